@@ -1,0 +1,188 @@
+// Package envfs lays the migration folders of several environments over each other.
+//
+// The result is one read-only, flat fs.FS with the SQL files of every folder, which is the shape
+// that goose reads, together with what each file is and where it comes from.
+package envfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+)
+
+// File is a migration file of one of the folders.
+type File struct {
+	Version     int64
+	Environment string
+	Name        string // its name in the overlay
+	Path        string // its path in the file system that was overlaid
+}
+
+// Overlay is the result of [New]. It doesn't change.
+type Overlay struct {
+	// SQL and Go are sorted by version, which is unique within each.
+	SQL, Go []File
+	// Ignored are the paths of files that goose would skip although they end in .sql.
+	Ignored []string
+	// Missing are the environments that have no folder.
+	Missing []string
+
+	// Folders has the path of each environment that was asked for, present or not.
+	Folders map[string]string
+
+	fsys  fs.FS
+	files map[string]File
+}
+
+// DuplicateError says that two files claim one version.
+type DuplicateError struct {
+	Version int64
+	Paths   [2]string
+}
+
+func (e *DuplicateError) Error() string {
+	return fmt.Sprintf("version %d is claimed by both %s and %s", e.Version, e.Paths[0], e.Paths[1])
+}
+
+// BaseError says that the base path can't be read, so that no environment can.
+type BaseError struct {
+	Path string
+	Err  error
+}
+
+func (e *BaseError) Error() string { return fmt.Sprintf("base path %q: %v", e.Path, e.Err) }
+func (e *BaseError) Unwrap() error { return e.Err }
+
+// New overlays the folders base/environment of fsys. An empty environment stands for base itself.
+// An environment without a folder is noted in Missing, unless its name is nearly that of a folder
+// that is there and that nobody asked for. All faults are in the error, joined.
+func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
+	o := &Overlay{fsys: fsys, files: make(map[string]File), Folders: make(map[string]string)}
+	base, err := cleanBase(base)
+	if err != nil {
+		return o, err
+	}
+	siblings, err := folders(fsys, base)
+	if err != nil {
+		return o, &BaseError{Path: base, Err: err}
+	}
+	var faults []error
+	for _, environment := range unique(environments) {
+		if environment != "" && (!fs.ValidPath(environment) || environment == ".") {
+			faults = append(faults, fmt.Errorf("environment %q: not the name of a folder", environment))
+			continue
+		}
+		dir := path.Join(base, environment)
+		o.Folders[environment] = dir
+		entries, err := fs.ReadDir(fsys, dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			if near := nearMiss(environment, siblings, environments); near != "" {
+				faults = append(faults, &NearMissError{Environment: environment, DidYouMean: near, Base: base})
+				continue
+			}
+			o.Missing = append(o.Missing, environment)
+		case err != nil:
+			faults = append(faults, fmt.Errorf("environment %q: %w", environment, err))
+		default:
+			o.add(environment, dir, entries)
+		}
+	}
+	sortByVersion(o.SQL)
+	sortByVersion(o.Go)
+	faults = append(faults, o.duplicates()...)
+	return o, errors.Join(faults...)
+}
+
+func cleanBase(base string) (string, error) {
+	clean := path.Clean(strings.ReplaceAll(base, `\`, "/"))
+	if !fs.ValidPath(clean) {
+		return clean, &BaseError{Path: base, Err: errors.New(
+			"must be relative to the file system and inside it (see io/fs.ValidPath)")}
+	}
+	return clean, nil
+}
+
+// folders lists the directories in base.
+func folders(fsys fs.FS, base string) ([]string, error) {
+	entries, err := fs.ReadDir(fsys, base)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func (o *Overlay) add(environment, dir string, entries []fs.DirEntry) {
+	for _, e := range entries {
+		name := e.Name()
+		ext := path.Ext(name)
+		if e.IsDir() || ext != ".sql" && ext != ".go" || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			if ext == ".sql" {
+				o.Ignored = append(o.Ignored, path.Join(dir, name))
+			}
+			continue // a helper beside Go migrations, as in goose
+		}
+		f := File{Version: version, Environment: environment, Name: name, Path: path.Join(dir, name)}
+		if ext == ".go" {
+			o.Go = append(o.Go, f)
+			continue
+		}
+		o.SQL = append(o.SQL, f)
+		if _, taken := o.files[name]; !taken { // a duplicate is reported, whichever is kept
+			o.files[name] = f
+		}
+	}
+}
+
+func sortByVersion(files []File) {
+	slices.SortStableFunc(files, func(a, b File) int {
+		switch {
+		case a.Version < b.Version:
+			return -1
+		case a.Version > b.Version:
+			return 1
+		}
+		return 0
+	})
+}
+
+// duplicates reports each version that more than one file claims.
+func (o *Overlay) duplicates() []error {
+	all := slices.Concat(o.SQL, o.Go)
+	sortByVersion(all)
+	var faults []error
+	for i := 1; i < len(all); i++ {
+		if all[i].Version == all[i-1].Version {
+			faults = append(faults, &DuplicateError{
+				Version: all[i].Version,
+				Paths:   [2]string{all[i-1].Path, all[i].Path},
+			})
+		}
+	}
+	return faults
+}
+
+func unique(names []string) []string {
+	var out []string
+	for _, n := range names {
+		if !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}

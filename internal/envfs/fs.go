@@ -1,0 +1,90 @@
+package envfs
+
+import (
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+)
+
+var (
+	_ fs.FS        = (*Overlay)(nil)
+	_ fs.ReadDirFS = (*Overlay)(nil)
+)
+
+// Open implements fs.FS: "." is the only directory, and holds the SQL files of all folders.
+func (o *Overlay) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	if name == "." {
+		entries, err := o.ReadDir(name)
+		return &root{entries: entries}, err
+	}
+	f, ok := o.files[name]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return o.fsys.Open(f.Path)
+}
+
+// ReadDir implements fs.ReadDirFS. It opens no file.
+func (o *Overlay) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name != "." {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
+	}
+	entries := make([]fs.DirEntry, 0, len(o.files))
+	for _, f := range o.files {
+		entries = append(entries, entry{f, o.fsys})
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, nil
+}
+
+type entry struct {
+	File
+	fsys fs.FS
+}
+
+func (e entry) Name() string               { return e.File.Name }
+func (e entry) IsDir() bool                { return false }
+func (e entry) Type() fs.FileMode          { return 0 }
+func (e entry) Info() (fs.FileInfo, error) { return fs.Stat(e.fsys, e.Path) }
+func (e entry) String() string             { return fs.FormatDirEntry(e) }
+
+// root is the open directory ".".
+type root struct {
+	entries []fs.DirEntry
+	read    int
+}
+
+var _ fs.ReadDirFile = (*root)(nil)
+
+func (r *root) Stat() (fs.FileInfo, error) { return rootInfo{}, nil }
+func (r *root) Close() error               { return nil }
+
+func (r *root) Read([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: ".", Err: fs.ErrInvalid}
+}
+
+func (r *root) ReadDir(n int) ([]fs.DirEntry, error) {
+	rest := r.entries[r.read:]
+	if n > 0 {
+		if len(rest) == 0 {
+			return nil, io.EOF
+		}
+		rest = rest[:min(n, len(rest))]
+	}
+	r.read += len(rest)
+	return slices.Clone(rest), nil
+}
+
+type rootInfo struct{}
+
+func (rootInfo) Name() string       { return "." }
+func (rootInfo) Size() int64        { return 0 }
+func (rootInfo) Mode() fs.FileMode  { return fs.ModeDir | 0o555 }
+func (rootInfo) ModTime() time.Time { return time.Time{} }
+func (rootInfo) IsDir() bool        { return true }
+func (rootInfo) Sys() any           { return nil }
