@@ -1,0 +1,112 @@
+package dryrun
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"math"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+)
+
+// CheckOption says why a run can't keep its contract with the given goose option, or nil. goose's
+// options are opaque, so each is tried out: what it does to a Provider that gooseplus would
+// build, and what that Provider then tells the database.
+func CheckOption(opt goose.ProviderOption) error {
+	if opt == nil {
+		return errors.New("is nil")
+	}
+	switch {
+	case builds(goose.DialectCustom, opt):
+		return errors.New("replaces goose's version store, which a run relies on: only WithVersionTable can name another table")
+	case !builds(goose.DialectPostgres, opt):
+		return buildError(goose.DialectPostgres, opt)
+	case !builds(goose.DialectCustom, opt, goose.WithStore(&store{})):
+		return errors.New("names the version table: use gooseplus.WithVersionTable")
+	case !builds(goose.DialectPostgres, opt, goose.WithLocker(locker{})):
+		return errors.New("sets a goose locker, which doesn't hold over a run and its way back: use gooseplus.WithGlobalLock")
+	case !builds(goose.DialectPostgres, opt, goose.WithLogger(log.New(io.Discard, "", 0))),
+		!builds(goose.DialectPostgres, opt, goose.WithSlog(slog.New(slog.DiscardHandler))):
+		return errors.New("sets goose's logger, which a run listens to: use gooseplus.WithLogger or gooseplus.WithObserver")
+	}
+	return tryOut(opt)
+}
+
+// probeVersion is one that no option under test is likely to name.
+const probeVersion = math.MaxInt64
+
+func provider(rec *recorder, dialect goose.Dialect, opts ...goose.ProviderOption) (*goose.Provider, error) {
+	opts = append(opts,
+		goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(goose.NewGoMigration(probeVersion, nil, nil)))
+	return goose.NewProvider(dialect, rec.open(), nil, opts...)
+}
+
+func builds(dialect goose.Dialect, opts ...goose.ProviderOption) bool {
+	return buildError(dialect, opts...) == nil
+}
+
+func buildError(dialect goose.Dialect, opts ...goose.ProviderOption) error {
+	p, err := provider(&recorder{}, dialect, opts...)
+	if err != nil {
+		return err
+	}
+	return p.Close()
+}
+
+// tryOut applies an empty migration, which must be recorded, in a transaction, and be alone.
+func tryOut(opt goose.ProviderOption) error {
+	var rec recorder
+	var versions store
+	p, err := provider(&rec, goose.DialectCustom, opt, goose.WithStore(&versions))
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if len(p.ListSources()) != 1 {
+		return errors.New("brings Go migrations of its own: use gooseplus.WithGoMigrations")
+	}
+	if _, err := p.ApplyVersion(context.Background(), probeVersion, true); err != nil {
+		return err
+	}
+	if !versions.recorded {
+		return errors.New("turns versioning off, so that no run could be undone")
+	}
+	if !rec.began {
+		return errors.New("takes migrations out of their transactions")
+	}
+	return nil
+}
+
+// store is a version table in which nothing is applied yet.
+type store struct{ recorded bool }
+
+var _ database.Store = (*store)(nil)
+
+func (*store) Tablename() string                                           { return "probe" }
+func (*store) CreateVersionTable(context.Context, database.DBTxConn) error { return nil }
+func (*store) TableExists(context.Context, database.DBTxConn) (bool, error) {
+	return true, nil
+}
+
+func (s *store) Insert(context.Context, database.DBTxConn, database.InsertRequest) error {
+	s.recorded = true
+	return nil
+}
+
+func (*store) Delete(context.Context, database.DBTxConn, int64) error { return nil }
+
+func (*store) GetMigration(context.Context, database.DBTxConn, int64) (*database.GetMigrationResult, error) {
+	return nil, database.ErrVersionNotFound
+}
+
+func (*store) GetLatestVersion(context.Context, database.DBTxConn) (int64, error) {
+	return 0, database.ErrVersionNotFound
+}
+
+func (*store) ListMigrations(context.Context, database.DBTxConn) ([]*database.ListMigrationsResult, error) {
+	return nil, nil
+}

@@ -1,0 +1,163 @@
+// Package versions reads and writes the version table, which is goose's: its layout, its
+// statements and its rows come from goose's own Store, so that goose tells the same story of the
+// same database. What is added is what goose lacks: names that need quoting, a look that tells a
+// missing table from a failed read, and a creation that may race.
+package versions
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
+
+// Table is a version table, which need not exist yet.
+type Table struct {
+	store database.Store
+	// exists asks for the table in a single boolean; "" leaves it to goose's store.
+	exists string
+	args   []any
+}
+
+// New names a version table. name is what goose's WithTableName takes.
+func New(d dialect.Dialect, name string) (*Table, error) {
+	t := new(Table)
+	quoted := name
+	if d.Quotes() {
+		n, err := d.ParseName(name)
+		if err != nil {
+			return nil, err
+		}
+		quoted = d.Quote(n)
+		t.exists, t.args = existence(d, n)
+	}
+	store, err := database.NewStore(d.Goose, quoted)
+	if err != nil {
+		return nil, err
+	}
+	t.store = store
+	return t, nil
+}
+
+// existence replaces goose's own check, which compares the name with its quotes, knows only the
+// first schema of the search_path, and visits every table of that name in the database.
+func existence(d dialect.Dialect, n dialect.Name) (string, []any) {
+	switch d.Goose {
+	case goose.DialectPostgres:
+		return `SELECT to_regclass($1) IS NOT NULL`, []any{d.Quote(n)}
+	case goose.DialectMySQL:
+		return `SELECT count(*) > 0 FROM information_schema.tables
+			WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ?`, []any{n.Schema, n.Table}
+	default: // SQLite, where a schema is an attached database
+		schema := n.Schema
+		if schema == "" {
+			schema = "main"
+		}
+		return `SELECT count(*) > 0 FROM ` + d.Quote(dialect.Name{Table: schema}) +
+			`.sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE`, []any{n.Table}
+	}
+}
+
+// Name is the table's name as it stands in statements.
+func (t *Table) Name() string { return t.store.Tablename() }
+
+// Applied reads the applied versions in one statement, in the order in which they were applied. A
+// table that is not there is no error: ready is false then, as it is for a table without any row,
+// which a creation that was cut off leaves on databases where DDL commits by itself. The zero
+// version, which goose records when it creates the table, is left out.
+func (t *Table) Applied(ctx context.Context, db database.DBTxConn) (applied []int64, ready bool, err error) {
+	rows, err := t.store.ListMigrations(ctx, db)
+	if err != nil {
+		if there, checkErr := t.exist(ctx, db); checkErr == nil && !there {
+			return nil, false, nil
+		}
+		return nil, false, err
+	}
+	// A version may have several rows where goose before v3 kept its history in the table: the
+	// newest row, which comes first, counts.
+	seen := make(map[int64]bool, len(rows))
+	for _, row := range rows {
+		if row.IsApplied && row.Version != 0 && !seen[row.Version] {
+			applied = append(applied, row.Version)
+		}
+		seen[row.Version] = true
+	}
+	slices.Reverse(applied)
+	return applied, len(rows) > 0, nil
+}
+
+// exist says whether the table is there. A dialect for which nobody can tell is taken to have
+// none: creating it then gives the server's own answer.
+func (t *Table) exist(ctx context.Context, db database.DBTxConn) (exists bool, err error) {
+	if t.exists != "" {
+		err = db.QueryRowContext(ctx, t.exists, t.args...).Scan(&exists)
+		return exists, err
+	}
+	store, ok := t.store.(interface {
+		TableExists(context.Context, database.DBTxConn) (bool, error)
+	})
+	if !ok {
+		return false, nil
+	}
+	exists, err = store.TableExists(ctx, db)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return false, nil
+	}
+	return exists, err
+}
+
+// Create creates the table with its zero version, as goose does. That another process creates it
+// at the same moment is no error: PostgreSQL fails one of the two even with IF NOT EXISTS.
+func (t *Table) Create(ctx context.Context, db *sql.DB) error {
+	err := t.create(ctx, db)
+	if err == nil {
+		return nil
+	}
+	if exists, checkErr := t.exist(ctx, db); checkErr != nil || !exists {
+		return err
+	}
+	if _, ready, readErr := t.Applied(ctx, db); readErr != nil || ready {
+		return readErr
+	}
+	return t.insertZero(ctx, db)
+}
+
+func (t *Table) create(ctx context.Context, db *sql.DB) (err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ignoreDone(tx.Rollback()))
+		}
+	}()
+	if err := t.store.CreateVersionTable(ctx, tx); err != nil {
+		return err
+	}
+	if err := t.insertZero(ctx, tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+func (t *Table) insertZero(ctx context.Context, db database.DBTxConn) error {
+	return t.store.Insert(ctx, db, database.InsertRequest{Version: 0})
+}
+
+// ignoreDone drops the error of a transaction that its context has rolled back already.
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
