@@ -1,0 +1,187 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"go.uber.org/multierr"
+
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+var (
+	// ErrMigrationTable is returned when the version table can't be read or created, which includes
+	// a server that can't be reached. Nothing was touched.
+	ErrMigrationTable = errors.New("the version table can't be read or created")
+
+	// ErrMergeMigrations is returned by [Migrator.Err], and by every other method, when the
+	// migration folders and the Go migrations don't make one sequence: a version that is claimed
+	// twice, a misspelt environment, a Go file that nobody registered. With [WithStrictOrder] it is
+	// also returned by a run that finds a late version. Nothing was touched.
+	ErrMergeMigrations = errors.New("migrations can't be merged")
+
+	// ErrRollForward is returned when a run failed and the applied versions are those of the
+	// starting point. The cause, usually a [*MigrationError], is wrapped too.
+	ErrRollForward = errors.New("migration failed, the database is back at its starting point")
+
+	// ErrRollBack is returned when a run failed and did not get back to its starting point. A
+	// [*RollbackError] with the details is wrapped too.
+	ErrRollBack = errors.New("migration failed, the database is not back at its starting point")
+
+	// ErrDirty is returned, together with [ErrRollBack], when a migration that is not protected by
+	// a transaction failed and could not be undone: what it left behind is not known.
+	ErrDirty = errors.New("a migration may be half-applied")
+
+	// ErrIrreversible is returned, together with [ErrRollBack], when the way back met a migration
+	// that has no Down, or an empty one. goose would report success for it, delete the version,
+	// and leave what the migration did.
+	ErrIrreversible = errors.New("there is no Down to undo it")
+)
+
+// MigrationError is the failure of one migration, in either direction. errors.As reaches the
+// driver's own error and goose's *PartialError through it.
+type MigrationError struct {
+	Tenant      string // "" when the run has no tenant
+	Namespace   string // "" when the run has no namespace
+	Environment string // the folder the migration is in, "" for a Go migration that has none
+	Version     int64
+	Source      string // path in the file system given to [WithFS]
+	Direction   string // "up" or "down"
+	// Statement is the SQL statement that failed, "" for a Go migration. It can hold data, so it is
+	// not part of the message.
+	Statement string
+	Err       error
+}
+
+// Error is one line: the stack of a panic and the SQL text are not in it.
+func (e *MigrationError) Error() string {
+	return fmt.Sprintf("%smigration %s %s: %s", e.where(), ref(e.Version, e.Source), e.Direction, reason(e.Err))
+}
+
+func (e *MigrationError) where() string { return where(e.Tenant, e.Namespace) }
+
+// Unwrap returns the cause.
+func (e *MigrationError) Unwrap() error { return e.Err }
+
+// RollbackError says how far the way back got. errors.Is finds [ErrRollBack] in it, and errors.Is
+// and errors.As search both Cause and Err.
+type RollbackError struct {
+	Tenant    string // "" when the run has no tenant
+	Namespace string // "" when the run has no namespace
+	Start     int64  // the highest version applied when the run started
+	Reached   int64  // the highest version applied now, -1 when it can't be read
+	Cause     error  // why the run failed
+	Err       error  // why it could not be undone
+}
+
+// Error is one line.
+func (e *RollbackError) Error() string {
+	reached := fmt.Sprintf("at version %d", e.Reached)
+	if e.Reached < 0 {
+		reached = "at a version that can't be read"
+	}
+	return fmt.Sprintf("%s%s: %s, started from %d: %s (the run failed with: %s)",
+		where(e.Tenant, e.Namespace), ErrRollBack, reached, e.Start, reason(e.Err), reason(e.Cause))
+}
+
+// Unwrap returns [ErrRollBack], Err and Cause.
+func (e *RollbackError) Unwrap() []error { return []error{ErrRollBack, e.Err, e.Cause} }
+
+func where(tenant, namespace string) string {
+	var b strings.Builder
+	if tenant != "" {
+		fmt.Fprintf(&b, "tenant %q: ", tenant)
+	}
+	if namespace != "" {
+		fmt.Fprintf(&b, "namespace %q: ", namespace)
+	}
+	return b.String()
+}
+
+func ref(version int64, source string) string {
+	if source == "" {
+		return fmt.Sprint(version)
+	}
+	return fmt.Sprintf("%d (%s)", version, source)
+}
+
+// reason is the text of err without what goose puts around it, on one line, without secrets.
+func reason(err error) string {
+	if err == nil {
+		return "no reason given"
+	}
+	if partial, ok := err.(*goose.PartialError); ok {
+		return reason(partial.Err)
+	}
+	var texts []string
+	for _, e := range multierr.Errors(err) {
+		// A context that ends rolls the transaction back; goose's own attempt then finds it done.
+		if !errors.Is(e, sql.ErrTxDone) || len(multierr.Errors(err)) == 1 {
+			texts = append(texts, e.Error())
+		}
+	}
+	return redact.Text(strings.Join(strings.Fields(strings.Join(texts, "; ")), " "))
+}
+
+// tidyError is err with the text that people need of it.
+type tidyError struct{ err error }
+
+func (e tidyError) Error() string { return reason(e.err) }
+func (e tidyError) Unwrap() error { return e.err }
+
+// timeoutError is the cause of a context that one of the timeouts ended.
+type timeoutError struct {
+	what  string
+	after time.Duration
+}
+
+func (e *timeoutError) Error() string { return fmt.Sprintf("the %s of %v is over", e.what, e.after) }
+
+func (e *timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// stoppedError is err as it looks once ctx has ended: the driver only knows that it was
+// interrupted, the context's cause says why.
+type stoppedError struct {
+	cause, ctxErr, err error
+}
+
+// stopped adds the cause of ctx to err, if ctx has ended.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &stoppedError{cause: context.Cause(ctx), ctxErr: ctx.Err(), err: err}
+}
+
+func (e *stoppedError) Error() string {
+	if e.err == nil || errors.Is(e.cause, e.err) || errors.Is(e.err, e.cause) {
+		return reason(e.cause)
+	}
+	return reason(e.cause) + ": " + reason(e.err)
+}
+
+func (e *stoppedError) Unwrap() []error {
+	if e.err == nil {
+		return []error{e.cause, e.ctxErr}
+	}
+	return []error{e.cause, e.ctxErr, e.err}
+}
+
+// panicError is a panic of a Go migration.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// Unwrap returns the value if the migration panicked with an error.
+func (e *panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}

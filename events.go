@@ -1,0 +1,168 @@
+package gooseplus
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// An Event is something that happened in a run: [RunStarted], [MigrationStarted],
+// [MigrationFinished], [WayBackStarted], [RunFinished] or [Warning].
+type Event interface{ event() }
+
+// A Step is one migration in one direction, as a run plans it.
+type Step struct {
+	Version     int64
+	Source      string // path in the file system given to [WithFS]; "" for a Go migration without one
+	Environment string // the folder it is in; "" for a Go migration without one
+	Direction   string // "up" or "down"
+	// Transactional says that the step is applied as a whole or not at all. It is false for NO
+	// TRANSACTION files and Go migrations without a transaction, and for every step on a database
+	// where DDL commits by itself.
+	Transactional bool
+	// Reversible says that there is a Down that does something.
+	Reversible bool
+}
+
+// RunStarted is sent when a run has read its starting point and has something to apply.
+type RunStarted struct {
+	From  int64 // the highest version applied
+	Steps []Step
+}
+
+// MigrationStarted is sent before a migration runs, on the way back too.
+type MigrationStarted struct{ Step Step }
+
+// MigrationFinished is sent when a migration has run. Err is nil or a [*MigrationError].
+type MigrationFinished struct {
+	Step     Step
+	Duration time.Duration
+	Err      error
+}
+
+// WayBackStarted is sent when a run failed and is about to undo what it applied.
+type WayBackStarted struct{ Cause error }
+
+// RunFinished is the last event of a run. Without a [RunStarted] before it nothing was pending, or
+// the run could not start.
+type RunFinished struct {
+	From, To int64 // the highest version applied before and after; To is -1 when it can't be read
+	Applied  int   // how many migrations the run applied and kept
+	Duration time.Duration
+	Err      error // what the run returns
+}
+
+// Warning is something that a person should know and that stops nothing.
+type Warning struct{ Message string }
+
+func (RunStarted) event()        {}
+func (MigrationStarted) event()  {}
+func (MigrationFinished) event() {}
+func (WayBackStarted) event()    {}
+func (RunFinished) event()       {}
+func (Warning) event()           {}
+
+// observerGrace is how long the end of a run waits for an observer that is behind.
+const observerGrace = time.Second
+
+// stream carries the events of one run to its observers.
+type stream struct {
+	inboxes []*inbox
+}
+
+func newStream(ctx context.Context, observers []func(context.Context, Event), onPanic func(string)) *stream {
+	ctx = context.WithoutCancel(ctx)
+	s := &stream{}
+	for _, observe := range observers {
+		s.inboxes = append(s.inboxes, startInbox(func(e Event) {
+			defer func() {
+				if v := recover(); v != nil {
+					onPanic(fmt.Sprintf("observer panicked: %v\n%s", v, debug.Stack()))
+				}
+			}()
+			observe(ctx, e)
+		}))
+	}
+	return s
+}
+
+func (s *stream) send(e Event) {
+	for _, in := range s.inboxes {
+		in.put(e)
+	}
+}
+
+// close lets the observers finish. One that is stuck keeps its goroutine, not the run.
+func (s *stream) close() {
+	if len(s.inboxes) == 0 {
+		return
+	}
+	for _, in := range s.inboxes {
+		in.end()
+	}
+	grace := time.NewTimer(observerGrace)
+	defer grace.Stop()
+	for _, in := range s.inboxes {
+		select {
+		case <-in.done:
+		case <-grace.C:
+			return
+		}
+	}
+}
+
+// inbox queues events for one observer. It has no limit: a run has a few events a migration, and
+// dropping any would make the stream useless for counting.
+type inbox struct {
+	mu    sync.Mutex
+	queue []Event // guarded by mu
+	ended bool    // guarded by mu; no put follows
+	more  *sync.Cond
+	done  chan struct{}
+}
+
+func startInbox(deliver func(Event)) *inbox {
+	in := &inbox{done: make(chan struct{})}
+	in.more = sync.NewCond(&in.mu)
+	go func() {
+		defer close(in.done)
+		for {
+			events := in.take()
+			if events == nil {
+				return
+			}
+			for _, e := range events {
+				deliver(e)
+			}
+		}
+	}()
+	return in
+}
+
+func (in *inbox) put(e Event) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.queue = append(in.queue, e)
+	in.more.Signal()
+}
+
+func (in *inbox) end() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.ended = true
+	in.more.Signal()
+}
+
+// take waits for events; nil means that there will be none.
+func (in *inbox) take() []Event {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for len(in.queue) == 0 && !in.ended {
+		in.more.Wait()
+	}
+	events := in.queue
+	in.queue = nil
+	return events
+}

@@ -1,0 +1,169 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/envfs"
+)
+
+// collectGo finds the Go migrations of a run: those given explicitly, and of those in goose's
+// global registry the ones whose source file is in one of the run's folders.
+func (o *options) collectGo(files *envfs.Overlay) ([]migration, error) {
+	var list []migration
+	var faults []error
+	explicit := make(map[int64]bool)
+	for i, m := range o.goMigrations {
+		if err := checkGo(m); err != nil {
+			faults = append(faults, fmt.Errorf("WithGoMigrations: migration %d: %w", i+1, err))
+			continue
+		}
+		explicit[m.Version] = true
+		list = append(list, describe(m, files))
+	}
+	inRegistry, err := registered(files.Folders)
+	if err != nil {
+		faults = append(faults, err)
+	}
+	decided := make(map[string]bool) // environments whose own .go files say what belongs to them
+	for _, f := range files.Go {
+		decided[f.Environment] = true
+		i := slices.IndexFunc(inRegistry, func(m *goose.Migration) bool {
+			return m.Version == f.Version && base(m.Source) == f.Name
+		})
+		switch {
+		case i >= 0:
+			list = append(list, migration{version: f.Version, source: f.Path, environment: f.Environment, goFuncs: inRegistry[i]})
+		case !explicit[f.Version]:
+			faults = append(faults, fmt.Errorf("%s is not registered: its package must be imported by the program", f.Path))
+		}
+	}
+	for _, m := range inRegistry {
+		environment, dir, ok := owner(m.Source, files.Folders)
+		if ok && !decided[environment] {
+			list = append(list, migration{version: m.Version, source: path.Join(dir, base(m.Source)), environment: environment, goFuncs: m})
+		}
+	}
+	return list, errors.Join(faults...)
+}
+
+// checkGo asks goose whether it would take m.
+func checkGo(m *goose.Migration) error {
+	if m == nil {
+		return errors.New("is nil")
+	}
+	_, err := dryrun.Versions(nil, goose.WithGoMigrations(m))
+	return err
+}
+
+// describe says where an explicit Go migration comes from, as far as it says so itself.
+func describe(m *goose.Migration, files *envfs.Overlay) migration {
+	d := migration{version: m.Version, source: m.Source, goFuncs: m}
+	if environment, dir, ok := owner(m.Source, files.Folders); ok && m.Source != "" {
+		d.environment, d.source = environment, path.Join(dir, base(m.Source))
+	}
+	return d
+}
+
+// owner finds the folder that a registered migration belongs to. Its source is the path at compile
+// time, on whatever machine that was, of which the folder's path must be the end. A folder that is
+// the root of its file system has no path to compare: like goose, it takes what no other folder
+// claims.
+func owner(source string, folders map[string]string) (environment, dir string, ok bool) {
+	at := path.Dir(filepath.ToSlash(source))
+	for e, d := range folders {
+		if d != "." && (at == d || strings.HasSuffix(at, "/"+d)) && len(d) > len(dir) {
+			environment, dir, ok = e, d, true
+		}
+	}
+	if ok {
+		return environment, dir, true
+	}
+	for e, d := range folders {
+		if d == "." {
+			return e, d, true
+		}
+	}
+	return "", "", false
+}
+
+func base(source string) string { return path.Base(filepath.ToSlash(source)) }
+
+// registered lists goose's global registry if there is something in it for one of the folders.
+// The registry has no accessor, but goose hands it out whole for a folder that has no files.
+func registered(folders map[string]string) ([]*goose.Migration, error) {
+	sources, err := dryrun.Registered()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(sources, func(s *goose.Source) bool {
+		_, _, ok := owner(s.Path, folders)
+		return ok
+	}) {
+		return nil, nil
+	}
+	// The device is a path that exists wherever goose's base file system is the operating
+	// system's; if the application has set another, its root does.
+	var faults []error
+	for _, nowhere := range []string{os.DevNull, "."} {
+		found, err := goose.CollectMigrations(nowhere, 0, math.MaxInt64)
+		if err == nil {
+			return slices.DeleteFunc(found, func(m *goose.Migration) bool { return !m.Registered }), nil
+		}
+		faults = append(faults, err)
+	}
+	return nil, fmt.Errorf("goose's registry of Go migrations can't be read; pass them with WithGoMigrations: %w",
+		errors.Join(faults...))
+}
+
+// goMigrations makes the Go migrations of one Provider. They are new ones, because a Provider
+// writes to those it is given; listen is told of each function that starts.
+func (ms *migrations) goMigrations(listen func()) []*goose.Migration {
+	var list []*goose.Migration
+	for _, m := range ms.list {
+		if m.goFuncs == nil {
+			continue
+		}
+		fresh := goose.NewGoMigration(m.version,
+			goFunc(m.goFuncs.UpFnContext, m.goFuncs.UpFnNoTxContext, listen),
+			goFunc(m.goFuncs.DownFnContext, m.goFuncs.DownFnNoTxContext, listen))
+		fresh.Source = m.goFuncs.Source
+		list = append(list, fresh)
+	}
+	return list
+}
+
+func goFunc(tx goose.GoMigrationContext, db goose.GoMigrationNoTxContext, listen func()) *goose.GoFunc {
+	f := new(goose.GoFunc)
+	if tx != nil {
+		f.RunTx = func(ctx context.Context, arg *sql.Tx) error { return guard(ctx, arg, tx, listen) }
+	}
+	if db != nil {
+		f.RunDB = func(ctx context.Context, arg *sql.DB) error { return guard(ctx, arg, db, listen) }
+	}
+	return f
+}
+
+// guard runs a Go migration and turns a panic into an error that keeps the value apart from the
+// stack.
+func guard[T any](ctx context.Context, arg T, fn func(context.Context, T) error, listen func()) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{value: v, stack: debug.Stack()}
+		}
+	}()
+	listen()
+	return fn(ctx, arg)
+}

@@ -1,0 +1,171 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/gooseplus/gooseplus/internal/plan"
+)
+
+// A Migrator applies migrations to one database. It doesn't change after [New], so that it can be
+// used by several goroutines at once; but only one run at a time makes sense on one database.
+type Migrator struct {
+	db      *sql.DB
+	options options
+	resolve func() (*migrations, error) // once, and for all runs
+}
+
+// New makes a Migrator for db, which it never closes. Nothing is read and nothing is checked yet:
+// see [Migrator.Err]. db may be nil if only Err is called.
+func New(db *sql.DB, opts ...Option) *Migrator {
+	o := defaultOptions()
+	for _, opt := range opts {
+		if opt != nil {
+			opt.apply(&o)
+		}
+	}
+	return &Migrator{db: db, options: o, resolve: sync.OnceValues(o.resolve)}
+}
+
+// Err returns every fault of the configuration, joined: of the options, of the folders and of the
+// Go migrations. It needs no database. Every other method returns the same before it touches the
+// database.
+func (m *Migrator) Err() error {
+	_, err := m.resolve()
+	return err
+}
+
+// Migrate applies the migrations that are not applied yet, lowest version first. If one fails, the
+// database is brought back to where it was when the run started. The package documentation says in
+// detail what is true afterwards; in short, the error is
+//
+//   - nil: every migration is applied;
+//   - [ErrRollForward]: a migration failed, and the applied versions are those of the start;
+//   - [ErrRollBack]: a migration failed and not everything could be undone, see [*RollbackError];
+//   - [ErrMigrationTable] or a fault of the configuration: nothing was touched.
+//
+// When nothing is pending, that takes one statement.
+func (m *Migrator) Migrate(ctx context.Context) error {
+	return m.migrate(ctx, math.MaxInt64)
+}
+
+// MigrateTo is [Migrator.Migrate] up to and including the given version, which need not exist. It
+// never undoes anything: nothing happens if the database is beyond version. A version below 1 is
+// an error.
+func (m *Migrator) MigrateTo(ctx context.Context, version int64) error {
+	if version < 1 {
+		return fmt.Errorf("version %d: the lowest version is 1", version)
+	}
+	return m.migrate(ctx, version)
+}
+
+// Version returns the highest version applied, 0 if there is none. It takes one statement and
+// creates nothing. A database that can't be read gives [ErrMigrationTable].
+func (m *Migrator) Version(ctx context.Context) (int64, error) {
+	known, err := m.ready()
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := m.withTimeout(ctx)
+	defer cancel()
+	applied, _, err := known.table.Applied(ctx, m.db)
+	if err != nil {
+		return 0, tableError(ctx, err)
+	}
+	return plan.Newest(applied), nil
+}
+
+// migrate is a run. Its numbered lines are the stages that the package documentation describes.
+func (m *Migrator) migrate(ctx context.Context, target int64) (err error) {
+	// 1. Resolve.
+	known, err := m.ready()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := m.withTimeout(ctx)
+	defer cancel()
+	r := m.newRun(ctx, known)
+	defer func() { r.finish(err) }() // 8. Record the outcome.
+
+	// 2. Look.
+	pending, ready, err := r.look(ctx, target)
+	if err != nil || len(pending) == 0 {
+		return err
+	}
+	// 3. Make sure of the version table.
+	if !ready {
+		if err := known.table.Create(ctx, m.db); err != nil {
+			return tableError(ctx, err)
+		}
+	}
+	// 4. Read the starting point and plan from it.
+	if err := r.prepare(ctx, target); err != nil || len(r.steps) == 0 {
+		return err
+	}
+	// 5. Apply, and verify that what was planned is what is there.
+	failure := r.apply(ctx)
+	if failure == nil {
+		failure = r.verify(ctx)
+	}
+	// 6. and 7. On failure, the way back, which is verified too.
+	if failure != nil {
+		return r.wayBack(ctx, failure)
+	}
+	return nil
+}
+
+// ready is resolve for the methods that go on to use the database.
+func (m *Migrator) ready() (*migrations, error) {
+	known, err := m.resolve()
+	if err != nil {
+		return nil, err
+	}
+	if m.db == nil {
+		return nil, errors.New("New: the database is nil")
+	}
+	return known, nil
+}
+
+// withTimeout limits a run, unless the caller has done so.
+func (m *Migrator) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, limited := ctx.Deadline(); limited {
+		return context.WithCancel(ctx)
+	}
+	return limit(ctx, m.options.timeout, "timeout")
+}
+
+// limit is context.WithTimeout with a cause that says which limit it was; 0 is none.
+func limit(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
+	if d == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, d, &timeoutError{what: what, after: d})
+}
+
+func tableError(ctx context.Context, err error) error {
+	return fmt.Errorf("%w: %w", ErrMigrationTable, tidyError{stopped(ctx, err)})
+}
+
+// newStream starts the observers of a run, of which the logger is one.
+func (m *Migrator) newStream(ctx context.Context) *stream {
+	logger := m.options.logger
+	if logger == nil {
+		logger = zap.L()
+	}
+	observers := m.options.observers
+	if logger.Core().Enabled(zapcore.ErrorLevel) { // a logger that drops this drops everything
+		observers = append(observers[:len(observers):len(observers)], logObserver(logger))
+	}
+	return newStream(ctx, observers, func(message string) {
+		defer func() { _ = recover() }() // it may be the logger that panicked
+		logger.Warn(message)
+	})
+}

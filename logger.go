@@ -1,0 +1,76 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// logObserver writes events to a zap logger. An error that the run returns is the caller's to
+// report; here it is a warning at most.
+func logObserver(logger *zap.Logger) func(context.Context, Event) {
+	return func(_ context.Context, event Event) {
+		switch e := event.(type) {
+		case RunStarted:
+			logger.Info("migrating the database",
+				zap.Int64("version", e.From), zap.Int("pending", len(e.Steps)))
+		case MigrationStarted:
+			logger.Debug("migration started", stepFields(e.Step)...)
+		case MigrationFinished:
+			logMigration(logger, e)
+		case WayBackStarted:
+			logger.Warn("run failed, returning to the starting point", errorField(e.Cause))
+		case RunFinished:
+			logOutcome(logger, e)
+		case Warning:
+			logger.Warn(e.Message)
+		}
+	}
+}
+
+func logMigration(logger *zap.Logger, e MigrationFinished) {
+	fields := append(stepFields(e.Step), zap.Duration("duration", e.Duration))
+	switch {
+	case e.Err == nil && e.Step.Direction == directionUp:
+		logger.Info("migration applied", fields...)
+	case e.Err == nil:
+		logger.Info("migration undone", fields...)
+	default:
+		fields = append(fields, errorField(e.Err))
+		var p *panicError
+		if errors.As(e.Err, &p) {
+			fields = append(fields, zap.ByteString("stack", p.stack))
+		}
+		logger.Warn("migration failed", fields...)
+	}
+}
+
+func logOutcome(logger *zap.Logger, e RunFinished) {
+	fields := []zap.Field{zap.Int64("version", e.To), zap.Duration("duration", e.Duration)}
+	switch {
+	case e.Err != nil:
+		logger.Warn("database not migrated", append(fields, errorField(e.Err))...)
+	case e.Applied == 0:
+		logger.Debug("database is up to date", fields...)
+	default:
+		logger.Info("database migrated", append(fields, zap.Int("applied", e.Applied))...)
+	}
+}
+
+func stepFields(s Step) []zap.Field {
+	return []zap.Field{
+		zap.Int64("version", s.Version),
+		zap.String("source", s.Source),
+		zap.String("environment", s.Environment),
+		zap.String("direction", s.Direction),
+	}
+}
+
+// errorField is a string, not zap.Error: zap would add the verbose form of a driver's error, which
+// can hold data and, for some drivers, the DSN.
+func errorField(err error) zap.Field {
+	return zap.String("error", redact.Text(err.Error()))
+}

@@ -1,0 +1,242 @@
+package gooseplus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/envfs"
+	"github.com/gooseplus/gooseplus/internal/versions"
+)
+
+const (
+	directionUp   = "up"
+	directionDown = "down"
+)
+
+// migration is one that the Migrator knows. What an SQL file contains is read when it is pending.
+type migration struct {
+	version     int64
+	source      string
+	environment string
+	goFuncs     *goose.Migration // nil for an SQL file
+}
+
+// migrations is what the configuration amounts to: everything a run needs but the database. It is
+// made once and doesn't change, so that any number of runs can share it.
+type migrations struct {
+	list     []migration // ascending by version
+	files    *envfs.Overlay
+	dialect  dialect.Dialect
+	table    *versions.Table
+	warnings []string
+}
+
+func (ms *migrations) versions() []int64 {
+	list := make([]int64, len(ms.list))
+	for i, m := range ms.list {
+		list[i] = m.version
+	}
+	return list
+}
+
+func (ms *migrations) find(version int64) (migration, bool) {
+	i, ok := slices.BinarySearchFunc(ms.list, version, func(m migration, v int64) int {
+		return cmp.Compare(m.version, v)
+	})
+	if !ok {
+		return migration{}, false
+	}
+	return ms.list[i], true
+}
+
+// resolve finds the migrations, and every fault of the configuration. It doesn't touch the
+// database.
+func (o *options) resolve() (*migrations, error) {
+	ms := new(migrations)
+	faults := o.faults()
+	fault := func(err error) {
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+
+	var err error
+	if ms.dialect, err = dialect.Lookup(o.dialect); err != nil {
+		fault(fmt.Errorf("WithDialect: %w", err))
+	} else if ms.table, err = versions.New(ms.dialect, o.versionTable); err != nil {
+		fault(fmt.Errorf("WithVersionTable: %w", err))
+	}
+	if o.fsys != nil {
+		fault(o.merge(ms))
+	}
+	fault(o.restrict(ms))
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return ms, nil
+}
+
+// merge makes one sequence of the folders' files and the Go migrations.
+func (o *options) merge(ms *migrations) error {
+	files, err := envfs.New(o.fsys, o.basePath, o.environments)
+	var base *envfs.BaseError
+	if errors.As(err, &base) && errors.Is(err, fs.ErrNotExist) && len(o.goMigrations) > 0 {
+		err = nil // Go migrations need no folder
+	}
+	faults := prefixed(err)
+
+	goMigrations, err := o.collectGo(files)
+	faults = append(faults, prefixed(err)...)
+
+	ms.files = files
+	for _, f := range files.SQL {
+		ms.list = append(ms.list, migration{version: f.Version, source: f.Path, environment: f.Environment})
+	}
+	ms.list = append(ms.list, goMigrations...)
+	slices.SortStableFunc(ms.list, func(a, b migration) int { return cmp.Compare(a.version, b.version) })
+	faults = append(faults, prefixed(duplicates(ms.list, faults))...)
+	ms.warnings = append(ms.warnings, warnings(files, len(ms.list))...)
+	return errors.Join(faults...)
+}
+
+// prefixed is err as the ErrMergeMigrations that it is, one error for each that was joined.
+func prefixed(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined := []error{err}
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		joined = j.Unwrap()
+	}
+	for i, e := range joined {
+		joined[i] = fmt.Errorf("%w: %w", ErrMergeMigrations, e)
+	}
+	return joined
+}
+
+// duplicates reports the versions that are claimed twice, but for those that the overlay of the
+// files has reported already.
+func duplicates(list []migration, known []error) error {
+	reported := make(map[int64]bool)
+	for _, err := range known {
+		var d *envfs.DuplicateError
+		if errors.As(err, &d) {
+			reported[d.Version] = true
+		}
+	}
+	var faults []error
+	for i := 1; i < len(list); i++ {
+		if v := list[i].version; v == list[i-1].version && !reported[v] {
+			faults = append(faults, &envfs.DuplicateError{
+				Version: v,
+				Paths:   [2]string{shown(list[i-1]), shown(list[i])},
+			})
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func shown(m migration) string {
+	return cmp.Or(m.source, fmt.Sprintf("Go migration %d without a source", m.version))
+}
+
+func warnings(files *envfs.Overlay, known int) []string {
+	var list []string
+	for _, environment := range files.Missing {
+		list = append(list, fmt.Sprintf("environment %q has no folder %s: it counts as empty",
+			environment, files.Folders[environment]))
+	}
+	for _, path := range files.Ignored {
+		list = append(list, fmt.Sprintf(
+			"%s is not a migration: its name doesn't begin with a version and an underscore", path))
+	}
+	if known == 0 {
+		list = append(list, "there are no migrations at all")
+	}
+	return list
+}
+
+// restrict applies what goose's own options leave out of the sequence.
+func (o *options) restrict(ms *migrations) error {
+	if len(o.gooseOptions) == 0 && len(o.goMigrations) == 0 {
+		return nil
+	}
+	var faults []error
+	for i, opt := range o.gooseOptions {
+		if err := dryrun.CheckOption(opt); err != nil {
+			faults = append(faults, fmt.Errorf("WithGooseOptions: option %d %w", i+1, err))
+		}
+	}
+	if len(faults) > 0 || ms.files == nil {
+		return errors.Join(faults...)
+	}
+	opts := slices.Clone(o.gooseOptions)
+	opts = append(opts, goose.WithGoMigrations(ms.goMigrations(nil)...))
+	kept, err := dryrun.Versions(ms.files, opts...)
+	if err != nil {
+		return nil // a duplicate, which merge has reported with both paths
+	}
+	ms.list = slices.DeleteFunc(ms.list, func(m migration) bool {
+		_, found := slices.BinarySearch(kept, m.version)
+		return !found
+	})
+	return nil
+}
+
+// load reads the SQL files of the given versions. Every file that goose can't parse is in the
+// error, so that a run ends before its first step instead of in the middle.
+func (ms *migrations) load(ctx context.Context, wanted []int64) ([]plannedStep, error) {
+	var files []int64
+	for _, v := range wanted {
+		if m, ok := ms.find(v); ok && m.goFuncs == nil {
+			files = append(files, v)
+		}
+	}
+	scripts, errs := dryrun.Scripts(ctx, ms.files, files)
+	if len(errs) > 0 {
+		return nil, ms.scriptErrors(errs)
+	}
+	steps := make([]plannedStep, 0, len(wanted))
+	for _, v := range wanted {
+		m, _ := ms.find(v)
+		steps = append(steps, ms.step(m, scripts[v]))
+	}
+	return steps, nil
+}
+
+func (ms *migrations) scriptErrors(errs []error) error {
+	for i, err := range errs {
+		var script *dryrun.ScriptError
+		if errors.As(err, &script) {
+			m, _ := ms.find(script.Version)
+			errs[i] = &MigrationError{Version: m.version, Source: m.source, Environment: m.environment,
+				Direction: directionUp, Err: script.Err}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (ms *migrations) step(m migration, script dryrun.Script) plannedStep {
+	s := plannedStep{Step: Step{
+		Version: m.version, Source: m.source, Environment: m.environment, Direction: directionUp,
+	}}
+	if m.goFuncs != nil {
+		s.inTransaction = m.goFuncs.UpFnNoTxContext == nil
+		s.downInTransaction = m.goFuncs.DownFnNoTxContext == nil
+		s.Reversible = m.goFuncs.DownFnContext != nil || m.goFuncs.DownFnNoTxContext != nil
+	} else {
+		s.inTransaction, s.downInTransaction = script.Transactional, script.Transactional
+		s.Reversible = len(script.Down) > 0
+	}
+	s.Transactional = s.inTransaction && ms.dialect.TransactionalDDL
+	s.downTransactional = s.downInTransaction && ms.dialect.TransactionalDDL
+	return s
+}

@@ -1,0 +1,250 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"go.uber.org/zap"
+)
+
+// An Option configures a [Migrator]. Options are applied in the order given, so that of two that
+// set the same thing the last one counts; [WithEnvironments], [WithGoMigrations], [WithObserver] and
+// [WithGooseOptions] add to what earlier ones gave.
+type Option interface {
+	apply(*options)
+}
+
+type optionFunc func(*options)
+
+func (f optionFunc) apply(o *options) { f(o) }
+
+// options are the settings as given. They are checked by faults, not when they are set, so that
+// everything that is wrong is found together.
+type options struct {
+	dialect      string
+	fsys         fs.FS
+	basePath     string
+	environments []string
+	versionTable string
+	strictOrder  bool
+
+	timeout          time.Duration
+	migrationTimeout time.Duration
+	rollbackTimeout  time.Duration
+	rollback         Strategy
+	globalLock       bool
+
+	logger       *zap.Logger // nil: zap.L() when the run starts
+	observers    []func(context.Context, Event)
+	goMigrations []*goose.Migration
+	gooseOptions []goose.ProviderOption
+}
+
+func defaultOptions() options {
+	return options{
+		dialect:          "postgres",
+		fsys:             os.DirFS("."),
+		basePath:         "sql",
+		environments:     []string{"base"},
+		versionTable:     goose.DefaultTablename,
+		timeout:          5 * time.Minute,
+		migrationTimeout: time.Minute,
+		rollbackTimeout:  5 * time.Minute,
+		rollback:         RollbackDown,
+	}
+}
+
+// faults reports what is wrong with the settings in themselves.
+func (o *options) faults() []error {
+	var faults []error
+	if o.fsys == nil {
+		faults = append(faults, errors.New("WithFS: the file system is nil"))
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"WithTimeout", o.timeout},
+		{"WithMigrationTimeout", o.migrationTimeout},
+		{"WithRollbackTimeout", o.rollbackTimeout},
+	} {
+		if d.value < 0 {
+			faults = append(faults, fmt.Errorf("%s: %v is negative", d.name, d.value))
+		}
+	}
+	if !o.rollback.known() {
+		faults = append(faults, fmt.Errorf("WithRollback: %v is not a strategy", o.rollback))
+	}
+	if o.globalLock {
+		faults = append(faults, errors.New("WithGlobalLock: the global lock is not in this version"))
+	}
+	return faults
+}
+
+// WithDialect names the database in goose's words: postgres (or pgx), mysql (or mariadb), sqlite3
+// (or sqlite), and any other name that goose's command line takes. An unknown name is a
+// configuration fault.
+//
+// The default is "postgres". Only PostgreSQL, MariaDB (MySQL) and SQLite are tested.
+func WithDialect(name string) Option {
+	return optionFunc(func(o *options) { o.dialect = name })
+}
+
+// WithFS sets the file system that holds the migrations: an embed.FS, an os.DirFS or any other. It
+// is listed once, by the first call that needs it; a file is read when its migration is pending.
+//
+// The default is os.DirFS(".").
+func WithFS(fsys fs.FS) Option {
+	return optionFunc(func(o *options) { o.fsys = fsys })
+}
+
+// WithBasePath sets the folder of the file system that holds the environment folders. It is
+// relative to the file system's root; "." is the root. A base path that does not exist is a
+// configuration fault, unless there are migrations that need no folder ([WithGoMigrations]).
+//
+// The default is "sql".
+func WithBasePath(path string) Option {
+	return optionFunc(func(o *options) { o.basePath = path })
+}
+
+// WithEnvironments adds environments: folders of the base path whose migrations are merged, by
+// version, with those that are already chosen. A folder that does not exist is logged and counts
+// as empty, unless its name is nearly that of one that does: that is a configuration fault.
+//
+// The default is the one environment "base".
+func WithEnvironments(names ...string) Option {
+	return optionFunc(func(o *options) {
+		o.environments = append(o.environments[:len(o.environments):len(o.environments)], names...)
+	})
+}
+
+// SetEnvironments replaces the environments, base included. With nil or an empty slice there are
+// no environment folders: the migrations are the files directly in the base path.
+//
+// The default is []string{"base"}.
+func SetEnvironments(names []string) Option {
+	return optionFunc(func(o *options) {
+		if len(names) == 0 {
+			names = []string{""}
+		}
+		o.environments = append([]string(nil), names...)
+	})
+}
+
+// WithVersionTable names the version table, as goose's WithTableName does: a name, or a schema and
+// a name with a dot between them. A part that needs quotes is given with the quotes of the
+// dialect (`"Acme Corp".versions`). Anything else is a configuration fault, as is a name longer
+// than the server's limit.
+//
+// The default is "goose_db_version", goose's own.
+func WithVersionTable(name string) Option {
+	return optionFunc(func(o *options) { o.versionTable = name })
+}
+
+// WithStrictOrder makes a late version a fault: a pending migration with a lower version than the
+// newest applied one. The run then returns [ErrMergeMigrations] and applies nothing.
+//
+// The default is false: late versions are applied, lowest first.
+func WithStrictOrder(strict bool) Option {
+	return optionFunc(func(o *options) { o.strictOrder = strict })
+}
+
+// WithTimeout limits a whole run. When the time is over, the migration that is running is
+// interrupted and the way back begins, which has a limit of its own ([WithRollbackTimeout]). A
+// deadline that the context already has wins over this option. Zero means no limit; a negative
+// duration is a configuration fault.
+//
+// The default is 5 minutes.
+func WithTimeout(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.timeout = d })
+}
+
+// WithMigrationTimeout limits each single migration, up and down. Zero means no limit; a negative
+// duration is a configuration fault. A Go migration has to respect its context for the limit to
+// have an effect on it.
+//
+// The default is 1 minute.
+func WithMigrationTimeout(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.migrationTimeout = d })
+}
+
+// WithRollbackTimeout limits the way back of a failed run as a whole. The way back does not end
+// with the context given to the run: it runs on one that keeps the values only. Zero means no
+// limit; a negative duration is a configuration fault.
+//
+// The default is 5 minutes.
+func WithRollbackTimeout(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.rollbackTimeout = d })
+}
+
+// WithRollback sets what a failed run does.
+//
+// The default is [RollbackDown].
+func WithRollback(s Strategy) Option {
+	return optionFunc(func(o *options) { o.rollback = s })
+}
+
+// WithGlobalLock asks for the lock that lets one of many replicas migrate. This version does not
+// have it: true is a configuration fault, so that nobody relies on a lock that isn't there.
+//
+// The default is false.
+func WithGlobalLock(lock bool) Option {
+	return optionFunc(func(o *options) { o.globalLock = lock })
+}
+
+// WithLogger sets the logger, one of the observers of a run: a line for each migration and for each
+// outcome. What is returned as an error is never logged at error level too. nil is silent.
+//
+// The default is zap.L() at the time of the run, which is silent until the application calls
+// zap.ReplaceGlobals.
+func WithLogger(logger *zap.Logger) Option {
+	return optionFunc(func(o *options) {
+		if logger == nil {
+			logger = zap.NewNop()
+		}
+		o.logger = logger
+	})
+}
+
+// WithObserver adds a function that is called with each [Event] of a run, in order, one at a time,
+// on a goroutine of its own. The context carries the values of the one given to the run and never
+// ends. A run does not wait for an observer while it works; when it ends it gives each one second
+// to take what is left. A panic of the observer is logged and goes no further. nil is ignored.
+//
+// There is no observer by default.
+func WithObserver(observe func(context.Context, Event)) Option {
+	return optionFunc(func(o *options) {
+		if observe != nil {
+			o.observers = append(o.observers[:len(o.observers):len(o.observers)], observe)
+		}
+	})
+}
+
+// WithGoMigrations adds Go migrations made by goose.NewGoMigration. They are part of every run
+// whatever its environments. A version that is taken already is a configuration fault.
+//
+// Go migrations that register themselves (goose.AddMigrationContext and its like) need no option:
+// they belong to the folder that their source file is in.
+func WithGoMigrations(migrations ...*goose.Migration) Option {
+	return optionFunc(func(o *options) {
+		o.goMigrations = append(o.goMigrations[:len(o.goMigrations):len(o.goMigrations)], migrations...)
+	})
+}
+
+// WithGooseOptions hands options to goose's Provider, such as goose.WithExcludeVersions. One that
+// would break the contract of a run (a store, a table name, a lock, a logger, no versioning, no
+// transactions, Go migrations) is a configuration fault, which names the option of gooseplus to
+// use. goose.WithVerbose, goose.WithAllowOutofOrder and goose.WithDisableGlobalRegistry have no
+// effect: gooseplus decides about these.
+//
+// There are none by default.
+func WithGooseOptions(opts ...goose.ProviderOption) Option {
+	return optionFunc(func(o *options) {
+		o.gooseOptions = append(o.gooseOptions[:len(o.gooseOptions):len(o.gooseOptions)], opts...)
+	})
+}

@@ -1,0 +1,178 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/plan"
+)
+
+// A Strategy says what a failed run does, see [WithRollback].
+type Strategy int
+
+const (
+	// RollbackDown returns to the starting point: the Down of each migration that the run applied,
+	// newest first, each in its own transaction as far as it was applied in one. It is the default.
+	RollbackDown Strategy = iota
+	// RollbackNone stops where the run failed, as goose does.
+	RollbackNone
+)
+
+func (s Strategy) known() bool { return s == RollbackDown || s == RollbackNone }
+
+// String returns the name of the constant.
+func (s Strategy) String() string {
+	switch s {
+	case RollbackDown:
+		return "RollbackDown"
+	case RollbackNone:
+		return "RollbackNone"
+	}
+	return fmt.Sprintf("Strategy(%d)", int(s))
+}
+
+// wayBack returns a failed run to its starting point and says, in the error that the run ends
+// with, how far that went. It runs on a context that outlives the run's.
+func (r *run) wayBack(ctx context.Context, cause error) error {
+	ctx, cancel := limit(context.WithoutCancel(ctx), r.options.rollbackTimeout, "rollback timeout")
+	defer cancel()
+
+	var undone error
+	if r.options.rollback == RollbackNone {
+		undone = r.stay(ctx)
+	} else {
+		r.events.send(WayBackStarted{Cause: cause})
+		undone = r.undo(ctx)
+	}
+	if err := r.back(ctx); undone == nil {
+		undone = err
+	}
+	if undone == nil {
+		return fmt.Errorf("%w: %w", ErrRollForward, cause)
+	}
+	return &RollbackError{Start: plan.Newest(r.start), Reached: r.to, Cause: cause, Err: undone}
+}
+
+// stay is the way back of RollbackNone: it says whether there is anything that was not undone.
+func (r *run) stay(ctx context.Context) error {
+	if r.failed != nil && !r.failed.leftNothing {
+		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(r.failed.step.Version, r.failed.step.Source), errRollbackOff)
+	}
+	now, err := r.reread(ctx)
+	if err != nil {
+		return err
+	}
+	if len(plan.WayBack(r.start, now, r.mine)) > 0 {
+		return errRollbackOff
+	}
+	return nil
+}
+
+// undo takes back what the run did: first what the step that failed may have left, which the
+// version table doesn't know of, then, newest first, the steps that the table says are applied.
+func (r *run) undo(ctx context.Context) error {
+	if r.failed != nil && !r.failed.leftNothing {
+		if err := r.undoFailed(ctx); err != nil {
+			return err
+		}
+	}
+	now, err := r.reread(ctx)
+	if err != nil {
+		return err
+	}
+	for _, version := range plan.WayBack(r.start, now, r.mine) {
+		if err := r.down(ctx, version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undoFailed runs the Down of the step that failed half-way. It was not recorded, so nothing but
+// its own Down, which should say IF EXISTS, can find what is there.
+func (r *run) undoFailed(ctx context.Context) error {
+	step := r.failed.step
+	now, err := r.reread(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(step.Version, step.Source), err)
+	}
+	if slices.Contains(now, step.Version) && !slices.Contains(r.mine, step.Version) {
+		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(step.Version, step.Source), errOtherRunner)
+	}
+	if !step.Reversible {
+		return fmt.Errorf("%w: %w", ErrDirty, r.irreversible(step))
+	}
+	if err := r.do(ctx, step.down()); err != nil {
+		return fmt.Errorf("%w: %w", ErrDirty, err)
+	}
+	return nil
+}
+
+// down undoes a step that is applied.
+func (r *run) down(ctx context.Context, version int64) error {
+	i := slices.IndexFunc(r.steps, func(s plannedStep) bool { return s.Version == version })
+	step := r.steps[i].down()
+	if !step.Reversible {
+		return r.irreversible(step)
+	}
+	err := r.do(ctx, step)
+	if err != nil && !r.leftNothing(step, err) {
+		return fmt.Errorf("%w: %w", ErrDirty, err)
+	}
+	return err
+}
+
+func (r *run) irreversible(step plannedStep) error {
+	return r.migrationError(step.down(), "", ErrIrreversible)
+}
+
+// back reads where the way back got and says whether that is the starting point.
+func (r *run) back(ctx context.Context) error {
+	now, err := r.reread(ctx)
+	if err != nil {
+		return err
+	}
+	missing, extra := plan.Diff(r.start, now)
+	left := plan.WayBack(r.start, now, r.mine)
+	r.kept = len(left)
+	switch {
+	case len(left) > 0:
+		return fmt.Errorf("versions %v are still applied", left)
+	case len(missing)+len(extra) > 0:
+		return fmt.Errorf("%w: it added %v and removed %v", errOtherRunner, extra, missing)
+	}
+	return nil
+}
+
+var errOtherRunner = errors.New("another runner changed the applied versions meanwhile (a global lock keeps it out)")
+
+// reconnectFor is how long the way back tries to read the version table. The connection that the
+// run lost may have gone with a server that restarts or fails over.
+const reconnectFor = 15 * time.Second
+
+// reread is applied, tried again until it works, the context ends or reconnectFor is over, which
+// happens once: after that, the server is taken to be gone.
+func (r *run) reread(ctx context.Context) ([]int64, error) {
+	patience := reconnectFor
+	if r.gone {
+		patience = 0
+	}
+	giveUp := time.After(patience)
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		now, _, err := r.applied(ctx)
+		if err == nil {
+			return now, nil
+		}
+		select {
+		case <-giveUp:
+		case <-ctx.Done():
+		case <-time.After(wait):
+			continue
+		}
+		r.gone = true
+		return nil, tableError(ctx, err)
+	}
+}

@@ -1,0 +1,247 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"go.uber.org/multierr"
+
+	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/versions"
+)
+
+// run is one call of Migrate on one database. It is used by one goroutine.
+type run struct {
+	db      *sql.DB
+	options *options
+	known   *migrations
+	events  *stream
+	started time.Time
+
+	from     int64
+	start    []int64 // the starting point
+	steps    []plannedStep
+	provider *goose.Provider
+	recorder *versions.Recorder
+	trace    *trace
+
+	mine   []int64  // the versions that this run recorded, oldest first
+	failed *failure // the step that ended the run, nil if none did
+	gone   bool     // the way back could not read the version table for as long as it tries
+	to     int64    // the highest version applied, as read last; -1 when it can't be read
+	kept   int      // how many of the steps stay applied
+}
+
+// plannedStep is a Step with what only the run has to know.
+type plannedStep struct {
+	Step
+	// inTransaction says that goose opens a transaction for the step; on a database where DDL
+	// commits by itself such a step is not Transactional all the same.
+	inTransaction bool
+	// downTransaction and downTransactional say the same of its Down.
+	downInTransaction, downTransactional bool
+}
+
+// down is the step in the other direction.
+func (s plannedStep) down() plannedStep {
+	s.Direction = directionDown
+	s.inTransaction, s.Transactional = s.downInTransaction, s.downTransactional
+	return s
+}
+
+// failure is the step that failed and what it can have left behind.
+type failure struct {
+	step plannedStep
+	// leftNothing is true when the step is certain to have changed nothing.
+	leftNothing bool
+}
+
+func (m *Migrator) newRun(ctx context.Context, known *migrations) *run {
+	return &run{
+		db:      m.db,
+		options: &m.options,
+		known:   known,
+		events:  m.newStream(ctx),
+		started: time.Now(),
+	}
+}
+
+// finish tells the observers how the run ended.
+func (r *run) finish(err error) {
+	r.events.send(RunFinished{
+		From: r.from, To: r.to, Applied: r.kept, Duration: time.Since(r.started), Err: err,
+	})
+	r.events.close()
+}
+
+// look reads what is applied, in one statement, and says what is pending.
+func (r *run) look(ctx context.Context, target int64) (pending []int64, ready bool, err error) {
+	for _, w := range r.known.warnings {
+		r.events.send(Warning{Message: w})
+	}
+	applied, ready, err := r.applied(ctx)
+	if err != nil {
+		return nil, false, tableError(ctx, err)
+	}
+	r.from = plan.Newest(applied)
+	return plan.Pending(r.known.versions(), applied, target), ready, nil
+}
+
+// applied reads the applied versions, in the order in which they were applied.
+func (r *run) applied(ctx context.Context) ([]int64, bool, error) {
+	applied, ready, err := r.known.table.Applied(ctx, r.db)
+	if err != nil {
+		r.to = -1
+		return nil, false, err
+	}
+	r.to = plan.Newest(applied)
+	return applied, ready, nil
+}
+
+// prepare reads the starting point and makes everything ready that can fail without the database:
+// after it nothing but the migrations themselves is left to go wrong.
+func (r *run) prepare(ctx context.Context, target int64) error {
+	start, _, err := r.applied(ctx)
+	if err != nil {
+		return tableError(ctx, err)
+	}
+	r.start, r.from = start, plan.Newest(start)
+	pending := plan.Pending(r.known.versions(), start, target)
+	if late := plan.Late(pending, start); r.options.strictOrder && len(late) > 0 {
+		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
+			ErrMergeMigrations, late, r.from)
+	}
+	if r.steps, err = r.known.load(ctx, pending); err != nil {
+		return fmt.Errorf("%w: %w", ErrRollForward, err)
+	}
+	if err := r.connections(); err != nil {
+		return err
+	}
+	return r.newProvider()
+}
+
+// connections refuses a pool in which a Go migration without a transaction would wait for ever:
+// goose keeps one connection while the migration takes another from the pool.
+func (r *run) connections() error {
+	if r.db.Stats().MaxOpenConnections != 1 {
+		return nil
+	}
+	for _, s := range r.steps {
+		m, _ := r.known.find(s.Version)
+		if m.goFuncs != nil && (m.goFuncs.UpFnNoTxContext != nil || m.goFuncs.DownFnNoTxContext != nil) {
+			return fmt.Errorf("migration %s is a Go migration without a transaction, which takes two connections: the pool has SetMaxOpenConns(1)",
+				ref(s.Version, s.Source))
+		}
+	}
+	return nil
+}
+
+// newProvider makes the goose Provider of this run. It is a new one because a Provider remembers
+// a failed first use, and what it parsed.
+func (r *run) newProvider() (err error) {
+	r.trace, r.recorder = new(trace), r.known.table.Recorder()
+	opts := slices.Clone(r.options.gooseOptions)
+	opts = append(opts,
+		goose.WithStore(r.recorder),
+		goose.WithGoMigrations(r.known.goMigrations(r.trace.function)...),
+		goose.WithDisableGlobalRegistry(true), // its migrations are chosen by folder
+		goose.WithVerbose(true),               // so that goose announces each statement
+		goose.WithSlog(r.trace.logger()),
+	)
+	r.provider, err = goose.NewProvider(goose.DialectCustom, r.db, r.known.files, opts...)
+	return err
+}
+
+// apply runs the planned steps in order, up to the first that fails.
+func (r *run) apply(ctx context.Context) error {
+	r.announce()
+	for _, step := range r.steps {
+		if ctx.Err() != nil {
+			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), stopped(ctx, nil))
+		}
+		if err := r.do(ctx, step); err != nil {
+			r.failed = &failure{step: step, leftNothing: r.leftNothing(step, err)}
+			if r.recorder.Recorded() { // it failed while it committed: only a look can tell
+				r.mine = append(r.mine, step.Version)
+			}
+			return err
+		}
+		r.mine = append(r.mine, step.Version)
+	}
+	return nil
+}
+
+func (r *run) announce() {
+	steps := make([]Step, len(r.steps))
+	for i, s := range r.steps {
+		steps[i] = s.Step
+	}
+	r.events.send(RunStarted{From: r.from, Steps: steps})
+}
+
+// do runs one step in its direction, under the migration timeout.
+func (r *run) do(ctx context.Context, step plannedStep) error {
+	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
+	defer cancel()
+	r.events.send(MigrationStarted{Step: step.Step})
+	started := time.Now()
+	r.trace.reset()
+	r.recorder.Step(step.Direction == directionDown)
+	_, err := r.provider.ApplyVersion(ctx, step.Version, step.Direction == directionUp)
+	if err != nil {
+		err = r.migrationError(step, r.trace.statement, stopped(ctx, err))
+	}
+	r.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: err})
+	return err
+}
+
+func (r *run) migrationError(step plannedStep, statement string, err error) error {
+	return &MigrationError{
+		Environment: step.Environment,
+		Version:     step.Version,
+		Source:      step.Source,
+		Direction:   step.Direction,
+		Statement:   statement,
+		Err:         err,
+	}
+}
+
+// leftNothing says whether the step that failed with err is certain to have changed nothing. A
+// transaction takes everything back where DDL obeys it, and the version table tells whether it was
+// committed after all. Where it doesn't, a single statement still
+// is all or nothing; but it has to be the server that refused it, not a connection that was lost
+// on the way: then the rollback that goose sent after it has succeeded.
+func (r *run) leftNothing(step plannedStep, err error) bool {
+	if step.Transactional || !r.trace.began() {
+		return true
+	}
+	return step.inTransaction && r.trace.onlyStatement() && rolledBack(err)
+}
+
+// rolledBack says whether the transaction of a step that failed was rolled back on its connection:
+// goose adds the error of a rollback that failed to the step's own.
+func rolledBack(err error) bool {
+	var partial *goose.PartialError
+	return errors.As(err, &partial) && len(multierr.Errors(partial.Err)) == 1
+}
+
+// verify reads the applied versions again after a run that had no error.
+func (r *run) verify(ctx context.Context) error {
+	now, _, err := r.applied(ctx)
+	if err != nil {
+		return tableError(ctx, err)
+	}
+	missing, _ := plan.Diff(slices.Concat(r.start, r.mine), now)
+	if len(missing) > 0 {
+		return fmt.Errorf("versions %v were applied and are not in the version table", missing)
+	}
+	r.kept = len(r.mine)
+	return nil
+}
+
+var errRollbackOff = errors.New("the run was to stop where it failed (RollbackNone)")
