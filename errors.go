@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	"go.uber.org/multierr"
 
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
@@ -119,13 +118,22 @@ func reason(err error) string {
 		return reason(partial.Err)
 	}
 	var texts []string
-	for _, e := range multierr.Errors(err) {
+	for _, e := range appended(err) {
 		// A context that ends rolls the transaction back; goose's own attempt then finds it done.
-		if !errors.Is(e, sql.ErrTxDone) || len(multierr.Errors(err)) == 1 {
+		if e != sql.ErrTxDone || len(appended(err)) == 1 {
 			texts = append(texts, e.Error())
 		}
 	}
 	return redact.Text(strings.Join(strings.Fields(strings.Join(texts, "; ")), " "))
+}
+
+// appended takes apart what goose puts together with go.uber.org/multierr, and nothing else: a
+// joined error of somebody else's is one reason.
+func appended(err error) []error {
+	if list, ok := err.(interface{ Errors() []error }); ok {
+		return list.Errors()
+	}
+	return []error{err}
 }
 
 // tidyError is err with the text that people need of it.

@@ -47,7 +47,7 @@ func (r *run) wayBack(ctx context.Context, cause error) error {
 		r.events.send(WayBackStarted{Cause: cause})
 		undone = r.undo(ctx)
 	}
-	if err := r.back(ctx); undone == nil {
+	if err := r.back(context.WithoutCancel(ctx)); undone == nil { // its time may be over
 		undone = err
 	}
 	if undone == nil {
@@ -129,8 +129,10 @@ func (r *run) irreversible(step plannedStep) error {
 	return r.migrationError(step.down(), "", ErrIrreversible)
 }
 
-// back reads where the way back got and says whether that is the starting point.
+// back reads where the way back got and says why that is not the starting point, if it isn't.
 func (r *run) back(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reconnectFor)
+	defer cancel()
 	now, err := r.reread(ctx)
 	if err != nil {
 		return err

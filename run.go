@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	"go.uber.org/multierr"
 
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/versions"
@@ -227,7 +226,7 @@ func (r *run) leftNothing(step plannedStep, err error) bool {
 // goose adds the error of a rollback that failed to the step's own.
 func rolledBack(err error) bool {
 	var partial *goose.PartialError
-	return errors.As(err, &partial) && len(multierr.Errors(partial.Err)) == 1
+	return errors.As(err, &partial) && len(appended(partial.Err)) == 1
 }
 
 // verify reads the applied versions again after a run that had no error.

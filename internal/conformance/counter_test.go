@@ -1,0 +1,102 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"sync"
+	"testing"
+)
+
+// counter is a driver in front of another one that writes down what the database is told.
+type counter struct {
+	connector driver.Connector
+
+	mu   sync.Mutex
+	told []string
+}
+
+// counted opens the place's database once more, through a counter.
+func (p *place) counted(t *testing.T) (*sql.DB, *counter) {
+	t.Helper()
+	c := &counter{connector: plainConnector{p.dsn, p.db.Driver()}}
+	if d, ok := p.db.Driver().(driver.DriverContext); ok {
+		connector, err := d.OpenConnector(p.dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.connector = connector
+	}
+	db := sql.OpenDB(c)
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db, c
+}
+
+type plainConnector struct {
+	dsn    string
+	driver driver.Driver
+}
+
+func (c plainConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c plainConnector) Driver() driver.Driver                        { return c.driver }
+
+func (c *counter) Driver() driver.Driver { return c.connector.Driver() }
+
+func (c *counter) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &countedConn{Conn: conn, c: c}, nil
+}
+
+func (c *counter) tell(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told = append(c.told, what)
+}
+
+// take returns what the database was told since the last take.
+func (c *counter) take() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told := c.told
+	c.told = nil
+	return told
+}
+
+type countedConn struct {
+	driver.Conn
+	c *counter
+}
+
+func (conn *countedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	conn.c.tell(query)
+	if q, ok := conn.Conn.(driver.QueryerContext); ok {
+		return q.QueryContext(ctx, query, args)
+	}
+	return nil, errors.New("the driver can't query without preparing")
+}
+
+func (conn *countedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	conn.c.tell(query)
+	if e, ok := conn.Conn.(driver.ExecerContext); ok {
+		return e.ExecContext(ctx, query, args)
+	}
+	return nil, errors.New("the driver can't execute without preparing")
+}
+
+func (conn *countedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	conn.c.tell("prepare " + query)
+	return conn.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+}
+
+func (conn *countedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	conn.c.tell("BEGIN")
+	return conn.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
+}

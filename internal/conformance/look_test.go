@@ -1,0 +1,80 @@
+package conformance
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// TestLook asserts what booting costs when there is nothing to do.
+func TestLook(t *testing.T) {
+	ctx := context.Background()
+
+	t.Run("nothing pending is one statement that reads", func(t *testing.T) {
+		onEach(t, func(t *testing.T, p *place) {
+			fsys := chain(5)
+			if err := p.migrator(from(fsys)).Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			db, counter := p.counted(t)
+			m := gooseplus.New(db, gooseplus.WithDialect(p.dialect), from(fsys))
+			for name, call := range map[string]func() error{
+				"Migrate":   func() error { return m.Migrate(ctx) },
+				"MigrateTo": func() error { return m.MigrateTo(ctx, 3) },
+				"Version":   func() error { _, err := m.Version(ctx); return err },
+			} {
+				if err := call(); err != nil {
+					t.Fatal(err)
+				}
+				told := counter.take()
+				if len(told) != 1 || !strings.HasPrefix(told[0], "SELECT") {
+					t.Errorf("%s told the database %q, want one SELECT", name, told)
+				}
+			}
+		})
+	})
+
+	t.Run("without migrations nothing is created", func(t *testing.T) {
+		onEach(t, func(t *testing.T, p *place) {
+			empty := files(map[string]*fstest.MapFile{"README.md": {}})
+			db, counter := p.counted(t)
+			m := gooseplus.New(db, gooseplus.WithDialect(p.dialect), from(empty))
+			if err := m.Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if v, err := m.Version(ctx); v != 0 || err != nil {
+				t.Errorf("Version = %d, %v", v, err)
+			}
+			for _, s := range counter.take() {
+				if !strings.HasPrefix(strings.TrimPrefix(s, "prepare "), "SELECT") {
+					t.Errorf("the database was told %q", s)
+				}
+			}
+		})
+	})
+
+	t.Run("a step costs what goose's own costs", func(t *testing.T) {
+		onEach(t, func(t *testing.T, p *place) {
+			fsys := chain(3)
+			if err := p.migrator(from(fsys)).MigrateTo(ctx, 1); err != nil {
+				t.Fatal(err)
+			}
+			db, counter := p.counted(t)
+			m := gooseplus.New(db, gooseplus.WithDialect(p.dialect), from(fsys))
+			if err := m.Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			told := counter.take()
+			reads := len(told) - len(slices.DeleteFunc(slices.Clone(told), func(s string) bool { return strings.HasPrefix(s, "SELECT") }))
+			begins := len(told) - len(slices.DeleteFunc(slices.Clone(told), func(s string) bool { return s == "BEGIN" }))
+			// The look, the starting point and the verification; a transaction for each migration.
+			if reads != 3 || begins != 2 {
+				t.Errorf("%d reads and %d transactions, want 3 and 2: %q", reads, begins, told)
+			}
+		})
+	})
+}

@@ -1,0 +1,209 @@
+package conformance
+
+import (
+	"database/sql"
+	"fmt"
+	"testing"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/lib/pq"
+	"go.uber.org/goleak"
+	_ "modernc.org/sqlite"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+// target is a database reached through one driver.
+type target struct {
+	name    string
+	dialect string
+	driver  string
+	// database makes an empty database and returns its DSN.
+	database func(testing.TB) string
+
+	// transactionalDDL: a transaction takes schema changes back too.
+	transactionalDDL bool
+	// schemas: the version table can be in another schema of the same database.
+	schemas bool
+	// kill is a query that ends the connection whose id it is given, "" where there is none; id
+	// asks a connection for its id.
+	kill, id string
+	// sleep is a statement that takes half a minute unless it is interrupted.
+	sleep string
+	// tables lists the tables that are there, without those of the version table.
+	tables string
+}
+
+const slowSQLite = `WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 2000000000) SELECT count(*) FROM c;`
+
+func postgresTarget(driver string) target {
+	return target{
+		name: "postgres over " + driver, dialect: "postgres", driver: driver,
+		database:         func(t testing.TB) string { return dbtest.Postgres(t).NewDatabase(t).DSN },
+		transactionalDDL: true,
+		schemas:          true,
+		kill:             `SELECT pg_terminate_backend($1)`, id: `SELECT pg_backend_pid()`,
+		sleep: `SELECT pg_sleep(30);`,
+		tables: `SELECT table_name FROM information_schema.tables
+			WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%' ORDER BY 1`,
+	}
+}
+
+func sqliteTarget(driver string) target {
+	return target{
+		name: "sqlite over " + driver, dialect: "sqlite", driver: driver,
+		database:         func(t testing.TB) string { return "file:" + dbtest.SQLiteFile(t) },
+		transactionalDDL: true,
+		sleep:            slowSQLite,
+		tables: `SELECT name FROM sqlite_master
+			WHERE type = 'table' AND name NOT LIKE 'goose%' AND name NOT LIKE 'sqlite%' ORDER BY 1`,
+	}
+}
+
+var targets = []target{
+	postgresTarget("postgres"),
+	postgresTarget("pgx"),
+	{
+		name: "mariadb over mysql", dialect: "mysql", driver: "mysql",
+		database: func(t testing.TB) string { return dbtest.MySQL(t).NewDatabase(t).DSN },
+		schemas:  true,
+		kill:     `KILL ?`, id: `SELECT CONNECTION_ID()`,
+		sleep: `DO SLEEP(30);`,
+		tables: `SELECT table_name FROM information_schema.tables
+			WHERE table_schema = DATABASE() AND table_name NOT LIKE 'goose%' ORDER BY 1`,
+	},
+	sqliteTarget("sqlite"),
+}
+
+// onEach runs a test on every target. When it ends, no connection may be in use and no goroutine
+// may be left.
+func onEach(t *testing.T, test func(*testing.T, *place)) {
+	for _, x := range targets {
+		t.Run(x.name, func(t *testing.T) {
+			test(t, x.place(t))
+		})
+	}
+}
+
+// place is an empty database for one test.
+type place struct {
+	target
+	db  *sql.DB
+	dsn string
+}
+
+func (x target) place(t *testing.T) *place {
+	t.Helper()
+	p := &place{target: x, dsn: x.database(t)}
+	before := goleak.IgnoreCurrent()
+	p.db = p.open(t)
+	t.Cleanup(func() {
+		if n := p.inUse(); n != 0 {
+			t.Errorf("%d connections are still in use", n)
+		}
+		if err := p.db.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		if err := leak(before); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// leak finds goroutines that are left. pgx takes up to 15 seconds to close a connection whose query
+// was interrupted.
+func leak(before goleak.Option) (err error) {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		if err = goleak.Find(before); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// inUse gives the pool a moment: a driver may still be closing a connection that was interrupted.
+func (p *place) inUse() int {
+	deadline := time.Now().Add(5 * time.Second)
+	for p.db.Stats().InUse > 0 && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	return p.db.Stats().InUse
+}
+
+func (p *place) open(t *testing.T) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(p.driver, p.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func (p *place) migrator(opts ...gooseplus.Option) *gooseplus.Migrator {
+	return gooseplus.New(p.db, append([]gooseplus.Option{gooseplus.WithDialect(p.dialect)}, opts...)...)
+}
+
+// exec runs statements as somebody else than gooseplus.
+func (p *place) exec(t *testing.T, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := p.db.Exec(s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// state is what the database holds: the rows of the version table in the order they were written,
+// and the tables.
+type state struct {
+	versions []int64
+	tables   []string
+}
+
+func (s state) String() string { return fmt.Sprintf("versions %v, tables %v", s.versions, s.tables) }
+
+func (p *place) state(t *testing.T) state {
+	t.Helper()
+	s := state{tables: column[string](t, p.db, p.target.tables)}
+	for _, v := range column[int64](t, p.db, `SELECT version_id FROM goose_db_version ORDER BY id`) {
+		if v != 0 {
+			s.versions = append(s.versions, v)
+		}
+	}
+	return s
+}
+
+// want fails the test unless the database holds exactly these versions and tables.
+func (p *place) want(t *testing.T, versions []int64, tables []string) {
+	t.Helper()
+	got, want := p.state(t), state{versions, tables}
+	if got.String() != want.String() {
+		t.Errorf("the database holds\n  %v, want\n  %v", got, want)
+	}
+}
+
+func column[T any](t *testing.T, db *sql.DB, query string, args ...any) (list []T) {
+	t.Helper()
+	rows, err := db.Query(query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v T
+		if err := rows.Scan(&v); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, v)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
