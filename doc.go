@@ -1,1 +1,117 @@
+// Package gooseplus migrates the database of a Go service when it boots. It is a thin layer over
+// github.com/pressly/goose/v3: goose parses and runs the migrations and owns the version table, so
+// that goose's own commands tell the same story of the same database. gooseplus adds what a boot
+// needs: a failed run returns to where it started, environment folders keep test data out of
+// production, and a boot with nothing to do costs one statement.
+//
+//	err := gooseplus.New(db, gooseplus.WithFS(files)).Migrate(ctx)
+//
+// # A run
+//
+// A run is one call of [Migrator.Migrate] or [Migrator.MigrateTo]. It goes through these stages, in
+// this order:
+//
+//  1. Resolve. The folders of the environments are laid over each other and sorted by version.
+//     Every fault of the configuration is found here, together, without the database;
+//     [Migrator.Err] gives the same answer. The folders are listed once in a Migrator's life.
+//  2. Look. One SELECT reads the applied versions. If nothing is pending, the run is done: nothing
+//     was written and nothing was created.
+//  3. The version table is created if it isn't there. That another process does the same at the
+//     same moment is no error.
+//  4. Prepare. The starting point is read: the set of applied versions that a failed run returns
+//     to. The pending files are parsed, all of them, so that one that goose can't read stops the
+//     run before its first step.
+//  5. Apply. The pending migrations run one by one, lowest version first, each under the migration
+//     timeout, through a goose Provider that is new for this run. Then the applied versions are
+//     read again: each that was applied has to be there.
+//  6. On failure, the way back (see below).
+//  7. Verify. The applied versions are read again after the way back, and compared with the
+//     starting point.
+//  8. The outcome goes to the observers ([WithObserver]) and the logger, and is returned.
+//
+// # How a run ends
+//
+//	how it ended             what is true                                       errors.Is
+//	success                  every planned migration is applied                 nil
+//	failed, undone           the applied versions are those of the start        ErrRollForward
+//	failed, not undone       *RollbackError says which version was reached      ErrRollBack
+//	                         and why; a migration may be half-applied           ErrRollBack and ErrDirty
+//	table can't be read      nothing was touched                                ErrMigrationTable
+//	configuration fault      nothing was touched                                ErrMergeMigrations, for
+//	                                                                            the migrations' faults
+//	process killed           each transactional step is whole or absent; the
+//	                         next run goes on from there
+//
+// The error of a failed migration wraps a [*MigrationError] with the version, the file and the
+// statement. errors.As also reaches the driver's own error and goose's PartialError.
+//
+// # The way back
+//
+// With [RollbackDown], the default, a failed run undoes exactly the migrations that it applied,
+// newest first, in the reverse of the order in which they were applied. It never goes down to a
+// version number: after late versions that would undo too little or too much. What another
+// process applied meanwhile is left alone, and reported.
+//
+// The way back has a context of its own, which keeps the values of the caller's and nothing else,
+// with its own limit ([WithRollbackTimeout]). So it runs after an error, a panic of a Go migration,
+// any timeout, and the cancellation of the caller's context. If the server can't be reached, it
+// tries for 15 seconds.
+//
+// It ends early, with a [*RollbackError], at a migration that has no Down or an empty one
+// ([ErrIrreversible]): goose would report success for it, delete its version and leave what it did.
+// It ends early, too, at a Down that fails.
+//
+// A migration outside a transaction (the NO TRANSACTION annotation, or a Go migration without a
+// transaction) can fail half-way. Its own Down is run first then; write its statements with IF
+// EXISTS. If there is no Down, or it fails, nobody knows what is left: [ErrDirty]. A person has to
+// look, and the way back goes no further.
+//
+// With [RollbackNone] a failed run stops where it is. Its error says whether that happens to be the
+// starting point.
+//
+// # Databases
+//
+// PostgreSQL and SQLite have transactional DDL: a migration is whole or absent. PostgreSQL is
+// tested with lib/pq and pgx/v5, SQLite with modernc.org/sqlite and mattn/go-sqlite3.
+//
+// MySQL and MariaDB commit each DDL statement by itself, whatever transaction it stands in. Every
+// migration of several statements can be left half-applied there, so each is treated as if it were
+// outside a transaction: when it fails, its own Down is run. The exception is a migration whose
+// first statement the server refused: a single statement is all or nothing, and there is nothing
+// to undo. A process that is killed in the middle of a migration can leave a part of it.
+//
+// The other dialects of goose work as far as goose does, and are not tested. Those whose DDL is not
+// known to obey transactions are treated like MySQL.
+//
+// A pool with SetMaxOpenConns(1) works, but for Go migrations without a transaction: goose needs a
+// second connection for these, and a run that plans one says so before it touches anything.
+//
+// # Environments
+//
+// The base path holds one folder for each environment. A run merges the folders of its
+// environments into one sequence, by version, with one version table. A version that is claimed
+// twice is a fault that names both files. An environment without a folder counts as empty, since
+// git keeps no empty folders, and is logged; but a name that is nearly that of a folder which
+// nobody asked for is a fault. Migrations that come late, with a lower version than the newest
+// applied one, are applied too ([WithStrictOrder] makes them a fault).
+//
+// Go migrations that register themselves with goose belong to the folder that their source file is
+// in, and run only if that folder does. The path of the source is the one at compile time; the
+// folder's path has to be its end. Where the file system holds .go files in the folder, those
+// decide: each must be registered. Where the folder is the root of the file system there is no path
+// to compare, and every registered migration belongs to it, as in goose. A migration registered
+// without a source belongs nowhere. Those given with [WithGoMigrations] are part of every run.
+//
+// # Several processes
+//
+// This version has no lock: let one process at a time migrate a database. WithGlobalLock(true) is a
+// configuration fault rather than a lock that isn't there.
+//
+// # What goose is asked, and what it is not
+//
+// goose's parser is not exported. To know whether a file runs in a transaction and whether its Down
+// has a statement, gooseplus drives a goose Provider over a connection that records what it is told
+// and executes nothing. The run itself uses goose's ApplyVersion, version by version. Its version
+// store is goose's own, except that it doesn't ask the database before each step for what the run
+// knows already.
 package gooseplus

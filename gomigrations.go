@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pressly/goose/v3"
 
@@ -101,6 +102,10 @@ func owner(source string, folders map[string]string) (environment, dir string, o
 
 func base(source string) string { return path.Base(filepath.ToSlash(source)) }
 
+// registryMu guards goose's registry, the one thing that Migrators share: to hand it out, goose
+// writes to the migrations in it.
+var registryMu sync.Mutex
+
 // registered lists goose's global registry if there is something in it for one of the folders.
 // The registry has no accessor, but goose hands it out whole for a folder that has no files.
 func registered(folders map[string]string) ([]*goose.Migration, error) {
@@ -116,6 +121,8 @@ func registered(folders map[string]string) ([]*goose.Migration, error) {
 	}
 	// The device is a path that exists wherever goose's base file system is the operating
 	// system's; if the application has set another, its root does.
+	registryMu.Lock()
+	defer registryMu.Unlock()
 	var faults []error
 	for _, nowhere := range []string{os.DevNull, "."} {
 		found, err := goose.CollectMigrations(nowhere, 0, math.MaxInt64)

@@ -2,6 +2,7 @@ package dryrun
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"io"
 	"log"
@@ -38,11 +39,11 @@ func CheckOption(opt goose.ProviderOption) error {
 // probeVersion is one that no option under test is likely to name.
 const probeVersion = math.MaxInt64
 
-func provider(rec *recorder, dialect goose.Dialect, opts ...goose.ProviderOption) (*goose.Provider, error) {
+func provider(db *sql.DB, dialect goose.Dialect, opts ...goose.ProviderOption) (*goose.Provider, error) {
 	opts = append(opts,
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithGoMigrations(goose.NewGoMigration(probeVersion, nil, nil)))
-	return goose.NewProvider(dialect, rec.open(), nil, opts...)
+	return goose.NewProvider(dialect, db, nil, opts...)
 }
 
 func builds(dialect goose.Dialect, opts ...goose.ProviderOption) bool {
@@ -50,22 +51,24 @@ func builds(dialect goose.Dialect, opts ...goose.ProviderOption) bool {
 }
 
 func buildError(dialect goose.Dialect, opts ...goose.ProviderOption) error {
-	p, err := provider(&recorder{}, dialect, opts...)
-	if err != nil {
-		return err
-	}
-	return p.Close()
+	var rec recorder
+	db := rec.open()
+	defer db.Close()
+	_, err := provider(db, dialect, opts...)
+	return err
 }
 
 // tryOut applies an empty migration, which must be recorded, in a transaction, and be alone.
 func tryOut(opt goose.ProviderOption) error {
 	var rec recorder
+	db := rec.open()
+	defer db.Close()
 	var versions store
-	p, err := provider(&rec, goose.DialectCustom, opt, goose.WithStore(&versions))
+	p, err := provider(db, goose.DialectCustom, opt, goose.WithStore(&versions),
+		goose.WithSlog(slog.New(slog.DiscardHandler))) // opt may make goose verbose
 	if err != nil {
 		return err
 	}
-	defer p.Close()
 	if len(p.ListSources()) != 1 {
 		return errors.New("brings Go migrations of its own: use gooseplus.WithGoMigrations")
 	}

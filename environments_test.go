@@ -1,0 +1,188 @@
+package gooseplus_test
+
+import (
+	"database/sql"
+	"embed"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/envfs"
+)
+
+//go:embed testdata/embedded
+var embedded embed.FS
+
+func TestEnvironments(t *testing.T) {
+	fsys := folder("sql/base/1_a.sql", "sql/test/2_seed.sql", "sql/base/3_b.sql", "sql/production/4_p.sql")
+
+	t.Run("base alone is the default", func(t *testing.T) {
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, fsys))
+		applied(t, db, 1, 3)
+	})
+
+	t.Run("an environment is added to base, late versions included", func(t *testing.T) {
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, fsys))
+		mustMigrate(t, sqlite(db, fsys, gooseplus.WithEnvironments("test")))
+		applied(t, db, 1, 3, 2)
+	})
+
+	t.Run("seeds never reach production", func(t *testing.T) {
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, fsys, gooseplus.WithEnvironments("production")))
+		applied(t, db, 1, 3, 4)
+	})
+
+	t.Run("the same environment twice", func(t *testing.T) {
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, fsys, gooseplus.WithEnvironments("test", "base"), gooseplus.WithEnvironments("test")))
+		applied(t, db, 1, 2, 3)
+	})
+
+	t.Run("custom base name", func(t *testing.T) {
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, folder("db/common/1_a.sql", "db/eu/2_b.sql", "db/base/3_c.sql"),
+			gooseplus.WithBasePath("db"), gooseplus.SetEnvironments([]string{"common"}), gooseplus.WithEnvironments("eu")))
+		applied(t, db, 1, 2)
+	})
+
+	t.Run("no environments", func(t *testing.T) {
+		for _, none := range [][]string{nil, {}} {
+			db := openSQLite(t)
+			mustMigrate(t, sqlite(db, folder("sql/1_a.sql", "sql/test/2_b.sql"), gooseplus.SetEnvironments(none)))
+			applied(t, db, 1)
+		}
+	})
+
+	t.Run("the root of the file system as base path", func(t *testing.T) {
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, folder("1_a.sql"), gooseplus.WithBasePath("."), gooseplus.SetEnvironments(nil)))
+		applied(t, db, 1)
+	})
+
+	t.Run("an environment without a folder is empty, and logged", func(t *testing.T) {
+		db := openSQLite(t)
+		logger, logs := observedLogger()
+		mustMigrate(t, sqlite(db, fsys, gooseplus.WithEnvironments("staging"), gooseplus.WithLogger(logger)))
+		applied(t, db, 1, 3)
+		if logs.FilterMessageSnippet(`environment "staging" has no folder sql/staging`).Len() != 1 {
+			t.Errorf("logs: %v", logs.All())
+		}
+	})
+
+	t.Run("a misspelt environment", func(t *testing.T) {
+		for _, name := range []string{"prodution", "Production", "tets", "tes"} {
+			err := fault(t, func(db *sql.DB) *gooseplus.Migrator {
+				return sqlite(db, fsys, gooseplus.WithEnvironments(name))
+			}, "did you mean")
+			wantIs(t, err, gooseplus.ErrMergeMigrations)
+			var near *envfs.NearMissError
+			if !errors.As(err, &near) || near.Environment != name {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+
+	t.Run("a version in two environments", func(t *testing.T) {
+		err := fault(t, func(db *sql.DB) *gooseplus.Migrator {
+			return sqlite(db, folder("sql/base/1_a.sql", "sql/test/0001_b.sql", "sql/base/7_x.sql", "sql/test/7_x.sql"),
+				gooseplus.WithEnvironments("test"))
+		}, "sql/base/1_a.sql", "sql/test/0001_b.sql", "sql/base/7_x.sql", "sql/test/7_x.sql")
+		wantIs(t, err, gooseplus.ErrMergeMigrations)
+	})
+
+	t.Run("a file that is no migration is logged", func(t *testing.T) {
+		db := openSQLite(t)
+		logger, logs := observedLogger()
+		mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/create_users.sql"), gooseplus.WithLogger(logger)))
+		applied(t, db, 1)
+		if logs.FilterMessageSnippet("sql/base/create_users.sql is not a migration").Len() != 1 {
+			t.Errorf("logs: %v", logs.All())
+		}
+	})
+}
+
+func TestFileSystems(t *testing.T) {
+	onDisk := t.TempDir()
+	for path, file := range folder("sql/base/1_a.sql", "sql/test/2_b.sql") {
+		path = filepath.Join(onDisk, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, file.Data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sub, err := fs.Sub(embedded, "testdata/embedded")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, opts := range map[string][]gooseplus.Option{
+		"os.DirFS":     {gooseplus.WithFS(os.DirFS(onDisk))},
+		"embed.FS":     {gooseplus.WithFS(embedded), gooseplus.WithBasePath("testdata/embedded/sql")},
+		"fs.Sub":       {gooseplus.WithFS(sub)},
+		"fstest.MapFS": {gooseplus.WithFS(folder("sql/base/1_a.sql", "sql/test/2_b.sql"))},
+		"odd spelling": {gooseplus.WithFS(os.DirFS(onDisk)), gooseplus.WithBasePath("./sql/")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := openSQLite(t)
+			mustMigrate(t, sqlite(db, nil, append(opts, gooseplus.WithEnvironments("test"))...))
+			applied(t, db, 1, 2)
+		})
+	}
+
+	t.Run("the default is the working directory", func(t *testing.T) {
+		t.Chdir(onDisk)
+		db := openSQLite(t)
+		mustMigrate(t, gooseplus.New(db, gooseplus.WithDialect("sqlite3")))
+		applied(t, db, 1)
+	})
+}
+
+// TestBodiesAreReadWhenPending: a service with thousands of files boots without opening them.
+func TestBodiesAreReadWhenPending(t *testing.T) {
+	db := openSQLite(t)
+	fsys := &openCounter{MapFS: folder("sql/base/1_a.sql", "sql/base/2_b.sql")}
+	m := gooseplus.New(db, gooseplus.WithDialect("sqlite"), gooseplus.WithFS(fsys))
+	if err := m.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if fsys.bodies.Load() != 0 {
+		t.Errorf("Err opened %d files", fsys.bodies.Load())
+	}
+	mustMigrate(t, m)
+	applied(t, db, 1, 2)
+	if fsys.bodies.Load() == 0 {
+		t.Error("nothing is counted: the test shows nothing")
+	}
+	fsys.bodies.Store(0)
+	mustMigrate(t, gooseplus.New(db, gooseplus.WithDialect("sqlite"), gooseplus.WithFS(fsys)))
+	if fsys.bodies.Load() != 0 {
+		t.Errorf("a boot with nothing pending opened %d files", fsys.bodies.Load())
+	}
+}
+
+type openCounter struct {
+	fstest.MapFS
+	bodies atomic.Int64 // goose reads both directions of a file at once
+}
+
+func (c *openCounter) Open(name string) (fs.File, error) {
+	if strings.HasSuffix(name, ".sql") {
+		c.bodies.Add(1)
+	}
+	return c.MapFS.Open(name)
+}
+
+func (c *openCounter) ReadFile(name string) ([]byte, error) {
+	c.bodies.Add(1)
+	return c.MapFS.ReadFile(name)
+}

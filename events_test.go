@@ -1,0 +1,189 @@
+package gooseplus_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+func observedLogger() (*zap.Logger, *observer.ObservedLogs) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	return zap.New(core), logs
+}
+
+// record is an observer that writes down the events as short texts.
+type record struct {
+	mu     sync.Mutex
+	events []string
+}
+
+func (r *record) observe(_ context.Context, event gooseplus.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	text := fmt.Sprintf("%T", event)
+	switch e := event.(type) {
+	case gooseplus.RunStarted:
+		text = fmt.Sprintf("run from %d, %d steps", e.From, len(e.Steps))
+	case gooseplus.MigrationStarted:
+		text = fmt.Sprintf("%s %d", e.Step.Direction, e.Step.Version)
+	case gooseplus.MigrationFinished:
+		text = fmt.Sprintf("%s %d done, failed %t", e.Step.Direction, e.Step.Version, e.Err != nil)
+	case gooseplus.WayBackStarted:
+		text = "way back"
+	case gooseplus.RunFinished:
+		text = fmt.Sprintf("end at %d from %d, applied %d, failed %t", e.To, e.From, e.Applied, e.Err != nil)
+	case gooseplus.Warning:
+		text = "warning"
+	}
+	r.events = append(r.events, text)
+}
+
+func (r *record) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	events := r.events
+	r.events = nil
+	return events
+}
+
+func TestEvents(t *testing.T) {
+	db := openSQLite(t)
+	var seen record
+	run := func(want ...string) {
+		t.Helper()
+		if got := seen.take(); !slices.Equal(got, want) {
+			t.Errorf("events\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+		}
+	}
+	fsys := folder("sql/base/1_a.sql", "sql/base/2_b.sql")
+	mustMigrate(t, sqlite(db, fsys, gooseplus.WithObserver(seen.observe)))
+	run("run from 0, 2 steps", "up 1", "up 1 done, failed false", "up 2", "up 2 done, failed false",
+		"end at 2 from 0, applied 2, failed false")
+
+	mustMigrate(t, sqlite(db, fsys, gooseplus.WithObserver(seen.observe)))
+	run("end at 2 from 2, applied 0, failed false")
+
+	fsys["sql/base/3_c.sql"] = migrationFile("CREATE TABLE c (id INTEGER);", "DROP TABLE c;")
+	fsys["sql/base/4_bad.sql"] = migrationFile("CREATE TABLE c (id INTEGER);", "")
+	err := sqlite(db, fsys, gooseplus.WithObserver(seen.observe)).Migrate(context.Background())
+	wantIs(t, err, gooseplus.ErrRollForward)
+	run("run from 2, 2 steps", "up 3", "up 3 done, failed false", "up 4", "up 4 done, failed true",
+		"way back", "down 3", "down 3 done, failed false", "end at 2 from 2, applied 0, failed true")
+}
+
+func TestObserverThatPanics(t *testing.T) {
+	db := openSQLite(t)
+	logger, logs := observedLogger()
+	var seen record
+	mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithLogger(logger),
+		gooseplus.WithObserver(func(context.Context, gooseplus.Event) { panic("no geese here") }),
+		gooseplus.WithObserver(seen.observe)))
+	applied(t, db, 1)
+	if n := len(seen.take()); n != 4 {
+		t.Errorf("the other observer saw %d events, want 4", n)
+	}
+	if n := logs.FilterMessageSnippet("no geese here").Len(); n != 4 {
+		t.Errorf("%d panics are logged, want 4", n)
+	}
+}
+
+func TestObserverThatBlocks(t *testing.T) {
+	db := openSQLite(t)
+	release := make(chan struct{})
+	stuck := make(chan struct{})
+	var once sync.Once
+	var seen record
+	mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/2_b.sql"),
+		gooseplus.WithObserver(func(context.Context, gooseplus.Event) {
+			once.Do(func() { close(stuck) })
+			<-release
+		}),
+		gooseplus.WithObserver(seen.observe)))
+	<-stuck
+	applied(t, db, 1, 2)
+	if n := len(seen.take()); n != 6 {
+		t.Errorf("the other observer saw %d events, want 6", n)
+	}
+	close(release) // the goroutine ends, as goleak asserts
+}
+
+func TestObserverContext(t *testing.T) {
+	db := openSQLite(t)
+	type key struct{}
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), key{}, "trace"))
+	cancel()
+	var alive, named int
+	err := sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithObserver(func(ctx context.Context, _ gooseplus.Event) {
+		if ctx.Err() == nil {
+			alive++
+		}
+		if ctx.Value(key{}) == "trace" {
+			named++
+		}
+	})).Migrate(ctx)
+	wantIs(t, err, context.Canceled)
+	if alive != 1 || named != 1 {
+		t.Errorf("of one event, %d came with a live context and %d with its values", alive, named)
+	}
+}
+
+func TestLogs(t *testing.T) {
+	db := openSQLite(t)
+	logger, logs := observedLogger()
+	fsys := folder("sql/base/1_a.sql", "sql/test/2_b.sql")
+	mustMigrate(t, sqlite(db, fsys, gooseplus.WithLogger(logger), gooseplus.WithEnvironments("test")))
+
+	lines := logs.FilterMessage("migration applied").All()
+	if len(lines) != 2 {
+		t.Fatalf("%d lines, want one for each migration: %v", len(lines), logs.All())
+	}
+	fields := lines[1].ContextMap()
+	for name, want := range map[string]any{
+		"version": int64(2), "source": "sql/test/2_b.sql", "environment": "test", "direction": "up",
+	} {
+		if fields[name] != want {
+			t.Errorf("field %s = %v, want %v", name, fields[name], want)
+		}
+	}
+	if _, ok := fields["duration"].(time.Duration); !ok {
+		t.Errorf("fields %v", fields)
+	}
+
+	logs.TakeAll()
+	fsys["sql/base/3_bad.sql"] = migrationFile("INSERT INTO a VALUES ('password=hunter2secret', nothing);", "")
+	err := sqlite(db, fsys, gooseplus.WithLogger(logger), gooseplus.WithEnvironments("test")).Migrate(context.Background())
+	wantIs(t, err, gooseplus.ErrRollForward)
+	for _, line := range logs.All() {
+		if line.Level >= zapcore.ErrorLevel {
+			t.Errorf("what is returned is logged at error level too: %v", line)
+		}
+		if text := fmt.Sprint(line.Message, line.ContextMap()); strings.Contains(text, "hunter2secret") {
+			t.Errorf("data of the statement is in the log: %s", text)
+		}
+	}
+	if logs.FilterMessage("migration failed").Len() != 1 {
+		t.Errorf("logs: %v", logs.All())
+	}
+}
+
+func TestSilentByDefault(t *testing.T) {
+	// zap.L() is asked when the run starts, so that a logger which the application sets later counts.
+	db := openSQLite(t)
+	m := sqlite(db, folder("sql/base/1_a.sql"))
+	logger, logs := observedLogger()
+	defer zap.ReplaceGlobals(logger)()
+	mustMigrate(t, m)
+	if logs.FilterMessage("database migrated").Len() != 1 {
+		t.Errorf("logs: %v", logs.All())
+	}
+}
