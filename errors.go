@@ -15,7 +15,8 @@ import (
 
 var (
 	// ErrMigrationTable is returned when the version table can't be read or created, which includes
-	// a server that can't be reached. Nothing was touched.
+	// a server that can't be reached. Nothing was touched, unless the error is ErrRollForward or
+	// ErrRollBack too: then the table could not be read later in the run.
 	ErrMigrationTable = errors.New("the version table can't be read or created")
 
 	// ErrMergeMigrations is returned by [Migrator.Err], and by every other method, when the
@@ -25,7 +26,8 @@ var (
 	ErrMergeMigrations = errors.New("migrations can't be merged")
 
 	// ErrRollForward is returned when a run failed and the applied versions are those of the
-	// starting point. The cause, usually a [*MigrationError], is wrapped too.
+	// starting point, or when a pending file can't be parsed, so that nothing was begun. The cause,
+	// usually a [*MigrationError], is wrapped too.
 	ErrRollForward = errors.New("migration failed, the database is back at its starting point")
 
 	// ErrRollBack is returned when a run failed and did not get back to its starting point. A
@@ -67,8 +69,8 @@ func (e *MigrationError) where() string { return where(e.Tenant, e.Namespace) }
 // Unwrap returns the cause.
 func (e *MigrationError) Unwrap() error { return e.Err }
 
-// RollbackError says how far the way back got. errors.Is finds [ErrRollBack] in it, and errors.Is
-// and errors.As search both Cause and Err.
+// RollbackError says how far the way back got. errors.Is finds [ErrRollBack] in it; errors.Is and
+// errors.As search Cause first, then Err.
 type RollbackError struct {
 	Tenant    string // "" when the run has no tenant
 	Namespace string // "" when the run has no namespace
@@ -88,8 +90,8 @@ func (e *RollbackError) Error() string {
 		where(e.Tenant, e.Namespace), ErrRollBack, reached, e.Start, reason(e.Err), reason(e.Cause))
 }
 
-// Unwrap returns [ErrRollBack], Err and Cause.
-func (e *RollbackError) Unwrap() []error { return []error{ErrRollBack, e.Err, e.Cause} }
+// Unwrap returns [ErrRollBack], Cause and Err.
+func (e *RollbackError) Unwrap() []error { return []error{ErrRollBack, e.Cause, e.Err} }
 
 func where(tenant, namespace string) string {
 	var b strings.Builder

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	_ "github.com/lib/pq"
@@ -139,4 +140,40 @@ func TestAnotherRunner(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	applied(t, db, 9) // what the other one applied stays
+}
+
+// TestFilesThatGooseCannotParse: the SQL of a file can hold data, so it is beside the message, not in it.
+func TestFilesThatGooseCannotParse(t *testing.T) {
+	for _, s := range []struct{ situation, file, message, statement string }{
+		{"no semicolon", "-- +goose Up\nINSERT INTO t VALUES ('s3cr3t \"word\"')\n",
+			`state 1, direction: up: unexpected unfinished SQL query: "…": missing semicolon?`,
+			`INSERT INTO t VALUES ('s3cr3t "word"')`},
+		{"no annotation", "INSERT INTO t VALUES ('s3cr3t');\n",
+			`unexpected state 0 on line "…", see https://github.com/pressly/goose#sql-migrations`,
+			"INSERT INTO t VALUES ('s3cr3t');"},
+		{"unknown annotation", "-- +goose Upp\nSELECT 1;\n",
+			`failed to parse annotation line "-- +goose Upp": "Upp" not supported: invalid annotation`, ""},
+		{"substitution", "-- +goose Up\n-- +goose ENVSUB ON\nINSERT INTO t VALUES ('s3cr3t ${X?gone}');\n",
+			"variable substitution failed: $X: gone", "INSERT INTO t VALUES ('s3cr3t ${X?gone}');"},
+		{"empty", "", "must start with '-- +goose Up' annotation, see https://github.com/pressly/goose#sql-migrations", ""},
+	} {
+		t.Run(s.situation, func(t *testing.T) {
+			db := openSQLite(t)
+			fsys := folder("sql/base/1_a.sql")
+			fsys["sql/base/0002_b.sql"] = &fstest.MapFile{Data: []byte(s.file)}
+			err := sqlite(db, fsys).Migrate(context.Background())
+			wantIs(t, err, gooseplus.ErrRollForward)
+			var failed *gooseplus.MigrationError
+			if !errors.As(err, &failed) || failed.Version != 2 {
+				t.Fatalf("%+v", err)
+			}
+			if want := "migration 2 (sql/base/0002_b.sql) up: " + s.message; failed.Error() != want {
+				t.Errorf("\n%s\nwant\n%s", failed.Error(), want)
+			}
+			if failed.Statement != s.statement {
+				t.Errorf("Statement = %q, want %q", failed.Statement, s.statement)
+			}
+			untouched(t, db)
+		})
+	}
 }

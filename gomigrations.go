@@ -51,11 +51,20 @@ func (o *options) collectGo(files *envfs.Overlay) ([]migration, error) {
 			faults = append(faults, fmt.Errorf("%s is not registered: its package must be imported by the program", f.Path))
 		}
 	}
+	origins := make(map[string]string) // where the source files of a folder were
 	for _, m := range inRegistry {
 		environment, dir, ok := owner(m.Source, files.Folders)
-		if ok && !decided[environment] {
-			list = append(list, migration{version: m.Version, source: path.Join(dir, base(m.Source)), environment: environment, goFuncs: m})
+		if !ok || decided[environment] {
+			continue
 		}
+		origin := path.Dir(filepath.ToSlash(m.Source))
+		if first, seen := origins[dir]; seen && first != origin && dir != "." {
+			faults = append(faults, fmt.Errorf("Go migrations of both %s and %s are registered, and either can be the folder %s: "+
+				"embed the .go files too, or use a longer base path, or WithGoMigrations", first, origin, dir))
+			continue
+		}
+		origins[dir] = origin
+		list = append(list, migration{version: m.Version, source: path.Join(dir, base(m.Source)), environment: environment, goFuncs: m})
 	}
 	return list, errors.Join(faults...)
 }

@@ -127,6 +127,16 @@ func TestRegisteredGoMigrations(t *testing.T) {
 		fault(t, func(db *sql.DB) *gooseplus.Migrator { return sqlite(db, folder("sql/base/1_a.sql")) }, "WithGoMigrations")
 	})
 
+	t.Run("of two folders that end alike can't be told apart", func(t *testing.T) {
+		register(t, "/build/app/sql/base/0002_x.go", "/build/vendored/sql/base/0003_y.go")
+		err := fault(t, func(db *sql.DB) *gooseplus.Migrator { return sqlite(db, folder("sql/base/1_a.sql")) },
+			"/build/app/sql/base", "/build/vendored/sql/base")
+		wantIs(t, err, gooseplus.ErrMergeMigrations)
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, folder("app/sql/base/1_a.sql"), gooseplus.WithBasePath("app/sql")))
+		applied(t, db, 1, 2)
+	})
+
 	t.Run("are undone like any other", func(t *testing.T) {
 		register(t, "/build/app/sql/base/0002_x.go")
 		fsys := folder("sql/base/1_a.sql")

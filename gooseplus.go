@@ -78,7 +78,7 @@ func (m *Migrator) Version(ctx context.Context) (int64, error) {
 	defer cancel()
 	applied, _, err := known.table.Applied(ctx, m.db)
 	if err != nil {
-		return 0, tableError(ctx, err)
+		return 0, known.tableError(ctx, err)
 	}
 	return plan.Newest(applied), nil
 }
@@ -96,18 +96,18 @@ func (m *Migrator) migrate(ctx context.Context, target int64) (err error) {
 	defer func() { r.finish(err) }() // 8. Record the outcome.
 
 	// 2. Look.
-	pending, ready, err := r.look(ctx, target)
-	if err != nil || len(pending) == 0 {
+	ready, err := r.look(ctx, target)
+	if err != nil || len(r.steps) == 0 {
 		return err
 	}
 	// 3. Make sure of the version table.
 	if !ready {
 		if err := known.table.Create(ctx, m.db); err != nil {
-			return tableError(ctx, err)
+			return known.tableError(ctx, err)
 		}
 	}
 	// 4. Read the starting point and plan from it.
-	if err := r.prepare(ctx, target); err != nil || len(r.steps) == 0 {
+	if err := r.begin(ctx, target); err != nil || len(r.steps) == 0 {
 		return err
 	}
 	// 5. Apply, and verify that what was planned is what is there.
@@ -129,7 +129,7 @@ func (m *Migrator) ready() (*migrations, error) {
 		return nil, err
 	}
 	if m.db == nil {
-		return nil, errors.New("New: the database is nil")
+		return nil, errors.New("the database given to New is nil")
 	}
 	return known, nil
 }
@@ -148,10 +148,6 @@ func limit(ctx context.Context, d time.Duration, what string) (context.Context, 
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeoutCause(ctx, d, &timeoutError{what: what, after: d})
-}
-
-func tableError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w: %w", ErrMigrationTable, tidyError{stopped(ctx, err)})
 }
 
 // newStream starts the observers of a run, of which the logger is one.

@@ -191,9 +191,8 @@ func (o *options) restrict(ms *migrations) error {
 	return nil
 }
 
-// load reads the SQL files of the given versions. Every file that goose can't parse is in the
-// error, so that a run ends before its first step instead of in the middle.
-func (ms *migrations) load(ctx context.Context, wanted []int64) ([]plannedStep, error) {
+// read reads the SQL files of the given versions. Every one that goose can't parse is in the error.
+func (ms *migrations) read(ctx context.Context, wanted []int64) (map[int64]dryrun.Script, error) {
 	var files []int64
 	for _, v := range wanted {
 		if m, ok := ms.find(v); ok && m.goFuncs == nil {
@@ -201,27 +200,20 @@ func (ms *migrations) load(ctx context.Context, wanted []int64) ([]plannedStep, 
 		}
 	}
 	scripts, errs := dryrun.Scripts(ctx, ms.files, files)
-	if len(errs) > 0 {
-		return nil, ms.scriptErrors(errs)
-	}
-	steps := make([]plannedStep, 0, len(wanted))
-	for _, v := range wanted {
-		m, _ := ms.find(v)
-		steps = append(steps, ms.step(m, scripts[v]))
-	}
-	return steps, nil
-}
-
-func (ms *migrations) scriptErrors(errs []error) error {
 	for i, err := range errs {
 		var script *dryrun.ScriptError
 		if errors.As(err, &script) {
 			m, _ := ms.find(script.Version)
 			errs[i] = &MigrationError{Version: m.version, Source: m.source, Environment: m.environment,
-				Direction: directionUp, Err: script.Err}
+				Direction: directionUp, Statement: script.SQL, Err: script}
 		}
 	}
-	return errors.Join(errs...)
+	return scripts, errors.Join(errs...)
+}
+
+// tableError is the error of a version table that can't be used.
+func (ms *migrations) tableError(ctx context.Context, err error) error {
+	return fmt.Errorf("%w (%s, dialect %s): %w", ErrMigrationTable, ms.table.Name(), ms.dialect.Goose, tidyError{stopped(ctx, err)})
 }
 
 func (ms *migrations) step(m migration, script dryrun.Script) plannedStep {

@@ -79,7 +79,7 @@ func TestFaults(t *testing.T) {
 			"Migrate": func() error { return m.Migrate(context.Background()) },
 			"Version": func() error { _, err := m.Version(context.Background()); return err },
 		} {
-			if err := call(); err == nil || err.Error() != "New: the database is nil" {
+			if err := call(); err == nil || err.Error() != "the database given to New is nil" {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -182,7 +182,7 @@ func TestOnePooledConnection(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	applied(t, db) // nothing
+	untouched(t, db)
 	mustMigrate(t, sqlite(db, fsys))
 	applied(t, db, 1)
 }

@@ -17,7 +17,8 @@ const (
 	// RollbackDown returns to the starting point: the Down of each migration that the run applied,
 	// newest first, each in its own transaction as far as it was applied in one. It is the default.
 	RollbackDown Strategy = iota
-	// RollbackNone stops where the run failed, as goose does.
+	// RollbackNone stops where the run failed, as goose does. The error is [ErrRollBack] if that is
+	// not the starting point, and [ErrRollForward] if it is: nothing had been applied yet.
 	RollbackNone
 )
 
@@ -175,6 +176,6 @@ func (r *run) reread(ctx context.Context) ([]int64, error) {
 			continue
 		}
 		r.gone = true
-		return nil, tableError(ctx, err)
+		return nil, r.known.tableError(ctx, err)
 	}
 }

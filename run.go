@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
@@ -25,6 +27,7 @@ type run struct {
 	from     int64
 	start    []int64 // the starting point
 	steps    []plannedStep
+	scripts  map[int64]dryrun.Script // what the pending SQL files contain
 	provider *goose.Provider
 	recorder *versions.Recorder
 	trace    *trace
@@ -67,6 +70,7 @@ func (m *Migrator) newRun(ctx context.Context, known *migrations) *run {
 		known:   known,
 		events:  m.newStream(ctx),
 		started: time.Now(),
+		scripts: make(map[int64]dryrun.Script),
 	}
 }
 
@@ -78,17 +82,17 @@ func (r *run) finish(err error) {
 	r.events.close()
 }
 
-// look reads what is applied, in one statement, and says what is pending.
-func (r *run) look(ctx context.Context, target int64) (pending []int64, ready bool, err error) {
+// look reads what is applied, in one statement, and plans from it: whatever is wrong with the plan
+// is found before anything is written.
+func (r *run) look(ctx context.Context, target int64) (ready bool, err error) {
 	for _, w := range r.known.warnings {
 		r.events.send(Warning{Message: w})
 	}
 	applied, ready, err := r.applied(ctx)
 	if err != nil {
-		return nil, false, tableError(ctx, err)
+		return false, r.known.tableError(ctx, err)
 	}
-	r.from = plan.Newest(applied)
-	return plan.Pending(r.known.versions(), applied, target), ready, nil
+	return ready, r.plan(ctx, applied, target)
 }
 
 // applied reads the applied versions, in the order in which they were applied.
@@ -102,26 +106,49 @@ func (r *run) applied(ctx context.Context) ([]int64, bool, error) {
 	return applied, ready, nil
 }
 
-// prepare reads the starting point and makes everything ready that can fail without the database:
-// after it nothing but the migrations themselves is left to go wrong.
-func (r *run) prepare(ctx context.Context, target int64) error {
+// begin reads the starting point and plans again, from it, so that nothing but the migrations
+// themselves is left to go wrong.
+func (r *run) begin(ctx context.Context, target int64) error {
 	start, _, err := r.applied(ctx)
 	if err != nil {
-		return tableError(ctx, err)
+		return r.known.tableError(ctx, err)
 	}
-	r.start, r.from = start, plan.Newest(start)
-	pending := plan.Pending(r.known.versions(), start, target)
-	if late := plan.Late(pending, start); r.options.strictOrder && len(late) > 0 {
-		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
-			ErrMergeMigrations, late, r.from)
-	}
-	if r.steps, err = r.known.load(ctx, pending); err != nil {
-		return fmt.Errorf("%w: %w", ErrRollForward, err)
-	}
-	if err := r.connections(); err != nil {
+	r.start = start
+	if err := r.plan(ctx, start, target); err != nil {
 		return err
 	}
 	return r.newProvider()
+}
+
+// plan decides the steps that lead from the applied versions to target.
+func (r *run) plan(ctx context.Context, applied []int64, target int64) (err error) {
+	r.from = plan.Newest(applied)
+	pending := plan.Pending(r.known.versions(), applied, target)
+	if late := plan.Late(pending, applied); r.options.strictOrder && len(late) > 0 {
+		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
+			ErrMergeMigrations, late, r.from)
+	}
+	if r.steps, err = r.load(ctx, pending); err != nil {
+		return fmt.Errorf("%w: %w", ErrRollForward, err)
+	}
+	return r.connections()
+}
+
+// load makes steps of the pending versions. It reads their files, each once in a run, and reports
+// every file that goose can't parse.
+func (r *run) load(ctx context.Context, pending []int64) ([]plannedStep, error) {
+	unread := slices.DeleteFunc(slices.Clone(pending), func(v int64) bool { _, read := r.scripts[v]; return read })
+	scripts, err := r.known.read(ctx, unread)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(r.scripts, scripts)
+	steps := make([]plannedStep, len(pending))
+	for i, v := range pending {
+		m, _ := r.known.find(v)
+		steps[i] = r.known.step(m, r.scripts[v])
+	}
+	return steps, nil
 }
 
 // connections refuses a pool in which a Go migration without a transaction would wait for ever:
@@ -193,7 +220,7 @@ func (r *run) do(ctx context.Context, step plannedStep) error {
 	r.recorder.Step(step.Direction == directionDown)
 	_, err := r.provider.ApplyVersion(ctx, step.Version, step.Direction == directionUp)
 	if err != nil {
-		err = r.migrationError(step, r.trace.statement, stopped(ctx, err))
+		err = r.migrationError(step, r.trace.statement, tidyError{stopped(ctx, err)})
 	}
 	r.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: err})
 	return err
@@ -233,7 +260,7 @@ func rolledBack(err error) bool {
 func (r *run) verify(ctx context.Context) error {
 	now, _, err := r.applied(ctx)
 	if err != nil {
-		return tableError(ctx, err)
+		return r.known.tableError(ctx, err)
 	}
 	missing, _ := plan.Diff(slices.Concat(r.start, r.mine), now)
 	if len(missing) > 0 {

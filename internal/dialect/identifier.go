@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/pressly/goose/v3"
 )
@@ -77,8 +78,8 @@ func (d Dialect) nextPart(s string) (part, tail string, err error) {
 	if err == nil && tail != "" && tail[0] != '.' {
 		err = fmt.Errorf("text after a quoted part")
 	}
-	if err == nil && len(part) > d.maxLength() {
-		err = fmt.Errorf("%q is longer than %d bytes", part, d.maxLength())
+	if err == nil {
+		err = d.checkLength(part)
 	}
 	return part, tail, err
 }
@@ -139,14 +140,19 @@ func (d Dialect) quote() byte {
 	return '"'
 }
 
-// maxLength is the longest identifier in bytes: PostgreSQL would cut a longer one silently and
-// then use another table (NAMEDATALEN, PostgreSQL manual 4.1.1).
-func (d Dialect) maxLength() int {
+// checkLength refuses what is too long for the server: PostgreSQL, which counts bytes, would cut the
+// name silently and then use another table (NAMEDATALEN, PostgreSQL manual 4.1.1); MySQL counts
+// characters.
+func (d Dialect) checkLength(part string) error {
+	length, limit, unit := len(part), 1<<10, "bytes"
 	switch d.Goose {
 	case goose.DialectPostgres:
-		return 63
+		limit = 63
 	case goose.DialectMySQL:
-		return 64
+		length, limit, unit = utf8.RuneCountInString(part), 64, "characters"
 	}
-	return 1 << 10
+	if length > limit {
+		return fmt.Errorf("%q is longer than %d %s", part, limit, unit)
+	}
+	return nil
 }

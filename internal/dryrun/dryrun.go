@@ -9,8 +9,8 @@ package dryrun
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/pressly/goose/v3"
 )
@@ -24,17 +24,26 @@ type Script struct {
 	Transactional bool
 }
 
-// ScriptError says which migration goose can't parse.
+// ScriptError says which migration goose can't parse, and why.
 type ScriptError struct {
 	Version int64
-	Err     error
+	// SQL is the part of the file that goose stumbled over, as far as it says so. It can hold data,
+	// and is not part of the message.
+	SQL     string
+	message string
+	err     error
 }
 
-func (e *ScriptError) Error() string { return fmt.Sprintf("migration %d: %v", e.Version, e.Err) }
-func (e *ScriptError) Unwrap() error { return e.Err }
+func newScriptError(version int64, err error) *ScriptError {
+	message, sql := describe(err)
+	return &ScriptError{Version: version, SQL: sql, message: message, err: err}
+}
+
+func (e *ScriptError) Error() string { return e.message }
+func (e *ScriptError) Unwrap() error { return e.err }
 
 // Scripts reads the SQL migrations of fsys that have the given versions. Files of other versions
-// are not opened. Every migration that can't be parsed is in the error, as a [*ScriptError].
+// are not opened. Every migration that can't be parsed is in the errors, as a [*ScriptError].
 func Scripts(ctx context.Context, fsys fs.FS, versions []int64) (map[int64]Script, []error) {
 	if len(versions) == 0 {
 		return nil, nil
@@ -54,8 +63,11 @@ func Scripts(ctx context.Context, fsys fs.FS, versions []int64) (map[int64]Scrip
 	var errs []error
 	for _, version := range versions {
 		script, err := read(ctx, p, &rec, version)
+		if err != nil && ctx.Err() != nil {
+			return nil, []error{err} // no fault of the migration
+		}
 		if err != nil {
-			errs = append(errs, &ScriptError{Version: version, Err: err})
+			errs = append(errs, newScriptError(version, err))
 			continue
 		}
 		scripts[version] = script
@@ -88,7 +100,7 @@ func Versions(fsys fs.FS, opts ...goose.ProviderOption) ([]int64, error) {
 	defer db.Close()
 
 	p, err := goose.NewProvider(goose.DialectPostgres, db, fsys,
-		append(opts, goose.WithDisableGlobalRegistry(true))...)
+		append(opts[:len(opts):len(opts)], goose.WithDisableGlobalRegistry(true))...)
 	if errors.Is(err, goose.ErrNoMigrations) {
 		return nil, nil
 	}
@@ -99,6 +111,7 @@ func Versions(fsys fs.FS, opts ...goose.ProviderOption) ([]int64, error) {
 	for _, s := range p.ListSources() {
 		versions = append(versions, s.Version)
 	}
+	slices.Sort(versions) // goose lists them by name as long as there are no Go migrations
 	return versions, nil
 }
 

@@ -67,10 +67,11 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 	if err != nil {
 		return o, err
 	}
-	siblings, err := folders(fsys, base)
+	inBase, err := fs.ReadDir(fsys, base)
 	if err != nil {
 		return o, &BaseError{Path: base, Err: err}
 	}
+	siblings := folders(fsys, base, inBase)
 	var faults []error
 	for _, environment := range unique(environments) {
 		if environment != "" && (!fs.ValidPath(environment) || environment == ".") {
@@ -81,7 +82,7 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 		o.Folders[environment] = dir
 		entries, err := fs.ReadDir(fsys, dir)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist) && !lists(inBase, environment): // a link to nowhere is no missing folder
 			if near := nearMiss(environment, siblings, environments); near != "" {
 				faults = append(faults, &NearMissError{Environment: environment, DidYouMean: near, Base: base})
 				continue
@@ -108,19 +109,24 @@ func cleanBase(base string) (string, error) {
 	return clean, nil
 }
 
-// folders lists the directories in base.
-func folders(fsys fs.FS, base string) ([]string, error) {
-	entries, err := fs.ReadDir(fsys, base)
-	if err != nil {
-		return nil, err
-	}
+// folders names the directories among the entries of base, and the links to directories.
+func folders(fsys fs.FS, base string, entries []fs.DirEntry) []string {
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() {
+		folder := e.IsDir()
+		if e.Type()&fs.ModeSymlink != 0 {
+			info, err := fs.Stat(fsys, path.Join(base, e.Name()))
+			folder = err == nil && info.IsDir()
+		}
+		if folder {
 			names = append(names, e.Name())
 		}
 	}
-	return names, nil
+	return names
+}
+
+func lists(entries []fs.DirEntry, name string) bool {
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name })
 }
 
 func (o *Overlay) add(environment, dir string, entries []fs.DirEntry) {

@@ -30,13 +30,30 @@ func nearMiss(environment string, folders, environments []string) string {
 	return ""
 }
 
-// nearly tells a slip of the keyboard from another name: one edit, two in a long name. Names that
-// differ in their digits (eu1, eu2) are different on purpose.
+// nearly tells a slip of the keyboard from another name. Names that differ in their digits (eu1,
+// eu2) or in a short part (staging-eu, staging-us) are different on purpose.
 func nearly(a, b string) bool {
 	if digits(a) != digits(b) {
 		return false
 	}
-	x, y := fold(a), fold(b)
+	a, b = fold(a), fold(b)
+	if a == b {
+		return true
+	}
+	x, y := strings.Split(a, "-"), strings.Split(b, "-")
+	if len(x) == len(y) {
+		for i := range x {
+			if x[i] != y[i] && !slip(x[i], y[i]) {
+				return false
+			}
+		}
+	}
+	return slip(a, b)
+}
+
+// slip allows one edit, two in a long word, none in one too short to tell.
+func slip(a, b string) bool {
+	x, y := []rune(a), []rune(b)
 	limit := 1
 	if min(len(x), len(y)) >= 8 {
 		limit = 2
@@ -53,9 +70,7 @@ func digits(s string) string {
 	}, s)
 }
 
-func fold(s string) []rune {
-	return []rune(strings.ReplaceAll(strings.ToLower(s), "_", "-"))
-}
+func fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "_", "-") }
 
 // distance is the optimal string alignment distance: insertions, deletions, substitutions and
 // swaps of neighbours.

@@ -18,7 +18,7 @@ func Pending(known, applied []int64, target int64) []int64 {
 		}
 	}
 	slices.Sort(pending)
-	return pending
+	return slices.Compact(pending)
 }
 
 // Late returns those of the pending versions that are lower than the newest applied one.

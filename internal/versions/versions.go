@@ -67,17 +67,24 @@ func existence(d dialect.Dialect, n dialect.Name) (string, []any) {
 // Name is the table's name as it stands in statements.
 func (t *Table) Name() string { return t.store.Tablename() }
 
-// Applied reads the applied versions in one statement, in the order in which they were applied. A
+// Applied reads the applied versions, in one statement if the table is there, in the order in which they were applied. A
 // table that is not there is no error: ready is false then, as it is for a table without any row,
 // which a creation that was cut off leaves on databases where DDL commits by itself. The zero
 // version, which goose records when it creates the table, is left out.
 func (t *Table) Applied(ctx context.Context, db database.DBTxConn) (applied []int64, ready bool, err error) {
 	rows, err := t.store.ListMigrations(ctx, db)
 	if err != nil {
-		if there, checkErr := t.exist(ctx, db); checkErr == nil && !there {
+		there, checkErr := t.exist(ctx, db)
+		switch {
+		case checkErr != nil:
+			return nil, false, err
+		case !there:
 			return nil, false, nil
 		}
-		return nil, false, err
+		// Another process may have created it after the first look.
+		if rows, err = t.store.ListMigrations(ctx, db); err != nil {
+			return nil, false, err
+		}
 	}
 	// A version may have several rows where goose before v3 kept its history in the table: the
 	// newest row, which comes first, counts.
@@ -93,21 +100,21 @@ func (t *Table) Applied(ctx context.Context, db database.DBTxConn) (applied []in
 }
 
 // exist says whether the table is there. A dialect for which nobody can tell is taken to have
-// none: creating it then gives the server's own answer.
+// none, if it answers at all: creating it then gives the server's own answer.
 func (t *Table) exist(ctx context.Context, db database.DBTxConn) (exists bool, err error) {
 	if t.exists != "" {
 		err = db.QueryRowContext(ctx, t.exists, t.args...).Scan(&exists)
 		return exists, err
 	}
-	store, ok := t.store.(interface {
+	err = errors.ErrUnsupported
+	if store, ok := t.store.(interface {
 		TableExists(context.Context, database.DBTxConn) (bool, error)
-	})
-	if !ok {
-		return false, nil
+	}); ok {
+		exists, err = store.TableExists(ctx, db)
 	}
-	exists, err = store.TableExists(ctx, db)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return false, nil
+		var one int
+		return false, db.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
 	}
 	return exists, err
 }
@@ -119,11 +126,15 @@ func (t *Table) Create(ctx context.Context, db *sql.DB) error {
 	if err == nil {
 		return nil
 	}
-	if exists, checkErr := t.exist(ctx, db); checkErr != nil || !exists {
+	rows, readErr := t.store.ListMigrations(ctx, db)
+	if readErr != nil {
+		if there, checkErr := t.exist(ctx, db); checkErr == nil && there {
+			return readErr // there is a table of that name that is no version table
+		}
 		return err
 	}
-	if _, ready, readErr := t.Applied(ctx, db); readErr != nil || ready {
-		return readErr
+	if len(rows) > 0 {
+		return nil
 	}
 	return t.insertZero(ctx, db)
 }
