@@ -102,10 +102,12 @@ func TestEnvironments(t *testing.T) {
 	t.Run("a file that is no migration is logged", func(t *testing.T) {
 		db := openSQLite(t)
 		logger, logs := observedLogger()
-		mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/create_users.sql"), gooseplus.WithLogger(logger)))
+		mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/create_users.sql", "sql/base/2_b.SQL"), gooseplus.WithLogger(logger)))
 		applied(t, db, 1)
-		if logs.FilterMessageSnippet("sql/base/create_users.sql is not a migration").Len() != 1 {
-			t.Errorf("logs: %v", logs.All())
+		for _, path := range []string{"sql/base/create_users.sql", "sql/base/2_b.SQL"} {
+			if logs.FilterMessageSnippet(path+" is ignored").Len() != 1 {
+				t.Errorf("no warning about %s: %v", path, logs.All())
+			}
 		}
 	})
 }

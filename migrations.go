@@ -74,10 +74,13 @@ func (o *options) resolve() (*migrations, error) {
 	} else if ms.table, err = versions.New(ms.dialect, o.versionTable); err != nil {
 		fault(fmt.Errorf("WithVersionTable: %w", err))
 	}
+	mergeable := false
 	if o.fsys != nil {
-		fault(o.merge(ms))
+		err := o.merge(ms)
+		fault(err)
+		mergeable = err == nil
 	}
-	fault(o.restrict(ms))
+	fault(o.restrict(ms, mergeable))
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -155,8 +158,7 @@ func warnings(files *envfs.Overlay, known int) []string {
 			environment, files.Folders[environment]))
 	}
 	for _, path := range files.Ignored {
-		list = append(list, fmt.Sprintf(
-			"%s is not a migration: its name doesn't begin with a version and an underscore", path))
+		list = append(list, fmt.Sprintf("%s is ignored: a migration's name is VERSION_name.sql", path))
 	}
 	if known == 0 {
 		list = append(list, "there are no migrations at all")
@@ -164,9 +166,10 @@ func warnings(files *envfs.Overlay, known int) []string {
 	return list
 }
 
-// restrict applies what goose's own options leave out of the sequence.
-func (o *options) restrict(ms *migrations) error {
-	if len(o.gooseOptions) == 0 && len(o.goMigrations) == 0 {
+// restrict checks goose's own options and, if there is a sequence, takes out of it what they
+// exclude.
+func (o *options) restrict(ms *migrations, mergeable bool) error {
+	if len(o.gooseOptions) == 0 {
 		return nil
 	}
 	var faults []error
@@ -175,14 +178,14 @@ func (o *options) restrict(ms *migrations) error {
 			faults = append(faults, fmt.Errorf("WithGooseOptions: option %d %w", i+1, err))
 		}
 	}
-	if len(faults) > 0 || ms.files == nil {
+	if len(faults) > 0 || !mergeable {
 		return errors.Join(faults...)
 	}
 	opts := slices.Clone(o.gooseOptions)
 	opts = append(opts, goose.WithGoMigrations(ms.goMigrations(nil)...))
 	kept, err := dryrun.Versions(ms.files, opts...)
 	if err != nil {
-		return nil // a duplicate, which merge has reported with both paths
+		return fmt.Errorf("WithGooseOptions: %w", err)
 	}
 	ms.list = slices.DeleteFunc(ms.list, func(m migration) bool {
 		_, found := slices.BinarySearch(kept, m.version)

@@ -165,8 +165,16 @@ func TestGooseOptions(t *testing.T) {
 	t.Run("what would break the contract is a fault", func(t *testing.T) {
 		fault(t, func(db *sql.DB) *gooseplus.Migrator {
 			return sqlite(db, fsys, gooseplus.WithGooseOptions(
-				goose.WithVerbose(true), goose.WithTableName("elsewhere"), goose.WithIsolateDDL(true)))
-		}, "option 2 ", "WithVersionTable", "option 3 ")
+				goose.WithVerbose(true), goose.WithTableName("elsewhere"), goose.WithIsolateDDL(true),
+				goose.WithGoMigrations((*goose.Migration)(nil))))
+		}, "option 2 ", "WithVersionTable", "option 3 ", "option 4 ")
+	})
+
+	t.Run("options that only fail together", func(t *testing.T) {
+		fault(t, func(db *sql.DB) *gooseplus.Migrator {
+			return sqlite(db, fsys, gooseplus.WithGooseOptions(
+				goose.WithExcludeVersions([]int64{2}), goose.WithExcludeVersions([]int64{2})))
+		}, "WithGooseOptions", "duplicate excludes version: 2")
 	})
 }
 

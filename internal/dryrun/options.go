@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -16,10 +17,15 @@ import (
 // CheckOption says why a run can't keep its contract with the given goose option, or nil. goose's
 // options are opaque, so each is tried out: what it does to a Provider that gooseplus would
 // build, and what that Provider then tells the database.
-func CheckOption(opt goose.ProviderOption) error {
+func CheckOption(opt goose.ProviderOption) (err error) {
 	if opt == nil {
 		return errors.New("is nil")
 	}
+	defer func() {
+		if v := recover(); v != nil { // goose doesn't check everything that it is given
+			err = fmt.Errorf("makes goose panic: %v", v)
+		}
+	}()
 	switch {
 	case builds(goose.DialectCustom, opt):
 		return errors.New("replaces goose's version store, which a run relies on: only WithVersionTable can name another table")

@@ -27,7 +27,7 @@ type File struct {
 type Overlay struct {
 	// SQL and Go are sorted by version, which is unique within each.
 	SQL, Go []File
-	// Ignored are the paths of files that goose would skip although they end in .sql.
+	// Ignored are the paths of files that goose would skip although they end in .sql, or .SQL.
 	Ignored []string
 	// Missing are the environments that have no folder.
 	Missing []string
@@ -133,15 +133,16 @@ func (o *Overlay) add(environment, dir string, entries []fs.DirEntry) {
 	for _, e := range entries {
 		name := e.Name()
 		ext := path.Ext(name)
-		if e.IsDir() || ext != ".sql" && ext != ".go" || strings.HasSuffix(name, "_test.go") {
+		if e.IsDir() || !strings.EqualFold(ext, ".sql") && ext != ".go" || strings.HasSuffix(name, "_test.go") {
 			continue
 		}
 		version, err := goose.NumericComponent(name)
-		if err != nil {
-			if ext == ".sql" {
-				o.Ignored = append(o.Ignored, path.Join(dir, name))
-			}
+		if err != nil && ext == ".go" {
 			continue // a helper beside Go migrations, as in goose
+		}
+		if err != nil || ext != ".sql" && ext != ".go" {
+			o.Ignored = append(o.Ignored, path.Join(dir, name))
+			continue
 		}
 		f := File{Version: version, Environment: environment, Name: name, Path: path.Join(dir, name)}
 		if ext == ".go" {
