@@ -1,0 +1,75 @@
+// Package dbtest gives tests real database servers.
+//
+// A package that needs one calls [Main] from its TestMain, asks for a server with [Postgres] or [MySQL], and for a
+// fresh database on it with [Server.NewDatabase]. A server is started when the first test asks for it and is shared
+// by the tests of one process; `go test ./...` runs one process for each package, each with servers and ports of
+// its own.
+//
+// # Where the servers come from
+//
+// In this order:
+//
+//  1. The DSN in GOOSEPLUS_TEST_POSTGRES (a URL, PostgreSQL 13 or newer) or GOOSEPLUS_TEST_MYSQL (as
+//     go-sql-driver/mysql writes it; MySQL or MariaDB). Its user must be allowed to create and drop databases. A
+//     server that is named so and does not answer is an error.
+//  2. A docker engine on this machine (DOCKER_HOST or the usual socket), with the images
+//     GOOSEPLUS_TEST_POSTGRES_IMAGE and GOOSEPLUS_TEST_MYSQL_IMAGE, each repository:tag; by default the official
+//     images of PostgreSQL and MariaDB.
+//  3. Server programs installed on this machine, PostgreSQL and MariaDB, started in a temporary directory. Root
+//     starts them as an unprivileged user, since neither runs as root.
+//
+// GOOSEPLUS_TEST_SERVERS=docker or GOOSEPLUS_TEST_SERVERS=local allows only that way; when it fails, so does the test.
+//
+// Without any server a test is skipped, or fails when GOOSEPLUS_REQUIRE_SERVERS=1, as it is in CI. `go test` hides
+// skips, so [Main] also appends a line about them to the file named by GOOSEPLUS_TEST_SKIPS, which `make test` prints.
+//
+// # How the servers behave
+//
+// They listen on a free port of 127.0.0.1, want a password (random for each server), accept 300 connections, and
+// never sync to disk. They do not outlive the test process, however it ends: a watchdog in a process of its own
+// holds the reading end of a pipe, and stops the server and removes its files when the kernel closes the other end.
+// dbtest leaves no goroutine behind in the test process.
+package dbtest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Main runs the tests, stops every server that they started, removes the servers' files, and exits with the tests'
+// status. Call it from TestMain of each package that uses [Postgres] or [MySQL].
+func Main(m *testing.M) {
+	if container := os.Getenv(keeperEnv); container != "" {
+		// This process is not a test run but the watchdog of another one's container.
+		os.Exit(keep(container, os.Stdin))
+	}
+	process.ready()
+	code := m.Run()
+	if err := process.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "dbtest:", err)
+	}
+	os.Exit(code)
+}
+
+// Postgres returns the PostgreSQL server of this process, which is started on the first call. It skips or fails the
+// test when there is none.
+func Postgres(t testing.TB) Server {
+	t.Helper()
+	return process.server(t, postgres)
+}
+
+// MySQL returns the MariaDB (or MySQL, if so configured) server of this process, which is started on the first call.
+// It skips or fails the test when there is none.
+func MySQL(t testing.TB) Server {
+	t.Helper()
+	return process.server(t, mariadb)
+}
+
+// SQLiteFile returns the path of a SQLite database that does not exist yet, in a directory that is removed when the
+// test ends.
+func SQLiteFile(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "test.db")
+}

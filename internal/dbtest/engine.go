@@ -1,0 +1,94 @@
+package dbtest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// An engine is everything in which the kinds of database servers differ.
+type engine struct {
+	name      string
+	dsnEnv    string // the variable with the DSN of a server that runs already
+	imageEnv  string // the variable with the docker image
+	image     string // the docker image by default
+	installed string // what to install to have the server's programs
+
+	local     program
+	container container
+
+	// parse takes a DSN that a person wrote; address makes the endpoint of a server that dbtest started.
+	parse   func(dsn string) (endpoint, error)
+	address func(hostPort, password string) endpoint
+
+	// open connects to a database of the server; the pool it returns is closed by the caller.
+	open func(dsn string) (*sql.DB, error)
+	// create and drop are given a name of letters, digits and underscores.
+	create func(ctx context.Context, db *sql.DB, database string) error
+	drop   func(ctx context.Context, db *sql.DB, database string) error
+}
+
+// An endpoint says how to reach a server.
+type endpoint struct {
+	password string
+	// admin is the DSN of a connection that may create databases.
+	admin string
+	// dsn is the DSN of one database.
+	dsn func(database string) string
+}
+
+// adminTimeout bounds the creation or removal of one database.
+const adminTimeout = 30 * time.Second
+
+// administer runs fn on a connection of its own, so that between two calls dbtest holds neither connections nor
+// goroutines.
+func (e *engine) administer(ep endpoint, fn func(context.Context, *sql.DB) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
+	defer cancel()
+	db, err := e.open(ep.admin)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	return fn(ctx, db)
+}
+
+func (e *engine) ping(ctx context.Context, ep endpoint) error {
+	db, err := e.open(ep.admin)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return db.PingContext(ctx)
+}
+
+const (
+	startTimeout = 90 * time.Second
+	pollInterval = 20 * time.Millisecond
+)
+
+// await polls until the server answers. It gives up early when dead reports that the server has ended.
+func (e *engine) await(ctx context.Context, ep endpoint, dead func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		err := e.ping(ctx, ep)
+		if err == nil {
+			return nil
+		}
+		if gone := dead(); gone != nil {
+			return gone
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s did not answer within %v: %w", e.name, startTimeout, err)
+		case <-tick.C:
+		}
+	}
+}

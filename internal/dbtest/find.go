@@ -1,0 +1,103 @@
+package dbtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	serversEnv = "GOOSEPLUS_TEST_SERVERS"
+	requireEnv = "GOOSEPLUS_REQUIRE_SERVERS"
+)
+
+// errAbsent marks that a way to a server does not exist here, as opposed to one that exists and is broken.
+var errAbsent = errors.New("not there")
+
+// A missingError says that none of the ways led to a server.
+type missingError struct {
+	engine *engine
+	tried  []error
+}
+
+func (e *missingError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "no %s server: ", e.engine.name)
+	for i, err := range e.tried {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(err.Error())
+	}
+	fmt.Fprintf(&b, ". Either set %s to the DSN of a running server, or start a docker engine that has or can pull the "+
+		"image %s (%s names another), or install the package %s", e.engine.dsnEnv, e.engine.image, e.engine.imageEnv,
+		e.engine.installed)
+	return b.String()
+}
+
+// mustFail decides what happens to a test that did not get its server: it fails if servers are required, or if the
+// server is not merely missing; otherwise it is skipped.
+func mustFail(err error, require string) bool {
+	var missing *missingError
+	return !errors.As(err, &missing) || require != "" && require != "0"
+}
+
+// find returns a server, trying the ways in the order that the package comment gives.
+func find(ctx context.Context, e *engine, getenv func(string) string, logf func(string, ...any)) (Server, error) {
+	if dsn := getenv(e.dsnEnv); dsn != "" {
+		return given(ctx, e, dsn)
+	}
+	image := getenv(e.imageEnv)
+	if image == "" {
+		image = e.image
+	}
+	switch only := getenv(serversEnv); only {
+	case "docker":
+		return startContainer(ctx, e, image)
+	case "local":
+		return startLocal(ctx, e, freePort)
+	case "":
+	default:
+		return Server{}, fmt.Errorf("%s=%q: want docker, local or nothing", serversEnv, only)
+	}
+
+	server, dockerErr := startContainer(ctx, e, image)
+	if dockerErr == nil {
+		return server, nil
+	}
+	server, err := startLocal(ctx, e, freePort)
+	if errors.Is(err, errAbsent) {
+		return Server{}, &missingError{engine: e, tried: []error{dockerErr, err}}
+	}
+	if err == nil && !errors.Is(dockerErr, errAbsent) {
+		logf("dbtest: using %v: %v", server, dockerErr)
+	}
+	return server, err
+}
+
+// given connects to a server that somebody else runs, and which may still be starting.
+func given(ctx context.Context, e *engine, dsn string) (Server, error) {
+	ep, err := e.parse(dsn)
+	if err != nil {
+		return Server{}, fmt.Errorf("%s: %w", e.dsnEnv, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := e.await(ctx, ep, func() error { return nil }); err != nil {
+		return Server{}, fmt.Errorf("%s: %w", e.dsnEnv, hide(err, ep.password))
+	}
+	return Server{
+		engine: e, endpoint: ep, outlives: true, from: e.dsnEnv,
+		stop: func() error { return nil },
+	}, nil
+}
+
+// hide returns err, or an error without the password if its text holds it.
+func hide(err error, password string) error {
+	if err == nil || password == "" || !strings.Contains(err.Error(), password) {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), password, "***"))
+}

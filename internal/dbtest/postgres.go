@@ -1,0 +1,108 @@
+package dbtest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// postgresSettings trade durability for speed. Nothing else is changed: lock limits, timeouts and isolation are those
+// that an application meets.
+var postgresSettings = []string{
+	"-c", "fsync=off",
+	"-c", "synchronous_commit=off",
+	"-c", "full_page_writes=off",
+	"-c", "max_connections=300",
+	"-c", "max_wal_size=128MB", // the files may lie in memory
+}
+
+var postgres = &engine{
+	name:      "PostgreSQL",
+	dsnEnv:    "GOOSEPLUS_TEST_POSTGRES",
+	imageEnv:  "GOOSEPLUS_TEST_POSTGRES_IMAGE",
+	image:     "postgres:17",
+	installed: "postgresql",
+	local: program{
+		binary: "postgres",
+		// The versioned directories come first: what PATH names may be a wrapper that chooses a cluster by itself.
+		dirs: []string{
+			"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin",
+			"/usr/local/opt/postgresql@*/bin",
+		},
+		needs: []string{"initdb"},
+		users: []string{"postgres", "nobody"},
+		files: func(password string) map[string]string {
+			return map[string]string{"password": password + "\n"}
+		},
+		install: `exec "$BIN/initdb" -D data -U gooseplus --auth=scram-sha-256 --pwfile=password ` +
+			`--no-sync --no-locale --encoding=UTF8`,
+		// Shared memory by mmap lies in the data directory, and so goes with it if even the watchdog is killed.
+		serve: `exec "$BIN/postgres" -D data -k "$PWD" -p "$PORT" -c listen_addresses=127.0.0.1 ` +
+			`-c dynamic_shared_memory_type=mmap ` +
+			strings.Join(postgresSettings, " "),
+		// Immediate shutdown. SIGKILL would leave shared memory and busy backends behind.
+		stop: "QUIT",
+	},
+	container: container{
+		port: "5432/tcp",
+		env: func(password string) []string {
+			return []string{"POSTGRES_USER=gooseplus", "POSTGRES_PASSWORD=" + password, "PGDATA=" + containerData}
+		},
+		cmd: append([]string{"postgres"}, postgresSettings...),
+	},
+	parse: func(dsn string) (endpoint, error) {
+		u, err := url.Parse(dsn)
+		if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" {
+			// The parser's own error quotes what it could not read, which may be the password.
+			return endpoint{}, errors.New("not a URL like postgres://user:password@host:port/database?sslmode=disable")
+		}
+		return postgresEndpoint(u), nil
+	},
+	address: func(hostPort, password string) endpoint {
+		return postgresEndpoint(&url.URL{
+			Scheme: "postgres", User: url.UserPassword("gooseplus", password), Host: hostPort, Path: "/postgres",
+			RawQuery: "sslmode=disable",
+		})
+	},
+	open: func(dsn string) (*sql.DB, error) {
+		cfg, err := pq.NewConfig(dsn)
+		if err != nil {
+			return nil, err
+		}
+		// The driver minds no context before the server has answered, and whatever else listens on the port of a server
+		// that is being started may never do so.
+		cfg.ConnectTimeout = 2 * time.Second
+		connector, err := pq.NewConnectorConfig(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return sql.OpenDB(connector), nil
+	},
+	create: func(ctx context.Context, db *sql.DB, database string) error {
+		// template1 can't be copied while anybody is connected to it; nobody can connect to template0.
+		_, err := db.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(database)+" TEMPLATE template0")
+		return err
+	},
+	drop: func(ctx context.Context, db *sql.DB, database string) error {
+		_, err := db.ExecContext(ctx, "DROP DATABASE IF EXISTS "+pq.QuoteIdentifier(database)+" WITH (FORCE)")
+		return err
+	},
+}
+
+func postgresEndpoint(admin *url.URL) endpoint {
+	password, _ := admin.User.Password()
+	return endpoint{
+		password: password,
+		admin:    admin.String(),
+		dsn: func(database string) string {
+			u := *admin
+			u.Path, u.RawPath = "/"+database, ""
+			return u.String()
+		},
+	}
+}

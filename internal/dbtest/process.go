@@ -1,0 +1,105 @@
+package dbtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"testing"
+)
+
+// process holds the servers of this test process. It is the package's only mutable state: a server is worth sharing
+// by all tests, and a test has no other way to hand it to the next one.
+var process registry
+
+type registry struct {
+	mu      sync.Mutex // held while a server starts, so that others wait for it
+	managed bool       // Main was called
+	servers map[*engine]*outcome
+}
+
+// An outcome is what the search for a server came to; a failed one is not repeated by each test.
+type outcome struct {
+	server  Server
+	err     error
+	skipped int
+}
+
+func (r *registry) ready() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.managed = true
+	r.servers = make(map[*engine]*outcome)
+}
+
+func (r *registry) server(t testing.TB, e *engine) Server {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.managed {
+		t.Fatal("dbtest: TestMain of this package must call dbtest.Main, which stops the servers")
+	}
+	o := r.servers[e]
+	if o == nil {
+		o = new(outcome)
+		o.server, o.err = find(context.Background(), e, os.Getenv, t.Logf)
+		r.servers[e] = o
+	}
+	switch {
+	case o.err == nil:
+		return o.server
+	case mustFail(o.err, os.Getenv(requireEnv)):
+		t.Fatalf("dbtest: %v", o.err)
+	default:
+		o.skipped++
+		t.Skipf("dbtest: %v", o.err)
+	}
+	panic("not reached")
+}
+
+// stop ends all servers, at once since each may take a moment, and reports the skipped tests.
+func (r *registry) stop() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+	)
+	for _, o := range r.servers {
+		if o.err != nil {
+			errs = append(errs, reportSkips(o))
+			continue
+		}
+		wg.Go(func() {
+			if err := o.server.stop(); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("stop %v: %w", o.server, err))
+			}
+		})
+	}
+	wg.Wait()
+	r.servers = make(map[*engine]*outcome)
+	return errors.Join(errs...)
+}
+
+// reportSkips appends to the file that the caller of `go test` prints in the end.
+func reportSkips(o *outcome) error {
+	path := os.Getenv("GOOSEPLUS_TEST_SKIPS")
+	if path == "" || o.skipped == 0 {
+		return nil
+	}
+	name := os.Args[0]
+	if info, ok := debug.ReadBuildInfo(); ok && info.Path != "" {
+		name = info.Path
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "SKIPPED %d in %s: %v\n", o.skipped, name, o.err)
+	return errors.Join(err, f.Close())
+}
