@@ -1,0 +1,57 @@
+# `make` alone lists the targets. Nothing but Go is needed: a test that has no server, or no C compiler for the race
+# detector, says so and goes on without (internal/dbtest tells how to give it servers).
+
+FUZZTIME    ?= 1m
+PACKAGES    ?= ./...
+STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# The race detector is a C library.
+RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
+# benchmarks is a module of its own, with the tools that gooseplus is compared with.
+BENCHMARKS := $(wildcard benchmarks/go.mod)
+# What measures and shows the library is not part of it.
+COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fuzz bench cover test-image chaos
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## run the quickstart example, on SQLite
+	go run ./examples/quickstart
+
+test: ## run all tests; those without a database server are skipped and listed
+	$(if $(RACE),,@echo "no cgo or no C compiler: testing WITHOUT the race detector")
+	@skips=$$(mktemp) || exit; trap 'rm -f "$$skips"' EXIT; set -x; \
+	GOOSEPLUS_TEST_SKIPS=$$skips go test $(RACE) -shuffle=on -timeout 20m $(PACKAGES); status=$$?; \
+	{ set +x; } 2>/dev/null; cat "$$skips"; exit $$status
+	$(if $(and $(BENCHMARKS),$(filter ./...,$(PACKAGES))),cd benchmarks && go test ./...)
+
+lint: ## gofmt, go vet, staticcheck, go mod tidy
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w is needed:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	$(STATICCHECK) ./...
+	go mod tidy -diff
+	$(if $(BENCHMARKS),cd benchmarks && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff)
+
+fuzz: ## run every fuzz target for FUZZTIME (1m)
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n 1 dirname | sort -u); do \
+		for target in $$(go test -list '^Fuzz' "$$dir" | grep '^Fuzz'); do \
+			echo "go test -fuzz $$target -fuzztime $(FUZZTIME) $$dir"; \
+			go test -run "^$$target$$" -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$dir"; \
+		done; \
+	done
+
+bench: ## compare with other migration tools
+	cd benchmarks && go run .
+
+cover: ## test coverage over all packages, in cover.out
+	go test -coverprofile=cover.out -coverpkg=$(COVERED) -timeout 20m ./...
+	@go tool cover -func=cover.out | tail -n 1
+
+test-image: ## docker images of the servers from distribution packages, where no registry is reachable
+	internal/dbtest/image/build
+
+chaos: ## long runs that kill processes, servers and connections
+	GOOSEPLUS_CHAOS=1 go test $(RACE) -run Chaos -count=1 -timeout 60m -v ./...
