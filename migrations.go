@@ -100,11 +100,14 @@ func (o *options) merge(ms *migrations) error {
 	faults = append(faults, prefixed(err)...)
 
 	ms.files = files
+	ms.list = make([]migration, 0, len(files.SQL)+len(goMigrations))
 	for _, f := range files.SQL {
 		ms.list = append(ms.list, migration{version: f.Version, source: f.Path, environment: f.Environment})
 	}
-	ms.list = append(ms.list, goMigrations...)
-	slices.SortStableFunc(ms.list, func(a, b migration) int { return cmp.Compare(a.version, b.version) })
+	if len(goMigrations) > 0 {
+		ms.list = append(ms.list, goMigrations...)
+		slices.SortStableFunc(ms.list, func(a, b migration) int { return cmp.Compare(a.version, b.version) })
+	}
 	faults = append(faults, prefixed(duplicates(ms.list, faults))...)
 	ms.warnings = append(ms.warnings, warnings(files, len(ms.list))...)
 	return errors.Join(faults...)

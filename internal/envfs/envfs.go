@@ -5,12 +5,14 @@
 package envfs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pressly/goose/v3"
 )
@@ -35,8 +37,10 @@ type Overlay struct {
 	// Folders has the path of each environment that was asked for, present or not.
 	Folders map[string]string
 
-	fsys  fs.FS
-	files map[string]File
+	fsys fs.FS
+	// byName has the SQL files. It is made when the first is opened: a boot with nothing pending
+	// opens none.
+	byName func() map[string]File
 }
 
 // DuplicateError says that two files claim one version.
@@ -62,7 +66,8 @@ func (e *BaseError) Unwrap() error { return e.Err }
 // An environment without a folder is noted in Missing, unless its name is nearly that of a folder
 // that is there and that nobody asked for. All faults are in the error, joined.
 func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
-	o := &Overlay{fsys: fsys, files: make(map[string]File), Folders: make(map[string]string)}
+	o := &Overlay{fsys: fsys, Folders: make(map[string]string)}
+	o.byName = sync.OnceValue(o.index)
 	base, err := cleanBase(base)
 	if err != nil {
 		return o, err
@@ -130,7 +135,11 @@ func lists(entries []fs.DirEntry, name string) bool {
 }
 
 func (o *Overlay) add(environment, dir string, entries []fs.DirEntry) {
-	for _, e := range entries {
+	prefix := dir + "/"
+	if dir == "." {
+		prefix = ""
+	}
+	for i, e := range entries {
 		name := e.Name()
 		ext := path.Ext(name)
 		if e.IsDir() || !strings.EqualFold(ext, ".sql") && ext != ".go" || strings.HasSuffix(name, "_test.go") {
@@ -141,37 +150,42 @@ func (o *Overlay) add(environment, dir string, entries []fs.DirEntry) {
 			continue // a helper beside Go migrations, as in goose
 		}
 		if err != nil || ext != ".sql" && ext != ".go" {
-			o.Ignored = append(o.Ignored, path.Join(dir, name))
+			o.Ignored = append(o.Ignored, prefix+name)
 			continue
 		}
-		f := File{Version: version, Environment: environment, Name: name, Path: path.Join(dir, name)}
+		f := File{Version: version, Environment: environment, Name: name, Path: prefix + name}
 		if ext == ".go" {
 			o.Go = append(o.Go, f)
 			continue
 		}
-		o.SQL = append(o.SQL, f)
-		if _, taken := o.files[name]; !taken { // a duplicate is reported, whichever is kept
-			o.files[name] = f
+		if cap(o.SQL) == len(o.SQL) {
+			o.SQL = slices.Grow(o.SQL, len(entries)-i)
 		}
+		o.SQL = append(o.SQL, f)
 	}
 }
 
+// index finds the SQL files by name. Of two with one name, which are reported as duplicates, it
+// keeps the first.
+func (o *Overlay) index() map[string]File {
+	files := make(map[string]File, len(o.SQL))
+	for _, f := range slices.Backward(o.SQL) {
+		files[f.Name] = f
+	}
+	return files
+}
+
 func sortByVersion(files []File) {
-	slices.SortStableFunc(files, func(a, b File) int {
-		switch {
-		case a.Version < b.Version:
-			return -1
-		case a.Version > b.Version:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(a.Version, b.Version) })
 }
 
 // duplicates reports each version that more than one file claims.
 func (o *Overlay) duplicates() []error {
-	all := slices.Concat(o.SQL, o.Go)
-	sortByVersion(all)
+	all := o.SQL
+	if len(o.Go) > 0 {
+		all = slices.Concat(o.SQL, o.Go)
+		sortByVersion(all)
+	}
 	var faults []error
 	for i := 1; i < len(all); i++ {
 		if all[i].Version == all[i-1].Version {

@@ -22,7 +22,7 @@ func (o *Overlay) Open(name string) (fs.File, error) {
 		entries, err := o.ReadDir(name)
 		return &root{entries: entries}, err
 	}
-	f, ok := o.files[name]
+	f, ok := o.byName()[name]
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
@@ -34,8 +34,9 @@ func (o *Overlay) ReadDir(name string) ([]fs.DirEntry, error) {
 	if name != "." {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
 	}
-	entries := make([]fs.DirEntry, 0, len(o.files))
-	for _, f := range o.files {
+	files := o.byName()
+	entries := make([]fs.DirEntry, 0, len(files))
+	for _, f := range files {
 		entries = append(entries, entry{f, o.fsys})
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
