@@ -176,6 +176,12 @@ func TestVersionTable(t *testing.T) {
 					if v, err := m.Version(ctx); v != 2 || err != nil {
 						t.Errorf("Version = %d, %v", v, err)
 					}
+					if err := m.Rollback(ctx, 2); err != nil {
+						t.Error(err)
+					}
+					if v, err := m.Version(ctx); v != 0 || err != nil {
+						t.Errorf("Version = %d, %v", v, err)
+					}
 				})
 			}
 		})
