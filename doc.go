@@ -90,6 +90,12 @@
 // twice. What was undone before it stays undone then, since it was applied on top of it. An Up that
 // fails on the way back ends it.
 //
+// # Looking
+//
+// [Migrator.Status], [Migrator.Plan] and [Migrator.Version] execute one SELECT and write nothing.
+// The times of Status are the database's, read as times of the time zone that the session is set to,
+// since that is how goose's version table is written in PostgreSQL and MySQL.
+//
 // # Databases
 //
 // PostgreSQL and SQLite have transactional DDL: a migration is whole or absent. PostgreSQL is
