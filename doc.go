@@ -8,22 +8,23 @@
 //
 // # A run
 //
-// A run is one call of [Migrator.Migrate] or [Migrator.MigrateTo]. It goes through these stages, in
-// this order:
+// A run is one call of [Migrator.Migrate], [Migrator.MigrateTo], [Migrator.Rollback],
+// [Migrator.RollbackTo] or [Migrator.Goto]. It goes through these stages, in this order:
 //
 //  1. Resolve. The folders of the environments are laid over each other and sorted by version.
 //     Every fault of the configuration is found here, together, without the database;
 //     [Migrator.Err] gives the same answer. The folders are listed once in a Migrator's life.
-//  2. Look. One SELECT reads the applied versions. If nothing is pending, the run is done: nothing
-//     was written and nothing was created.
+//  2. Look. One SELECT reads the applied versions. If there is nothing to do, the run is done:
+//     nothing was written and nothing was created.
 //  3. The version table is created if it isn't there. That another process does the same at the
 //     same moment is no error.
 //  4. Prepare. The starting point is read: the set of applied versions that a failed run returns
-//     to. The pending files are parsed, all of them, so that one that goose can't read stops the
-//     run before its first step.
-//  5. Apply. The pending migrations run one by one, lowest version first, each under the migration
-//     timeout, through a goose Provider that is new for this run. Then the applied versions are
-//     read again: each that was applied has to be there.
+//     to. The files of all steps are parsed, so that one that goose can't read stops the run before
+//     its first step, as does a step down without a Down.
+//  5. Apply. The migrations to undo run one by one, the last applied first, then the pending ones,
+//     lowest version first, each under the migration timeout, through a goose Provider that is new
+//     for this run. Then the applied versions are read again: each that was applied has to be
+//     there, and none that was undone.
 //  6. On failure, the way back (see below).
 //  7. Verify. The applied versions are read again after the way back, and compared with the
 //     starting point.
@@ -32,10 +33,11 @@
 // # How a run ends
 //
 //	how it ended             what is true                                       errors.Is
-//	success                  every planned migration is applied                 nil
+//	success                  every planned migration is applied, or undone      nil
 //	failed, undone           the applied versions are those of the start        ErrRollForward
 //	failed, not undone       *RollbackError says which version was reached      ErrRollBack
 //	                         and why; a migration may be half-applied           ErrRollBack and ErrDirty
+//	no Down for a step down  nothing was touched                                ErrIrreversible alone
 //	table can't be read      nothing was touched                                ErrMigrationTable
 //	configuration fault      nothing was touched                                ErrMergeMigrations, for
 //	                                                                            the migrations' faults
@@ -68,6 +70,31 @@
 //
 // With [RollbackNone] a failed run stops where it is. Its error says whether that happens to be the
 // starting point.
+//
+// # Down
+//
+// [Migrator.Rollback], [Migrator.RollbackTo] and [Migrator.Goto] undo migrations in the reverse of
+// the order in which they were applied, which is that of the rows in the version table: after late
+// versions it is not the order of the numbers. Before anything is touched, the whole run is refused
+// ([ErrIrreversible]) if one of the versions to undo has no Down, an empty one, or isn't known: its
+// file is gone, or in the folder of another environment. Applied versions that stay may be unknown.
+//
+// Such a run that fails returns to its starting point as well: after what it applied is undone, what
+// it undid is applied again, the last one first. This restores the set of applied versions and the
+// schema, as far as the Ups do. What it can't restore is the data that a Down has removed, nor the
+// time and, after a Goto that had got as far as going up, the place of these rows in the version
+// table: they count as the last applied.
+//
+// A Down that fails half-way outside a transaction is [ErrDirty] at once. Its Up is not tried: it
+// can be expected to fail on what is still there, and where it doesn't, to do a part of its work
+// twice. What was undone before it stays undone then, since it was applied on top of it. An Up that
+// fails on the way back ends it.
+//
+// # Looking
+//
+// [Migrator.Status], [Migrator.Plan] and [Migrator.Version] execute one SELECT and write nothing.
+// The times of Status are the database's, read as times of the time zone that the session is set to,
+// since that is how goose's version table is written in PostgreSQL and MySQL.
 //
 // # Databases
 //

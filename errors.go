@@ -26,7 +26,7 @@ var (
 	ErrMergeMigrations = errors.New("migrations can't be merged")
 
 	// ErrRollForward is returned when a run failed and the applied versions are those of the
-	// starting point, or when a pending file can't be parsed, so that nothing was begun. The cause,
+	// starting point, or when the file of a step can't be parsed, so that nothing was begun. The cause,
 	// usually a [*MigrationError], is wrapped too.
 	ErrRollForward = errors.New("migration failed, the database is back at its starting point")
 
@@ -35,12 +35,15 @@ var (
 	ErrRollBack = errors.New("migration failed, the database is not back at its starting point")
 
 	// ErrDirty is returned, together with [ErrRollBack], when a migration that is not protected by
-	// a transaction failed and could not be undone: what it left behind is not known.
+	// a transaction failed and could not be undone, or failed while it was undone: what it left
+	// behind is not known.
 	ErrDirty = errors.New("a migration may be half-applied")
 
-	// ErrIrreversible is returned, together with [ErrRollBack], when the way back met a migration
-	// that has no Down, or an empty one. goose would report success for it, delete the version,
-	// and leave what the migration did.
+	// ErrIrreversible is returned when a migration has to be undone that has no Down, or an empty
+	// one: goose would report success for it, delete the version, and leave what the migration did.
+	// Alone it means that [Migrator.Rollback], [Migrator.RollbackTo] or [Migrator.Goto] was refused
+	// and nothing was touched; these return it for applied versions that are not known, too.
+	// Together with [ErrRollBack] it means that the way back of a failed run ended there.
 	ErrIrreversible = errors.New("there is no Down to undo it")
 )
 

@@ -26,7 +26,7 @@ type Step struct {
 	Reversible bool
 }
 
-// RunStarted is sent when a run has read its starting point and has something to apply.
+// RunStarted is sent when a run has read its starting point and has something to do.
 type RunStarted struct {
 	From  int64 // the highest version applied
 	Steps []Step
@@ -42,7 +42,7 @@ type MigrationFinished struct {
 	Err      error
 }
 
-// WayBackStarted is sent when a run failed and is about to undo what it applied.
+// WayBackStarted is sent when a run failed and is about to take back what it did.
 type WayBackStarted struct{ Cause error }
 
 // RunFinished is the last event of a run. Without a [RunStarted] before it nothing was pending, or
@@ -50,6 +50,7 @@ type WayBackStarted struct{ Cause error }
 type RunFinished struct {
 	From, To int64 // the highest version applied before and after; To is -1 when it can't be read
 	Applied  int   // how many migrations the run applied and kept
+	Undone   int   // how many it undid and left undone
 	Duration time.Duration
 	Err      error // what the run returns
 }

@@ -41,7 +41,11 @@ func (r *record) observe(_ context.Context, event gooseplus.Event) {
 	case gooseplus.WayBackStarted:
 		text = "way back"
 	case gooseplus.RunFinished:
-		text = fmt.Sprintf("end at %d from %d, applied %d, failed %t", e.To, e.From, e.Applied, e.Err != nil)
+		undone := ""
+		if e.Undone > 0 {
+			undone = fmt.Sprintf(" undone %d,", e.Undone)
+		}
+		text = fmt.Sprintf("end at %d from %d, applied %d,%s failed %t", e.To, e.From, e.Applied, undone, e.Err != nil)
 	case gooseplus.Warning:
 		text = "warning"
 	}

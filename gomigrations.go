@@ -59,6 +59,7 @@ func (o *options) collectGo(files *envfs.Overlay) ([]migration, error) {
 		}
 		origin := path.Dir(filepath.ToSlash(m.Source))
 		if first, seen := origins[dir]; seen && first != origin && dir != "." {
+			//lint:ignore ST1005 Go is a name
 			faults = append(faults, fmt.Errorf("Go migrations of both %s and %s are registered, and either can be the folder %s: "+
 				"embed the .go files too, or use a longer base path, or WithGoMigrations", first, origin, dir))
 			continue

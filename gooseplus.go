@@ -54,7 +54,7 @@ func (m *Migrator) Err() error {
 //
 // When nothing is pending, that takes one statement.
 func (m *Migrator) Migrate(ctx context.Context) error {
-	return m.migrate(ctx, math.MaxInt64)
+	return m.migrate(ctx, upTo(math.MaxInt64))
 }
 
 // MigrateTo is [Migrator.Migrate] up to and including the given version, which need not exist. It
@@ -64,7 +64,7 @@ func (m *Migrator) MigrateTo(ctx context.Context, version int64) error {
 	if version < 1 {
 		return fmt.Errorf("version %d: the lowest version is 1", version)
 	}
-	return m.migrate(ctx, version)
+	return m.migrate(ctx, upTo(version))
 }
 
 // Version returns the highest version applied, 0 if there is none. It takes one statement and
@@ -83,8 +83,9 @@ func (m *Migrator) Version(ctx context.Context) (int64, error) {
 	return plan.Newest(applied), nil
 }
 
-// migrate is a run. Its numbered lines are the stages that the package documentation describes.
-func (m *Migrator) migrate(ctx context.Context, target int64) (err error) {
+// migrate is a run, up or down. Its numbered lines are the stages that the package documentation
+// describes.
+func (m *Migrator) migrate(ctx context.Context, to goal) (err error) {
 	// 1. Resolve.
 	known, err := m.ready()
 	if err != nil {
@@ -96,7 +97,7 @@ func (m *Migrator) migrate(ctx context.Context, target int64) (err error) {
 	defer func() { r.finish(err) }() // 8. Record the outcome.
 
 	// 2. Look.
-	ready, err := r.look(ctx, target)
+	ready, err := r.look(ctx, to)
 	if err != nil || len(r.steps) == 0 {
 		return err
 	}
@@ -107,10 +108,10 @@ func (m *Migrator) migrate(ctx context.Context, target int64) (err error) {
 		}
 	}
 	// 4. Read the starting point and plan from it.
-	if err := r.begin(ctx, target); err != nil || len(r.steps) == 0 {
+	if err := r.begin(ctx, to); err != nil || len(r.steps) == 0 {
 		return err
 	}
-	// 5. Apply, and verify that what was planned is what is there.
+	// 5. Undo and apply, and verify that what was planned is what is there.
 	failure := r.apply(ctx)
 	if failure == nil {
 		failure = r.verify(ctx)

@@ -16,7 +16,7 @@ func logObserver(logger *zap.Logger) func(context.Context, Event) {
 		switch e := event.(type) {
 		case RunStarted:
 			logger.Info("migrating the database",
-				zap.Int64("version", e.From), zap.Int("pending", len(e.Steps)))
+				zap.Int64("version", e.From), zap.Int("steps", len(e.Steps)))
 		case MigrationStarted:
 			logger.Debug("migration started", stepFields(e.Step)...)
 		case MigrationFinished:
@@ -53,10 +53,10 @@ func logOutcome(logger *zap.Logger, e RunFinished) {
 	switch {
 	case e.Err != nil:
 		logger.Warn("database not migrated", append(fields, errorField(e.Err))...)
-	case e.Applied == 0:
+	case e.Applied+e.Undone == 0:
 		logger.Debug("database is up to date", fields...)
 	default:
-		logger.Info("database migrated", append(fields, zap.Int("applied", e.Applied))...)
+		logger.Info("database migrated", append(fields, zap.Int("applied", e.Applied), zap.Int("undone", e.Undone))...)
 	}
 }
 

@@ -21,7 +21,8 @@ const (
 	directionDown = "down"
 )
 
-// migration is one that the Migrator knows. What an SQL file contains is read when it is pending.
+// migration is one that the Migrator knows. What an SQL file contains is read when a step
+// of it is planned.
 type migration struct {
 	version     int64
 	source      string
@@ -197,8 +198,9 @@ func (o *options) restrict(ms *migrations, mergeable bool) error {
 	return nil
 }
 
-// read reads the SQL files of the given versions. Every one that goose can't parse is in the error.
-func (ms *migrations) read(ctx context.Context, wanted []int64) (map[int64]dryrun.Script, error) {
+// read reads the SQL files of the given versions, which are to go in the given direction. Every one
+// that goose can't parse is in the error.
+func (ms *migrations) read(ctx context.Context, wanted []int64, direction string) (map[int64]dryrun.Script, error) {
 	var files []int64
 	for _, v := range wanted {
 		if m, ok := ms.find(v); ok && m.goFuncs == nil {
@@ -211,7 +213,7 @@ func (ms *migrations) read(ctx context.Context, wanted []int64) (map[int64]dryru
 		if errors.As(err, &script) {
 			m, _ := ms.find(script.Version)
 			errs[i] = &MigrationError{Version: m.version, Source: m.source, Environment: m.environment,
-				Direction: directionUp, Statement: script.SQL, Err: script}
+				Direction: direction, Statement: script.SQL, Err: script}
 		}
 	}
 	return scripts, errors.Join(errs...)

@@ -15,7 +15,8 @@ type Strategy int
 
 const (
 	// RollbackDown returns to the starting point: the Down of each migration that the run applied,
-	// newest first, each in its own transaction as far as it was applied in one. It is the default.
+	// newest first, each in its own transaction as far as it was applied in one; and the Up of each
+	// that it undid, the last one first. It is the default.
 	RollbackDown Strategy = iota
 	// RollbackNone stops where the run failed, as goose does. The error is [ErrRollBack] if that is
 	// not the starting point, and [ErrRollForward] if it is: nothing had been applied yet.
@@ -66,17 +67,18 @@ func (r *run) stay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(plan.WayBack(r.start, now, r.mine)) > 0 {
+	if len(plan.WayBack(r.start, now, r.mine))+len(plan.Reapply(r.start, now, r.undone)) > 0 {
 		return errRollbackOff
 	}
 	return nil
 }
 
 // undo takes back what the run did: first what the step that failed may have left, which the
-// version table doesn't know of, then, newest first, the steps that the table says are applied.
+// version table doesn't know of; then, newest first, the steps up that the table says are applied;
+// then, the last one first, the steps down: these came before any step up.
 func (r *run) undo(ctx context.Context) error {
 	if r.failed != nil && !r.failed.leftNothing {
-		if err := r.undoFailed(ctx); err != nil {
+		if err := r.undoFailed(ctx, r.failed.step); err != nil {
 			return err
 		}
 	}
@@ -89,18 +91,26 @@ func (r *run) undo(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, version := range plan.Reapply(r.start, now, r.undone) {
+		if err := r.reapply(ctx, version); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// undoFailed runs the Down of the step that failed half-way. It was not recorded, so nothing but
-// its own Down, which should say IF EXISTS, can find what is there.
-func (r *run) undoFailed(ctx context.Context) error {
-	step := r.failed.step
+// undoFailed takes back what the step that has just failed left half-way. A step up was not
+// recorded, so nothing but its own Down, which should say IF EXISTS, can find what is there.
+func (r *run) undoFailed(ctx context.Context, step plannedStep) error {
 	now, err := r.reread(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(step.Version, step.Source), err)
 	}
-	if slices.Contains(now, step.Version) && !slices.Contains(r.mine, step.Version) {
+	applied := slices.Contains(now, step.Version)
+	if step.Direction == directionDown {
+		return r.halfUndone(step, applied)
+	}
+	if applied && !r.recorder.Recorded() {
 		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(step.Version, step.Source), errOtherRunner)
 	}
 	if !step.Reversible {
@@ -112,16 +122,38 @@ func (r *run) undoFailed(ctx context.Context) error {
 	return nil
 }
 
+// halfUndone is what becomes of a step down that failed half-way. Its Up is no cure: it can be
+// expected to fail on what is still there, and where it doesn't, to do a part of its work twice.
+func (r *run) halfUndone(step plannedStep, applied bool) error {
+	if r.recorder.Recorded() && !applied {
+		return nil // it was committed after all, and its version is the last thing to go
+	}
+	return fmt.Errorf("%w: %s: its Down ended half-way", ErrDirty, ref(step.Version, step.Source))
+}
+
 // down undoes a step that is applied.
 func (r *run) down(ctx context.Context, version int64) error {
-	i := slices.IndexFunc(r.steps, func(s plannedStep) bool { return s.Version == version })
-	step := r.steps[i].down()
+	step := r.step(version).down()
 	if !step.Reversible {
 		return r.irreversible(step)
 	}
 	err := r.do(ctx, step)
 	if err != nil && !r.leftNothing(step, err) {
 		return fmt.Errorf("%w: %w", ErrDirty, err)
+	}
+	return err
+}
+
+// reapply applies a version again that the run took back. If that fails half-way, its Down clears
+// away what it left.
+func (r *run) reapply(ctx context.Context, version int64) error {
+	step := r.step(version)
+	err := r.do(ctx, step)
+	if err == nil || r.leftNothing(step, err) {
+		return err
+	}
+	if undoErr := r.undoFailed(ctx, step); undoErr != nil {
+		return fmt.Errorf("%w: %w", err, undoErr)
 	}
 	return err
 }
@@ -140,10 +172,13 @@ func (r *run) back(ctx context.Context) error {
 	}
 	missing, extra := plan.Diff(r.start, now)
 	left := plan.WayBack(r.start, now, r.mine)
-	r.kept = len(left)
+	off := plan.Reapply(r.start, now, r.undone)
+	r.kept, r.off = len(left), len(off)
 	switch {
 	case len(left) > 0:
 		return fmt.Errorf("versions %v are still applied", left)
+	case len(off) > 0:
+		return fmt.Errorf("versions %v are not applied again", off)
 	case len(missing)+len(extra) > 0:
 		return fmt.Errorf("%w: it added %v and removed %v", errOtherRunner, extra, missing)
 	}

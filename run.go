@@ -16,7 +16,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
-// run is one call of Migrate on one database. It is used by one goroutine.
+// run is one call of Migrate & co on one database. It is used by one goroutine.
 type run struct {
 	db      *sql.DB
 	options *options
@@ -33,10 +33,12 @@ type run struct {
 	trace    *trace
 
 	mine   []int64  // the versions that this run recorded, oldest first
+	undone []int64  // the versions that this run took back, in the order in which it did
 	failed *failure // the step that ended the run, nil if none did
 	gone   bool     // the way back could not read the version table for as long as it tries
 	to     int64    // the highest version applied, as read last; -1 when it can't be read
-	kept   int      // how many of the steps stay applied
+	kept   int      // how many of mine stay applied
+	off    int      // how many of undone stay undone
 }
 
 // plannedStep is a Step with what only the run has to know.
@@ -77,14 +79,14 @@ func (m *Migrator) newRun(ctx context.Context, known *migrations) *run {
 // finish tells the observers how the run ended.
 func (r *run) finish(err error) {
 	r.events.send(RunFinished{
-		From: r.from, To: r.to, Applied: r.kept, Duration: time.Since(r.started), Err: err,
+		From: r.from, To: r.to, Applied: r.kept, Undone: r.off, Duration: time.Since(r.started), Err: err,
 	})
 	r.events.close()
 }
 
 // look reads what is applied, in one statement, and plans from it: whatever is wrong with the plan
 // is found before anything is written.
-func (r *run) look(ctx context.Context, target int64) (ready bool, err error) {
+func (r *run) look(ctx context.Context, to goal) (ready bool, err error) {
 	for _, w := range r.known.warnings {
 		r.events.send(Warning{Message: w})
 	}
@@ -92,7 +94,7 @@ func (r *run) look(ctx context.Context, target int64) (ready bool, err error) {
 	if err != nil {
 		return false, r.known.tableError(ctx, err)
 	}
-	return ready, r.plan(ctx, applied, target)
+	return ready, r.plan(ctx, applied, to)
 }
 
 // applied reads the applied versions, in the order in which they were applied.
@@ -108,47 +110,57 @@ func (r *run) applied(ctx context.Context) ([]int64, bool, error) {
 
 // begin reads the starting point and plans again, from it, so that nothing but the migrations
 // themselves is left to go wrong.
-func (r *run) begin(ctx context.Context, target int64) error {
+func (r *run) begin(ctx context.Context, to goal) error {
 	start, _, err := r.applied(ctx)
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
 	r.start = start
-	if err := r.plan(ctx, start, target); err != nil {
+	if err := r.plan(ctx, start, to); err != nil {
 		return err
 	}
 	return r.newProvider()
 }
 
-// plan decides the steps that lead from the applied versions to target.
-func (r *run) plan(ctx context.Context, applied []int64, target int64) (err error) {
+// plan decides the steps that lead from the applied versions to the goal: down first, then up.
+func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 	r.from = plan.Newest(applied)
-	pending := plan.Pending(r.known.versions(), applied, target)
-	if late := plan.Late(pending, applied); r.options.strictOrder && len(late) > 0 {
-		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
-			ErrMergeMigrations, late, r.from)
+	known := r.known.versions()
+	down, pending := to(known, applied)
+	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
+		return unknownError(unknown)
 	}
-	if r.steps, err = r.load(ctx, pending); err != nil {
+	remaining, _ := plan.Diff(applied, down)
+	if late := plan.Late(pending, remaining); r.options.strictOrder && len(late) > 0 {
+		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
+			ErrMergeMigrations, late, plan.Newest(remaining))
+	}
+	if err := errors.Join(r.load(ctx, down, directionDown), r.load(ctx, pending, directionUp)); err != nil {
 		return fmt.Errorf("%w: %w", ErrRollForward, err)
 	}
-	return r.connections()
+	r.steps = nil
+	for _, v := range down {
+		r.steps = append(r.steps, r.step(v).down())
+	}
+	for _, v := range pending {
+		r.steps = append(r.steps, r.step(v))
+	}
+	return errors.Join(r.reversible(), r.connections())
 }
 
-// load makes steps of the pending versions. It reads their files, each once in a run, and reports
-// every file that goose can't parse.
-func (r *run) load(ctx context.Context, pending []int64) ([]plannedStep, error) {
-	unread := slices.DeleteFunc(slices.Clone(pending), func(v int64) bool { _, read := r.scripts[v]; return read })
-	scripts, err := r.known.read(ctx, unread)
-	if err != nil {
-		return nil, err
-	}
+// load reads the files of versions that are to go in the given direction, each once in a run, and
+// reports every file that goose can't parse.
+func (r *run) load(ctx context.Context, wanted []int64, direction string) error {
+	unread := slices.DeleteFunc(slices.Clone(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
+	scripts, err := r.known.read(ctx, unread, direction)
 	maps.Copy(r.scripts, scripts)
-	steps := make([]plannedStep, len(pending))
-	for i, v := range pending {
-		m, _ := r.known.find(v)
-		steps[i] = r.known.step(m, r.scripts[v])
-	}
-	return steps, nil
+	return err
+}
+
+// step is the step up of a version whose file is loaded.
+func (r *run) step(version int64) plannedStep {
+	m, _ := r.known.find(version)
+	return r.known.step(m, r.scripts[version])
 }
 
 // connections refuses a pool in which a Go migration without a transaction would wait for ever:
@@ -185,7 +197,7 @@ func (r *run) newProvider() (err error) {
 
 // apply runs the planned steps in order, up to the first that fails.
 func (r *run) apply(ctx context.Context) error {
-	r.announce()
+	r.events.send(RunStarted{From: r.from, Steps: r.planned()})
 	for _, step := range r.steps {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), stopped(ctx, nil))
@@ -193,21 +205,30 @@ func (r *run) apply(ctx context.Context) error {
 		if err := r.do(ctx, step); err != nil {
 			r.failed = &failure{step: step, leftNothing: r.leftNothing(step, err)}
 			if r.recorder.Recorded() { // it failed while it committed: only a look can tell
-				r.mine = append(r.mine, step.Version)
+				r.record(step)
 			}
 			return err
 		}
-		r.mine = append(r.mine, step.Version)
+		r.record(step)
 	}
 	return nil
 }
 
-func (r *run) announce() {
+// record remembers a step that this run has to take back if it fails.
+func (r *run) record(step plannedStep) {
+	if step.Direction == directionDown {
+		r.undone = append(r.undone, step.Version)
+	} else {
+		r.mine = append(r.mine, step.Version)
+	}
+}
+
+func (r *run) planned() []Step {
 	steps := make([]Step, len(r.steps))
 	for i, s := range r.steps {
 		steps[i] = s.Step
 	}
-	r.events.send(RunStarted{From: r.from, Steps: steps})
+	return steps
 }
 
 // do runs one step in its direction, under the migration timeout.
@@ -239,14 +260,14 @@ func (r *run) migrationError(step plannedStep, statement string, err error) erro
 
 // leftNothing says whether the step that failed with err is certain to have changed nothing. A
 // transaction takes everything back where DDL obeys it, and the version table tells whether it was
-// committed after all. Where it doesn't, a single statement still
-// is all or nothing; but it has to be the server that refused it, not a connection that was lost
-// on the way: then the rollback that goose sent after it has succeeded.
+// committed after all. Where it doesn't, a single statement still is all or nothing; but it has to
+// be this statement that the server refused, not the row of the version table that comes after it,
+// nor a connection that was lost on the way: then the rollback that goose sent has succeeded.
 func (r *run) leftNothing(step plannedStep, err error) bool {
 	if step.Transactional || !r.trace.began() {
 		return true
 	}
-	return step.inTransaction && r.trace.onlyStatement() && rolledBack(err)
+	return step.inTransaction && r.trace.onlyStatement() && !r.recorder.Reached() && rolledBack(err)
 }
 
 // rolledBack says whether the transaction of a step that failed was rolled back on its connection:
@@ -262,11 +283,15 @@ func (r *run) verify(ctx context.Context) error {
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
-	missing, _ := plan.Diff(slices.Concat(r.start, r.mine), now)
-	if len(missing) > 0 {
+	want, _ := plan.Diff(slices.Concat(r.start, r.mine), r.undone)
+	if missing, _ := plan.Diff(want, now); len(missing) > 0 {
 		return fmt.Errorf("versions %v were applied and are not in the version table", missing)
 	}
-	r.kept = len(r.mine)
+	gone, _ := plan.Diff(r.undone, now)
+	if left, _ := plan.Diff(r.undone, gone); len(left) > 0 {
+		return fmt.Errorf("versions %v were undone and are still in the version table", left)
+	}
+	r.kept, r.off = len(r.mine), len(r.undone)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 // counter is a driver in front of another one that writes down what the database is told.
 type counter struct {
 	connector driver.Connector
+	after     func(statement string) // called when one has been executed; nil: nothing
 
 	mu   sync.Mutex
 	told []string
@@ -85,15 +86,37 @@ func (conn *countedConn) QueryContext(ctx context.Context, query string, args []
 
 func (conn *countedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	conn.c.tell(query)
-	if e, ok := conn.Conn.(driver.ExecerContext); ok {
-		return e.ExecContext(ctx, query, args)
+	e, ok := conn.Conn.(driver.ExecerContext)
+	if !ok {
+		return nil, errors.New("the driver can't execute without preparing")
 	}
-	return nil, errors.New("the driver can't execute without preparing")
+	result, err := e.ExecContext(ctx, query, args)
+	if conn.c.after != nil && !errors.Is(err, driver.ErrSkip) {
+		conn.c.after(query)
+	}
+	return result, err
 }
 
 func (conn *countedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	conn.c.tell("prepare " + query)
-	return conn.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	stmt, err := conn.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	if err != nil || conn.c.after == nil {
+		return stmt, err
+	}
+	return &countedStmt{Stmt: stmt, c: conn.c, query: query}, nil
+}
+
+// countedStmt is a statement that was prepared, as MySQL's driver does with any that has arguments.
+type countedStmt struct {
+	driver.Stmt
+	c     *counter
+	query string
+}
+
+func (s *countedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	result, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	s.c.after(s.query)
+	return result, err
 }
 
 func (conn *countedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {

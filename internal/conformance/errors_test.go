@@ -29,9 +29,15 @@ func wantText(t *testing.T, err error, text string) {
 	}
 }
 
-// wantFailed asserts the outcome of a run that failed at a migration: that it is undone, and that
-// the error has what a person needs.
+// wantFailed asserts the outcome of a run that failed at a migration's Up.
 func wantFailed(t *testing.T, err error, version int64) *gooseplus.MigrationError {
+	t.Helper()
+	return wantFailedStep(t, err, version, "up")
+}
+
+// wantFailedStep asserts the outcome of a run that failed at a step: that it is back at its start,
+// and that the error has what a person needs.
+func wantFailedStep(t *testing.T, err error, version int64, direction string) *gooseplus.MigrationError {
 	t.Helper()
 	wantIs(t, err, gooseplus.ErrRollForward)
 	wantIsNot(t, err, gooseplus.ErrRollBack)
@@ -39,8 +45,8 @@ func wantFailed(t *testing.T, err error, version int64) *gooseplus.MigrationErro
 	if !errors.As(err, &failed) {
 		t.Fatalf("error %v has no MigrationError", err)
 	}
-	if failed.Version != version || failed.Direction != "up" {
-		t.Errorf("the error is about %d %s, want %d up", failed.Version, failed.Direction, version)
+	if failed.Version != version || failed.Direction != direction {
+		t.Errorf("the error is about %d %s, want %d %s", failed.Version, failed.Direction, version, direction)
 	}
 	if strings.Contains(err.Error(), "\n") {
 		t.Errorf("the message has more than one line:\n%v", err)

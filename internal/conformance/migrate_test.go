@@ -176,6 +176,15 @@ func TestVersionTable(t *testing.T) {
 					if v, err := m.Version(ctx); v != 2 || err != nil {
 						t.Errorf("Version = %d, %v", v, err)
 					}
+					if s, err := m.Status(ctx); err != nil || s.CurrentVersion != 2 || s.Migrations[1].AppliedAt == nil {
+						t.Errorf("Status = %+v, %v", s, err)
+					}
+					if err := m.Rollback(ctx, 2); err != nil {
+						t.Error(err)
+					}
+					if v, err := m.Version(ctx); v != 0 || err != nil {
+						t.Errorf("Version = %d, %v", v, err)
+					}
 				})
 			}
 		})

@@ -129,3 +129,39 @@ func interleave(random *rand.Rand, a, b []int64) []int64 {
 func dropped(list []int64, drop int64) []int64 {
 	return slices.DeleteFunc(slices.Clone(list), func(v int64) bool { return v == drop })
 }
+
+// FuzzGoto goes down to a target and up from there, stops half-way, and returns.
+func FuzzGoto(f *testing.F) {
+	f.Add([]byte{1, 2, 3, 4}, []byte{4, 1, 3}, uint8(3), int64(2))
+	f.Add([]byte{1, 2, 3}, []byte{9, 3, 1}, uint8(1), int64(0))
+	f.Fuzz(func(t *testing.T, known, start []byte, done uint8, target int64) {
+		before := unique(versions(start))
+		down, up := Above(before, target), Pending(versions(known), before, target)
+		slices.Reverse(down)
+		if order := slices.DeleteFunc(slices.Clone(before), func(v int64) bool { return v <= target }); !slices.Equal(down, order) {
+			t.Errorf("%v is not the order in which %v was applied", down, before)
+		}
+		slices.Reverse(down)
+
+		undone := down[:min(int(done), len(down))]
+		mine := up[:min(max(0, int(done)-len(down)), len(up))]
+		after := slices.Concat(without(before, set(undone)), mine)
+		for _, v := range after {
+			if len(undone) == len(down) && v > target {
+				t.Errorf("version %d is above %d", v, target)
+			}
+		}
+
+		reached := slices.Clone(after)
+		for _, v := range WayBack(before, after, mine) {
+			reached = dropped(reached, v)
+		}
+		reached = append(reached, Reapply(before, after, undone)...)
+		if missing, extra := Diff(before, reached); len(missing)+len(extra) > 0 || len(reached) != len(before) {
+			t.Errorf("the way back reached %v instead of %v", reached, before)
+		}
+		if again := Reapply(before, reached, undone); len(again) > 0 {
+			t.Errorf("there is more to apply after the way back: %v", again)
+		}
+	})
+}

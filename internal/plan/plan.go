@@ -33,6 +33,26 @@ func Late(pending, applied []int64) []int64 {
 	return late
 }
 
+// Last returns the n versions that were applied last, newest first, which is the order to undo them
+// in; all of them if there are fewer.
+func Last(applied []int64, n int) []int64 {
+	last := slices.Clone(applied[max(0, len(applied)-n):])
+	slices.Reverse(last)
+	return last
+}
+
+// Above returns the applied versions that are higher than version, newest first as they were
+// applied, which is the order to undo them in.
+func Above(applied []int64, version int64) []int64 {
+	var above []int64
+	for _, v := range slices.Backward(applied) {
+		if v > version {
+			above = append(above, v)
+		}
+	}
+	return above
+}
+
 // WayBack returns what a run that recorded mine has to undo so that a database that was at before
 // and is at after returns to before, newest first. It never names a version that was applied
 // before the run, nor one that somebody else applied meanwhile.
@@ -46,6 +66,21 @@ func WayBack(before, after, mine []int64) []int64 {
 		}
 	}
 	return back
+}
+
+// Reapply is WayBack's other half, for a run that took versions back: of undone, in the order in
+// which they were undone, it returns what has to be applied again, the last one first. It never
+// names a version that wasn't applied before the run, nor one that is applied now.
+func Reapply(before, after, undone []int64) []int64 {
+	was, is := set(before), set(after)
+	var again []int64
+	for _, v := range slices.Backward(undone) {
+		if was[v] && !is[v] {
+			again = append(again, v)
+			is[v] = true
+		}
+	}
+	return again
 }
 
 // Diff compares two sets of versions: missing are those of want that have lacks, extra those of

@@ -120,3 +120,73 @@ func TestNewest(t *testing.T) {
 		}
 	}
 }
+
+func TestLast(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		applied []int64
+		n       int
+		want    []int64
+	}{
+		{"the last applied, not the highest", []int64{1, 10, 5}, 2, []int64{5, 10}},
+		{"all", []int64{1, 2}, 2, []int64{2, 1}},
+		{"more than there are", []int64{1, 2}, 7, []int64{2, 1}},
+		{"none", []int64{1, 2}, 0, nil},
+		{"of nothing", nil, 3, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			applied := slices.Clone(tc.applied)
+			equal(t, "Last", Last(applied, tc.n), tc.want)
+			equal(t, "applied afterwards", applied, tc.applied)
+		})
+	}
+}
+
+func TestAbove(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		applied []int64
+		version int64
+		want    []int64
+	}{
+		{"newest as applied, not as numbered", []int64{1, 10, 5, 7}, 1, []int64{7, 5, 10}},
+		{"what is below stays, whenever it was applied", []int64{10, 2, 11, 3}, 4, []int64{11, 10}},
+		{"all", []int64{1, 2}, 0, []int64{2, 1}},
+		{"a version that doesn't exist", []int64{1, 5}, 3, []int64{5}},
+		{"none", []int64{1, 2}, 2, nil},
+		{"the highest version", []int64{math.MaxInt64}, math.MaxInt64, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			applied := slices.Clone(tc.applied)
+			equal(t, "Above", Above(applied, tc.version), tc.want)
+			equal(t, "applied afterwards", applied, tc.applied)
+		})
+	}
+}
+
+func TestReapply(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name                        string
+		before, after, undone, want []int64
+	}{
+		{"in the reverse of the order of undoing", []int64{1, 10, 5, 7}, []int64{1}, []int64{7, 5, 10}, []int64{10, 5, 7}},
+		{"nothing was undone", []int64{1}, []int64{1}, nil, nil},
+		{"one whose Down was rolled back after all", []int64{1, 2}, []int64{1}, []int64{2, 1}, []int64{2}},
+		{"one that another runner applied again", []int64{1, 2, 3}, []int64{1, 3}, []int64{3, 2}, []int64{2}},
+		{"one that another runner undid", []int64{1, 2, 3}, []int64{1}, []int64{3}, []int64{3}},
+		{"one that was not there before", []int64{1}, []int64{1}, []int64{2}, nil},
+		{"each once", []int64{1, 2}, nil, []int64{1, 2, 1}, []int64{1, 2}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			undone := slices.Clone(tc.undone)
+			equal(t, "Reapply", Reapply(tc.before, tc.after, undone), tc.want)
+			equal(t, "undone afterwards", undone, tc.undone)
+		})
+	}
+}

@@ -14,6 +14,7 @@ import (
 type Recorder struct {
 	database.Store
 	down     bool
+	reached  bool
 	recorded bool
 }
 
@@ -24,8 +25,12 @@ func (t *Table) Recorder() *Recorder { return &Recorder{Store: t.store} }
 
 // Step tells the recorder which way the next step goes.
 func (r *Recorder) Step(down bool) {
-	r.down, r.recorded = down, false
+	r.down, r.reached, r.recorded = down, false, false
 }
+
+// Reached says whether the current step got as far as the version table, which goose turns to when
+// the step's own statements have been executed.
+func (r *Recorder) Reached() bool { return r.reached }
 
 // Recorded says whether the current step got as far as changing the version table without an
 // error. If the step failed all the same, only a look at the table tells whether it is committed.
@@ -45,6 +50,7 @@ func (r *Recorder) GetMigration(_ context.Context, _ database.DBTxConn, version 
 
 // Insert records a step up.
 func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
+	r.reached = true
 	err := r.Store.Insert(ctx, db, req)
 	r.recorded = err == nil
 	return err
@@ -52,6 +58,7 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 
 // Delete records a step down.
 func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
+	r.reached = true
 	err := r.Store.Delete(ctx, db, version)
 	r.recorded = err == nil
 	return err

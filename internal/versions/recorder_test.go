@@ -42,25 +42,25 @@ func TestRecorded(t *testing.T) {
 	db, table := openTemp(t), newTable(t, "sqlite", "v")
 	create(t, table, db)
 	r := table.Recorder()
-	want := func(situation string, recorded bool) {
+	want := func(situation string, reached, recorded bool) {
 		t.Helper()
-		if r.Recorded() != recorded {
-			t.Errorf("%s: Recorded() = %t", situation, r.Recorded())
+		if r.Reached() != reached || r.Recorded() != recorded {
+			t.Errorf("%s: Reached() = %t, Recorded() = %t", situation, r.Reached(), r.Recorded())
 		}
 	}
-	want("new", false)
+	want("new", false, false)
 	r.Step(false)
-	want("a step begins", false)
+	want("a step begins", false, false)
 	if err := r.Insert(t.Context(), db, insertRequest(1)); err != nil {
 		t.Fatal(err)
 	}
-	want("inserted", true)
+	want("inserted", true, true)
 	r.Step(true)
-	want("the next step begins", false)
+	want("the next step begins", false, false)
 	if err := r.Delete(t.Context(), db, 1); err != nil {
 		t.Fatal(err)
 	}
-	want("deleted", true)
+	want("deleted", true, true)
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -68,12 +68,12 @@ func TestRecorded(t *testing.T) {
 	if err := r.Insert(ended, db, insertRequest(1)); err == nil {
 		t.Error("inserted under a context that ended")
 	}
-	want("an insert failed", false)
+	want("an insert failed", true, false)
 	r.Step(true)
 	if err := r.Delete(ended, db, 1); err == nil {
 		t.Error("deleted under a context that ended")
 	}
-	want("a delete failed", false)
+	want("a delete failed", true, false)
 	wantApplied(t, table, db, true)
 }
 

@@ -23,6 +23,8 @@ type Table struct {
 	// exists asks for the table in a single boolean; "" leaves it to goose's store.
 	exists string
 	args   []any
+	// history reads the rows, newest first, with their times; "" leaves it to goose's store.
+	history string
 }
 
 // New names a version table. name is what goose's WithTableName takes.
@@ -36,6 +38,7 @@ func New(d dialect.Dialect, name string) (*Table, error) {
 		}
 		quoted = d.Quote(n)
 		t.exists, t.args = existence(d, n)
+		t.history = historyQuery(d, n)
 	}
 	store, err := database.NewStore(d.Goose, quoted)
 	if err != nil {
@@ -72,19 +75,13 @@ func (t *Table) Name() string { return t.store.Tablename() }
 // which a creation that was cut off leaves on databases where DDL commits by itself. The zero
 // version, which goose records when it creates the table, is left out.
 func (t *Table) Applied(ctx context.Context, db database.DBTxConn) (applied []int64, ready bool, err error) {
-	rows, err := t.store.ListMigrations(ctx, db)
+	var rows []*database.ListMigrationsResult
+	err = t.read(ctx, db, func() (err error) {
+		rows, err = t.store.ListMigrations(ctx, db)
+		return err
+	})
 	if err != nil {
-		there, checkErr := t.exist(ctx, db)
-		switch {
-		case checkErr != nil:
-			return nil, false, err
-		case !there:
-			return nil, false, nil
-		}
-		// Another process may have created it after the first look.
-		if rows, err = t.store.ListMigrations(ctx, db); err != nil {
-			return nil, false, err
-		}
+		return nil, false, err
 	}
 	// A version may have several rows where goose before v3 kept its history in the table: the
 	// newest row, which comes first, counts.
@@ -97,6 +94,22 @@ func (t *Table) Applied(ctx context.Context, db database.DBTxConn) (applied []in
 	}
 	slices.Reverse(applied)
 	return applied, len(rows) > 0, nil
+}
+
+// read calls query, which reads the table. That there is no table is no error.
+func (t *Table) read(ctx context.Context, db database.DBTxConn, query func() error) error {
+	err := query()
+	if err == nil {
+		return nil
+	}
+	there, checkErr := t.exist(ctx, db)
+	switch {
+	case checkErr != nil:
+		return err
+	case !there:
+		return nil
+	}
+	return query() // another process may have created it after the first look
 }
 
 // exist says whether the table is there. A dialect for which nobody can tell is taken to have

@@ -1,0 +1,88 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gooseplus/gooseplus/internal/plan"
+)
+
+// A goal says what a run has to do, of the known and the applied versions: which to undo, in that
+// order, and which to apply after that, lowest first.
+type goal func(known, applied []int64) (down, up []int64)
+
+func upTo(version int64) goal {
+	return func(known, applied []int64) (down, up []int64) {
+		return nil, plan.Pending(known, applied, version)
+	}
+}
+
+func undoLast(steps int) goal {
+	return func(_, applied []int64) (down, up []int64) { return plan.Last(applied, steps), nil }
+}
+
+func undoAbove(version int64) goal {
+	return func(_, applied []int64) (down, up []int64) { return plan.Above(applied, version), nil }
+}
+
+func exactly(version int64) goal {
+	return func(known, applied []int64) (down, up []int64) {
+		return plan.Above(applied, version), plan.Pending(known, applied, version)
+	}
+}
+
+// Rollback undoes the last migrations that were applied, as many as steps says or all if there are
+// fewer, in the reverse of the order in which they were applied: a late version goes before a
+// higher one that was there earlier. It is a run like [Migrator.Migrate], with the same errors: if
+// a Down fails, those that this run has undone are applied again. Besides, before anything is
+// touched, it returns
+//
+//   - [ErrIrreversible], with a [*MigrationError] for each of them that has no Down or an empty one;
+//   - [ErrIrreversible] as well, with their versions, if some of them are not known: their files are
+//     missing, or in the folder of an environment that this Migrator doesn't have;
+//   - an error if steps is below 1.
+func (m *Migrator) Rollback(ctx context.Context, steps int) error {
+	if steps < 1 {
+		return fmt.Errorf("%d steps: at least 1 has to be undone", steps)
+	}
+	return m.migrate(ctx, undoLast(steps))
+}
+
+// RollbackTo is [Migrator.Rollback] of every applied migration with a higher version than the one
+// given, which need not exist; 0 undoes all. Applied versions up to it are left alone, known or
+// not. A version below 0 is an error.
+func (m *Migrator) RollbackTo(ctx context.Context, version int64) error {
+	if version < 0 {
+		return fmt.Errorf("version %d: the lowest to go back to is 0, which is before the first migration", version)
+	}
+	return m.migrate(ctx, undoAbove(version))
+}
+
+// Goto goes up or down, so that of the known migrations exactly those up to and including the given
+// version are applied; the version need not exist, and 0 is none of them. What is above it is
+// undone, as by [Migrator.RollbackTo], then what is missing below it is applied, as by
+// [Migrator.MigrateTo]: one run, which if it fails returns to where it started. A version below 0
+// is an error.
+func (m *Migrator) Goto(ctx context.Context, version int64) error {
+	if version < 0 {
+		return fmt.Errorf("version %d: the lowest to go to is 0, which is before the first migration", version)
+	}
+	return m.migrate(ctx, exactly(version))
+}
+
+// reversible refuses steps down that goose would report as a success and that would undo nothing.
+func (r *run) reversible() error {
+	var faults []error
+	for _, s := range r.steps {
+		if s.Direction == directionDown && !s.Reversible {
+			faults = append(faults, r.irreversible(s))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// unknownError refuses to undo versions whose Down nobody has.
+func unknownError(versions []int64) error {
+	return fmt.Errorf("%w: versions %v are applied, and no migration of this configuration has them", ErrIrreversible, versions)
+}

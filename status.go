@@ -1,0 +1,113 @@
+package gooseplus
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/versions"
+)
+
+// Status is what a database has of the migrations, see [Migrator.Status].
+type Status struct {
+	CurrentVersion int64             // the highest version applied, 0 if there is none
+	PendingCount   int               // how many migrations Migrate would apply
+	Environments   []string          // as chosen with the options; none with SetEnvironments(nil)
+	Migrations     []MigrationStatus // ascending by version
+}
+
+// MigrationStatus is one migration: one that the Migrator knows, or one that is applied, or both.
+type MigrationStatus struct {
+	Version     int64
+	Source      string // path in the file system given to [WithFS]; "" if it is not known
+	Environment string // the folder it is in; "" if it is not known, or a Go migration without one
+	// AppliedAt is when it was applied, by the database's clock, in UTC; nil if it isn't applied. It
+	// is the zero time if the version table has none that can be read.
+	AppliedAt *time.Time
+	// Up and Down are the SQL of its sections, as goose would execute it, with a line break between
+	// two statements; "<go>" for a Go function; "" where there is nothing.
+	Up, Down string
+}
+
+// goSection stands for a Go function where the text of a section is asked for.
+const goSection = "<go>"
+
+// Status lists the migrations that are known or applied. It reads all files and executes one
+// statement; it writes nothing and creates nothing. If files can't be parsed, the error says which,
+// and the status is complete but for their Up and Down. A database that can't be read gives
+// [ErrMigrationTable].
+func (m *Migrator) Status(ctx context.Context) (Status, error) {
+	known, err := m.ready()
+	if err != nil {
+		return Status{}, err
+	}
+	ctx, cancel := m.withTimeout(ctx)
+	defer cancel()
+	history, err := known.table.History(ctx, m.db)
+	if err != nil {
+		return Status{}, known.tableError(ctx, err)
+	}
+	scripts, err := known.read(ctx, known.versions(), directionUp)
+	return known.status(m.options.environments, history, scripts), err
+}
+
+// Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
+// pending. Its errors are those that Migrate would return before it touches anything. It executes
+// one statement; it writes nothing and creates nothing.
+func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
+	known, err := m.ready()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := m.withTimeout(ctx)
+	defer cancel()
+	r := &run{ // whose events nobody hears
+		db: m.db, options: &m.options, known: known, events: new(stream), scripts: make(map[int64]dryrun.Script),
+	}
+	if _, err := r.look(ctx, upTo(math.MaxInt64)); err != nil {
+		return nil, err
+	}
+	return r.planned(), nil
+}
+
+func (ms *migrations) status(environments []string, history []versions.Entry, scripts map[int64]dryrun.Script) Status {
+	s := Status{Environments: slices.DeleteFunc(slices.Clone(environments), func(name string) bool { return name == "" })}
+	times := make(map[int64]*time.Time, len(history))
+	var applied []int64
+	for _, e := range history {
+		times[e.Version] = &e.At
+		applied = append(applied, e.Version)
+	}
+	s.CurrentVersion = plan.Newest(applied)
+	s.PendingCount = len(plan.Pending(ms.versions(), applied, math.MaxInt64))
+	for _, m := range ms.list {
+		up, down := sections(m, scripts[m.version])
+		s.Migrations = append(s.Migrations, MigrationStatus{
+			Version: m.version, Source: m.source, Environment: m.environment, AppliedAt: times[m.version], Up: up, Down: down,
+		})
+	}
+	unknown, _ := plan.Diff(applied, ms.versions())
+	for _, v := range unknown {
+		s.Migrations = append(s.Migrations, MigrationStatus{Version: v, AppliedAt: times[v]})
+	}
+	slices.SortFunc(s.Migrations, func(a, b MigrationStatus) int { return cmp.Compare(a.Version, b.Version) })
+	return s
+}
+
+func sections(m migration, script dryrun.Script) (up, down string) {
+	if m.goFuncs == nil {
+		return strings.Join(script.Up, "\n"), strings.Join(script.Down, "\n")
+	}
+	if m.goFuncs.UpFnContext != nil || m.goFuncs.UpFnNoTxContext != nil {
+		up = goSection
+	}
+	if m.goFuncs.DownFnContext != nil || m.goFuncs.DownFnNoTxContext != nil {
+		down = goSection
+	}
+	return up, down
+}
