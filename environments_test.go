@@ -91,6 +91,33 @@ func TestEnvironments(t *testing.T) {
 		}
 	})
 
+	t.Run("an abbreviated environment", func(t *testing.T) {
+		fault(t, func(db *sql.DB) *gooseplus.Migrator {
+			return sqlite(db, fsys, gooseplus.WithEnvironments("prod"))
+		}, `environment "prod"`, `did you mean "production"?`)
+	})
+
+	t.Run("an empty name, as of a variable that is not set", func(t *testing.T) {
+		for _, names := range [][]string{{""}, {"test", ""}} {
+			fault(t, func(db *sql.DB) *gooseplus.Migrator {
+				return sqlite(db, fsys, gooseplus.WithEnvironments(names...), gooseplus.WithEnvironments("production"))
+			}, "WithEnvironments: an environment's name is empty", "SetEnvironments(nil) means no folders")
+		}
+	})
+
+	t.Run("an empty name that is replaced", func(t *testing.T) {
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, fsys, gooseplus.WithEnvironments(""), gooseplus.SetEnvironments([]string{"test"})))
+		applied(t, db, 2)
+	})
+
+	t.Run("an empty name that is set is the base path", func(t *testing.T) {
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, folder("sql/1_a.sql", "sql/test/2_b.sql"),
+			gooseplus.SetEnvironments([]string{""}), gooseplus.WithEnvironments("test")))
+		applied(t, db, 1, 2)
+	})
+
 	t.Run("a version in two environments", func(t *testing.T) {
 		err := fault(t, func(db *sql.DB) *gooseplus.Migrator {
 			return sqlite(db, folder("sql/base/1_a.sql", "sql/test/0001_b.sql", "sql/base/7_x.sql", "sql/test/7_x.sql"),

@@ -46,7 +46,7 @@ type MigrationFinished struct {
 type WayBackStarted struct{ Cause error }
 
 // RunFinished is the last event of a run. Without a [RunStarted] before it nothing was pending, or
-// the run could not start.
+// the run could not start: after a fault of the configuration it is the only event.
 type RunFinished struct {
 	From, To int64 // the highest version applied before and after; To is -1 when it can't be read
 	Applied  int   // how many migrations the run applied and kept
@@ -65,25 +65,51 @@ func (WayBackStarted) event()    {}
 func (RunFinished) event()       {}
 func (Warning) event()           {}
 
-// observerGrace is how long the end of a run waits for an observer that is behind.
+// observerGrace is how long the end of a run waits for observers that are behind.
 const observerGrace = time.Second
+
+// observer is a function that is told of events.
+type observer struct {
+	observe func(context.Context, Event)
+	behind  *backlog // shared by all runs of a Migrator
+}
+
+// backlog counts the runs that ended before an observer had taken their events. While there are
+// any, no further run waits for it.
+type backlog struct {
+	mu   sync.Mutex
+	runs int // guarded by mu
+}
+
+func (b *backlog) add(runs int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.runs += runs
+}
+
+func (b *backlog) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.runs == 0
+}
 
 // stream carries the events of one run to its observers.
 type stream struct {
 	inboxes []*inbox
+	grace   time.Duration // how long close waits
 }
 
-func newStream(ctx context.Context, observers []func(context.Context, Event), onPanic func(string)) *stream {
+func newStream(ctx context.Context, observers []observer, grace time.Duration, onPanic func(string)) *stream {
 	ctx = context.WithoutCancel(ctx)
-	s := &stream{}
-	for _, observe := range observers {
-		s.inboxes = append(s.inboxes, startInbox(func(e Event) {
+	s := &stream{grace: grace}
+	for _, o := range observers {
+		s.inboxes = append(s.inboxes, startInbox(o.behind, func(e Event) {
 			defer func() {
 				if v := recover(); v != nil {
 					onPanic(fmt.Sprintf("observer panicked: %v\n%s", v, debug.Stack()))
 				}
 			}()
-			observe(ctx, e)
+			o.observe(ctx, e)
 		}))
 	}
 	return s
@@ -95,7 +121,8 @@ func (s *stream) send(e Event) {
 	}
 }
 
-// close lets the observers finish. One that is stuck keeps its goroutine, not the run.
+// close lets the observers finish. One that is stuck keeps its goroutine, not the run, and not the
+// next one either.
 func (s *stream) close() {
 	if len(s.inboxes) == 0 {
 		return
@@ -103,14 +130,16 @@ func (s *stream) close() {
 	for _, in := range s.inboxes {
 		in.end()
 	}
-	grace := time.NewTimer(observerGrace)
-	defer grace.Stop()
+	grace, cancel := context.WithTimeout(context.Background(), s.grace)
+	defer cancel()
 	for _, in := range s.inboxes {
-		select {
-		case <-in.done:
-		case <-grace.C:
-			return
+		if in.behind.empty() {
+			select {
+			case <-in.done:
+			case <-grace.Done():
+			}
 		}
+		in.leave()
 	}
 }
 
@@ -120,15 +149,19 @@ type inbox struct {
 	mu    sync.Mutex
 	queue []Event // guarded by mu
 	ended bool    // guarded by mu; no put follows
+	left  bool    // guarded by mu; behind counts this inbox
 	more  *sync.Cond
-	done  chan struct{}
+	// done is closed when the observer has taken everything. To close it takes mu, so that leave
+	// counts no inbox that nobody would take off the count again.
+	done   chan struct{}
+	behind *backlog // the observer's
 }
 
-func startInbox(deliver func(Event)) *inbox {
-	in := &inbox{done: make(chan struct{})}
+func startInbox(behind *backlog, deliver func(Event)) *inbox {
+	in := &inbox{done: make(chan struct{}), behind: behind}
 	in.more = sync.NewCond(&in.mu)
 	go func() {
-		defer close(in.done)
+		defer in.finish()
 		for {
 			events := in.take()
 			if events == nil {
@@ -154,6 +187,27 @@ func (in *inbox) end() {
 	defer in.mu.Unlock()
 	in.ended = true
 	in.more.Signal()
+}
+
+// leave is for a run that waits no longer.
+func (in *inbox) leave() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	select {
+	case <-in.done:
+	default:
+		in.left = true
+		in.behind.add(1)
+	}
+}
+
+func (in *inbox) finish() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	close(in.done)
+	if in.left {
+		in.behind.add(-1)
+	}
 }
 
 // take waits for events; nil means that there will be none.

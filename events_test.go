@@ -2,7 +2,9 @@ package gooseplus_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -121,6 +123,107 @@ func TestObserverThatBlocks(t *testing.T) {
 	close(release) // the goroutine ends, as goleak asserts
 }
 
+// TestObserverThatStaysBlocked: with a grace of an hour, a run that waits does not end in this test.
+func TestObserverThatStaysBlocked(t *testing.T) {
+	for name, stick := range map[string]func(func()) gooseplus.Option{
+		"an observer": func(wait func()) gooseplus.Option {
+			return gooseplus.WithObserver(func(context.Context, gooseplus.Event) { wait() })
+		},
+		"the logger": func(wait func()) gooseplus.Option {
+			return gooseplus.WithLogger(zap.New(zapcore.NewCore(
+				zapcore.NewJSONEncoder(zapcore.EncoderConfig{}),
+				zapcore.AddSync(writerFunc(func([]byte) { wait() })), zapcore.DebugLevel)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
+			var seen record
+			m := sqlite(openSQLite(t), folder("sql/base/1_a.sql"), stick(func() { <-release }), gooseplus.WithObserver(seen.observe))
+			m.SetObserverGrace(time.Nanosecond)
+			mustMigrate(t, m)
+			if !m.ObserversBehind() {
+				t.Fatal("nobody is blocked: the test shows nothing")
+			}
+			m.SetObserverGrace(time.Hour)
+			seen.take()
+			var wg sync.WaitGroup
+			for range 4 {
+				wg.Go(func() {
+					if err := m.Migrate(context.Background()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			close(release)
+			for m.ObserversBehind() {
+				runtime.Gosched()
+			}
+		})
+	}
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
+func TestObserverThatHasCaughtUp(t *testing.T) {
+	release := make(chan struct{})
+	var seen record
+	m := sqlite(openSQLite(t), folder("sql/base/1_a.sql"), gooseplus.WithObserver(func(ctx context.Context, e gooseplus.Event) {
+		<-release
+		for range 1000 { // so that a run that doesn't wait is over first
+			runtime.Gosched()
+		}
+		seen.observe(ctx, e)
+	}))
+	m.SetObserverGrace(time.Nanosecond)
+	mustMigrate(t, m)
+	close(release)
+	for m.ObserversBehind() {
+		runtime.Gosched()
+	}
+	seen.take()
+	m.SetObserverGrace(time.Hour)
+	for range 10 {
+		mustMigrate(t, m)
+		if n := len(seen.take()); n != 1 {
+			t.Fatalf("the run ended when the observer had taken %d of 1 event", n)
+		}
+	}
+}
+
+func TestEventsOfARunThatCannotStart(t *testing.T) {
+	logger, logs := observedLogger()
+	var seen []gooseplus.Event
+	with := func(db *sql.DB, opts ...gooseplus.Option) *gooseplus.Migrator {
+		return sqlite(db, folder("sql/base/1_a.sql"), append(opts, gooseplus.WithLogger(logger),
+			gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) { seen = append(seen, e) }))...)
+	}
+	db := openSQLite(t)
+	for name, run := range map[string]func() error{
+		"a fault":     func() error { return with(db, gooseplus.WithGlobalLock(true)).Migrate(context.Background()) },
+		"no database": func() error { return with(nil).Rollback(context.Background(), 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen = nil
+			logs.TakeAll()
+			err := run()
+			if err == nil {
+				t.Fatal("the run could start")
+			}
+			if want := (gooseplus.RunFinished{To: -1, Err: err}); len(seen) != 1 || seen[0] != gooseplus.Event(want) {
+				t.Errorf("events %v, want %v", seen, want)
+			}
+			lines := logs.FilterMessage("database not migrated").All()
+			if len(lines) != 1 || lines[0].Level != zapcore.WarnLevel || logs.Len() != 1 {
+				t.Errorf("logs: %v", logs.All())
+			}
+		})
+	}
+	untouched(t, db)
+}
+
 func TestObserverContext(t *testing.T) {
 	db := openSQLite(t)
 	type key struct{}
@@ -178,6 +281,49 @@ func TestLogs(t *testing.T) {
 	if logs.FilterMessage("migration failed").Len() != 1 {
 		t.Errorf("logs: %v", logs.All())
 	}
+}
+
+func TestLoggerThatTakesOneLevel(t *testing.T) {
+	for level, message := range map[zapcore.Level]string{
+		zapcore.DebugLevel: "migration started",
+		zapcore.InfoLevel:  "migration applied",
+		zapcore.WarnLevel:  `environment "eu" has no folder sql/eu`,
+	} {
+		core, logs := observer.New(zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l == level }))
+		mustMigrate(t, sqlite(openSQLite(t), folder("sql/base/1_a.sql"), gooseplus.WithEnvironments("eu"),
+			gooseplus.WithLogger(zap.New(core))))
+		if logs.FilterMessageSnippet(message).Len() != 1 {
+			t.Errorf("at level %v, logs: %v", level, logs.All())
+		}
+	}
+}
+
+func TestLoggerThatPanics(t *testing.T) {
+	t.Run("at each level", func(t *testing.T) {
+		core, _ := observer.New(zap.LevelEnablerFunc(func(zapcore.Level) bool { panic("no geese here") }))
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithLogger(zap.New(core))))
+		applied(t, db, 1)
+	})
+	t.Run("at one level", func(t *testing.T) {
+		core, logs := observer.New(zap.LevelEnablerFunc(func(l zapcore.Level) bool {
+			if l == zapcore.DebugLevel {
+				panic("no geese here")
+			}
+			return true
+		}))
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithLogger(zap.New(core))))
+		applied(t, db, 1)
+		if logs.FilterMessage("migration applied").Len() != 1 || logs.FilterMessageSnippet("no geese here").Len() == 0 {
+			t.Errorf("logs: %v", logs.All())
+		}
+	})
+	t.Run("without a core", func(t *testing.T) {
+		db := openSQLite(t)
+		mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithLogger(new(zap.Logger))))
+		applied(t, db, 1)
+	})
 }
 
 func TestSilentByDefault(t *testing.T) {

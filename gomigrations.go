@@ -173,14 +173,23 @@ func goFunc(tx goose.GoMigrationContext, db goose.GoMigrationNoTxContext, listen
 	return f
 }
 
+var errGoexit = errors.New("the migration ended its goroutine (runtime.Goexit)")
+
 // guard runs a Go migration and turns a panic into an error that keeps the value apart from the
-// stack.
-func guard[T any](ctx context.Context, arg T, fn func(context.Context, T) error, listen func()) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{value: v, stack: debug.Stack()}
-		}
-	}()
+// stack. The migration has a goroutine of its own because it may end it, as t.FailNow does: goose
+// would go with it, and leave its transaction open.
+func guard[T any](ctx context.Context, arg T, fn func(context.Context, T) error, listen func()) error {
 	listen()
-	return fn(ctx, arg)
+	result := make(chan error, 1)
+	go func() {
+		err := errGoexit // unless fn returns
+		defer func() {
+			if v := recover(); v != nil {
+				err = &panicError{value: v, stack: debug.Stack()}
+			}
+			result <- err
+		}()
+		err = fn(ctx, arg)
+	}()
+	return <-result
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -200,6 +202,50 @@ func TestExplicitGoMigrations(t *testing.T) {
 	})
 }
 
+// TestGoexitOfAGoMigration: t.FailNow in a migration must not take goose's goroutine with it, nor
+// wait for the timeouts, of which there are none here.
+func TestGoexitOfAGoMigration(t *testing.T) {
+	tx := func(ctx context.Context, tx *sql.Tx) error {
+		if err := create(2)(ctx, tx); err != nil {
+			return err
+		}
+		runtime.Goexit()
+		return nil
+	}
+	noTx := func(ctx context.Context, db *sql.DB) error {
+		if _, err := db.ExecContext(ctx, `CREATE TABLE go2 (id INTEGER)`); err != nil {
+			return err
+		}
+		runtime.Goexit()
+		return nil
+	}
+	undo := func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, `DROP TABLE IF EXISTS go2`)
+		return err
+	}
+	for situation, m := range map[string]*goose.Migration{
+		"in a transaction":      goose.NewGoMigration(2, &goose.GoFunc{RunTx: tx}, nil),
+		"without a transaction": goose.NewGoMigration(2, &goose.GoFunc{RunDB: noTx}, &goose.GoFunc{RunDB: undo}),
+	} {
+		t.Run(situation, func(t *testing.T) {
+			db := openSQLite(t)
+			err := sqlite(db, folder("sql/base/1_a.sql", "sql/base/3_b.sql"), gooseplus.WithGoMigrations(m),
+				gooseplus.WithTimeout(0), gooseplus.WithMigrationTimeout(0), gooseplus.WithRollbackTimeout(0)).Migrate(context.Background())
+			wantIs(t, err, gooseplus.ErrRollForward)
+			want := "migration failed, the database is back at its starting point: " +
+				"migration 2 up: the migration ended its goroutine (runtime.Goexit)"
+			if err == nil || err.Error() != want {
+				t.Errorf("the message is\n%v, want\n%s", err, want)
+			}
+			applied(t, db)
+			var tables int
+			if err := db.QueryRow(`SELECT count(*) FROM sqlite_master WHERE name IN ('a', 'b', 'go2')`).Scan(&tables); err != nil || tables != 0 {
+				t.Errorf("%d tables are left, %v", tables, err)
+			}
+		})
+	}
+}
+
 func TestPanicOfAGoMigration(t *testing.T) {
 	cause := errors.New("out of geese")
 	m := goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { panic(cause) }}, nil)
@@ -215,8 +261,8 @@ func TestPanicOfAGoMigration(t *testing.T) {
 	if len(failed) != 1 {
 		t.Fatalf("logs: %v", logs.All())
 	}
-	if stack, _ := failed[0].ContextMap()["stack"].(string); stack == "" {
-		t.Errorf("the log has no stack: %v", failed[0].ContextMap())
+	if stack, _ := failed[0].ContextMap()["stack"].(string); !strings.Contains(stack, "TestPanicOfAGoMigration.func") {
+		t.Errorf("the log has not the stack of the panic: %v", failed[0].ContextMap())
 	}
 	applied(t, db)
 }

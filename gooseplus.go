@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/gooseplus/gooseplus/internal/plan"
 )
@@ -89,7 +88,7 @@ func (m *Migrator) migrate(ctx context.Context, to goal) (err error) {
 	// 1. Resolve.
 	known, err := m.ready()
 	if err != nil {
-		return err
+		return m.refuse(ctx, err)
 	}
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
@@ -121,6 +120,14 @@ func (m *Migrator) migrate(ctx context.Context, to goal) (err error) {
 		return r.wayBack(ctx, failure)
 	}
 	return nil
+}
+
+// refuse tells the observers of a run that can't start.
+func (m *Migrator) refuse(ctx context.Context, err error) error {
+	events := m.newStream(ctx)
+	events.send(RunFinished{To: -1, Err: err})
+	events.close()
+	return err
 }
 
 // ready is resolve for the methods that go on to use the database.
@@ -158,10 +165,10 @@ func (m *Migrator) newStream(ctx context.Context) *stream {
 		logger = zap.L()
 	}
 	observers := m.options.observers
-	if logger.Core().Enabled(zapcore.ErrorLevel) { // a logger that drops this drops everything
-		observers = append(observers[:len(observers):len(observers)], logObserver(logger))
+	if writes(logger) {
+		observers = append(observers[:len(observers):len(observers)], observer{logObserver(logger), m.options.loggerBehind})
 	}
-	return newStream(ctx, observers, func(message string) {
+	return newStream(ctx, observers, m.options.observerGrace, func(message string) {
 		defer func() { _ = recover() }() // it may be the logger that panicked
 		logger.Warn(message)
 	})

@@ -5,9 +5,22 @@ import (
 	"errors"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
+
+// writes says whether a logger takes anything of what logObserver writes. The levels are asked one
+// by one because a core may take any set of them.
+func writes(logger *zap.Logger) bool {
+	return enabled(logger, zapcore.DebugLevel) || enabled(logger, zapcore.InfoLevel) || enabled(logger, zapcore.WarnLevel)
+}
+
+// enabled runs on the goroutine of the run, which a core that panics must not end.
+func enabled(logger *zap.Logger, level zapcore.Level) (yes bool) {
+	defer func() { _ = recover() }()
+	return logger.Core().Enabled(level)
+}
 
 // logObserver writes events to a zap logger. An error that the run returns is the caller's to
 // report; here it is a warning at most.

@@ -233,7 +233,8 @@ func (ms *migrations) step(m migration, script dryrun.Script) plannedStep {
 		s.downInTransaction = m.goFuncs.DownFnNoTxContext == nil
 		s.Reversible = m.goFuncs.DownFnContext != nil || m.goFuncs.DownFnNoTxContext != nil
 	} else {
-		s.inTransaction, s.downInTransaction = script.Transactional, script.Transactional
+		s.inTransaction = script.Transactional && !controlsTransactions(script.Up)
+		s.downInTransaction = script.Transactional && !controlsTransactions(script.Down)
 		s.Reversible = len(script.Down) > 0
 	}
 	s.Transactional = s.inTransaction && ms.dialect.TransactionalDDL

@@ -30,6 +30,7 @@ type options struct {
 	fsys         fs.FS
 	basePath     string
 	environments []string
+	unnamed      bool // WithEnvironments was given an empty name
 	versionTable string
 	strictOrder  bool
 
@@ -39,10 +40,12 @@ type options struct {
 	rollback         Strategy
 	globalLock       bool
 
-	logger       *zap.Logger // nil: zap.L() when the run starts
-	observers    []func(context.Context, Event)
-	goMigrations []*goose.Migration
-	gooseOptions []goose.ProviderOption
+	logger        *zap.Logger // nil: zap.L() when the run starts
+	loggerBehind  *backlog    // see observer, which the logger is when it is chosen
+	observers     []observer
+	observerGrace time.Duration
+	goMigrations  []*goose.Migration
+	gooseOptions  []goose.ProviderOption
 }
 
 func defaultOptions() options {
@@ -56,6 +59,8 @@ func defaultOptions() options {
 		migrationTimeout: time.Minute,
 		rollbackTimeout:  5 * time.Minute,
 		rollback:         RollbackDown,
+		loggerBehind:     new(backlog),
+		observerGrace:    observerGrace,
 	}
 }
 
@@ -64,6 +69,10 @@ func (o *options) faults() []error {
 	var faults []error
 	if o.fsys == nil {
 		faults = append(faults, errors.New("WithFS: the file system is nil"))
+	}
+	if o.unnamed {
+		faults = append(faults, errors.New("WithEnvironments: an environment's name is empty, "+
+			"which may be a variable that is not set; SetEnvironments(nil) means no folders"))
 	}
 	for _, d := range []struct {
 		name  string
@@ -87,8 +96,8 @@ func (o *options) faults() []error {
 }
 
 // WithDialect names the database in goose's words: postgres (or pgx), mysql (or mariadb), sqlite3
-// (or sqlite), and any other name that goose's command line takes. An unknown name is a
-// configuration fault.
+// (or sqlite), and any other name that goose's command line takes, except dsql: goose needs
+// goose.WithIsolateDDL for it, which a run can't do with. An unknown name is a configuration fault.
 //
 // The default is "postgres". Only PostgreSQL, MariaDB (MySQL) and SQLite are tested.
 func WithDialect(name string) Option {
@@ -114,17 +123,26 @@ func WithBasePath(path string) Option {
 
 // WithEnvironments adds environments: folders of the base path whose migrations are merged, by
 // version, with those that are already chosen. A folder that does not exist is logged and counts
-// as empty, unless its name is nearly that of one that does: that is a configuration fault.
+// as empty, unless its name is nearly that of one that does, or an abbreviation of it (prod for
+// production): that is a configuration fault. So is an empty name, as of a variable that isn't set.
 //
 // The default is the one environment "base".
 func WithEnvironments(names ...string) Option {
 	return optionFunc(func(o *options) {
-		o.environments = append(o.environments[:len(o.environments):len(o.environments)], names...)
+		o.environments = o.environments[:len(o.environments):len(o.environments)]
+		for _, name := range names {
+			if name == "" {
+				o.unnamed = true
+				continue
+			}
+			o.environments = append(o.environments, name)
+		}
 	})
 }
 
 // SetEnvironments replaces the environments, base included. With nil or an empty slice there are
-// no environment folders: the migrations are the files directly in the base path.
+// no environment folders: the migrations are the files directly in the base path, for which an
+// empty name stands.
 //
 // The default is []string{"base"}.
 func SetEnvironments(names []string) Option {
@@ -132,7 +150,7 @@ func SetEnvironments(names []string) Option {
 		if len(names) == 0 {
 			names = []string{""}
 		}
-		o.environments = append([]string(nil), names...)
+		o.environments, o.unnamed = append([]string(nil), names...), false
 	})
 }
 
@@ -213,14 +231,16 @@ func WithLogger(logger *zap.Logger) Option {
 
 // WithObserver adds a function that is called with each [Event] of a run, in order, one at a time,
 // on a goroutine of its own. The context carries the values of the one given to the run and never
-// ends. A run does not wait for an observer while it works; when it ends it gives each one second
-// to take what is left. A panic of the observer is logged and goes no further. nil is ignored.
+// ends. A run does not wait for an observer while it works; when it ends it gives all of them
+// together one second to take what is left, and none to one that an earlier run of this Migrator
+// has left behind and that has not caught up: it is called for several runs at once then. A panic
+// of the observer is logged and goes no further. nil is ignored.
 //
 // There is no observer by default.
 func WithObserver(observe func(context.Context, Event)) Option {
 	return optionFunc(func(o *options) {
 		if observe != nil {
-			o.observers = append(o.observers[:len(o.observers):len(o.observers)], observe)
+			o.observers = append(o.observers[:len(o.observers):len(o.observers)], observer{observe, new(backlog)})
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // A Strategy says what a failed run does, see [WithRollback].
@@ -63,11 +64,11 @@ func (r *run) stay(ctx context.Context) error {
 	if r.failed != nil && !r.failed.leftNothing {
 		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(r.failed.step.Version, r.failed.step.Source), errRollbackOff)
 	}
-	now, err := r.reread(ctx)
+	rows, err := r.reread(ctx)
 	if err != nil {
 		return err
 	}
-	if len(plan.WayBack(r.start, now, r.mine))+len(plan.Reapply(r.start, now, r.undone)) > 0 {
+	if len(plan.WayBack(r.start, rows.Applied, r.mine))+len(plan.Reapply(r.start, rows.Applied, r.undone)) > 0 {
 		return errRollbackOff
 	}
 	return nil
@@ -77,21 +78,30 @@ func (r *run) stay(ctx context.Context) error {
 // version table doesn't know of; then, newest first, the steps up that the table says are applied;
 // then, the last one first, the steps down: these came before any step up.
 func (r *run) undo(ctx context.Context) error {
+	rows, err := r.reread(ctx)
+	if err != nil {
+		return r.dirtyIfHalf(err)
+	}
+	if err := r.alone(rows); err != nil {
+		return r.dirtyIfHalf(err)
+	}
 	if r.failed != nil && !r.failed.leftNothing {
-		if err := r.undoFailed(ctx, r.failed.step); err != nil {
+		if err := r.undoFailed(ctx, r.failed.step, rows); err != nil {
 			return err
 		}
+		if rows, err = r.reread(ctx); err != nil {
+			return err
+		}
+		if err := r.alone(rows); err != nil {
+			return fmt.Errorf("%w: %w", ErrDirty, err) // it was at the step that was cleared away here
+		}
 	}
-	now, err := r.reread(ctx)
-	if err != nil {
-		return err
-	}
-	for _, version := range plan.WayBack(r.start, now, r.mine) {
+	for _, version := range plan.WayBack(r.start, rows.Applied, r.mine) {
 		if err := r.down(ctx, version); err != nil {
 			return err
 		}
 	}
-	for _, version := range plan.Reapply(r.start, now, r.undone) {
+	for _, version := range plan.Reapply(r.start, rows.Applied, r.undone) {
 		if err := r.reapply(ctx, version); err != nil {
 			return err
 		}
@@ -99,24 +109,40 @@ func (r *run) undo(ctx context.Context) error {
 	return nil
 }
 
+// alone refuses to go back where another runner is at work: what it has built may rest on what this
+// run applied, and what both applied is its too.
+func (r *run) alone(rows versions.Rows) error {
+	_, extra := plan.Diff(r.start, rows.Applied)
+	added, _ := plan.Diff(extra, r.mine)
+	if added = append(added, r.foreign(rows, r.mine)...); len(added) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: it applied %v", errOtherRunner, added)
+}
+
+// dirtyIfHalf marks err as that of a run whose last step may have been left half-applied.
+func (r *run) dirtyIfHalf(err error) error {
+	if r.failed == nil || r.failed.leftNothing {
+		return err
+	}
+	return fmt.Errorf("%w: %s: %w", ErrDirty, ref(r.failed.step.Version, r.failed.step.Source), err)
+}
+
 // undoFailed takes back what the step that has just failed left half-way. A step up was not
 // recorded, so nothing but its own Down, which should say IF EXISTS, can find what is there.
-func (r *run) undoFailed(ctx context.Context, step plannedStep) error {
-	now, err := r.reread(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(step.Version, step.Source), err)
-	}
-	applied := slices.Contains(now, step.Version)
+func (r *run) undoFailed(ctx context.Context, step plannedStep, rows versions.Rows) error {
+	applied := slices.Contains(rows.Applied, step.Version)
 	if step.Direction == directionDown {
 		return r.halfUndone(step, applied)
-	}
-	if applied && !r.recorder.Recorded() {
-		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(step.Version, step.Source), errOtherRunner)
 	}
 	if !step.Reversible {
 		return fmt.Errorf("%w: %w", ErrDirty, r.irreversible(step))
 	}
-	if err := r.do(ctx, step.down()); err != nil {
+	r.recorder.Step(true)
+	if !applied {
+		r.recorder.Unrecorded()
+	}
+	if err := r.drive(ctx, step.down()); err != nil {
 		return fmt.Errorf("%w: %w", ErrDirty, err)
 	}
 	return nil
@@ -125,7 +151,7 @@ func (r *run) undoFailed(ctx context.Context, step plannedStep) error {
 // halfUndone is what becomes of a step down that failed half-way. Its Up is no cure: it can be
 // expected to fail on what is still there, and where it doesn't, to do a part of its work twice.
 func (r *run) halfUndone(step plannedStep, applied bool) error {
-	if r.recorder.Recorded() && !applied {
+	if r.failed.maybeRecorded && !applied {
 		return nil // it was committed after all, and its version is the last thing to go
 	}
 	return fmt.Errorf("%w: %s: its Down ended half-way", ErrDirty, ref(step.Version, step.Source))
@@ -138,7 +164,16 @@ func (r *run) down(ctx context.Context, version int64) error {
 		return r.irreversible(step)
 	}
 	err := r.do(ctx, step)
-	if err != nil && !r.leftNothing(step, err) {
+	if err == nil {
+		return nil
+	}
+	leftNothing, maybeRecorded := r.leftNothing(ctx, step, err), r.maybeRecorded(err)
+	if maybeRecorded {
+		if rows, readErr := r.reread(ctx); readErr == nil && !slices.Contains(rows.Applied, version) {
+			return nil // nothing but the answer to its COMMIT was lost
+		}
+	}
+	if !leftNothing {
 		return fmt.Errorf("%w: %w", ErrDirty, err)
 	}
 	return err
@@ -149,10 +184,14 @@ func (r *run) down(ctx context.Context, version int64) error {
 func (r *run) reapply(ctx context.Context, version int64) error {
 	step := r.step(version)
 	err := r.do(ctx, step)
-	if err == nil || r.leftNothing(step, err) {
+	if err == nil || r.leftNothing(ctx, step, err) {
 		return err
 	}
-	if undoErr := r.undoFailed(ctx, step); undoErr != nil {
+	rows, readErr := r.reread(ctx)
+	if readErr != nil {
+		return fmt.Errorf("%w: %w: %w", err, ErrDirty, readErr)
+	}
+	if undoErr := r.undoFailed(ctx, step, rows); undoErr != nil {
 		return fmt.Errorf("%w: %w", err, undoErr)
 	}
 	return err
@@ -166,10 +205,11 @@ func (r *run) irreversible(step plannedStep) error {
 func (r *run) back(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reconnectFor)
 	defer cancel()
-	now, err := r.reread(ctx)
+	rows, err := r.reread(ctx)
 	if err != nil {
 		return err
 	}
+	now := rows.Applied
 	missing, extra := plan.Diff(r.start, now)
 	left := plan.WayBack(r.start, now, r.mine)
 	off := plan.Reapply(r.start, now, r.undone)
@@ -191,18 +231,21 @@ var errOtherRunner = errors.New("another runner changed the applied versions mea
 // run lost may have gone with a server that restarts or fails over.
 const reconnectFor = 15 * time.Second
 
-// reread is applied, tried again until it works, the context ends or reconnectFor is over, which
-// happens once: after that, the server is taken to be gone.
-func (r *run) reread(ctx context.Context) ([]int64, error) {
-	patience := reconnectFor
-	if r.gone {
-		patience = 0
-	}
-	giveUp := time.After(patience)
+// reread is owned, tried again until it works, the context ends or reconnectFor is over, which happens
+// once: after that, the server is taken to be gone. If the answer to a COMMIT was lost, it waits
+// for that COMMIT first.
+func (r *run) reread(ctx context.Context) (versions.Rows, error) {
+	settle := r.failed != nil && r.failed.maybeRecorded
+	giveUp := time.After(reconnectFor)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		now, _, err := r.applied(ctx)
+		attempt, cancel := context.WithTimeout(ctx, reconnectFor)
+		rows, err := r.owned(attempt, settle)
+		cancel()
 		if err == nil {
-			return now, nil
+			return rows, nil
+		}
+		if r.gone {
+			return rows, r.known.tableError(ctx, err)
 		}
 		select {
 		case <-giveUp:
@@ -211,6 +254,6 @@ func (r *run) reread(ctx context.Context) ([]int64, error) {
 			continue
 		}
 		r.gone = true
-		return nil, r.known.tableError(ctx, err)
+		return rows, r.known.tableError(ctx, err)
 	}
 }

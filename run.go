@@ -32,13 +32,14 @@ type run struct {
 	recorder *versions.Recorder
 	trace    *trace
 
-	mine   []int64  // the versions that this run recorded, oldest first
-	undone []int64  // the versions that this run took back, in the order in which it did
-	failed *failure // the step that ended the run, nil if none did
-	gone   bool     // the way back could not read the version table for as long as it tries
-	to     int64    // the highest version applied, as read last; -1 when it can't be read
-	kept   int      // how many of mine stay applied
-	off    int      // how many of undone stay undone
+	mine   []int64         // the versions that this run recorded, oldest first
+	keys   map[int64]int64 // of the rows of mine; 0 is one that is not known
+	undone []int64         // the versions that this run took back, in the order in which it did
+	failed *failure        // the step that ended the run, nil if none did
+	gone   bool            // the way back could not read the version table for as long as it tries
+	to     int64           // the highest version applied, as read last; -1 when it can't be read
+	kept   int             // how many of mine stay applied
+	off    int             // how many of undone stay undone
 }
 
 // plannedStep is a Step with what only the run has to know.
@@ -61,8 +62,12 @@ func (s plannedStep) down() plannedStep {
 // failure is the step that failed and what it can have left behind.
 type failure struct {
 	step plannedStep
-	// leftNothing is true when the step is certain to have changed nothing.
+	// leftNothing is true when the step is certain to have changed nothing, but for what the version
+	// table tells.
 	leftNothing bool
+	// maybeRecorded is true when the answer to the change of the version table, or to the COMMIT
+	// after it, was lost: only a look can tell whether it has happened.
+	maybeRecorded bool
 }
 
 func (m *Migrator) newRun(ctx context.Context, known *migrations) *run {
@@ -73,6 +78,7 @@ func (m *Migrator) newRun(ctx context.Context, known *migrations) *run {
 		events:  m.newStream(ctx),
 		started: time.Now(),
 		scripts: make(map[int64]dryrun.Script),
+		keys:    make(map[int64]int64),
 	}
 }
 
@@ -108,13 +114,34 @@ func (r *run) applied(ctx context.Context) ([]int64, bool, error) {
 	return applied, ready, nil
 }
 
+// owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
+func (r *run) owned(ctx context.Context, settle bool) (versions.Rows, error) {
+	rows, err := r.known.table.Owned(ctx, r.db, settle)
+	r.to = plan.Newest(rows.Applied)
+	if err != nil {
+		r.to = -1
+	}
+	return rows, err
+}
+
+// foreign returns those of the versions that have a row of another runner's.
+func (r *run) foreign(rows versions.Rows, of []int64) (list []int64) {
+	for _, v := range of {
+		if rows.Foreign(v, r.keys[v]) {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
 // begin reads the starting point and plans again, from it, so that nothing but the migrations
 // themselves is left to go wrong.
 func (r *run) begin(ctx context.Context, to goal) error {
-	start, _, err := r.applied(ctx)
+	rows, err := r.owned(ctx, false)
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
+	start := rows.Applied
 	r.start = start
 	if err := r.plan(ctx, start, to); err != nil {
 		return err
@@ -203,8 +230,8 @@ func (r *run) apply(ctx context.Context) error {
 			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), stopped(ctx, nil))
 		}
 		if err := r.do(ctx, step); err != nil {
-			r.failed = &failure{step: step, leftNothing: r.leftNothing(step, err)}
-			if r.recorder.Recorded() { // it failed while it committed: only a look can tell
+			r.failed = &failure{step: step, leftNothing: r.leftNothing(ctx, step, err), maybeRecorded: r.maybeRecorded(err)}
+			if r.failed.maybeRecorded {
 				r.record(step)
 			}
 			return err
@@ -220,7 +247,20 @@ func (r *run) record(step plannedStep) {
 		r.undone = append(r.undone, step.Version)
 	} else {
 		r.mine = append(r.mine, step.Version)
+		r.keys[step.Version] = r.recorder.Key()
 	}
+}
+
+// maybeRecorded says whether the version table may say that the step that failed with err was
+// executed all the same.
+func (r *run) maybeRecorded(err error) bool {
+	switch {
+	case errors.Is(err, versions.ErrRecorded), !r.recorder.Reached():
+		return false
+	case r.recorder.Recorded():
+		return true // it was the COMMIT that failed
+	}
+	return !rolledBack(err) // the answer was lost; where there is no transaction, nobody can tell
 }
 
 func (r *run) planned() []Step {
@@ -233,15 +273,27 @@ func (r *run) planned() []Step {
 
 // do runs one step in its direction, under the migration timeout.
 func (r *run) do(ctx context.Context, step plannedStep) error {
+	r.recorder.Step(step.Direction == directionDown)
+	return r.drive(ctx, step)
+}
+
+// drive has goose run a step for which the recorder is prepared.
+func (r *run) drive(ctx context.Context, step plannedStep) error {
 	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
 	defer cancel()
 	r.events.send(MigrationStarted{Step: step.Step})
 	started := time.Now()
 	r.trace.reset()
-	r.recorder.Step(step.Direction == directionDown)
 	_, err := r.provider.ApplyVersion(ctx, step.Version, step.Direction == directionUp)
 	if err != nil {
-		err = r.migrationError(step, r.trace.statement, tidyError{stopped(ctx, err)})
+		statement := r.trace.statement
+		if r.recorder.Reached() {
+			statement = "" // the step's own were all executed: it was the version table, or the COMMIT
+		}
+		if errors.Is(err, versions.ErrRecorded) {
+			err = fmt.Errorf("%w: %w", errOtherRunner, err)
+		}
+		err = r.migrationError(step, statement, tidyError{stopped(ctx, err)})
 	}
 	r.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: err})
 	return err
@@ -258,16 +310,19 @@ func (r *run) migrationError(step plannedStep, statement string, err error) erro
 	}
 }
 
-// leftNothing says whether the step that failed with err is certain to have changed nothing. A
-// transaction takes everything back where DDL obeys it, and the version table tells whether it was
-// committed after all. Where it doesn't, a single statement still is all or nothing; but it has to
-// be this statement that the server refused, not the row of the version table that comes after it,
-// nor a connection that was lost on the way: then the rollback that goose sent has succeeded.
-func (r *run) leftNothing(step plannedStep, err error) bool {
+// leftNothing says whether the step that failed with err is certain to have changed nothing but, if
+// it was committed after all, the version table. A transaction takes everything back where DDL obeys
+// it. Where it doesn't, some single statements still are all or nothing; but it has to be this
+// statement that the server refused, not the row of the version table that comes after it, nor a
+// connection that was lost on the way: then the rollback that goose sent has succeeded.
+func (r *run) leftNothing(ctx context.Context, step plannedStep, err error) bool {
 	if step.Transactional || !r.trace.began() {
 		return true
 	}
-	return step.inTransaction && r.trace.onlyStatement() && !r.recorder.Reached() && rolledBack(err)
+	if !step.inTransaction || !r.trace.onlyStatement() || r.recorder.Reached() || !rolledBack(err) {
+		return false
+	}
+	return atomicDDL(r.trace.statement) || atomicDML(r.trace.statement) && r.known.table.Transactional(ctx, r.db)
 }
 
 // rolledBack says whether the transaction of a step that failed was rolled back on its connection:
@@ -279,9 +334,13 @@ func rolledBack(err error) bool {
 
 // verify reads the applied versions again after a run that had no error.
 func (r *run) verify(ctx context.Context) error {
-	now, _, err := r.applied(ctx)
+	rows, err := r.owned(ctx, false)
 	if err != nil {
 		return r.known.tableError(ctx, err)
+	}
+	now := rows.Applied
+	if foreign := r.foreign(rows, r.mine); len(foreign) > 0 {
+		return fmt.Errorf("%w: it applied %v too", errOtherRunner, foreign)
 	}
 	want, _ := plan.Diff(slices.Concat(r.start, r.mine), r.undone)
 	if missing, _ := plan.Diff(want, now); len(missing) > 0 {

@@ -3,7 +3,6 @@ package gooseplus
 import (
 	"context"
 	"log/slog"
-	"strings"
 )
 
 // trace follows what a goose Provider does within one step. goose's errors don't carry the
@@ -22,11 +21,9 @@ func (t *trace) function() { t.functions++ }
 // began says whether the step got as far as doing anything of its own.
 func (t *trace) began() bool { return t.statements+t.functions > 0 }
 
-// onlyStatement says whether the step got no further than one statement. With a driver that takes
-// several in one string, a semicolon inside the text may be the end of one that was executed.
+// onlyStatement says whether the step got no further than one statement.
 func (t *trace) onlyStatement() bool {
-	text := strings.TrimRight(t.statement, "; \t\r\n")
-	return t.statements == 1 && t.functions == 0 && !strings.Contains(text, ";")
+	return t.statements == 1 && t.functions == 0 && single(t.statement)
 }
 
 func (t *trace) logger() *slog.Logger { return slog.New(traceHandler{t}) }

@@ -31,7 +31,6 @@ func TestLookup(t *testing.T) {
 		{goose.DialectRedshift, true, []string{"redshift"}},
 		{goose.DialectTurso, true, []string{"turso"}},
 		{goose.DialectClickHouse, false, []string{"clickhouse"}},
-		{goose.DialectAuroraDSQL, false, []string{"dsql"}},
 		{goose.DialectSpanner, false, []string{"spanner"}},
 		{goose.DialectStarrocks, false, []string{"starrocks"}},
 		{goose.DialectTiDB, false, []string{"tidb"}},
@@ -57,7 +56,7 @@ func TestEveryDialectHasAStore(t *testing.T) {
 
 func TestLookupOfAnUnknownName(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", "oracle", "Postgres", " postgres"} {
+	for _, name := range []string{"", "oracle", "Postgres", " postgres", "dsql"} {
 		_, err := Lookup(name)
 		if err == nil {
 			t.Errorf("%q is taken", name)

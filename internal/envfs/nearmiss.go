@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // NearMissError says that an environment has no folder while one of nearly its name is there. A
@@ -23,7 +24,7 @@ func (e *NearMissError) Error() string {
 // environments of this run themselves are not what a misspelling hides.
 func nearMiss(environment string, folders, environments []string) string {
 	for _, folder := range folders {
-		if !slices.Contains(environments, folder) && nearly(environment, folder) {
+		if !slices.Contains(environments, folder) && (nearly(environment, folder) || abbreviates(environment, folder)) {
 			return folder
 		}
 	}
@@ -49,6 +50,19 @@ func nearly(a, b string) bool {
 		}
 	}
 	return slip(a, b)
+}
+
+// abbreviates tells a word cut short (prod, production) from a name with another part (test,
+// test-eu). A word of one or two letters is the beginning of too many others.
+func abbreviates(environment, folder string) bool {
+	environment, folder = fold(environment), fold(folder)
+	rest, begins := strings.CutPrefix(folder, environment)
+	word := environment[strings.LastIndex(environment, "-")+1:]
+	return begins && utf8.RuneCountInString(word) >= 3 && letters(word) && letters(rest)
+}
+
+func letters(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsLetter(r) })
 }
 
 // slip allows one edit, two in a long word, none in one too short to tell.

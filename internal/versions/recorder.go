@@ -2,6 +2,7 @@ package versions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,20 +14,33 @@ import (
 // database before each step. It serves one step at a time.
 type Recorder struct {
 	database.Store
+	table    *Table
 	down     bool
+	unknown  bool // the step down is of a version that was not recorded
 	reached  bool
 	recorded bool
+	key      int64
 }
 
 var _ database.StoreExtender = (*Recorder)(nil)
 
 // Recorder returns a store for one run on the table, which must exist.
-func (t *Table) Recorder() *Recorder { return &Recorder{Store: t.store} }
+func (t *Table) Recorder() *Recorder { return &Recorder{Store: t.store, table: t} }
 
 // Step tells the recorder which way the next step goes.
 func (r *Recorder) Step(down bool) {
-	r.down, r.reached, r.recorded = down, false, false
+	r.down, r.unknown, r.reached, r.recorded, r.key = down, false, false, false, 0
 }
+
+// Unrecorded tells the recorder that the next step goes down from a version that was not recorded:
+// if it has a row all the same, that is somebody else's.
+func (r *Recorder) Unrecorded() {
+	r.Step(true)
+	r.unknown = true
+}
+
+// Key is that of the row that the current step has inserted, 0 if there is none or nobody can tell.
+func (r *Recorder) Key() int64 { return r.key }
 
 // Reached says whether the current step got as far as the version table, which goose turns to when
 // the step's own statements have been executed.
@@ -48,10 +62,18 @@ func (r *Recorder) GetMigration(_ context.Context, _ database.DBTxConn, version 
 	return &database.GetMigrationResult{Timestamp: time.Now(), IsApplied: true}, nil
 }
 
-// Insert records a step up.
-func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
+// Insert records a step up. It returns ErrRecorded, so that goose rolls the step back, if somebody
+// else has recorded the version.
+func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) (err error) {
 	r.reached = true
-	err := r.Store.Insert(ctx, db, req)
+	if r.table.insert == "" {
+		err = r.Store.Insert(ctx, db, req)
+	} else {
+		r.key, err = r.table.insertOwn(ctx, db, req.Version)
+	}
+	if err != nil && !errors.Is(err, ErrRecorded) {
+		err = fmt.Errorf("failed to insert version %d: %w", req.Version, err)
+	}
 	r.recorded = err == nil
 	return err
 }
@@ -59,6 +81,10 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 // Delete records a step down.
 func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
 	r.reached = true
+	if r.unknown {
+		r.recorded = true
+		return nil
+	}
 	err := r.Store.Delete(ctx, db, version)
 	r.recorded = err == nil
 	return err

@@ -25,6 +25,11 @@ type Table struct {
 	args   []any
 	// history reads the rows, newest first, with their times; "" leaves it to goose's store.
 	history string
+
+	// These are of the run's own: goose's have no keys. keyed is "" for dialects that gooseplus
+	// leaves to goose's store.
+	keyed, insert, settle string
+	returning             bool // insert gives the key as a row
 }
 
 // New names a version table. name is what goose's WithTableName takes.
@@ -39,6 +44,7 @@ func New(d dialect.Dialect, name string) (*Table, error) {
 		quoted = d.Quote(n)
 		t.exists, t.args = existence(d, n)
 		t.history = historyQuery(d, n)
+		t.keyedStatements(d, n)
 	}
 	store, err := database.NewStore(d.Goose, quoted)
 	if err != nil {
@@ -70,10 +76,10 @@ func existence(d dialect.Dialect, n dialect.Name) (string, []any) {
 // Name is the table's name as it stands in statements.
 func (t *Table) Name() string { return t.store.Tablename() }
 
-// Applied reads the applied versions, in one statement if the table is there, in the order in which they were applied. A
-// table that is not there is no error: ready is false then, as it is for a table without any row,
-// which a creation that was cut off leaves on databases where DDL commits by itself. The zero
-// version, which goose records when it creates the table, is left out.
+// Applied reads the applied versions, in one statement if the table is there, in the order in which
+// they were applied. A table that is not there is no error: ready is false then, as it is for a
+// table without any row, which a creation that was cut off leaves on databases where DDL commits by
+// itself. The zero version, which goose records when it creates the table, is left out.
 func (t *Table) Applied(ctx context.Context, db database.DBTxConn) (applied []int64, ready bool, err error) {
 	var rows []*database.ListMigrationsResult
 	err = t.read(ctx, db, func() (err error) {
@@ -83,8 +89,12 @@ func (t *Table) Applied(ctx context.Context, db database.DBTxConn) (applied []in
 	if err != nil {
 		return nil, false, err
 	}
-	// A version may have several rows where goose before v3 kept its history in the table: the
-	// newest row, which comes first, counts.
+	return newest(rows), len(rows) > 0, nil
+}
+
+// newest reduces rows, newest first, to the applied versions, oldest first. A version may have
+// several rows where goose before v3 kept its history in the table: the newest row counts.
+func newest(rows []*database.ListMigrationsResult) (applied []int64) {
 	seen := make(map[int64]bool, len(rows))
 	for _, row := range rows {
 		if row.IsApplied && row.Version != 0 && !seen[row.Version] {
@@ -93,7 +103,7 @@ func (t *Table) Applied(ctx context.Context, db database.DBTxConn) (applied []in
 		seen[row.Version] = true
 	}
 	slices.Reverse(applied)
-	return applied, len(rows) > 0, nil
+	return applied
 }
 
 // read calls query, which reads the table. That there is no table is no error.

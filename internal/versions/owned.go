@@ -1,0 +1,150 @@
+package versions
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
+
+// ErrRecorded is the error of a step up whose version somebody else has recorded meanwhile.
+var ErrRecorded = errors.New("the version is recorded already")
+
+// Rows are the applied versions with the keys of their rows. Where the dialect is not one of those
+// that gooseplus knows well, there are no keys.
+type Rows struct {
+	Applied []int64 // in the order in which they were applied
+	keys    map[int64][]int64
+}
+
+// Foreign says whether version has a row that is not the one with the given key; 0 is a key that is
+// not known, and is taken for that of a single row.
+func (r Rows) Foreign(version, key int64) bool {
+	keys := r.keys[version]
+	return len(keys) > 1 || len(keys) == 1 && key != 0 && keys[0] != key
+}
+
+// Owned reads the applied versions with the keys of their rows. If settle is true it first waits
+// for transactions that have written to the table and are still open, where the database knows
+// such a wait: a COMMIT whose answer was lost may still be under way. That the table is not there
+// is an error.
+func (t *Table) Owned(ctx context.Context, db *sql.DB, settle bool) (Rows, error) {
+	if t.keyed == "" {
+		applied, ready, err := t.Applied(ctx, db)
+		if err == nil && !ready {
+			err = t.errGone()
+		}
+		return Rows{Applied: applied}, err
+	}
+	if !settle || t.settle == "" {
+		return t.owned(ctx, db)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return Rows{}, err
+	}
+	if _, err = tx.ExecContext(ctx, t.settle); err == nil {
+		var rows Rows
+		if rows, err = t.owned(ctx, tx); err == nil {
+			return rows, tx.Commit()
+		}
+	}
+	return Rows{}, errors.Join(err, ignoreDone(tx.Rollback()))
+}
+
+func (t *Table) errGone() error {
+	return fmt.Errorf("the table %s is gone, or no longer on the search path", t.Name())
+}
+
+func (t *Table) owned(ctx context.Context, db database.DBTxConn) (r Rows, err error) {
+	found, err := db.QueryContext(ctx, t.keyed)
+	if err != nil {
+		return Rows{}, err
+	}
+	defer func() { err = errors.Join(err, found.Close()) }()
+	r.keys = make(map[int64][]int64)
+	var list []*database.ListMigrationsResult
+	for found.Next() {
+		var key int64
+		var row database.ListMigrationsResult
+		if err := found.Scan(&key, &row.Version, &row.IsApplied); err != nil {
+			return Rows{}, err
+		}
+		list = append(list, &row)
+		if row.IsApplied {
+			r.keys[row.Version] = append(r.keys[row.Version], key)
+		}
+	}
+	if err := found.Err(); err != nil {
+		return Rows{}, err
+	}
+	if len(list) == 0 {
+		return Rows{}, t.errGone()
+	}
+	r.Applied = newest(list)
+	return r, nil
+}
+
+// keyedStatements are those that need the key of a row, or of all rows.
+func (t *Table) keyedStatements(d dialect.Dialect, n dialect.Name) {
+	name := d.Quote(n)
+	t.keyed = "SELECT id, version_id, is_applied FROM " + name + " ORDER BY id DESC"
+	insert := func(from, arg string) string {
+		// A row that goose wrote long ago to say that the version was taken back is no obstacle.
+		return "INSERT INTO " + name + " (version_id, is_applied) SELECT " + arg + ", TRUE" + from +
+			" WHERE NOT EXISTS (SELECT 1 FROM " + name + " AS v WHERE v.version_id = " + arg + " AND v.is_applied" +
+			" AND v.id = (SELECT max(w.id) FROM " + name + " AS w WHERE w.version_id = " + arg + "))"
+	}
+	switch d.Goose {
+	case goose.DialectPostgres:
+		t.insert, t.returning = insert("", "$1")+" RETURNING id", true
+		t.settle = "LOCK TABLE " + name + " IN SHARE MODE"
+	case goose.DialectMySQL:
+		t.insert = insert(" FROM DUAL", "?")
+		t.settle = "SELECT count(*) FROM " + name + " LOCK IN SHARE MODE"
+	case goose.DialectSQLite3:
+		t.insert = insert("", "?")
+	}
+}
+
+// insertOwn inserts the row of a version unless there is one, and returns its key.
+func (t *Table) insertOwn(ctx context.Context, db database.DBTxConn, version int64) (key int64, err error) {
+	if t.returning {
+		err = db.QueryRowContext(ctx, t.insert, version).Scan(&key)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = ErrRecorded
+		}
+		return key, err
+	}
+	result, err := db.ExecContext(ctx, t.insert, version, version, version)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 {
+		return 0, ErrRecorded
+	}
+	return result.LastInsertId()
+}
+
+// Transactional says whether every table of the server that this user sees is of an engine with
+// transactions, so that a DML statement that failed has left nothing. It is asked of MySQL and
+// MariaDB, where that is not a matter of course; that it can't be found out means no.
+func (t *Table) Transactional(ctx context.Context, db database.DBTxConn) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	var others int
+	err := db.QueryRowContext(ctx, `SELECT count(*) FROM information_schema.tables
+		WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB'
+		AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')`).Scan(&others)
+	return err == nil && others == 0
+}
