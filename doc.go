@@ -51,13 +51,14 @@
 //
 // With [RollbackDown], the default, a failed run undoes exactly the migrations that it applied,
 // newest first, in the reverse of the order in which they were applied. It never goes down to a
-// version number: after late versions that would undo too little or too much. What another
-// process applied meanwhile is left alone, and reported.
+// version number: after late versions that would undo too little or too much. If another process
+// has applied anything meanwhile, nothing is undone, since that may rest on what this run applied.
 //
 // The way back has a context of its own, which keeps the values of the caller's and nothing else,
 // with its own limit ([WithRollbackTimeout]). So it runs after an error, a panic of a Go migration,
 // any timeout, and the cancellation of the caller's context. If the server can't be reached, it
-// tries for 15 seconds.
+// tries for 15 seconds. If the answer to a COMMIT was lost, it waits until that COMMIT has ended one
+// way or the other (on PostgreSQL by LOCK TABLE on the version table).
 //
 // It ends early, with a [*RollbackError], at a migration that has no Down or an empty one
 // ([ErrIrreversible]): goose would report success for it, delete its version and leave what it did.
@@ -101,17 +102,30 @@
 // PostgreSQL and SQLite have transactional DDL: a migration is whole or absent. PostgreSQL is
 // tested with lib/pq and pgx/v5, SQLite with modernc.org/sqlite and mattn/go-sqlite3.
 //
+// A migration that has a BEGIN or a COMMIT of its own leaves the transaction that goose opened for
+// it. It is treated as if it were outside a transaction.
+//
 // MySQL and MariaDB commit each DDL statement by itself, whatever transaction it stands in. Every
 // migration of several statements can be left half-applied there, so each is treated as if it were
 // outside a transaction: when it fails, its own Down is run. The exception is a migration whose
-// first statement the server refused: a single statement is all or nothing, and there is nothing
-// to undo. A process that is killed in the middle of a migration can leave a part of it.
+// first statement the server refused, if that statement is known to be all or nothing: ALTER TABLE,
+// CREATE TABLE, CREATE and DROP INDEX, DROP and TRUNCATE of one table, and, where every table is
+// InnoDB's, INSERT, UPDATE, DELETE and REPLACE. A process that is killed in the middle of a
+// migration can leave a part of it.
 //
 // The other dialects of goose work as far as goose does, and are not tested. Those whose DDL is not
-// known to obey transactions are treated like MySQL.
+// known to obey transactions are treated like MySQL. What is said below about several processes
+// doesn't hold for them: goose's statements are used as they are.
 //
 // A pool with SetMaxOpenConns(1) works, but for Go migrations without a transaction: goose needs a
 // second connection for these, and a run that plans one says so before it touches anything.
+//
+// lib/pq doesn't heed a context while it connects: a server that accepts a connection and says
+// nothing holds up a run beyond all timeouts, unless the DSN has connect_timeout.
+//
+// What a migration sets for its connection outlives it, as with goose alone. pg_dump's output begins
+// with set_config('search_path', '', false): after it, a version table without a schema in its name
+// is not found. The run then fails and says so; name the table with its schema.
 //
 // # Environments
 //
@@ -119,7 +133,7 @@
 // environments into one sequence, by version, with one version table. A version that is claimed
 // twice is a fault that names both files. An environment without a folder counts as empty, since
 // git keeps no empty folders, and is logged; but a name that is nearly that of a folder which
-// nobody asked for is a fault. Migrations that come late, with a lower version than the newest
+// nobody asked for, or the beginning of it, is a fault. Migrations that come late, with a lower version than the newest
 // applied one, are applied too ([WithStrictOrder] makes them a fault).
 //
 // Go migrations that register themselves with goose belong to the folder that their source file is
@@ -134,11 +148,18 @@
 // This version has no lock: let one process at a time migrate a database. WithGlobalLock(true) is a
 // configuration fault rather than a lock that isn't there.
 //
+// If two migrate all the same, one of them fails as a rule, and doesn't take back what the other has
+// recorded: a version is recorded unless it is recorded already, a run knows the rows that it wrote,
+// and the way back doesn't begin where there are others. But two processes can be inside the same
+// migration at once. In a transaction, one of them is rolled back. Outside a transaction, which is
+// everywhere on MySQL and MariaDB, the Down of the one that failed can remove what the other is
+// about to record; this is reported as [ErrDirty].
+//
 // # What goose is asked, and what it is not
 //
 // goose's parser is not exported. To know whether a file runs in a transaction and whether its Down
 // has a statement, gooseplus drives a goose Provider over a connection that records what it is told
 // and executes nothing. The run itself uses goose's ApplyVersion, version by version. Its version
 // store is goose's own, except that it doesn't ask the database before each step for what the run
-// knows already.
+// knows already, and that it inserts the row of a version only if there is none.
 package gooseplus

@@ -119,13 +119,14 @@ func reason(err error) string {
 	if err == nil {
 		return "no reason given"
 	}
-	if partial, ok := err.(*goose.PartialError); ok {
-		return reason(partial.Err)
-	}
 	var texts []string
 	for _, e := range appended(err) {
-		// A context that ends rolls the transaction back; goose's own attempt then finds it done.
-		if e != sql.ErrTxDone || len(appended(err)) == 1 {
+		if partial, ok := e.(*goose.PartialError); ok {
+			e = errors.New(reason(partial.Err))
+		}
+		// A transaction or connection that is over already, because its context ended or the server
+		// went away, is what goose finds when it cleans up; the reason comes before that.
+		if e != sql.ErrTxDone && e != sql.ErrConnDone || len(appended(err)) == 1 {
 			texts = append(texts, e.Error())
 		}
 	}
