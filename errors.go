@@ -25,6 +25,15 @@ var (
 	// also returned by a run that finds a late version. Nothing was touched.
 	ErrMergeMigrations = errors.New("migrations can't be merged")
 
+	// ErrLocked is returned when the global lock was not obtained in time. Nothing was touched.
+	ErrLocked = errors.New("another runner has the lock")
+
+	// ErrLockLost is returned when the global lock was lost during the run: its connection died, or
+	// another runner has declared this one dead. Nothing was committed after that. ErrRollForward or
+	// ErrRollBack in the same error says what is true of the database; with neither, the run had
+	// succeeded before.
+	ErrLockLost = errors.New("the lock was lost")
+
 	// ErrRollForward is returned when a run failed and the applied versions are those of the
 	// starting point, or when the file of a step can't be parsed, so that nothing was begun. The cause,
 	// usually a [*MigrationError], is wrapped too.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// An Event is something that happened in a run: [RunStarted], [MigrationStarted],
+// An Event is something that happened in a run: [LockWaiting], [RunStarted], [MigrationStarted],
 // [MigrationFinished], [WayBackStarted], [RunFinished] or [Warning].
 type Event interface{ event() }
 
@@ -24,6 +24,12 @@ type Step struct {
 	Transactional bool
 	// Reversible says that there is a Down that does something.
 	Reversible bool
+}
+
+// LockWaiting is sent once, when another runner has the lock and this one begins to wait.
+type LockWaiting struct {
+	Holder string    // host/process id/run, "" while the other one has not said so yet
+	Since  time.Time // when its run began
 }
 
 // RunStarted is sent when a run has read its starting point and has something to do.
@@ -58,6 +64,7 @@ type RunFinished struct {
 // Warning is something that a person should know and that stops nothing.
 type Warning struct{ Message string }
 
+func (LockWaiting) event()       {}
 func (RunStarted) event()        {}
 func (MigrationStarted) event()  {}
 func (MigrationFinished) event() {}

@@ -202,7 +202,7 @@ func TestEventsOfARunThatCannotStart(t *testing.T) {
 	}
 	db := openSQLite(t)
 	for name, run := range map[string]func() error{
-		"a fault":     func() error { return with(db, gooseplus.WithGlobalLock(true)).Migrate(context.Background()) },
+		"a fault":     func() error { return with(db, gooseplus.WithTimeout(-1)).Migrate(context.Background()) },
 		"no database": func() error { return with(nil).Rollback(context.Background(), 1) },
 	} {
 		t.Run(name, func(t *testing.T) {

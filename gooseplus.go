@@ -96,12 +96,22 @@ func (m *Migrator) migrate(ctx context.Context, to goal) (err error) {
 	defer func() { r.finish(err) }() // 8. Record the outcome.
 
 	// 2. Look.
-	ready, err := r.look(ctx, to)
-	if err != nil || len(r.steps) == 0 {
+	busy, err := r.look(ctx, to)
+	if err != nil || !busy && len(r.steps) == 0 {
 		return err
 	}
-	// 3. Make sure of the version table.
-	if !ready {
+	// 3. Hold the lock, and under it make sure of the version table.
+	if r.options.globalLock {
+		l, err := r.hold(ctx, to)
+		if err != nil || l == nil {
+			return err
+		}
+		defer func() { err = r.release(l, err) }()
+		var cancel context.CancelFunc
+		ctx, cancel = l.during(ctx)
+		defer cancel()
+	}
+	if !r.ready {
 		if err := known.table.Create(ctx, m.db); err != nil {
 			return known.tableError(ctx, err)
 		}

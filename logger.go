@@ -27,6 +27,8 @@ func enabled(logger *zap.Logger, level zapcore.Level) (yes bool) {
 func logObserver(logger *zap.Logger) func(context.Context, Event) {
 	return func(_ context.Context, event Event) {
 		switch e := event.(type) {
+		case LockWaiting:
+			logger.Info("waiting for the lock", zap.String("holder", e.Holder), zap.Time("since", e.Since))
 		case RunStarted:
 			logger.Info("migrating the database",
 				zap.Int64("version", e.From), zap.Int("steps", len(e.Steps)))

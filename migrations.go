@@ -13,6 +13,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/envfs"
+	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
@@ -37,6 +38,7 @@ type migrations struct {
 	files    *envfs.Overlay
 	dialect  dialect.Dialect
 	table    *versions.Table
+	state    *state.Table // nil without the lock
 	warnings []string
 }
 
@@ -74,6 +76,12 @@ func (o *options) resolve() (*migrations, error) {
 		fault(fmt.Errorf("WithDialect: %w", err))
 	} else if ms.table, err = versions.New(ms.dialect, o.versionTable); err != nil {
 		fault(fmt.Errorf("WithVersionTable: %w", err))
+	} else if o.globalLock && !ms.dialect.Quotes() {
+		fault(fmt.Errorf("WithGlobalLock: there is no lock for the dialect %s", ms.dialect.Goose))
+	} else if o.globalLock {
+		if ms.state, err = state.New(ms.dialect, o.versionTable); err != nil {
+			fault(fmt.Errorf("WithGlobalLock: %w", err))
+		}
 	}
 	mergeable := false
 	if o.fsys != nil {

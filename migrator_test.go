@@ -93,6 +93,8 @@ func TestDependencies(t *testing.T) {
 		"go.uber.org/multierr",            // goose and zap
 		"go.uber.org/zap",
 		"golang.org/x/sync", // goose
+		"github.com/gofrs/flock",
+		"golang.org/x/sys", // flock
 	}
 	for _, path := range strings.Fields(string(out)) {
 		if !slices.ContainsFunc(allowed, func(a string) bool { return path == a || strings.HasPrefix(path, a+"/") }) {

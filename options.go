@@ -39,6 +39,7 @@ type options struct {
 	rollbackTimeout  time.Duration
 	rollback         Strategy
 	globalLock       bool
+	lockWait         time.Duration // negative: as long as the run may take
 
 	logger        *zap.Logger // nil: zap.L() when the run starts
 	loggerBehind  *backlog    // see observer, which the logger is when it is chosen
@@ -59,6 +60,7 @@ func defaultOptions() options {
 		migrationTimeout: time.Minute,
 		rollbackTimeout:  5 * time.Minute,
 		rollback:         RollbackDown,
+		lockWait:         -1,
 		loggerBehind:     new(backlog),
 		observerGrace:    observerGrace,
 	}
@@ -88,9 +90,6 @@ func (o *options) faults() []error {
 	}
 	if !o.rollback.known() {
 		faults = append(faults, fmt.Errorf("WithRollback: %v is not a strategy", o.rollback))
-	}
-	if o.globalLock {
-		faults = append(faults, errors.New("WithGlobalLock: the global lock is not in this version"))
 	}
 	return faults
 }
@@ -207,12 +206,26 @@ func WithRollback(s Strategy) Option {
 	return optionFunc(func(o *options) { o.rollback = s })
 }
 
-// WithGlobalLock asks for the lock that lets one of many replicas migrate. This version does not
-// have it: true is a configuration fault, so that nobody relies on a lock that isn't there.
+// WithGlobalLock lets one of any number of processes migrate at a time: the others wait, and are
+// done without migrating when nothing is left to do. The lock belongs to the version table. It is a
+// row of the state table, {version table}_lock, that an open transaction keeps locked on a
+// connection of its own, so that the server frees it when its holder dies; on SQLite it is a lock on
+// a file beside the database. A holder that lost its lock can't commit.
+//
+// It takes one connection more: a pool with SetMaxOpenConns(1) is an error, except on SQLite. On
+// dialects other than PostgreSQL, MySQL (MariaDB) and SQLite it is a configuration fault.
 //
 // The default is false.
 func WithGlobalLock(lock bool) Option {
 	return optionFunc(func(o *options) { o.globalLock = lock })
+}
+
+// WithLockWait limits the wait for the global lock; when it is over the run returns [ErrLocked]. Zero
+// tries once; a negative duration waits as long as the run may take ([WithTimeout]).
+//
+// The default is to wait as long as the run may take.
+func WithLockWait(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.lockWait = d })
 }
 
 // WithLogger sets the logger, one of the observers of a run: a line for each migration and for each

@@ -3,6 +3,7 @@ package gooseplus_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"testing"
 	"time"
 
@@ -25,7 +26,6 @@ func TestFaults(t *testing.T) {
 			gooseplus.WithMigrationTimeout(-time.Minute),
 			gooseplus.WithRollbackTimeout(-1),
 			gooseplus.WithRollback(gooseplus.Strategy(7)),
-			gooseplus.WithGlobalLock(true),
 			gooseplus.WithEnvironments("bse"),
 			gooseplus.SetEnvironments([]string{"bas"}),
 			gooseplus.WithGooseOptions(goose.WithDisableVersioning(true)),
@@ -36,12 +36,17 @@ func TestFaults(t *testing.T) {
 			"WithMigrationTimeout: -1m0s is negative",
 			"WithRollbackTimeout: -1ns is negative",
 			"WithRollback: Strategy(7)",
-			"WithGlobalLock",
 			`did you mean "base"?`,
 			"WithGooseOptions: option 1",
 			"WithGoMigrations: migration 1: is nil",
 		)
 		wantIs(t, err, gooseplus.ErrMergeMigrations)
+	})
+
+	t.Run("a lock where there is none", func(t *testing.T) {
+		fault(t, with(gooseplus.WithDialect("clickhouse"), gooseplus.WithGlobalLock(true)), "WithGlobalLock", "clickhouse")
+		fault(t, with(gooseplus.WithDialect("postgres"), gooseplus.WithGlobalLock(true),
+			gooseplus.WithVersionTable(fmt.Sprintf("t%061d", 0))), "WithGlobalLock", "longer than 63 bytes")
 	})
 
 	t.Run("version table", func(t *testing.T) {

@@ -40,7 +40,11 @@ func (s Strategy) String() string {
 // wayBack returns a failed run to its starting point and says, in the error that the run ends
 // with, how far that went. It runs on a context that outlives the run's.
 func (r *run) wayBack(ctx context.Context, cause error) error {
-	ctx, cancel := limit(context.WithoutCancel(ctx), r.options.rollbackTimeout, "rollback timeout")
+	alive := context.WithoutCancel(ctx)
+	if r.lock != nil {
+		alive = r.lock.alive // nothing is undone without it
+	}
+	ctx, cancel := limit(alive, r.options.rollbackTimeout, "rollback timeout")
 	defer cancel()
 
 	var undone error
@@ -50,8 +54,9 @@ func (r *run) wayBack(ctx context.Context, cause error) error {
 		r.events.send(WayBackStarted{Cause: cause})
 		undone = r.undo(ctx)
 	}
-	if err := r.back(context.WithoutCancel(ctx)); undone == nil { // its time may be over
-		undone = err
+	err := r.back(context.WithoutCancel(ctx)) // its time may be over
+	if undone == nil || err == nil && errors.Is(undone, ErrLockLost) && !errors.Is(undone, ErrDirty) {
+		undone = err // with the lock lost, there may have been nothing to undo
 	}
 	if undone == nil {
 		return fmt.Errorf("%w: %w", ErrRollForward, cause)
@@ -78,6 +83,9 @@ func (r *run) stay(ctx context.Context) error {
 // version table doesn't know of; then, newest first, the steps up that the table says are applied;
 // then, the last one first, the steps down: these came before any step up.
 func (r *run) undo(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return r.dirtyIfHalf(err) // the lock was lost
+	}
 	rows, err := r.reread(ctx)
 	if err != nil {
 		return r.dirtyIfHalf(err)

@@ -2,17 +2,21 @@ package gooseplus
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/session"
+	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
@@ -23,6 +27,16 @@ type run struct {
 	known   *migrations
 	events  *stream
 	started time.Time
+
+	id    string // of the run's row in the state table
+	ready bool   // the version table is there
+	lock  *lock  // nil while the run has none, and where it needs none
+	// inherited are the runs that were cut off, and whose starting point this one takes over.
+	inherited []state.Run
+	// work is where goose and the migrations work: the caller's pool or, with the lock, a session
+	// over it that fences every transaction.
+	work    *sql.DB
+	session *session.Session
 
 	from     int64
 	start    []int64 // the starting point
@@ -77,6 +91,7 @@ func (m *Migrator) newRun(ctx context.Context, known *migrations) *run {
 		known:   known,
 		events:  m.newStream(ctx),
 		started: time.Now(),
+		id:      strings.ToLower(rand.Text()),
 		scripts: make(map[int64]dryrun.Script),
 		keys:    make(map[int64]int64),
 	}
@@ -92,26 +107,26 @@ func (r *run) finish(err error) {
 
 // look reads what is applied, in one statement, and plans from it: whatever is wrong with the plan
 // is found before anything is written.
-func (r *run) look(ctx context.Context, to goal) (ready bool, err error) {
+func (r *run) look(ctx context.Context, to goal) (busy bool, err error) {
 	for _, w := range r.known.warnings {
 		r.events.send(Warning{Message: w})
 	}
-	applied, ready, err := r.applied(ctx)
-	if err != nil {
-		return false, r.known.tableError(ctx, err)
-	}
-	return ready, r.plan(ctx, applied, to)
+	return r.lookAgain(ctx, to)
 }
 
-// applied reads the applied versions, in the order in which they were applied.
-func (r *run) applied(ctx context.Context) ([]int64, bool, error) {
-	applied, ready, err := r.known.table.Applied(ctx, r.db)
-	if err != nil {
-		r.to = -1
-		return nil, false, err
+// applied reads the applied versions, in the order in which they were applied, and, with the lock,
+// whether another run is recorded as running.
+func (r *run) applied(ctx context.Context) (applied []int64, busy bool, err error) {
+	if r.options.globalLock {
+		applied, busy, r.ready, err = r.known.table.AppliedAndBusy(ctx, r.db, r.known.state.Busy())
+	} else {
+		applied, r.ready, err = r.known.table.Applied(ctx, r.db)
 	}
 	r.to = plan.Newest(applied)
-	return applied, ready, nil
+	if err != nil {
+		r.to = -1
+	}
+	return applied, busy, err
 }
 
 // owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
@@ -145,6 +160,15 @@ func (r *run) begin(ctx context.Context, to goal) error {
 	r.start = start
 	if err := r.plan(ctx, start, to); err != nil {
 		return err
+	}
+	if err := r.inherit(ctx, start); err != nil || len(r.steps) == 0 {
+		return err
+	}
+	r.work = r.db
+	if r.lock != nil {
+		if err := r.register(ctx); err != nil {
+			return err
+		}
 	}
 	return r.newProvider()
 }
@@ -218,7 +242,7 @@ func (r *run) newProvider() (err error) {
 		goose.WithVerbose(true),               // so that goose announces each statement
 		goose.WithSlog(r.trace.logger()),
 	)
-	r.provider, err = goose.NewProvider(goose.DialectCustom, r.db, r.known.files, opts...)
+	r.provider, err = goose.NewProvider(goose.DialectCustom, r.work, r.known.files, opts...)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/pressly/goose/v3"
@@ -104,6 +105,42 @@ func newest(rows []*database.ListMigrationsResult) (applied []int64) {
 	}
 	slices.Reverse(applied)
 	return applied
+}
+
+// AppliedAndBusy is Applied and, in the same statement, whether the query busy finds a row. Where
+// that fails, because one of the two tables is missing, busy is left out.
+func (t *Table) AppliedAndBusy(ctx context.Context, db database.DBTxConn, busy string) (applied []int64, isBusy, ready bool, err error) {
+	rows, err := t.listWith(ctx, db, busy)
+	if err != nil {
+		applied, ready, err = t.Applied(ctx, db)
+		return applied, false, ready, err
+	}
+	if len(rows) > 0 && rows[0].Version == busyVersion {
+		rows, isBusy = rows[1:], true
+	}
+	return newest(rows), isBusy, len(rows) > 0, nil
+}
+
+// busyVersion marks the row that says busy: goose knows no negative versions.
+const busyVersion = -1
+
+func (t *Table) listWith(ctx context.Context, db database.DBTxConn, busy string) (list []*database.ListMigrationsResult, err error) {
+	rows, err := db.QueryContext(ctx, fmt.Sprintf(
+		"SELECT version_id, is_applied FROM (SELECT id, version_id, is_applied FROM %s"+
+			" UNION ALL SELECT %d, %d, TRUE FROM (SELECT 1 AS one) AS o WHERE EXISTS (%s)) AS v ORDER BY id DESC",
+		t.Name(), int64(math.MaxInt32)+1, busyVersion, busy))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var row database.ListMigrationsResult
+		if err := rows.Scan(&row.Version, &row.IsApplied); err != nil {
+			return nil, err
+		}
+		list = append(list, &row)
+	}
+	return list, rows.Err()
 }
 
 // read calls query, which reads the table. That there is no table is no error.

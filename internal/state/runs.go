@@ -1,0 +1,241 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Outcome says how a run ended.
+type Outcome string
+
+// The outcomes of a run.
+const (
+	Running    Outcome = "running"
+	Migrated   Outcome = "migrated"
+	RolledBack Outcome = "rolled back"
+	Failed     Outcome = "failed"
+	Crashed    Outcome = "crashed"
+)
+
+// Run is one run's row.
+type Run struct {
+	ID        string
+	Holder    string // host/pid/instance
+	Namespace string
+	Started   time.Time
+	Ended     time.Time // zero while it runs
+	From, To  int64
+	Start     []int64 // the starting point
+	Planned   []int64
+	Outcome   Outcome
+	Error     string
+	Backend   string // the server's name of the connection of a step outside a transaction
+}
+
+const (
+	keptRuns  = 100
+	errorSize = 2000 // bytes of an error's text
+)
+
+// StartRun inserts the row of a run that begins, and prunes old ones.
+func (t *Table) StartRun(ctx context.Context, db Querier, r Run) error {
+	start, err := json.Marshal(r.Start)
+	if err != nil {
+		return err
+	}
+	planned, err := json.Marshal(r.Planned)
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, db, "INSERT INTO {table}"+
+		" (id, kind, namespace, holder, started_at, from_version, outcome, start_set, planned) VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?)",
+		runID(r.ID), r.Namespace, cut(r.Holder, 255), stamp(r.Started), r.From, string(Running), string(start), string(planned)); err != nil {
+		return err
+	}
+	return t.prune(ctx, db)
+}
+
+// EndRun records the outcome of a run that this process owns. It returns false if the run is not
+// running any more: somebody else has declared it dead.
+func (t *Table) EndRun(ctx context.Context, db Querier, id string, to int64, outcome Outcome, text string, at time.Time) (bool, error) {
+	n, err := t.exec(ctx, db, "UPDATE {table}"+
+		" SET outcome = ?, to_version = ?, error_text = ?, ended_at = ?, backend = '' WHERE id = ? AND outcome = ?",
+		string(outcome), to, cut(text, errorSize), stamp(at), runID(id), string(Running))
+	return n > 0, err
+}
+
+// Runs returns the rows of runs, newest first.
+func (t *Table) Runs(ctx context.Context, db Querier, only ...Outcome) ([]Run, error) {
+	query := "SELECT id, namespace, holder, started_at, ended_at, from_version, to_version, outcome, backend," +
+		" COALESCE(start_set, ''), COALESCE(planned, ''), COALESCE(error_text, '') FROM {table} WHERE kind = 'run'"
+	var args []any
+	if len(only) > 0 {
+		query += " AND outcome = ?"
+		args = append(args, string(only[0]))
+	}
+	rows, err := db.QueryContext(ctx, t.rebind(query+" ORDER BY started_at DESC, id DESC"), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var runs []Run
+	for rows.Next() {
+		r, err := scanRun(rows)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, r)
+	}
+	return runs, rows.Err()
+}
+
+func scanRun(rows *sql.Rows) (Run, error) {
+	var r Run
+	var id, started, ended, outcome, start, planned string
+	if err := rows.Scan(&id, &r.Namespace, &r.Holder, &started, &ended, &r.From, &r.To, &outcome, &r.Backend,
+		&start, &planned, &r.Error); err != nil {
+		return Run{}, err
+	}
+	r.ID, r.Outcome = strings.TrimPrefix(id, runPrefix), Outcome(outcome)
+	var err error
+	if r.Started, err = parseStamp(started); err != nil {
+		return Run{}, err
+	}
+	if r.Ended, err = parseStamp(ended); err != nil {
+		return Run{}, err
+	}
+	return r, errors.Join(unmarshal(start, &r.Start), unmarshal(planned, &r.Planned))
+}
+
+// TryCrash declares a run dead. It doesn't wait: false means that a transaction of the run is still
+// open, because the server has not noticed yet that its client is gone, and executes or will
+// commit what it was told. Since the fence locks the run's row first, that can't be missed.
+func (t *Table) TryCrash(ctx context.Context, db *sql.DB, id string, at time.Time) (dead bool, err error) {
+	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
+		if t.dialect.Goose != goose.DialectSQLite3 {
+			var found string
+			err := tx.QueryRowContext(ctx, t.rebind("SELECT id FROM {table} WHERE id = ? FOR UPDATE SKIP LOCKED"), runID(id)).Scan(&found)
+			if errors.Is(err, sql.ErrNoRows) {
+				there, err := t.runThere(ctx, tx, id)
+				dead = !there // a replica of the original gooseplus has deleted it
+				return err
+			}
+			if err != nil {
+				return err
+			}
+		}
+		_, err := t.EndRun(ctx, tx, id, 0, Crashed, "its process is gone", at)
+		dead = err == nil
+		return err
+	})
+	return dead && err == nil, err
+}
+
+func (t *Table) runThere(ctx context.Context, db Querier, id string) (bool, error) {
+	var n int
+	err := db.QueryRowContext(ctx, t.rebind("SELECT count(*) FROM {table} WHERE id = ?"), runID(id)).Scan(&n)
+	return n > 0, err
+}
+
+// Fence is the statement that each transaction of a run begins with. That it finds no row means
+// that the run was declared dead; that it finds one locks the row until the transaction ends, so
+// that nobody can declare the run dead meanwhile. It takes no arguments, so that it is one round
+// trip with any driver.
+func (t *Table) Fence(id string) string {
+	return "UPDATE " + t.name + " SET status = 1 - status WHERE id = '" + runID(id) + "' AND outcome = 'running'"
+}
+
+// Busy is a query that finds a row while a run is recorded as running.
+func (t *Table) Busy() string {
+	return "SELECT 1 FROM " + t.name + " WHERE kind = 'run' AND outcome = 'running'"
+}
+
+// prune deletes the oldest rows of ended runs.
+func (t *Table) prune(ctx context.Context, db Querier) error {
+	rows, err := db.QueryContext(ctx, t.rebind("SELECT id FROM {table}"+
+		" WHERE kind = 'run' AND outcome <> ? ORDER BY started_at DESC, id DESC"), string(Running))
+	if err != nil {
+		return err
+	}
+	var old []string
+	for n := 1; rows.Next(); n++ {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		if n >= keptRuns { // with the one that begins
+			old = append(old, id)
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, id := range old {
+		if _, err := t.exec(ctx, db, "DELETE FROM {table} WHERE id = ?", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const runPrefix = "run:"
+
+func runID(id string) string { return runPrefix + id }
+
+func (t *Table) exec(ctx context.Context, db Querier, query string, args ...any) (int64, error) {
+	result, err := db.ExecContext(ctx, t.rebind(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// rebind puts the table's name and the dialect's placeholders into a statement.
+func (t *Table) rebind(query string) string {
+	if t.dialect.Goose == goose.DialectPostgres {
+		for n := 1; strings.Contains(query, "?"); n++ {
+			query = strings.Replace(query, "?", "$"+strconv.Itoa(n), 1)
+		}
+	}
+	return strings.Replace(query, "{table}", t.name, 1) // last: the name may have any character
+}
+
+// stampLayout sorts as text. Times are text because drivers disagree about timestamps: MySQL's
+// gives bytes unless its DSN says otherwise, SQLite has no such type.
+const stampLayout = "2006-01-02T15:04:05.000000Z"
+
+func stamp(at time.Time) string { return at.UTC().Format(stampLayout) }
+
+func parseStamp(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(stampLayout, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("state table: time %q: %w", s, err)
+	}
+	return at, nil
+}
+
+func unmarshal(text string, into *[]int64) error {
+	if text == "" {
+		return nil
+	}
+	return json.Unmarshal([]byte(text), into)
+}
+
+// cut shortens s to at most size bytes, at the border of a character.
+func cut(s string, size int) string {
+	if len(s) <= size {
+		return s
+	}
+	return strings.ToValidUTF8(s[:size], "")
+}

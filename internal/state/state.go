@@ -1,0 +1,279 @@
+// Package state reads and writes the state table of a version table: the mutex of the global lock,
+// the runs and their outcomes, and what has to be remembered about versions and environments.
+//
+// All of it is in one table, so that what a run decides on is read in one place, and each kind of
+// row is found by its primary key. That matters on MySQL, where a statement that has to scan locks
+// every row it sees, the mutex included.
+package state
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
+
+// Querier is a pool, a connection or a transaction.
+type Querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Table is a state table, which need not exist.
+type Table struct {
+	dialect dialect.Dialect
+	table   dialect.Name
+	name    string // quoted, for statements
+}
+
+const suffix = "_lock"
+
+// New names the state table that belongs to a version table.
+func New(d dialect.Dialect, versionTable string) (*Table, error) {
+	n, err := d.ParseName(versionTable)
+	if err != nil {
+		return nil, err
+	}
+	n.Table += suffix
+	quoted := d.Quote(n)
+	if _, err := d.ParseName(quoted); err != nil { // longer than the server takes
+		return nil, fmt.Errorf("the state table: %w", err)
+	}
+	return &Table{dialect: d, table: n, name: quoted}, nil
+}
+
+// Name is the table's name as it stands in statements.
+func (t *Table) Name() string { return t.name }
+
+type column struct{ name, definition string }
+
+// columns are those of the table in the order they are created. The first is the only one of the
+// original gooseplus, whose replicas delete all rows and insert one with nothing but a status: the
+// default of id makes that row the mutex.
+func (t *Table) columns() []column {
+	return []column{
+		{"status", "INTEGER NOT NULL DEFAULT 0"},
+		{"id", "VARCHAR(180) NOT NULL DEFAULT 'mutex'"},
+		{"kind", "VARCHAR(20) NOT NULL DEFAULT 'mutex'"},
+		{"namespace", "VARCHAR(255) NOT NULL DEFAULT ''"},
+		{"version_id", "BIGINT NOT NULL DEFAULT 0"},
+		{"name", "VARCHAR(255) NOT NULL DEFAULT ''"},
+		{"holder", "VARCHAR(255) NOT NULL DEFAULT ''"},
+		{"started_at", "VARCHAR(40) NOT NULL DEFAULT ''"},
+		{"ended_at", "VARCHAR(40) NOT NULL DEFAULT ''"},
+		{"from_version", "BIGINT NOT NULL DEFAULT 0"},
+		{"to_version", "BIGINT NOT NULL DEFAULT 0"},
+		{"outcome", "VARCHAR(20) NOT NULL DEFAULT ''"},
+		{"backend", "VARCHAR(100) NOT NULL DEFAULT ''"},
+		{"start_set", "TEXT"},
+		{"planned", "TEXT"},
+		{"error_text", "TEXT"},
+	}
+}
+
+// ErrBusy is returned by Ensure while a replica of the original gooseplus holds its lock, which is a
+// row of the table that is to be upgraded.
+var ErrBusy = errors.New("the state table is locked by a replica of an older version")
+
+// Ensure makes the table what this version expects: it creates it, upgrades the one-column table of
+// the original gooseplus, and puts back a mutex row that is missing. That others do the same at
+// the same moment is no error.
+func (t *Table) Ensure(ctx context.Context, db *sql.DB) error {
+	var last error
+	for range ensureAttempts {
+		have, err := t.have(ctx, db)
+		if err != nil {
+			return err
+		}
+		missing := t.missing(have)
+		switch {
+		case len(have) == 0:
+			last = t.create(ctx, db)
+		case len(missing) > 0:
+			last = t.upgrade(ctx, db, missing)
+		default:
+			return t.ensureMutex(ctx, db)
+		}
+		if errors.Is(last, ErrBusy) || ctx.Err() != nil {
+			return last
+		}
+	}
+	return last
+}
+
+// ensureAttempts is how often the table is looked at again after somebody else was faster.
+const ensureAttempts = 5
+
+func (t *Table) missing(have map[string]bool) []column {
+	var missing []column
+	for _, c := range t.columns() {
+		if !have[c.name] {
+			missing = append(missing, c)
+		}
+	}
+	return missing
+}
+
+// have lists the table's columns; none means that it isn't there.
+func (t *Table) have(ctx context.Context, db Querier) (map[string]bool, error) {
+	query, args := t.columnsQuery()
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	have := make(map[string]bool)
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		have[strings.ToLower(name)] = true
+	}
+	return have, rows.Err()
+}
+
+func (t *Table) columnsQuery() (string, []any) {
+	switch t.dialect.Goose {
+	case goose.DialectPostgres:
+		return `SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, []any{t.name}
+	case goose.DialectMySQL:
+		return `SELECT column_name FROM information_schema.columns
+			WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ?`, []any{t.table.Schema, t.table.Table}
+	default:
+		schema := t.table.Schema
+		if schema == "" {
+			schema = "main"
+		}
+		return `SELECT name FROM pragma_table_info(?, ?)`, []any{t.table.Table, schema}
+	}
+}
+
+func (t *Table) create(ctx context.Context, db *sql.DB) error {
+	return inTransaction(ctx, db, func(tx *sql.Tx) error { return t.createIn(ctx, tx) })
+}
+
+func (t *Table) createIn(ctx context.Context, tx *sql.Tx) error {
+	var columns []string
+	for _, c := range t.columns() {
+		columns = append(columns, c.name+" "+c.definition)
+	}
+	if _, err := tx.ExecContext(ctx, "CREATE TABLE "+t.name+" ("+strings.Join(columns, ", ")+", PRIMARY KEY (id))"); err != nil {
+		return err
+	}
+	return t.ensureMutex(ctx, tx)
+}
+
+// upgrade adds columns to the table of an older version. It does so under the lock that the
+// original gooseplus takes, all rows of its table; where it keeps that lock, nothing is waited for.
+func (t *Table) upgrade(ctx context.Context, db *sql.DB, missing []column) error {
+	return inTransaction(ctx, db, func(tx *sql.Tx) error {
+		if t.dialect.Goose == goose.DialectSQLite3 {
+			return t.rebuild(ctx, tx, missing)
+		}
+		free, err := t.allFree(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if !free {
+			return ErrBusy
+		}
+		var changes []string
+		for _, c := range missing {
+			changes = append(changes, "ADD COLUMN "+c.name+" "+c.definition)
+			if c.name == "id" { // the original's table: it has no key, and may have two rows after a race
+				if _, err := tx.ExecContext(ctx, "DELETE FROM "+t.name); err != nil {
+					return err
+				}
+				changes = append(changes, "ADD PRIMARY KEY (id)")
+			}
+		}
+		_, err = tx.ExecContext(ctx, "ALTER TABLE "+t.name+" "+strings.Join(changes, ", "))
+		return err
+	})
+}
+
+// allFree says whether nobody locks a row of the table, and locks them all.
+func (t *Table) allFree(ctx context.Context, tx *sql.Tx) (bool, error) {
+	var all int
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM "+t.name).Scan(&all); err != nil {
+		return false, err
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT status FROM "+t.name+" FOR UPDATE SKIP LOCKED")
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	free := 0
+	for rows.Next() {
+		free++
+	}
+	return free >= all, rows.Err()
+}
+
+// rebuild is upgrade for SQLite, which can't add a key to a table. There is nothing in the
+// original's table but its lock.
+func (t *Table) rebuild(ctx context.Context, tx *sql.Tx, missing []column) error {
+	if len(missing) != len(t.columns())-1 {
+		for _, c := range missing {
+			if _, err := tx.ExecContext(ctx, "ALTER TABLE "+t.name+" ADD COLUMN "+c.name+" "+c.definition); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, "DROP TABLE "+t.name); err != nil {
+		return err
+	}
+	return t.createIn(ctx, tx)
+}
+
+// ensureMutex puts the mutex row back if it is missing.
+func (t *Table) ensureMutex(ctx context.Context, db Querier) error {
+	there, err := t.mutexThere(ctx, db)
+	if err != nil || there {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "INSERT INTO "+t.name+" (status) VALUES (0)")
+	if err == nil {
+		return nil
+	}
+	if there, checkErr := t.mutexThere(ctx, db); checkErr == nil && there {
+		return nil // somebody else was faster
+	}
+	return err
+}
+
+func (t *Table) mutexThere(ctx context.Context, db Querier) (bool, error) {
+	var n int
+	err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+t.name+" WHERE id = 'mutex'").Scan(&n)
+	return n > 0, err
+}
+
+func inTransaction(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := do(tx); err != nil {
+		if rollbackErr := ignoreDone(tx.Rollback()); rollbackErr != nil {
+			return errors.Join(err, rollbackErr)
+		}
+		return err
+	}
+	return tx.Commit()
+}
+
+// ignoreDone drops the error of a transaction that its context has rolled back already.
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}

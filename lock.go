@@ -1,0 +1,388 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/mutex"
+	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/session"
+	"github.com/gooseplus/gooseplus/internal/state"
+)
+
+const (
+	// lockIdle is how long the server keeps a lock whose holder says nothing: a holder that is cut
+	// off can't be told from one that is dead, and nobody else could ever migrate. The holder says
+	// something every lockBeat, and gives up by itself after lockPatience without an answer.
+	lockIdle     = 30 * time.Second
+	lockBeat     = 2 * time.Second
+	lockPatience = 10 * time.Second
+
+	releaseLimit = 10 * time.Second
+
+	pollFirst = 10 * time.Millisecond
+	pollLast  = 150 * time.Millisecond
+)
+
+// lock is the global lock while this run holds it.
+type lock struct {
+	held mutex.Held
+	stop func() // ends the watch
+	// alive outlives the caller's context, for the way back; it ends with ErrLockLost as cause when
+	// the lock is lost.
+	alive context.Context
+	end   context.CancelCauseFunc
+}
+
+// hold takes the global lock. While somebody else has it, this process holds neither a transaction
+// nor a statement: it sleeps, looks, and tries. If the run that it waited for has left nothing to
+// do, there is nothing to lock for either: the lock is nil then, without an error.
+func (r *run) hold(ctx context.Context, to goal) (*lock, error) {
+	if n := r.db.Stats().MaxOpenConnections; n == 1 && !r.oneWriter() {
+		return nil, errors.New("WithGlobalLock: the lock takes a connection for itself, and the pool has SetMaxOpenConns(1)")
+	}
+	// On SQLite the mutex is no row, and to write before it is held would only meet its holder.
+	if !r.oneWriter() {
+		if err := r.ensureState(ctx); err != nil {
+			return nil, err
+		}
+	}
+	m, err := r.mutex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	waiting := ctx
+	if r.options.lockWait >= 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeoutCause(ctx, r.options.lockWait, &timeoutError{what: "wait for the lock", after: r.options.lockWait})
+		defer cancel()
+	}
+	for poll := pollFirst; ; poll = min(2*poll, pollLast) {
+		l, err := r.tryHold(ctx, m)
+		if err != nil || l != nil {
+			return l, err
+		}
+		if poll == pollFirst {
+			r.announceWait(ctx)
+		}
+		if !sleep(waiting, poll/2+rand.N(poll)) {
+			return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
+		}
+		if r.oneWriter() {
+			continue // to read would get in the holder's way
+		}
+		busy, err := r.lookAgain(ctx, to)
+		if err != nil {
+			return nil, err
+		}
+		if !busy && len(r.steps) == 0 {
+			return nil, nil
+		}
+	}
+}
+
+// tryHold tries once. The mutex row and, on a database of the original gooseplus, the table may have
+// to be put right first.
+func (r *run) tryHold(ctx context.Context, m mutex.Mutex) (*lock, error) {
+	held, err := m.TryLock(ctx)
+	if errors.Is(err, state.ErrNoMutex) {
+		return nil, r.ensureState(ctx)
+	}
+	if err != nil {
+		return nil, r.known.tableError(ctx, err)
+	}
+	if held == nil {
+		return nil, nil
+	}
+	l := r.newLock(ctx, held)
+	within, cancel := l.during(ctx)
+	defer cancel()
+	err = nil
+	if r.oneWriter() {
+		err = r.ensureState(within)
+	}
+	if err == nil {
+		err = r.bury(within)
+	}
+	if err != nil {
+		return nil, joined(err, l.release())
+	}
+	r.lock = l
+	return l, nil
+}
+
+// oneWriter is true of SQLite: who reads while another process writes may be told that the database
+// is locked, so that only the holder of the lock can rely on what it reads.
+func (r *run) oneWriter() bool { return r.known.dialect.Goose == goose.DialectSQLite3 }
+
+// ensureState makes sure of the state table, unless a replica of the original gooseplus is using it.
+func (r *run) ensureState(ctx context.Context) error {
+	if err := r.known.state.Ensure(ctx, r.db); err != nil && !errors.Is(err, state.ErrBusy) {
+		return r.known.tableError(ctx, err)
+	}
+	return nil
+}
+
+func (r *run) newLock(ctx context.Context, held mutex.Held) *lock {
+	l := &lock{held: held}
+	l.alive, l.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	l.stop = mutex.Watch(held, mutex.Beats{Every: lockBeat, Patience: lockPatience}, func(err error) {
+		l.end(fmt.Errorf("%w: %s", ErrLockLost, reason(err)))
+	})
+	return l
+}
+
+// during is ctx for as long as the lock is held.
+func (l *lock) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	detach := context.AfterFunc(l.alive, func() { cancel(context.Cause(l.alive)) })
+	return ctx, func() {
+		detach()
+		cancel(nil)
+	}
+}
+
+// release gives the lock back. An error means that it was not held to the end.
+func (l *lock) release() error {
+	l.stop()
+	defer l.end(nil)
+	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	defer cancel()
+	err := l.held.Release(ctx)
+	if lost := context.Cause(l.alive); lost != nil {
+		return lost
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
+	}
+	return nil
+}
+
+// mutex is the lock that suits the database.
+func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
+	st := r.known.state
+	switch r.known.dialect.Goose {
+	case goose.DialectSQLite3:
+		file, err := st.File(ctx, r.db)
+		if err != nil {
+			return nil, r.known.tableError(ctx, err)
+		}
+		if file == "" {
+			return mutex.Memory{Key: r.db}, nil
+		}
+		return mutex.File{Path: file}, nil
+	default:
+		before, after, opening := st.KeepOpen(lockIdle)
+		return &mutex.Row{DB: r.db, Lock: st.TryLock, Before: before, After: after, Opening: opening}, nil
+	}
+}
+
+// lookAgain is look for one that waits for the lock. The version table may have come into being
+// meanwhile, and so may a migration that this process doesn't know.
+func (r *run) lookAgain(ctx context.Context, to goal) (busy bool, err error) {
+	applied, busy, err := r.applied(ctx)
+	if err != nil && r.options.globalLock && r.oneWriter() {
+		return true, nil
+	}
+	if err != nil {
+		return false, r.known.tableError(ctx, err)
+	}
+	return busy, r.plan(ctx, applied, to)
+}
+
+func (r *run) announceWait(ctx context.Context) {
+	waiting := LockWaiting{}
+	if runs, err := r.known.state.Runs(ctx, r.db, state.Running); err == nil && len(runs) > 0 {
+		waiting.Holder, waiting.Since = runs[0].Holder, runs[0].Started
+	}
+	r.events.send(waiting)
+}
+
+// holder says who has the lock, for an error.
+func (r *run) holder(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	runs, err := r.known.state.Runs(ctx, r.db, state.Running)
+	if err != nil || len(runs) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%s has it since %s)", runs[0].Holder, runs[0].Started.Format(time.RFC3339))
+}
+
+// bury declares the runs dead that are recorded as running, though their process doesn't hold the
+// lock any more. It waits until the server has let go of what they had begun, and adopts their
+// starting point.
+func (r *run) bury(ctx context.Context) error {
+	runs, err := r.known.state.Runs(ctx, r.db, state.Running)
+	if err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	for _, dead := range runs {
+		for poll := pollFirst; ; poll = min(2*poll, pollLast) {
+			gone, err := r.departed(ctx, dead)
+			if err != nil {
+				return r.known.tableError(ctx, err)
+			}
+			if gone {
+				break
+			}
+			if !sleep(ctx, poll) {
+				return fmt.Errorf("%w: %w (the server still works for %s, which is gone)", ErrLocked, stopped(ctx, nil), dead.Holder)
+			}
+		}
+		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off; its starting point is this run's",
+			dead.Holder, dead.Started.Format(time.RFC3339))})
+		r.inherited = append(r.inherited, dead) // newest first
+	}
+	return nil
+}
+
+func (r *run) departed(ctx context.Context, dead state.Run) (bool, error) {
+	if dead.Backend != "" {
+		working, err := r.known.state.BackendWorks(ctx, r.db, dead.Backend)
+		if err != nil || working {
+			return false, err
+		}
+	}
+	return r.known.state.TryCrash(ctx, r.db, dead.ID, time.Now())
+}
+
+// inherit takes over the starting point of runs that were cut off, and the duty to undo what they
+// did.
+func (r *run) inherit(ctx context.Context, now []int64) error {
+	for _, dead := range r.inherited { // newest first: the oldest one's start is kept
+		planned := make(map[int64]bool)
+		for _, v := range dead.Planned {
+			planned[v] = true
+		}
+		undone, done := plan.Diff(dead.Start, now)
+		for _, v := range done {
+			if planned[v] && !slices.Contains(r.mine, v) {
+				r.mine = append(r.mine, v)
+			}
+		}
+		for _, v := range undone {
+			if planned[v] && !slices.Contains(r.undone, v) {
+				r.undone = append(r.undone, v)
+			}
+		}
+		r.start = dead.Start
+	}
+	known := slices.DeleteFunc(slices.Concat(r.mine, r.undone), func(v int64) bool { _, ok := r.known.find(v); return !ok })
+	return r.load(ctx, known, directionDown)
+}
+
+// register records the run in the state table, where others see it, and opens the session through
+// which it works.
+func (r *run) register(ctx context.Context) error {
+	planned := make([]int64, len(r.steps))
+	for i, s := range r.steps {
+		planned[i] = s.Version
+	}
+	err := r.known.state.StartRun(ctx, r.db, state.Run{
+		ID: r.id, Holder: holderName(r.id), Started: r.started, From: r.from,
+		Start: r.start, Planned: slices.Concat(planned, r.mine, r.undone),
+	})
+	if err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	// From here on a new holder finds the row. One that came before would have missed it: so the
+	// lock must still be held now.
+	if err := r.lock.held.Check(ctx); err != nil {
+		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
+	}
+	r.session = r.fence()
+	r.work = r.session.DB()
+	return nil
+}
+
+// release records how the run ended, if it had begun, and gives the lock back.
+func (r *run) release(l *lock, runErr error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.alive), releaseLimit)
+	defer cancel()
+	err := runErr
+	if r.session != nil {
+		err = joined(runErr, r.session.Close(ctx), r.recordOutcome(ctx, runErr))
+	}
+	if releaseErr := l.release(); releaseErr != nil && !errors.Is(err, ErrLockLost) {
+		err = joined(err, releaseErr)
+	}
+	return err
+}
+
+// joined is errors.Join that leaves a single error as it is, and its message on one line.
+func joined(errs ...error) error {
+	var all error
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case all == nil:
+			all = err
+		default:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+	}
+	return all
+}
+
+// recordOutcome ends the run's row. That of a run that lost its lock is left for the next holder,
+// who finds it running, and has to make sure that nothing of it is under way any more.
+func (r *run) recordOutcome(ctx context.Context, runErr error) error {
+	outcome, text := state.Migrated, ""
+	switch {
+	case errors.Is(runErr, ErrLockLost):
+		return nil
+	case errors.Is(runErr, ErrRollForward):
+		outcome, text = state.RolledBack, reason(runErr)
+	case runErr != nil:
+		outcome, text = state.Failed, reason(runErr)
+	}
+	own, err := r.known.state.EndRun(ctx, r.db, r.id, r.to, outcome, text, time.Now())
+	if err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	if !own {
+		return fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
+	}
+	return nil
+}
+
+// fence is the session through which a run with the lock does all its work.
+func (r *run) fence() *session.Session {
+	return session.Open(r.db, session.Config{OnBegin: []session.Statement{{
+		Query: r.known.state.Fence(r.id),
+		Check: func(rows int64) error {
+			if rows == 0 {
+				return fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
+			}
+			return nil
+		},
+	}}})
+}
+
+func holderName(id string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), id)
+}
+
+// sleep returns false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
