@@ -2,6 +2,7 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -45,8 +46,8 @@ type lock struct {
 // nor a statement: it sleeps, looks, and tries. If the run that it waited for has left nothing to
 // do, there is nothing to lock for either: the lock is nil then, without an error.
 func (r *run) hold(ctx context.Context, to goal) (*lock, error) {
-	if n := r.db.Stats().MaxOpenConnections; n == 1 && !r.oneWriter() {
-		return nil, errors.New("WithGlobalLock: the lock takes a connection for itself, and the pool has SetMaxOpenConns(1)")
+	if r.db.Stats().MaxOpenConnections == 1 && !r.oneWriter() {
+		return nil, errors.New("the lock takes a connection for itself, and the pool has SetMaxOpenConns(1)")
 	}
 	// On SQLite the mutex is no row, and to write before it is held would only meet its holder.
 	if !r.oneWriter() {
@@ -338,7 +339,8 @@ func (r *run) recordOutcome(ctx context.Context, runErr error) error {
 	outcome, text := state.Migrated, ""
 	switch {
 	case errors.Is(runErr, ErrLockLost):
-		return nil
+		_, err := r.known.state.SetBackend(ctx, r.db, r.id, "") // the connection is idle now, but lives
+		return err
 	case errors.Is(runErr, ErrRollForward):
 		outcome, text = state.RolledBack, reason(runErr)
 	case runErr != nil:
@@ -348,23 +350,45 @@ func (r *run) recordOutcome(ctx context.Context, runErr error) error {
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
-	if !own {
-		return fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
-	}
-	return nil
+	return r.stillOurs(own)
 }
 
-// fence is the session through which a run with the lock does all its work.
+// fence is the session through which a run with the lock does all its work. Each transaction begins
+// with the run's own row, which stays locked until it ends: nobody can declare the run dead
+// meanwhile. What the server does outside a transaction, or in one that DDL has committed, no row
+// lock can show; so the run's row says which connection it is on.
 func (r *run) fence() *session.Session {
-	return session.Open(r.db, session.Config{OnBegin: []session.Statement{{
+	cfg := session.Config{OnBegin: []session.Statement{{
 		Query: r.known.state.Fence(r.id),
-		Check: func(rows int64) error {
-			if rows == 0 {
-				return fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
-			}
-			return nil
-		},
-	}}})
+		Check: func(rows int64) error { return r.stillOurs(rows > 0) },
+	}}}
+	if !r.oneWriter() && slices.ContainsFunc(r.steps, unfenced) {
+		cfg.Backend = session.Backend{Query: r.known.state.BackendQuery(), Found: r.onBackend}
+	}
+	return session.Open(r.db, cfg)
+}
+
+// unfenced says whether a step, or its Down, has parts that no row lock covers.
+func unfenced(s plannedStep) bool { return !s.Transactional || !s.downTransactional }
+
+// onBackend is told what the server calls a connection before goose gets it.
+func (r *run) onBackend(ctx context.Context, row []driver.Value) error {
+	if r.current.Transactional || len(row) != 1 {
+		return nil
+	}
+	backend := fmt.Sprintf("%s", row[0])
+	ours, err := r.known.state.SetBackend(ctx, r.db, r.id, backend)
+	if err != nil {
+		return err
+	}
+	return r.stillOurs(ours)
+}
+
+func (r *run) stillOurs(ours bool) error {
+	if ours {
+		return nil
+	}
+	return fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
 }
 
 func holderName(id string) string {

@@ -37,6 +37,7 @@ type run struct {
 	// over it that fences every transaction.
 	work    *sql.DB
 	session *session.Session
+	current plannedStep // the step that goose is at
 
 	from     int64
 	start    []int64 // the starting point
@@ -214,20 +215,30 @@ func (r *run) step(version int64) plannedStep {
 	return r.known.step(m, r.scripts[version])
 }
 
-// connections refuses a pool in which a Go migration without a transaction would wait for ever:
-// goose keeps one connection while the migration takes another from the pool.
+// connections refuses a pool in which the run would wait for a connection for ever. goose works on
+// one, and a Go migration without a transaction takes another from the pool meanwhile. The lock has
+// one for itself, and notes on one more which connection a step is on that no row lock covers.
 func (r *run) connections() error {
-	if r.db.Stats().MaxOpenConnections != 1 {
-		return nil
+	limit := r.db.Stats().MaxOpenConnections
+	need, why := 1, ""
+	if r.options.globalLock && !r.oneWriter() && len(r.steps) > 0 {
+		need, why = need+1, "the lock takes a connection for itself"
+		if slices.ContainsFunc(r.steps, unfenced) {
+			need, why = need+1, "the lock takes a connection for itself, and one for steps that are not transactional"
+		}
 	}
 	for _, s := range r.steps {
 		m, _ := r.known.find(s.Version)
 		if m.goFuncs != nil && (m.goFuncs.UpFnNoTxContext != nil || m.goFuncs.DownFnNoTxContext != nil) {
-			return fmt.Errorf("migration %s is a Go migration without a transaction, which takes two connections: the pool has SetMaxOpenConns(1)",
-				ref(s.Version, s.Source))
+			need++
+			why = fmt.Sprintf("migration %s is a Go migration without a transaction, which takes two", ref(s.Version, s.Source))
+			break
 		}
 	}
-	return nil
+	if limit == 0 || limit >= need {
+		return nil
+	}
+	return fmt.Errorf("this run needs %d connections, and the pool has SetMaxOpenConns(%d): %s", need, limit, why)
 }
 
 // newProvider makes the goose Provider of this run. It is a new one because a Provider remembers
@@ -303,6 +314,7 @@ func (r *run) do(ctx context.Context, step plannedStep) error {
 
 // drive has goose run a step for which the recorder is prepared.
 func (r *run) drive(ctx context.Context, step plannedStep) error {
+	r.current = step
 	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
 	defer cancel()
 	r.events.send(MigrationStarted{Step: step.Step})
