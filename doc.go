@@ -16,8 +16,8 @@
 //     [Migrator.Err] gives the same answer. The folders are listed once in a Migrator's life.
 //  2. Look. One SELECT reads the applied versions. If there is nothing to do, the run is done:
 //     nothing was written and nothing was created.
-//  3. The version table is created if it isn't there. That another process does the same at the
-//     same moment is no error.
+//  3. Hold the lock, if it is enabled ([WithGlobalLock]), and make sure of the version table. That
+//     another process creates it at the same moment is no error.
 //  4. Prepare. The starting point is read: the set of applied versions that a failed run returns
 //     to. The files of all steps are parsed, so that one that goose can't read stops the run before
 //     its first step, as does a step down without a Down.
@@ -38,6 +38,9 @@
 //	failed, not undone       *RollbackError says which version was reached      ErrRollBack
 //	                         and why; a migration may be half-applied           ErrRollBack and ErrDirty
 //	no Down for a step down  nothing was touched                                ErrIrreversible alone
+//	lock not obtained        nothing was touched                                ErrLocked
+//	lock lost                nothing was committed after that; besides, one of  ErrLockLost
+//	                         the two above, or success before the loss
 //	table can't be read      nothing was touched                                ErrMigrationTable
 //	configuration fault      nothing was touched                                ErrMergeMigrations, for
 //	                                                                            the migrations' faults
@@ -143,17 +146,44 @@
 // to compare, and every registered migration belongs to it, as in goose. A migration registered
 // without a source belongs nowhere. Those given with [WithGoMigrations] are part of every run.
 //
-// # Several processes
+// # The lock
 //
-// This version has no lock: let one process at a time migrate a database. WithGlobalLock(true) is a
-// configuration fault rather than a lock that isn't there.
+// With [WithGlobalLock] any number of processes can boot at the same moment: one migrates, the others
+// wait, and are done without the lock when the one they waited for left nothing to do. The lock
+// belongs to the version table. It is the row 'mutex' of the state table, {version table}_lock, which
+// is created when it is first needed; a transaction on a connection of its own keeps the row locked,
+// so that the server frees it the moment the holder dies. On SQLite it is a lock on a file beside the
+// database, which stays there, empty, and for a database in memory a lock within the process. Who
+// waits holds neither a transaction nor a statement: CREATE INDEX CONCURRENTLY in the holder would
+// wait for it for ever.
 //
-// If two migrate all the same, one of them fails as a rule, and doesn't take back what the other has
-// recorded: a version is recorded unless it is recorded already, a run knows the rows that it wrote,
-// and the way back doesn't begin where there are others. But two processes can be inside the same
-// migration at once. In a transaction, one of them is rolled back. Outside a transaction, which is
-// everywhere on MySQL and MariaDB, the Down of the one that failed can remove what the other is
-// about to record; this is reported as [ErrDirty].
+// A run with the lock has a row of its own in the state table, with its holder, its starting point
+// and what it plans, and at the end its outcome; the last 100 stay. Every transaction of the run
+// begins by updating that row. So a run whose row says that it is not running any more can't commit,
+// and as long as one of its transactions is open nobody can say so of it: the server may go on for
+// minutes with what a killed process had told it. For what no transaction covers (NO TRANSACTION
+// steps, and all of them on MySQL and MariaDB) the row says on which connection of the server it
+// runs, and a new holder waits until that is gone. Then it marks the run as crashed and takes over
+// its starting point: if the new run fails, what the dead one applied is undone too.
+//
+// The holder asks its connection for a sign of life every two seconds. If there is none for ten, or
+// an error, the run is cancelled, with [ErrLockLost] as cause, and there is no way back: another
+// runner may be at work. The server, in turn, ends a lock whose holder has been silent for thirty
+// seconds, for else one whose network was cut would keep it for hours.
+//
+// The lock takes one connection, and another one while a step runs that no transaction covers; a pool
+// that is too small is an error before anything is touched. What a migration does through other
+// connections than those it is given, or after a COMMIT of its own, is not fenced. On SQLite set a
+// busy timeout, as with any database that several connections write to.
+//
+// # Without the lock
+//
+// If two processes migrate at once without the lock, one of them fails as a rule, and doesn't take
+// back what the other has recorded: a version is recorded unless it is recorded already, a run knows
+// the rows that it wrote, and the way back doesn't begin where there are others. But two processes
+// can be inside the same migration at once. In a transaction, one of them is rolled back. Outside a
+// transaction, which is everywhere on MySQL and MariaDB, the Down of the one that failed can remove
+// what the other is about to record; this is reported as [ErrDirty].
 //
 // # What goose is asked, and what it is not
 //
