@@ -102,8 +102,8 @@ func (m *Migrator) migrate(ctx context.Context, to goal) (err error) {
 	}
 	// 3. Hold the lock, and under it make sure of the version table.
 	if r.options.globalLock {
-		l, err := r.hold(ctx, to)
-		if err != nil || l == nil {
+		var l *lock
+		if l, err = r.hold(ctx, to); err != nil || l == nil {
 			return err
 		}
 		defer func() { err = r.release(l, err) }()

@@ -217,34 +217,46 @@ func (r *run) holder(ctx context.Context) string {
 	return fmt.Sprintf(" (%s has it since %s)", runs[0].Holder, runs[0].Started.Format(time.RFC3339))
 }
 
-// bury declares the runs dead that are recorded as running, though their process doesn't hold the
-// lock any more. It waits until the server has let go of what they had begun, and adopts their
-// starting point.
+// bury closes the fence of runs that are recorded as running, though their process doesn't hold the
+// lock any more, and waits until the server has let go of what they had begun. Their starting point
+// is this run's.
 func (r *run) bury(ctx context.Context) error {
-	runs, err := r.known.state.Runs(ctx, r.db, state.Running)
-	if err != nil {
-		return r.known.tableError(ctx, err)
-	}
-	for _, dead := range runs {
-		for poll := pollFirst; ; poll = min(2*poll, pollLast) {
+	st := r.known.state
+	for poll := pollFirst; ; poll = min(2*poll, pollLast) {
+		// They are read anew each time: one of them may be alive, and end itself meanwhile.
+		running, err := st.Runs(ctx, r.db, state.Running)
+		if err != nil {
+			return r.known.tableError(ctx, err)
+		}
+		busy := ""
+		for _, dead := range running {
 			gone, err := r.departed(ctx, dead)
 			if err != nil {
 				return r.known.tableError(ctx, err)
 			}
-			if gone {
-				break
-			}
-			if !sleep(ctx, poll) {
-				return fmt.Errorf("%w: %w (the server still works for %s, which is gone)", ErrLocked, stopped(ctx, nil), dead.Holder)
+			if !gone {
+				busy = dead.Holder
 			}
 		}
+		if busy == "" {
+			break
+		}
+		if !sleep(ctx, poll) {
+			return fmt.Errorf("%w: %w (the server still works for %s, which has lost it)", ErrLocked, stopped(ctx, nil), busy)
+		}
+	}
+	var err error
+	if r.inherited, err = st.Runs(ctx, r.db, state.CutOff); err != nil { // newest first
+		return r.known.tableError(ctx, err)
+	}
+	for _, dead := range r.inherited {
 		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off; its starting point is this run's",
 			dead.Holder, dead.Started.Format(time.RFC3339))})
-		r.inherited = append(r.inherited, dead) // newest first
 	}
 	return nil
 }
 
+// departed says whether nothing that a run has begun is under way any more, nor can be.
 func (r *run) departed(ctx context.Context, dead state.Run) (bool, error) {
 	if dead.Backend != "" {
 		working, err := r.known.state.BackendWorks(ctx, r.db, dead.Backend)
@@ -252,7 +264,7 @@ func (r *run) departed(ctx context.Context, dead state.Run) (bool, error) {
 			return false, err
 		}
 	}
-	return r.known.state.TryCrash(ctx, r.db, dead.ID, time.Now())
+	return r.known.state.TryCutOff(ctx, r.db, dead.ID, time.Now())
 }
 
 // inherit takes over the starting point of runs that were cut off, and the duty to undo what they
@@ -287,7 +299,7 @@ func (r *run) register(ctx context.Context) error {
 	for i, s := range r.steps {
 		planned[i] = s.Version
 	}
-	err := r.known.state.StartRun(ctx, r.db, state.Run{
+	err := r.known.state.Inherit(ctx, r.db, state.Run{
 		ID: r.id, Holder: holderName(r.id), Started: r.started, From: r.from,
 		Start: r.start, Planned: slices.Concat(planned, r.mine, r.undone),
 	})

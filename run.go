@@ -162,6 +162,9 @@ func (r *run) begin(ctx context.Context, to goal) error {
 	if err := r.plan(ctx, start, to); err != nil {
 		return err
 	}
+	if len(r.steps) == 0 && len(r.inherited) > 0 {
+		return r.known.state.Crash(ctx, r.db) // what they had begun is finished: there is nothing to undo
+	}
 	if err := r.inherit(ctx, start); err != nil || len(r.steps) == 0 {
 		return err
 	}

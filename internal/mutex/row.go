@@ -37,7 +37,9 @@ func (r *Row) TryLock(ctx context.Context) (_ Held, err error) {
 		return nil, err
 	}
 	// The transaction must not end with ctx: it is needed until the way back is done.
-	tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
+	// Read committed, and no query whose portal stays open: a snapshot that this transaction kept would
+	// be waited for by CREATE INDEX CONCURRENTLY in the holder itself.
+	tx, err := conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +73,8 @@ type heldRow struct {
 func (h *heldRow) Check(ctx context.Context) error {
 	h.busy <- struct{}{}
 	defer func() { <-h.busy }()
-	var one int
-	return h.tx.QueryRowContext(ctx, "SELECT 1").Scan(&one)
+	_, err := h.tx.ExecContext(ctx, "SELECT 1")
+	return err
 }
 
 // Release implements Held. An error of the commit is returned: it means that the mutex was not

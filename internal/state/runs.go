@@ -23,6 +23,8 @@ const (
 	RolledBack Outcome = "rolled back"
 	Failed     Outcome = "failed"
 	Crashed    Outcome = "crashed"
+	// CutOff is a run that was declared dead and whose starting point nobody has taken over yet.
+	CutOff Outcome = "cut off"
 )
 
 // Run is one run's row.
@@ -115,28 +117,46 @@ func scanRun(rows *sql.Rows) (Run, error) {
 	return r, errors.Join(unmarshal(start, &r.Start), unmarshal(planned, &r.Planned))
 }
 
-// TryCrash declares a run dead. It doesn't wait: false means that a transaction of the run is still
-// open, because the server has not noticed yet that its client is gone, and executes or will
-// commit what it was told. Since the fence locks the run's row first, that can't be missed.
-func (t *Table) TryCrash(ctx context.Context, db *sql.DB, id string, at time.Time) (dead bool, err error) {
+// TryCutOff declares a run dead, so that its fence is closed. It doesn't wait: false means that a
+// transaction of the run is still open, because the server has not noticed yet that its client is
+// gone, and executes or will commit what it was told. Since the fence locks the run's row first, that
+// can't be missed. A run that has ended by itself meanwhile stays as it is.
+func (t *Table) TryCutOff(ctx context.Context, db *sql.DB, id string, at time.Time) (done bool, err error) {
 	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
 		if t.dialect.Goose != goose.DialectSQLite3 {
 			var found string
 			err := tx.QueryRowContext(ctx, t.rebind("SELECT id FROM {table} WHERE id = ? FOR UPDATE SKIP LOCKED"), runID(id)).Scan(&found)
 			if errors.Is(err, sql.ErrNoRows) {
 				there, err := t.runThere(ctx, tx, id)
-				dead = !there // a replica of the original gooseplus has deleted it
+				done = !there // a replica of the original gooseplus has deleted it
 				return err
 			}
 			if err != nil {
 				return err
 			}
 		}
-		_, err := t.EndRun(ctx, tx, id, 0, Crashed, "its process is gone", at)
-		dead = err == nil
+		_, err := t.EndRun(ctx, tx, id, 0, CutOff, "its process is gone", at)
+		done = err == nil
 		return err
 	})
-	return dead && err == nil, err
+	return done && err == nil, err
+}
+
+// Inherit marks the runs that were cut off as crashed, and starts the one that takes over from them:
+// at once, so that no starting point is lost in between.
+func (t *Table) Inherit(ctx context.Context, db *sql.DB, heir Run) error {
+	return inTransaction(ctx, db, func(tx *sql.Tx) error {
+		if err := t.Crash(ctx, tx); err != nil {
+			return err
+		}
+		return t.StartRun(ctx, tx, heir)
+	})
+}
+
+// Crash marks the runs that were cut off as crashed: there is nothing to take over from them.
+func (t *Table) Crash(ctx context.Context, db Querier) error {
+	_, err := t.exec(ctx, db, "UPDATE {table} SET outcome = ? WHERE kind = 'run' AND outcome = ?", string(Crashed), string(CutOff))
+	return err
 }
 
 func (t *Table) runThere(ctx context.Context, db Querier, id string) (bool, error) {

@@ -227,13 +227,13 @@ func TestRuns(t *testing.T) {
 			}
 		}
 		if p.rows {
-			if dead, err := p.table.TryCrash(ctx, p.db, "a", at); dead || err != nil {
-				t.Errorf("TryCrash beside an open transaction = %t, %v", dead, err)
+			if dead, err := p.table.TryCutOff(ctx, p.db, "a", at); dead || err != nil {
+				t.Errorf("TryCutOff beside an open transaction = %t, %v", dead, err)
 			}
 		}
 		must(t, tx.Commit())
-		if dead, err := p.table.TryCrash(ctx, p.db, "a", at); !dead || err != nil {
-			t.Errorf("TryCrash = %t, %v", dead, err)
+		if dead, err := p.table.TryCutOff(ctx, p.db, "a", at); !dead || err != nil {
+			t.Errorf("TryCutOff = %t, %v", dead, err)
 		}
 		result, err := p.db.Exec(p.table.Fence("a"))
 		must(t, err)
