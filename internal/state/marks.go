@@ -67,10 +67,21 @@ func (t *Table) ClearDirty(ctx context.Context, db Querier, m Mark) error {
 	return t.unmark(ctx, db, kindDirty, m)
 }
 
-// ClearAllDirty forgets every dirty version of a namespace.
+// ClearAllDirty forgets every dirty version of a namespace. It does so one by one, as Crash does.
 func (t *Table) ClearAllDirty(ctx context.Context, db Querier, namespace string) error {
-	_, err := t.exec(ctx, db, "DELETE FROM {table} WHERE kind = 'dirty' AND namespace = ?", namespace)
-	return err
+	facts, err := t.Facts(ctx, db)
+	if err != nil {
+		return err
+	}
+	for _, m := range facts.Dirty {
+		if m.Namespace != namespace {
+			continue
+		}
+		if err := t.ClearDirty(ctx, db, m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Protect remembers that nothing goes below a version, and Unprotect forgets it.

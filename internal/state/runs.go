@@ -155,8 +155,17 @@ func (t *Table) Inherit(ctx context.Context, db *sql.DB, heir Run) error {
 
 // Crash marks the runs that were cut off as crashed: there is nothing to take over from them.
 func (t *Table) Crash(ctx context.Context, db Querier) error {
-	_, err := t.exec(ctx, db, "UPDATE {table} SET outcome = ? WHERE kind = 'run' AND outcome = ?", string(Crashed), string(CutOff))
-	return err
+	runs, err := t.Runs(ctx, db, CutOff)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs { // on MySQL an UPDATE that has to scan would wait for the mutex, which its own process holds
+		if _, err := t.exec(ctx, db, "UPDATE {table} SET outcome = ? WHERE id = ? AND outcome = ?",
+			string(Crashed), runID(r.ID), string(CutOff)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *Table) runThere(ctx context.Context, db Querier, id string) (bool, error) {

@@ -259,6 +259,43 @@ func TestRuns(t *testing.T) {
 	})
 }
 
+// TestBesideTheMutex: nothing that the holder of the mutex does on other connections waits for it.
+func TestBesideTheMutex(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	onEach(t, "goose_db_version", func(t *testing.T, p place) {
+		if !p.rows {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		must(t, p.table.Ensure(ctx, p.db))
+		must(t, p.table.StartRun(ctx, p.db, Run{ID: "dead", Started: at}))
+		holder, err := p.db.Begin()
+		must(t, err)
+		defer func() { must(t, holder.Rollback()) }()
+		if held, err := p.table.TryLock(ctx, holder); !held || err != nil {
+			t.Fatalf("TryLock = %t, %v", held, err)
+		}
+		if dead, err := p.table.TryCutOff(ctx, p.db, "dead", at); !dead || err != nil {
+			t.Fatalf("TryCutOff = %t, %v", dead, err)
+		}
+		must(t, p.table.Inherit(ctx, p.db, Run{ID: "heir", Started: at}))
+		if n := p.count(t, "outcome = 'crashed'"); n != 1 {
+			t.Errorf("%d crashed runs", n)
+		}
+		dirty := Mark{Version: 7, Source: "sql/base/7_x.sql"}
+		must(t, p.table.MarkDirty(ctx, p.db, dirty))
+		must(t, p.table.MarkDirty(ctx, p.db, Mark{Namespace: "other", Version: 7}))
+		must(t, p.table.ClearAllDirty(ctx, p.db, ""))
+		if n := p.count(t, "kind = 'dirty'"); n != 1 {
+			t.Errorf("%d dirty marks, want that of the other namespace", n)
+		}
+		if _, err := p.table.EndRun(ctx, p.db, "heir", 1, Migrated, "", at); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestMarks(t *testing.T) {
 	ctx := context.Background()
 	onEach(t, "goose_db_version", func(t *testing.T, p place) {
