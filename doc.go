@@ -155,7 +155,9 @@
 // so that the server frees it the moment the holder dies. On SQLite it is a lock on a file beside the
 // database, which stays there, empty, and for a database in memory a lock within the process. Who
 // waits holds neither a transaction nor a statement: CREATE INDEX CONCURRENTLY in the holder would
-// wait for it for ever.
+// wait for it for ever. Replicas of the original gooseplus take the same lock. On PostgreSQL the table
+// has two partitions, one of them for the mutex alone: such a replica empties the table, and has to meet
+// the mutex before it locks anything that the holder needs.
 //
 // A run with the lock has a row of its own in the state table, with its holder, its starting point
 // and what it plans, and at the end its outcome; the last 100 stay. Every transaction of the run

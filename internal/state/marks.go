@@ -122,10 +122,13 @@ func (t *Table) unmark(ctx context.Context, db Querier, kind string, m Mark) err
 	return err
 }
 
+// markPrefix is higher than the mutex, see partitioned.
+const markPrefix = "of:"
+
 // markID is the key of a mark: one for each version of a namespace, or for each environment.
 func markID(kind string, m Mark) string {
 	if kind == kindEnvironment {
-		return kind + ":" + m.Source
+		return markPrefix + kind + ":" + m.Source
 	}
-	return fmt.Sprintf("%s:%d:%s", kind, m.Version, m.Namespace)
+	return fmt.Sprintf("%s%s:%d:%s", markPrefix, kind, m.Version, m.Namespace)
 }

@@ -32,7 +32,12 @@ type Table struct {
 	name    string // quoted, for statements
 }
 
-const suffix = "_lock"
+const (
+	suffix = "_lock"
+	// Those of the table's two partitions on PostgreSQL.
+	mutexSuffix = "_mutex"
+	rowsSuffix  = "_rows"
+)
 
 // New names the state table that belongs to a version table.
 func New(d dialect.Dialect, versionTable string) (*Table, error) {
@@ -41,11 +46,27 @@ func New(d dialect.Dialect, versionTable string) (*Table, error) {
 		return nil, err
 	}
 	n.Table += suffix
-	quoted := d.Quote(n)
-	if _, err := d.ParseName(quoted); err != nil { // longer than the server takes
+	t := &Table{dialect: d, table: n, name: d.Quote(n)}
+	longest := t.name
+	if t.partitioned() {
+		longest = t.partition(mutexSuffix)
+	}
+	if _, err := d.ParseName(longest); err != nil { // longer than the server takes
 		return nil, fmt.Errorf("the state table: %w", err)
 	}
-	return &Table{dialect: d, table: n, name: quoted}, nil
+	return t, nil
+}
+
+// partitioned says whether the mutex has a partition of its own, which comes first. A replica of the
+// original gooseplus deletes all rows, in the order in which it meets them, and waits at the mutex while
+// that is held: what it has met before, its holder would wait for, for ever. Within a PostgreSQL table
+// a row can end up anywhere. MySQL has them in the order of their keys: none is lower than the mutex's.
+func (t *Table) partitioned() bool { return t.dialect.Goose == goose.DialectPostgres }
+
+func (t *Table) partition(suffix string) string {
+	n := t.table
+	n.Table += suffix
+	return t.dialect.Quote(n)
 }
 
 // Name is the table's name as it stands in statements.
@@ -164,8 +185,17 @@ func (t *Table) createIn(ctx context.Context, tx *sql.Tx) error {
 	for _, c := range t.columns() {
 		columns = append(columns, c.name+" "+c.definition)
 	}
-	if _, err := tx.ExecContext(ctx, "CREATE TABLE "+t.name+" ("+strings.Join(columns, ", ")+", PRIMARY KEY (id))"); err != nil {
-		return err
+	statements := []string{"CREATE TABLE " + t.name + " (" + strings.Join(columns, ", ") + ", PRIMARY KEY (id))"}
+	if t.partitioned() {
+		statements[0] += " PARTITION BY LIST (id)"
+		statements = append(statements,
+			"CREATE TABLE "+t.partition(mutexSuffix)+" PARTITION OF "+t.name+" FOR VALUES IN ('mutex')",
+			"CREATE TABLE "+t.partition(rowsSuffix)+" PARTITION OF "+t.name+" DEFAULT")
+	}
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
 	}
 	return t.ensureMutex(ctx, tx)
 }
@@ -174,15 +204,17 @@ func (t *Table) createIn(ctx context.Context, tx *sql.Tx) error {
 // original gooseplus takes, all rows of its table; where it keeps that lock, nothing is waited for.
 func (t *Table) upgrade(ctx context.Context, db *sql.DB, missing []column) error {
 	return inTransaction(ctx, db, func(tx *sql.Tx) error {
-		if t.dialect.Goose == goose.DialectSQLite3 {
+		if t.dialect.Goose != goose.DialectSQLite3 {
+			free, err := t.allFree(ctx, tx)
+			if err != nil {
+				return err
+			}
+			if !free {
+				return ErrBusy
+			}
+		}
+		if t.dialect.Goose != goose.DialectMySQL {
 			return t.rebuild(ctx, tx, missing)
-		}
-		free, err := t.allFree(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if !free {
-			return ErrBusy
 		}
 		var changes []string
 		for _, c := range missing {
@@ -194,7 +226,7 @@ func (t *Table) upgrade(ctx context.Context, db *sql.DB, missing []column) error
 				changes = append(changes, "ADD PRIMARY KEY (id)")
 			}
 		}
-		_, err = tx.ExecContext(ctx, "ALTER TABLE "+t.name+" "+strings.Join(changes, ", "))
+		_, err := tx.ExecContext(ctx, "ALTER TABLE "+t.name+" "+strings.Join(changes, ", "))
 		return err
 	})
 }
@@ -217,8 +249,8 @@ func (t *Table) allFree(ctx context.Context, tx *sql.Tx) (bool, error) {
 	return free >= all, rows.Err()
 }
 
-// rebuild is upgrade for SQLite, which can't add a key to a table. There is nothing in the
-// original's table but its lock.
+// rebuild is upgrade where a table that is there can't be given a key (SQLite) or partitions
+// (PostgreSQL). There is nothing in the original's table but its lock.
 func (t *Table) rebuild(ctx context.Context, tx *sql.Tx, missing []column) error {
 	if len(missing) != len(t.columns())-1 {
 		for _, c := range missing {

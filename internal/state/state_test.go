@@ -296,6 +296,80 @@ func TestBesideTheMutex(t *testing.T) {
 	})
 }
 
+// TestBesideTheOriginal: a replica of the original deletes all rows and waits for the mutex; its holder
+// must not wait for what that replica has met on its way there.
+func TestBesideTheOriginal(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	onEach(t, "goose_db_version", func(t *testing.T, p place) {
+		if !p.rows {
+			return // the original's lock does nothing on SQLite
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		must(t, p.table.Ensure(ctx, p.db))
+		// What comes next finds room before the mutex.
+		must(t, p.table.StartRun(ctx, p.db, Run{ID: "old", Started: at}))
+		must(t, p.table.MarkDirty(ctx, p.db, Mark{Version: 6}))
+		statements := []string{"DELETE FROM " + p.table.Name(), "INSERT INTO " + p.table.Name() + " (status) VALUES (0)"}
+		if p.name == "postgres" {
+			statements = append(statements, "VACUUM "+p.table.Name())
+		}
+		for _, s := range statements {
+			_, err := p.db.Exec(s)
+			must(t, err)
+		}
+		dirty := Mark{Version: 7}
+		must(t, p.table.StartRun(ctx, p.db, Run{ID: "dead", Started: at}))
+		must(t, p.table.MarkDirty(ctx, p.db, dirty))
+
+		holder, err := p.db.Begin()
+		must(t, err)
+		if held, err := p.table.TryLock(ctx, holder); !held || err != nil {
+			t.Fatalf("TryLock = %t, %v", held, err)
+		}
+		original := make(chan error, 1)
+		go func() {
+			_, err := p.db.Exec("DELETE FROM " + p.table.Name())
+			original <- err
+		}()
+		p.awaitBlocked(t, original)
+
+		if dead, err := p.table.TryCutOff(ctx, p.db, "dead", at); !dead || err != nil {
+			t.Errorf("TryCutOff = %t, %v", dead, err)
+		}
+		must(t, p.table.Inherit(ctx, p.db, Run{ID: "heir", Started: at}))
+		must(t, inTransaction(ctx, p.db, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, p.table.Fence("heir"))
+			return err
+		}))
+		must(t, p.table.ClearDirty(ctx, p.db, dirty))
+		must(t, p.table.MarkDirty(ctx, p.db, Mark{Version: 1}))
+		must(t, p.table.Stamp(ctx, p.db, nil, []string{"base"}))
+		if own, err := p.table.EndRun(ctx, p.db, "heir", 1, Migrated, "", at); !own || err != nil {
+			t.Errorf("EndRun = %t, %v", own, err)
+		}
+		must(t, holder.Commit())
+		must(t, <-original)
+	})
+}
+
+// awaitBlocked waits until the server says that a DELETE waits for a lock.
+func (p place) awaitBlocked(t *testing.T, ended <-chan error) {
+	t.Helper()
+	blocked := `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'DELETE%'`
+	if p.name == "mysql" {
+		blocked = `SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE 'DELETE%'`
+	}
+	for n := 0; n == 0; {
+		select {
+		case err := <-ended:
+			t.Fatalf("the DELETE did not wait: %v", err)
+		case <-time.After(150 * time.Millisecond): // InnoDB shows the same again to who asks more often
+		}
+		must(t, p.db.QueryRow(blocked).Scan(&n))
+	}
+}
+
 func TestMarks(t *testing.T) {
 	ctx := context.Background()
 	onEach(t, "goose_db_version", func(t *testing.T, p place) {
@@ -336,8 +410,13 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s: %s, want %s", s.version, table.Name(), s.want)
 		}
 	}
-	if _, err := New(d, fmt.Sprintf("t%062d", 0)); err == nil {
-		t.Error("a name that PostgreSQL would cut to that of the version table is accepted")
+	for _, digits := range []int{62, 57, 52} { // with its suffix, or with a partition's, it is too long
+		if _, err := New(d, fmt.Sprintf("t%0*d", digits, 0)); err == nil {
+			t.Errorf("a name of %d bytes, which PostgreSQL would cut to that of another table, is accepted", digits+1)
+		}
+	}
+	if _, err := New(d, fmt.Sprintf("t%051d", 0)); err != nil {
+		t.Error(err)
 	}
 	table, err := New(d, `"{table} ?"`)
 	must(t, err)
