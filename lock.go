@@ -26,6 +26,8 @@ const (
 	lockBeat     = 2 * time.Second
 	lockPatience = 10 * time.Second
 
+	// releaseLimit is how long a run that has ended waits for connections that are still in use, and
+	// for the server to take note of its end.
 	releaseLimit = 10 * time.Second
 
 	pollFirst = 10 * time.Millisecond
@@ -292,8 +294,7 @@ func (r *run) inherit(ctx context.Context, now []int64) error {
 	return r.load(ctx, known, directionDown)
 }
 
-// register records the run in the state table, where others see it, and opens the session through
-// which it works.
+// register records the run in the state table, where others see it.
 func (r *run) register(ctx context.Context) error {
 	planned := make([]int64, len(r.steps))
 	for i, s := range r.steps {
@@ -311,8 +312,6 @@ func (r *run) register(ctx context.Context) error {
 	if err := r.lock.held.Check(ctx); err != nil {
 		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
 	}
-	r.session = r.fence()
-	r.work = r.session.DB()
 	return nil
 }
 
@@ -322,7 +321,8 @@ func (r *run) release(l *lock, runErr error) error {
 	defer cancel()
 	err := runErr
 	if r.session != nil {
-		err = joined(runErr, r.session.Close(ctx), r.recordOutcome(ctx, runErr))
+		r.disconnect(ctx)
+		err = joined(runErr, r.recordOutcome(ctx, runErr))
 	}
 	if releaseErr := l.release(); releaseErr != nil && !errors.Is(err, ErrLockLost) {
 		err = joined(err, releaseErr)
@@ -365,11 +365,11 @@ func (r *run) recordOutcome(ctx context.Context, runErr error) error {
 	return r.stillOurs(own)
 }
 
-// fence is the session through which a run with the lock does all its work. Each transaction begins
+// fence configures the session through which a run with the lock does all its work. Each transaction begins
 // with the run's own row, which stays locked until it ends: nobody can declare the run dead
 // meanwhile. What the server does outside a transaction, or in one that DDL has committed, no row
 // lock can show; so the run's row says which connection it is on.
-func (r *run) fence() *session.Session {
+func (r *run) fence() session.Config {
 	cfg := session.Config{OnBegin: []session.Statement{{
 		Query: r.known.state.Fence(r.id),
 		Check: func(rows int64) error { return r.stillOurs(rows > 0) },
@@ -377,7 +377,7 @@ func (r *run) fence() *session.Session {
 	if !r.oneWriter() && slices.ContainsFunc(r.steps, unfenced) {
 		cfg.Backend = session.Backend{Query: r.known.state.BackendQuery(), Found: r.onBackend}
 	}
-	return session.Open(r.db, cfg)
+	return cfg
 }
 
 // unfenced says whether a step, or its Down, has parts that no row lock covers.
