@@ -43,10 +43,22 @@ var (
 	// [*RollbackError] with the details is wrapped too.
 	ErrRollBack = errors.New("migration failed, the database is not back at its starting point")
 
-	// ErrDirty is returned, together with [ErrRollBack], when a migration that is not protected by
-	// a transaction failed and could not be undone, or failed while it was undone: what it left
-	// behind is not known.
+	// ErrDirty is returned when a migration that is not protected by a transaction may have been left
+	// half-applied: what is there is not known. Together with [ErrRollBack] it means that the
+	// migration failed and could not be undone, or failed while it was undone. Alone it means that an
+	// earlier run left it so, or was cut off in it, and that nothing was touched: a person has to put
+	// the database right and to say so with [Migrator.Force].
 	ErrDirty = errors.New("a migration may be half-applied")
+
+	// ErrVersionLocked is returned when a migration has to be undone that is protected, or lower than
+	// one that is: see [Migrator.LockVersion]. Alone it means that nothing was touched; together with
+	// [ErrRollBack], that the way back of a failed run ended there.
+	ErrVersionLocked = errors.New("the version is protected")
+
+	// ErrProtectedEnvironment is returned by a run that has something to do, with an environment that
+	// the database has never been migrated with, if it has been migrated with a protected one: see
+	// [WithProtectedEnvironments]. Nothing was touched.
+	ErrProtectedEnvironment = errors.New("the database is protected from environments that it has not seen")
 
 	// ErrIrreversible is returned when a migration has to be undone that has no Down, or an empty
 	// one: goose would report success for it, delete the version, and leave what the migration did.

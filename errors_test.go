@@ -132,7 +132,7 @@ func TestAnotherRunner(t *testing.T) {
 	db := openSQLite(t)
 	other := folder("sql/base/1_a.sql", "sql/base/9_z.sql")
 	meddle := goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
-		return errors.Join(errors.New("boom"), sqlite(db, other).Migrate(ctx))
+		return errors.Join(errors.New("boom"), gooseUp(ctx, db, other))
 	}}, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error { return nil }})
 	err := sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithGoMigrations(meddle)).Migrate(context.Background())
 	wantIs(t, err, gooseplus.ErrRollBack)

@@ -9,7 +9,7 @@ import (
 )
 
 // An Event is something that happened in a run: [LockWaiting], [RunStarted], [MigrationStarted],
-// [MigrationFinished], [WayBackStarted], [RunFinished] or [Warning].
+// [MigrationFinished], [WayBackStarted], [VersionForced], [RunFinished] or [Warning].
 type Event interface{ event() }
 
 // A Step is one migration in one direction, as a run plans it.
@@ -61,6 +61,12 @@ type RunFinished struct {
 	Err      error // what the run returns
 }
 
+// VersionForced is sent when [Migrator.Force] has rewritten the version table.
+type VersionForced struct {
+	Version        int64
+	Added, Removed []int64
+}
+
 // Warning is something that a person should know and that stops nothing.
 type Warning struct{ Message string }
 
@@ -70,6 +76,7 @@ func (MigrationStarted) event()  {}
 func (MigrationFinished) event() {}
 func (WayBackStarted) event()    {}
 func (RunFinished) event()       {}
+func (VersionForced) event()     {}
 func (Warning) event()           {}
 
 // observerGrace is how long the end of a run waits for observers that are behind.

@@ -84,8 +84,42 @@ func (m *Migrator) Version(ctx context.Context) (int64, error) {
 
 // migrate is a run, up or down. Its numbered lines are the stages that the package documentation
 // describes.
-func (m *Migrator) migrate(ctx context.Context, to goal) (err error) {
+func (m *Migrator) migrate(ctx context.Context, to goal) error {
 	// 1. Resolve.
+	return m.run(ctx, func(ctx context.Context, r *run) error {
+		// 2. Look.
+		look := func(ctx context.Context) (bool, error) { return r.look(ctx, to) }
+		if needed, err := look(ctx); err != nil || !needed {
+			return err
+		}
+		// 3. Hold the lock, and under it make sure of the version table.
+		return r.alone(ctx, look, func(ctx context.Context) error {
+			if err := r.makeTable(ctx); err != nil {
+				return err
+			}
+			// 4. Read the starting point and plan from it.
+			if err := r.begin(ctx, to); err != nil || len(r.steps) == 0 {
+				return err
+			}
+			// 5. Undo and apply, and verify that what was planned is what is there.
+			err := r.apply(ctx)
+			if err == nil {
+				err = r.verify(ctx)
+			}
+			// 6. and 7. On failure, the way back, which is verified too.
+			if err != nil {
+				err = r.wayBack(ctx, err)
+			}
+			r.settle(ctx, err)
+			return err
+		})
+		// 8. Record the outcome and release.
+	})
+}
+
+// run calls what with a new run, unless the configuration has faults, and tells the observers how it
+// ended.
+func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) error) (err error) {
 	known, err := m.ready()
 	if err != nil {
 		return m.refuse(ctx, err)
@@ -93,46 +127,14 @@ func (m *Migrator) migrate(ctx context.Context, to goal) (err error) {
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
 	r := m.newRun(ctx, known)
-	defer func() { // 8. Record the outcome.
+	for _, w := range known.warnings {
+		r.events.send(Warning{Message: w})
+	}
+	defer func() {
 		r.disconnect(ctx)
 		r.finish(err)
 	}()
-
-	// 2. Look.
-	busy, err := r.look(ctx, to)
-	if err != nil || !busy && len(r.steps) == 0 {
-		return err
-	}
-	// 3. Hold the lock, and under it make sure of the version table.
-	if r.options.globalLock {
-		var l *lock
-		if l, err = r.hold(ctx, to); err != nil || l == nil {
-			return err
-		}
-		defer func() { err = r.release(l, err) }()
-		var cancel context.CancelFunc
-		ctx, cancel = l.during(ctx)
-		defer cancel()
-	}
-	if !r.ready {
-		if err := known.table.Create(ctx, m.db); err != nil {
-			return known.tableError(ctx, err)
-		}
-	}
-	// 4. Read the starting point and plan from it.
-	if err := r.begin(ctx, to); err != nil || len(r.steps) == 0 {
-		return err
-	}
-	// 5. Undo and apply, and verify that what was planned is what is there.
-	failure := r.apply(ctx)
-	if failure == nil {
-		failure = r.verify(ctx)
-	}
-	// 6. and 7. On failure, the way back, which is verified too.
-	if failure != nil {
-		return r.wayBack(ctx, failure)
-	}
-	return nil
+	return what(ctx, r)
 }
 
 // refuse tells the observers of a run that can't start.

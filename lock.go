@@ -45,9 +45,10 @@ type lock struct {
 }
 
 // hold takes the global lock. While somebody else has it, this process holds neither a transaction
-// nor a statement: it sleeps, looks, and tries. If the run that it waited for has left nothing to
-// do, there is nothing to lock for either: the lock is nil then, without an error.
-func (r *run) hold(ctx context.Context, to goal) (*lock, error) {
+// nor a statement: it sleeps, asks whether it is still needed, and tries. If the run that it waited
+// for has left nothing to do, there is nothing to lock for either: the lock is nil then, without an
+// error.
+func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, error)) (*lock, error) {
 	if r.db.Stats().MaxOpenConnections == 1 && !r.oneWriter() {
 		return nil, errors.New("the lock takes a connection for itself, and the pool has SetMaxOpenConns(1)")
 	}
@@ -81,14 +82,25 @@ func (r *run) hold(ctx context.Context, to goal) (*lock, error) {
 		if r.oneWriter() {
 			continue // to read would get in the holder's way
 		}
-		busy, err := r.lookAgain(ctx, to)
-		if err != nil {
+		if more, err := needed(ctx); err != nil || !more {
 			return nil, err
 		}
-		if !busy && len(r.steps) == 0 {
-			return nil, nil
-		}
 	}
+}
+
+// alone calls what under the lock, if there is one. It doesn't when it is not needed any more.
+func (r *run) alone(ctx context.Context, needed func(context.Context) (bool, error), what func(context.Context) error) (err error) {
+	if !r.options.globalLock {
+		return what(ctx)
+	}
+	l, err := r.hold(ctx, needed)
+	if err != nil || l == nil {
+		return err
+	}
+	defer func() { err = r.release(l, err) }()
+	ctx, cancel := l.during(ctx)
+	defer cancel()
+	return what(ctx)
 }
 
 // tryHold tries once. The mutex row and, on a database of the original gooseplus, the table may have
@@ -185,19 +197,6 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 		before, after, opening := st.KeepOpen(lockIdle)
 		return &mutex.Row{DB: r.db, Lock: st.TryLock, Before: before, After: after, Opening: opening}, nil
 	}
-}
-
-// lookAgain is look for one that waits for the lock. The version table may have come into being
-// meanwhile, and so may a migration that this process doesn't know.
-func (r *run) lookAgain(ctx context.Context, to goal) (busy bool, err error) {
-	applied, busy, err := r.applied(ctx)
-	if err != nil && r.options.globalLock && r.oneWriter() {
-		return true, nil
-	}
-	if err != nil {
-		return false, r.known.tableError(ctx, err)
-	}
-	return busy, r.plan(ctx, applied, to)
 }
 
 func (r *run) announceWait(ctx context.Context) {
@@ -307,6 +306,7 @@ func (r *run) register(ctx context.Context) error {
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
+	r.registered = true
 	// From here on a new holder finds the row. One that came before would have missed it: so the
 	// lock must still be held now.
 	if err := r.lock.held.Check(ctx); err != nil {
@@ -319,9 +319,9 @@ func (r *run) register(ctx context.Context) error {
 func (r *run) release(l *lock, runErr error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.alive), releaseLimit)
 	defer cancel()
+	r.disconnect(ctx)
 	err := runErr
-	if r.session != nil {
-		r.disconnect(ctx)
+	if r.registered {
 		err = joined(runErr, r.recordOutcome(ctx, runErr))
 	}
 	if releaseErr := l.release(); releaseErr != nil && !errors.Is(err, ErrLockLost) {

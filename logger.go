@@ -38,6 +38,8 @@ func logObserver(logger *zap.Logger) func(context.Context, Event) {
 			logMigration(logger, e)
 		case WayBackStarted:
 			logger.Warn("run failed, returning to the starting point", errorField(e.Cause))
+		case VersionForced:
+			logger.Warn("version forced", zap.Int64("version", e.Version), zap.Int64s("added", e.Added), zap.Int64s("removed", e.Removed))
 		case RunFinished:
 			logOutcome(logger, e)
 		case Warning:

@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"github.com/pressly/goose/v3"
 	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
@@ -114,6 +116,20 @@ func fault(t *testing.T, m func(*sql.DB) *gooseplus.Migrator, texts ...string) e
 	}
 	untouched(t, db)
 	return offline
+}
+
+// gooseUp applies the files of sql/base with goose alone, which knows of no state table.
+func gooseUp(ctx context.Context, db *sql.DB, fsys fstest.MapFS) error {
+	base, err := fs.Sub(fsys, "sql/base")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, base, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	_, err = p.Up(ctx)
+	return err
 }
 
 func mustMigrate(t testing.TB, m *gooseplus.Migrator) {

@@ -38,7 +38,7 @@ type migrations struct {
 	files    *envfs.Overlay
 	dialect  dialect.Dialect
 	table    *versions.Table
-	state    *state.Table // nil without the lock
+	state    *state.Table // nil for dialects that gooseplus leaves to goose
 	warnings []string
 }
 
@@ -76,12 +76,12 @@ func (o *options) resolve() (*migrations, error) {
 		fault(fmt.Errorf("WithDialect: %w", err))
 	} else if ms.table, err = versions.New(ms.dialect, o.versionTable); err != nil {
 		fault(fmt.Errorf("WithVersionTable: %w", err))
-	} else if o.globalLock && !ms.dialect.Quotes() {
-		fault(fmt.Errorf("WithGlobalLock: there is no lock for the dialect %s", ms.dialect.Goose))
-	} else if o.globalLock {
+	} else if ms.dialect.Quotes() {
 		if ms.state, err = state.New(ms.dialect, o.versionTable); err != nil {
-			fault(fmt.Errorf("WithGlobalLock: %w", err))
+			fault(fmt.Errorf("WithVersionTable: %w", err))
 		}
+	} else if o.globalLock {
+		fault(fmt.Errorf("WithGlobalLock: there is no lock for the dialect %s", ms.dialect.Goose))
 	}
 	mergeable := false
 	if o.fsys != nil {

@@ -134,7 +134,7 @@ func TestAnotherRunnerWhileUndoing(t *testing.T) {
 	db := openSQLite(t)
 	other := folder("sql/base/1_a.sql", "sql/base/9_z.sql")
 	meddle := goose.NewGoMigration(2, nil, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
-		return sqlite(db, other).Migrate(ctx)
+		return gooseUp(ctx, db, other)
 	}})
 	fsys := folder("sql/base/1_a.sql", "sql/base/3_c.sql")
 	m := sqlite(db, fsys, gooseplus.WithGoMigrations(meddle))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -34,6 +35,8 @@ type options struct {
 	versionTable string
 	strictOrder  bool
 
+	protectedEnvironments []string
+
 	timeout          time.Duration
 	migrationTimeout time.Duration
 	rollbackTimeout  time.Duration
@@ -49,13 +52,19 @@ type options struct {
 	gooseOptions  []goose.ProviderOption
 }
 
+// baseEnvironment is the folder that every database has.
+const baseEnvironment = "base"
+
 func defaultOptions() options {
 	return options{
-		dialect:          "postgres",
-		fsys:             os.DirFS("."),
-		basePath:         "sql",
-		environments:     []string{"base"},
-		versionTable:     goose.DefaultTablename,
+		dialect:      "postgres",
+		fsys:         os.DirFS("."),
+		basePath:     "sql",
+		environments: []string{baseEnvironment},
+		versionTable: goose.DefaultTablename,
+
+		protectedEnvironments: []string{"production"},
+
 		timeout:          5 * time.Minute,
 		migrationTimeout: time.Minute,
 		rollbackTimeout:  5 * time.Minute,
@@ -151,6 +160,17 @@ func SetEnvironments(names []string) Option {
 		}
 		o.environments, o.unnamed = append([]string(nil), names...), false
 	})
+}
+
+// WithProtectedEnvironments replaces the environments that protect a database. A database remembers
+// with which environments other than base it was migrated; once it has seen a protected one, a run
+// with an environment that it has not seen is refused with [ErrProtectedEnvironment], so that test
+// data can't reach production. With no names nothing is protected. Dialects that gooseplus leaves to
+// goose (see [WithDialect]) remember nothing.
+//
+// The default is "production".
+func WithProtectedEnvironments(names ...string) Option {
+	return optionFunc(func(o *options) { o.protectedEnvironments = slices.Clone(names) })
 }
 
 // WithVersionTable names the version table, as goose's WithTableName does: a name, or a schema and

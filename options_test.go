@@ -45,8 +45,11 @@ func TestFaults(t *testing.T) {
 
 	t.Run("a lock where there is none", func(t *testing.T) {
 		fault(t, with(gooseplus.WithDialect("clickhouse"), gooseplus.WithGlobalLock(true)), "WithGlobalLock", "clickhouse")
-		fault(t, with(gooseplus.WithDialect("postgres"), gooseplus.WithGlobalLock(true),
-			gooseplus.WithVersionTable(fmt.Sprintf("t%061d", 0))), "WithGlobalLock", "longer than 63 bytes")
+	})
+
+	t.Run("a version table whose state table has no name", func(t *testing.T) {
+		fault(t, with(gooseplus.WithDialect("postgres"), gooseplus.WithVersionTable(fmt.Sprintf("t%061d", 0))),
+			"WithVersionTable", "state table", "longer than 63 bytes")
 	})
 
 	t.Run("version table", func(t *testing.T) {

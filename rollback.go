@@ -90,7 +90,7 @@ func (r *run) undo(ctx context.Context) error {
 	if err != nil {
 		return r.dirtyIfHalf(err)
 	}
-	if err := r.alone(rows); err != nil {
+	if err := r.onlyOurs(rows); err != nil {
 		return r.dirtyIfHalf(err)
 	}
 	if r.failed != nil && !r.failed.leftNothing {
@@ -100,7 +100,7 @@ func (r *run) undo(ctx context.Context) error {
 		if rows, err = r.reread(ctx); err != nil {
 			return err
 		}
-		if err := r.alone(rows); err != nil {
+		if err := r.onlyOurs(rows); err != nil {
 			return fmt.Errorf("%w: %w", ErrDirty, err) // it was at the step that was cleared away here
 		}
 	}
@@ -117,9 +117,9 @@ func (r *run) undo(ctx context.Context) error {
 	return nil
 }
 
-// alone refuses to go back where another runner is at work: what it has built may rest on what this
+// onlyOurs refuses to go back where another runner is at work: what it has built may rest on what this
 // run applied, and what both applied is its too.
-func (r *run) alone(rows versions.Rows) error {
+func (r *run) onlyOurs(rows versions.Rows) error {
 	_, extra := plan.Diff(r.start, rows.Applied)
 	added, _ := plan.Diff(extra, r.mine)
 	if added = append(added, r.foreign(rows, r.mine)...); len(added) == 0 {
@@ -170,6 +170,9 @@ func (r *run) down(ctx context.Context, version int64) error {
 	step := r.step(version).down()
 	if !step.Reversible {
 		return r.irreversible(step)
+	}
+	if err := r.versionLockedOnTheWayBack(step); err != nil {
+		return err
 	}
 	err := r.do(ctx, step)
 	if err == nil {

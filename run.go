@@ -28,15 +28,25 @@ type run struct {
 	events  *stream
 	started time.Time
 
-	id    string // of the run's row in the state table
-	ready bool   // the version table is there
-	lock  *lock  // nil while the run has none, and where it needs none
+	id         string // of the run's row in the state table
+	ready      bool   // the version table is there
+	lock       *lock  // nil while the run has none, and where it needs none
+	registered bool   // it has its row
 	// inherited are the runs that were cut off, and whose starting point this one takes over.
 	inherited []state.Run
+	// unfinished are steps that were cut off with their run, and that this one recovers from.
+	unfinished []state.Step
+	protected  []int64  // the versions below which nothing goes
+	unseen     []string // the run's environments that the database has not seen
+	stamped    []string // those of them that it has been told
+
+	marked bool // the state table says which step the run is at, atStep
+	atStep plannedStep
 	// session lends goose the caller's connections; with the lock it fences every transaction.
 	session *session.Session
 	current plannedStep // the step that goose is at
 
+	seen     []int64 // what was applied when the run looked
 	from     int64
 	start    []int64 // the starting point
 	steps    []plannedStep
@@ -106,27 +116,45 @@ func (r *run) finish(err error) {
 }
 
 // look reads what is applied, in one statement, and plans from it: whatever is wrong with the plan
-// is found before anything is written.
-func (r *run) look(ctx context.Context, to goal) (busy bool, err error) {
-	for _, w := range r.known.warnings {
-		r.events.send(Warning{Message: w})
+// is found before anything is written. It says whether there is something to do, or another run to
+// wait for. One that waits for the lock looks again: the version table may have come into being
+// meanwhile, and so may a migration that this process doesn't know.
+func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
+	applied, flagged, err := r.applied(ctx)
+	if err != nil {
+		return false, r.known.tableError(ctx, err)
 	}
-	return r.lookAgain(ctx, to)
+	r.seen = applied
+	if err := r.plan(ctx, applied, to); err != nil {
+		return false, err
+	}
+	switch {
+	case len(r.steps) > 0:
+		return true, nil
+	case flagged && !r.options.globalLock:
+		return false, r.dirtyNow(ctx, applied)
+	default:
+		return flagged, nil
+	}
 }
 
-// applied reads the applied versions, in the order in which they were applied, and, with the lock,
-// whether another run is recorded as running.
-func (r *run) applied(ctx context.Context) (applied []int64, busy bool, err error) {
-	if r.options.globalLock {
-		applied, busy, r.ready, err = r.known.table.AppliedAndBusy(ctx, r.db, r.known.state.Busy())
-	} else {
+// applied reads the applied versions, in the order in which they were applied, and whether the state
+// table may have something to say about them: with the lock, that another run is recorded as running
+// or that a step was not finished, otherwise, that it is there.
+func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err error) {
+	switch {
+	case r.known.state == nil:
 		applied, r.ready, err = r.known.table.Applied(ctx, r.db)
+	case r.options.globalLock:
+		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state.Busy())
+	default:
+		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state.There())
 	}
 	r.to = plan.Newest(applied)
 	if err != nil {
 		r.to = -1
 	}
-	return applied, busy, err
+	return applied, flagged, err
 }
 
 // owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
@@ -149,6 +177,17 @@ func (r *run) foreign(rows versions.Rows, of []int64) (list []int64) {
 	return list
 }
 
+// makeTable makes sure of the version table.
+func (r *run) makeTable(ctx context.Context) error {
+	if r.ready {
+		return nil
+	}
+	if err := r.known.table.Create(ctx, r.db); err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	return nil
+}
+
 // begin reads the starting point and plans again, from it, so that nothing but the migrations
 // themselves is left to go wrong.
 func (r *run) begin(ctx context.Context, to goal) error {
@@ -161,10 +200,25 @@ func (r *run) begin(ctx context.Context, to goal) error {
 	if err := r.plan(ctx, start, to); err != nil {
 		return err
 	}
-	if len(r.steps) == 0 && len(r.inherited) > 0 {
-		return r.known.state.Crash(ctx, r.db) // what they had begun is finished: there is nothing to undo
+	facts, err := r.admit(ctx, start)
+	if err != nil {
+		return err
 	}
-	if err := r.inherit(ctx, start); err != nil || len(r.steps) == 0 {
+	for _, s := range facts.Dirty {
+		if !finished(s, start) {
+			continue
+		}
+		if err := r.forget(ctx, s); err != nil {
+			return err
+		}
+	}
+	if len(r.steps)+len(r.unfinished) == 0 {
+		if len(r.inherited) > 0 {
+			return r.known.state.Crash(ctx, r.db) // what they had begun is finished: there is nothing to undo
+		}
+		return nil
+	}
+	if err := r.inherit(ctx, start); err != nil {
 		return err
 	}
 	if r.lock != nil {
@@ -176,7 +230,12 @@ func (r *run) begin(ctx context.Context, to goal) error {
 		return err
 	}
 	r.recorder.Found(rows)
-	return nil
+	for _, s := range r.unfinished {
+		if err := r.recover(ctx, s); err != nil {
+			return err
+		}
+	}
+	return r.stamp(ctx)
 }
 
 // plan decides the steps that lead from the applied versions to the goal: down first, then up.
@@ -367,6 +426,11 @@ func (r *run) planned() []Step {
 
 // do runs one step in its direction, under the migration timeout.
 func (r *run) do(ctx context.Context, step plannedStep) error {
+	if err := r.mark(ctx, step); err != nil {
+		r.trace.reset()
+		r.recorder.Step(step.Direction == directionDown)
+		return r.migrationError(step, "", err)
+	}
 	r.recorder.Step(step.Direction == directionDown)
 	return r.drive(ctx, step)
 }

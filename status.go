@@ -3,6 +3,7 @@ package gooseplus
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
@@ -17,6 +19,7 @@ import (
 type Status struct {
 	CurrentVersion int64             // the highest version applied, 0 if there is none
 	PendingCount   int               // how many migrations Migrate would apply
+	Dirty          bool              // a migration has Failed
 	Environments   []string          // as chosen with the options; none with SetEnvironments(nil)
 	Migrations     []MigrationStatus // ascending by version
 }
@@ -29,6 +32,10 @@ type MigrationStatus struct {
 	// AppliedAt is when it was applied, by the database's clock, in UTC; nil if it isn't applied. It
 	// is the zero time if the version table has none that can be read.
 	AppliedAt *time.Time
+	// Failed says that a step of it that no transaction protects may be half-applied: it failed and
+	// could not be undone, or was cut off. That is true as well while another process is at the step.
+	Failed bool
+	Locked bool // it is protected, see [Migrator.LockVersion]
 	// Up and Down are the SQL of its sections, as goose would execute it, with a line break between
 	// two statements; "<go>" for a Go function; "" where there is nothing.
 	Up, Down string
@@ -37,8 +44,8 @@ type MigrationStatus struct {
 // goSection stands for a Go function where the text of a section is asked for.
 const goSection = "<go>"
 
-// Status lists the migrations that are known or applied. It reads all files and executes one
-// statement; it writes nothing and creates nothing. If files can't be parsed, the error says which,
+// Status lists the migrations that are known or applied. It reads all files and executes three
+// statements at most; it writes nothing, creates nothing, and neither takes the lock nor waits for it. If files can't be parsed, the error says which,
 // and the status is complete but for their Up and Down. A database that can't be read gives
 // [ErrMigrationTable].
 func (m *Migrator) Status(ctx context.Context) (Status, error) {
@@ -52,13 +59,20 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, known.tableError(ctx, err)
 	}
+	var facts state.Facts
+	if known.state != nil {
+		if facts, err = known.state.Read(ctx, m.db); err != nil {
+			return Status{}, known.stateError(ctx, err)
+		}
+	}
 	scripts, errs := dryrun.Scripts(ctx, known.files, known.sqlFiles(known.versions()))
-	return known.status(m.options.environments, history, scripts), known.unreadable(errs, directionUp)
+	return known.status(m.options.environments, history, facts, scripts), known.unreadable(errs, directionUp)
 }
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
 // pending. Its errors are those that Migrate would return before it touches anything. It executes
-// one statement; it writes nothing and creates nothing.
+// three statements at most; it writes nothing, creates nothing, and neither takes the lock nor waits
+// for it.
 func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	known, err := m.ready()
 	if err != nil {
@@ -73,10 +87,13 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	if _, err := r.look(ctx, upTo(math.MaxInt64)); err != nil {
 		return nil, err
 	}
+	if _, err := r.admit(ctx, r.seen); err != nil {
+		return nil, err
+	}
 	return r.planned(), nil
 }
 
-func (ms *migrations) status(environments []string, history []versions.Entry, scripts map[int64]dryrun.Script) Status {
+func (ms *migrations) status(environments []string, history []versions.Entry, facts state.Facts, scripts map[int64]dryrun.Script) Status {
 	s := Status{Environments: slices.DeleteFunc(slices.Clone(environments), func(name string) bool { return name == "" })}
 	times := make(map[int64]*time.Time, len(history))
 	var applied []int64
@@ -92,9 +109,21 @@ func (ms *migrations) status(environments []string, history []versions.Entry, sc
 			Version: m.version, Source: m.source, Environment: m.environment, AppliedAt: times[m.version], Up: up, Down: down,
 		})
 	}
-	unknown, _ := plan.Diff(applied, ms.versions())
+	failed, locked := make(map[int64]bool), make(map[int64]bool)
+	for _, step := range unfinished(facts, applied) {
+		failed[step.Version], s.Dirty = true, true
+	}
+	for _, p := range facts.Protected {
+		locked[p.Version] = true
+	}
+	elsewhere := slices.Concat(applied, slices.Collect(maps.Keys(failed)))
+	unknown, _ := plan.Diff(elsewhere, ms.versions())
 	for _, v := range unknown {
 		s.Migrations = append(s.Migrations, MigrationStatus{Version: v, AppliedAt: times[v]})
+	}
+	for i := range s.Migrations {
+		m := &s.Migrations[i]
+		m.Failed, m.Locked = failed[m.Version], locked[m.Version]
 	}
 	slices.SortFunc(s.Migrations, func(a, b MigrationStatus) int { return cmp.Compare(a.Version, b.Version) })
 	return s

@@ -2,8 +2,11 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"strings"
+
+	"github.com/pressly/goose/v3"
 )
 
 // Mark is something that is remembered about a version.
@@ -13,75 +16,102 @@ type Mark struct {
 	Source    string
 }
 
+// Step is a step that no transaction protects and that a run is at, or was when it ended.
+type Step struct {
+	Mark
+	Run  string // the run's id
+	Down bool
+	// Failed says that the run has ended and could not undo the step. Otherwise the run is at it, or
+	// was cut off.
+	Failed bool
+}
+
 // Facts is what the state table remembers beside runs.
 type Facts struct {
-	// Dirty are the versions that a step outside a transaction was working on when it was cut off,
-	// or that could not be undone.
-	Dirty []Mark
+	// Dirty are the steps that were not finished, as far as this table knows: a step that the
+	// version table has recorded was.
+	Dirty []Step
 	// Protected are the versions below which nothing goes.
 	Protected []Mark
 	// Environments are those that the database was ever migrated with.
 	Environments []string
+	// Running are the ids of the runs that are recorded as running.
+	Running []string
 }
 
 const (
 	kindDirty       = "dirty"
 	kindProtected   = "protected"
 	kindEnvironment = "environment"
+
+	directionDown = "down"
+	directionUp   = "up"
 )
 
-// Facts reads all of it, in one statement.
-func (t *Table) Facts(ctx context.Context, db Querier) (Facts, error) {
-	rows, err := db.QueryContext(ctx, t.rebind(
-		"SELECT kind, namespace, version_id, name FROM {table} WHERE kind IN ('dirty', 'protected', 'environment') ORDER BY version_id, name"))
+// Read reads all of it. A table that is not there, or that is the original gooseplus's, remembers
+// nothing.
+func (t *Table) Read(ctx context.Context, db Querier) (Facts, error) {
+	have, err := t.have(ctx, db)
+	if err != nil || len(t.missing(have)) > 0 {
+		return Facts{}, err
+	}
+	return t.facts(ctx, db)
+}
+
+func (t *Table) facts(ctx context.Context, db Querier) (f Facts, err error) {
+	rows, err := db.QueryContext(ctx, t.rebind("SELECT id, kind, namespace, version_id, name, outcome, status FROM {table}"+
+		" WHERE kind IN ('dirty', 'protected', 'environment') OR kind = 'run' AND outcome = 'running' ORDER BY version_id, name"))
 	if err != nil {
 		return Facts{}, err
 	}
-	defer rows.Close()
-	var f Facts
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		var kind string
+		var id, kind, outcome string
+		var failed int
 		var m Mark
-		if err := rows.Scan(&kind, &m.Namespace, &m.Version, &m.Source); err != nil {
+		if err := rows.Scan(&id, &kind, &m.Namespace, &m.Version, &m.Source, &outcome, &failed); err != nil {
 			return Facts{}, err
 		}
 		switch kind {
 		case kindDirty:
-			f.Dirty = append(f.Dirty, m)
+			f.Dirty = append(f.Dirty, Step{Mark: m, Run: strings.TrimPrefix(id, dirtyPrefix), Down: outcome == directionDown, Failed: failed != 0})
 		case kindProtected:
 			f.Protected = append(f.Protected, m)
 		case kindEnvironment:
 			f.Environments = append(f.Environments, m.Source)
+		default:
+			f.Running = append(f.Running, strings.TrimPrefix(id, runPrefix))
 		}
 	}
 	return f, rows.Err()
 }
 
-// MarkDirty remembers that a step outside a transaction is about to start.
-func (t *Table) MarkDirty(ctx context.Context, db Querier, m Mark) error {
-	return t.mark(ctx, db, kindDirty, m)
+// MarkDirty remembers the step that a run is about to start, in place of the one before.
+func (t *Table) MarkDirty(ctx context.Context, db Querier, s Step) error {
+	failed := 0
+	if s.Failed {
+		failed = 1
+	}
+	update := " ON CONFLICT (id) DO UPDATE SET version_id = excluded.version_id, name = excluded.name, outcome = excluded.outcome, status = excluded.status"
+	if t.dialect.Goose == goose.DialectMySQL {
+		update = " ON DUPLICATE KEY UPDATE version_id = VALUES(version_id), name = VALUES(name), outcome = VALUES(outcome), status = VALUES(status)"
+	}
+	_, err := t.exec(ctx, db, "INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status) VALUES (?, ?, ?, ?, ?, ?, ?)"+update,
+		dirtyPrefix+s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), failed)
+	return err
 }
 
-// ClearDirty forgets it, once the step is recorded or undone.
-func (t *Table) ClearDirty(ctx context.Context, db Querier, m Mark) error {
-	return t.unmark(ctx, db, kindDirty, m)
+// ClearDirty forgets the step of a run, unless the run is at another one meanwhile.
+func (t *Table) ClearDirty(ctx context.Context, db Querier, s Step) error {
+	_, err := t.exec(ctx, db, "DELETE FROM {table} WHERE id = ? AND version_id = ? AND outcome = ?", dirtyPrefix+s.Run, s.Version, direction(s.Down))
+	return err
 }
 
-// ClearAllDirty forgets every dirty version of a namespace. It does so one by one, as Crash does.
-func (t *Table) ClearAllDirty(ctx context.Context, db Querier, namespace string) error {
-	facts, err := t.Facts(ctx, db)
-	if err != nil {
-		return err
+func direction(down bool) string {
+	if down {
+		return directionDown
 	}
-	for _, m := range facts.Dirty {
-		if m.Namespace != namespace {
-			continue
-		}
-		if err := t.ClearDirty(ctx, db, m); err != nil {
-			return err
-		}
-	}
-	return nil
+	return directionUp
 }
 
 // Protect remembers that nothing goes below a version, and Unprotect forgets it.
@@ -94,18 +124,14 @@ func (t *Table) Unprotect(ctx context.Context, db Querier, m Mark) error {
 	return t.unmark(ctx, db, kindProtected, m)
 }
 
-// Stamp remembers the environments of a run. Those that are known are left alone, so that a boot
-// with nothing new writes nothing.
-func (t *Table) Stamp(ctx context.Context, db Querier, known, environments []string) error {
-	for _, e := range environments {
-		if slices.Contains(known, e) {
-			continue
-		}
-		if err := t.mark(ctx, db, kindEnvironment, Mark{Source: e}); err != nil {
-			return err
-		}
-	}
-	return nil
+// Stamp remembers that the database was migrated with an environment, and Unstamp forgets it.
+func (t *Table) Stamp(ctx context.Context, db Querier, environment string) error {
+	return t.mark(ctx, db, kindEnvironment, Mark{Source: environment})
+}
+
+// Unstamp is the opposite of Stamp.
+func (t *Table) Unstamp(ctx context.Context, db Querier, environment string) error {
+	return t.unmark(ctx, db, kindEnvironment, Mark{Source: environment})
 }
 
 func (t *Table) mark(ctx context.Context, db Querier, kind string, m Mark) error {
@@ -124,6 +150,9 @@ func (t *Table) unmark(ctx context.Context, db Querier, kind string, m Mark) err
 
 // markPrefix is higher than the mutex, see partitioned.
 const markPrefix = "of:"
+
+// dirtyPrefix and a run's id are the key of the step that the run is at.
+const dirtyPrefix = markPrefix + kindDirty + ":"
 
 // markID is the key of a mark: one for each version of a namespace, or for each environment.
 func markID(kind string, m Mark) string {

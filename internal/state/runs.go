@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 // Outcome says how a run ended.
@@ -182,9 +185,28 @@ func (t *Table) Fence(id string) string {
 	return "UPDATE " + t.name + " SET status = 1 - status WHERE id = '" + runID(id) + "' AND outcome = 'running'"
 }
 
-// Busy is a query that finds a row while a run is recorded as running.
+// Busy is a query that finds a row while a run is recorded as running, and when a step was not
+// finished.
 func (t *Table) Busy() string {
-	return "SELECT 1 FROM " + t.name + " WHERE kind = 'run' AND outcome = 'running'"
+	return "SELECT 1 FROM " + t.name + " WHERE kind = 'run' AND outcome = 'running' OR kind = 'dirty'"
+}
+
+// There is a query that finds a row if the table is there.
+func (t *Table) There() string {
+	literal := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+	switch t.dialect.Goose {
+	case goose.DialectPostgres:
+		return "SELECT 1 WHERE to_regclass(" + literal(t.name) + ") IS NOT NULL"
+	case goose.DialectMySQL:
+		literal = func(s string) string {
+			return "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(s) + "'"
+		}
+		return "SELECT 1 FROM information_schema.tables WHERE table_schema = COALESCE(NULLIF(" + literal(t.table.Schema) +
+			", ''), DATABASE()) AND table_name = " + literal(t.table.Table)
+	default:
+		schema := dialect.Name{Table: cmp.Or(t.table.Schema, "main")}
+		return "SELECT 1 FROM " + t.dialect.Quote(schema) + ".sqlite_master WHERE type = 'table' AND name = " + literal(t.table.Table) + " COLLATE NOCASE"
+	}
 }
 
 // prune deletes the oldest rows of ended runs.

@@ -283,12 +283,12 @@ func TestBesideTheMutex(t *testing.T) {
 		if n := p.count(t, "outcome = 'crashed'"); n != 1 {
 			t.Errorf("%d crashed runs", n)
 		}
-		dirty := Mark{Version: 7, Source: "sql/base/7_x.sql"}
+		dirty := Step{Mark: Mark{Version: 7, Source: "sql/base/7_x.sql"}, Run: "heir"}
 		must(t, p.table.MarkDirty(ctx, p.db, dirty))
-		must(t, p.table.MarkDirty(ctx, p.db, Mark{Namespace: "other", Version: 7}))
-		must(t, p.table.ClearAllDirty(ctx, p.db, ""))
+		must(t, p.table.MarkDirty(ctx, p.db, Step{Run: "other"}))
+		must(t, p.table.ClearDirty(ctx, p.db, dirty))
 		if n := p.count(t, "kind = 'dirty'"); n != 1 {
-			t.Errorf("%d dirty marks, want that of the other namespace", n)
+			t.Errorf("%d dirty marks, want that of the other run", n)
 		}
 		if _, err := p.table.EndRun(ctx, p.db, "heir", 1, Migrated, "", at); err != nil {
 			t.Error(err)
@@ -309,7 +309,7 @@ func TestBesideTheOriginal(t *testing.T) {
 		must(t, p.table.Ensure(ctx, p.db))
 		// What comes next finds room before the mutex.
 		must(t, p.table.StartRun(ctx, p.db, Run{ID: "old", Started: at}))
-		must(t, p.table.MarkDirty(ctx, p.db, Mark{Version: 6}))
+		must(t, p.table.MarkDirty(ctx, p.db, Step{Run: "old"}))
 		statements := []string{"DELETE FROM " + p.table.Name(), "INSERT INTO " + p.table.Name() + " (status) VALUES (0)"}
 		if p.name == "postgres" {
 			statements = append(statements, "VACUUM "+p.table.Name())
@@ -318,7 +318,7 @@ func TestBesideTheOriginal(t *testing.T) {
 			_, err := p.db.Exec(s)
 			must(t, err)
 		}
-		dirty := Mark{Version: 7}
+		dirty := Step{Mark: Mark{Version: 7}, Run: "dead"}
 		must(t, p.table.StartRun(ctx, p.db, Run{ID: "dead", Started: at}))
 		must(t, p.table.MarkDirty(ctx, p.db, dirty))
 
@@ -343,8 +343,8 @@ func TestBesideTheOriginal(t *testing.T) {
 			return err
 		}))
 		must(t, p.table.ClearDirty(ctx, p.db, dirty))
-		must(t, p.table.MarkDirty(ctx, p.db, Mark{Version: 1}))
-		must(t, p.table.Stamp(ctx, p.db, nil, []string{"base"}))
+		must(t, p.table.MarkDirty(ctx, p.db, Step{Run: "heir"}))
+		must(t, p.table.Stamp(ctx, p.db, "test"))
 		if own, err := p.table.EndRun(ctx, p.db, "heir", 1, Migrated, "", at); !own || err != nil {
 			t.Errorf("EndRun = %t, %v", own, err)
 		}
@@ -373,27 +373,50 @@ func (p place) awaitBlocked(t *testing.T, ended <-chan error) {
 func TestMarks(t *testing.T) {
 	ctx := context.Background()
 	onEach(t, "goose_db_version", func(t *testing.T, p place) {
+		read := func(want Facts) {
+			t.Helper()
+			facts, err := p.table.Read(ctx, p.db)
+			must(t, err)
+			if fmt.Sprint(facts) != fmt.Sprint(want) {
+				t.Errorf("facts %+v, want %+v", facts, want)
+			}
+		}
+		there := func(want int) {
+			t.Helper()
+			var n int
+			must(t, p.db.QueryRow("SELECT count(*) FROM ("+p.table.There()+") AS x").Scan(&n))
+			if n != want {
+				t.Errorf("There finds %d rows, want %d", n, want)
+			}
+		}
+		read(Facts{}) // there is no table
+		there(0)
+		_, err := p.db.Exec("CREATE TABLE " + p.table.Name() + " (status INTEGER NOT NULL DEFAULT 0)")
+		must(t, err)
+		read(Facts{}) // the original's
 		must(t, p.table.Ensure(ctx, p.db))
-		dirty := Mark{Version: 7, Source: "sql/base/7_x.sql"}
+		there(1)
+
+		second := Step{Mark: Mark{Version: 8, Source: "sql/base/8_y.sql"}, Run: "a", Down: true, Failed: true}
+		must(t, p.table.MarkDirty(ctx, p.db, Step{Mark: Mark{Version: 7, Source: "sql/base/7_x.sql"}, Run: "a"}))
+		read(Facts{Dirty: []Step{{Mark: Mark{Version: 7, Source: "sql/base/7_x.sql"}, Run: "a"}}})
+		must(t, p.table.MarkDirty(ctx, p.db, second))
 		for range 2 {
-			must(t, p.table.MarkDirty(ctx, p.db, dirty))
+			must(t, p.table.Protect(ctx, p.db, Mark{Version: 3}))
+			must(t, p.table.Stamp(ctx, p.db, "test"))
+			must(t, p.table.Stamp(ctx, p.db, "it's"))
 		}
-		must(t, p.table.Protect(ctx, p.db, Mark{Version: 3}))
-		must(t, p.table.Stamp(ctx, p.db, nil, []string{"base", "test"}))
-		must(t, p.table.Stamp(ctx, p.db, []string{"base", "test"}, []string{"base", "test"}))
-		facts, err := p.table.Facts(ctx, p.db)
-		must(t, err)
-		want := Facts{Dirty: []Mark{dirty}, Protected: []Mark{{Version: 3}}, Environments: []string{"base", "test"}}
-		if fmt.Sprint(facts) != fmt.Sprint(want) {
-			t.Errorf("facts %v, want %v", facts, want)
-		}
-		must(t, p.table.ClearDirty(ctx, p.db, dirty))
+		must(t, p.table.StartRun(ctx, p.db, Run{ID: "r", Started: time.Now()}))
+		want := Facts{Dirty: []Step{second}, Protected: []Mark{{Version: 3}}, Environments: []string{"it's", "test"}, Running: []string{"r"}}
+		read(want)
+		must(t, p.table.ClearDirty(ctx, p.db, Step{Mark: Mark{Version: 7}, Run: "a"}))
+		must(t, p.table.ClearDirty(ctx, p.db, Step{Mark: Mark{Version: 8}, Run: "a"}))
+		must(t, p.table.ClearDirty(ctx, p.db, Step{Mark: Mark{Version: 8}, Run: "b", Down: true}))
+		read(want) // those are other steps
+		must(t, p.table.ClearDirty(ctx, p.db, second))
 		must(t, p.table.Unprotect(ctx, p.db, Mark{Version: 3}))
-		facts, err = p.table.Facts(ctx, p.db)
-		must(t, err)
-		if len(facts.Dirty)+len(facts.Protected) != 0 {
-			t.Errorf("facts %v", facts)
-		}
+		must(t, p.table.Unstamp(ctx, p.db, "it's"))
+		read(Facts{Environments: []string{"test"}, Running: []string{"r"}})
 	})
 }
 

@@ -110,28 +110,28 @@ func newest(rows []*database.ListMigrationsResult) (applied []int64) {
 	return applied
 }
 
-// AppliedAndBusy is Applied and, in the same statement, whether the query busy finds a row. Where
-// that fails, because one of the two tables is missing, busy is left out.
-func (t *Table) AppliedAndBusy(ctx context.Context, db database.DBTxConn, busy string) (applied []int64, isBusy, ready bool, err error) {
-	rows, err := t.listWith(ctx, db, busy)
+// AppliedAndFlag is Applied and, in the same statement, whether the query flag finds a row. Where
+// that fails, because one of the two tables is missing, it is left out.
+func (t *Table) AppliedAndFlag(ctx context.Context, db database.DBTxConn, flag string) (applied []int64, flagged, ready bool, err error) {
+	rows, err := t.listWith(ctx, db, flag)
 	if err != nil {
 		applied, ready, err = t.Applied(ctx, db)
 		return applied, false, ready, err
 	}
-	if len(rows) > 0 && rows[0].Version == busyVersion {
-		rows, isBusy = rows[1:], true
+	if len(rows) > 0 && rows[0].Version == flagVersion {
+		rows, flagged = rows[1:], true
 	}
-	return newest(rows), isBusy, len(rows) > 0, nil
+	return newest(rows), flagged, len(rows) > 0, nil
 }
 
-// busyVersion marks the row that says busy: goose knows no negative versions.
-const busyVersion = -1
+// flagVersion marks the row that is the flag: goose knows no negative versions.
+const flagVersion = -1
 
-func (t *Table) listWith(ctx context.Context, db database.DBTxConn, busy string) (list []*database.ListMigrationsResult, err error) {
+func (t *Table) listWith(ctx context.Context, db database.DBTxConn, flag string) (list []*database.ListMigrationsResult, err error) {
 	rows, err := db.QueryContext(ctx, fmt.Sprintf(
 		"SELECT version_id, is_applied FROM (SELECT id, version_id, is_applied FROM %s"+
 			" UNION ALL SELECT %d, %d, TRUE FROM (SELECT 1 AS one) AS o WHERE EXISTS (%s)) AS v ORDER BY id DESC",
-		t.Name(), int64(math.MaxInt32)+1, busyVersion, busy))
+		t.Name(), int64(math.MaxInt32)+1, flagVersion, flag))
 	if err != nil {
 		return nil, err
 	}
@@ -220,6 +220,21 @@ func (t *Table) create(ctx context.Context, db *sql.DB) (err error) {
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// Rewrite records and takes back versions without executing anything.
+func (t *Table) Rewrite(ctx context.Context, tx *sql.Tx, add, remove []int64) error {
+	for _, v := range remove {
+		if err := t.store.Delete(ctx, tx, v); err != nil {
+			return err
+		}
+	}
+	for _, v := range add {
+		if err := t.store.Insert(ctx, tx, database.InsertRequest{Version: v}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -1,0 +1,180 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/state"
+)
+
+// mark remembers, in the state table, the step that is about to start, if no transaction makes it
+// whole or absent. One row serves a run: that it is at the next step says that the one before is
+// finished.
+func (r *run) mark(ctx context.Context, step plannedStep) error {
+	if step.Transactional || r.known.state == nil {
+		return nil
+	}
+	if !r.marked {
+		if err := r.ensureState(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.known.state.MarkDirty(ctx, r.db, r.at(step)); err != nil {
+		return r.known.stateError(ctx, err)
+	}
+	r.marked, r.atStep = true, step
+	return nil
+}
+
+func (r *run) at(step plannedStep) state.Step {
+	return state.Step{
+		Mark: state.Mark{Version: step.Version, Source: step.Source},
+		Run:  r.id, Down: step.Direction == directionDown,
+	}
+}
+
+// settle decides, at the end of a run, what the state table keeps of it. What a run which lost its
+// lock has left there stays: the next holder finds out what is true.
+func (r *run) settle(ctx context.Context, err error) {
+	if errors.Is(err, ErrLockLost) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
+	defer cancel()
+	var failed []error
+	if r.marked {
+		failed = append(failed, r.settleMark(ctx, errors.Is(err, ErrDirty)))
+	}
+	if errors.Is(err, ErrRollForward) {
+		failed = append(failed, r.unstamp(ctx))
+	}
+	if err := errors.Join(failed...); err != nil {
+		r.events.send(Warning{Message: r.known.stateError(ctx, err).Error()})
+	}
+}
+
+func (r *run) settleMark(ctx context.Context, dirty bool) error {
+	step := r.at(r.atStep)
+	if dirty {
+		step.Failed = true
+		return r.known.state.MarkDirty(ctx, r.db, step)
+	}
+	return r.known.state.ClearDirty(ctx, r.db, step)
+}
+
+// unfinished returns the steps that were not finished, of all that the state table remembers.
+func unfinished(facts state.Facts, applied []int64) []state.Step {
+	return slices.DeleteFunc(slices.Clone(facts.Dirty), func(s state.Step) bool { return finished(s, applied) })
+}
+
+// finished says whether the version table tells that a step came to its end, of which the row there
+// is the last thing.
+func finished(s state.Step, applied []int64) bool {
+	return !s.Failed && slices.Contains(applied, s.Version) != s.Down
+}
+
+// dirty returns the refusal to work on a database with steps that were not finished.
+func (ms *migrations) dirty(steps []state.Step) error {
+	var faults []error
+	for _, s := range steps {
+		direction := directionUp
+		if s.Down {
+			direction = directionDown
+		}
+		how := "was cut off"
+		if s.Failed {
+			how = "failed and could not be undone"
+		}
+		faults = append(faults, fmt.Errorf("%w: migration %s %s %s: put the database right, then call Force with the version that it is at",
+			ErrDirty, ref(s.Version, s.Source), direction, how))
+	}
+	return errors.Join(faults...)
+}
+
+// dirtyNow is the refusal to do even nothing on a database that is dirty.
+func (r *run) dirtyNow(ctx context.Context, applied []int64) error {
+	facts, err := r.known.state.Read(ctx, r.db)
+	if err != nil {
+		return r.known.stateError(ctx, err)
+	}
+	return r.known.dirty(unfinished(facts, applied))
+}
+
+// recoverable says whether recover can find out what a step left, and clear it away. That is so for
+// some on MySQL and MariaDB, where every step is marked, but not every one can be left half-applied:
+// one that only changes rows is whole or absent, with its row in the version table; and a step up that
+// ends in its one DDL statement, and that a single statement takes back, is absent afterwards if that
+// statement succeeds, and was before if the server refuses it. It takes the lock: without it, nobody
+// knows that nobody is at the step.
+func (r *run) recoverable(ctx context.Context, s state.Step) bool {
+	if _, known := r.known.find(s.Version); !known || s.Failed || r.lock == nil || r.known.dialect.TransactionalDDL {
+		return false
+	}
+	if err := r.load(ctx, []int64{s.Version}, directionDown); err != nil {
+		return false
+	}
+	step := r.step(s.Version)
+	if !step.inTransaction || !step.downInTransaction {
+		return false
+	}
+	script := r.scripts[s.Version]
+	if rowsOnly(section(script, s.Down)) {
+		return r.known.table.Transactional(ctx, r.db)
+	}
+	return !s.Down && endsInDDL(script.Up) && len(script.Down) == 1 && single(script.Down[0]) && atomicDDL(script.Down[0])
+}
+
+// recover clears away what a recoverable step left that was cut off with its run.
+func (r *run) recover(ctx context.Context, s state.Step) error {
+	step := r.step(s.Version)
+	if !rowsOnly(section(r.scripts[s.Version], s.Down)) {
+		r.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
+			ref(step.Version, step.Source))})
+		r.recorder.Unrecorded()
+		if err := r.drive(ctx, step.down()); err != nil && !r.leftNothing(ctx, step.down(), err) {
+			return fmt.Errorf("%w: %w", ErrDirty, err)
+		}
+	}
+	return r.forget(ctx, s)
+}
+
+func (r *run) forget(ctx context.Context, s state.Step) error {
+	if err := r.known.state.ClearDirty(ctx, r.db, s); err != nil {
+		return r.known.stateError(ctx, err)
+	}
+	return nil
+}
+
+// harmless matches statements that change nothing, or rows at most, in the transaction around them.
+var harmless = regexp.MustCompile(`(?i)^(select|do|insert|update|delete|replace)\b`)
+
+func rowsOnly(statements []string) bool {
+	return !slices.ContainsFunc(statements, func(s string) bool { return !single(s) || !harmless.MatchString(uncommented(s)) })
+}
+
+var reads = regexp.MustCompile(`(?i)^(select|do)\b`)
+
+// endsInDDL says whether the last of the statements is atomic DDL, and those before it only read.
+func endsInDDL(statements []string) bool {
+	if len(statements) == 0 {
+		return false
+	}
+	last := len(statements) - 1
+	for _, s := range statements[:last] {
+		if !single(s) || !reads.MatchString(uncommented(s)) {
+			return false
+		}
+	}
+	return single(statements[last]) && atomicDDL(statements[last])
+}
+
+func section(script dryrun.Script, down bool) []string {
+	if down {
+		return script.Down
+	}
+	return script.Up
+}

@@ -1,0 +1,158 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/state"
+)
+
+// Force says what the database is at: that of the known migrations exactly those up to and including
+// the given version are applied, which need not exist; 0 is none of them. No migration is executed.
+// It is for a database that a person has put right after [ErrDirty], and for one that another tool
+// has migrated. In one transaction it adds the versions that are missing, lowest first, takes away
+// those that are above, known or not, and forgets what was dirty; applied versions below that are not
+// known stay, and so do protected versions and the environments that the database has seen. It takes
+// the lock if there is one, and waits until the server has let go of a run that was cut off. A
+// version below 0 is an error.
+func (m *Migrator) Force(ctx context.Context, version int64) error {
+	if version < 0 {
+		return fmt.Errorf("version %d: the lowest to force is 0, which is before the first migration", version)
+	}
+	return m.run(ctx, func(ctx context.Context, r *run) error {
+		return r.alone(ctx, always, func(ctx context.Context) error {
+			if _, _, err := r.applied(ctx); err != nil {
+				return r.known.tableError(ctx, err)
+			}
+			if err := r.makeTable(ctx); err != nil {
+				return err
+			}
+			return r.force(ctx, version)
+		})
+	})
+}
+
+// always is for what takes the lock in any case.
+func always(context.Context) (bool, error) { return true, nil }
+
+func (r *run) force(ctx context.Context, version int64) error {
+	rows, err := r.owned(ctx, false)
+	if err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	r.from = plan.Newest(rows.Applied)
+	var facts state.Facts
+	if r.known.state != nil {
+		if facts, err = r.known.state.Read(ctx, r.db); err != nil {
+			return r.known.stateError(ctx, err)
+		}
+	}
+	if r.lock != nil {
+		if err := r.register(ctx); err != nil {
+			return err
+		}
+	}
+	add := plan.Pending(r.known.versions(), rows.Applied, version)
+	remove := plan.Above(rows.Applied, version)
+	if err := r.rewrite(ctx, facts.Dirty, add, remove); err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	if _, err = r.owned(ctx, false); err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	r.events.send(VersionForced{Version: version, Added: add, Removed: remove})
+	return nil
+}
+
+// rewrite changes the version table and forgets what is dirty, all at once, fenced like a step.
+func (r *run) rewrite(ctx context.Context, dirty []state.Step, add, remove []int64) error {
+	tx, err := r.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := r.rewriteIn(ctx, tx, dirty, add, remove); err != nil {
+		if undo := tx.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
+			err = errors.Join(err, undo)
+		}
+		return err
+	}
+	return tx.Commit()
+}
+
+func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add, remove []int64) error {
+	if r.lock != nil {
+		result, err := tx.ExecContext(ctx, r.known.state.Fence(r.id))
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if err := r.stillOurs(n > 0); err != nil {
+			return err
+		}
+	}
+	if err := r.known.table.Rewrite(ctx, tx, add, remove); err != nil {
+		return err
+	}
+	for _, s := range dirty {
+		if err := r.known.state.ClearDirty(ctx, tx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LockVersion protects a version: nothing that undoes it, or a lower one while it is applied, is done
+// from then on, whoever asks: [Migrator.Rollback], [Migrator.RollbackTo] and [Migrator.Goto] return
+// [ErrVersionLocked], and the way back of a failed run ends there. The version must be known or
+// applied; it need not be applied yet. Protecting it again changes nothing. It takes the lock if there
+// is one.
+//
+// Dialects that gooseplus leaves to goose (see [WithDialect]) can't remember it, which is an error.
+func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
+	return m.protect(ctx, version, func(ctx context.Context, r *run, mark state.Mark) error {
+		applied, _, err := r.applied(ctx)
+		if err != nil {
+			return r.known.tableError(ctx, err)
+		}
+		if _, known := r.known.find(version); !known && !slices.Contains(applied, version) {
+			return fmt.Errorf("version %d is neither known nor applied", version)
+		}
+		return r.known.state.Protect(ctx, r.db, mark)
+	})
+}
+
+// UnlockVersion ends the protection of a version by [Migrator.LockVersion]. One that isn't protected
+// is left alone. It takes the lock if there is one.
+func (m *Migrator) UnlockVersion(ctx context.Context, version int64) error {
+	return m.protect(ctx, version, func(ctx context.Context, r *run, mark state.Mark) error {
+		return r.known.state.Unprotect(ctx, r.db, mark)
+	})
+}
+
+func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *run, state.Mark) error) error {
+	if version < 1 {
+		return fmt.Errorf("version %d: the lowest version is 1", version)
+	}
+	return m.run(ctx, func(ctx context.Context, r *run) error {
+		if r.known.state == nil {
+			return fmt.Errorf("dialect %s: gooseplus can't remember a protected version here", r.known.dialect.Goose)
+		}
+		return r.alone(ctx, always, func(ctx context.Context) error {
+			if err := r.ensureState(ctx); err != nil {
+				return err
+			}
+			source := ""
+			if known, ok := r.known.find(version); ok {
+				source = known.source
+			}
+			return do(ctx, r, state.Mark{Version: version, Source: source})
+		})
+	})
+}
