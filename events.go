@@ -26,7 +26,8 @@ type Step struct {
 	Reversible bool
 }
 
-// LockWaiting is sent once, when another runner has the lock and this one begins to wait.
+// LockWaiting is sent once, when another runner has the lock, or the server still works for one that was
+// cut off, and this one begins to wait.
 type LockWaiting struct {
 	Holder string    // host/process id/run, "" while the other one has not said so yet
 	Since  time.Time // when its run began

@@ -69,13 +69,11 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 		defer cancel()
 	}
 	for poll := pollFirst; ; poll = min(2*poll, pollLast) {
-		l, err := r.tryHold(ctx, m)
+		l, err := r.tryHold(ctx, waiting, m)
 		if err != nil || l != nil {
 			return l, err
 		}
-		if poll == pollFirst {
-			r.announceWait(ctx)
-		}
+		r.announceWait(ctx)
 		if !sleep(waiting, poll/2+rand.N(poll)) {
 			return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
 		}
@@ -104,8 +102,9 @@ func (r *run) alone(ctx context.Context, needed func(context.Context) (bool, err
 }
 
 // tryHold tries once. The mutex row and, on a database of the original gooseplus, the table may have
-// to be put right first.
-func (r *run) tryHold(ctx context.Context, m mutex.Mutex) (*lock, error) {
+// to be put right first. What the server still does for dead runs is waited for no longer than waiting
+// lasts.
+func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error) {
 	held, err := m.TryLock(ctx)
 	if errors.Is(err, state.ErrNoMutex) {
 		return nil, r.ensureState(ctx)
@@ -119,12 +118,14 @@ func (r *run) tryHold(ctx context.Context, m mutex.Mutex) (*lock, error) {
 	l := r.newLock(ctx, held)
 	within, cancel := l.during(ctx)
 	defer cancel()
+	waiting, cancelWaiting := l.during(waiting)
+	defer cancelWaiting()
 	err = nil
 	if r.oneWriter() {
 		err = r.ensureState(within)
 	}
 	if err == nil {
-		err = r.bury(within)
+		err = r.bury(within, waiting)
 	}
 	if err != nil {
 		return nil, joined(err, l.release())
@@ -199,7 +200,12 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 	}
 }
 
+// announceWait tells the observers, once in a run, that it has to wait.
 func (r *run) announceWait(ctx context.Context) {
+	if r.announced {
+		return
+	}
+	r.announced = true
 	waiting := LockWaiting{}
 	if runs, err := r.known.state.Runs(ctx, r.db, state.Running); err == nil && len(runs) > 0 {
 		waiting.Holder, waiting.Since = runs[0].Holder, runs[0].Started
@@ -219,9 +225,9 @@ func (r *run) holder(ctx context.Context) string {
 }
 
 // bury closes the fence of runs that are recorded as running, though their process doesn't hold the
-// lock any more, and waits until the server has let go of what they had begun. Their starting point
-// is this run's.
-func (r *run) bury(ctx context.Context) error {
+// lock any more, and waits until the server has let go of what they had begun, for as long as waiting
+// lasts: it is a part of the wait for the lock. Their starting point is this run's.
+func (r *run) bury(ctx, waiting context.Context) error {
 	st := r.known.state
 	for poll := pollFirst; ; poll = min(2*poll, pollLast) {
 		// They are read anew each time: one of them may be alive, and end itself meanwhile.
@@ -242,8 +248,9 @@ func (r *run) bury(ctx context.Context) error {
 		if busy == "" {
 			break
 		}
-		if !sleep(ctx, poll) {
-			return fmt.Errorf("%w: %w (the server still works for %s, which has lost it)", ErrLocked, stopped(ctx, nil), busy)
+		r.announceWait(ctx)
+		if !sleep(waiting, poll) {
+			return fmt.Errorf("%w: %w (the server still works for %s, which has lost it)", ErrLocked, stopped(waiting, nil), busy)
 		}
 	}
 	var err error

@@ -240,8 +240,9 @@ func WithGlobalLock(lock bool) Option {
 	return optionFunc(func(o *options) { o.globalLock = lock })
 }
 
-// WithLockWait limits the wait for the global lock; when it is over the run returns [ErrLocked]. Zero
-// tries once; a negative duration waits as long as the run may take ([WithTimeout]).
+// WithLockWait limits the wait for the global lock, and for what the server still does for a run that
+// was cut off; when it is over the run returns [ErrLocked]. Zero tries once; a negative duration waits
+// as long as the run may take ([WithTimeout]).
 //
 // The default is to wait as long as the run may take.
 func WithLockWait(d time.Duration) Option {

@@ -32,6 +32,8 @@ type run struct {
 	ready      bool   // the version table is there
 	lock       *lock  // nil while the run has none, and where it needs none
 	registered bool   // it has its row
+	// announced is true when the observers know that the run waits for the lock.
+	announced bool
 	// inherited are the runs that were cut off, and whose starting point this one takes over.
 	inherited []state.Run
 	// unfinished are steps that were cut off with their run, and that this one recovers from.
@@ -121,6 +123,9 @@ func (r *run) finish(err error) {
 // meanwhile, and so may a migration that this process doesn't know.
 func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 	applied, flagged, err := r.applied(ctx)
+	if err != nil && r.options.globalLock && r.oneWriter() {
+		return true, nil // who writes can keep others from reading, but not from trying to get the lock
+	}
 	if err != nil {
 		return false, r.known.tableError(ctx, err)
 	}

@@ -551,6 +551,50 @@ func TestLockWait(t *testing.T) {
 	})
 }
 
+// TestLockWaitForDeadRun: what the server still does for a dead run is waited for as the lock is.
+func TestLockWaitForDeadRun(t *testing.T) {
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.counting(t)
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
+		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[2]")
+		orphan, err := p.db.Begin() // the server has not noticed yet that its client is gone
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := orphan.Exec("UPDATE goose_db_version_lock SET status = 1 WHERE id = 'run:dead'"); err != nil {
+			t.Fatal(err)
+		}
+		set = []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{})}
+		for _, d := range []time.Duration{0, 300 * time.Millisecond} {
+			b := p.boot(context.Background(), p.instance(t), append(set, gooseplus.WithLockWait(d), gooseplus.WithTimeout(10*time.Second))...)
+			err := b.wait(t)
+			t.Logf("WithLockWait(%v) took %v: %v", d, b.took, err)
+			wantIs(t, err, gooseplus.ErrLocked)
+			wantIsNot(t, err, gooseplus.ErrLockLost)
+			wantText(t, err, "host/1/dead")
+			if b.took < d || b.took > d+time.Second {
+				t.Errorf("WithLockWait(%v) took %v", d, b.took)
+			}
+		}
+		b := p.boot(context.Background(), p.instance(t), set...)
+		await(t, "the wait for the dead run", b.waiting)
+		if b.holder != "host/1/dead" {
+			t.Errorf("the holder is %q", b.holder)
+		}
+		if err := orphan.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.wait(t); err != nil {
+			t.Error(err)
+		}
+		p.wantCounted(t, 1, 2)
+		p.wantFree(t)
+	})
+}
+
 func TestLockNeedsConnections(t *testing.T) {
 	onEach(t, func(t *testing.T, p *place) {
 		db := p.instance(t)
