@@ -52,12 +52,6 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 	if r.db.Stats().MaxOpenConnections == 1 && !r.oneWriter() {
 		return nil, errors.New("the lock takes a connection for itself, and the pool has SetMaxOpenConns(1)")
 	}
-	// On SQLite the mutex is no row, and to write before it is held would only meet its holder.
-	if !r.oneWriter() {
-		if err := r.ensureState(ctx); err != nil {
-			return nil, err
-		}
-	}
 	m, err := r.mutex(ctx)
 	if err != nil {
 		return nil, err
@@ -101,14 +95,10 @@ func (r *run) alone(ctx context.Context, needed func(context.Context) (bool, err
 	return what(ctx)
 }
 
-// tryHold tries once. The mutex row and, on a database of the original gooseplus, the table may have
-// to be put right first. What the server still does for dead runs is waited for no longer than waiting
+// tryHold tries once. What the server still does for dead runs is waited for no longer than waiting
 // lasts.
 func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error) {
-	held, err := m.TryLock(ctx)
-	if errors.Is(err, state.ErrNoMutex) {
-		return nil, r.ensureState(ctx)
-	}
+	held, err := r.tryMutex(ctx, m)
 	if err != nil {
 		return nil, r.known.tableError(ctx, err)
 	}
@@ -120,11 +110,9 @@ func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error
 	defer cancel()
 	waiting, cancelWaiting := l.during(waiting)
 	defer cancelWaiting()
-	err = nil
-	if r.oneWriter() {
-		err = r.ensureState(within)
-	}
-	if err == nil {
+	if err = r.ensureState(within); err != nil {
+		err = r.known.tableError(within, err)
+	} else {
 		err = r.bury(within, waiting)
 	}
 	if err != nil {
@@ -134,16 +122,41 @@ func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error
 	return l, nil
 }
 
+// tryMutex tries once, but a second time at once if nothing but the mutex's row was missing: nobody has
+// it then. A replica of the original gooseplus may have deleted it, and may have the table that is to
+// become this version's: that it has its lock, which is the same, is no error.
+func (r *run) tryMutex(ctx context.Context, m mutex.Mutex) (held mutex.Held, err error) {
+	for range 2 {
+		// On SQLite the mutex is no row, and to write before it is held would only meet its holder.
+		if !r.oneWriter() {
+			err = r.ensureState(ctx)
+		}
+		if err == nil {
+			held, err = m.TryLock(ctx)
+		}
+		if !errors.Is(err, state.ErrNoMutex) {
+			break
+		}
+		r.stateReady = false
+	}
+	if errors.Is(err, state.ErrNoMutex) || errors.Is(err, state.ErrBusy) {
+		err = nil
+	}
+	return held, err
+}
+
 // oneWriter is true of SQLite: who reads while another process writes may be told that the database
 // is locked, so that only the holder of the lock can rely on what it reads.
 func (r *run) oneWriter() bool { return r.known.dialect.Goose == goose.DialectSQLite3 }
 
-// ensureState makes sure of the state table, unless a replica of the original gooseplus is using it.
+// ensureState makes sure of the state table, once.
 func (r *run) ensureState(ctx context.Context) error {
-	if err := r.known.state.Ensure(ctx, r.db); err != nil && !errors.Is(err, state.ErrBusy) {
-		return r.known.tableError(ctx, err)
+	if r.stateReady {
+		return nil
 	}
-	return nil
+	err := r.known.state.Ensure(ctx, r.db)
+	r.stateReady = err == nil
+	return err
 }
 
 func (r *run) newLock(ctx context.Context, held mutex.Held) *lock {

@@ -28,10 +28,12 @@ type run struct {
 	events  *stream
 	started time.Time
 
-	id         string // of the run's row in the state table
-	ready      bool   // the version table is there
-	lock       *lock  // nil while the run has none, and where it needs none
-	registered bool   // it has its row
+	id    string // of the run's row in the state table
+	ready bool   // the version table is there
+	// stateReady is true when the state table is there, with the mutex's row.
+	stateReady bool
+	lock       *lock // nil while the run has none, and where it needs none
+	registered bool  // it has its row
 	// announced is true when the observers know that the run waits for the lock.
 	announced bool
 	// inherited are the runs that were cut off, and whose starting point this one takes over.

@@ -833,6 +833,57 @@ func TestLockOriginalReplica(t *testing.T) {
 	})
 }
 
+// TestLockOriginalReplicaFirst: a replica of the original holds its lock, on its own table, while this
+// version boots for the first time.
+func TestLockOriginalReplicaFirst(t *testing.T) {
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.counting(t)
+		p.exec(t, "CREATE TABLE goose_db_version_lock (status INTEGER NOT NULL DEFAULT 0)", "INSERT INTO goose_db_version_lock (status) VALUES (0)")
+		original, err := p.db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := original.Exec("SELECT status FROM goose_db_version_lock FOR UPDATE"); err != nil {
+			t.Fatal(err)
+		}
+		migrations := []gooseplus.Option{from(fstest.MapFS{}), gooseplus.WithGoMigrations(counts(1, nil))}
+		wantIs(t, p.boot(context.Background(), p.instance(t), append(migrations, gooseplus.WithLockWait(0))...).wait(t), gooseplus.ErrLocked)
+		b := p.boot(context.Background(), p.instance(t), migrations...)
+		await(t, "the wait for the original", b.waiting)
+		if err := original.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.wait(t); err != nil {
+			t.Error(err)
+		}
+		p.wantCounted(t, 1)
+		p.wantFree(t)
+	})
+}
+
+// TestLockMutexGone: a replica of the original has deleted all rows just before the mutex is tried.
+func TestLockMutexGone(t *testing.T) {
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.counting(t)
+		db, f := p.flaky(t)
+		gone := 0
+		f.before = func(statement string) {
+			if gone == 0 && strings.Contains(statement, "FOR UPDATE SKIP LOCKED") {
+				gone++
+				p.exec(t, "DELETE FROM goose_db_version_lock")
+			}
+		}
+		if err := p.locking(db, from(fstest.MapFS{}), gooseplus.WithGoMigrations(counts(1, nil)), gooseplus.WithLockWait(0)).Migrate(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if gone != 1 {
+			t.Error("the mutex was not deleted: the test shows nothing")
+		}
+		p.wantCounted(t, 1)
+		p.wantFree(t)
+	})
+}
+
 // TestLockOriginalReplicaMeanwhile: the same while a run is under way. The DELETE has to wait for the
 // mutex, but must not stop the holder.
 func TestLockOriginalReplicaMeanwhile(t *testing.T) {
