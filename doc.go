@@ -168,6 +168,12 @@
 // runs, and a new holder waits until that is gone. Then it marks the run as crashed and takes over
 // its starting point: if the new run fails, what the dead one applied is undone too.
 //
+// MySQL and MariaDB go on with a statement whose client is gone, and their driver closes the connection
+// when a context ends. A run with the lock that loses a connection so ends it on the server too (KILL),
+// and waits until it is gone before it goes back and before it gives the lock away. A run that can't
+// achieve that within the rollback timeout leaves its row as that of a run that was cut off, and the next
+// holder waits.
+//
 // The holder asks its connection for a sign of life every two seconds. If there is none for ten, or
 // an error, the run is cancelled, with [ErrLockLost] as cause, and there is no way back: another
 // runner may be at work. The server, in turn, ends a lock whose holder has been silent for thirty

@@ -329,7 +329,7 @@ func (r *run) register(ctx context.Context) error {
 	r.registered = true
 	// From here on a new holder finds the row. One that came before would have missed it: so the
 	// lock must still be held now.
-	if err := r.lock.held.Check(ctx); err != nil {
+	if err := mutex.Check(r.lock.held, lockPatience); err != nil {
 		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
 	}
 	return nil
@@ -366,13 +366,20 @@ func joined(errs ...error) error {
 }
 
 // recordOutcome ends the run's row. That of a run that lost its lock is left for the next holder,
-// who finds it running, and has to make sure that nothing of it is under way any more.
+// who finds it running, and has to make sure that nothing of it is under way any more; and so is that
+// of a run for which the server still works.
 func (r *run) recordOutcome(ctx context.Context, runErr error) error {
+	lost, busy := errors.Is(runErr, ErrLockLost), error(nil)
+	if !lost {
+		busy = r.letGo(ctx)
+	}
+	if lost || busy != nil {
+		// A connection that is none of the orphans is idle now, but lives.
+		_, err := r.known.state.SetBackend(ctx, r.db, r.id, r.orphans.first())
+		return joined(busy, err)
+	}
 	outcome, text := state.Migrated, ""
 	switch {
-	case errors.Is(runErr, ErrLockLost):
-		_, err := r.known.state.SetBackend(ctx, r.db, r.id, "") // the connection is idle now, but lives
-		return err
 	case errors.Is(runErr, ErrRollForward):
 		outcome, text = state.RolledBack, reason(runErr)
 	case runErr != nil:
@@ -396,6 +403,9 @@ func (r *run) fence() session.Config {
 	}}}
 	if !r.oneWriter() && slices.ContainsFunc(r.steps, unfenced) {
 		cfg.Backend = session.Backend{Query: r.known.state.BackendQuery(), Found: r.onBackend}
+		if r.known.state.Orphans() {
+			cfg.Backend.Lost = func(row []driver.Value) { r.orphans.add(backendName(row)) }
+		}
 	}
 	return cfg
 }
@@ -408,13 +418,14 @@ func (r *run) onBackend(ctx context.Context, row []driver.Value) error {
 	if r.current.Transactional || len(row) != 1 {
 		return nil
 	}
-	backend := fmt.Sprintf("%s", row[0])
-	ours, err := r.known.state.SetBackend(ctx, r.db, r.id, backend)
+	ours, err := r.known.state.SetBackend(ctx, r.db, r.id, backendName(row))
 	if err != nil {
 		return err
 	}
 	return r.stillOurs(ours)
 }
+
+func backendName(row []driver.Value) string { return fmt.Sprintf("%s", row[0]) }
 
 func (r *run) stillOurs(ours bool) error {
 	if ours {

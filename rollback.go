@@ -251,9 +251,13 @@ var errOtherRunner = errors.New("another runner changed the applied versions mea
 const reconnectFor = 15 * time.Second
 
 // reread is owned, tried again until it works, the context ends or reconnectFor is over, which happens
-// once: after that, the server is taken to be gone. If the answer to a COMMIT was lost, it waits
-// for that COMMIT first.
+// once: after that, the server is taken to be gone. What it still executes on connections that were
+// lost, and a COMMIT whose answer was lost, is waited for first.
 func (r *run) reread(ctx context.Context) (versions.Rows, error) {
+	if err := r.letGo(ctx); err != nil {
+		r.to = -1
+		return versions.Rows{}, err
+	}
 	settle := r.unsure || r.failed != nil && r.failed.maybeRecorded
 	giveUp := time.After(reconnectFor)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {

@@ -48,6 +48,7 @@ type run struct {
 	atStep plannedStep
 	// session lends goose the caller's connections; with the lock it fences every transaction.
 	session *session.Session
+	orphans orphans
 	current plannedStep // the step that goose is at
 
 	seen     []int64 // what was applied when the run looked

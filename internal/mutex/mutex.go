@@ -46,7 +46,7 @@ func Watch(held Held, beats Beats, lost func(error)) (stop func()) {
 				return
 			case <-ticker.C:
 			}
-			if err := check(held, beats.Patience); err != nil {
+			if err := Check(held, beats.Patience); err != nil {
 				lost(err)
 				return
 			}
@@ -60,7 +60,8 @@ func Watch(held Held, beats Beats, lost func(error)) (stop func()) {
 
 var errNoAnswer = errors.New("the server doesn't answer")
 
-func check(held Held, patience time.Duration) error {
+// Check is held.Check that takes no longer than patience. No other context may end it.
+func Check(held Held, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	answer := make(chan error, 1)

@@ -53,18 +53,20 @@ type Backend struct {
 	// Found gets that row before anything else is executed on the connection. It must not use the
 	// session. If it fails, so does whatever needed the connection.
 	Found func(ctx context.Context, row []driver.Value) error
+	// Lost, if not nil, gets the row of a connection that is given back broken, as far as its driver can
+	// tell (driver.Validator): its last statement may have been interrupted here and not on the server.
+	Lost func(row []driver.Value)
 }
 
 // find asks the connection for its backend.
-func (b Backend) find(ctx context.Context, dc driver.Conn) error {
+func (b Backend) find(ctx context.Context, dc driver.Conn) (row []driver.Value, err error) {
 	if b.Query == "" {
-		return nil
+		return nil, nil
 	}
-	row, err := queryRow(ctx, dc, b.Query)
-	if err != nil {
-		return err
+	if row, err = queryRow(ctx, dc, b.Query); err != nil {
+		return nil, err
 	}
-	return guard(func() error { return b.Found(ctx, row) })
+	return row, guard(func() error { return b.Found(ctx, row) })
 }
 
 // run executes statements of the session's own, up to the first that fails.

@@ -21,6 +21,8 @@ type conn struct {
 	set   bool        // the settings are made, or were tried
 	unset error       // why the settings are not made: no statement may run without them
 	prior []Statement // put the settings back, in reverse
+
+	backend []driver.Value // what the server calls it, nil if that is not asked
 }
 
 var (
@@ -175,6 +177,9 @@ func (c *conn) Close() error {
 func (c *conn) release() error {
 	if len(c.prior) > 0 && !c.spent {
 		c.spent = c.raw(c.restore) != nil
+	}
+	if lost := c.s.cfg.Backend.Lost; lost != nil && c.backend != nil && !c.IsValid() {
+		_ = guard(func() error { lost(c.backend); return nil })
 	}
 	if c.spent {
 		c.discard()

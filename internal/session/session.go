@@ -185,7 +185,10 @@ func (s *Session) borrow(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{s: s, parent: parent}
-	err = c.raw(func(dc driver.Conn) error { return s.cfg.Backend.find(ctx, dc) })
+	err = c.raw(func(dc driver.Conn) (err error) {
+		c.backend, err = s.cfg.Backend.find(ctx, dc)
+		return err
+	})
 	if err != nil {
 		c.release() // the error that counts is the first
 		return nil, err

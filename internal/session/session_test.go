@@ -192,6 +192,38 @@ func TestBackend(t *testing.T) {
 	})
 }
 
+func TestBackendLost(t *testing.T) {
+	onEach(t, true, func(t *testing.T, p *place) {
+		if p.id == "" {
+			return
+		}
+		var found, lost []string
+		note := func(list *[]string, row []driver.Value) { *list = append(*list, fmt.Sprint(row[0])) }
+		s := p.open(t, Config{Backend: Backend{Query: p.id,
+			Found: func(_ context.Context, row []driver.Value) error { note(&found, row); return nil },
+			Lost:  func(row []driver.Value) { note(&lost, row) },
+		}})
+		if _, err := s.DB().Exec(`SELECT not even SQL`); err == nil {
+			t.Error("no error")
+		}
+		if len(found) != 1 || len(lost) != 0 {
+			t.Errorf("found %v, lost %v: a statement that fails breaks no connection", found, lost)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := s.DB().ExecContext(ctx, p.sleep); err == nil {
+			t.Error("no error")
+		}
+		want := found[len(found)-1:]
+		if p.name == "pgx" {
+			want = nil // it has no driver.Validator
+		}
+		if fmt.Sprint(lost) != fmt.Sprint(want) {
+			t.Errorf("lost %v, want %v", lost, want)
+		}
+	})
+}
+
 func TestPoolOfTwo(t *testing.T) {
 	onEach(t, true, func(t *testing.T, p *place) {
 		p.db.SetMaxOpenConns(2)

@@ -2,8 +2,11 @@ package state
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -33,7 +36,7 @@ func (t *Table) BackendQuery() string {
 	case goose.DialectPostgres:
 		return "SELECT pid::text || '/' || extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 	case goose.DialectMySQL:
-		return "SELECT CAST(CONNECTION_ID() AS CHAR)"
+		return "SELECT CONCAT(CONNECTION_ID(), '/', @@hostname, ':', @@port)"
 	}
 	return ""
 }
@@ -53,13 +56,36 @@ func (t *Table) BackendWorks(ctx context.Context, db Querier, backend string) (b
 	case goose.DialectPostgres:
 		query = "SELECT count(*) FROM pg_stat_activity WHERE pid::text || '/' || extract(epoch FROM backend_start)::text = ?"
 	case goose.DialectMySQL:
-		query = "SELECT count(*) FROM information_schema.processlist WHERE id = ?"
+		query = "SELECT count(*) FROM information_schema.processlist WHERE CONCAT(id, '/', @@hostname, ':', @@port) = ?"
 	default:
 		return false, nil
 	}
 	var n int
 	err := db.QueryRowContext(ctx, t.rebind(query), backend).Scan(&n)
 	return n > 0, err
+}
+
+// Orphans says whether the server goes on with a statement whose client is gone. MySQL's does, and its
+// driver closes the connection when a context ends; those of PostgreSQL tell the server.
+func (t *Table) Orphans() bool { return t.dialect.Goose == goose.DialectMySQL }
+
+// Kill ends a connection, which every user may do with its own, if the server still has it.
+func (t *Table) Kill(ctx context.Context, db *sql.DB, backend string) error {
+	conn, err := db.Conn(ctx) // the same for both statements: another one may be on another server
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if works, err := t.BackendWorks(ctx, conn, backend); err != nil || !works {
+		return err
+	}
+	number, _, _ := strings.Cut(backend, "/")
+	id, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return err
+	}
+	_, err = conn.ExecContext(ctx, fmt.Sprintf("KILL %d", id))
+	return err
 }
 
 // File is the path of the file to lock for an SQLite database: one for each state table, beside the

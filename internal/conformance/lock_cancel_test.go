@@ -1,0 +1,82 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// working counts the statements with the given text that the server executes.
+func (p *place) working(text string) string {
+	if p.dialect == "mysql" {
+		return `SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%` + text + `%'`
+	}
+	return `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+		AND state = 'active' AND query LIKE '%` + text + `%'`
+}
+
+// TestLockCancelled: the context ends in the middle of a statement. Nothing of the way back, nor the
+// next run, may begin while the server still executes it.
+func TestLockCancelled(t *testing.T) {
+	const mark = "interrupted"
+	for name, step := range map[string]struct {
+		statement func(*place) string
+		rollback  gooseplus.Strategy
+	}{
+		"sleeping":              {statement: func(p *place) string { return p.sleeping(3 * time.Second) }},
+		"sleeping, no way back": {func(p *place) string { return p.sleeping(3 * time.Second) }, gooseplus.RollbackNone},
+		// It waits for somebody who reads the table, and would come after the way back.
+		"altering": {statement: func(*place) string { return "ALTER TABLE busy ADD COLUMN x INTEGER" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+				p.counting(t)
+				p.exec(t, "DROP TABLE IF EXISTS busy", "CREATE TABLE busy (id INTEGER)")
+				reader, err := p.db.Begin()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := reader.Exec("SELECT id FROM busy"); err != nil {
+					t.Fatal(err)
+				}
+				beside := func(ctx context.Context, db *sql.DB) error {
+					if n := column[int](t, p.db, p.working(mark))[0]; n > 0 {
+						t.Errorf("%d interrupted statements are still executed beside a step", n)
+					}
+					return nil
+				}
+				slow := files(map[string]*fstest.MapFile{"002_slow.sql": noTransaction(
+					fmt.Sprintf("/* %s */ %s;", mark, step.statement(p)), "DELETE FROM counted WHERE v = 2;")})
+				first := goose.NewGoMigration(1, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error { return nil }}, &goose.GoFunc{RunDB: beside})
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				a := p.boot(ctx, p.instance(t), from(slow), gooseplus.WithGoMigrations(first), gooseplus.WithRollback(step.rollback))
+				for column[int](t, p.db, p.working(mark))[0] == 0 {
+				}
+				cancelled := time.Now()
+				cancel()
+				err = a.wait(t)
+				t.Logf("ended %v after it was cancelled: %v", time.Since(cancelled), err)
+				wantIs(t, err, context.Canceled)
+				wantIsNot(t, err, gooseplus.ErrLockLost)
+				_ = beside(context.Background(), nil)
+				if err := reader.Rollback(); err != nil {
+					t.Fatal(err)
+				}
+				p.exec(t, "ALTER TABLE busy ADD COLUMN x INTEGER") // it is not there, and nobody has it locked
+				next := goose.NewGoMigration(2, &goose.GoFunc{RunDB: beside}, nil)
+				if err := p.locking(p.instance(t), from(fstest.MapFS{}), gooseplus.WithGoMigrations(first, next)).Migrate(context.Background()); err != nil {
+					t.Error(err)
+				}
+				p.wantFree(t)
+			})
+		})
+	}
+}
