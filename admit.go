@@ -13,10 +13,15 @@ import (
 // admit reads what the state table remembers and refuses what must not be done on this database.
 // Steps that were not finished, and that the run can recover, are left to it.
 func (r *run) admit(ctx context.Context, applied []int64) (facts state.Facts, err error) {
-	if r.known.state == nil {
+	switch {
+	case r.known.state == nil:
 		return facts, nil
-	}
-	if facts, err = r.known.state.Read(ctx, r.db); err != nil {
+	case r.lock != nil || r.flagged && !r.options.globalLock:
+		facts, err = r.known.state.ReadThere(ctx, r.db)
+	case r.options.globalLock:
+		facts, err = r.known.state.Read(ctx, r.db)
+	} // Without a lock, a table that was not there at the first look has nothing to say.
+	if err != nil {
 		return facts, r.known.stateError(ctx, err)
 	}
 	dirty := unfinished(facts, applied)
@@ -69,7 +74,7 @@ func (r *run) stamp(ctx context.Context) error {
 		return nil
 	}
 	if err := r.ensureState(ctx); err != nil {
-		return err
+		return r.known.stateError(ctx, err)
 	}
 	for _, e := range r.unseen {
 		if err := r.known.state.Stamp(ctx, r.db, e); err != nil {

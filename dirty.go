@@ -20,7 +20,7 @@ func (r *run) mark(ctx context.Context, step plannedStep) error {
 	}
 	if !r.marked {
 		if err := r.ensureState(ctx); err != nil {
-			return err
+			return r.known.stateError(ctx, err)
 		}
 	}
 	if err := r.known.state.MarkDirty(ctx, r.db, r.at(step)); err != nil {
@@ -97,7 +97,7 @@ func (ms *migrations) dirty(steps []state.Step) error {
 
 // dirtyNow is the refusal to do even nothing on a database that is dirty.
 func (r *run) dirtyNow(ctx context.Context, applied []int64) error {
-	facts, err := r.known.state.Read(ctx, r.db)
+	facts, err := r.known.state.ReadThere(ctx, r.db)
 	if err != nil {
 		return r.known.stateError(ctx, err)
 	}

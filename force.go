@@ -146,7 +146,7 @@ func (m *Migrator) protect(ctx context.Context, version int64, do func(context.C
 		}
 		return r.alone(ctx, always, func(ctx context.Context) error {
 			if err := r.ensureState(ctx); err != nil {
-				return err
+				return r.known.stateError(ctx, err)
 			}
 			source := ""
 			if known, ok := r.known.find(version); ok {

@@ -52,6 +52,7 @@ type run struct {
 	current plannedStep // the step that goose is at
 
 	seen     []int64 // what was applied when the run looked
+	flagged  bool    // the state table may have something to say, see applied
 	from     int64
 	start    []int64 // the starting point
 	steps    []plannedStep
@@ -132,7 +133,7 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 	if err != nil {
 		return false, r.known.tableError(ctx, err)
 	}
-	r.seen = applied
+	r.seen, r.flagged = applied, flagged
 	if err := r.plan(ctx, applied, to); err != nil {
 		return false, err
 	}

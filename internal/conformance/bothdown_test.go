@@ -21,18 +21,25 @@ func TestBothDown(t *testing.T) {
 		onEach(t, func(t *testing.T, p *place) {
 			fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": table("b")})
 			hold := newBarrier()
-			third := func(f func()) gooseplus.Option {
+			version3 := func(f func()) *goose.Migration {
 				nothing := func(context.Context, *sql.DB) error { return nil }
-				return gooseplus.WithGoMigrations(goose.NewGoMigration(3, &goose.GoFunc{RunDB: nothing},
-					&goose.GoFunc{RunDB: func(context.Context, *sql.DB) error { f(); return nil }}))
+				return goose.NewGoMigration(3, &goose.GoFunc{RunDB: nothing},
+					&goose.GoFunc{RunDB: func(context.Context, *sql.DB) error { f(); return nil }})
 			}
+			third := func(f func()) gooseplus.Option { return gooseplus.WithGoMigrations(version3(f)) }
 			if err := p.migrator(from(fsys), third(func() {})).Migrate(ctx); err != nil {
 				t.Fatal(err)
 			}
 			lost := make(chan error, 1)
 			go func() { lost <- p.migrator(from(fsys), third(hold.wait)).Rollback(ctx, 2) }()
 			<-hold.reached
-			won := p.migrator(from(fsys), third(func() {})).Rollback(ctx, 2)
+			// Another gooseplus sees what it is at.
+			wantIs(t, p.migrator(from(fsys), third(func() {})).Rollback(ctx, 2), gooseplus.ErrDirty)
+			winner := p.goose(t, fsys, version3(func() {}))
+			_, won := winner.Down(ctx)
+			if won == nil {
+				_, won = winner.Down(ctx)
+			}
 			close(hold.released)
 			err := <-lost
 			if won != nil {

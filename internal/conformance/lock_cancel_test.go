@@ -71,6 +71,14 @@ func TestLockCancelled(t *testing.T) {
 					t.Fatal(err)
 				}
 				p.exec(t, "ALTER TABLE busy ADD COLUMN x INTEGER") // it is not there, and nobody has it locked
+				if step.rollback == gooseplus.RollbackNone {       // nobody has cleared away what is left of it
+					wantIs(t, err, gooseplus.ErrDirty)
+					m := p.locking(p.instance(t), from(slow), gooseplus.WithGoMigrations(first))
+					wantIs(t, m.Migrate(context.Background()), gooseplus.ErrDirty)
+					if err := m.Force(context.Background(), 1); err != nil {
+						t.Error(err)
+					}
+				}
 				next := goose.NewGoMigration(2, &goose.GoFunc{RunDB: beside}, nil)
 				if err := p.locking(p.instance(t), from(fstest.MapFS{}), gooseplus.WithGoMigrations(first, next)).Migrate(context.Background()); err != nil {
 					t.Error(err)

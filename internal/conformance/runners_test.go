@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -66,12 +67,17 @@ func TestTwoRunners(t *testing.T) {
 					// The winner's deployment has one migration more.
 					more := files(s.files)
 					more["sql/base/4_more.sql"] = table("more")
-					winner := p.migrator(from(more), gooseplus.WithGoMigrations(migration(s.held, func() {})))
-
+					// One that sees that the loser is at a step that no transaction protects keeps away.
+					marked := mode == "without a transaction" || !p.transactionalDDL
 					lost := make(chan error, 1)
 					go func() { lost <- loser.Migrate(ctx) }()
 					<-hold.reached
+					winner := p.migrator(from(more), gooseplus.WithGoMigrations(migration(s.held, func() {})))
 					won := winner.Migrate(ctx)
+					if marked {
+						wantIs(t, won, gooseplus.ErrDirty)
+						_, won = p.goose(t, more, migration(s.held, func() {})).Up(ctx)
+					}
 					close(hold.released)
 					err := <-lost
 					if won != nil {
@@ -81,7 +87,7 @@ func TestTwoRunners(t *testing.T) {
 					wantText(t, stuck.Err, "another runner")
 					wantText(t, stuck.Err, strings.TrimSuffix(s.named, "]"))
 					wantText(t, stuck.Cause, "another runner")
-					if mode == "in a transaction" && p.transactionalDDL {
+					if !marked {
 						wantIsNot(t, err, gooseplus.ErrDirty)
 					} else {
 						wantIs(t, err, gooseplus.ErrDirty)
@@ -91,6 +97,21 @@ func TestTwoRunners(t *testing.T) {
 			})
 		}
 	}
+}
+
+// goose is goose's own Provider over the files of base, which knows nothing of a state table.
+func (p *place) goose(t *testing.T, fsys fstest.MapFS, own ...*goose.Migration) *goose.Provider {
+	t.Helper()
+	base, err := fs.Sub(fsys, "sql/base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialect := map[string]goose.Dialect{"postgres": goose.DialectPostgres, "mysql": goose.DialectMySQL, "sqlite": goose.DialectSQLite3}[p.dialect]
+	provider, err := goose.NewProvider(dialect, p.db, base, goose.WithGoMigrations(own...), goose.WithDisableGlobalRegistry(true), goose.WithAllowOutofOrder(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return provider
 }
 
 // foreign records versions as a runner does that is none of gooseplus's.

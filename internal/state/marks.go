@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,11 +52,28 @@ const (
 // Read reads all of it. A table that is not there, or that is the original gooseplus's, remembers
 // nothing.
 func (t *Table) Read(ctx context.Context, db Querier) (Facts, error) {
-	have, err := t.have(ctx, db)
-	if err != nil || len(t.missing(have)) > 0 {
+	var there int
+	err := db.QueryRowContext(ctx, t.There()).Scan(&there)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Facts{}, nil
+	}
+	if err != nil {
 		return Facts{}, err
 	}
-	return t.facts(ctx, db)
+	return t.ReadThere(ctx, db)
+}
+
+// ReadThere is Read of a table that is known to be there.
+func (t *Table) ReadThere(ctx context.Context, db Querier) (Facts, error) {
+	f, err := t.facts(ctx, db)
+	if err == nil {
+		return f, nil
+	}
+	have, haveErr := t.have(ctx, db)
+	if haveErr == nil && len(t.missing(have)) > 0 {
+		return Facts{}, nil
+	}
+	return Facts{}, err
 }
 
 func (t *Table) facts(ctx context.Context, db Querier) (f Facts, err error) {
