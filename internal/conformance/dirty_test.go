@@ -1,0 +1,225 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// onEachLocked is onEach with the lock off and on.
+func onEachLocked(t *testing.T, test func(*testing.T, *place, gooseplus.Option)) {
+	for _, lock := range []bool{false, true} {
+		for _, x := range targets {
+			t.Run(fmt.Sprintf("%s, lock %t", x.name, lock), func(t *testing.T) {
+				test(t, x.place(t), gooseplus.WithGlobalLock(lock))
+			})
+		}
+	}
+}
+
+// marks lists what the state table remembers beside the mutex and the runs.
+func (p *place) marks(t *testing.T) string {
+	t.Helper()
+	return strings.Join(column[string](t, p.db, `SELECT CONCAT(kind, ' ', version_id, ' ', name) FROM goose_db_version_lock
+		WHERE kind NOT IN ('mutex', 'run') ORDER BY 1`), ", ")
+}
+
+// wantNoState asserts that there is no state table, which goose's users need not have.
+func (p *place) wantNoState(t *testing.T) {
+	t.Helper()
+	if _, err := p.db.Exec("SELECT 1 FROM goose_db_version_lock"); err == nil {
+		t.Error("there is a state table")
+	}
+}
+
+// TestDirty leaves a step half-applied that no transaction protects.
+func TestDirty(t *testing.T) {
+	ctx := context.Background()
+	half := noTransaction("CREATE TABLE half (id INTEGER);\nINSERT INTO missing VALUES (1);", "DROP TABLE half;\nDROP TABLE missing;")
+	set := map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_half.sql": half, "3_c.sql": table("c")}
+
+	t.Run("a failed step that could not be undone", func(t *testing.T) {
+		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			m := p.migrator(from(files(set)), lock)
+			stuck := wantStuck(t, m.Migrate(ctx), 0, 1)
+			wantIs(t, stuck, gooseplus.ErrDirty)
+			p.want(t, []int64{1}, []string{"a"}) // its Down got as far as its first statement
+
+			for name, call := range map[string]func() error{
+				"Migrate":    func() error { return m.Migrate(ctx) },
+				"MigrateTo":  func() error { return m.MigrateTo(ctx, 1) }, // which has nothing to do
+				"Rollback":   func() error { return m.Rollback(ctx, 1) },
+				"RollbackTo": func() error { return m.RollbackTo(ctx, 0) },
+				"Goto":       func() error { return m.Goto(ctx, 3) },
+				"Plan":       func() error { _, err := m.Plan(ctx); return err },
+			} {
+				err := call()
+				wantIs(t, err, gooseplus.ErrDirty)
+				wantIsNot(t, err, gooseplus.ErrRollBack)
+				wantText(t, err, "2 (sql/base/2_half.sql)")
+				wantText(t, err, "Force")
+				if t.Failed() {
+					t.Fatal(name)
+				}
+			}
+			p.want(t, []int64{1}, []string{"a"})
+			s, err := m.Status(ctx)
+			if err != nil || !s.Dirty || s.CurrentVersion != 1 || s.PendingCount != 2 ||
+				s.Migrations[0].Failed || !s.Migrations[1].Failed || s.Migrations[2].Failed {
+				t.Errorf("status %+v, %v", s, err)
+			}
+
+			p.exec(t, "CREATE TABLE missing (id INTEGER)") // what the person does
+			if err := m.Force(ctx, 1); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := m.Status(ctx); err != nil || s.Dirty || s.Migrations[1].Failed {
+				t.Errorf("status %+v, %v", s, err)
+			}
+			if err := m.Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			p.want(t, []int64{1, 2, 3}, []string{"a", "c", "half", "missing"})
+			if left := p.marks(t); left != "" {
+				t.Errorf("marked: %s", left)
+			}
+		})
+	})
+
+	t.Run("a failed Down", func(t *testing.T) {
+		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			set := map[string]*fstest.MapFile{"1_a.sql": table("a"),
+				"2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "CREATE TABLE trash (id INTEGER);\nDROP TABLE never;")}
+			m := p.migrator(from(files(set)), lock)
+			if err := m.Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			err := m.Rollback(ctx, 1)
+			wantIs(t, err, gooseplus.ErrRollBack)
+			wantIs(t, err, gooseplus.ErrDirty)
+			for _, call := range []func(context.Context) error{
+				m.Migrate, // which has nothing to do
+				func(ctx context.Context) error { return m.Goto(ctx, 2) },
+				func(ctx context.Context) error { return m.Rollback(ctx, 2) },
+			} {
+				err := call(ctx)
+				wantIs(t, err, gooseplus.ErrDirty)
+				wantText(t, err, "migration 2 (sql/base/2_b.sql) down failed")
+			}
+			p.want(t, []int64{1, 2}, []string{"a", "b", "trash"})
+			if err := m.Force(ctx, 2); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+
+	t.Run("a failed step that was undone", func(t *testing.T) {
+		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			set := map[string]*fstest.MapFile{"1_a.sql": table("a"),
+				"2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);\nINSERT INTO missing VALUES (1);", "DROP TABLE IF EXISTS b;")}
+			m := p.migrator(from(files(set)), lock)
+			wantFailed(t, m.Migrate(ctx), 2)
+			if left := p.marks(t); left != "" {
+				t.Errorf("marked: %s", left)
+			}
+			wantFailed(t, m.Migrate(ctx), 2)
+		})
+	})
+
+	t.Run("nothing is ever marked for steps in transactions", func(t *testing.T) {
+		onEach(t, func(t *testing.T, p *place) {
+			if !p.transactionalDDL {
+				return
+			}
+			set := map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": table("b")}
+			m := p.migrator(from(files(set)))
+			if err := m.Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			set["3_x.sql"] = script("CREATE TABLE a (id INTEGER);", "")
+			wantFailed(t, p.migrator(from(files(set))).Migrate(ctx), 3)
+			if err := m.RollbackTo(ctx, 0); err != nil {
+				t.Fatal(err)
+			}
+			p.wantNoState(t)
+		})
+	})
+}
+
+// TestDirtyCrash kills a process in the middle of a step.
+func TestDirtyCrash(t *testing.T) {
+	ctx := context.Background()
+	for name, s := range map[string]struct {
+		dialect string
+		dirty   bool
+	}{
+		"half":   {"postgres mysql", true},
+		"single": {"mysql", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onLockServers(t, s.dialect, func(t *testing.T, p *place) {
+				p.counting(t)
+				kill := p.lockVictim(t, name)
+				for column[int](t, p.db, "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'dirty' AND version_id = 2")[0] == 0 {
+				}
+				time.Sleep(200 * time.Millisecond) // so that the server is likely to be in its statement
+				kill()
+				m := p.locking(p.instance(t), from(victimSets[name](p)))
+				err := m.Migrate(ctx)
+				if s.dirty {
+					wantIs(t, err, gooseplus.ErrDirty)
+					wantIsNot(t, err, gooseplus.ErrRollBack)
+					wantText(t, err, "migration 2 (sql/base/002_half.sql) up was cut off")
+					if status, err := m.Status(ctx); err != nil || !status.Dirty {
+						t.Errorf("status %+v, %v", status, err)
+					}
+					wantIs(t, m.Migrate(ctx), gooseplus.ErrDirty)
+					p.exec(t, "DROP TABLE half") // what the person does
+					if err = m.Force(ctx, 1); err == nil {
+						err = m.Migrate(ctx)
+					}
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				counted := []int64{1, 2, 3}
+				if name == "single" {
+					counted = []int64{1, 3}
+				}
+				if got := column[int64](t, p.db, "SELECT v FROM counted ORDER BY v"); !slices.Equal(got, counted) {
+					t.Errorf("counted %v, want %v", got, counted)
+				}
+				if got := column[int64](t, p.db, "SELECT version_id FROM goose_db_version ORDER BY version_id"); !slices.Equal(got, []int64{0, 1, 2, 3}) {
+					t.Errorf("versions %v", got)
+				}
+				if left := p.marks(t); left != "" {
+					t.Errorf("marked: %s", left)
+				}
+				p.wantFree(t)
+			})
+		})
+	}
+}
+
+func init() {
+	count := func(v int) string { return fmt.Sprintf("INSERT INTO counted VALUES (%d);", v) }
+	around := func(second *fstest.MapFile, name string) fstest.MapFS {
+		return files(map[string]*fstest.MapFile{"001_a.sql": script(count(1), ""), "002_" + name + ".sql": second, "003_c.sql": script(count(3), "")})
+	}
+	victimSets["half"] = func(p *place) fstest.MapFS {
+		return around(noTransaction("CREATE TABLE half (id INTEGER);\n"+p.sleeping(2*time.Second)+";\n"+count(2), "DROP TABLE half;"), "half")
+	}
+	// It sleeps in its one DDL statement, which the server carries to its end or not at all.
+	victimSets["single"] = func(p *place) fstest.MapFS {
+		return around(script("CREATE TABLE single AS SELECT SLEEP(1) AS s;", "DROP TABLE single;"), "single")
+	}
+}

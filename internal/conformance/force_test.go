@@ -1,0 +1,203 @@
+package conformance
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+func TestForce(t *testing.T) {
+	ctx := context.Background()
+
+	t.Run("a database that another tool has migrated", func(t *testing.T) {
+		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			p.exec(t, "CREATE TABLE t001 (id INTEGER)", "CREATE TABLE t002 (id INTEGER)")
+			m := p.migrator(from(chain(3)), lock)
+			if err := m.Force(ctx, 2); err != nil {
+				t.Fatal(err)
+			}
+			p.want(t, []int64{1, 2}, []string{"t001", "t002"})
+			if err := m.Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			p.want(t, []int64{1, 2, 3}, []string{"t001", "t002", "t003"})
+		})
+	})
+
+	t.Run("up and down, and nothing is executed", func(t *testing.T) {
+		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			m := p.migrator(from(chain(4)), lock)
+			if err := m.MigrateTo(ctx, 2); err != nil {
+				t.Fatal(err)
+			}
+			tables := []string{"t001", "t002"}
+			for _, s := range []struct {
+				version int64
+				want    []int64
+			}{
+				{100, []int64{1, 2, 3, 4}}, {100, []int64{1, 2, 3, 4}}, {3, []int64{1, 2, 3}}, {0, nil}, {1, []int64{1}},
+			} {
+				if err := m.Force(ctx, s.version); err != nil {
+					t.Fatal(err)
+				}
+				p.want(t, s.want, tables)
+			}
+			if err := m.Force(ctx, -1); err == nil {
+				t.Error("version -1 is accepted")
+			}
+		})
+	})
+
+	t.Run("versions that are not known", func(t *testing.T) {
+		onEach(t, func(t *testing.T, p *place) {
+			m := p.migrator(from(chain(2)))
+			if err := m.Force(ctx, 2); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.foreign(7, 1000); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Force(ctx, 7); err != nil {
+				t.Fatal(err)
+			}
+			p.want(t, []int64{1, 2, 7}, nil)
+		})
+	})
+}
+
+func TestLockVersion(t *testing.T) {
+	ctx := context.Background()
+	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+		fsys := chain(4)
+		m := p.migrator(from(fsys), lock)
+		if err := m.MigrateTo(ctx, 3); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := m.LockVersion(ctx, 2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, call := range []func() error{
+			func() error { return m.Rollback(ctx, 2) },
+			func() error { return m.RollbackTo(ctx, 1) },
+			func() error { return m.RollbackTo(ctx, 0) },
+			func() error { return m.Goto(ctx, 1) },
+		} {
+			err := call()
+			wantIs(t, err, gooseplus.ErrVersionLocked)
+			wantIsNot(t, err, gooseplus.ErrRollBack)
+			wantText(t, err, "version 2")
+			p.want(t, upTo(3), []string{"t001", "t002", "t003"}) // not even version 3 was undone
+		}
+		s, err := m.Status(ctx)
+		if err != nil || s.Migrations[0].Locked || !s.Migrations[1].Locked || s.Migrations[2].Locked || s.Dirty {
+			t.Errorf("status %+v, %v", s, err)
+		}
+		if err := m.Goto(ctx, 2); err != nil {
+			t.Error(err)
+		}
+		// The way back of a run that began there is no way below it.
+		broken := chain(4)
+		broken["sql/base/004_t.sql"] = script("CREATE TABLE t001 (id INTEGER);", "DROP TABLE IF EXISTS t004;")
+		wantFailed(t, p.migrator(from(broken), lock).Migrate(ctx), 4)
+		p.want(t, upTo(2), []string{"t001", "t002"})
+
+		// A version that is protected before it is applied.
+		if err := m.LockVersion(ctx, 3); err != nil {
+			t.Fatal(err)
+		}
+		stuck := wantStuck(t, p.migrator(from(broken), lock).Migrate(ctx), 2, 3)
+		wantIs(t, stuck, gooseplus.ErrVersionLocked)
+		p.want(t, upTo(3), []string{"t001", "t002", "t003"})
+
+		for _, v := range []int64{3, 2, 2} {
+			if err := m.UnlockVersion(ctx, v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := m.RollbackTo(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+		p.want(t, nil, nil)
+		for _, v := range []int64{0, -3, 77} {
+			if err := m.LockVersion(ctx, v); err == nil || strings.Contains(err.Error(), "\n") {
+				t.Errorf("LockVersion(%d): %v", v, err)
+			}
+		}
+	})
+}
+
+func TestProtectedEnvironments(t *testing.T) {
+	ctx := context.Background()
+	fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
+	fsys["sql/production/2_p.sql"] = table("p")
+	fsys["sql/test/3_seed.sql"] = table("seed")
+	fsys["sql/base/4_d.sql"] = table("d")
+	in := func(names ...string) gooseplus.Option { return gooseplus.WithEnvironments(names...) }
+
+	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+		production := p.migrator(from(fsys), lock, in("production"))
+		if err := production.MigrateTo(ctx, 2); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.marks(t); got != "environment 0 production" {
+			t.Errorf("remembered: %s", got)
+		}
+		test := p.migrator(from(fsys), lock, in("test"))
+		for _, err := range []error{test.Migrate(ctx), test.MigrateTo(ctx, 3), second(test.Plan(ctx))} {
+			wantIs(t, err, gooseplus.ErrProtectedEnvironment)
+			wantText(t, err, `"production"`)
+			wantText(t, err, `"test"`)
+		}
+		p.want(t, []int64{1, 2}, []string{"a", "p"})
+		if err := test.MigrateTo(ctx, 1); err != nil {
+			t.Errorf("nothing to do: %v", err)
+		}
+		if err := p.migrator(from(fsys), lock).MigrateTo(ctx, 1); err != nil {
+			t.Errorf("base alone: %v", err)
+		}
+		if err := production.Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+		off := p.migrator(from(fsys), lock, in("test"), gooseplus.WithProtectedEnvironments())
+		if err := off.Migrate(ctx); err != nil {
+			t.Errorf("without protection: %v", err)
+		}
+		if err := test.Goto(ctx, 0); err == nil { // it has been seen now, but version 2 is not known to it
+			t.Error("version 2 was undone without a Down")
+		} else {
+			wantIs(t, err, gooseplus.ErrIrreversible)
+		}
+	})
+
+	t.Run("a run that failed leaves no trace", func(t *testing.T) {
+		onEach(t, func(t *testing.T, p *place) {
+			broken := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
+			broken["sql/production/2_p.sql"] = script("CREATE TABLE a (id INTEGER);", "DROP TABLE IF EXISTS p;")
+			wantFailed(t, p.migrator(from(broken), in("production")).Migrate(ctx), 2)
+			if got := p.marks(t); got != "" {
+				t.Errorf("remembered: %s", got)
+			}
+			if err := p.migrator(from(fsys), in("test")).Migrate(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+
+	t.Run("a name of one's own", func(t *testing.T) {
+		onEach(t, func(t *testing.T, p *place) {
+			live := gooseplus.WithProtectedEnvironments("live", "it's")
+			fsys["sql/it's/5_e.sql"] = table("e")
+			if err := p.migrator(from(fsys), in("it's"), live).Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			wantIs(t, p.migrator(from(fsys), in("it's", "test"), live).Migrate(ctx), gooseplus.ErrProtectedEnvironment)
+		})
+	})
+}
+
+func second[T any](_ T, err error) error { return err }
