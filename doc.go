@@ -14,13 +14,14 @@
 //  1. Resolve. The folders of the environments are laid over each other and sorted by version.
 //     Every fault of the configuration is found here, together, without the database;
 //     [Migrator.Err] gives the same answer. The folders are listed once in a Migrator's life.
-//  2. Look. One SELECT reads the applied versions. If there is nothing to do, the run is done:
-//     nothing was written and nothing was created.
+//  2. Look. One SELECT reads the applied versions, and what the state table says if there is one.
+//     If there is nothing to do, the run is done: nothing was written and nothing was created.
 //  3. Hold the lock, if it is enabled ([WithGlobalLock]), and make sure of the version table. That
 //     another process creates it at the same moment is no error.
 //  4. Prepare. The starting point is read: the set of applied versions that a failed run returns
 //     to. The files of all steps are parsed, so that one that goose can't read stops the run before
-//     its first step, as does a step down without a Down.
+//     its first step, as does a step down without a Down. So do a database that is dirty, a version
+//     that is protected, and an environment that a protected database has not seen.
 //  5. Apply. The migrations to undo run one by one, the last applied first, then the pending ones,
 //     lowest version first, each under the migration timeout, through a goose Provider that is new
 //     for this run. Then the applied versions are read again: each that was applied has to be
@@ -38,14 +39,17 @@
 //	failed, not undone       *RollbackError says which version was reached      ErrRollBack
 //	                         and why; a migration may be half-applied           ErrRollBack and ErrDirty
 //	no Down for a step down  nothing was touched                                ErrIrreversible alone
+//	dirty                    nothing was touched                                ErrDirty alone
+//	version protected        nothing was touched                                ErrVersionLocked alone
+//	environment refused      nothing was touched                                ErrProtectedEnvironment
 //	lock not obtained        nothing was touched                                ErrLocked
 //	lock lost                nothing was committed after that; besides, one of  ErrLockLost
 //	                         the two above, or success before the loss
 //	table can't be read      nothing was touched                                ErrMigrationTable
 //	configuration fault      nothing was touched                                ErrMergeMigrations, for
 //	                                                                            the migrations' faults
-//	process killed           each transactional step is whole or absent; the
-//	                         next run goes on from there
+//	process killed           each transactional step is whole or absent, and the
+//	                         next run goes on from there; any other is dirty
 //
 // The error of a failed migration wraps a [*MigrationError] with the version, the file and the
 // statement. errors.As also reaches the driver's own error and goose's PartialError.
@@ -72,6 +76,9 @@
 // EXISTS. If there is no Down, or it fails, nobody knows what is left: [ErrDirty]. A person has to
 // look, and the way back goes no further.
 //
+// The way back ends as well at a version that is protected ([Migrator.LockVersion]), if the run itself
+// applied it.
+//
 // With [RollbackNone] a failed run stops where it is. Its error says whether that happens to be the
 // starting point.
 //
@@ -94,9 +101,27 @@
 // twice. What was undone before it stays undone then, since it was applied on top of it. An Up that
 // fails on the way back ends it.
 //
+// # Dirty
+//
+// A step that no transaction makes whole or absent is marked in the state table, {version table}_lock,
+// before it starts; this is so with the lock and without. What remains marked is dirty: a step that
+// failed and could not be undone, or that was cut off by the end of its process. A run on a dirty
+// database is refused with [ErrDirty], which names the version and its file; so is one that has nothing
+// to do. [Migrator.Status] shows it. A person puts the database right and says with [Migrator.Force]
+// which version it is at. As long as nothing but transactional steps are pending on PostgreSQL or SQLite,
+// nothing is ever marked, and there is no state table for it.
+//
+// Without the lock nobody can tell a step that was cut off from one that another process is at just
+// now; a run is refused then too. With it, a run takes over from a dead one on MySQL and MariaDB,
+// where every step is marked, if it is certain what the step left: if it only reads and changes rows, in
+// tables of InnoDB, it is whole or absent; if it ends in its one DDL statement, and its Down is one DDL
+// statement (see Databases), that Down is executed first, and that the server refuses it shows that there
+// was nothing.
+//
 // # Looking
 //
-// [Migrator.Status], [Migrator.Plan] and [Migrator.Version] execute one SELECT and write nothing.
+// [Migrator.Status], [Migrator.Plan] and [Migrator.Version] execute a few SELECTs at most, write nothing,
+// and neither take the lock nor wait for it.
 // The times of Status are the database's, read as times of the time zone that the session is set to,
 // since that is how goose's version table is written in PostgreSQL and MySQL.
 //
@@ -139,6 +164,11 @@
 // nobody asked for, or the beginning of it, is a fault. Migrations that come late, with a lower version than the newest
 // applied one, are applied too ([WithStrictOrder] makes them a fault).
 //
+// The state table remembers with which environments other than base the database was ever migrated,
+// unless the run failed and was undone. Once it has been migrated with a protected one, which is
+// "production" unless [WithProtectedEnvironments] says otherwise, a run that has something to do with an
+// environment that it has not seen is refused: [ErrProtectedEnvironment].
+//
 // Go migrations that register themselves with goose belong to the folder that their source file is
 // in, and run only if that folder does. The path of the source is the one at compile time; the
 // folder's path has to be its end. Where the file system holds .go files in the folder, those
@@ -157,7 +187,7 @@
 // waits holds neither a transaction nor a statement: CREATE INDEX CONCURRENTLY in the holder would
 // wait for it for ever. Replicas of the original gooseplus take the same lock. On PostgreSQL the table
 // has two partitions, one of them for the mutex alone: such a replica empties the table, and has to meet
-// the mutex before it locks anything that the holder needs.
+// the mutex before it locks anything that the holder needs. What the state table remembers is gone then.
 //
 // A run with the lock has a row of its own in the state table, with its holder, its starting point
 // and what it plans, and at the end its outcome; the last 100 stay. Every transaction of the run
@@ -190,8 +220,9 @@
 // back what the other has recorded: a version is recorded unless it is recorded already, a run knows
 // the rows that it wrote, and the way back doesn't begin where there are others. But two processes
 // can be inside the same migration at once. In a transaction, one of them is rolled back. Outside a
-// transaction, which is everywhere on MySQL and MariaDB, the Down of the one that failed can remove
-// what the other is about to record; this is reported as [ErrDirty].
+// transaction, which is everywhere on MySQL and MariaDB, the one that looks later finds the other's step
+// marked and is refused ([ErrDirty]); if both looked before, the Down of the one that failed can
+// remove what the other is about to record, which is reported as [ErrDirty] too.
 //
 // # What goose is asked, and what it is not
 //
