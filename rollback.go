@@ -167,8 +167,9 @@ func (r *run) down(ctx context.Context, version int64) error {
 	if err == nil {
 		return nil
 	}
-	leftNothing, maybeRecorded := r.leftNothing(ctx, step, err), r.maybeRecorded(err)
+	leftNothing, maybeRecorded := r.leftNothing(ctx, step, err), r.maybeRecorded(step, err)
 	if maybeRecorded {
+		r.unsure = true
 		if rows, readErr := r.reread(ctx); readErr == nil && !slices.Contains(rows.Applied, version) {
 			return nil // nothing but the answer to its COMMIT was lost
 		}
@@ -184,11 +185,18 @@ func (r *run) down(ctx context.Context, version int64) error {
 func (r *run) reapply(ctx context.Context, version int64) error {
 	step := r.step(version)
 	err := r.do(ctx, step)
-	if err == nil || r.leftNothing(ctx, step, err) {
-		return err
+	if err == nil {
+		return nil
 	}
+	leftNothing, maybeRecorded := r.leftNothing(ctx, step, err), r.maybeRecorded(step, err)
+	r.unsure = r.unsure || maybeRecorded
 	rows, readErr := r.reread(ctx)
-	if readErr != nil {
+	switch {
+	case readErr == nil && maybeRecorded && slices.Contains(rows.Applied, version):
+		return nil // nothing but the answer was lost
+	case leftNothing:
+		return err
+	case readErr != nil:
 		return fmt.Errorf("%w: %w: %w", err, ErrDirty, readErr)
 	}
 	if undoErr := r.undoFailed(ctx, step, rows); undoErr != nil {
@@ -235,7 +243,7 @@ const reconnectFor = 15 * time.Second
 // once: after that, the server is taken to be gone. If the answer to a COMMIT was lost, it waits
 // for that COMMIT first.
 func (r *run) reread(ctx context.Context) (versions.Rows, error) {
-	settle := r.failed != nil && r.failed.maybeRecorded
+	settle := r.unsure || r.failed != nil && r.failed.maybeRecorded
 	giveUp := time.After(reconnectFor)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, reconnectFor)

@@ -36,6 +36,7 @@ type run struct {
 	keys   map[int64]int64 // of the rows of mine; 0 is one that is not known
 	undone []int64         // the versions that this run took back, in the order in which it did
 	failed *failure        // the step that ended the run, nil if none did
+	unsure bool            // the answer to a change of the version table was lost once
 	gone   bool            // the way back could not read the version table for as long as it tries
 	to     int64           // the highest version applied, as read last; -1 when it can't be read
 	kept   int             // how many of mine stay applied
@@ -230,7 +231,7 @@ func (r *run) apply(ctx context.Context) error {
 			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), stopped(ctx, nil))
 		}
 		if err := r.do(ctx, step); err != nil {
-			r.failed = &failure{step: step, leftNothing: r.leftNothing(ctx, step, err), maybeRecorded: r.maybeRecorded(err)}
+			r.failed = &failure{step: step, leftNothing: r.leftNothing(ctx, step, err), maybeRecorded: r.maybeRecorded(step, err)}
 			if r.failed.maybeRecorded {
 				r.record(step)
 			}
@@ -253,14 +254,21 @@ func (r *run) record(step plannedStep) {
 
 // maybeRecorded says whether the version table may say that the step that failed with err was
 // executed all the same.
-func (r *run) maybeRecorded(err error) bool {
+func (r *run) maybeRecorded(step plannedStep, err error) bool {
 	switch {
-	case errors.Is(err, versions.ErrRecorded), !r.recorder.Reached():
+	case otherRunner(err), !r.recorder.Reached():
 		return false
 	case r.recorder.Recorded():
 		return true // it was the COMMIT that failed
 	}
-	return !rolledBack(err) // the answer was lost; where there is no transaction, nobody can tell
+	// The answer was lost; where there is no transaction, nobody can tell.
+	return !step.inTransaction || !rolledBack(err)
+}
+
+// otherRunner says whether err comes from a version table in which somebody else has done meanwhile
+// what the step was to do.
+func otherRunner(err error) bool {
+	return errors.Is(err, versions.ErrRecorded) || errors.Is(err, versions.ErrNotRecorded)
 }
 
 func (r *run) planned() []Step {
@@ -290,7 +298,7 @@ func (r *run) drive(ctx context.Context, step plannedStep) error {
 		if r.recorder.Reached() {
 			statement = "" // the step's own were all executed: it was the version table, or the COMMIT
 		}
-		if errors.Is(err, versions.ErrRecorded) {
+		if otherRunner(err) {
 			err = fmt.Errorf("%w: %w", errOtherRunner, err)
 		}
 		err = r.migrationError(step, statement, tidyError{stopped(ctx, err)})

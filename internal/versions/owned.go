@@ -13,8 +13,12 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
-// ErrRecorded is the error of a step up whose version somebody else has recorded meanwhile.
-var ErrRecorded = errors.New("the version is recorded already")
+var (
+	// ErrRecorded is the error of a step up whose version somebody else has recorded meanwhile.
+	ErrRecorded = errors.New("the version is recorded already")
+	// ErrNotRecorded is the error of a step down whose version somebody else has taken back meanwhile.
+	ErrNotRecorded = errors.New("the version is not recorded any more")
+)
 
 // Rows are the applied versions with the keys of their rows. Where the dialect is not one of those
 // that gooseplus knows well, there are no keys.
@@ -101,8 +105,10 @@ func (t *Table) keyedStatements(d dialect.Dialect, n dialect.Name) {
 			" WHERE NOT EXISTS (SELECT 1 FROM " + name + " AS v WHERE v.version_id = " + arg + " AND v.is_applied" +
 			" AND v.id = (SELECT max(w.id) FROM " + name + " AS w WHERE w.version_id = " + arg + "))"
 	}
+	t.remove = "DELETE FROM " + name + " WHERE version_id = ?"
 	switch d.Goose {
 	case goose.DialectPostgres:
+		t.remove = "DELETE FROM " + name + " WHERE version_id = $1"
 		t.insert, t.returning = insert("", "$1")+" RETURNING id", true
 		t.settle = "LOCK TABLE " + name + " IN SHARE MODE"
 	case goose.DialectMySQL:
@@ -147,4 +153,16 @@ func (t *Table) Transactional(ctx context.Context, db database.DBTxConn) bool {
 		WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB'
 		AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')`).Scan(&others)
 	return err == nil && others == 0
+}
+
+// removeOwn deletes the rows of a version, of which there has to be one.
+func (t *Table) removeOwn(ctx context.Context, db database.DBTxConn, version int64) error {
+	result, err := db.ExecContext(ctx, t.remove, version)
+	if err != nil {
+		return fmt.Errorf("failed to delete version %d: %w", version, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	return ErrNotRecorded
 }

@@ -78,14 +78,19 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 	return err
 }
 
-// Delete records a step down.
-func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
+// Delete records a step down. It returns ErrNotRecorded, so that goose rolls the step back, if
+// somebody else has taken the version back.
+func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int64) (err error) {
 	r.reached = true
 	if r.unknown {
 		r.recorded = true
 		return nil
 	}
-	err := r.Store.Delete(ctx, db, version)
+	if r.table.remove == "" {
+		err = r.Store.Delete(ctx, db, version)
+	} else {
+		err = r.table.removeOwn(ctx, db, version)
+	}
 	r.recorded = err == nil
 	return err
 }

@@ -1,0 +1,207 @@
+package versions
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+func owned(t *testing.T, table *Table, db *sql.DB) Rows {
+	t.Helper()
+	r, err := table.Owned(t.Context(), db, false)
+	if err != nil {
+		t.Fatalf("Owned: %v", err)
+	}
+	return r
+}
+
+func TestOwned(t *testing.T) {
+	t.Parallel()
+	const table = `CREATE TABLE v (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL,
+		is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now')))`
+	const insert = `INSERT INTO v (version_id, is_applied) VALUES `
+	for _, tc := range []struct {
+		name string
+		rows string
+		want []int64
+	}{
+		{"a new table", `(0, 1)`, nil},
+		{"in the order of application", `(0, 1), (3, 1), (1, 1), (20, 1), (10, 1)`, []int64{3, 1, 20, 10}},
+		{"without the zero version", `(2, 1), (1, 1)`, []int64{2, 1}},
+		{"taken back", `(0, 1), (1, 1), (2, 1), (2, 0)`, []int64{1}},
+		{"taken back and applied again", `(0, 1), (1, 1), (2, 1), (1, 0), (1, 1)`, []int64{2, 1}},
+		{"twice", `(0, 1), (1, 1), (2, 1), (1, 1)`, []int64{2, 1}},
+	} {
+		for _, d := range dialects {
+			for _, settle := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s: %s, settle %t", d, tc.name, settle), func(t *testing.T) {
+					t.Parallel()
+					db := openTemp(t)
+					exec(t, db, table, insert+tc.rows)
+					r, err := newTable(t, d, "v").Owned(t.Context(), db, settle)
+					if err != nil || !slices.Equal(r.Applied, tc.want) {
+						t.Errorf("got %v, %v, want %v", r.Applied, err, tc.want)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestOwnedNeedsATable(t *testing.T) {
+	t.Parallel()
+	for _, d := range dialects {
+		for _, settle := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, settle %t", d, settle), func(t *testing.T) {
+				t.Parallel()
+				db, table := openTemp(t), newTable(t, d, "v")
+				if r, err := table.Owned(t.Context(), db, settle); err == nil {
+					t.Errorf("without a table: got %v", r.Applied)
+				}
+				exec(t, db, `CREATE TABLE v (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL, is_applied INTEGER NOT NULL, tstamp TIMESTAMP)`)
+				if r, err := table.Owned(t.Context(), db, settle); err == nil {
+					t.Errorf("without a row: got %v", r.Applied)
+				}
+				create(t, table, db)
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				if _, err := table.Owned(ctx, db, settle); !errors.Is(err, context.Canceled) {
+					t.Errorf("a context that ended: got %v", err)
+				}
+				_ = db.Close()
+				if _, err := table.Owned(t.Context(), db, settle); err == nil {
+					t.Error("a closed database: no error")
+				}
+			})
+		}
+	}
+}
+
+func TestForeign(t *testing.T) {
+	t.Parallel()
+	rows := Rows{keys: map[int64][]int64{1: {7}, 2: {9, 8}}}
+	for _, tc := range []struct {
+		name         string
+		version, key int64
+		want         bool
+	}{
+		{"its own row", 1, 7, false},
+		{"another's row", 1, 6, true},
+		{"a row whose key is not known", 1, 0, false},
+		{"its own row and another's", 2, 8, true},
+		{"two rows, and no key is known", 2, 0, true},
+		{"no row", 3, 5, false},
+		{"no row, and no key is known", 3, 0, false},
+	} {
+		if got := rows.Foreign(tc.version, tc.key); got != tc.want {
+			t.Errorf("%s: got %t", tc.name, got)
+		}
+	}
+	if (Rows{Applied: []int64{1}}).Foreign(1, 7) {
+		t.Error("without any keys a row is foreign")
+	}
+}
+
+func TestInsertOwn(t *testing.T) {
+	t.Parallel()
+	db, table := openTemp(t), newTable(t, "sqlite", "v")
+	create(t, table, db)
+	r := table.Recorder()
+	r.Step(false)
+	if err := r.Insert(t.Context(), db, insertRequest(5)); err != nil {
+		t.Fatal(err)
+	}
+	key := r.Key()
+	if key == 0 || owned(t, table, db).Foreign(5, key) || !owned(t, table, db).Foreign(5, key+1) {
+		t.Errorf("Key() = %d, which is not that of the row", key)
+	}
+
+	t.Run("a version that somebody has recorded", func(t *testing.T) {
+		r := table.Recorder()
+		r.Step(false)
+		err := r.Insert(t.Context(), db, insertRequest(5))
+		if !errors.Is(err, ErrRecorded) || !r.Reached() || r.Recorded() || r.Key() != 0 {
+			t.Errorf("got %v, reached %t, recorded %t, key %d", err, r.Reached(), r.Recorded(), r.Key())
+		}
+		wantRows(t, db, table, 0, 5)
+	})
+	t.Run("the next step has no key", func(t *testing.T) {
+		r.Step(false)
+		if r.Key() != 0 || r.Reached() {
+			t.Errorf("Key() = %d, Reached() = %t", r.Key(), r.Reached())
+		}
+	})
+	t.Run("a row that says it was taken back is no obstacle", func(t *testing.T) {
+		exec(t, db, `INSERT INTO v (version_id, is_applied) VALUES (6, 1), (6, 0)`)
+		r.Step(false)
+		if err := r.Insert(t.Context(), db, insertRequest(6)); err != nil {
+			t.Error(err)
+		}
+		wantApplied(t, table, db, true, 5, 6)
+		r.Step(false)
+		if err := r.Insert(t.Context(), db, insertRequest(6)); !errors.Is(err, ErrRecorded) {
+			t.Errorf("again: %v", err)
+		}
+	})
+	t.Run("a dialect without keys", func(t *testing.T) {
+		db, table := openTemp(t), newTable(t, "turso", "v")
+		create(t, table, db)
+		r := table.Recorder()
+		r.Step(false)
+		if err := r.Insert(t.Context(), db, insertRequest(1)); err != nil || r.Key() != 0 || !r.Recorded() {
+			t.Errorf("got %v, key %d, recorded %t", err, r.Key(), r.Recorded())
+		}
+		if owned(t, table, db).Foreign(1, 0) {
+			t.Error("the row is foreign")
+		}
+	})
+	t.Run("in a transaction that is rolled back", func(t *testing.T) {
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Step(false)
+		if err := r.Insert(t.Context(), tx, insertRequest(7)); err != nil || r.Key() == 0 {
+			t.Errorf("got %v, key %d", err, r.Key())
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(owned(t, table, db).Applied, 7) || owned(t, table, db).Foreign(7, r.Key()) {
+			t.Error("version 7 is there")
+		}
+	})
+	t.Run("names that need quotes", func(t *testing.T) {
+		db, table := openTemp(t), newTable(t, "sqlite", `"Acme ""Corp"" $1 ?"`)
+		create(t, table, db)
+		insert(t, table, db, 3, 1)
+		if got := owned(t, table, db).Applied; !slices.Equal(got, []int64{3, 1}) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// TestUnrecorded: the row of a version that this runner hasn't recorded is somebody else's.
+func TestUnrecorded(t *testing.T) {
+	t.Parallel()
+	db, table := openTemp(t), newTable(t, "sqlite", "v")
+	create(t, table, db)
+	insert(t, table, db, 4)
+	r := table.Recorder()
+	r.Unrecorded()
+	if found, err := r.GetMigration(t.Context(), nil, 4); err != nil || !found.IsApplied {
+		t.Errorf("GetMigration: %v, %v", found, err)
+	}
+	if err := r.Delete(t.Context(), db, 4); err != nil || !r.Reached() || !r.Recorded() {
+		t.Errorf("got %v, reached %t, recorded %t", err, r.Reached(), r.Recorded())
+	}
+	wantApplied(t, table, db, true, 4)
+	r.Step(true)
+	if err := r.Delete(t.Context(), db, 4); err != nil {
+		t.Error(err)
+	}
+	wantApplied(t, table, db, true)
+}
