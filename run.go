@@ -147,7 +147,11 @@ func (r *run) begin(ctx context.Context, to goal) error {
 	if err := r.plan(ctx, start, to); err != nil {
 		return err
 	}
-	return r.newProvider()
+	if err := r.newProvider(); err != nil {
+		return err
+	}
+	r.recorder.Found(rows)
+	return nil
 }
 
 // plan decides the steps that lead from the applied versions to the goal: down first, then up.

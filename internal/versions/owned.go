@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -32,6 +33,11 @@ type Rows struct {
 func (r Rows) Foreign(version, key int64) bool {
 	keys := r.keys[version]
 	return len(keys) > 1 || len(keys) == 1 && key != 0 && keys[0] != key
+}
+
+// Past says whether version has rows though it is not applied.
+func (r Rows) Past(version int64) bool {
+	return len(r.keys[version]) > 0 && !slices.Contains(r.Applied, version)
 }
 
 // Owned reads the applied versions with the keys of their rows. If settle is true it first waits
@@ -99,36 +105,46 @@ func (t *Table) owned(ctx context.Context, db database.DBTxConn) (r Rows, err er
 func (t *Table) keyedStatements(d dialect.Dialect, n dialect.Name) {
 	name := d.Quote(n)
 	t.keyed = "SELECT id, version_id, is_applied FROM " + name + " ORDER BY id DESC"
-	insert := func(from, arg string) string {
-		// A row that goose wrote long ago to say that the version was taken back is no obstacle.
-		return "INSERT INTO " + name + " (version_id, is_applied) SELECT " + arg + ", TRUE" + from +
-			" WHERE NOT EXISTS (SELECT 1 FROM " + name + " AS v WHERE v.version_id = " + arg + " AND v.is_applied" +
-			" AND v.id = (SELECT max(w.id) FROM " + name + " AS w WHERE w.version_id = " + arg + "))"
+	// The short form costs the server next to nothing. The long one is for a version that has rows
+	// which goose wrote long ago to say that it was applied and taken back: these are no obstacle.
+	insert := func(from, arg string, long bool) string {
+		statement := "INSERT INTO " + name + " (version_id, is_applied) SELECT " + arg + ", TRUE" + from +
+			" WHERE NOT EXISTS (SELECT 1 FROM " + name + " AS v WHERE v.version_id = " + arg + " AND v.is_applied"
+		if long {
+			statement += " AND v.id = (SELECT max(w.id) FROM " + name + " AS w WHERE w.version_id = " + arg + ")"
+		}
+		return statement + ")"
 	}
 	t.remove = "DELETE FROM " + name + " WHERE version_id = ?"
 	switch d.Goose {
 	case goose.DialectPostgres:
 		t.remove = "DELETE FROM " + name + " WHERE version_id = $1"
-		t.insert, t.returning = insert("", "$1")+" RETURNING id", true
+		t.insert, t.insertAgain = insert("", "$1", false)+" RETURNING id", insert("", "$1", true)+" RETURNING id"
+		t.returning = true
 		t.settle = "LOCK TABLE " + name + " IN SHARE MODE"
 	case goose.DialectMySQL:
-		t.insert = insert(" FROM DUAL", "?")
+		t.insert, t.insertAgain = insert(" FROM DUAL", "?", false), insert(" FROM DUAL", "?", true)
 		t.settle = "SELECT count(*) FROM " + name + " LOCK IN SHARE MODE"
 	case goose.DialectSQLite3:
-		t.insert = insert("", "?")
+		t.insert, t.insertAgain = insert("", "?", false), insert("", "?", true)
 	}
 }
 
 // insertOwn inserts the row of a version unless there is one, and returns its key.
-func (t *Table) insertOwn(ctx context.Context, db database.DBTxConn, version int64) (key int64, err error) {
+// again says that it has rows of the past.
+func (t *Table) insertOwn(ctx context.Context, db database.DBTxConn, version int64, again bool) (key int64, err error) {
+	statement, args := t.insert, []any{version, version}
+	if again {
+		statement, args = t.insertAgain, []any{version, version, version}
+	}
 	if t.returning {
-		err = db.QueryRowContext(ctx, t.insert, version).Scan(&key)
+		err = db.QueryRowContext(ctx, statement, version).Scan(&key)
 		if errors.Is(err, sql.ErrNoRows) {
 			err = ErrRecorded
 		}
 		return key, err
 	}
-	result, err := db.ExecContext(ctx, t.insert, version, version, version)
+	result, err := db.ExecContext(ctx, statement, args...)
 	if err != nil {
 		return 0, err
 	}

@@ -136,6 +136,7 @@ func TestInsertOwn(t *testing.T) {
 	})
 	t.Run("a row that says it was taken back is no obstacle", func(t *testing.T) {
 		exec(t, db, `INSERT INTO v (version_id, is_applied) VALUES (6, 1), (6, 0)`)
+		r.Found(owned(t, table, db))
 		r.Step(false)
 		if err := r.Insert(t.Context(), db, insertRequest(6)); err != nil {
 			t.Error(err)

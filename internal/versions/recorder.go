@@ -15,6 +15,7 @@ import (
 type Recorder struct {
 	database.Store
 	table    *Table
+	rows     Rows // as the run found them
 	down     bool
 	unknown  bool // the step down is of a version that was not recorded
 	reached  bool
@@ -26,6 +27,9 @@ var _ database.StoreExtender = (*Recorder)(nil)
 
 // Recorder returns a store for one run on the table, which must exist.
 func (t *Table) Recorder() *Recorder { return &Recorder{Store: t.store, table: t} }
+
+// Found tells the recorder what the run has found in the table.
+func (r *Recorder) Found(rows Rows) { r.rows = rows }
 
 // Step tells the recorder which way the next step goes.
 func (r *Recorder) Step(down bool) {
@@ -69,7 +73,7 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 	if r.table.insert == "" {
 		err = r.Store.Insert(ctx, db, req)
 	} else {
-		r.key, err = r.table.insertOwn(ctx, db, req.Version)
+		r.key, err = r.table.insertOwn(ctx, db, req.Version, r.rows.Past(req.Version))
 	}
 	if err != nil && !errors.Is(err, ErrRecorded) {
 		err = fmt.Errorf("failed to insert version %d: %w", req.Version, err)

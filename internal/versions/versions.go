@@ -28,8 +28,8 @@ type Table struct {
 
 	// These are of the run's own: goose's have no keys. keyed is "" for dialects that gooseplus
 	// leaves to goose's store.
-	keyed, insert, remove, settle string
-	returning                     bool // insert gives the key as a row
+	keyed, insert, insertAgain, remove, settle string
+	returning                                  bool // insert gives the key as a row
 }
 
 // New names a version table. name is what goose's WithTableName takes.
