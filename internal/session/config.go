@@ -1,0 +1,100 @@
+package session
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+)
+
+// Config is what a session does on its own account. The zero Config does nothing.
+type Config struct {
+	// OnBegin is executed at the start of every transaction, in order, before BeginTx returns. If
+	// one fails, the transaction is rolled back and BeginTx returns its error. The outer transaction
+	// of a session is such a transaction; its savepoints are not.
+	OnBegin []Statement
+	// OnSavepoint is executed after each savepoint that takes the place of a transaction. What SET
+	// LOCAL changed in one migration lasts until the outer transaction ends (PostgreSQL manual, SET),
+	// so the settings that each migration must find belong here too. Others, and SET CONSTRAINTS, do
+	// leak into the next migration; only a rollback to the savepoint takes them back.
+	OnSavepoint []Statement
+	// Settings hold for statements outside transactions. They are made before the first such
+	// statement on a connection, and put back before the connection goes back to the parent pool; a
+	// connection on which that fails is closed instead. Transactions that are opened in between
+	// inherit them. They don't apply to an outer transaction, where nothing is outside.
+	Settings []Setting
+	// Backend, if its Query is set, is asked on each connection when it is borrowed.
+	Backend Backend
+}
+
+// Statement is a statement that a session executes on its own account.
+type Statement struct {
+	Query string
+	Args  []any // of the types that every driver takes: integers, floats, bool, string, []byte, time.Time
+	// Check, if not nil, decides by the number of rows affected whether the statement did what it
+	// should. Its error is returned as it is.
+	Check func(rows int64) error
+}
+
+// Setting is a setting of a connection.
+type Setting struct {
+	// Read is a query for the present value: one row, one column.
+	Read string
+	// Write makes the statement that sets a value: Value, and later what Read gave, as a string if
+	// the driver gave bytes.
+	Write func(value any) Statement
+	Value any
+}
+
+// Backend tells what the server calls a connection, so that others can wait until that backend is
+// gone.
+type Backend struct {
+	// Query gives one row, such as SELECT pg_backend_pid().
+	Query string
+	// Found gets that row before anything else is executed on the connection. It must not use the
+	// session. If it fails, so does whatever needed the connection.
+	Found func(ctx context.Context, row []driver.Value) error
+}
+
+// find asks the connection for its backend.
+func (b Backend) find(ctx context.Context, dc driver.Conn) error {
+	if b.Query == "" {
+		return nil
+	}
+	row, err := queryRow(ctx, dc, b.Query)
+	if err != nil {
+		return err
+	}
+	return guard(func() error { return b.Found(ctx, row) })
+}
+
+// run executes statements of the session's own, up to the first that fails.
+func run(ctx context.Context, dc driver.Conn, statements []Statement) error {
+	for _, s := range statements {
+		res, err := exec(ctx, dc, s.Query, s.Args)
+		if err != nil {
+			return err
+		}
+		if s.Check == nil {
+			continue
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if err := guard(func() error { return s.Check(n) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guard makes an error of a panic in a function of the caller: database/sql does not expect that a
+// driver panics in BeginTx, and would never free the connection.
+func guard(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("session: panic in a function of the configuration: %v", r)
+		}
+	}()
+	return f()
+}

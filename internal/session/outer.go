@@ -1,0 +1,165 @@
+package session
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// outer is the transaction that a session does all its work in.
+type outer struct {
+	conn   *conn
+	tx     driver.Tx
+	cancel context.CancelFunc // of the transaction's own context
+
+	mu   sync.Mutex
+	lost error // guarded by mu: why the transaction can't be committed
+}
+
+// ErrLost is the error of what uses an outer transaction that can't be committed any more. The
+// first cause is in its chain.
+var ErrLost = errors.New("session: the transaction is lost")
+
+// InTransaction makes a session that does everything in one transaction on one connection: a
+// transaction of its pool is a savepoint, and statements outside are in the outer transaction.
+// ctx is for the beginning only.
+//
+// A migration that fails is rolled back alone. The outer transaction is lost when its connection
+// breaks, when a savepoint can't be rolled back, and when a statement outside of a savepoint fails
+// and takes it along: PostgreSQL aborts it then, and SQLite rolls it back after some errors, so that
+// the next statement would commit by itself. From then on every use fails with [ErrLost].
+//
+// A savepoint has no isolation level of its own and can't be read-only: BeginTx refuses both. The
+// pool has one connection; who holds it and wants a second one waits until its context is done.
+func InTransaction(ctx context.Context, parent *sql.DB, cfg Config) (*Session, error) {
+	s := Open(parent, cfg)
+	s.db.SetMaxOpenConns(1)
+	c, err := s.borrow(ctx)
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	// Some drivers watch the context of a transaction to its end, and this one has to survive the
+	// caller's: only Commit and Close end it.
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stopWatching := context.AfterFunc(ctx, cancel)
+	tx, err := c.begin(own, driver.TxOptions{})
+	if err == nil {
+		err = c.raw(func(dc driver.Conn) error { return run(own, dc, mark) })
+	}
+	if !stopWatching() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		if tx != nil {
+			_ = c.raw(func(driver.Conn) error { return tx.Rollback() }) // the connection is closed anyway
+			c.spent = true
+		}
+		cancel()
+		s.stop()
+		c.release() // the error that counts is the first
+		return nil, err
+	}
+	s.outer = &outer{conn: c, tx: tx, cancel: cancel}
+	return s, nil
+}
+
+func (o *outer) lose(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.lost == nil {
+		o.lost = err
+	}
+}
+
+func (o *outer) lostError() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.lost == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrLost, o.lost)
+}
+
+// watch makes a call, unless the transaction is lost, and notices when the call loses it.
+func (o *outer) watch(inSavepoint bool, call func() error) error {
+	if err := o.lostError(); err != nil {
+		return err
+	}
+	err := call()
+	bad := errors.Is(err, driver.ErrBadConn)
+	switch {
+	case harmless(err), inSavepoint && !bad: // the end of the savepoint shows what is left
+	case bad, o.conn.raw(alive) != nil:
+		o.lose(err)
+	}
+	return err
+}
+
+// Commit commits the outer transaction and ends the session. An error of the database comes through
+// as it is. If the transaction is lost, ctx is done or the session's connection is still in use, it
+// is rolled back.
+func (s *Session) Commit(ctx context.Context) error {
+	if s.outer == nil {
+		return errors.New("session: there is no outer transaction to commit")
+	}
+	if !s.stop() {
+		return ErrClosed
+	}
+	err := s.outer.lostError()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		select {
+		case <-s.drained:
+		default:
+			err = errors.New("session: the connection is still in use, so the transaction was not committed")
+		}
+	}
+	if err != nil {
+		now, cancel := context.WithCancel(ctx)
+		cancel()
+		_ = s.rollback(now) // it can't say more than err
+		return err
+	}
+	defer context.AfterFunc(ctx, s.outer.cancel)()
+	if err := s.outer.conn.raw(alive); err != nil {
+		s.outer.lose(err)
+		_ = s.finish(s.outer.tx.Rollback)
+		return s.outer.lostError()
+	}
+	return s.finish(s.outer.tx.Commit)
+}
+
+// rollback ends the outer transaction when its connection is free, or closes the connection, which
+// has the same effect.
+func (s *Session) rollback(ctx context.Context) error {
+	if err := s.drain(ctx); err != nil {
+		s.outer.cancel()
+		return err
+	}
+	defer time.AfterFunc(restoreFor, s.outer.cancel).Stop()
+	err := s.finish(s.outer.tx.Rollback)
+	if s.outer.lostError() != nil {
+		return nil // there was nothing left to roll back, or the server does it
+	}
+	return err
+}
+
+// finish calls the last method of the transaction and gives its connection back, unless that failed.
+func (s *Session) finish(end func() error) error {
+	c := s.outer.conn
+	err := c.raw(func(driver.Conn) error { return end() })
+	c.spent = c.spent || err != nil
+	s.outer.cancel()
+	released := c.release()
+	if err != nil {
+		return err
+	}
+	return released
+}

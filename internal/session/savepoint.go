@@ -1,0 +1,94 @@
+package session
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+)
+
+// The statements of a savepoint. One name is enough: the pool has one connection, and that has one
+// transaction at a time.
+const (
+	savepointSQL  = `SAVEPOINT gooseplus_session`
+	rollbackToSQL = `ROLLBACK TO SAVEPOINT gooseplus_session`
+	releaseSQL    = `RELEASE SAVEPOINT gooseplus_session`
+)
+
+// mark is the savepoint by which an outer transaction is recognised, see alive.
+var mark = []Statement{{Query: `SAVEPOINT gooseplus_transaction`}}
+
+// alive fails if the outer transaction is aborted, or is not there any more. SQLite begins another
+// one when it is told to make a savepoint, so one that was there before is released first.
+func alive(dc driver.Conn) error {
+	ctx, cancel := context.WithTimeout(context.Background(), restoreFor)
+	defer cancel()
+	if _, err := exec(ctx, dc, `RELEASE SAVEPOINT gooseplus_transaction`, nil); err != nil {
+		return err
+	}
+	return run(ctx, dc, mark)
+}
+
+// savepoint is a transaction inside the outer one.
+type savepoint struct {
+	c   *conn
+	ctx context.Context // of BeginTx
+}
+
+func (c *conn) savepoint(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if opts.ReadOnly || sql.IsolationLevel(opts.Isolation) != sql.LevelDefault {
+		return nil, errors.New("session: a transaction inside the outer one can't be read-only or have an isolation level")
+	}
+	err := c.call(func(dc driver.Conn) error {
+		_, err := exec(ctx, dc, savepointSQL, nil)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.inTx = true
+	sp := savepoint{c, ctx}
+	err = c.call(func(dc driver.Conn) error { return run(ctx, dc, c.s.cfg.OnSavepoint) })
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = sp.Rollback() // if it fails, the transaction is lost
+		return nil, err
+	}
+	return sp, nil
+}
+
+// Commit releases the savepoint. If that fails, as it does in PostgreSQL after a statement that
+// failed, the savepoint is rolled back, like a transaction would be.
+func (sp savepoint) Commit() error {
+	err := sp.c.call(func(dc driver.Conn) error {
+		_, err := exec(sp.ctx, dc, releaseSQL, nil)
+		return err
+	})
+	if err != nil {
+		_ = sp.Rollback() // if it fails, the transaction is lost
+		return err
+	}
+	sp.c.inTx = false
+	return nil
+}
+
+// Rollback takes back what was done since the savepoint, also when the context is done. If it can't
+// be done, nothing is known about what there is.
+func (sp savepoint) Rollback() error {
+	defer func() { sp.c.inTx = false }()
+	err := sp.c.call(func(dc driver.Conn) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(sp.ctx), restoreFor)
+		defer cancel()
+		if _, err := exec(ctx, dc, rollbackToSQL, nil); err != nil {
+			return err
+		}
+		_, err := exec(ctx, dc, releaseSQL, nil)
+		return err
+	})
+	if err != nil {
+		sp.c.s.outer.lose(err)
+	}
+	return err
+}
