@@ -146,29 +146,30 @@ func registered(folders map[string]string) ([]*goose.Migration, error) {
 }
 
 // goMigrations makes the Go migrations of one Provider. They are new ones, because a Provider
-// writes to those it is given; listen is told of each function that starts.
-func (ms *migrations) goMigrations(listen func()) []*goose.Migration {
+// writes to those it is given; listen is told of each function that starts. db is what those without
+// a transaction get, because the Provider's own pool can't give them the driver's connection.
+func (ms *migrations) goMigrations(listen func(), db *sql.DB) []*goose.Migration {
 	var list []*goose.Migration
 	for _, m := range ms.list {
 		if m.goFuncs == nil {
 			continue
 		}
 		fresh := goose.NewGoMigration(m.version,
-			goFunc(m.goFuncs.UpFnContext, m.goFuncs.UpFnNoTxContext, listen),
-			goFunc(m.goFuncs.DownFnContext, m.goFuncs.DownFnNoTxContext, listen))
+			goFunc(m.goFuncs.UpFnContext, m.goFuncs.UpFnNoTxContext, listen, db),
+			goFunc(m.goFuncs.DownFnContext, m.goFuncs.DownFnNoTxContext, listen, db))
 		fresh.Source = m.goFuncs.Source
 		list = append(list, fresh)
 	}
 	return list
 }
 
-func goFunc(tx goose.GoMigrationContext, db goose.GoMigrationNoTxContext, listen func()) *goose.GoFunc {
+func goFunc(tx goose.GoMigrationContext, noTx goose.GoMigrationNoTxContext, listen func(), db *sql.DB) *goose.GoFunc {
 	f := new(goose.GoFunc)
 	if tx != nil {
 		f.RunTx = func(ctx context.Context, arg *sql.Tx) error { return guard(ctx, arg, tx, listen) }
 	}
-	if db != nil {
-		f.RunDB = func(ctx context.Context, arg *sql.DB) error { return guard(ctx, arg, db, listen) }
+	if noTx != nil {
+		f.RunDB = func(ctx context.Context, _ *sql.DB) error { return guard(ctx, db, noTx, listen) }
 	}
 	return f
 }

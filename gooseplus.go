@@ -93,7 +93,10 @@ func (m *Migrator) migrate(ctx context.Context, to goal) (err error) {
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
 	r := m.newRun(ctx, known)
-	defer func() { r.finish(err) }() // 8. Record the outcome.
+	defer func() { // 8. Record the outcome.
+		r.disconnect(ctx)
+		r.finish(err)
+	}()
 
 	// 2. Look.
 	ready, err := r.look(ctx, to)

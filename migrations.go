@@ -186,7 +186,7 @@ func (o *options) restrict(ms *migrations, mergeable bool) error {
 		return errors.Join(faults...)
 	}
 	opts := slices.Clone(o.gooseOptions)
-	opts = append(opts, goose.WithGoMigrations(ms.goMigrations(nil)...))
+	opts = append(opts, goose.WithGoMigrations(ms.goMigrations(nil, nil)...))
 	kept, err := dryrun.Versions(ms.files, opts...)
 	if err != nil {
 		return fmt.Errorf("WithGooseOptions: %w", err)
@@ -198,16 +198,17 @@ func (o *options) restrict(ms *migrations, mergeable bool) error {
 	return nil
 }
 
-// read reads the SQL files of the given versions, which are to go in the given direction. Every one
-// that goose can't parse is in the error.
-func (ms *migrations) read(ctx context.Context, wanted []int64, direction string) (map[int64]dryrun.Script, error) {
-	var files []int64
-	for _, v := range wanted {
-		if m, ok := ms.find(v); ok && m.goFuncs == nil {
-			files = append(files, v)
-		}
-	}
-	scripts, errs := dryrun.Scripts(ctx, ms.files, files)
+// sqlFiles returns those of the versions that are SQL files.
+func (ms *migrations) sqlFiles(versions []int64) []int64 {
+	return slices.DeleteFunc(slices.Clone(versions), func(v int64) bool {
+		m, ok := ms.find(v)
+		return !ok || m.goFuncs != nil
+	})
+}
+
+// unreadable makes one error of those of files that goose can't parse and that were to go in the
+// given direction.
+func (ms *migrations) unreadable(errs []error, direction string) error {
 	for i, err := range errs {
 		var script *dryrun.ScriptError
 		if errors.As(err, &script) {
@@ -216,7 +217,7 @@ func (ms *migrations) read(ctx context.Context, wanted []int64, direction string
 				Direction: direction, Statement: script.SQL, Err: script}
 		}
 	}
-	return scripts, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // tableError is the error of a version table that can't be used.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
@@ -28,7 +29,8 @@ type run struct {
 	start    []int64 // the starting point
 	steps    []plannedStep
 	scripts  map[int64]dryrun.Script // what the pending SQL files contain
-	provider *goose.Provider
+	provider *dryrun.Reader          // nil as long as there is nothing to read or to do
+	session  *session.Session
 	recorder *versions.Recorder
 	trace    *trace
 
@@ -147,7 +149,7 @@ func (r *run) begin(ctx context.Context, to goal) error {
 	if err := r.plan(ctx, start, to); err != nil {
 		return err
 	}
-	if err := r.newProvider(); err != nil {
+	if err := r.connect(); err != nil {
 		return err
 	}
 	r.recorder.Found(rows)
@@ -183,10 +185,16 @@ func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 // load reads the files of versions that are to go in the given direction, each once in a run, and
 // reports every file that goose can't parse.
 func (r *run) load(ctx context.Context, wanted []int64, direction string) error {
-	unread := slices.DeleteFunc(slices.Clone(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
-	scripts, err := r.known.read(ctx, unread, direction)
+	unread := slices.DeleteFunc(r.known.sqlFiles(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
+	if len(unread) == 0 {
+		return nil
+	}
+	if err := r.newProvider(); err != nil {
+		return err
+	}
+	scripts, errs := r.provider.Scripts(ctx, unread)
 	maps.Copy(r.scripts, scripts)
-	return err
+	return r.known.unreadable(errs, direction)
 }
 
 // step is the step up of a version whose file is loaded.
@@ -212,20 +220,51 @@ func (r *run) connections() error {
 }
 
 // newProvider makes the goose Provider of this run. It is a new one because a Provider remembers
-// a failed first use, and what it parsed.
+// a failed first use, and what it parsed: this one reads the files first, and executes them later.
 func (r *run) newProvider() (err error) {
+	if r.provider != nil {
+		return nil
+	}
 	r.trace, r.recorder = new(trace), r.known.table.Recorder()
 	opts := slices.Clone(r.options.gooseOptions)
 	opts = append(opts,
 		goose.WithStore(r.recorder),
-		goose.WithGoMigrations(r.known.goMigrations(r.trace.function)...),
+		goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.db)...),
 		goose.WithDisableGlobalRegistry(true), // its migrations are chosen by folder
 		goose.WithVerbose(true),               // so that goose announces each statement
 		goose.WithSlog(r.trace.logger()),
 	)
-	r.provider, err = goose.NewProvider(goose.DialectCustom, r.db, r.known.files, opts...)
+	r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...)
 	return err
 }
+
+// connect gives the Provider the database.
+func (r *run) connect() error {
+	if err := r.newProvider(); err != nil {
+		return err
+	}
+	r.session = session.Open(r.db, session.Config{})
+	r.provider.Connect(r.session.Connector(), r.db.Stats().MaxOpenConnections)
+	return nil
+}
+
+// disconnect gives the connections back. There are some only if a migration has kept them.
+func (r *run) disconnect(ctx context.Context) {
+	if r.provider != nil {
+		r.provider.Close()
+	}
+	if r.session == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
+	defer cancel()
+	if err := r.session.Close(ctx); err != nil {
+		r.events.send(Warning{Message: err.Error()})
+	}
+}
+
+// releaseLimit is how long a run that has ended waits for connections that are still in use.
+const releaseLimit = 10 * time.Second
 
 // apply runs the planned steps in order, up to the first that fails.
 func (r *run) apply(ctx context.Context) error {

@@ -52,8 +52,8 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, known.tableError(ctx, err)
 	}
-	scripts, err := known.read(ctx, known.versions(), directionUp)
-	return known.status(m.options.environments, history, scripts), err
+	scripts, errs := dryrun.Scripts(ctx, known.files, known.sqlFiles(known.versions()))
+	return known.status(m.options.environments, history, scripts), known.unreadable(errs, directionUp)
 }
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
@@ -69,6 +69,7 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	r := &run{ // whose events nobody hears
 		db: m.db, options: &m.options, known: known, events: new(stream), scripts: make(map[int64]dryrun.Script),
 	}
+	defer r.disconnect(ctx)
 	if _, err := r.look(ctx, upTo(math.MaxInt64)); err != nil {
 		return nil, err
 	}

@@ -42,55 +42,20 @@ func newScriptError(version int64, err error) *ScriptError {
 func (e *ScriptError) Error() string { return e.message }
 func (e *ScriptError) Unwrap() error { return e.err }
 
-// Scripts reads the SQL migrations of fsys that have the given versions. Files of other versions
-// are not opened. Every migration that can't be parsed is in the errors, as a [*ScriptError].
+// Scripts reads the SQL migrations of fsys that have the given versions, see [Reader.Scripts].
 func Scripts(ctx context.Context, fsys fs.FS, versions []int64) (map[int64]Script, []error) {
 	if len(versions) == 0 {
 		return nil, nil
 	}
-	var rec recorder
-	db := rec.open()
-	defer db.Close()
-
-	p, err := goose.NewProvider(goose.DialectPostgres, db, fsys,
+	r, err := NewReader(goose.DialectPostgres, fsys, nil,
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithDisableVersioning(true), // nothing is recorded but the migrations' own statements
 	)
 	if err != nil {
 		return nil, []error{err}
 	}
-	scripts := make(map[int64]Script, len(versions))
-	var errs []error
-	for _, version := range versions {
-		script, err := read(ctx, p, &rec, version)
-		if err != nil && ctx.Err() != nil {
-			return nil, []error{err} // no fault of the migration
-		}
-		if err != nil {
-			errs = append(errs, newScriptError(version, err))
-			continue
-		}
-		scripts[version] = script
-	}
-	return scripts, errs
-}
-
-func read(ctx context.Context, p *goose.Provider, rec *recorder, version int64) (Script, error) {
-	up, err := record(ctx, p, rec, version, true)
-	if err != nil {
-		return Script{}, err
-	}
-	down, err := record(ctx, p, rec, version, false)
-	if err != nil {
-		return Script{}, err
-	}
-	return Script{Up: up.statements, Down: down.statements, Transactional: up.began}, nil
-}
-
-func record(ctx context.Context, p *goose.Provider, rec *recorder, version int64, up bool) (recording, error) {
-	rec.reset()
-	_, err := p.ApplyVersion(ctx, version, up)
-	return rec.take(), err
+	defer r.Close()
+	return r.Scripts(ctx, versions)
 }
 
 // Versions lists what a Provider over fsys with these options would know, lowest first.

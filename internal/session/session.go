@@ -51,6 +51,10 @@ func Open(parent *sql.DB, cfg Config) *Session {
 // outer transaction.
 func (s *Session) DB() *sql.DB { return s.db }
 
+// Connector makes connections of the session for another pool than DB, which must keep none idle.
+// They are the session's all the same: its Close waits for them.
+func (s *Session) Connector() driver.Connector { return connector{s} }
+
 // Close ends the session; an outer transaction that is not committed is rolled back. It waits for
 // the connections in use until ctx is done: database/sql rolls back transactions whose context is
 // done in the background. Those that are still in use then were forgotten, or a statement is

@@ -185,6 +185,76 @@ func TestInsertOwn(t *testing.T) {
 	})
 }
 
+// TestInsertNext: a run that is alone doesn't ask before it inserts, and one that isn't finds out.
+func TestInsertNext(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t)
+	create(t, newTable(t, "sqlite", "v"), db)
+	table := newTable(t, "postgres", "v") // whose statements SQLite understands too
+	insertTx := func(t *testing.T, r *Recorder, version int64, want error) {
+		t.Helper()
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Step(false)
+		err = r.Insert(t.Context(), tx, insertRequest(version))
+		if !errors.Is(err, want) || r.Recorded() != (err == nil) || (r.Key() != 0) != (err == nil) {
+			t.Errorf("version %d: got %v, recorded %t, key %d, want %v", version, err, r.Recorded(), r.Key(), want)
+		}
+		if err == nil {
+			err = tx.Commit()
+		} else {
+			err = tx.Rollback()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := func() *Recorder {
+		r := table.Recorder()
+		r.Found(owned(t, table, db))
+		return r
+	}
+
+	first := begin()
+	insertTx(t, first, 1, nil)
+	insertTx(t, first, 2, nil)
+	if first.crowded {
+		t.Error("a runner alone takes itself for two")
+	}
+	second := begin()
+	insertTx(t, second, 3, nil)
+	insertTx(t, first, 3, ErrRecorded)
+	insertTx(t, first, 4, nil) // with a condition, from here on
+	insertTx(t, second, 4, ErrRecorded)
+	insertTx(t, second, 5, nil)
+	insertTx(t, first, 5, ErrRecorded)
+	wantApplied(t, table, db, true, 1, 2, 3, 4, 5)
+
+	t.Run("a gap that nobody has filled", func(t *testing.T) {
+		r := begin()
+		exec(t, db, `UPDATE sqlite_sequence SET seq = seq + 10 WHERE name = 'v'`)
+		insertTx(t, r, 6, nil)
+		if !r.crowded {
+			t.Error("the gap was not seen")
+		}
+		insertTx(t, r, 6, ErrRecorded)
+	})
+	t.Run("a runner that has not looked", func(t *testing.T) {
+		insertTx(t, table.Recorder(), 6, ErrRecorded)
+	})
+	t.Run("outside a transaction, where nothing takes the row back", func(t *testing.T) {
+		r := begin()
+		insertTx(t, begin(), 7, nil)
+		r.Step(false)
+		if err := r.Insert(t.Context(), db, insertRequest(7)); !errors.Is(err, ErrRecorded) {
+			t.Errorf("got %v", err)
+		}
+		wantApplied(t, table, db, true, 1, 2, 3, 4, 5, 6, 7)
+	})
+}
+
 // TestUnrecorded: the row of a version that this runner hasn't recorded is somebody else's.
 func TestUnrecorded(t *testing.T) {
 	t.Parallel()

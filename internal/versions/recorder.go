@@ -2,6 +2,7 @@ package versions
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -15,8 +16,11 @@ import (
 type Recorder struct {
 	database.Store
 	table    *Table
-	rows     Rows // as the run found them
+	rows     Rows  // as the run found them
+	last     int64 // the key of the row inserted last, by anybody as far as is known
+	crowded  bool  // somebody else has inserted rows too, or tried to
 	down     bool
+	reading  bool // the step is a dry run
 	unknown  bool // the step down is of a version that was not recorded
 	reached  bool
 	recorded bool
@@ -29,11 +33,17 @@ var _ database.StoreExtender = (*Recorder)(nil)
 func (t *Table) Recorder() *Recorder { return &Recorder{Store: t.store, table: t} }
 
 // Found tells the recorder what the run has found in the table.
-func (r *Recorder) Found(rows Rows) { r.rows = rows }
+func (r *Recorder) Found(rows Rows) { r.rows, r.last = rows, rows.last }
 
 // Step tells the recorder which way the next step goes.
 func (r *Recorder) Step(down bool) {
-	r.down, r.unknown, r.reached, r.recorded, r.key = down, false, false, false, 0
+	r.down, r.reading, r.unknown, r.reached, r.recorded, r.key = down, false, false, false, false, 0
+}
+
+// Read tells the recorder that the next step is a dry run, of which nothing is to be recorded.
+func (r *Recorder) Read(down bool) {
+	r.Step(down)
+	r.reading = true
 }
 
 // Unrecorded tells the recorder that the next step goes down from a version that was not recorded:
@@ -69,11 +79,22 @@ func (r *Recorder) GetMigration(_ context.Context, _ database.DBTxConn, version 
 // Insert records a step up. It returns ErrRecorded, so that goose rolls the step back, if somebody
 // else has recorded the version.
 func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) (err error) {
+	if r.reading {
+		return nil
+	}
 	r.reached = true
-	if r.table.insert == "" {
+	past := r.rows.Past(req.Version)
+	tx, revocable := db.(*sql.Tx)
+	switch {
+	case r.table.insert == "":
 		err = r.Store.Insert(ctx, db, req)
-	} else {
-		r.key, err = r.table.insertOwn(ctx, db, req.Version, r.rows.Past(req.Version))
+	case r.table.insertAny != "" && revocable && !past && !r.crowded:
+		var next bool
+		r.key, next, err = r.table.insertNext(ctx, tx, req.Version, r.last)
+		r.last, r.crowded = r.key, !next
+	default:
+		r.key, err = r.table.insertOwn(ctx, db, req.Version, past)
+		r.last = max(r.last, r.key)
 	}
 	if err != nil && !errors.Is(err, ErrRecorded) {
 		err = fmt.Errorf("failed to insert version %d: %w", req.Version, err)
@@ -85,6 +106,9 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 // Delete records a step down. It returns ErrNotRecorded, so that goose rolls the step back, if
 // somebody else has taken the version back.
 func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int64) (err error) {
+	if r.reading {
+		return nil
+	}
 	r.reached = true
 	if r.unknown {
 		r.recorded = true

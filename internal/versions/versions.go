@@ -30,6 +30,9 @@ type Table struct {
 	// leaves to goose's store.
 	keyed, insert, insertAgain, remove, settle string
 	returning                                  bool // insert gives the key as a row
+	// insertAny inserts without a condition, and others counts the rows of a version but one; ""
+	// where insert costs no more than that.
+	insertAny, others string
 }
 
 // New names a version table. name is what goose's WithTableName takes.

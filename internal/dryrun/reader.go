@@ -1,0 +1,110 @@
+package dryrun
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Store is the version table of a Provider that is made to read before it executes.
+type Store interface {
+	// Read prepares for a dry run in that direction, which must find the version as it has to be for
+	// the step, and record nothing.
+	Read(down bool)
+}
+
+// Reader is a goose Provider that reads migrations by dry runs until it is connected to a database.
+// A Provider keeps what it has parsed, so no file is parsed twice. It serves one goroutine.
+type Reader struct {
+	*goose.Provider
+	db    *sql.DB
+	pool  *pool
+	store Store
+}
+
+// NewReader makes a Provider that knows no database yet. If store is not nil, it has to be among the
+// options as well.
+func NewReader(dialect goose.Dialect, fsys fs.FS, store Store, opts ...goose.ProviderOption) (*Reader, error) {
+	r := &Reader{pool: new(pool), store: store}
+	r.db = sql.OpenDB(r.pool)
+	r.db.SetMaxIdleConns(-1) // a connection kept from the dry runs would be taken for one of the database's
+	var err error
+	if r.Provider, err = goose.NewProvider(dialect, r.db, fsys, opts...); err != nil {
+		_ = r.db.Close() // it has no connections
+		return nil, err
+	}
+	return r, nil
+}
+
+// Connect ends the dry runs: from here on the Provider works on connections of real. limit is how
+// many it may have at once, 0 for any number.
+func (r *Reader) Connect(real driver.Connector, limit int) {
+	r.pool.real = real
+	r.db.SetMaxOpenConns(limit)
+}
+
+// Close closes the Provider's pool, which keeps no connections.
+func (r *Reader) Close() { _ = r.db.Close() }
+
+// Scripts reads the SQL migrations of the given versions. Files of other versions are not opened.
+// Every migration that can't be parsed is in the errors, as a [*ScriptError].
+func (r *Reader) Scripts(ctx context.Context, versions []int64) (map[int64]Script, []error) {
+	scripts := make(map[int64]Script, len(versions))
+	var errs []error
+	for _, version := range versions {
+		script, err := r.read(ctx, version)
+		if err != nil && ctx.Err() != nil {
+			return nil, []error{err} // no fault of the migration
+		}
+		if err != nil {
+			errs = append(errs, newScriptError(version, err))
+			continue
+		}
+		scripts[version] = script
+	}
+	return scripts, errs
+}
+
+func (r *Reader) read(ctx context.Context, version int64) (Script, error) {
+	up, err := r.record(ctx, version, true)
+	if err != nil {
+		return Script{}, err
+	}
+	down, err := r.record(ctx, version, false)
+	if err != nil {
+		return Script{}, err
+	}
+	return Script{Up: up.statements, Down: down.statements, Transactional: up.began}, nil
+}
+
+func (r *Reader) record(ctx context.Context, version int64, up bool) (recording, error) {
+	r.pool.reset()
+	if r.store != nil {
+		r.store.Read(!up)
+	}
+	_, err := r.ApplyVersion(ctx, version, up)
+	return r.pool.take(), err
+}
+
+// pool makes the connections of a Reader: recordings, until it has real ones.
+type pool struct {
+	recorder
+	real driver.Connector
+}
+
+func (p *pool) Connect(ctx context.Context) (driver.Conn, error) {
+	if p.real != nil {
+		return p.real.Connect(ctx)
+	}
+	return conn{&p.recorder}, nil
+}
+
+func (p *pool) Driver() driver.Driver {
+	if p.real != nil {
+		return p.real.Driver()
+	}
+	return nil
+}
