@@ -266,3 +266,18 @@ func TestPanicOfAGoMigration(t *testing.T) {
 	}
 	applied(t, db)
 }
+
+// TestGoMigrationGetsTheCallersPool: code that asks for the driver's own connection, as COPY with
+// pgx does, has to find it.
+func TestGoMigrationGetsTheCallersPool(t *testing.T) {
+	db := openSQLite(t)
+	var got *sql.DB
+	m := goose.NewGoMigration(1, &goose.GoFunc{RunDB: func(_ context.Context, arg *sql.DB) error {
+		got = arg
+		return nil
+	}}, nil)
+	mustMigrate(t, sqlite(db, nil, gooseplus.WithFS(fstest.MapFS{}), gooseplus.WithGoMigrations(m)))
+	if got != db {
+		t.Errorf("the migration got the pool %p, want the caller's, %p", got, db)
+	}
+}
