@@ -82,6 +82,23 @@
 // With [RollbackNone] a failed run stops where it is. Its error says whether that happens to be the
 // starting point.
 //
+// # One transaction
+//
+// With [RollbackTransaction] the whole run is one transaction, and each migration a savepoint in it. Nothing
+// is undone by a Down: what fails, is cancelled or is killed leaves nothing but the version table and
+// the state table, which are made before. PostgreSQL and SQLite can do that. Migrations that pass one by
+// one can fail in one transaction on PostgreSQL:
+//
+//   - a value added to an enum type can't be used in the same transaction (55P04);
+//   - ALTER TABLE is refused on a table with pending trigger events, such as those of deferred
+//     constraints on rows that an earlier migration wrote (55006);
+//   - SET LOCAL and SET CONSTRAINTS last to the end of the transaction, and so reach later migrations.
+//
+// Besides, every lock that a migration takes on a table is held until the end of the run. So it is a
+// choice for small runs on databases that can stand still, and not the default. A run whose plan
+// has a step outside a transaction is refused, with an error that names each such step. With the lock,
+// the run's row stays locked from the first migration to the last.
+//
 // # Down
 //
 // [Migrator.Rollback], [Migrator.RollbackTo] and [Migrator.Goto] undo migrations in the reverse of

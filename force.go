@@ -40,7 +40,7 @@ func (m *Migrator) Force(ctx context.Context, version int64) error {
 func always(context.Context) (bool, error) { return true, nil }
 
 func (r *run) force(ctx context.Context, version int64) error {
-	rows, err := r.owned(ctx, false)
+	rows, err := r.owned(ctx, r.db, false)
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
@@ -61,7 +61,7 @@ func (r *run) force(ctx context.Context, version int64) error {
 	if err := r.rewrite(ctx, facts.Dirty, add, remove); err != nil {
 		return r.known.tableError(ctx, err)
 	}
-	if _, err = r.owned(ctx, false); err != nil {
+	if _, err = r.owned(ctx, r.db, false); err != nil {
 		return r.known.tableError(ctx, err)
 	}
 	r.events.send(VersionForced{Version: version, Added: add, Removed: remove})

@@ -104,7 +104,7 @@ func (m *Migrator) migrate(ctx context.Context, to goal) error {
 			// 5. Undo and apply, and verify that what was planned is what is there.
 			err := r.apply(ctx)
 			if err == nil {
-				err = r.verify(ctx)
+				err = r.verifyAll(ctx)
 			}
 			// 6. and 7. On failure, the way back, which is verified too.
 			if err != nil {

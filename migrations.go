@@ -83,6 +83,9 @@ func (o *options) resolve() (*migrations, error) {
 	} else if o.globalLock {
 		fault(fmt.Errorf("WithGlobalLock: there is no lock for the dialect %s", ms.dialect.Goose))
 	}
+	if ms.dialect.Goose != "" {
+		fault(o.transactionFault(ms.dialect.Goose))
+	}
 	mergeable := false
 	if o.fsys != nil {
 		err := o.merge(ms)

@@ -22,9 +22,16 @@ const (
 	// RollbackNone stops where the run failed, as goose does. The error is [ErrRollBack] if that is
 	// not the starting point, and [ErrRollForward] if it is: nothing had been applied yet.
 	RollbackNone
+	// RollbackTransaction does the whole run in one transaction, in which each migration has a
+	// savepoint. A run that fails, is cancelled or is killed leaves nothing, whatever its Downs say; the
+	// version table and the state table, which may have been created before it, stay. It is for
+	// PostgreSQL and SQLite: on other dialects it is a configuration fault, and a run that has a step
+	// outside a transaction to take is refused before anything is touched, with an error that names each
+	// such step. The package documentation says when not to choose it.
+	RollbackTransaction
 )
 
-func (s Strategy) known() bool { return s == RollbackDown || s == RollbackNone }
+func (s Strategy) known() bool { return s >= RollbackDown && s <= RollbackTransaction }
 
 // String returns the name of the constant.
 func (s Strategy) String() string {
@@ -33,6 +40,8 @@ func (s Strategy) String() string {
 		return "RollbackDown"
 	case RollbackNone:
 		return "RollbackNone"
+	case RollbackTransaction:
+		return "RollbackTransaction"
 	}
 	return fmt.Sprintf("Strategy(%d)", int(s))
 }
@@ -48,9 +57,13 @@ func (r *run) wayBack(ctx context.Context, cause error) error {
 	defer cancel()
 
 	var undone error
-	if r.options.rollback == RollbackNone {
+	switch r.options.rollback {
+	case RollbackNone:
 		undone = r.stay(ctx)
-	} else {
+	case RollbackTransaction:
+		r.events.send(WayBackStarted{Cause: cause})
+		undone = r.abandon(ctx)
+	default:
 		r.events.send(WayBackStarted{Cause: cause})
 		undone = r.undo(ctx)
 	}
@@ -262,7 +275,7 @@ func (r *run) reread(ctx context.Context) (versions.Rows, error) {
 	giveUp := time.After(reconnectFor)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, reconnectFor)
-		rows, err := r.owned(attempt, settle)
+		rows, err := r.owned(attempt, r.db, settle)
 		cancel()
 		if err == nil {
 			return rows, nil

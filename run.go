@@ -167,8 +167,8 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 }
 
 // owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
-func (r *run) owned(ctx context.Context, settle bool) (versions.Rows, error) {
-	rows, err := r.known.table.Owned(ctx, r.db, settle)
+func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows, error) {
+	rows, err := r.known.table.Owned(ctx, db, settle)
 	r.to = plan.Newest(rows.Applied)
 	if err != nil {
 		r.to = -1
@@ -200,7 +200,7 @@ func (r *run) makeTable(ctx context.Context) error {
 // begin reads the starting point and plans again, from it, so that nothing but the migrations
 // themselves is left to go wrong.
 func (r *run) begin(ctx context.Context, to goal) error {
-	rows, err := r.owned(ctx, false)
+	rows, err := r.owned(ctx, r.db, false)
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
@@ -227,7 +227,12 @@ func (r *run) begin(ctx context.Context, to goal) error {
 		}
 		return nil
 	}
-	if err := r.inherit(ctx, start); err != nil {
+	if !r.options.oneTransaction() { // which undoes nothing by Downs
+		if err := r.inherit(ctx, start); err != nil {
+			return err
+		}
+	}
+	if err := r.stamp(ctx); err != nil {
 		return err
 	}
 	if r.lock != nil {
@@ -235,7 +240,7 @@ func (r *run) begin(ctx context.Context, to goal) error {
 			return err
 		}
 	}
-	if err := r.connect(); err != nil {
+	if err := r.connect(ctx); err != nil {
 		return err
 	}
 	r.recorder.Found(rows)
@@ -244,7 +249,7 @@ func (r *run) begin(ctx context.Context, to goal) error {
 			return err
 		}
 	}
-	return r.stamp(ctx)
+	return nil
 }
 
 // plan decides the steps that lead from the applied versions to the goal: down first, then up.
@@ -270,7 +275,7 @@ func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 	for _, v := range pending {
 		r.steps = append(r.steps, r.step(v))
 	}
-	return errors.Join(r.reversible(), r.connections())
+	return errors.Join(r.reversible(), r.transactional(), r.connections())
 }
 
 // load reads the files of versions that are to go in the given direction, each once in a run, and
@@ -340,7 +345,7 @@ func (r *run) newProvider() (err error) {
 }
 
 // connect gives the Provider the database.
-func (r *run) connect() error {
+func (r *run) connect(ctx context.Context) (err error) {
 	if err := r.newProvider(); err != nil {
 		return err
 	}
@@ -348,8 +353,17 @@ func (r *run) connect() error {
 	if r.lock != nil {
 		cfg = r.fence()
 	}
-	r.session = session.Open(r.db, cfg)
-	r.provider.Connect(r.session.Connector(), r.db.Stats().MaxOpenConnections)
+	limit := r.db.Stats().MaxOpenConnections
+	if r.options.oneTransaction() {
+		limit = 1
+		r.session, err = session.InTransaction(ctx, r.db, cfg)
+	} else {
+		r.session = session.Open(r.db, cfg)
+	}
+	if err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	r.provider.Connect(r.session.Connector(), limit)
 	return nil
 }
 
@@ -501,8 +515,8 @@ func rolledBack(err error) bool {
 }
 
 // verify reads the applied versions again after a run that had no error.
-func (r *run) verify(ctx context.Context) error {
-	rows, err := r.owned(ctx, false)
+func (r *run) verify(ctx context.Context, db *sql.DB) error {
+	rows, err := r.owned(ctx, db, false)
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
