@@ -20,7 +20,9 @@ var inOne = gooseplus.WithRollback(gooseplus.RollbackTransaction)
 // TestRollbackTransaction: nothing of a run is left that failed, though the Downs are of no use.
 func TestRollbackTransaction(t *testing.T) {
 	ctx := context.Background()
-	useless := func(name string) *fstest.MapFile { return script("CREATE TABLE "+name+" (id INTEGER);", "DROP TABLE never;") }
+	useless := func(name string) *fstest.MapFile {
+		return script("CREATE TABLE "+name+" (id INTEGER);", "DROP TABLE never;")
+	}
 	set := func(last *fstest.MapFile) fstest.MapFS {
 		named := map[string]*fstest.MapFile{"01_a.sql": table("a"), "05_e.sql": useless("e"), "10_b.sql": useless("b"),
 			"11_c.sql": script("INSERT INTO b VALUES (1);\nCREATE TABLE c (id INTEGER);", "DROP TABLE c;")}
