@@ -60,6 +60,9 @@ var (
 	// [WithProtectedEnvironments]. Nothing was touched.
 	ErrProtectedEnvironment = errors.New("the database is protected from environments that it has not seen")
 
+	// ErrTenantMissing is returned when the schema of a tenant, or of [WithSchema], is not there.
+	ErrTenantMissing = errors.New("the schema does not exist")
+
 	// ErrIrreversible is returned when a migration has to be undone that has no Down, or an empty
 	// one: goose would report success for it, delete the version, and leave what the migration did.
 	// Alone it means that [Migrator.Rollback], [Migrator.RollbackTo] or [Migrator.Goto] was refused

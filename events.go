@@ -10,7 +10,7 @@ import (
 
 // An Event is something that happened in a run: [LockWaiting], [RunStarted], [MigrationStarted],
 // [MigrationFinished], [WayBackStarted], [VersionForced], [RunFinished] or [Warning].
-type Event interface{ event() }
+type Event interface{ of(tenant string) Event }
 
 // A Step is one migration in one direction, as a run plans it.
 type Step struct {
@@ -29,32 +29,42 @@ type Step struct {
 // LockWaiting is sent once, when another runner has the lock, or the server still works for one that was
 // cut off, and this one begins to wait.
 type LockWaiting struct {
+	Tenant string    // "" when the run has no tenant; so in the other events
 	Holder string    // host/process id/run, "" while the other one has not said so yet
 	Since  time.Time // when its run began
 }
 
 // RunStarted is sent when a run has read its starting point and has something to do.
 type RunStarted struct {
-	From  int64 // the highest version applied
-	Steps []Step
+	Tenant string
+	From   int64 // the highest version applied
+	Steps  []Step
 }
 
 // MigrationStarted is sent before a migration runs, on the way back too.
-type MigrationStarted struct{ Step Step }
+type MigrationStarted struct {
+	Tenant string
+	Step   Step
+}
 
 // MigrationFinished is sent when a migration has run. Err is nil or a [*MigrationError].
 type MigrationFinished struct {
+	Tenant   string
 	Step     Step
 	Duration time.Duration
 	Err      error
 }
 
 // WayBackStarted is sent when a run failed and is about to take back what it did.
-type WayBackStarted struct{ Cause error }
+type WayBackStarted struct {
+	Tenant string
+	Cause  error
+}
 
 // RunFinished is the last event of a run. Without a [RunStarted] before it nothing was pending, or
 // the run could not start: after a fault of the configuration it is the only event.
 type RunFinished struct {
+	Tenant   string
 	From, To int64 // the highest version applied before and after; To is -1 when it can't be read
 	Applied  int   // how many migrations the run applied and kept
 	Undone   int   // how many it undid and left undone
@@ -64,21 +74,25 @@ type RunFinished struct {
 
 // VersionForced is sent when [Migrator.Force] has rewritten the version table.
 type VersionForced struct {
+	Tenant         string
 	Version        int64
 	Added, Removed []int64
 }
 
 // Warning is something that a person should know and that stops nothing.
-type Warning struct{ Message string }
+type Warning struct {
+	Tenant  string
+	Message string
+}
 
-func (LockWaiting) event()       {}
-func (RunStarted) event()        {}
-func (MigrationStarted) event()  {}
-func (MigrationFinished) event() {}
-func (WayBackStarted) event()    {}
-func (RunFinished) event()       {}
-func (VersionForced) event()     {}
-func (Warning) event()           {}
+func (e LockWaiting) of(tenant string) Event       { e.Tenant = tenant; return e }
+func (e RunStarted) of(tenant string) Event        { e.Tenant = tenant; return e }
+func (e MigrationStarted) of(tenant string) Event  { e.Tenant = tenant; return e }
+func (e MigrationFinished) of(tenant string) Event { e.Tenant = tenant; return e }
+func (e WayBackStarted) of(tenant string) Event    { e.Tenant = tenant; return e }
+func (e RunFinished) of(tenant string) Event       { e.Tenant = tenant; return e }
+func (e VersionForced) of(tenant string) Event     { e.Tenant = tenant; return e }
+func (e Warning) of(tenant string) Event           { e.Tenant = tenant; return e }
 
 // observerGrace is how long the end of a run waits for observers that are behind.
 const observerGrace = time.Second
@@ -110,8 +124,10 @@ func (b *backlog) empty() bool {
 
 // stream carries the events of one run to its observers.
 type stream struct {
+	tenant  string
 	inboxes []*inbox
 	grace   time.Duration // how long close waits
+	shared  bool
 }
 
 func newStream(ctx context.Context, observers []observer, grace time.Duration, onPanic func(string)) *stream {
@@ -131,15 +147,24 @@ func newStream(ctx context.Context, observers []observer, grace time.Duration, o
 }
 
 func (s *stream) send(e Event) {
+	if len(s.inboxes) == 0 {
+		return
+	}
+	e = e.of(s.tenant)
 	for _, in := range s.inboxes {
 		in.put(e)
 	}
 }
 
+// share is the stream for the run of a tenant, which somebody else closes.
+func (s *stream) share(tenant string) *stream {
+	return &stream{tenant: tenant, inboxes: s.inboxes, shared: true}
+}
+
 // close lets the observers finish. One that is stuck keeps its goroutine, not the run, and not the
 // next one either.
 func (s *stream) close() {
-	if len(s.inboxes) == 0 {
+	if len(s.inboxes) == 0 || s.shared {
 		return
 	}
 	for _, in := range s.inboxes {

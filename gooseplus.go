@@ -20,6 +20,8 @@ type Migrator struct {
 	db      *sql.DB
 	options options
 	resolve func() (*migrations, error) // once, and for all runs
+	own     *ownDatabase                // of a tenant that brings one, instead of db
+	events  *stream                     // of the many runs that this one's is one of, if it is
 }
 
 // New makes a Migrator for db, which it never closes. Nothing is read and nothing is checked yet:
@@ -69,13 +71,17 @@ func (m *Migrator) MigrateTo(ctx context.Context, version int64) error {
 // Version returns the highest version applied, 0 if there is none. It takes one statement and
 // creates nothing. A database that can't be read gives [ErrMigrationTable].
 func (m *Migrator) Version(ctx context.Context) (int64, error) {
-	known, err := m.ready()
+	known, db, done, err := m.open(ctx)
 	if err != nil {
 		return 0, err
 	}
+	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	applied, _, err := known.table.Applied(ctx, m.db)
+	applied, ready, err := known.table.Applied(ctx, db)
+	if err == nil && !ready && m.options.bound {
+		_, err = known.schemaMissing(ctx, db)
+	}
 	if err != nil {
 		return 0, known.tableError(ctx, err)
 	}
@@ -120,13 +126,14 @@ func (m *Migrator) migrate(ctx context.Context, to goal) error {
 // run calls what with a new run, unless the configuration has faults, and tells the observers how it
 // ended.
 func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) error) (err error) {
-	known, err := m.ready()
+	known, db, done, err := m.open(ctx)
 	if err != nil {
 		return m.refuse(ctx, err)
 	}
+	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	r := m.newRun(ctx, known)
+	r := m.newRun(ctx, known, db)
 	for _, w := range known.warnings {
 		r.events.send(Warning{Message: w})
 	}
@@ -134,7 +141,17 @@ func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) err
 		r.disconnect(ctx)
 		r.finish(err)
 	}()
-	return what(ctx, r)
+	return m.named(what(ctx, r))
+}
+
+// named puts the tenant before an error that doesn't say so itself.
+func (m *Migrator) named(err error) error {
+	var migration *MigrationError
+	var rollback *RollbackError
+	if err == nil || m.options.tenant == "" || errors.As(err, &migration) || errors.As(err, &rollback) {
+		return err
+	}
+	return fmt.Errorf("tenant %q: %w", m.options.tenant, err)
 }
 
 // refuse tells the observers of a run that can't start.
@@ -145,16 +162,22 @@ func (m *Migrator) refuse(ctx context.Context, err error) error {
 	return err
 }
 
-// ready is resolve for the methods that go on to use the database.
-func (m *Migrator) ready() (*migrations, error) {
-	known, err := m.resolve()
-	if err != nil {
-		return nil, err
+// open is resolve for the methods that go on to use the database, and that database. It has to be
+// given back.
+func (m *Migrator) open(ctx context.Context) (known *migrations, db *sql.DB, done func(), err error) {
+	if known, err = m.resolve(); err != nil {
+		return nil, nil, nil, err
+	}
+	if m.own != nil {
+		if db, done, err = m.own.use(ctx); err != nil {
+			return nil, nil, nil, m.named(known.tableError(ctx, err))
+		}
+		return known, db, done, nil
 	}
 	if m.db == nil {
-		return nil, errors.New("the database given to New is nil")
+		return nil, nil, nil, errors.New("the database given to New is nil")
 	}
-	return known, nil
+	return known, m.db, func() {}, nil
 }
 
 // withTimeout limits a run, unless the caller has done so.
@@ -175,6 +198,9 @@ func limit(ctx context.Context, d time.Duration, what string) (context.Context, 
 
 // newStream starts the observers of a run, of which the logger is one.
 func (m *Migrator) newStream(ctx context.Context) *stream {
+	if m.events != nil {
+		return m.events.share(m.options.tenant)
+	}
 	logger := m.options.logger
 	if logger == nil {
 		logger = zap.L()
@@ -183,8 +209,10 @@ func (m *Migrator) newStream(ctx context.Context) *stream {
 	if writes(logger) {
 		observers = append(observers[:len(observers):len(observers)], observer{logObserver(logger), m.options.loggerBehind})
 	}
-	return newStream(ctx, observers, m.options.observerGrace, func(message string) {
+	s := newStream(ctx, observers, m.options.observerGrace, func(message string) {
 		defer func() { _ = recover() }() // it may be the logger that panicked
 		logger.Warn(message)
 	})
+	s.tenant = m.options.tenant
+	return s
 }

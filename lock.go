@@ -82,6 +82,9 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 
 // alone calls what under the lock, if there is one. It doesn't when it is not needed any more.
 func (r *run) alone(ctx context.Context, needed func(context.Context) (bool, error), what func(context.Context) error) (err error) {
+	if err := r.makeSchema(ctx); err != nil {
+		return err
+	}
 	if !r.options.globalLock {
 		return what(ctx)
 	}

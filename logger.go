@@ -26,6 +26,10 @@ func enabled(logger *zap.Logger, level zapcore.Level) (yes bool) {
 // report; here it is a warning at most.
 func logObserver(logger *zap.Logger) func(context.Context, Event) {
 	return func(_ context.Context, event Event) {
+		logger := logger
+		if tenant := tenantOf(event); tenant != "" {
+			logger = logger.With(zap.String("tenant", tenant))
+		}
 		switch e := event.(type) {
 		case LockWaiting:
 			logger.Info("waiting for the lock", zap.String("holder", e.Holder), zap.Time("since", e.Since))
@@ -90,4 +94,27 @@ func stepFields(s Step) []zap.Field {
 // can hold data and, for some drivers, the DSN.
 func errorField(err error) zap.Field {
 	return zap.String("error", redact.Text(err.Error()))
+}
+
+// tenantOf reads the field that every event has.
+func tenantOf(event Event) (tenant string) {
+	switch e := event.(type) {
+	case LockWaiting:
+		return e.Tenant
+	case RunStarted:
+		return e.Tenant
+	case MigrationStarted:
+		return e.Tenant
+	case MigrationFinished:
+		return e.Tenant
+	case WayBackStarted:
+		return e.Tenant
+	case RunFinished:
+		return e.Tenant
+	case VersionForced:
+		return e.Tenant
+	case Warning:
+		return e.Tenant
+	}
+	return ""
 }

@@ -40,6 +40,10 @@ type migrations struct {
 	table    *versions.Table
 	state    *state.Table // nil for dialects that gooseplus leaves to goose
 	warnings []string
+
+	tenant       string
+	schema       string // what the tables are in, if the run is bound to one
+	createSchema bool
 }
 
 func (ms *migrations) versions() []int64 {
@@ -63,7 +67,7 @@ func (ms *migrations) find(version int64) (migration, bool) {
 // resolve finds the migrations, and every fault of the configuration. It doesn't touch the
 // database.
 func (o *options) resolve() (*migrations, error) {
-	ms := new(migrations)
+	ms := &migrations{tenant: o.tenant, schema: o.schema, createSchema: o.createSchema}
 	faults := o.faults()
 	fault := func(err error) {
 		if err != nil {
@@ -74,14 +78,8 @@ func (o *options) resolve() (*migrations, error) {
 	var err error
 	if ms.dialect, err = dialect.Lookup(o.dialect); err != nil {
 		fault(fmt.Errorf("WithDialect: %w", err))
-	} else if ms.table, err = versions.New(ms.dialect, o.versionTable); err != nil {
-		fault(fmt.Errorf("WithVersionTable: %w", err))
-	} else if ms.dialect.Quotes() {
-		if ms.state, err = state.New(ms.dialect, o.versionTable); err != nil {
-			fault(fmt.Errorf("WithVersionTable: %w", err))
-		}
-	} else if o.globalLock {
-		fault(fmt.Errorf("WithGlobalLock: there is no lock for the dialect %s", ms.dialect.Goose))
+	} else {
+		fault(o.tables(ms))
 	}
 	if ms.dialect.Goose != "" {
 		fault(o.transactionFault(ms.dialect.Goose))
@@ -97,6 +95,27 @@ func (o *options) resolve() (*migrations, error) {
 		return nil, errors.Join(faults...)
 	}
 	return ms, nil
+}
+
+// tables names the version table and the state table.
+func (o *options) tables(ms *migrations) (err error) {
+	name := o.versionTable
+	if o.bound {
+		if name, err = o.inSchema(ms.dialect); err != nil {
+			return err
+		}
+	}
+	if ms.table, err = versions.New(ms.dialect, name); err != nil {
+		return fmt.Errorf("WithVersionTable: %w", err)
+	}
+	if ms.dialect.Quotes() {
+		if ms.state, err = state.New(ms.dialect, name); err != nil {
+			return fmt.Errorf("WithVersionTable: %w", err)
+		}
+	} else if o.globalLock {
+		return fmt.Errorf("WithGlobalLock: there is no lock for the dialect %s", ms.dialect.Goose)
+	}
+	return nil
 }
 
 // merge makes one sequence of the folders' files and the Go migrations.
@@ -224,7 +243,7 @@ func (ms *migrations) unreadable(errs []error, direction string) error {
 		var script *dryrun.ScriptError
 		if errors.As(err, &script) {
 			m, _ := ms.find(script.Version)
-			errs[i] = &MigrationError{Version: m.version, Source: m.source, Environment: m.environment,
+			errs[i] = &MigrationError{Tenant: ms.tenant, Version: m.version, Source: m.source, Environment: m.environment,
 				Direction: direction, Statement: script.SQL, Err: script}
 		}
 	}

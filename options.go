@@ -34,6 +34,10 @@ type options struct {
 	unnamed      bool // WithEnvironments was given an empty name
 	versionTable string
 	strictOrder  bool
+	schema       string // "" with bound: the tenant has no schema of its own
+	bound        bool   // to a schema
+	createSchema bool
+	tenant       string
 
 	protectedEnvironments []string
 
@@ -160,6 +164,20 @@ func SetEnvironments(names []string) Option {
 		}
 		o.environments, o.unnamed = append([]string(nil), names...), false
 	})
+}
+
+// WithSchema binds the Migrator to one schema of the database, which on MySQL and MariaDB is a database
+// of the same server: the version table and the state table are there, and names without a schema mean
+// what is there. On PostgreSQL it is the whole search_path of each transaction, so that what an
+// extension has in another schema needs that schema's name. The name is taken as it is, capitals, dots
+// and quotes included. That the schema is missing is [ErrTenantMissing]. An empty name, one that
+// is longer than the server takes (63 bytes on PostgreSQL), a dialect that has no such schemas, and a
+// version table that is named with a schema are configuration faults. See [Migrator.Tenant] for many
+// schemas.
+//
+// By default the Migrator works where the connection does.
+func WithSchema(name string) Option {
+	return optionFunc(func(o *options) { o.schema, o.bound = name, true })
 }
 
 // WithProtectedEnvironments replaces the environments that protect a database. A database remembers

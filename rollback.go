@@ -74,7 +74,7 @@ func (r *run) wayBack(ctx context.Context, cause error) error {
 	if undone == nil {
 		return fmt.Errorf("%w: %w", ErrRollForward, cause)
 	}
-	return &RollbackError{Start: plan.Newest(r.start), Reached: r.to, Cause: cause, Err: undone}
+	return &RollbackError{Tenant: r.options.tenant, Start: plan.Newest(r.start), Reached: r.to, Cause: cause, Err: undone}
 }
 
 // stay is the way back of RollbackNone: it says whether there is anything that was not undone.

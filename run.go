@@ -34,6 +34,8 @@ type run struct {
 	stateReady bool
 	lock       *lock // nil while the run has none, and where it needs none
 	registered bool  // it has its row
+	// schemaMissing is true when the schema that the run is bound to is to be created.
+	schemaMissing bool
 	// announced is true when the observers know that the run waits for the lock.
 	announced bool
 	// inherited are the runs that were cut off, and whose starting point this one takes over.
@@ -100,9 +102,9 @@ type failure struct {
 	maybeRecorded bool
 }
 
-func (m *Migrator) newRun(ctx context.Context, known *migrations) *run {
+func (m *Migrator) newRun(ctx context.Context, known *migrations, db *sql.DB) *run {
 	return &run{
-		db:      m.db,
+		db:      db,
 		options: &m.options,
 		known:   known,
 		events:  m.newStream(ctx),
@@ -160,6 +162,9 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state.There())
 	}
 	r.to = plan.Newest(applied)
+	if err == nil && !r.ready && r.options.bound {
+		r.schemaMissing, err = r.known.schemaMissing(ctx, r.db)
+	}
 	if err != nil {
 		r.to = -1
 	}
@@ -353,6 +358,9 @@ func (r *run) connect(ctx context.Context) (err error) {
 	if r.lock != nil {
 		cfg = r.fence()
 	}
+	if r.options.bound {
+		r.known.bind(&cfg)
+	}
 	limit := r.db.Stats().MaxOpenConnections
 	if r.options.oneTransaction() {
 		limit = 1
@@ -368,9 +376,10 @@ func (r *run) connect(ctx context.Context) (err error) {
 }
 
 // pool is what a Go migration without a transaction works on. That of the Provider can't give it the
-// driver's own connection, and neither can that of a session: without the lock it gets the caller's.
+// driver's own connection, and neither can that of a session: it gets the caller's unless the
+// lock's fence or the schema has to hold.
 func (r *run) pool() *sql.DB {
-	if r.lock != nil {
+	if r.lock != nil || r.options.bound {
 		return r.session.DB()
 	}
 	return r.db
@@ -483,6 +492,7 @@ func (r *run) drive(ctx context.Context, step plannedStep) error {
 
 func (r *run) migrationError(step plannedStep, statement string, err error) error {
 	return &MigrationError{
+		Tenant:      r.options.tenant,
 		Environment: step.Environment,
 		Version:     step.Version,
 		Source:      step.Source,

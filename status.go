@@ -49,19 +49,23 @@ const goSection = "<go>"
 // and the status is complete but for their Up and Down. A database that can't be read gives
 // [ErrMigrationTable].
 func (m *Migrator) Status(ctx context.Context) (Status, error) {
-	known, err := m.ready()
+	known, db, done, err := m.open(ctx)
 	if err != nil {
 		return Status{}, err
 	}
+	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	history, err := known.table.History(ctx, m.db)
+	history, err := known.table.History(ctx, db)
+	if err == nil && len(history) == 0 && m.options.bound {
+		_, err = known.schemaMissing(ctx, db)
+	}
 	if err != nil {
 		return Status{}, known.tableError(ctx, err)
 	}
 	var facts state.Facts
 	if known.state != nil {
-		if facts, err = known.state.Read(ctx, m.db); err != nil {
+		if facts, err = known.state.Read(ctx, db); err != nil {
 			return Status{}, known.stateError(ctx, err)
 		}
 	}
@@ -74,14 +78,15 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 // three statements at most; it writes nothing, creates nothing, and neither takes the lock nor waits
 // for it.
 func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
-	known, err := m.ready()
+	known, db, done, err := m.open(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
 	r := &run{ // whose events nobody hears
-		db: m.db, options: &m.options, known: known, events: new(stream), scripts: make(map[int64]dryrun.Script),
+		db: db, options: &m.options, known: known, events: new(stream), scripts: make(map[int64]dryrun.Script),
 	}
 	defer r.disconnect(ctx)
 	if _, err := r.look(ctx, upTo(math.MaxInt64)); err != nil {

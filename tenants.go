@@ -1,0 +1,215 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+)
+
+// A Tenant is one schema of the database, or one database, that gets the whole migration set.
+type Tenant struct {
+	// Name is what errors, events and reports call the tenant; "" is the schema's name.
+	Name string
+	// Schema is the tenant's schema, taken as [WithSchema] does.
+	Schema string
+	// Open opens the tenant's own database, which is closed when the tenant is done; nil is the
+	// database of the Migrator. With a Schema as well, that schema of it.
+	Open func(context.Context) (*sql.DB, error)
+}
+
+func (t Tenant) name() string {
+	if t.Name == "" {
+		return t.Schema
+	}
+	return t.Name
+}
+
+// Schemas are tenants by the names of their schemas.
+func Schemas(names ...string) iter.Seq2[Tenant, error] {
+	return func(yield func(Tenant, error) bool) {
+		for _, name := range names {
+			if !yield(Tenant{Schema: name}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// SchemasLike are the schemas whose names match a pattern of LIKE, in the order of their names. On
+// PostgreSQL the server's own (pg_…, information_schema) are never among them. It asks db when it
+// is ranged over. db must not have SetMaxOpenConns(1): the query is open while the tenants are worked on.
+func SchemasLike(db *sql.DB, pattern string) iter.Seq2[Tenant, error] {
+	return func(yield func(Tenant, error) bool) {
+		if db == nil {
+			yield(Tenant{}, errors.New("SchemasLike: the database is nil"))
+			return
+		}
+		// information_schema.schemata shows on PostgreSQL only what the user owns, and MySQL has no other.
+		query := `SELECT nspname FROM pg_namespace WHERE nspname LIKE $1 AND nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' ORDER BY nspname`
+		if isMySQL(db) {
+			query = `SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ? ORDER BY schema_name`
+		}
+		SchemasFromQuery(db, query, pattern)(yield)
+	}
+}
+
+// isMySQL asks the server what it is: the statement fails on PostgreSQL.
+func isMySQL(db *sql.DB) bool {
+	var comment string
+	return db.QueryRow("SELECT @@version_comment").Scan(&comment) == nil
+}
+
+// SchemasFromQuery are tenants by the rows of a query: one column, the schema. It asks db when it is
+// ranged over, see [SchemasLike]. An error ends it, after the tenants before.
+func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, error] {
+	return fromQuery(db, "SchemasFromQuery", query, args, func(rows *sql.Rows) (t Tenant, err error) {
+		err = rows.Scan(&t.Schema)
+		return t, err
+	})
+}
+
+// DatabasesFromQuery are tenants by the rows of a query: two columns, the name and the DSN, with which
+// open is called when it is the tenant's turn. It asks db when it is ranged over, see [SchemasLike].
+// An error ends it, after the tenants before.
+func DatabasesFromQuery(db *sql.DB, open func(ctx context.Context, dsn string) (*sql.DB, error), query string, args ...any) iter.Seq2[Tenant, error] {
+	return fromQuery(db, "DatabasesFromQuery", query, args, func(rows *sql.Rows) (t Tenant, err error) {
+		var dsn string
+		err = rows.Scan(&t.Name, &dsn)
+		t.Open = func(ctx context.Context) (*sql.DB, error) { return open(ctx, dsn) }
+		return t, err
+	})
+}
+
+func fromQuery(db *sql.DB, what, query string, args []any, scan func(*sql.Rows) (Tenant, error)) iter.Seq2[Tenant, error] {
+	return func(yield func(Tenant, error) bool) {
+		if db == nil {
+			yield(Tenant{}, fmt.Errorf("%s: the database is nil", what))
+			return
+		}
+		rows, err := db.Query(query, args...)
+		if err != nil {
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			t, err := scan(rows)
+			if err != nil {
+				yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+				return
+			}
+			if !yield(t, nil) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+		}
+	}
+}
+
+// Tenant returns a Migrator for one tenant: everything is as in m but where it works, and what it
+// found in the folders is shared. A tenant's own database is opened by each method that uses it, and
+// closed again. A tenant with neither a schema nor Open is a configuration fault of the Migrator that
+// is returned; [Migrator.Err] gives it.
+func (m *Migrator) Tenant(t Tenant) *Migrator { return m.tenant(t) }
+
+func (m *Migrator) tenant(t Tenant) *Migrator {
+	tm := &Migrator{db: m.db, options: m.options, events: m.events}
+	o := &tm.options
+	o.tenant = t.name()
+	if t.Schema != "" || t.Open == nil {
+		o.schema, o.bound = t.Schema, true
+	}
+	if t.Open != nil {
+		tm.own = &ownDatabase{open: t.Open}
+	}
+	tm.resolve = sync.OnceValues(func() (*migrations, error) {
+		known, err := m.resolve()
+		if err != nil {
+			return nil, err
+		}
+		return known.in(o)
+	})
+	return tm
+}
+
+// TenantName is what the tenant of a Migrator is called, "" if it has none.
+func (m *Migrator) TenantName() string { return m.options.tenant }
+
+// Tenants ranges over the Migrators of the tenants of a source, one by one. A tenant's own database is
+// opened when it is used first and closed when the loop goes on. An error of the source is yielded with
+// a nil Migrator, and ends the loop, as the end of ctx does.
+func (m *Migrator) Tenants(ctx context.Context, source iter.Seq2[Tenant, error]) iter.Seq2[*Migrator, error] {
+	return func(yield func(*Migrator, error) bool) {
+		for t, err := range source {
+			if err == nil && ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !m.yieldTenant(t, yield) {
+				return
+			}
+		}
+	}
+}
+
+func (m *Migrator) yieldTenant(t Tenant, yield func(*Migrator, error) bool) bool {
+	tm := m.tenant(t)
+	defer tm.own.keep()()
+	return yield(tm, nil)
+}
+
+// ownDatabase is the database that a tenant brings.
+type ownDatabase struct {
+	open func(context.Context) (*sql.DB, error)
+
+	mu   sync.Mutex
+	kept bool    // guarded by mu: it is opened once, and whoever keeps it closes it
+	db   *sql.DB // guarded by mu
+}
+
+// use opens the database, or takes the one that is kept.
+func (d *ownDatabase) use(ctx context.Context) (*sql.DB, func(), error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.db != nil {
+		return d.db, func() {}, nil
+	}
+	db, err := d.open(ctx)
+	if err == nil && db == nil {
+		err = errors.New("the tenant's Open returned neither a database nor an error")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if d.kept {
+		d.db = db
+		return db, func() {}, nil
+	}
+	return db, func() { _ = db.Close() }, nil // everything that was to be written has been committed
+}
+
+// keep has the database stay open until the function that it returns is called.
+func (d *ownDatabase) keep() (end func()) {
+	if d == nil {
+		return func() {}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kept = true
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.db != nil {
+			_ = d.db.Close() // everything that was to be written has been committed
+		}
+		d.db, d.kept = nil, false
+	}
+}
