@@ -22,6 +22,9 @@ type Config struct {
 	// connection on which that fails is closed instead. Transactions that are opened in between
 	// inherit them. They don't apply to an outer transaction, where nothing is outside.
 	Settings []Setting
+	// SettingsFirst makes the settings before a transaction begins as well, so that they hold in it,
+	// and in an outer transaction. It is for databases that have no settings of a transaction's own.
+	SettingsFirst bool
 	// Backend, if its Query is set, is asked on each connection when it is borrowed.
 	Backend Backend
 }

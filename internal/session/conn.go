@@ -195,7 +195,8 @@ func (c *conn) discard() {
 // restoreFor bounds what is done on connections after the context of their user.
 const restoreFor = 10 * time.Second
 
-// settle makes the settings before the first statement outside a transaction.
+// settle makes the settings before the first statement outside a transaction or, with SettingsFirst,
+// before the first transaction if that comes first.
 func (c *conn) settle(ctx context.Context, dc driver.Conn) error {
 	switch {
 	case c.inTx || c.s.outer != nil:

@@ -130,6 +130,56 @@ func TestSettings(t *testing.T) {
 	})
 }
 
+// TestSettingsFirst: where no transaction has settings of its own, those of the connection have to be
+// there when one begins.
+func TestSettingsFirst(t *testing.T) {
+	onEach(t, true, func(t *testing.T, p *place) {
+		p.db.SetMaxOpenConns(1)
+		before := get[string](t, p.db, p.read)
+		cfg := Config{Settings: []Setting{{Read: p.read, Write: p.write, Value: p.value}}, SettingsFirst: true}
+		sessions := map[string]*Session{"a transaction": p.open(t, cfg)}
+		if p.transactionalDDL {
+			sessions["the outer transaction"] = p.inTransaction(t, cfg)
+		}
+		for _, name := range []string{"the outer transaction", "a transaction"} {
+			s := sessions[name]
+			if s == nil {
+				continue
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			tx, err := s.DB().BeginTx(ctx, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := get[string](t, tx, p.read); v != fmt.Sprint(p.value) {
+				t.Errorf("the setting is %s in %s, want %v", v, name, p.value)
+			}
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			if err := s.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if v := get[string](t, p.db, p.read); v != before {
+				t.Errorf("the connection went back with %s from %s, want %s", v, name, before)
+			}
+			if n := p.db.Stats().MaxIdleClosed; n != 0 {
+				t.Errorf("%d connections were closed", n)
+			}
+		}
+		wrong := Setting{Read: p.read, Write: func(any) Statement { return Statement{Query: `UPDATE nowhere SET n = 1`} }}
+		s := p.open(t, Config{Settings: []Setting{cfg.Settings[0], wrong}, SettingsFirst: true})
+		if _, err := s.DB().Begin(); err == nil {
+			t.Error("a transaction began without the settings")
+		}
+		free(t, p.db)
+		if v := get[string](t, p.db, p.read); v != before {
+			t.Errorf("the parent got a connection with %s, want %s", v, before)
+		}
+	})
+}
+
 func TestSettingsThatFail(t *testing.T) {
 	onEach(t, true, func(t *testing.T, p *place) {
 		nothing := func(any) Statement { return Statement{Query: `UPDATE nowhere SET n = 1`} }

@@ -31,6 +31,11 @@ func (c *conn) Begin() (driver.Tx, error) {
 
 func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (inner driver.Tx, err error) {
 	err = c.raw(func(dc driver.Conn) (err error) {
+		if c.s.cfg.SettingsFirst {
+			if err = c.settle(ctx, dc); err != nil {
+				return err
+			}
+		}
 		if inner, err = begin(ctx, dc, opts); err != nil {
 			return err
 		}
