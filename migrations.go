@@ -83,6 +83,7 @@ func (o *options) resolve() (*migrations, error) {
 			fault(fmt.Errorf("WithGlobalLock: %w", err))
 		}
 	}
+	faults = append(faults, o.statementTimeouts.faults(ms.dialect)...)
 	mergeable := false
 	if o.fsys != nil {
 		err := o.merge(ms)

@@ -35,6 +35,7 @@ type run struct {
 	inherited []state.Run
 	// session lends goose the caller's connections; with the lock it fences every transaction.
 	session *session.Session
+	mariadb bool        // and not MySQL; asked only if it makes a difference
 	current plannedStep // the step that goose is at
 
 	from     int64
@@ -167,6 +168,9 @@ func (r *run) begin(ctx context.Context, to goal) error {
 	if err := r.inherit(ctx, start); err != nil || len(r.steps) == 0 {
 		return err
 	}
+	if r.mariadb, err = r.isMariaDB(ctx); err != nil {
+		return err
+	}
 	if r.lock != nil {
 		if err := r.register(ctx); err != nil {
 			return err
@@ -280,15 +284,19 @@ func (r *run) connect() error {
 	if r.lock != nil {
 		cfg = r.fence()
 	}
+	if t := r.options.statementTimeouts; t != nil {
+		t.configure(&cfg, r.known.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
+	}
 	r.session = session.Open(r.db, cfg)
 	r.provider.Connect(r.session.Connector(), r.db.Stats().MaxOpenConnections)
 	return nil
 }
 
 // pool is what a Go migration without a transaction works on. That of the Provider can't give it the
-// driver's own connection, and neither can that of a session: without the lock it gets the caller's.
+// driver's own connection, and neither can that of a session: where neither the lock nor timeouts need
+// one, it gets the caller's.
 func (r *run) pool() *sql.DB {
-	if r.lock != nil {
+	if r.lock != nil || r.options.statementTimeouts != nil {
 		return r.session.DB()
 	}
 	return r.db
