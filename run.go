@@ -386,8 +386,7 @@ func (r *run) drive(ctx context.Context, step plannedStep) error {
 	defer cancel()
 	r.events.send(MigrationStarted{Step: step.Step})
 	started := time.Now()
-	r.trace.reset()
-	_, err := r.provider.ApplyVersion(ctx, step.Version, step.Direction == directionUp)
+	err := r.attempts(ctx, step)
 	if err != nil {
 		statement := r.trace.statement
 		if r.recorder.Reached() {
