@@ -231,6 +231,23 @@
 // connections than those it is given, or after a COMMIT of its own, is not fenced. On SQLite set a
 // busy timeout, as with any database that several connections write to.
 //
+// # Beside a live application
+//
+// Who waits for a lock on a table stands in front of everybody who comes later: an ALTER TABLE behind
+// one long SELECT stops all other readers of that table. With [WithStatementTimeouts] the database ends
+// such a wait, and a statement that takes too long. On PostgreSQL every transaction of the run begins
+// with SET LOCAL; elsewhere, and for what is outside a transaction, the connection's settings are
+// changed and put back before it returns to the pool. The lock's own transaction and the statements
+// with which a run looks are not limited.
+//
+// A migration that failed because somebody was in its way (a lock timeout, a deadlock, a serialization
+// failure, a busy SQLite database) is tried again after a pause in which it holds nothing, as long as
+// the migration timeout lasts, on the way back too. It has to be certain that it left nothing: so
+// this is for migrations in a transaction and, on MySQL and MariaDB, for those that failed at a first
+// statement that is all or nothing. A COMMIT that fails is not tried again. On MySQL and MariaDB no
+// attempt is begun that would still be waiting for its lock when the migration timeout is over: a
+// statement that is cut off may be executed all the same.
+//
 // # Without the lock
 //
 // If two processes migrate at once without the lock, one of them fails as a rule, and doesn't take

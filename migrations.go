@@ -84,6 +84,7 @@ func (o *options) resolve() (*migrations, error) {
 	if ms.dialect.Goose != "" {
 		fault(o.transactionFault(ms.dialect.Goose))
 	}
+	faults = append(faults, o.statementTimeouts.faults(ms.dialect)...)
 	mergeable := false
 	if o.fsys != nil {
 		err := o.merge(ms)

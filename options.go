@@ -47,6 +47,8 @@ type options struct {
 	rollback         Strategy
 	globalLock       bool
 	lockWait         time.Duration // negative: as long as the run may take
+	// statementTimeouts are nil without the option: nothing is tried again then.
+	statementTimeouts *StatementTimeouts
 
 	logger        *zap.Logger // nil: zap.L() when the run starts
 	loggerBehind  *backlog    // see observer, which the logger is when it is chosen

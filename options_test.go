@@ -52,6 +52,19 @@ func TestFaults(t *testing.T) {
 			"WithVersionTable", "state table", "longer than 63 bytes")
 	})
 
+	t.Run("statement timeouts", func(t *testing.T) {
+		timeouts := func(dialect string, s gooseplus.StatementTimeouts) func(*sql.DB) *gooseplus.Migrator {
+			return with(gooseplus.WithDialect(dialect), gooseplus.WithStatementTimeouts(s))
+		}
+		fault(t, timeouts("postgres", gooseplus.StatementTimeouts{Lock: -time.Second, Statement: -1}),
+			"WithStatementTimeouts: Lock: -1s is negative", "WithStatementTimeouts: Statement: -1ns is negative")
+		fault(t, timeouts("sqlite", gooseplus.StatementTimeouts{Statement: time.Second}), "WithStatementTimeouts", "WithMigrationTimeout")
+		fault(t, timeouts("clickhouse", gooseplus.StatementTimeouts{}), "WithStatementTimeouts", "clickhouse")
+		if err := timeouts("sqlite", gooseplus.StatementTimeouts{Lock: time.Second, Retries: -1})(nil).Err(); err != nil {
+			t.Error(err)
+		}
+	})
+
 	t.Run("version table", func(t *testing.T) {
 		for name, text := range map[string]string{
 			"":                       "empty",

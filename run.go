@@ -51,6 +51,7 @@ type run struct {
 	// session lends goose the caller's connections; with the lock it fences every transaction.
 	session *session.Session
 	orphans orphans
+	mariadb bool        // and not MySQL; asked only if it makes a difference
 	current plannedStep // the step that goose is at
 
 	seen     []int64 // what was applied when the run looked
@@ -240,6 +241,9 @@ func (r *run) begin(ctx context.Context, to goal) error {
 	if err := r.stamp(ctx); err != nil {
 		return err
 	}
+	if r.mariadb, err = r.isMariaDB(ctx); err != nil {
+		return err
+	}
 	if r.lock != nil {
 		if err := r.register(ctx); err != nil {
 			return err
@@ -361,6 +365,9 @@ func (r *run) connect(ctx context.Context) (err error) {
 	if r.options.bound {
 		r.known.bind(&cfg)
 	}
+	if t := r.options.statementTimeouts; t != nil {
+		t.configure(&cfg, r.known.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
+	}
 	limit := r.db.Stats().MaxOpenConnections
 	if r.options.oneTransaction() {
 		limit = 1
@@ -377,9 +384,9 @@ func (r *run) connect(ctx context.Context) (err error) {
 
 // pool is what a Go migration without a transaction works on. That of the Provider can't give it the
 // driver's own connection, and neither can that of a session: it gets the caller's unless the
-// lock's fence or the schema has to hold.
+// lock's fence, the schema or the timeouts have to hold.
 func (r *run) pool() *sql.DB {
-	if r.lock != nil || r.options.bound {
+	if r.lock != nil || r.options.bound || r.options.statementTimeouts != nil {
 		return r.session.DB()
 	}
 	return r.db
@@ -474,8 +481,7 @@ func (r *run) drive(ctx context.Context, step plannedStep) error {
 	defer cancel()
 	r.events.send(MigrationStarted{Step: step.Step})
 	started := time.Now()
-	r.trace.reset()
-	_, err := r.provider.ApplyVersion(ctx, step.Version, step.Direction == directionUp)
+	err := r.attempts(ctx, step)
 	if err != nil {
 		statement := r.trace.statement
 		if r.recorder.Reached() {

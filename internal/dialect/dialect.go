@@ -1,5 +1,6 @@
 // Package dialect holds what gooseplus has to know of a database beyond what goose's dialects do:
-// its names, whether its DDL can be rolled back, and how its identifiers are quoted.
+// its names, whether its DDL can be rolled back, how its identifiers are quoted, and which of its
+// errors say that somebody else was in the way.
 package dialect
 
 import (

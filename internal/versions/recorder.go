@@ -40,6 +40,9 @@ func (r *Recorder) Step(down bool) {
 	r.down, r.reading, r.unknown, r.reached, r.recorded, r.key = down, false, false, false, false, 0
 }
 
+// Again tells the recorder that the step failed, left nothing, and is tried once more.
+func (r *Recorder) Again() { r.reached, r.recorded, r.key = false, false, 0 }
+
 // Read tells the recorder that the next step is a dry run, of which nothing is to be recorded.
 func (r *Recorder) Read(down bool) {
 	r.Step(down)

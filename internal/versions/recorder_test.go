@@ -75,6 +75,14 @@ func TestRecorded(t *testing.T) {
 	}
 	want("a delete failed", true, false)
 	wantApplied(t, table, db, true)
+
+	r.Again()
+	want("it is tried again", false, false)
+	r.Unrecorded()
+	r.Again()
+	if err := r.Delete(ended, db, 1); err != nil {
+		t.Errorf("tried again, the step is not what it was: %v", err)
+	}
 }
 
 func TestRecorderDrivesAProvider(t *testing.T) {

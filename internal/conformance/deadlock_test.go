@@ -1,0 +1,148 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// TestDeadlock has a migration and another session each wait for what the other has. The server ends
+// the migration's transaction, the other session gets on, and the migration is tried again.
+func TestDeadlock(t *testing.T) {
+	for _, x := range targets {
+		switch x.dialect {
+		case "postgres":
+			t.Run(x.name, func(t *testing.T) { deadlockInPostgres(t, x.place(t)) })
+		case "mysql":
+			t.Run(x.name, func(t *testing.T) { deadlockInMySQL(t, x.place(t)) })
+		}
+	}
+}
+
+// deadlockInPostgres: who waited for deadlock_timeout looks for a cycle, and is the one to go.
+func deadlockInPostgres(t *testing.T, p *place) {
+	ctx := context.Background()
+	c := p.crowded(t, nil)
+	other, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Rollback() }()
+	if err := execTx(ctx, other, "SET LOCAL deadlock_timeout = '1h'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := execTx(ctx, other, "LOCK TABLE teams"); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	attempts := 0
+	m := goose.NewGoMigration(12, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+		if err := execTx(ctx, tx, "SET LOCAL deadlock_timeout = '20ms'; LOCK TABLE users"); err != nil {
+			return err
+		}
+		if attempts++; attempts == 1 {
+			go func() {
+				err := execTx(context.Background(), other, "LOCK TABLE users") // until this attempt is over
+				if err == nil {
+					err = other.Commit()
+				}
+				ended <- err
+			}()
+			p.untilWaiting(t)
+		}
+		return execTx(ctx, tx, "LOCK TABLE teams; "+addNote)
+	}}, nil)
+	told := &steps{version: 12}
+	err = p.migrator(from(c.fsys), gooseplus.WithGoMigrations(m), told.watch(),
+		gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{})).Migrate(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("the other session: %v", err)
+	}
+	if attempts != 2 || len(told.warnings) != 1 {
+		t.Errorf("%d attempts, warnings %q", attempts, told.warnings)
+	}
+	wantOne(t, told, "deadlock detected")
+	p.want(t, noteVersions, noteTables)
+	p.exec(t, "INSERT INTO users (id, note) VALUES (1, 'x')")
+}
+
+// deadlockInMySQL: of the two, InnoDB ends the transaction that has changed less.
+func deadlockInMySQL(t *testing.T, p *place) {
+	ctx := context.Background()
+	c := p.crowded(t, map[string]*fstest.MapFile{
+		"12_all.sql": script("UPDATE users SET n = n + 1;", "UPDATE users SET n = n - 1;"),
+	})
+	p.exec(t, "DROP TABLE users", "CREATE TABLE users (id INTEGER PRIMARY KEY, n INTEGER) ENGINE = InnoDB",
+		"INSERT INTO users VALUES (1, 0), (2, 0)", "CREATE TABLE heavy (id INTEGER) ENGINE = InnoDB")
+	other, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Rollback() }()
+	for _, s := range []string{"INSERT INTO heavy SELECT seq FROM seq_1_to_1000", "UPDATE users SET n = n + 10 WHERE id = 2"} {
+		if err := execTx(ctx, other, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := &steps{version: 12, source: " (sql/base/12_all.sql)"}
+	done := make(chan error, 1)
+	go func() {
+		done <- p.migrator(from(c.fsys), told.watch(), gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{})).Migrate(ctx)
+	}()
+	p.untilWaiting(t)
+	if err := execTx(ctx, other, "UPDATE users SET n = n + 10 WHERE id = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	wantOne(t, told, "Deadlock")
+	p.want(t, noteVersions, []string{"heavy", "teams", "users"})
+	for _, n := range column[int](t, p.db, "SELECT n FROM users") {
+		if n != 11 {
+			t.Errorf("n is %d, want 11: each was to be applied once", n)
+		}
+	}
+}
+
+func wantOne(t *testing.T, told *steps, text string) {
+	t.Helper()
+	told.want(t, 1, "up")
+	if len(told.warnings) != 1 {
+		t.Fatalf("warnings %q, want one", told.warnings)
+	}
+	wantText(t, errorText(told.warnings[0]), text)
+}
+
+type errorText string
+
+func (e errorText) Error() string { return string(e) }
+
+// untilWaiting returns when a session of this database waits for a lock of another one.
+func (p *place) untilWaiting(t *testing.T) {
+	pause := 5 * time.Millisecond
+	query := "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+	if p.dialect == "mysql" {
+		pause = 150 * time.Millisecond // who reads the view more often than every 100 ms gets what was there before
+		query = `SELECT count(*) FROM information_schema.innodb_trx x JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id
+			WHERE p.db = DATABASE() AND x.trx_state = 'LOCK WAIT'`
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(pause) {
+		if n := column[int](t, p.db, query); n[0] > 0 {
+			return
+		}
+	}
+	t.Error("nobody waits for a lock")
+}

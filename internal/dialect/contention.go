@@ -1,0 +1,103 @@
+package dialect
+
+import (
+	"reflect"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Contention says whether err has, anywhere in its tree, a database's refusal because somebody else
+// was in the way: a lock that was not to be had in time, a deadlock, or transactions that can't be
+// put into an order. The same may succeed a moment later. It knows the errors of lib/pq, pgx,
+// go-sql-driver/mysql, modernc.org/sqlite and mattn/go-sqlite3 by their shape and their code, never by
+// their text; a statement that took too long is none of them.
+func (d Dialect) Contention(err error) bool {
+	code := d.contentionCode()
+	return code != nil && within(err, code)
+}
+
+func (d Dialect) contentionCode() func(error) bool {
+	switch d.Goose {
+	case goose.DialectPostgres:
+		return postgresContention
+	case goose.DialectMySQL:
+		return mysqlContention
+	case goose.DialectSQLite3:
+		return sqliteContention
+	}
+	return nil
+}
+
+// within looks at every error of a tree: the one that counts may stand beside others.
+func within(err error, is func(error) bool) bool {
+	if err == nil {
+		return false
+	}
+	if is(err) {
+		return true
+	}
+	switch x := err.(type) {
+	case interface{ Unwrap() error }:
+		return within(x.Unwrap(), is)
+	case interface{ Unwrap() []error }:
+		for _, e := range x.Unwrap() {
+			if within(e, is) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// postgresContention knows lock_not_available, deadlock_detected and serialization_failure
+// (PostgreSQL manual, appendix A).
+func postgresContention(err error) bool {
+	e, ok := err.(interface{ SQLState() string })
+	if !ok || nilPointer(err) {
+		return false
+	}
+	switch e.SQLState() {
+	case "55P03", "40P01", "40001":
+		return true
+	}
+	return false
+}
+
+// mysqlContention knows ER_LOCK_WAIT_TIMEOUT, also of metadata locks, and ER_LOCK_DEADLOCK.
+func mysqlContention(err error) bool {
+	number := field(err, "Number", reflect.Uint16)
+	return number.IsValid() && (number.Uint() == 1205 || number.Uint() == 1213)
+}
+
+// sqliteContention knows SQLITE_BUSY and SQLITE_LOCKED, whatever extends them in the higher bits.
+func sqliteContention(err error) bool {
+	const busy, locked = 5, 6
+	code := 0
+	if e, ok := err.(interface{ Code() int }); ok && !nilPointer(err) {
+		code = e.Code()
+	} else if f := field(err, "Code", reflect.Int); f.IsValid() {
+		code = int(f.Int())
+	}
+	return code&0xff == busy || code&0xff == locked
+}
+
+// field is the exported field of a driver's error, which is a struct or a pointer to one: to name
+// its type takes the driver's package. The zero Value means that there is no such field.
+func field(err error, name string, kind reflect.Kind) reflect.Value {
+	v := reflect.ValueOf(err)
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return reflect.Value{}
+	}
+	if t, ok := v.Type().FieldByName(name); !ok || !t.IsExported() || len(t.Index) > 1 || t.Type.Kind() != kind {
+		return reflect.Value{}
+	}
+	return v.FieldByName(name)
+}
+
+func nilPointer(err error) bool {
+	v := reflect.ValueOf(err)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}

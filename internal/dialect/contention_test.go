@@ -1,0 +1,108 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+// coded has the shape of one driver's error, and is another one's, or nobody's.
+type coded struct{ Number, Code int }
+
+func (coded) Error() string { return "coded" }
+
+// embedding has the field of a struct that is not there.
+type embedding struct{ *mysql.MySQLError }
+
+func TestContention(t *testing.T) {
+	t.Parallel()
+	pqError := func(code string) error { return &pq.Error{Code: pqerror.Code(code)} }
+	pgxError := func(code string) error { return &pgconn.PgError{Code: code} }
+	mysqlError := func(number uint16) error { return &mysql.MySQLError{Number: number} }
+	for _, tc := range []struct {
+		name, dialect string
+		err           error
+		want          bool
+	}{
+		{"lock timeout", "postgres", pqError("55P03"), true},
+		{"lock timeout", "postgres", pgxError("55P03"), true},
+		{"deadlock", "postgres", pqError("40P01"), true},
+		{"deadlock", "postgres", pgxError("40P01"), true},
+		{"serialization failure", "postgres", pqError("40001"), true},
+		{"serialization failure", "postgres", pgxError("40001"), true},
+		{"statement timeout", "postgres", pqError("57014"), false},
+		{"statement timeout", "postgres", pgxError("57014"), false},
+		{"wrapped", "postgres", fmt.Errorf("migration: %w", pqError("55P03")), true},
+		{"beside another", "postgres", errors.Join(errors.New("first"), fmt.Errorf("%w; %w", sql.ErrTxDone, pgxError("40001"))), true},
+		{"after another of the server's", "postgres", errors.Join(pqError("25P02"), pqError("40P01")), true},
+		{"only its text", "postgres", errors.New("pq: canceling statement due to lock timeout (55P03)"), false},
+		{"a pointer to nothing", "postgres", (*pq.Error)(nil), false},
+		{"another database's", "postgres", mysqlError(1205), false},
+		{"no error", "postgres", nil, false},
+		{"lock timeout", "mysql", mysqlError(1205), true},
+		{"deadlock", "mariadb", mysqlError(1213), true},
+		{"wrapped", "mysql", fmt.Errorf("migration: %w", mysqlError(1213)), true},
+		{"statement timeout", "mariadb", mysqlError(1969), false},
+		{"duplicate", "mysql", mysqlError(1062), false},
+		{"a pointer to nothing", "mysql", (*mysql.MySQLError)(nil), false},
+		{"a number of another kind", "mysql", coded{Number: 1205}, false},
+		{"an embedded pointer to nothing", "mysql", embedding{}, false},
+		{"busy, as mattn's", "sqlite", coded{Code: 5}, true},
+		{"locked, as mattn's", "sqlite", &coded{Code: 6}, true},
+		{"constraint, as mattn's", "sqlite", coded{Code: 19}, false},
+		{"no struct", "sqlite", context.Canceled, false},
+		{"a dialect that is not known", "clickhouse", pqError("55P03"), false},
+	} {
+		t.Run(fmt.Sprintf("%s: %s %T", tc.dialect, tc.name, tc.err), func(t *testing.T) {
+			t.Parallel()
+			if got := lookup(t, tc.dialect).Contention(tc.err); got != tc.want {
+				t.Errorf("Contention(%v) = %t", tc.err, got)
+			}
+		})
+	}
+}
+
+// sqliteDrivers are the names of those that are compiled in.
+var sqliteDrivers = []string{"sqlite"}
+
+// TestContentionInSQLite has two connections meet.
+func TestContentionInSQLite(t *testing.T) {
+	for _, driver := range sqliteDrivers {
+		t.Run(driver, func(t *testing.T) {
+			db, err := sql.Open(driver, "file:"+filepath.Join(t.TempDir(), "test.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			ctx := t.Context()
+			var conns [2]*sql.Conn
+			for i := range conns {
+				if conns[i], err = db.Conn(ctx); err != nil {
+					t.Fatal(err)
+				}
+				defer conns[i].Close()
+				if _, err := conns[i].ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := conns[0].ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
+				t.Fatal(err)
+			}
+			d := lookup(t, "sqlite")
+			if _, err := conns[1].ExecContext(ctx, "CREATE TABLE a (id INTEGER)"); !d.Contention(err) {
+				t.Errorf("%v (%T) is no contention", err, err)
+			}
+			if _, err := conns[0].ExecContext(ctx, "INSERT INTO nowhere VALUES (1)"); err == nil || d.Contention(err) {
+				t.Errorf("%v (%T) is contention", err, err)
+			}
+		})
+	}
+}
