@@ -9,7 +9,8 @@ import (
 )
 
 // An Event is something that happened in a run: [LockWaiting], [RunStarted], [MigrationStarted],
-// [MigrationFinished], [WayBackStarted], [VersionForced], [RunFinished] or [Warning].
+// [MigrationFinished], [WayBackStarted], [VersionForced], [RunFinished],
+// [TenantsProgress] or [Warning].
 type Event interface{ of(tenant string) Event }
 
 // A Step is one migration in one direction, as a run plans it.
@@ -79,6 +80,17 @@ type VersionForced struct {
 	Added, Removed []int64
 }
 
+// TenantsProgress is sent by [Migrator.MigrateTenants] and [Migrator.EachTenant] when tenants have come
+// to their end.
+type TenantsProgress struct {
+	Tenant  string // always ""
+	Done    int    // how many tenants have come to their end
+	Total   int    // how many the source has given so far
+	Counted bool   // it gives no more
+	Failed  int
+	Rate    float64 // tenants a second, since the call began
+}
+
 // Warning is something that a person should know and that stops nothing.
 type Warning struct {
 	Tenant  string
@@ -92,6 +104,7 @@ func (e MigrationFinished) of(tenant string) Event { e.Tenant = tenant; return e
 func (e WayBackStarted) of(tenant string) Event    { e.Tenant = tenant; return e }
 func (e RunFinished) of(tenant string) Event       { e.Tenant = tenant; return e }
 func (e VersionForced) of(tenant string) Event     { e.Tenant = tenant; return e }
+func (e TenantsProgress) of(tenant string) Event   { return e }
 func (e Warning) of(tenant string) Event           { e.Tenant = tenant; return e }
 
 // observerGrace is how long the end of a run waits for observers that are behind.

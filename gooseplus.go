@@ -22,6 +22,7 @@ type Migrator struct {
 	resolve func() (*migrations, error) // once, and for all runs
 	own     *ownDatabase                // of a tenant that brings one, instead of db
 	events  *stream                     // of the many runs that this one's is one of, if it is
+	ended   func(*run)                  // is told of the end of a run, if it is not nil
 }
 
 // New makes a Migrator for db, which it never closes. Nothing is read and nothing is checked yet:
@@ -140,6 +141,9 @@ func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) err
 	defer func() {
 		r.disconnect(ctx)
 		r.finish(err)
+		if m.ended != nil {
+			m.ended(r)
+		}
 	}()
 	return m.named(what(ctx, r))
 }

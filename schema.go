@@ -14,7 +14,7 @@ import (
 
 // inSchema is the version table's name with the schema that the options bind it to.
 func (o *options) inSchema(d dialect.Dialect) (string, error) {
-	if d.Goose != goose.DialectPostgres && d.Goose != goose.DialectMySQL {
+	if !d.Schemas() {
 		return "", fmt.Errorf("schema %q: the dialect %s has no schemas that a run can be bound to", o.schema, d.Goose)
 	}
 	if o.schema == "" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync"
 )
 
@@ -38,32 +39,61 @@ func Schemas(names ...string) iter.Seq2[Tenant, error] {
 	}
 }
 
-// SchemasLike are the schemas whose names match a pattern of LIKE, in the order of their names. On
-// PostgreSQL the server's own (pg_…, information_schema) are never among them. It asks db when it
-// is ranged over. db must not have SetMaxOpenConns(1): the query is open while the tenants are worked on.
+// SchemasLike are the schemas whose names match a pattern of LIKE, in the order of their names: on
+// PostgreSQL those of the database but for its own (pg_…, information_schema), on MySQL and MariaDB the
+// databases of the server. It asks db when it is ranged over, some hundred names at a time, and keeps no
+// query open in between.
 func SchemasLike(db *sql.DB, pattern string) iter.Seq2[Tenant, error] {
 	return func(yield func(Tenant, error) bool) {
-		if db == nil {
-			yield(Tenant{}, errors.New("SchemasLike: the database is nil"))
-			return
+		query, err := schemasQuery(db)
+		last, more := "", err == nil
+		for more {
+			more = false
+			var names []Tenant
+			for t, err := range SchemasFromQuery(db, query, pattern, last) {
+				if err != nil {
+					yield(Tenant{}, err)
+					return
+				}
+				names = append(names, t)
+			}
+			for _, t := range names {
+				if !yield(t, nil) {
+					return
+				}
+				last, more = t.Schema, len(names) == schemasAtOnce
+			}
 		}
-		// information_schema.schemata shows on PostgreSQL only what the user owns, and MySQL has no other.
-		query := `SELECT nspname FROM pg_namespace WHERE nspname LIKE $1 AND nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' ORDER BY nspname`
-		if isMySQL(db) {
-			query = `SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ? ORDER BY schema_name`
+		if err != nil {
+			yield(Tenant{}, fmt.Errorf("SchemasLike: %w", tidyError{err}))
 		}
-		SchemasFromQuery(db, query, pattern)(yield)
 	}
 }
 
-// isMySQL asks the server what it is: the statement fails on PostgreSQL.
-func isMySQL(db *sql.DB) bool {
-	var comment string
-	return db.QueryRow("SELECT @@version_comment").Scan(&comment) == nil
+// schemasAtOnce is the LIMIT of schemasQuery.
+const schemasAtOnce = 500
+
+// schemasQuery is the query of SchemasLike, with the pattern and the name to begin after.
+func schemasQuery(db *sql.DB) (string, error) {
+	if db == nil {
+		return "", errors.New("the database is nil")
+	}
+	var version string
+	if err := db.QueryRow("SELECT version()").Scan(&version); err != nil {
+		return "", err
+	}
+	if strings.HasPrefix(version, "PostgreSQL") {
+		return `SELECT nspname FROM pg_namespace WHERE nspname LIKE $1 AND nspname > $2
+			AND nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' ORDER BY nspname LIMIT 500`, nil
+	}
+	return `SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ? AND schema_name > ?
+		AND schema_name NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') ORDER BY schema_name LIMIT 500`, nil
 }
 
 // SchemasFromQuery are tenants by the rows of a query: one column, the schema. It asks db when it is
-// ranged over, see [SchemasLike]. An error ends it, after the tenants before.
+// ranged over, and the query is open until that is done, which takes a connection; with
+// [Migrator.MigrateTenants] that is soon, since it collects the tenants ahead of the work. An error ends
+// it, after the tenants before.
 func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, error] {
 	return fromQuery(db, "SchemasFromQuery", query, args, func(rows *sql.Rows) (t Tenant, err error) {
 		err = rows.Scan(&t.Schema)
@@ -72,8 +102,8 @@ func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, e
 }
 
 // DatabasesFromQuery are tenants by the rows of a query: two columns, the name and the DSN, with which
-// open is called when it is the tenant's turn. It asks db when it is ranged over, see [SchemasLike].
-// An error ends it, after the tenants before.
+// open is called when it is the tenant's turn. It asks db when it is ranged over, see
+// [SchemasFromQuery]. An error ends it, after the tenants before.
 func DatabasesFromQuery(db *sql.DB, open func(ctx context.Context, dsn string) (*sql.DB, error), query string, args ...any) iter.Seq2[Tenant, error] {
 	return fromQuery(db, "DatabasesFromQuery", query, args, func(rows *sql.Rows) (t Tenant, err error) {
 		var dsn string

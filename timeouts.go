@@ -29,7 +29,7 @@ type StatementTimeouts struct {
 	// [WithMigrationTimeout]. Zero leaves the setting of the connection as it is.
 	Statement time.Duration
 	// Retries is how often a migration is tried again: 0 is as often as the migration timeout
-	// allows, a negative number is never.
+	// allows, a negative number is never. With [RollbackTransaction] nothing is tried again.
 	Retries int
 }
 

@@ -28,6 +28,22 @@ func (d Dialect) contentionCode() func(error) bool {
 	return nil
 }
 
+// NoDatabase says whether err has the server's answer that there is no database of the name that was to
+// be connected to.
+func (d Dialect) NoDatabase(err error) bool {
+	return within(err, func(err error) bool {
+		switch d.Goose {
+		case goose.DialectPostgres:
+			e, ok := err.(interface{ SQLState() string })
+			return ok && !nilPointer(err) && e.SQLState() == "3D000"
+		case goose.DialectMySQL:
+			number := field(err, "Number", reflect.Uint16)
+			return number.IsValid() && number.Uint() == 1049
+		}
+		return false
+	})
+}
+
 // within looks at every error of a tree: the one that counts may stand beside others.
 func within(err error, is func(error) bool) bool {
 	if err == nil {

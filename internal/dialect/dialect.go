@@ -50,6 +50,12 @@ func Lookup(name string) (Dialect, error) {
 	return Dialect{Goose: d}, nil
 }
 
+// Schemas says whether a run can be bound to one of the schemas of a database, or, on MySQL and
+// MariaDB, to one of the databases of a server.
+func (d Dialect) Schemas() bool {
+	return d.Goose == goose.DialectPostgres || d.Goose == goose.DialectMySQL
+}
+
 func known() string {
 	var list []string
 	for name := range names {

@@ -72,6 +72,9 @@ func (t *Table) partition(suffix string) string {
 // Name is the table's name as it stands in statements.
 func (t *Table) Name() string { return t.name }
 
+// Base is the table's name alone, as the server stores it.
+func (t *Table) Base() string { return t.table.Table }
+
 type column struct{ name, definition string }
 
 // columns are those of the table in the order they are created. The first is the only one of the

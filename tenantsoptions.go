@@ -1,0 +1,101 @@
+package gooseplus
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// A TenantsOption configures [Migrator.MigrateTenants] and [Migrator.EachTenant].
+type TenantsOption interface {
+	applyTenants(*tenantsOptions)
+}
+
+type tenantsOptionFunc func(*tenantsOptions)
+
+func (f tenantsOptionFunc) applyTenants(o *tenantsOptions) { f(o) }
+
+type tenantsOptions struct {
+	concurrency    int
+	canary         int
+	maxFailures    int
+	maxFailureRate float64
+	timeout        time.Duration
+	createSchema   bool
+}
+
+func newTenantsOptions(opts []TenantsOption) (tenantsOptions, error) {
+	o := tenantsOptions{concurrency: 2 * runtime.GOMAXPROCS(0)}
+	for _, opt := range opts {
+		if opt != nil {
+			opt.applyTenants(&o)
+		}
+	}
+	var faults []error
+	if o.concurrency < 1 {
+		faults = append(faults, fmt.Errorf("WithConcurrency: %d is below 1", o.concurrency))
+	}
+	if o.canary < 0 {
+		faults = append(faults, fmt.Errorf("WithCanary: %d is negative", o.canary))
+	}
+	if o.maxFailures < 0 {
+		faults = append(faults, fmt.Errorf("WithMaxFailures: %d is negative", o.maxFailures))
+	}
+	if !(o.maxFailureRate >= 0 && o.maxFailureRate <= 1) { // a NaN too
+		faults = append(faults, fmt.Errorf("WithMaxFailureRate: %v is not between 0 and 1", o.maxFailureRate))
+	}
+	if o.timeout < 0 {
+		faults = append(faults, fmt.Errorf("WithTenantTimeout: %v is negative", o.timeout))
+	}
+	return o, errors.Join(faults...)
+}
+
+// WithConcurrency sets how many tenants are worked on at once. Tenants that are schemas are never more
+// than the Migrator's pool has connections for. Below 1 it is an error.
+//
+// The default is twice the number of CPUs.
+func WithConcurrency(n int) TenantsOption {
+	return tenantsOptionFunc(func(o *tenantsOptions) { o.concurrency = n })
+}
+
+// WithCanary has the first n tenants that have anything to do go one by one, before the others. If one
+// of them fails, the others are skipped.
+//
+// The default is 0.
+func WithCanary(n int) TenantsOption {
+	return tenantsOptionFunc(func(o *tenantsOptions) { o.canary = n })
+}
+
+// WithMaxFailures stops after n failed tenants: no further one is begun, those that are under way come
+// to their end, and the rest is skipped. 0 goes on whatever fails.
+//
+// The default is 0.
+func WithMaxFailures(n int) TenantsOption {
+	return tenantsOptionFunc(func(o *tenantsOptions) { o.maxFailures = n })
+}
+
+// WithMaxFailureRate stops as [WithMaxFailures] does when more than this share of the tenants that were
+// looked at has failed, between 0 and 1; it is not asked before 20 were. 0 goes on whatever fails.
+//
+// The default is 0.
+func WithMaxFailureRate(share float64) TenantsOption {
+	return tenantsOptionFunc(func(o *tenantsOptions) { o.maxFailureRate = share })
+}
+
+// rateSample is how many tenants WithMaxFailureRate takes for a sample.
+const rateSample = 20
+
+// WithTenantTimeout limits the run of each tenant, as [WithTimeout] does, which is in force otherwise.
+// The way back has its own limit.
+func WithTenantTimeout(d time.Duration) TenantsOption {
+	return tenantsOptionFunc(func(o *tenantsOptions) { o.timeout = d })
+}
+
+// WithCreateSchema creates the schema of a tenant that has none, instead of calling it missing. It stays
+// when the run fails.
+//
+// The default is false.
+func WithCreateSchema(create bool) TenantsOption {
+	return tenantsOptionFunc(func(o *tenantsOptions) { o.createSchema = create })
+}

@@ -1,0 +1,419 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/versions"
+)
+
+// MigrateTenants is [Migrator.Migrate] for every tenant of a source, each with its own lock if the lock
+// is enabled, and its own way back. It looks at many schemas at once and makes a run only for those that
+// have anything to do: first the canaries, one by one, then the others, several at a time. A tenant that
+// another process has locked is taken up again at the end. A tenant that fails doesn't stop the others,
+// unless an option says so; what is under way is never interrupted but by the context.
+//
+// The source is ranged over once, ahead of the work. The report is never nil, and has every tenant that
+// the source gave. The error is a [*TenantsError] if any of them failed; the source's own error, or that
+// of a context that ended, is in it as well. A fault of the configuration or of the options is returned
+// before the source is asked.
+func (m *Migrator) MigrateTenants(ctx context.Context, source iter.Seq2[Tenant, error], opts ...TenantsOption) (*TenantsReport, error) {
+	return m.fleet(ctx, source, opts, nil)
+}
+
+// EachTenant calls do with the Migrator of every tenant of a source, several at a time, like
+// [Migrator.MigrateTenants], with the same options, report and error; there is no look ahead. The
+// tenant is migrated, as the report says, if do returns nil. A panic of do is its tenant's failure. do
+// must not keep the Migrator.
+func (m *Migrator) EachTenant(ctx context.Context, source iter.Seq2[Tenant, error], do func(context.Context, *Migrator) error, opts ...TenantsOption) (*TenantsReport, error) {
+	if do == nil {
+		return new(TenantsReport), errors.New("EachTenant: the function is nil")
+	}
+	return m.fleet(ctx, source, opts, do)
+}
+
+// fleet is one call of MigrateTenants or EachTenant.
+type fleet struct {
+	m       *Migrator
+	options tenantsOptions
+	do      func(context.Context, *Migrator) error // nil: Migrate
+	known   *migrations
+	slots   chan struct{} // for tenants in the Migrator's own database, as many as its pool allows
+	look    bool          // at many schemas at once
+	started time.Time
+
+	mu       sync.Mutex
+	more     *sync.Cond     // of the queues
+	results  []TenantResult // guarded by mu; in the order of the source
+	arrived  []job          // guarded by mu: to be looked at
+	waiting  []job          // guarded by mu: to be worked on
+	locked   []job          // guarded by mu: to be taken up again
+	ended    bool           // guarded by mu: the source has no more
+	looked   bool           // guarded by mu: and all of them were looked at
+	done     int            // guarded by mu
+	failures int            // guarded by mu
+	stopped  bool           // guarded by mu: no tenant is begun any more
+	err      error          // guarded by mu: of the source
+}
+
+// job is a tenant that something is to be done for.
+type job struct {
+	index  int
+	tenant Tenant
+}
+
+func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], opts []TenantsOption, do func(context.Context, *Migrator) error) (*TenantsReport, error) {
+	options, err := newTenantsOptions(opts)
+	if err != nil {
+		return new(TenantsReport), err
+	}
+	known, err := m.resolve()
+	if err != nil {
+		return new(TenantsReport), m.refuse(ctx, err)
+	}
+	if source == nil {
+		return new(TenantsReport), errors.New("the source of tenants is nil")
+	}
+	events := m.newStream(ctx)
+	defer events.close()
+	shared := *m
+	shared.events, shared.options.createSchema = events, options.createSchema
+	f := &fleet{m: &shared, options: options, do: do, known: known, started: time.Now()}
+	f.more = sync.NewCond(&f.mu)
+	f.slots = make(chan struct{}, f.room())
+	f.look = do == nil && m.db != nil && known.dialect.Schemas()
+	f.run(ctx, source)
+	return f.report(ctx)
+}
+
+// room is how many tenants the Migrator's own pool has connections for, with one to spare for the look.
+func (f *fleet) room() int {
+	if f.m.db == nil {
+		return f.options.concurrency
+	}
+	limit := f.m.db.Stats().MaxOpenConnections
+	if limit == 0 {
+		return f.options.concurrency
+	}
+	return max(1, min(f.options.concurrency, (limit-1)/f.m.options.mostConnections(f.known)))
+}
+
+// mostConnections is how many connections a run can need at once, see run.connections.
+func (o *options) mostConnections(known *migrations) int {
+	need := 1
+	if o.globalLock {
+		need += 2
+	}
+	if slices.ContainsFunc(known.list, func(m migration) bool {
+		return m.goFuncs != nil && (m.goFuncs.UpFnNoTxContext != nil || m.goFuncs.DownFnNoTxContext != nil)
+	}) {
+		need++
+	}
+	return need
+}
+
+// run returns when every tenant has come to its end.
+func (f *fleet) run(ctx context.Context, source iter.Seq2[Tenant, error]) {
+	defer context.AfterFunc(ctx, f.stop)()
+	var all sync.WaitGroup
+	all.Go(func() { f.collect(ctx, source) })
+	all.Go(func() { f.lookAtAll(ctx) })
+	f.canaries(ctx)
+	f.workers(ctx, func() (job, bool) { return f.next() }, true)
+	all.Wait()
+	f.mu.Lock()
+	again := f.locked
+	f.locked = nil
+	f.mu.Unlock()
+	f.workers(ctx, func() (job, bool) { return f.take(&again) }, false)
+}
+
+// collect ranges over the source, ahead of the work: an open query would keep its snapshot as long as
+// that takes.
+func (f *fleet) collect(ctx context.Context, source iter.Seq2[Tenant, error]) {
+	defer func() {
+		v := recover()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if v != nil {
+			f.err = fmt.Errorf("the source of tenants panicked: %w", &panicError{value: v, stack: debug.Stack()})
+		}
+		f.ended = true
+		f.more.Broadcast()
+	}()
+	for t, err := range source {
+		if !f.collected(t, err) || ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+func (f *fleet) collected(t Tenant, err error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		f.err = fmt.Errorf("the source of tenants: %w", err)
+		return false
+	}
+	j := job{index: len(f.results), tenant: t}
+	f.results = append(f.results, TenantResult{Name: t.name(), State: TenantSkipped})
+	if f.look && t.Open == nil {
+		f.arrived = append(f.arrived, j)
+	} else {
+		f.waiting = append(f.waiting, j)
+	}
+	f.more.Broadcast()
+	return true
+}
+
+// lookAtAll sorts out the tenants that have nothing to do, many at once, while others are worked on.
+func (f *fleet) lookAtAll(ctx context.Context) {
+	for {
+		batch := f.batch()
+		if batch == nil {
+			return
+		}
+		f.lookAt(ctx, batch)
+	}
+}
+
+// batch waits for tenants that have arrived. nil means that there are no more.
+func (f *fleet) batch() []job {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.arrived) == 0 && !f.ended && !f.stopped {
+		f.more.Wait()
+	}
+	if len(f.arrived) == 0 || f.stopped {
+		f.looked = true
+		f.more.Broadcast()
+		return nil
+	}
+	n := min(len(f.arrived), versions.SweepBatch)
+	batch := f.arrived[:n:n]
+	f.arrived = f.arrived[n:]
+	return batch
+}
+
+func (f *fleet) lookAt(ctx context.Context, batch []job) {
+	names := make([]string, len(batch))
+	for i, j := range batch {
+		names[i] = j.tenant.Schema
+	}
+	version, err := f.known.dialect.ParseName(f.m.options.versionTable)
+	var found []*versions.Swept
+	if err == nil {
+		found, err = versions.Sweep(ctx, f.m.db, f.known.dialect, version.Table, f.known.state.Base(), names)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.more.Broadcast()
+	if err != nil { // each run says what is wrong by itself
+		f.waiting = append(f.waiting, batch...)
+		return
+	}
+	have := make(map[int64]bool)
+	for i, j := range batch {
+		s := found[i]
+		if s == nil || !s.Schema || !s.Table || s.Dirty || !f.upToDate(have, s.Applied) {
+			f.waiting = append(f.waiting, j)
+			continue
+		}
+		newest := int64(0)
+		for _, v := range s.Applied {
+			newest = max(newest, v)
+		}
+		f.finish(j, TenantResult{Name: j.tenant.name(), State: TenantUpToDate, From: newest, To: newest})
+	}
+	f.progress()
+}
+
+// upToDate says whether all known versions are applied. have is scratch space.
+func (f *fleet) upToDate(have map[int64]bool, applied []int64) bool {
+	if len(applied) < len(f.known.list) {
+		return false
+	}
+	clear(have)
+	for _, v := range applied {
+		have[v] = true
+	}
+	return !slices.ContainsFunc(f.known.list, func(m migration) bool { return !have[m.version] })
+}
+
+// canaries works on the first tenants one by one, and stops if one of them fails.
+func (f *fleet) canaries(ctx context.Context) {
+	for range f.options.canary {
+		j, ok := f.next()
+		if !ok {
+			return
+		}
+		f.work(ctx, j, true)
+		f.mu.Lock()
+		failed := f.results[j.index].State.failed()
+		f.mu.Unlock()
+		if failed {
+			f.stop()
+			return
+		}
+	}
+}
+
+func (f *fleet) workers(ctx context.Context, next func() (job, bool), first bool) {
+	var all sync.WaitGroup
+	for range f.options.concurrency {
+		all.Go(func() {
+			for {
+				j, ok := next()
+				if !ok {
+					return
+				}
+				f.work(ctx, j, first)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// next waits for a tenant to work on.
+func (f *fleet) next() (job, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.waiting) == 0 && !(f.ended && f.looked) && !f.stopped {
+		f.more.Wait()
+	}
+	if len(f.waiting) == 0 || f.stopped {
+		return job{}, false
+	}
+	j := f.waiting[0]
+	f.waiting = f.waiting[1:]
+	return j, true
+}
+
+func (f *fleet) take(list *[]job) (job, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(*list) == 0 || f.stopped {
+		return job{}, false
+	}
+	j := (*list)[0]
+	*list = (*list)[1:]
+	return j, true
+}
+
+// work brings one tenant to its end. In the first round it doesn't wait for another runner's lock.
+func (f *fleet) work(ctx context.Context, j job, first bool) {
+	if j.tenant.Open == nil {
+		f.slots <- struct{}{}
+		defer func() { <-f.slots }()
+	}
+	tm := f.m.tenant(j.tenant)
+	if first {
+		tm.options.lockWait = 0
+	}
+	defer tm.own.keep()()
+	result := f.attempt(ctx, tm)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if result.State == TenantLocked && first {
+		f.results[j.index].Err = result.Err // if it isn't taken up again
+		f.locked = append(f.locked, j)
+		return
+	}
+	f.finish(j, result)
+	f.progress()
+}
+
+func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult) {
+	started := time.Now()
+	ctx, cancel := limit(ctx, f.options.timeout, "tenant timeout")
+	defer cancel()
+	var last *run
+	tm.ended = func(r *run) { last = r }
+	err := f.call(ctx, tm)
+	result = TenantResult{Name: tm.options.tenant, Err: err, Duration: time.Since(started)}
+	if last != nil {
+		result.From, result.To = last.from, last.to
+	}
+	result.State = f.state(last, err)
+	return result
+}
+
+func (f *fleet) call(ctx context.Context, tm *Migrator) (err error) {
+	if f.do == nil {
+		return tm.Migrate(ctx)
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = tm.named(&panicError{value: v, stack: debug.Stack()})
+		}
+	}()
+	return f.do(ctx, tm)
+}
+
+func (f *fleet) state(last *run, err error) TenantState {
+	switch {
+	case err == nil && f.do == nil && last != nil && last.kept+last.off == 0:
+		return TenantUpToDate
+	case err == nil:
+		return TenantMigrated
+	case errors.Is(err, ErrTenantMissing), f.known.dialect.NoDatabase(err):
+		return TenantMissing
+	case errors.Is(err, ErrLocked):
+		return TenantLocked
+	case errors.Is(err, ErrDirty):
+		return TenantDirty
+	case errors.Is(err, ErrRollForward) && !errors.Is(err, ErrRollBack):
+		return TenantFailedAndUndone
+	}
+	return TenantFailed
+}
+
+// finish records the end of a tenant, and stops if it was one failure too many. f.mu is held.
+func (f *fleet) finish(j job, result TenantResult) {
+	f.results[j.index] = result
+	f.done++
+	if !result.State.failed() {
+		return
+	}
+	f.failures++
+	o := f.options
+	if o.maxFailures > 0 && f.failures >= o.maxFailures ||
+		o.maxFailureRate > 0 && f.done >= rateSample && float64(f.failures) > o.maxFailureRate*float64(f.done) {
+		f.stopped = true
+		f.more.Broadcast()
+	}
+}
+
+// progress tells the observers how far it is. f.mu is held.
+func (f *fleet) progress() {
+	f.m.events.send(TenantsProgress{
+		Done: f.done, Total: len(f.results), Counted: f.ended, Failed: f.failures,
+		Rate: float64(f.done) / max(time.Since(f.started).Seconds(), 1e-9),
+	})
+}
+
+// stop begins no further tenant.
+func (f *fleet) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+	f.more.Broadcast()
+}
+
+func (f *fleet) report(ctx context.Context) (*TenantsReport, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := &TenantsReport{Tenants: f.results, Duration: time.Since(f.started)}
+	r.count()
+	err := joined(r.err(), f.err)
+	if ctx.Err() != nil && (r.Skipped > 0 || !f.ended) {
+		err = joined(err, stopped(ctx, nil))
+	}
+	return r, err
+}
