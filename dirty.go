@@ -18,6 +18,8 @@ func (r *run) mark(ctx context.Context, step plannedStep) error {
 	if step.Transactional || r.known.state == nil {
 		return nil
 	}
+	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
+	defer cancel()
 	if !r.marked {
 		if err := r.ensureState(ctx); err != nil {
 			return r.known.stateError(ctx, err)

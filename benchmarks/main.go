@@ -22,6 +22,7 @@ const dsnEnv = "GOOSEPLUS_TEST_POSTGRES"
 type config struct {
 	rounds    int
 	n         int
+	tenants   int
 	scenarios []scenario
 	peers     []peer
 }
@@ -44,6 +45,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	n := flags.Int("n", 500, "how many migrations there are")
 	only := flags.String("only", "", "scenarios, separated by commas: "+strings.Join(names(scenarios), ", ")+" (default all)")
 	who := flags.String("peers", "", "peers, separated by commas: "+strings.Join(names(peers), ", ")+" (default all)")
+	tenants := flags.Int("tenants", 0, "measure fleets of this many schemas, and nothing else")
 	profile := flags.String("cpuprofile", "", "write a CPU profile of the measurements, with the peer as a label, to this file")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -51,7 +53,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	if *rounds < 1 || *n < 1 || flags.NArg() > 0 {
 		return fmt.Errorf("-rounds and -n begin at 1, and there are no arguments besides the flags")
 	}
-	c := config{rounds: *rounds, n: *n}
+	c := config{rounds: *rounds, n: *n, tenants: *tenants}
 	if c.scenarios, err = choose("-only", scenarios, *only); err != nil {
 		return err
 	}
@@ -87,6 +89,9 @@ func measure(ctx context.Context, c config, srv *server, out, log io.Writer) err
 	versions(out)
 	b := newBench(srv, c)
 	defer b.close()
+	if c.tenants > 0 {
+		return b.tenants(ctx, c.tenants, out, log)
+	}
 	for _, s := range c.scenarios {
 		fmt.Fprintf(log, "measuring %s: %d rounds of %d peers\n", s.name, c.rounds, len(c.peers))
 		results, err := b.measure(ctx, s, log)

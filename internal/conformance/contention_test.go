@@ -369,7 +369,11 @@ func TestContentionOutsideATransaction(t *testing.T) {
 		wantFailed(t, err, 12)
 		p.wantContention(t, err)
 		wantIsNot(t, err, context.DeadlineExceeded)
-		told.want(t, 2, "up") // and its Down
+		if p.dialect == "sqlite" {
+			told.want(t, 0, "up") // who can't write can't mark the step either, so that it isn't begun
+		} else {
+			told.want(t, 2, "up") // and its Down
+		}
 		if len(told.warnings) > 0 {
 			t.Errorf("warnings %q", told.warnings)
 		}
