@@ -29,6 +29,9 @@
 // never sync to disk. They do not outlive the test process, however it ends: a watchdog in a process of its own
 // holds the reading end of a pipe, and stops the server and removes its files when the kernel closes the other end.
 // dbtest leaves no goroutine behind in the test process.
+//
+// [PgBouncer] puts the distribution's pgbouncer in front of such a PostgreSQL, for one test, on the same terms: it is
+// installed or the test is skipped, or fails where servers are required.
 package dbtest
 
 import (
