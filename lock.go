@@ -383,12 +383,18 @@ func (r *run) fence() session.Config {
 // unfenced says whether a step, or its Down, has parts that no row lock covers.
 func unfenced(s plannedStep) bool { return !s.Transactional || !s.downTransactional }
 
-// onBackend is told what the server calls a connection before goose gets it.
+// onBackend is told what the server calls a connection before goose gets it. A name that is not needed any
+// more is taken back: behind a pooler the connection outlives this process, and whoever comes after it
+// would wait.
 func (r *run) onBackend(ctx context.Context, row []driver.Value) error {
-	if r.current.Transactional || len(row) != 1 {
+	backend := ""
+	switch {
+	case len(row) != 1 || r.current.Transactional && !r.named.Load():
 		return nil
+	case !r.current.Transactional:
+		backend = fmt.Sprintf("%s", row[0])
 	}
-	backend := fmt.Sprintf("%s", row[0])
+	r.named.Store(backend != "")
 	ours, err := r.known.state.SetBackend(ctx, r.db, r.id, backend)
 	if err != nil {
 		return err

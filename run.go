@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -36,6 +37,8 @@ type run struct {
 	// session lends goose the caller's connections; with the lock it fences every transaction.
 	session *session.Session
 	current plannedStep // the step that goose is at
+	// named says that the run's row names a connection. A Go migration may borrow some on any goroutine.
+	named atomic.Bool
 
 	from     int64
 	start    []int64 // the starting point
