@@ -30,8 +30,11 @@ const (
 	// for the server to take note of its end.
 	releaseLimit = 10 * time.Second
 
+	// pollFirst and pollLast bound the mean time between two looks of a process that waits; between two
+	// tries, which take six statements, for a mutex whose holder seems to be at work, it is tryAgain.
 	pollFirst = 10 * time.Millisecond
 	pollLast  = 150 * time.Millisecond
+	tryAgain  = 300 * time.Millisecond
 )
 
 // lock is the global lock while this run holds it.
@@ -67,28 +70,39 @@ func (r *run) hold(ctx context.Context, to goal) (*lock, error) {
 		waiting, cancel = context.WithTimeoutCause(ctx, r.options.lockWait, &timeoutError{what: "wait for the lock", after: r.options.lockWait})
 		defer cancel()
 	}
-	for poll := pollFirst; ; poll = min(2*poll, pollLast) {
+	began, announced := time.Now(), false
+	for {
 		l, err := r.tryHold(ctx, m)
 		if err != nil || l != nil {
 			return l, err
 		}
-		if poll == pollFirst {
+		if !announced {
 			r.announceWait(ctx)
+			announced = true
 		}
-		if !sleep(waiting, poll/2+rand.N(poll)) {
-			return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
-		}
-		if r.oneWriter() {
-			continue // to read would get in the holder's way
-		}
-		busy, err := r.lookAgain(ctx, to)
-		if err != nil {
-			return nil, err
-		}
-		if !busy && len(r.steps) == 0 {
-			return nil, nil
+		// As long as a run is under way the mutex is tried only now and then, in case its process is dead.
+		for tried, busy := time.Now(), true; busy && time.Since(tried) < tryAgain; {
+			if !sleep(waiting, poll(time.Since(began))) {
+				return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
+			}
+			if r.oneWriter() {
+				break // to read would get in the holder's way
+			}
+			if busy, err = r.lookAgain(ctx, to); err != nil {
+				return nil, err
+			}
+			if !busy && len(r.steps) == 0 {
+				return nil, nil
+			}
 		}
 	}
+}
+
+// poll is how long a process that has waited for so long sleeps before it looks again: a part of that, so
+// that many of them don't keep the server from the work that they wait for, nor sleep for long when it is done.
+func poll(waited time.Duration) time.Duration {
+	d := min(max(waited/8, pollFirst), pollLast)
+	return d/2 + rand.N(d)
 }
 
 // tryHold tries once. The mutex row and, on a database of the original gooseplus, the table may have
