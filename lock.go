@@ -29,6 +29,8 @@ const (
 	// releaseLimit is how long a run that has ended waits for connections that are still in use, and
 	// for the server to take note of its end.
 	releaseLimit = 10 * time.Second
+	// lostLimit is that for the connection of a lock that is lost: it may never answer.
+	lostLimit = 100 * time.Millisecond
 
 	// pollFirst and pollLast bound the mean time between two looks of a process that waits; between two
 	// tries, which take six statements, for a mutex whose holder seems to be at work, it is tryAgain.
@@ -36,6 +38,12 @@ const (
 	pollLast  = 150 * time.Millisecond
 	tryAgain  = 300 * time.Millisecond
 )
+
+// lockTimes are lockIdle, lockBeat and lockPatience; tests have less time.
+type lockTimes struct {
+	idle  time.Duration
+	beats mutex.Beats
+}
 
 // lock is the global lock while this run holds it.
 type lock struct {
@@ -150,7 +158,7 @@ func (r *run) ensureState(ctx context.Context) error {
 func (r *run) newLock(ctx context.Context, held mutex.Held) *lock {
 	l := &lock{held: held}
 	l.alive, l.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	l.stop = mutex.Watch(held, mutex.Beats{Every: lockBeat, Patience: lockPatience}, func(err error) {
+	l.stop = mutex.Watch(held, r.options.lockTimes.beats, func(err error) {
 		l.end(fmt.Errorf("%w: %s", ErrLockLost, reason(err)))
 	})
 	return l
@@ -170,7 +178,11 @@ func (l *lock) during(ctx context.Context) (context.Context, context.CancelFunc)
 func (l *lock) release() error {
 	l.stop()
 	defer l.end(nil)
-	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	wait := releaseLimit
+	if l.alive.Err() != nil {
+		wait = lostLimit
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	err := l.held.Release(ctx)
 	if lost := context.Cause(l.alive); lost != nil {
@@ -196,7 +208,7 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 		}
 		return mutex.File{Path: file}, nil
 	default:
-		before, after, opening := st.KeepOpen(lockIdle)
+		before, after, opening := st.KeepOpen(r.options.lockTimes.idle)
 		return &mutex.Row{DB: r.db, Lock: st.TryLock, Before: before, After: after, Opening: opening}, nil
 	}
 }
