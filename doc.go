@@ -231,6 +231,14 @@
 // connections than those it is given, or after a COMMIT of its own, is not fenced. On SQLite set a
 // busy timeout, as with any database that several connections write to.
 //
+// Behind PgBouncer in transaction pooling the lock holds too; the bouncer must have at least two
+// connections to the server, of which the lock keeps one. No statement may be more than one exchange of
+// messages: lib/pq needs binary_parameters=yes in its DSN, pgx default_query_exec_mode=exec (or
+// simple_protocol, or cache_describe), where PgBouncer doesn't follow named statements. What a run can't
+// know there is on which connection a step outside a transaction runs. If the process is killed in the
+// middle of one, the next holder may begin while the server still works on it, or wait until the bouncer
+// closes an idle connection (server_idle_timeout); where that matters, migrate over a direct connection.
+//
 // # Beside a live application
 //
 // Who waits for a lock on a table stands in front of everybody who comes later: an ALTER TABLE behind

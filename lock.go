@@ -29,10 +29,21 @@ const (
 	// releaseLimit is how long a run that has ended waits for connections that are still in use, and
 	// for the server to take note of its end.
 	releaseLimit = 10 * time.Second
+	// lostLimit is that for the connection of a lock that is lost: it may never answer.
+	lostLimit = 100 * time.Millisecond
 
+	// pollFirst and pollLast bound the mean time between two looks of a process that waits; between two
+	// tries, which take six statements, for a mutex whose holder seems to be at work, it is tryAgain.
 	pollFirst = 10 * time.Millisecond
 	pollLast  = 150 * time.Millisecond
+	tryAgain  = 300 * time.Millisecond
 )
+
+// lockTimes are lockIdle, lockBeat and lockPatience; tests have less time.
+type lockTimes struct {
+	idle  time.Duration
+	beats mutex.Beats
+}
 
 // lock is the global lock while this run holds it.
 type lock struct {
@@ -62,22 +73,34 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 		waiting, cancel = context.WithTimeoutCause(ctx, r.options.lockWait, &timeoutError{what: "wait for the lock", after: r.options.lockWait})
 		defer cancel()
 	}
-	for poll := pollFirst; ; poll = min(2*poll, pollLast) {
+	began := time.Now()
+	for {
 		l, err := r.tryHold(ctx, waiting, m)
 		if err != nil || l != nil {
 			return l, err
 		}
 		r.announceWait(ctx)
-		if !sleep(waiting, poll/2+rand.N(poll)) {
-			return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
-		}
-		if r.oneWriter() {
-			continue // to read would get in the holder's way
-		}
-		if more, err := needed(ctx); err != nil || !more {
-			return nil, err
+		// As long as a run is under way the mutex is tried only now and then, in case its process is dead.
+		for tried, busy := time.Now(), true; busy && time.Since(tried) < tryAgain; {
+			if !sleep(waiting, poll(time.Since(began))) {
+				return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
+			}
+			if r.oneWriter() {
+				break // to read would get in the holder's way
+			}
+			if more, err := needed(ctx); err != nil || !more {
+				return nil, err
+			}
+			busy = r.flagged
 		}
 	}
+}
+
+// poll is how long a process that has waited for so long sleeps before it looks again: a part of that, so
+// that many of them don't keep the server from the work that they wait for, nor sleep for long when it is done.
+func poll(waited time.Duration) time.Duration {
+	d := min(max(waited/8, pollFirst), pollLast)
+	return d/2 + rand.N(d)
 }
 
 // alone calls what under the lock, if there is one. It doesn't when it is not needed any more.
@@ -165,7 +188,7 @@ func (r *run) ensureState(ctx context.Context) error {
 func (r *run) newLock(ctx context.Context, held mutex.Held) *lock {
 	l := &lock{held: held}
 	l.alive, l.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	l.stop = mutex.Watch(held, mutex.Beats{Every: lockBeat, Patience: lockPatience}, func(err error) {
+	l.stop = mutex.Watch(held, r.options.lockTimes.beats, func(err error) {
 		l.end(fmt.Errorf("%w: %s", ErrLockLost, reason(err)))
 	})
 	return l
@@ -185,7 +208,11 @@ func (l *lock) during(ctx context.Context) (context.Context, context.CancelFunc)
 func (l *lock) release() error {
 	l.stop()
 	defer l.end(nil)
-	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	wait := releaseLimit
+	if l.alive.Err() != nil {
+		wait = lostLimit
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	err := l.held.Release(ctx)
 	if lost := context.Cause(l.alive); lost != nil {
@@ -211,7 +238,7 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 		}
 		return mutex.File{Path: file}, nil
 	default:
-		before, after, opening := st.KeepOpen(lockIdle)
+		before, after, opening := st.KeepOpen(r.options.lockTimes.idle)
 		return &mutex.Row{DB: r.db, Lock: st.TryLock, Before: before, After: after, Opening: opening}, nil
 	}
 }
@@ -416,12 +443,19 @@ func (r *run) fence() session.Config {
 // unfenced says whether a step, or its Down, has parts that no row lock covers.
 func unfenced(s plannedStep) bool { return !s.Transactional || !s.downTransactional }
 
-// onBackend is told what the server calls a connection before goose gets it.
+// onBackend is told what the server calls a connection before goose gets it. A name that is not needed any
+// more is taken back: behind a pooler the connection outlives this process, and whoever comes after it
+// would wait.
 func (r *run) onBackend(ctx context.Context, row []driver.Value) error {
-	if r.current.Transactional || len(row) != 1 {
+	backend := ""
+	switch {
+	case len(row) != 1 || r.current.Transactional && !r.named.Load():
 		return nil
+	case !r.current.Transactional:
+		backend = backendName(row)
 	}
-	ours, err := r.known.state.SetBackend(ctx, r.db, r.id, backendName(row))
+	r.named.Store(backend != "")
+	ours, err := r.known.state.SetBackend(ctx, r.db, r.id, backend)
 	if err != nil {
 		return err
 	}

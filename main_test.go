@@ -16,9 +16,10 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(dbtest.Tests{M: m}) }
 
 // openSQLite makes an empty database of its own for a test.
 func openSQLite(t testing.TB) *sql.DB {

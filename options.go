@@ -11,6 +11,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"go.uber.org/zap"
+
+	"github.com/gooseplus/gooseplus/internal/mutex"
 )
 
 // An Option configures a [Migrator]. Options are applied in the order given, so that of two that
@@ -54,6 +56,7 @@ type options struct {
 	loggerBehind  *backlog    // see observer, which the logger is when it is chosen
 	observers     []observer
 	observerGrace time.Duration
+	lockTimes     lockTimes
 	goMigrations  []*goose.Migration
 	gooseOptions  []goose.ProviderOption
 }
@@ -78,6 +81,7 @@ func defaultOptions() options {
 		lockWait:         -1,
 		loggerBehind:     new(backlog),
 		observerGrace:    observerGrace,
+		lockTimes:        lockTimes{lockIdle, mutex.Beats{Every: lockBeat, Patience: lockPatience}},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -53,6 +54,8 @@ type run struct {
 	orphans orphans
 	mariadb bool        // and not MySQL; asked only if it makes a difference
 	current plannedStep // the step that goose is at
+	// named says that the run's row names a connection. A Go migration may borrow some on any goroutine.
+	named atomic.Bool
 
 	seen     []int64 // what was applied when the run looked
 	flagged  bool    // the state table may have something to say, see applied

@@ -17,6 +17,8 @@ type migration struct {
 	name     string
 	up, down []string // statements
 	tables   int      // how many tables it creates
+	// alone says that the statement can't be in a transaction.
+	alone bool
 }
 
 // makeMigrations returns the first n of an endless sequence of small migrations: a table, a column, an index, some rows.
@@ -59,10 +61,19 @@ type files struct {
 	tables int // that the migrations create
 }
 
-// newFiles writes the first n migrations into dir.
-func newFiles(n int, dir string, write func(migration) map[string]string) *files {
+// concurrently makes one of the migrations, the index of the third table, one that doesn't block writers.
+func concurrently(list []migration) []migration {
+	const third = 10
+	m := &list[third]
+	m.up[0] = strings.Replace(m.up[0], "CREATE UNIQUE INDEX ", "CREATE UNIQUE INDEX CONCURRENTLY ", 1)
+	m.alone = true
+	return list
+}
+
+// newFiles writes the migrations into dir.
+func newFiles(list []migration, dir string, write func(migration) map[string]string) *files {
 	f := &files{bodies: make(map[string][]byte), dirs: map[string][]fs.DirEntry{".": nil}}
-	for _, m := range makeMigrations(n) {
+	for _, m := range list {
 		f.tables += m.tables
 		for name, text := range write(m) {
 			f.add(path.Join(dir, name), []byte(text))

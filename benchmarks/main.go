@@ -94,6 +94,12 @@ func measure(ctx context.Context, c config, srv *server, out, log io.Writer) err
 	}
 	for _, s := range c.scenarios {
 		fmt.Fprintf(log, "measuring %s: %d rounds of %d peers\n", s.name, c.rounds, len(c.peers))
+		if s.migrations != nil {
+			if err := b.replicas(ctx, s, out, log); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			continue
+		}
 		results, err := b.measure(ctx, s, log)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)

@@ -29,10 +29,13 @@ type peer struct {
 	name string
 	// against is the peer whose times are 1.00: goose on the same driver.
 	against string
-	// format writes the first n migrations as the library wants them.
-	format func(n int) *files
+	// format writes migrations as the library wants them.
+	format func([]migration) *files
 	// connect opens a connection that answers.
 	connect func(ctx context.Context, dsn string) (connection, error)
+	// together is connect for one of several replicas that boot at once. It is nil where the library has no lock by
+	// which they could do so, or none that a single option switches on.
+	together func(ctx context.Context, dsn string) (connection, error)
 }
 
 func (p peer) String() string { return p.name }
@@ -46,12 +49,15 @@ type connection struct {
 
 var peers = []peer{
 	{name: "goose", against: "goose", format: gooseFiles("."), connect: overSQL("postgres", runGoose)},
-	{name: "gooseplus", against: "goose", format: gooseFiles("sql/base"), connect: overSQL("postgres", runGooseplus)},
-	{name: "golang-migrate", against: "goose", format: migrateFiles, connect: overSQL("postgres", runMigrate)},
+	{name: "gooseplus", against: "goose", format: gooseFiles("sql/base"), connect: overSQL("postgres", runGooseplus),
+		together: overSQL("postgres", runLocked)},
+	{name: "golang-migrate", against: "goose", format: migrateFiles, connect: overSQL("postgres", runMigrate),
+		together: overSQL("postgres", runMigrate)},
 	{name: "sql-migrate", against: "goose", format: sqlMigrateFiles, connect: overSQL("postgres", runSQLMigrate)},
 	{name: "goose-pgx", against: "goose-pgx", format: gooseFiles("."), connect: overSQL("pgx", runGoose)},
-	{name: "gooseplus-pgx", against: "goose-pgx", format: gooseFiles("sql/base"), connect: overSQL("pgx", runGooseplus)},
-	{name: "tern", against: "goose-pgx", format: ternFiles, connect: connectTern},
+	{name: "gooseplus-pgx", against: "goose-pgx", format: gooseFiles("sql/base"), connect: overSQL("pgx", runGooseplus),
+		together: overSQL("pgx", runLocked)},
+	{name: "tern", against: "goose-pgx", format: ternFiles, connect: connectTern, together: connectTern},
 }
 
 // overSQL connects for libraries that take a *sql.DB. The pool has its defaults; one of its connections is open.
@@ -82,6 +88,10 @@ func runGoose(ctx context.Context, db *sql.DB, f *files) error {
 
 func runGooseplus(ctx context.Context, db *sql.DB, f *files) error {
 	return gooseplus.New(db, gooseplus.WithFS(f)).Migrate(ctx)
+}
+
+func runLocked(ctx context.Context, db *sql.DB, f *files) error {
+	return gooseplus.New(db, gooseplus.WithFS(f), gooseplus.WithGlobalLock(true)).Migrate(ctx)
 }
 
 // runMigrate gives golang-migrate a connection of the pool instead of the pool, which it would close.
@@ -141,37 +151,51 @@ func runTern(ctx context.Context, conn *pgx.Conn, f *files) error {
 	return m.Migrate(ctx)
 }
 
-func gooseFiles(dir string) func(int) *files {
-	return func(n int) *files {
-		return newFiles(n, dir, func(m migration) map[string]string {
+func gooseFiles(dir string) func([]migration) *files {
+	return func(list []migration) *files {
+		return newFiles(list, dir, func(m migration) map[string]string {
 			return map[string]string{
-				fmt.Sprintf("%05d_%s.sql", m.version, m.name): "-- +goose Up\n" + script(m.up) + "\n-- +goose Down\n" + script(m.down),
+				fileName(m): annotation(m, "-- +goose NO TRANSACTION\n") + "-- +goose Up\n" + script(m.up) +
+					"\n-- +goose Down\n" + script(m.down),
 			}
 		})
 	}
 }
 
-func migrateFiles(n int) *files {
-	return newFiles(n, ".", func(m migration) map[string]string {
-		name := fmt.Sprintf("%05d_%s", m.version, m.name)
+// migrateFiles has nothing to say of transactions: golang-migrate opens none.
+func migrateFiles(list []migration) *files {
+	return newFiles(list, ".", func(m migration) map[string]string {
+		name := strings.TrimSuffix(fileName(m), ".sql")
 		return map[string]string{name + ".up.sql": script(m.up), name + ".down.sql": script(m.down)}
 	})
 }
 
-func sqlMigrateFiles(n int) *files {
-	return newFiles(n, ".", func(m migration) map[string]string {
+func sqlMigrateFiles(list []migration) *files {
+	return newFiles(list, ".", func(m migration) map[string]string {
+		option := annotation(m, " notransaction")
 		return map[string]string{
-			fmt.Sprintf("%05d_%s.sql", m.version, m.name): "-- +migrate Up\n" + script(m.up) + "\n-- +migrate Down\n" + script(m.down),
+			fileName(m): "-- +migrate Up" + option + "\n" + script(m.up) + "\n-- +migrate Down" + option + "\n" + script(m.down),
 		}
 	})
 }
 
-func ternFiles(n int) *files {
-	return newFiles(n, ".", func(m migration) map[string]string {
+func ternFiles(list []migration) *files {
+	return newFiles(list, ".", func(m migration) map[string]string {
 		return map[string]string{
-			fmt.Sprintf("%05d_%s.sql", m.version, m.name): script(m.up) + "\n---- create above / drop below ----\n\n" + script(m.down),
+			fileName(m): annotation(m, "---- tern: disable-tx ----\n") + script(m.up) +
+				"\n---- create above / drop below ----\n\n" + script(m.down),
 		}
 	})
+}
+
+func fileName(m migration) string { return fmt.Sprintf("%05d_%s.sql", m.version, m.name) }
+
+// annotation is text if the migration can't be in a transaction.
+func annotation(m migration, text string) string {
+	if m.alone {
+		return text
+	}
+	return ""
 }
 
 func script(statements []string) string { return strings.Join(statements, ";\n") + ";\n" }

@@ -22,6 +22,8 @@ type scenario struct {
 	boots int
 	// databases is how many databases each peer gets in a round.
 	databases int
+	// migrations is what replicas boot on at once; nil where there is only one.
+	migrations func() []migration
 }
 
 func (s scenario) String() string { return s.name }
@@ -33,9 +35,16 @@ var scenarios = []scenario{
 	{name: "boot", what: "boot with %d migrations known and nothing pending, on a connection that is open", boots: 100, databases: 1},
 	{name: "cold", what: "boot with %d migrations known and nothing pending, on a new connection", cold: true, boots: 20, databases: 1},
 	{name: "one", what: "apply the last of %d migrations", known: 1, boots: 1, databases: 5},
+	{name: "replicas", what: "50 replicas boot at once on an empty database with 20 migrations: until the last is done",
+		migrations: pending},
+	{name: "index", what: "the same with one CREATE INDEX CONCURRENTLY among the migrations",
+		migrations: func() []migration { return concurrently(pending()) }},
 }
 
 func (s scenario) title(c config) string {
+	if s.migrations != nil {
+		return fmt.Sprintf("%s (%d measurements a peer)", s.what, c.rounds)
+	}
 	n := c.n
 	if s.known == 1 {
 		n++
@@ -125,13 +134,13 @@ func (b *bench) round(ctx context.Context, s scenario, results map[string][]time
 }
 
 func (b *bench) contender(ctx context.Context, s scenario, p peer) (_ *contender, err error) {
-	c := &contender{peer: p, files: p.format(b.config.n)}
+	c := &contender{peer: p, files: p.format(makeMigrations(b.config.n))}
 	var template *database
 	if s.known != none {
 		if template, err = b.template(ctx, p); err != nil {
 			return nil, err
 		}
-		c.files = p.format(b.config.n + s.known)
+		c.files = p.format(makeMigrations(b.config.n + s.known))
 	}
 	if c.db, err = b.srv.create(ctx, template); err != nil {
 		return nil, err
@@ -162,7 +171,7 @@ func (b *bench) template(ctx context.Context, p peer) (*database, error) {
 		return nil, err
 	}
 	defer conn.close()
-	return t, conn.migrate(ctx, p.format(b.config.n))
+	return t, conn.migrate(ctx, p.format(makeMigrations(b.config.n)))
 }
 
 // boot is one measurement.

@@ -29,6 +29,9 @@
 // never sync to disk. They do not outlive the test process, however it ends: a watchdog in a process of its own
 // holds the reading end of a pipe, and stops the server and removes its files when the kernel closes the other end.
 // dbtest leaves no goroutine behind in the test process.
+//
+// [PgBouncer] puts the distribution's pgbouncer in front of such a PostgreSQL, for one test, on the same terms: it is
+// installed or the test is skipped, or fails where servers are required.
 package dbtest
 
 import (
@@ -40,17 +43,23 @@ import (
 
 // Main runs the tests, stops every server that they started, removes the servers' files, and exits with the tests'
 // status. Call it from TestMain of each package that uses [Postgres] or [MySQL].
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Tests{m}.Run()) }
+
+// Tests are those of a package whose TestMain has more to do than Main: Run is Main without the exit.
+type Tests struct{ M *testing.M }
+
+// Run runs the tests and returns their status.
+func (t Tests) Run() int {
 	if container := os.Getenv(keeperEnv); container != "" {
 		// This process is not a test run but the watchdog of another one's container.
 		os.Exit(keep(container, os.Stdin))
 	}
 	process.ready()
-	code := m.Run()
+	code := t.M.Run()
 	if err := process.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "dbtest:", err)
 	}
-	os.Exit(code)
+	return code
 }
 
 // Postgres returns the PostgreSQL server of this process, which is started on the first call. It skips or fails the

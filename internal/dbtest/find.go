@@ -31,6 +31,10 @@ func (e *missingError) Error() string {
 		}
 		b.WriteString(err.Error())
 	}
+	if e.engine.dsnEnv == "" {
+		fmt.Fprintf(&b, ". Install the package %s", e.engine.installed)
+		return b.String()
+	}
 	fmt.Fprintf(&b, ". Either set %s to the DSN of a running server, or start a docker engine that has or can pull the "+
 		"image %s (%s names another), or install the package %s", e.engine.dsnEnv, e.engine.image, e.engine.imageEnv,
 		e.engine.installed)
