@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
@@ -209,7 +210,11 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	version, err := f.known.dialect.ParseName(f.m.options.versionTable)
 	var found []*versions.Swept
 	if err == nil {
-		found, err = versions.Sweep(ctx, f.m.db, f.known.dialect, version.Table, f.known.state.Base(), names)
+		flag := state.IsDirty
+		if f.m.options.globalLock {
+			flag = state.IsBusy // a run that was cut off has to be declared dead, as by a run alone
+		}
+		found, err = versions.Sweep(ctx, f.m.db, f.known.dialect, version.Table, f.known.state.Base(), flag, names)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -221,7 +226,7 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	have := make(map[int64]bool)
 	for i, j := range batch {
 		s := found[i]
-		if s == nil || !s.Schema || !s.Table || s.Dirty || !f.upToDate(have, s.Applied) {
+		if s == nil || !s.Schema || !s.Table || s.Flagged || !f.upToDate(have, s.Applied) {
 			f.waiting = append(f.waiting, j)
 			continue
 		}

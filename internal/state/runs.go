@@ -188,8 +188,15 @@ func (t *Table) Fence(id string) string {
 // Busy is a query that finds a row while a run is recorded as running, and when a step was not
 // finished.
 func (t *Table) Busy() string {
-	return "SELECT 1 FROM " + t.name + " WHERE kind = 'run' AND outcome = 'running' OR kind = 'dirty'"
+	return "SELECT 1 FROM " + t.name + " WHERE " + IsBusy
 }
+
+const (
+	// IsDirty is true of the rows of steps that were not finished.
+	IsDirty = "kind = 'dirty'"
+	// IsBusy is true of them, and of runs that are recorded as running.
+	IsBusy = "kind = 'run' AND outcome = 'running' OR " + IsDirty
+)
 
 // There is a query that finds a row if the table is there.
 func (t *Table) There() string {

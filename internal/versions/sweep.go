@@ -20,7 +20,7 @@ type Swept struct {
 	Schema  bool    // it is there
 	Table   bool    // so is the version table
 	Applied []int64 // in no particular order
-	Dirty   bool    // the state table has a step that was not finished
+	Flagged bool    // the state table has a row for which the condition holds
 }
 
 const (
@@ -34,13 +34,14 @@ const (
 // Sweep reads the version tables of many schemas in a few statements: one that tells which tables there
 // are, and one for each sweepUnion of them. A schema that it can't read, because its table went meanwhile
 // or is no version table, is nil: somebody has to look at that one alone.
-func Sweep(ctx context.Context, db *sql.DB, d dialect.Dialect, versionTable, stateTable string, schemas []string) ([]*Swept, error) {
+func Sweep(ctx context.Context, db *sql.DB, d dialect.Dialect, versionTable, stateTable, flag string, schemas []string) ([]*Swept, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	s := sweep{d: d, table: versionTable, state: stateTable, schemas: schemas, found: make([]*Swept, len(schemas)), dirty: make([]bool, len(schemas))}
+	s := sweep{d: d, table: versionTable, state: stateTable, flag: flag, schemas: schemas,
+		found: make([]*Swept, len(schemas)), states: make([]bool, len(schemas))}
 	if err := s.existence(ctx, conn); err != nil {
 		return nil, err
 	}
@@ -68,7 +69,8 @@ type sweep struct {
 	table, state string // the names alone
 	schemas      []string
 	found        []*Swept
-	dirty        []bool // there is a state table
+	states       []bool // there is a state table
+	flag         string
 }
 
 func (s *sweep) existence(ctx context.Context, conn *sql.Conn) error {
@@ -90,7 +92,7 @@ func (s *sweep) existence(ctx context.Context, conn *sql.Conn) error {
 			return err
 		}
 		*s.found[i-1] = Swept{Schema: schema > 0, Table: table > 0}
-		s.dirty[i-1] = state > 0
+		s.states[i-1] = state > 0
 	}
 	return rows.Err()
 }
@@ -122,15 +124,15 @@ func (s *sweep) existenceQuery() (string, []any, error) {
 		FROM (` + strings.Join(list, " UNION ALL ") + `) AS a`, args, nil
 }
 
-// read reads the version tables of some of the schemas, and whether their state tables have something
-// dirty, which is a row with the flag's version.
+// read reads the version tables of some of the schemas, and whether their state tables have
+// rows for the flag, which is a row with the flag's version.
 func (s *sweep) read(ctx context.Context, conn *sql.Conn, chunk []int) (err error) {
 	var parts []string
 	for _, i := range chunk {
 		parts = append(parts, fmt.Sprintf("SELECT %d, id, version_id, is_applied FROM %s", i, s.d.Quote(dialect.Name{Schema: s.schemas[i], Table: s.table})))
-		if s.dirty[i] {
-			parts = append(parts, fmt.Sprintf("SELECT %d, 0, %d, TRUE FROM %s WHERE kind = 'dirty'", i, flagVersion,
-				s.d.Quote(dialect.Name{Schema: s.schemas[i], Table: s.state})))
+		if s.states[i] {
+			parts = append(parts, fmt.Sprintf("SELECT %d, 0, %d, TRUE FROM %s WHERE %s", i, flagVersion,
+				s.d.Quote(dialect.Name{Schema: s.schemas[i], Table: s.state}), s.flag))
 		}
 	}
 	rows, done, err := s.query(ctx, conn, strings.Join(parts, " UNION ALL "))
@@ -146,7 +148,7 @@ func (s *sweep) read(ctx context.Context, conn *sql.Conn, chunk []int) (err erro
 			return err
 		}
 		if row.version == flagVersion {
-			s.found[i].Dirty = true
+			s.found[i].Flagged = true
 			continue
 		}
 		lists[i] = append(lists[i], row)
