@@ -193,6 +193,26 @@
 // to compare, and every registered migration belongs to it, as in goose. A migration registered
 // without a source belongs nowhere. Those given with [WithGoMigrations] are part of every run.
 //
+// # Tenants
+//
+// [WithSchema] and [Migrator.Tenant] bind a Migrator to one schema: its version table and its state table are there,
+// addressed by their quoted, qualified names, and so is what the migrations name without a schema. On
+// PostgreSQL every transaction begins with SET LOCAL search_path, so that nothing has to be put back and
+// nothing leaks, behind a pooler in transaction mode neither; what is outside a transaction has the search_path of its
+// connection set, and put back before the connection returns to the pool, which a pooler in transaction mode can't
+// promise. The search_path is the tenant's schema alone: a table that is missing there is an error, and never
+// that of another schema. On MySQL and MariaDB a schema is a database of the same server, chosen by USE; a
+// connection that had none before is closed afterwards, since there is no way back to none.
+//
+// A Go migration without a transaction gets a *sql.DB that lends it such connections, whose Raw doesn't give the
+// driver's own connection. Tenants with databases of their own have [Tenant].Open.
+//
+// [Migrator.MigrateTenants] looks at many schemas at once: one statement says which tables there are, and one
+// more for each fifty schemas reads their version tables and the flags of their state tables. Only tenants that have
+// something to do get a run, each with its own lock, its own limits and its own way back. The source of tenants is
+// read ahead of the work, into one small record for each; an open query would keep a snapshot for which CREATE INDEX
+// CONCURRENTLY waits. [Migrator.EachTenant] does anything else for each tenant.
+//
 // # The lock
 //
 // With [WithGlobalLock] any number of processes can boot at the same moment: one migrates, the others
