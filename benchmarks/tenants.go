@@ -289,12 +289,13 @@ func newFleetFiles(n int) (*fleetFiles, error) {
 INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, true);
 `
 	each, all := "BEGIN;\n"+table+"COMMIT;\n", table
-	for i, m := range makeMigrations(n) {
+	migrations := makeMigrations(n)
+	for i, m := range migrations {
 		text := script(m.up) + fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, true);\n", i+1)
 		each += "BEGIN;\n" + text + "COMMIT;\n"
 		all += text
 	}
-	f := &fleetFiles{goose: gooseFiles(".")(n), gooseplus: gooseFiles("sql/base")(n), psql: dir}
+	f := &fleetFiles{goose: gooseFiles(".")(migrations), gooseplus: gooseFiles("sql/base")(migrations), psql: dir}
 	return f, errors.Join(os.WriteFile(filepath.Join(dir, "each.sql"), []byte(each), 0o644),
 		os.WriteFile(filepath.Join(dir, "all.sql"), []byte(all), 0o644))
 }

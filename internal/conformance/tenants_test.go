@@ -246,7 +246,7 @@ func TestMigrateTenants(t *testing.T) {
 func TestTenantsThatFail(t *testing.T) {
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
-		const count = 60
+		count := chaosRounds(60, 500)
 		names := p.names(count)
 		p.create(t, slices.Delete(slices.Clone(names), 10, 11)...) // 10 is missing
 		p.db.SetMaxOpenConns(12)
@@ -255,10 +255,13 @@ func TestTenantsThatFail(t *testing.T) {
 			t.Fatalf("%+v", r)
 		}
 		p.exec(t, "INSERT INTO "+p.quote(names[5])+".things VALUES (77)", "INSERT INTO "+p.quote(names[40])+".things VALUES (88)",
-			"INSERT INTO "+p.quote(names[41])+".things VALUES (99)")
+			"INSERT INTO "+p.quote(names[41])+".things VALUES (99)", "INSERT INTO "+p.quote(names[50])+".things VALUES (66)",
+			"INSERT INTO "+p.quote(names[51])+".things VALUES (55)")
 		more := things(map[string]*fstest.MapFile{
 			"4_more.sql": table("more"),
-			"5_once.sql": script("INSERT INTO things SELECT id FROM things WHERE id > 70;", "DELETE FROM things WHERE id > 100;"),
+			// Its Down fails for 55, of which there are two then.
+			"5_once.sql": script("INSERT INTO things SELECT id FROM things WHERE id > 50;",
+				"INSERT INTO things SELECT (SELECT id FROM things WHERE id = 55);\nDELETE FROM things WHERE id > 100;"),
 		})
 		in := func(ctx context.Context, tx *sql.Tx, schema int) bool {
 			var n int
@@ -269,6 +272,14 @@ func TestTenantsThatFail(t *testing.T) {
 		fails := goose.NewGoMigration(6, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 			switch {
 			case in(ctx, tx, 77):
+				return bad
+			case in(ctx, tx, 66):
+				_, err := tx.ExecContext(ctx, "SELECT "+map[bool]string{true: "1/0", false: "pg_terminate_backend(pg_backend_pid())"}[p.dialect == "mysql"])
+				if p.dialect == "mysql" {
+					_, err = tx.ExecContext(ctx, "KILL CONNECTION_ID()")
+				}
+				return errors.Join(errors.New("the connection is gone"), err)
+			case in(ctx, tx, 55):
 				return bad
 			case in(ctx, tx, 88):
 				panic("boom")
@@ -300,16 +311,17 @@ func TestTenantsThatFail(t *testing.T) {
 		if err := elsewhere.Close(); err != nil {
 			t.Error(err)
 		}
-		wantReport(t, r, count, count-5, 0, 5, 0)
+		wantReport(t, r, count, count-7, 0, 7, 0)
 		var failed *gooseplus.TenantsError
-		if !errors.As(err, &failed) || len(failed.Failed) != 5 || len(err.Error()) > 2000 || strings.Contains(err.Error(), "\n") {
+		if !errors.As(err, &failed) || len(failed.Failed) != 7 || len(err.Error()) > 2000 || strings.Contains(err.Error(), "\n") {
 			t.Errorf("the error is %v", err)
 		}
 		wantIs(t, err, bad)
 		wantIs(t, err, gooseplus.ErrTenantMissing)
 		wantIs(t, err, gooseplus.ErrLocked)
 		for i, want := range map[int]gooseplus.TenantState{5: gooseplus.TenantFailedAndUndone, 10: gooseplus.TenantMissing, 30: gooseplus.TenantLocked,
-			40: gooseplus.TenantFailedAndUndone, 41: gooseplus.TenantFailedAndUndone, 0: gooseplus.TenantMigrated} {
+			40: gooseplus.TenantFailedAndUndone, 41: gooseplus.TenantFailedAndUndone, 50: gooseplus.TenantFailedAndUndone,
+			51: gooseplus.TenantFailed, 0: gooseplus.TenantMigrated} {
 			x := r.Tenants[i]
 			if x.Name != names[i] || x.State != want || (x.Err != nil) != (want != gooseplus.TenantMigrated) {
 				t.Errorf("tenant %d: %+v", i, x)
@@ -321,8 +333,10 @@ func TestTenantsThatFail(t *testing.T) {
 		for i, name := range names {
 			switch i {
 			case 10:
-			case 5, 40, 41:
+			case 5, 40, 41, 50:
 				p.wantIn(t, name, upTo(3), -1)
+			case 51:
+				p.wantIn(t, name, upTo(5), -1) // where its Down fails
 			case 30:
 				p.wantIn(t, name, []int64{1, 2, 3}, -1)
 			default:
