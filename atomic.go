@@ -39,15 +39,53 @@ func single(text string) bool {
 var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback)\b`)
 
 // controlsTransactions says whether a migration has transactions of its own, so that the one around
-// it doesn't make it whole or absent. A statement that goes back to a savepoint is no such one.
+// it doesn't make it whole or absent. A statement that goes back to a savepoint is no such one. A text
+// of several statements is looked at piece by piece; but an END in it is rather that of a trigger.
 func controlsTransactions(statements []string) bool {
 	for _, s := range statements {
-		s = uncommented(s)
-		if control.MatchString(s) && !toSavepoint.MatchString(s) {
-			return true
+		for i, piece := range pieces(s) {
+			piece = uncommented(piece)
+			if control.MatchString(piece) && !toSavepoint.MatchString(piece) && (i == 0 || !end.MatchString(piece)) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+var end = regexp.MustCompile(`(?i)^end\b`)
+
+// quoted matches what can hold a semicolon that ends no statement.
+var quoted = regexp.MustCompile(`(?s)^(?:'[^']*'|"[^"]*"|` + "`[^`]*`" + `|--[^\n]*|/\*.*?\*/|\$(?:[\pL_][\pL\d_]*)?\$)`)
+
+// pieces takes a text apart at the semicolons that are not in quotes, in comments or in dollar quotes.
+func pieces(text string) (list []string) {
+	begin, at := 0, 0
+	for at < len(text) {
+		next := strings.IndexAny(text[at:], ";'\"`-/$")
+		if next < 0 {
+			break
+		}
+		at += next
+		if text[at] == ';' {
+			list, begin, at = append(list, text[begin:at]), at+1, at+1
+			continue
+		}
+		span := quoted.FindStringIndex(text[at:])
+		switch {
+		case span == nil:
+			at++
+		case text[at] != '$':
+			at += span[1]
+		default:
+			tag := text[at : at+span[1]]
+			at += len(tag)
+			if closing := strings.Index(text[at:], tag); closing >= 0 {
+				at += closing + len(tag)
+			}
+		}
+	}
+	return append(list, text[begin:])
 }
 
 var toSavepoint = regexp.MustCompile(`(?i)^rollback\s+(work\s+|transaction\s+)?to\b`)
