@@ -14,8 +14,8 @@ import (
 )
 
 // An Option configures a [Migrator]. Options are applied in the order given, so that of two that
-// set the same thing the last one counts; [WithEnvironments], [WithGoMigrations], [WithObserver] and
-// [WithGooseOptions] add to what earlier ones gave.
+// set the same thing the last one counts; [WithEnvironments], [WithGoMigrations], [WithDefinitions],
+// [WithObserver] and [WithGooseOptions] add to what earlier ones gave.
 type Option interface {
 	apply(*options)
 }
@@ -49,6 +49,7 @@ type options struct {
 	observers     []observer
 	observerGrace time.Duration
 	goMigrations  []*goose.Migration
+	definitions   []*Definitions
 	gooseOptions  []goose.ProviderOption
 }
 
@@ -122,7 +123,8 @@ func WithFS(fsys fs.FS) Option {
 
 // WithBasePath sets the folder of the file system that holds the environment folders. It is
 // relative to the file system's root; "." is the root. A base path that does not exist is a
-// configuration fault, unless there are migrations that need no folder ([WithGoMigrations]).
+// configuration fault, unless there are migrations that need no folder ([WithGoMigrations],
+// [WithDefinitions]).
 //
 // The default is "sql".
 func WithBasePath(path string) Option {
@@ -287,6 +289,21 @@ func WithObserver(observe func(context.Context, Event)) Option {
 func WithGoMigrations(migrations ...*goose.Migration) Option {
 	return optionFunc(func(o *options) {
 		o.goMigrations = append(o.goMigrations[:len(o.goMigrations):len(o.goMigrations)], migrations...)
+	})
+}
+
+// WithDefinitions adds migrations that are defined in Go. They are merged, by version, with those of the
+// folders and are part of every run whatever its environments; alone they need no folder. They are read
+// once, by the first call that needs them: what is defined later is not seen. A fault of the definitions
+// ([Definitions.Err]) is a configuration fault, [ErrMergeMigrations], as is a version that is taken
+// already, and a Replay of a version that is neither defined nor in one of the folders.
+//
+// There are none by default.
+func WithDefinitions(d *Definitions) Option {
+	return optionFunc(func(o *options) {
+		if d == nil || !slices.Contains(o.definitions, d) {
+			o.definitions = append(o.definitions[:len(o.definitions):len(o.definitions)], d)
+		}
 	})
 }
 

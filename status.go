@@ -6,10 +6,8 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
@@ -65,8 +63,9 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 			return Status{}, known.stateError(ctx, err)
 		}
 	}
-	scripts, errs := dryrun.Scripts(ctx, known.files, known.sqlFiles(known.versions()))
-	return known.status(m.options.environments, history, facts, scripts), known.unreadable(errs, directionUp)
+	bodies := make(map[int64]body)
+	errs := known.read(ctx, known.offline, known.withSQL(known.versions()), bodies)
+	return known.status(m.options.environments, history, facts, bodies), known.unreadable(errs, directionUp)
 }
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
@@ -81,7 +80,7 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
 	r := &run{ // whose events nobody hears
-		db: m.db, options: &m.options, known: known, events: new(stream), scripts: make(map[int64]dryrun.Script),
+		db: m.db, options: &m.options, known: known, events: new(stream), scripts: make(map[int64]body),
 	}
 	defer r.disconnect(ctx)
 	if _, err := r.look(ctx, upTo(math.MaxInt64)); err != nil {
@@ -93,7 +92,7 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	return r.planned(), nil
 }
 
-func (ms *migrations) status(environments []string, history []versions.Entry, facts state.Facts, scripts map[int64]dryrun.Script) Status {
+func (ms *migrations) status(environments []string, history []versions.Entry, facts state.Facts, bodies map[int64]body) Status {
 	s := Status{Environments: slices.DeleteFunc(slices.Clone(environments), func(name string) bool { return name == "" })}
 	times := make(map[int64]*time.Time, len(history))
 	var applied []int64
@@ -104,9 +103,10 @@ func (ms *migrations) status(environments []string, history []versions.Entry, fa
 	s.CurrentVersion = plan.Newest(applied)
 	s.PendingCount = len(plan.Pending(ms.versions(), applied, math.MaxInt64))
 	for _, m := range ms.list {
-		up, down := sections(m, scripts[m.version])
+		up, down := ms.sections(m, bodies[m.version])
 		s.Migrations = append(s.Migrations, MigrationStatus{
-			Version: m.version, Source: m.source, Environment: m.environment, AppliedAt: times[m.version], Up: up, Down: down,
+			Version: m.version, Source: m.source, Environment: m.environment, AppliedAt: times[m.version],
+			Up: up.text(), Down: down.text(),
 		})
 	}
 	failed, locked := make(map[int64]bool), make(map[int64]bool)
@@ -127,17 +127,4 @@ func (ms *migrations) status(environments []string, history []versions.Entry, fa
 	}
 	slices.SortFunc(s.Migrations, func(a, b MigrationStatus) int { return cmp.Compare(a.Version, b.Version) })
 	return s
-}
-
-func sections(m migration, script dryrun.Script) (up, down string) {
-	if m.goFuncs == nil {
-		return strings.Join(script.Up, "\n"), strings.Join(script.Down, "\n")
-	}
-	if m.goFuncs.UpFnContext != nil || m.goFuncs.UpFnNoTxContext != nil {
-		up = goSection
-	}
-	if m.goFuncs.DownFnContext != nil || m.goFuncs.DownFnNoTxContext != nil {
-		down = goSection
-	}
-	return up, down
 }

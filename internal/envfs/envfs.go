@@ -38,7 +38,8 @@ type Overlay struct {
 	// Missing are the environments that have no folder.
 	Missing []string
 
-	unpaired []File // down files that have no up file
+	unpaired []File   // down files that have no up file
+	others   []string // the folders of the base path that nobody asked for
 
 	// Folders has the path of each environment that was asked for, present or not.
 	Folders map[string]string
@@ -84,6 +85,11 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 		return o, &BaseError{Path: base, Err: err}
 	}
 	siblings := folders(fsys, base, inBase)
+	for _, name := range siblings {
+		if !slices.Contains(environments, name) {
+			o.others = append(o.others, path.Join(base, name))
+		}
+	}
 	var faults []error
 	for _, environment := range unique(environments) {
 		if environment != "" && (!fs.ValidPath(environment) || environment == ".") {
@@ -188,6 +194,23 @@ func (o *Overlay) add(environment, dir string, entries []fs.DirEntry) {
 	if len(downs) > 0 {
 		o.unpaired = append(o.unpaired, pair(o.SQL[first:], downs)...)
 	}
+}
+
+// Elsewhere returns the versions of the files in folders of the base path that nobody asked for, in no
+// order, as far as they can be listed.
+func (o *Overlay) Elsewhere() (versions []int64) {
+	for _, dir := range o.others {
+		entries, err := fs.ReadDir(o.fsys, dir)
+		if err != nil {
+			continue // it is none of the run's
+		}
+		for _, e := range entries {
+			if version, err := goose.NumericComponent(e.Name()); err == nil && !e.IsDir() {
+				versions = append(versions, version)
+			}
+		}
+	}
+	return versions
 }
 
 // index finds the SQL files by name. Of two with one name, which are reported as duplicates, it
