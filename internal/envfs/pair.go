@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // PairError says that a down file has no up file.
@@ -80,18 +83,22 @@ func (o *Overlay) readPair(f File) ([]byte, error) {
 		return nil, err
 	}
 	t := Text{Version: f.Version, Up: []string{string(up)}}
-	if t.NoTransaction, err = inspectUp(string(up)); err != nil || f.Down == "" {
-		return t.file(), err
-	}
-	content, err := fs.ReadFile(o.fsys, f.Down)
-	if err != nil {
+	if t.NoTransaction, err = inspectUp(string(up)); err != nil {
 		return nil, err
 	}
-	down := string(content)
-	if t.Replay, err = replayIn(down); err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Down, err)
+	if f.Down != "" {
+		down, err := fs.ReadFile(o.fsys, f.Down)
+		if err != nil {
+			return nil, err
+		}
+		if t.Replay, err = replayIn(string(down)); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Down, err)
+		}
+		t.Down = []string{string(down)}
 	}
-	t.Down = []string{down}
+	// golang-migrate opens no transaction, so many of its files do that themselves. To COMMIT goose's is
+	// an error for some drivers.
+	t.NoTransaction = t.NoTransaction || slices.ContainsFunc(slices.Concat(t.Up, t.Down), sqltext.ControlsTransactions)
 	return t.file(), nil
 }
 

@@ -79,6 +79,7 @@ func TestNoTransactionInAPair(t *testing.T) {
 		"-- +goose NO TRANSACTION\nCREATE INDEX CONCURRENTLY i ON t (a);",
 		"\ufeff-- a comment\r\n-- +goose no transaction\r\nCREATE INDEX CONCURRENTLY i ON t (a);",
 		"CREATE INDEX CONCURRENTLY i ON t (a);\n--+goose NO TRANSACTION",
+		"-- in its own\nBEGIN;\nCREATE INDEX i ON t (a);\nCOMMIT;",
 	} {
 		found, err := scripts(t, pairOf(t, up, "DROP INDEX CONCURRENTLY IF EXISTS i;"), 1)
 		if err != nil {
