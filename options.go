@@ -114,7 +114,8 @@ func WithDialect(name string) Option {
 }
 
 // WithFS sets the file system that holds the migrations: an embed.FS, an os.DirFS or any other. It
-// is listed once, by the first call that needs it; a file is read when its migration is pending.
+// is listed once, by the first call that needs it; a file is read when its migration is pending, and by
+// [Migrator.Err] and [Migrator.Status].
 //
 // The default is os.DirFS(".").
 func WithFS(fsys fs.FS) Option {

@@ -24,9 +24,11 @@ type Status struct {
 
 // MigrationStatus is one migration: one that the Migrator knows, or one that is applied, or both.
 type MigrationStatus struct {
-	Version     int64
-	Source      string // path in the file system given to [WithFS]; "" if it is not known
-	Environment string // the folder it is in; "" if it is not known, or a Go migration without one
+	Version int64
+	// Source is the path in the file system given to [WithFS], that of the up file for a pair, and the
+	// place in the program for a [Definition]; "" if it is not known.
+	Source      string
+	Environment string // the folder it is in; "" if it is not known or in none
 	// AppliedAt is when it was applied, by the database's clock, in UTC; nil if it isn't applied. It
 	// is the zero time if the version table has none that can be read.
 	AppliedAt *time.Time
@@ -35,7 +37,8 @@ type MigrationStatus struct {
 	Failed bool
 	Locked bool // it is protected, see [Migrator.LockVersion]
 	// Up and Down are the SQL of its sections, as goose would execute it, with a line break between
-	// two statements; "<go>" for a Go function; "" where there is nothing.
+	// two statements; "<go>" for a Go function; "" where there is nothing. That of a [Replay] is what it
+	// replays.
 	Up, Down string
 }
 
