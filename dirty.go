@@ -110,8 +110,7 @@ func (r *run) dirtyNow(ctx context.Context, applied []int64) error {
 // statement succeeds, and was before if the server refuses it. It takes the lock: without it, nobody
 // knows that nobody is at the step.
 func (r *run) recoverable(ctx context.Context, s state.Step) bool {
-	m, known := r.known.find(s.Version)
-	if !known || s.Failed || r.lock == nil || r.known.dialect.TransactionalDDL {
+	if _, known := r.known.find(s.Version); !known || s.Failed || r.lock == nil || r.known.dialect.TransactionalDDL {
 		return false
 	}
 	if err := r.load(ctx, []int64{s.Version}, directionDown); err != nil {
@@ -122,9 +121,6 @@ func (r *run) recoverable(ctx context.Context, s state.Step) bool {
 		return false
 	}
 	script := r.scripts[s.Version]
-	if up, down := r.known.sections(m, script); up.isGo || down.isGo {
-		return false // nobody knows what it did
-	}
 	if rowsOnly(statements(script, s.Down)) {
 		return r.known.table.Transactional(ctx, r.db)
 	}
