@@ -2,7 +2,10 @@ package gooseplus
 
 import (
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // ddl matches the DDL of which a single statement is all or nothing on MySQL 8 and MariaDB 10.6
@@ -23,10 +26,7 @@ var dml = regexp.MustCompile(`(?i)^(insert|update|delete|replace)\s`)
 func atomicDDL(statement string) bool { return ddl.MatchString(uncommented(statement)) }
 func atomicDML(statement string) bool { return dml.MatchString(uncommented(statement)) }
 
-// comments are those before a statement. A /*! is code.
-var comments = regexp.MustCompile(`(?s)^(\s+|--[^\n]*(\n|$)|#[^\n]*(\n|$)|/\*[^!].*?\*/)+`)
-
-func uncommented(statement string) string { return comments.ReplaceAllString(statement, "") }
+func uncommented(statement string) string { return sqltext.Uncommented(statement) }
 
 // single says whether the text is one statement. With a driver that takes several in one string, a
 // semicolon inside may be the end of one that was executed.
@@ -34,20 +34,8 @@ func single(text string) bool {
 	return !strings.Contains(strings.TrimRight(uncommented(text), "; \t\r\n"), ";")
 }
 
-// control matches a statement that ends the transaction that goose has opened for a migration, or
-// that means to open one of its own.
-var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback)\b`)
-
 // controlsTransactions says whether a migration has transactions of its own, so that the one around
-// it doesn't make it whole or absent. A statement that goes back to a savepoint is no such one.
+// it doesn't make it whole or absent.
 func controlsTransactions(statements []string) bool {
-	for _, s := range statements {
-		s = uncommented(s)
-		if control.MatchString(s) && !toSavepoint.MatchString(s) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(statements, sqltext.ControlsTransactions)
 }
-
-var toSavepoint = regexp.MustCompile(`(?i)^rollback\s+(work\s+|transaction\s+)?to\b`)

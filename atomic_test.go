@@ -142,6 +142,13 @@ func TestControlsTransactions(t *testing.T) {
 		{false, []string{body}},
 		{false, []string{"CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;\nEND;"}},
 		{false, []string{"DO $$\nBEGIN\n  PERFORM 1;\nEND\n$$;"}},
+		// Several statements in one text, as in a pair of files.
+		{true, []string{"CREATE TABLE a (id INT);\nCOMMIT;\nCREATE TABLE b (id INT);"}},
+		{true, []string{"SET x = 1; -- first\n begin; SELECT 1; END;"}},
+		{false, []string{"INSERT INTO a VALUES ('; COMMIT;'); SELECT \"; COMMIT\", `; COMMIT`; -- ; COMMIT\n/* ; COMMIT; */ SELECT 1"}},
+		{false, []string{"CREATE FUNCTION f() AS $x$ BEGIN; COMMIT; $$; COMMIT; $x$; SELECT $1; DO $$ ; COMMIT; $$"}},
+		{false, []string{"SELECT 1; CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;\nEND;"}},
+		{false, []string{"SAVEPOINT s; ROLLBACK TO s;"}},
 		// Without StatementBegin goose would cut the body, and END; be a statement, which fails anyway.
 		{true, []string{"CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;", "END;"}},
 	} {

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/state"
 )
 
@@ -124,7 +123,7 @@ func (r *run) recoverable(ctx context.Context, s state.Step) bool {
 		return false
 	}
 	script := r.scripts[s.Version]
-	if rowsOnly(section(script, s.Down)) {
+	if rowsOnly(statements(script, s.Down)) {
 		return r.known.table.Transactional(ctx, r.db)
 	}
 	return !s.Down && endsInDDL(script.Up) && len(script.Down) == 1 && single(script.Down[0]) && atomicDDL(script.Down[0])
@@ -133,7 +132,7 @@ func (r *run) recoverable(ctx context.Context, s state.Step) bool {
 // recover clears away what a recoverable step left that was cut off with its run.
 func (r *run) recover(ctx context.Context, s state.Step) error {
 	step := r.step(s.Version)
-	if !rowsOnly(section(r.scripts[s.Version], s.Down)) {
+	if !rowsOnly(statements(r.scripts[s.Version], s.Down)) {
 		r.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
 			ref(step.Version, step.Source))})
 		r.recorder.Unrecorded()
@@ -174,7 +173,7 @@ func endsInDDL(statements []string) bool {
 	return single(statements[last]) && atomicDDL(statements[last])
 }
 
-func section(script dryrun.Script, down bool) []string {
+func statements(script body, down bool) []string {
 	if down {
 		return script.Down
 	}

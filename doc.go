@@ -13,7 +13,8 @@
 //
 //  1. Resolve. The folders of the environments are laid over each other and sorted by version.
 //     Every fault of the configuration is found here, together, without the database;
-//     [Migrator.Err] gives the same answer. The folders are listed once in a Migrator's life.
+//     [Migrator.Err] gives the same answer, and reads the files too. The folders are listed once in a
+//     Migrator's life.
 //  2. Look. One SELECT reads the applied versions, and what the state table says if there is one.
 //     If there is nothing to do, the run is done: nothing was written and nothing was created.
 //  3. Hold the lock, if it is enabled ([WithGlobalLock]), and make sure of the version table. That
@@ -212,6 +213,56 @@
 // something to do get a run, each with its own lock, its own limits and its own way back. The source of tenants is
 // read ahead of the work, into one small record for each; an open query would keep a snapshot for which CREATE INDEX
 // CONCURRENTLY waits. [Migrator.EachTenant] does anything else for each tenant.
+//
+// # Pairs of files
+//
+// Migrations in the layout of golang-migrate, 000001_create_users.up.sql and 000001_create_users.down.sql,
+// stand beside goose's files or instead of them, in the same folders. The source of such a pair is its up
+// file. Each half is executed as one piece: functions with semicolons and dollar quotes need no
+// annotations. It is passed on as it is, except that the ends of lines are those of Unix, and that
+// comments before the first statement are left out; if there is nothing but comments, it is no statement.
+// Several statements in one piece are a matter of the driver: go-sql-driver/mysql takes them with
+// multiStatements=true in the DSN, and otherwise the server's syntax error is returned.
+//
+// A pair runs in goose's transaction, which golang-migrate doesn't have. If its up file has the line
+// "-- +goose NO TRANSACTION", or if one of its halves has a BEGIN or a COMMIT of its own, both halves run
+// outside one. goose's other annotations are comments there. PostgreSQL executes several statements that
+// are sent as one piece in a transaction of its own, so CREATE INDEX CONCURRENTLY has to be alone in its file.
+//
+// An up without a down can't be undone ([ErrIrreversible]). A down without an up of the same name in the
+// same folder is a fault, as is a version that a pair and something else claim.
+//
+// To adopt a database that golang-migrate has migrated, call [Migrator.Force] once with the version in its
+// table schema_migrations, if that isn't dirty. The table is not used any more.
+//
+// # Definitions
+//
+// [Definitions] are migrations that are written in Go, as SQL or as functions. A version is defined once,
+// anywhere in the program, and all are merged with those of the folders ([WithDefinitions]).
+//
+// The Down of a view's second version is the Up of its first. With [Replay] it need not be copied: the
+// statements of that Up are executed, in a transaction or not as it would be, and recorded as the Down. The
+// same in an SQL file is a Down section, or a down file, that is nothing but comments and the line
+//
+//	-- +gooseplus Replay 3
+//
+// The other version can be of any sort, a Go function too; a version that isn't known to the run, itself,
+// or a later one is a fault, as is a Replay beside a statement or in an Up. goose alone refuses the line.
+//
+// # Faults and warnings
+//
+// A fault refuses every run. [Migrator.Err] returns, without a database, all those of the options, the
+// folders, the Go migrations and the definitions, and if there are none, those in the files: sections that
+// goose can't parse, and faults of a Replay. Err reads all files for it; a run reads those of its own steps.
+//
+// A warning stops nothing, and is an event of each run ([Warning]), which the logger writes:
+//
+//   - an environment that has no folder, or that there are no migrations at all;
+//   - a file that looks like a migration and is badly named: x.sql, 1_x.SQL, 1_x.UP.sql, x.up.sql;
+//   - a gap in the numbering, if versions are counted (below ten million, and not in larger steps) rather
+//     than made of the time. Versions in the folders of other environments are no gap. A branch that is
+//     merged later may fill it, so it is no fault;
+//   - a migration without a Down, in the run that applies it. [Step] says it before.
 //
 // # The lock
 //

@@ -20,8 +20,8 @@ var (
 	ErrMigrationTable = errors.New("the version table can't be read or created")
 
 	// ErrMergeMigrations is returned by [Migrator.Err], and by every other method, when the
-	// migration folders and the Go migrations don't make one sequence: a version that is claimed
-	// twice, a misspelt environment, a Go file that nobody registered. With [WithStrictOrder] it is
+	// migration folders, the Go migrations and the definitions don't make one sequence: a version that is
+	// claimed twice, a misspelt environment, half a pair, a Go file that nobody registered. With [WithStrictOrder] it is
 	// also returned by a run that finds a late version. Nothing was touched.
 	ErrMergeMigrations = errors.New("migrations can't be merged")
 
@@ -76,11 +76,11 @@ var (
 type MigrationError struct {
 	Tenant      string // "" when the run has no tenant
 	Namespace   string // "" when the run has no namespace
-	Environment string // the folder the migration is in, "" for a Go migration that has none
+	Environment string // the folder the migration is in, "" for one that is in none
 	Version     int64
-	Source      string // path in the file system given to [WithFS]
+	Source      string // as in [MigrationStatus]
 	Direction   string // "up" or "down"
-	// Statement is the SQL statement that failed, "" for a Go migration. It can hold data, so it is
+	// Statement is the SQL statement that failed, "" for a Go function. It can hold data, so it is
 	// not part of the message.
 	Statement string
 	Err       error

@@ -16,8 +16,8 @@ type Event interface{ of(tenant string) Event }
 // A Step is one migration in one direction, as a run plans it.
 type Step struct {
 	Version     int64
-	Source      string // path in the file system given to [WithFS]; "" for a Go migration without one
-	Environment string // the folder it is in; "" for a Go migration without one
+	Source      string // as in [MigrationStatus]
+	Environment string // the folder it is in; "" if it is in none
 	Direction   string // "up" or "down"
 	// Transactional says that the step is applied as a whole or not at all. It is false for NO
 	// TRANSACTION files and Go migrations without a transaction, and for every step on a database

@@ -37,12 +37,22 @@ func New(db *sql.DB, opts ...Option) *Migrator {
 	return &Migrator{db: db, options: o, resolve: sync.OnceValues(o.resolve)}
 }
 
-// Err returns every fault of the configuration, joined: of the options, of the folders and of the
-// Go migrations. It needs no database. Every other method returns the same before it touches the
-// database.
+// Err returns every fault of the configuration, joined: of the options, of the folders, of the Go
+// migrations and of the definitions. It needs no database. Every other method returns the same before it
+// touches the database.
+//
+// If there are none, Err reads all files, which no other call does, and returns a [*MigrationError] for
+// each that goose can't parse or that has a fault in its Replay. A run finds these in the files of its own
+// steps only, before the first ([ErrRollForward]); so Err belongs in a unit test rather than into a boot.
+//
+// What is only suspicious is no fault: a run tells it to the observers ([Warning]).
 func (m *Migrator) Err() error {
-	_, err := m.resolve()
-	return err
+	known, err := m.resolve()
+	if err != nil {
+		return err
+	}
+	errs := known.read(context.Background(), known.offline, known.withSQL(known.versions()), make(map[int64]body))
+	return known.unreadable(errs, directionUp)
 }
 
 // Migrate applies the migrations that are not applied yet, lowest version first. If one fails, the

@@ -28,7 +28,8 @@ type migration struct {
 	version     int64
 	source      string
 	environment string
-	goFuncs     *goose.Migration // nil for an SQL file
+	goFuncs     *goose.Migration // nil if the Up is SQL
+	down        *Action          // of a definition, if it is apart, see section.go
 }
 
 // migrations is what the configuration amounts to: everything a run needs but the database. It is
@@ -92,6 +93,9 @@ func (o *options) resolve() (*migrations, error) {
 		mergeable = err == nil
 	}
 	fault(o.restrict(ms, mergeable))
+	if mergeable {
+		fault(ms.unknownReplays())
+	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -123,15 +127,19 @@ func (o *options) tables(ms *migrations) (err error) {
 func (o *options) merge(ms *migrations) error {
 	files, err := envfs.New(o.fsys, o.basePath, o.environments)
 	var base *envfs.BaseError
-	if errors.As(err, &base) && errors.Is(err, fs.ErrNotExist) && len(o.goMigrations) > 0 {
-		err = nil // Go migrations need no folder
+	if errors.As(err, &base) && errors.Is(err, fs.ErrNotExist) && (len(o.goMigrations) > 0 || o.defined()) {
+		err = nil // they need no folder
 	}
 	faults := prefixed(err)
+
+	definitions, err := o.collectDefinitions(files)
+	faults = append(faults, prefixed(err)...)
 
 	goMigrations, err := o.collectGo(files)
 	faults = append(faults, prefixed(err)...)
 
 	ms.files = files
+	goMigrations = append(goMigrations, definitions...)
 	ms.list = make([]migration, 0, len(files.SQL)+len(goMigrations))
 	for _, f := range files.SQL {
 		ms.list = append(ms.list, migration{version: f.Version, source: f.Path, environment: f.Environment})
@@ -141,7 +149,7 @@ func (o *options) merge(ms *migrations) error {
 		slices.SortStableFunc(ms.list, func(a, b migration) int { return cmp.Compare(a.version, b.version) })
 	}
 	faults = append(faults, prefixed(duplicates(ms.list, faults))...)
-	ms.warnings = append(ms.warnings, warnings(files, len(ms.list))...)
+	ms.warnings = ms.findWarnings()
 	return errors.Join(faults...)
 }
 
@@ -186,21 +194,6 @@ func shown(m migration) string {
 	return cmp.Or(m.source, fmt.Sprintf("Go migration %d without a source", m.version))
 }
 
-func warnings(files *envfs.Overlay, known int) []string {
-	var list []string
-	for _, environment := range files.Missing {
-		list = append(list, fmt.Sprintf("environment %q has no folder %s: it counts as empty",
-			environment, files.Folders[environment]))
-	}
-	for _, path := range files.Ignored {
-		list = append(list, fmt.Sprintf("%s is ignored: a migration's name is VERSION_name.sql", path))
-	}
-	if known == 0 {
-		list = append(list, "there are no migrations at all")
-	}
-	return list
-}
-
 // restrict checks goose's own options and, if there is a sequence, takes out of it what they
 // exclude.
 func (o *options) restrict(ms *migrations, mergeable bool) error {
@@ -229,14 +222,6 @@ func (o *options) restrict(ms *migrations, mergeable bool) error {
 	return nil
 }
 
-// sqlFiles returns those of the versions that are SQL files.
-func (ms *migrations) sqlFiles(versions []int64) []int64 {
-	return slices.DeleteFunc(slices.Clone(versions), func(v int64) bool {
-		m, ok := ms.find(v)
-		return !ok || m.goFuncs != nil
-	})
-}
-
 // unreadable makes one error of those of files that goose can't parse and that were to go in the
 // given direction.
 func (ms *migrations) unreadable(errs []error, direction string) error {
@@ -256,20 +241,15 @@ func (ms *migrations) tableError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w (%s, dialect %s): %w", ErrMigrationTable, ms.table.Name(), ms.dialect.Goose, tidyError{stopped(ctx, err)})
 }
 
-func (ms *migrations) step(m migration, script dryrun.Script) plannedStep {
+func (ms *migrations) step(m migration, b body) plannedStep {
 	s := plannedStep{Step: Step{
 		Version: m.version, Source: m.source, Environment: m.environment, Direction: directionUp,
 	}}
-	if m.goFuncs != nil {
-		s.inTransaction = m.goFuncs.UpFnNoTxContext == nil
-		s.downInTransaction = m.goFuncs.DownFnNoTxContext == nil
-		s.Reversible = m.goFuncs.DownFnContext != nil || m.goFuncs.DownFnNoTxContext != nil
-	} else {
-		s.inTransaction = script.Transactional && !controlsTransactions(script.Up)
-		s.downInTransaction = script.Transactional && !controlsTransactions(script.Down)
-		s.Reversible = len(script.Down) > 0
-	}
+	up, down := ms.sections(m, b)
+	s.Reversible = !down.empty()
+	s.inTransaction, s.downInTransaction = up.inTransaction(), down.inTransaction()
 	s.Transactional = s.inTransaction && ms.dialect.TransactionalDDL
 	s.downTransactional = s.downInTransaction && ms.dialect.TransactionalDDL
+	s.ownConnection = up.noTx != nil || down.noTx != nil
 	return s
 }

@@ -16,8 +16,8 @@ import (
 )
 
 // An Option configures a [Migrator]. Options are applied in the order given, so that of two that
-// set the same thing the last one counts; [WithEnvironments], [WithGoMigrations], [WithObserver] and
-// [WithGooseOptions] add to what earlier ones gave.
+// set the same thing the last one counts; [WithEnvironments], [WithGoMigrations], [WithDefinitions],
+// [WithObserver] and [WithGooseOptions] add to what earlier ones gave.
 type Option interface {
 	apply(*options)
 }
@@ -58,6 +58,7 @@ type options struct {
 	observerGrace time.Duration
 	lockTimes     lockTimes
 	goMigrations  []*goose.Migration
+	definitions   []*Definitions
 	gooseOptions  []goose.ProviderOption
 }
 
@@ -123,7 +124,8 @@ func WithDialect(name string) Option {
 }
 
 // WithFS sets the file system that holds the migrations: an embed.FS, an os.DirFS or any other. It
-// is listed once, by the first call that needs it; a file is read when its migration is pending.
+// is listed once, by the first call that needs it; a file is read when its migration is pending, and by
+// [Migrator.Err] and [Migrator.Status].
 //
 // The default is os.DirFS(".").
 func WithFS(fsys fs.FS) Option {
@@ -132,7 +134,8 @@ func WithFS(fsys fs.FS) Option {
 
 // WithBasePath sets the folder of the file system that holds the environment folders. It is
 // relative to the file system's root; "." is the root. A base path that does not exist is a
-// configuration fault, unless there are migrations that need no folder ([WithGoMigrations]).
+// configuration fault, unless there are migrations that need no folder ([WithGoMigrations],
+// [WithDefinitions]).
 //
 // The default is "sql".
 func WithBasePath(path string) Option {
@@ -311,6 +314,21 @@ func WithObserver(observe func(context.Context, Event)) Option {
 func WithGoMigrations(migrations ...*goose.Migration) Option {
 	return optionFunc(func(o *options) {
 		o.goMigrations = append(o.goMigrations[:len(o.goMigrations):len(o.goMigrations)], migrations...)
+	})
+}
+
+// WithDefinitions adds migrations that are defined in Go. They are merged, by version, with those of the
+// folders and are part of every run whatever its environments; alone they need no folder. They are read
+// once, by the first call that needs them: what is defined later is not seen. A fault of the definitions
+// ([Definitions.Err]) is a configuration fault, [ErrMergeMigrations], as is a version that is taken
+// already, and a Replay of a version that is neither defined nor in one of the folders.
+//
+// There are none by default.
+func WithDefinitions(d *Definitions) Option {
+	return optionFunc(func(o *options) {
+		if d == nil || !slices.Contains(o.definitions, d) {
+			o.definitions = append(o.definitions[:len(o.definitions):len(o.definitions)], d)
+		}
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -62,8 +61,8 @@ type run struct {
 	from     int64
 	start    []int64 // the starting point
 	steps    []plannedStep
-	scripts  map[int64]dryrun.Script // what the pending SQL files contain
-	provider *dryrun.Reader          // nil as long as there is nothing to read or to do
+	scripts  map[int64]body // what the pending SQL files contain
+	provider *dryrun.Reader // nil as long as there is nothing to read or to do
 	recorder *versions.Recorder
 	trace    *trace
 
@@ -86,6 +85,8 @@ type plannedStep struct {
 	inTransaction bool
 	// downTransaction and downTransactional say the same of its Down.
 	downInTransaction, downTransactional bool
+	// ownConnection is true if one of its directions takes a connection from the pool for itself.
+	ownConnection bool
 }
 
 // down is the step in the other direction.
@@ -114,7 +115,7 @@ func (m *Migrator) newRun(ctx context.Context, known *migrations, db *sql.DB) *r
 		events:  m.newStream(ctx),
 		started: time.Now(),
 		id:      strings.ToLower(rand.Text()),
-		scripts: make(map[int64]dryrun.Script),
+		scripts: make(map[int64]body),
 		keys:    make(map[int64]int64),
 	}
 }
@@ -293,15 +294,19 @@ func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 // load reads the files of versions that are to go in the given direction, each once in a run, and
 // reports every file that goose can't parse.
 func (r *run) load(ctx context.Context, wanted []int64, direction string) error {
-	unread := slices.DeleteFunc(r.known.sqlFiles(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
+	unread := slices.DeleteFunc(r.known.withSQL(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
 	if len(unread) == 0 {
 		return nil
 	}
 	if err := r.newProvider(); err != nil {
 		return err
 	}
-	scripts, errs := r.provider.Scripts(ctx, unread)
-	maps.Copy(r.scripts, scripts)
+	errs := r.known.read(ctx, r.provider.Scripts, unread, r.scripts)
+	for _, v := range unread {
+		if err := r.split(v); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	return r.known.unreadable(errs, direction)
 }
 
@@ -324,8 +329,7 @@ func (r *run) connections() error {
 		}
 	}
 	for _, s := range r.steps {
-		m, _ := r.known.find(s.Version)
-		if m.goFuncs != nil && (m.goFuncs.UpFnNoTxContext != nil || m.goFuncs.DownFnNoTxContext != nil) {
+		if s.ownConnection {
 			need++
 			why = fmt.Sprintf("migration %s is a Go migration without a transaction, which takes two", ref(s.Version, s.Source))
 			break
@@ -344,16 +348,18 @@ func (r *run) newProvider() (err error) {
 		return nil
 	}
 	r.trace, r.recorder = new(trace), r.known.table.Recorder()
-	opts := slices.Clone(r.options.gooseOptions)
-	opts = append(opts,
+	opts := append(r.providerOptions(), goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.pool)...))
+	r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...)
+	return err
+}
+
+func (r *run) providerOptions() []goose.ProviderOption {
+	return append(slices.Clone(r.options.gooseOptions),
 		goose.WithStore(r.recorder),
-		goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.pool)...),
 		goose.WithDisableGlobalRegistry(true), // its migrations are chosen by folder
 		goose.WithVerbose(true),               // so that goose announces each statement
 		goose.WithSlog(r.trace.logger()),
 	)
-	r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...)
-	return err
 }
 
 // connect gives the Provider the database.
@@ -413,6 +419,7 @@ func (r *run) disconnect(ctx context.Context) {
 // apply runs the planned steps in order, up to the first that fails.
 func (r *run) apply(ctx context.Context) error {
 	r.events.send(RunStarted{From: r.from, Steps: r.planned()})
+	r.warnIrreversible()
 	for _, step := range r.steps {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), stopped(ctx, nil))

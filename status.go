@@ -6,10 +6,8 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
@@ -26,9 +24,11 @@ type Status struct {
 
 // MigrationStatus is one migration: one that the Migrator knows, or one that is applied, or both.
 type MigrationStatus struct {
-	Version     int64
-	Source      string // path in the file system given to [WithFS]; "" if it is not known
-	Environment string // the folder it is in; "" if it is not known, or a Go migration without one
+	Version int64
+	// Source is the path in the file system given to [WithFS], that of the up file for a pair, and the
+	// place in the program for a [Definition]; "" if it is not known.
+	Source      string
+	Environment string // the folder it is in; "" if it is not known or in none
 	// AppliedAt is when it was applied, by the database's clock, in UTC; nil if it isn't applied. It
 	// is the zero time if the version table has none that can be read.
 	AppliedAt *time.Time
@@ -37,7 +37,8 @@ type MigrationStatus struct {
 	Failed bool
 	Locked bool // it is protected, see [Migrator.LockVersion]
 	// Up and Down are the SQL of its sections, as goose would execute it, with a line break between
-	// two statements; "<go>" for a Go function; "" where there is nothing.
+	// two statements; "<go>" for a Go function; "" where there is nothing. That of a [Replay] is what it
+	// replays.
 	Up, Down string
 }
 
@@ -69,8 +70,9 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 			return Status{}, known.stateError(ctx, err)
 		}
 	}
-	scripts, errs := dryrun.Scripts(ctx, known.files, known.sqlFiles(known.versions()))
-	return known.status(m.options.environments, history, facts, scripts), known.unreadable(errs, directionUp)
+	bodies := make(map[int64]body)
+	errs := known.read(ctx, known.offline, known.withSQL(known.versions()), bodies)
+	return known.status(m.options.environments, history, facts, bodies), known.unreadable(errs, directionUp)
 }
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
@@ -86,7 +88,7 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
 	r := &run{ // whose events nobody hears
-		db: db, options: &m.options, known: known, events: new(stream), scripts: make(map[int64]dryrun.Script),
+		db: db, options: &m.options, known: known, events: new(stream), scripts: make(map[int64]body),
 	}
 	defer r.disconnect(ctx)
 	if _, err := r.look(ctx, upTo(math.MaxInt64)); err != nil {
@@ -98,7 +100,7 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	return r.planned(), nil
 }
 
-func (ms *migrations) status(environments []string, history []versions.Entry, facts state.Facts, scripts map[int64]dryrun.Script) Status {
+func (ms *migrations) status(environments []string, history []versions.Entry, facts state.Facts, bodies map[int64]body) Status {
 	s := Status{Environments: slices.DeleteFunc(slices.Clone(environments), func(name string) bool { return name == "" })}
 	times := make(map[int64]*time.Time, len(history))
 	var applied []int64
@@ -109,9 +111,10 @@ func (ms *migrations) status(environments []string, history []versions.Entry, fa
 	s.CurrentVersion = plan.Newest(applied)
 	s.PendingCount = len(plan.Pending(ms.versions(), applied, math.MaxInt64))
 	for _, m := range ms.list {
-		up, down := sections(m, scripts[m.version])
+		up, down := ms.sections(m, bodies[m.version])
 		s.Migrations = append(s.Migrations, MigrationStatus{
-			Version: m.version, Source: m.source, Environment: m.environment, AppliedAt: times[m.version], Up: up, Down: down,
+			Version: m.version, Source: m.source, Environment: m.environment, AppliedAt: times[m.version],
+			Up: up.text(), Down: down.text(),
 		})
 	}
 	failed, locked := make(map[int64]bool), make(map[int64]bool)
@@ -132,17 +135,4 @@ func (ms *migrations) status(environments []string, history []versions.Entry, fa
 	}
 	slices.SortFunc(s.Migrations, func(a, b MigrationStatus) int { return cmp.Compare(a.Version, b.Version) })
 	return s
-}
-
-func sections(m migration, script dryrun.Script) (up, down string) {
-	if m.goFuncs == nil {
-		return strings.Join(script.Up, "\n"), strings.Join(script.Down, "\n")
-	}
-	if m.goFuncs.UpFnContext != nil || m.goFuncs.UpFnNoTxContext != nil {
-		up = goSection
-	}
-	if m.goFuncs.DownFnContext != nil || m.goFuncs.DownFnNoTxContext != nil {
-		down = goSection
-	}
-	return up, down
 }

@@ -20,8 +20,9 @@ type Script struct {
 	// Up and Down hold the statements in the order goose executes them. Empty means that goose
 	// would execute nothing and move the version all the same.
 	Up, Down []string
-	// Transactional is false for files annotated with NO TRANSACTION.
-	Transactional bool
+	// Transactional is false for files annotated with NO TRANSACTION. DownTransactional is the same of
+	// the Down, which can differ only if that is apart, see [Reader.Split].
+	Transactional, DownTransactional bool
 }
 
 // ScriptError says which migration goose can't parse, and why.

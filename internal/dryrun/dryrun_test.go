@@ -29,26 +29,26 @@ func TestScripts(t *testing.T) {
 	}{
 		{"up and down", "-- +goose Up\nCREATE TABLE a (i int);\nCREATE TABLE b (i int);\n-- +goose Down\nDROP TABLE b;\nDROP TABLE a;\n",
 			Script{Up: []string{"CREATE TABLE a (i int);", "CREATE TABLE b (i int);"},
-				Down: []string{"DROP TABLE b;", "DROP TABLE a;"}, Transactional: true}},
+				Down: []string{"DROP TABLE b;", "DROP TABLE a;"}, Transactional: true, DownTransactional: true}},
 		{"without a transaction", "-- +goose NO TRANSACTION\n-- +goose Up\nCREATE INDEX CONCURRENTLY x ON a (i);\n-- +goose Down\nDROP INDEX x;",
 			Script{Up: []string{"CREATE INDEX CONCURRENTLY x ON a (i);"}, Down: []string{"DROP INDEX x;"}}},
 		{"without a transaction, said at the end", "-- +goose Up\nVACUUM;\n-- +goose Down\n-- +goose NO TRANSACTION\n",
 			Script{Up: []string{"VACUUM;"}}},
 		{"a statement with semicolons", "-- +goose Up\n-- +goose StatementBegin\nDO $$ BEGIN\n  PERFORM 1;\nEND $$;\n-- +goose StatementEnd\nSELECT 2;",
-			Script{Up: []string{"DO $$ BEGIN\n  PERFORM 1;\nEND $$;", "SELECT 2;"}, Transactional: true}},
+			Script{Up: []string{"DO $$ BEGIN\n  PERFORM 1;\nEND $$;", "SELECT 2;"}, Transactional: true, DownTransactional: true}},
 		{"a down statement with semicolons", "-- +goose Up\nSELECT 1;\n-- +goose Down\n-- +goose StatementBegin\nBEGIN; END;\n-- +goose StatementEnd\n",
-			Script{Up: []string{"SELECT 1;"}, Down: []string{"BEGIN; END;"}, Transactional: true}},
-		{"an empty Down", "-- +goose Up\nSELECT 1;\n-- +goose Down\n", Script{Up: []string{"SELECT 1;"}, Transactional: true}},
-		{"no Down", "-- +goose Up\nSELECT 1;\n", Script{Up: []string{"SELECT 1;"}, Transactional: true}},
+			Script{Up: []string{"SELECT 1;"}, Down: []string{"BEGIN; END;"}, Transactional: true, DownTransactional: true}},
+		{"an empty Down", "-- +goose Up\nSELECT 1;\n-- +goose Down\n", Script{Up: []string{"SELECT 1;"}, Transactional: true, DownTransactional: true}},
+		{"no Down", "-- +goose Up\nSELECT 1;\n", Script{Up: []string{"SELECT 1;"}, Transactional: true, DownTransactional: true}},
 		{"a Down of comments", "-- +goose Up\nSELECT 1;\n-- +goose Down\n-- DROP TABLE a;\n-- no way back\n\n",
-			Script{Up: []string{"SELECT 1;"}, Transactional: true}},
-		{"an empty Up", "-- +goose Up\n-- +goose Down\nSELECT 1;\n", Script{Down: []string{"SELECT 1;"}, Transactional: true}},
+			Script{Up: []string{"SELECT 1;"}, Transactional: true, DownTransactional: true}},
+		{"an empty Up", "-- +goose Up\n-- +goose Down\nSELECT 1;\n", Script{Down: []string{"SELECT 1;"}, Transactional: true, DownTransactional: true}},
 		{"nothing without a transaction", "-- +goose NO TRANSACTION\n-- +goose Up\n-- +goose Down\n", Script{}},
 		{"variables", "-- +goose ENVSUB ON\n-- +goose Up\nDROP TABLE ${GOOSEPLUS_TEST_TABLE};\n-- +goose ENVSUB OFF\nSELECT '${GOOSEPLUS_TEST_TABLE}';\n",
-			Script{Up: []string{"DROP TABLE from_env;", "SELECT '${GOOSEPLUS_TEST_TABLE}';"}, Transactional: true}},
-		{"a comment within a statement", "-- +goose Up\nSELECT 1 -- one\n  + 1;\n", Script{Up: []string{"SELECT 1 -- one\n  + 1;"}, Transactional: true}},
+			Script{Up: []string{"DROP TABLE from_env;", "SELECT '${GOOSEPLUS_TEST_TABLE}';"}, Transactional: true, DownTransactional: true}},
+		{"a comment within a statement", "-- +goose Up\nSELECT 1 -- one\n  + 1;\n", Script{Up: []string{"SELECT 1 -- one\n  + 1;"}, Transactional: true, DownTransactional: true}},
 		{"line ends of Windows", "-- +goose Up\r\nSELECT 1;\r\n-- +goose Down\r\nSELECT 2;\r\n",
-			Script{Up: []string{"SELECT 1;"}, Down: []string{"SELECT 2;"}, Transactional: true}},
+			Script{Up: []string{"SELECT 1;"}, Down: []string{"SELECT 2;"}, Transactional: true, DownTransactional: true}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			scripts, errs := Scripts(t.Context(), fstest.MapFS{"7_x.sql": file(tc.text)}, []int64{7})
@@ -90,7 +90,7 @@ func TestScriptsReportsEveryFileThatCannotBeParsed(t *testing.T) {
 	if want := []int64{2, 3, 4, 5, 6, 7, 8, 100}; !slices.Equal(faulty, want) {
 		t.Errorf("faults of %v, want %v", faulty, want)
 	}
-	if want := map[int64]Script{1: {Up: []string{"SELECT 1;"}, Transactional: true}}; !reflect.DeepEqual(scripts, want) {
+	if want := map[int64]Script{1: {Up: []string{"SELECT 1;"}, Transactional: true, DownTransactional: true}}; !reflect.DeepEqual(scripts, want) {
 		t.Errorf("got %v, want %v", scripts, want)
 	}
 }

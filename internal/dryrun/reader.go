@@ -20,15 +20,17 @@ type Store interface {
 // A Provider keeps what it has parsed, so no file is parsed twice. It serves one goroutine.
 type Reader struct {
 	*goose.Provider
-	db    *sql.DB
-	pool  *pool
-	store Store
+	dialect goose.Dialect
+	db      *sql.DB
+	pool    *pool
+	store   Store
+	apart   map[int64]*goose.Provider // the Downs that are not beside their Ups
 }
 
 // NewReader makes a Provider that knows no database yet. If store is not nil, it has to be among the
 // options as well.
 func NewReader(dialect goose.Dialect, fsys fs.FS, store Store, opts ...goose.ProviderOption) (*Reader, error) {
-	r := &Reader{pool: new(pool), store: store}
+	r := &Reader{dialect: dialect, pool: new(pool), store: store, apart: make(map[int64]*goose.Provider)}
 	r.db = sql.OpenDB(r.pool)
 	r.db.SetMaxIdleConns(-1) // a connection kept from the dry runs would be taken for one of the database's
 	var err error
@@ -37,6 +39,22 @@ func NewReader(dialect goose.Dialect, fsys fs.FS, store Store, opts ...goose.Pro
 		return nil, err
 	}
 	return r, nil
+}
+
+// Split gives a version the Down of another migration source of the same version. goose has both
+// directions of a migration in one file or in one pair of Go functions, and runs both directions of a
+// file in a transaction, or neither. fsys and opts are as for [NewReader].
+func (r *Reader) Split(version int64, fsys fs.FS, opts ...goose.ProviderOption) (err error) {
+	r.apart[version], err = goose.NewProvider(r.dialect, r.db, fsys, opts...)
+	return err
+}
+
+// ApplyVersion is goose's, with the Downs that are apart.
+func (r *Reader) ApplyVersion(ctx context.Context, version int64, up bool) (*goose.MigrationResult, error) {
+	if apart := r.apart[version]; !up && apart != nil {
+		return apart.ApplyVersion(ctx, version, up)
+	}
+	return r.Provider.ApplyVersion(ctx, version, up)
 }
 
 // Connect ends the dry runs: from here on the Provider works on connections of real. limit is how
@@ -77,7 +95,7 @@ func (r *Reader) read(ctx context.Context, version int64) (Script, error) {
 	if err != nil {
 		return Script{}, err
 	}
-	return Script{Up: up.statements, Down: down.statements, Transactional: up.began}, nil
+	return Script{Up: up.statements, Down: down.statements, Transactional: up.began, DownTransactional: down.began}, nil
 }
 
 func (r *Reader) record(ctx context.Context, version int64, up bool) (recording, error) {

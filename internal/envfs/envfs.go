@@ -1,7 +1,8 @@
 // Package envfs lays the migration folders of several environments over each other.
 //
 // The result is one read-only, flat fs.FS with the SQL files of every folder, which is the shape
-// that goose reads, together with what each file is and where it comes from.
+// that goose reads, together with what each file is and where it comes from. A pair of files,
+// NUMBER_name.up.sql and NUMBER_name.down.sql, is one goose file there, joined when it is opened.
 package envfs
 
 import (
@@ -22,7 +23,10 @@ type File struct {
 	Version     int64
 	Environment string
 	Name        string // its name in the overlay
-	Path        string // its path in the file system that was overlaid
+	Path        string // its path in the file system that was overlaid; of a pair, that of the up file
+	Down        string // the path of a pair's down file, "" if it has none
+
+	paired bool // it is a pair, or its up half alone
 }
 
 // Overlay is the result of [New]. It doesn't change.
@@ -34,10 +38,14 @@ type Overlay struct {
 	// Missing are the environments that have no folder.
 	Missing []string
 
+	unpaired []File   // down files that have no up file
+	others   []string // the folders of the base path that nobody asked for
+
 	// Folders has the path of each environment that was asked for, present or not.
 	Folders map[string]string
 
-	fsys fs.FS
+	fsys  fs.FS
+	texts map[string][]byte // goose files that are in no file system
 	// byName has the SQL files. It is made when the first is opened: a boot with nothing pending
 	// opens none.
 	byName func() map[string]File
@@ -77,6 +85,11 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 		return o, &BaseError{Path: base, Err: err}
 	}
 	siblings := folders(fsys, base, inBase)
+	for _, name := range siblings {
+		if !slices.Contains(environments, name) {
+			o.others = append(o.others, path.Join(base, name))
+		}
+	}
 	var faults []error
 	for _, environment := range unique(environments) {
 		if environment != "" && (!fs.ValidPath(environment) || environment == ".") {
@@ -102,6 +115,9 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 	sortByVersion(o.SQL)
 	sortByVersion(o.Go)
 	faults = append(faults, o.duplicates()...)
+	for _, down := range o.unpaired {
+		faults = append(faults, o.whyUnpaired(down))
+	}
 	return o, errors.Join(faults...)
 }
 
@@ -139,6 +155,8 @@ func (o *Overlay) add(environment, dir string, entries []fs.DirEntry) {
 	if dir == "." {
 		prefix = ""
 	}
+	first := len(o.SQL)
+	downs := make(map[string]File)
 	for i, e := range entries {
 		name := e.Name()
 		ext := path.Ext(name)
@@ -158,17 +176,50 @@ func (o *Overlay) add(environment, dir string, entries []fs.DirEntry) {
 			o.Go = append(o.Go, f)
 			continue
 		}
+		stem, suffix, near := half(name)
+		if near {
+			o.Ignored = append(o.Ignored, f.Path)
+			continue
+		}
+		if suffix == ".down" {
+			downs[stem] = f
+			continue
+		}
+		f.paired = suffix == ".up"
 		if cap(o.SQL) == len(o.SQL) {
 			o.SQL = slices.Grow(o.SQL, len(entries)-i)
 		}
 		o.SQL = append(o.SQL, f)
 	}
+	if len(downs) > 0 {
+		o.unpaired = append(o.unpaired, pair(o.SQL[first:], downs)...)
+	}
+}
+
+// Elsewhere returns the versions of the files in folders of the base path that nobody asked for, in no
+// order, as far as they can be listed.
+func (o *Overlay) Elsewhere() (versions []int64) {
+	for _, dir := range o.others {
+		entries, err := fs.ReadDir(o.fsys, dir)
+		if err != nil {
+			continue // it is none of the run's
+		}
+		for _, e := range entries {
+			if version, err := goose.NumericComponent(e.Name()); err == nil && !e.IsDir() {
+				versions = append(versions, version)
+			}
+		}
+	}
+	return versions
 }
 
 // index finds the SQL files by name. Of two with one name, which are reported as duplicates, it
 // keeps the first.
 func (o *Overlay) index() map[string]File {
-	files := make(map[string]File, len(o.SQL))
+	files := make(map[string]File, len(o.SQL)+len(o.texts))
+	for name := range o.texts {
+		files[name] = File{Name: name}
+	}
 	for _, f := range slices.Backward(o.SQL) {
 		files[f.Name] = f
 	}

@@ -381,7 +381,7 @@ func TestVersionNumberLimits(t *testing.T) {
 				return
 			}
 			equal(t, "Ignored", o.Ignored, nil)
-			equal(t, "SQL", o.SQL, []File{{tc.version, "base", tc.name, file}})
+			equal(t, "SQL", o.SQL, []File{{Version: tc.version, Environment: "base", Name: tc.name, Path: file}})
 		})
 	}
 }

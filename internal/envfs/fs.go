@@ -1,6 +1,7 @@
 package envfs
 
 import (
+	"bytes"
 	"io"
 	"io/fs"
 	"slices"
@@ -26,7 +27,26 @@ func (o *Overlay) Open(name string) (fs.File, error) {
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return o.fsys.Open(f.Path)
+	content, err := o.read(f)
+	if err != nil {
+		return nil, err
+	}
+	return &file{name: name, Reader: bytes.NewReader(content)}, nil
+}
+
+// read returns what goose is to see of a file.
+func (o *Overlay) read(f File) ([]byte, error) {
+	if text, ok := o.texts[f.Name]; ok {
+		return text, nil
+	}
+	if f.paired {
+		return o.readPair(f)
+	}
+	content, err := fs.ReadFile(o.fsys, f.Path)
+	if err != nil {
+		return nil, err
+	}
+	return marked(content)
 }
 
 // ReadDir implements fs.ReadDirFS. It opens no file.
@@ -37,7 +57,7 @@ func (o *Overlay) ReadDir(name string) ([]fs.DirEntry, error) {
 	files := o.byName()
 	entries := make([]fs.DirEntry, 0, len(files))
 	for _, f := range files {
-		entries = append(entries, entry{f, o.fsys})
+		entries = append(entries, entry{f, o})
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, nil
@@ -45,14 +65,37 @@ func (o *Overlay) ReadDir(name string) ([]fs.DirEntry, error) {
 
 type entry struct {
 	File
-	fsys fs.FS
+	overlay *Overlay
 }
 
-func (e entry) Name() string               { return e.File.Name }
-func (e entry) IsDir() bool                { return false }
-func (e entry) Type() fs.FileMode          { return 0 }
-func (e entry) Info() (fs.FileInfo, error) { return fs.Stat(e.fsys, e.Path) }
-func (e entry) String() string             { return fs.FormatDirEntry(e) }
+func (e entry) Name() string      { return e.File.Name }
+func (e entry) IsDir() bool       { return false }
+func (e entry) Type() fs.FileMode { return 0 }
+func (e entry) String() string    { return fs.FormatDirEntry(e) }
+
+// Info reads the file: the size of a pair is that of what it is joined to.
+func (e entry) Info() (fs.FileInfo, error) { return fs.Stat(e.overlay, e.File.Name) }
+
+// file is an open file of the overlay. It has no time: a pair has two, and a text none.
+type file struct {
+	*bytes.Reader
+	name string
+}
+
+func (f *file) Stat() (fs.FileInfo, error) { return fileInfo{f.name, f.Reader.Size()}, nil }
+func (f *file) Close() error               { return nil }
+
+type fileInfo struct {
+	name string
+	size int64
+}
+
+func (i fileInfo) Name() string     { return i.name }
+func (i fileInfo) Size() int64      { return i.size }
+func (fileInfo) Mode() fs.FileMode  { return 0o444 }
+func (fileInfo) ModTime() time.Time { return time.Time{} }
+func (fileInfo) IsDir() bool        { return false }
+func (fileInfo) Sys() any           { return nil }
 
 // root is the open directory ".".
 type root struct {

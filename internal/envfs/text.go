@@ -1,0 +1,144 @@
+package envfs
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// Text is a migration that is in no goose file: of a pair, or defined in Go. Each string is executed as
+// one piece, whatever is in it; one that is blank or holds nothing but comments is no statement.
+type Text struct {
+	Version       int64
+	Up, Down      []string
+	Replay        int64 // the version whose Up is the Down, 0 for none
+	NoTransaction bool
+}
+
+// file is the text as a goose file.
+func (t Text) file() []byte {
+	var b bytes.Buffer
+	if t.NoTransaction {
+		b.WriteString("-- +goose NO TRANSACTION\n")
+	}
+	b.WriteString("-- +goose Up\n")
+	for _, s := range t.Up {
+		statement(&b, s)
+	}
+	b.WriteString("-- +goose Down\n")
+	for _, s := range t.Down {
+		statement(&b, s)
+	}
+	if t.Replay != 0 {
+		b.WriteString(mark(t.Replay))
+	}
+	return b.Bytes()
+}
+
+// statement writes what goose reads as one statement. Lines that are comments before it are left out, as
+// goose does itself.
+func statement(b *bytes.Buffer, content string) {
+	content = strings.TrimPrefix(content, "\ufeff")
+	if onlyComments(content, true) || onlyComments(content, false) {
+		return
+	}
+	b.WriteString("-- +goose StatementBegin\n")
+	begun := false
+	for line := range strings.Lines(content) {
+		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+		if !begun {
+			if trimmed := strings.TrimSpace(line); trimmed == "" || strings.HasPrefix(trimmed, "--") {
+				continue
+			}
+			begun = true
+		}
+		if annotates(line, "+goose") {
+			line = escape(line)
+		}
+		b.WriteString(line)
+		b.WriteByte('\n')
+	}
+	b.WriteString("-- +goose StatementEnd\n")
+}
+
+// annotates says whether goose would take the line for one of its annotations, a wrong one included.
+func annotates(line, tool string) bool {
+	return strings.HasPrefix(strings.TrimSpace(line), "--") && strings.Contains(line, tool)
+}
+
+// escape makes of a line that looks like an annotation one that goose passes on. It can be within a
+// string or a function's body, so it has to arrive as it is. goose looks for annotations before it
+// substitutes variables: with a substitution that is always empty at its beginning, the line is none.
+func escape(line string) string {
+	if !utf8.ValidString(line) || strings.Contains(line, `\$`) { // which goose's substitution changes
+		return strings.ReplaceAll(line, "+goose", "+ goose")
+	}
+	return fmt.Sprintf("-- +goose ENVSUB ON\n${A:0:0}%s\n-- +goose ENVSUB OFF", strings.ReplaceAll(line, "$", "$$"))
+}
+
+// onlyComments says whether there is nothing to execute. PostgreSQL nests comments, the others don't; of
+// a comment that begins with /*! MySQL and MariaDB execute the inside, and with /*M! MariaDB.
+func onlyComments(s string, nested bool) bool {
+	for {
+		s = strings.TrimSpace(s)
+		switch {
+		case s == "":
+			return true
+		case strings.HasPrefix(s, "--"), strings.HasPrefix(s, "#"):
+			_, s, _ = strings.Cut(s, "\n")
+		case strings.HasPrefix(s, "/*!"), strings.HasPrefix(s, "/*M!"):
+			return false
+		case strings.HasPrefix(s, "/*"):
+			rest, closed := afterComment(s, nested)
+			if !closed {
+				return false // the server may have something to say about that
+			}
+			s = rest
+		default:
+			return false
+		}
+	}
+}
+
+// afterComment returns what follows the comment at the beginning of s.
+func afterComment(s string, nested bool) (rest string, closed bool) {
+	depth := 0
+	for i := 0; i+1 < len(s); i++ {
+		switch s[i : i+2] {
+		case "/*":
+			if depth == 0 || nested {
+				depth++
+				i++
+			}
+		case "*/":
+			depth--
+			i++
+			if depth == 0 {
+				return s[i+1:], true
+			}
+		}
+	}
+	return "", false
+}
+
+// Add gives the overlay a migration that is in no file of its folders. It is for who makes the overlay,
+// before anybody else has it.
+func (o *Overlay) Add(t Text) {
+	name := fmt.Sprintf("%d_defined.sql", t.Version)
+	if o.texts == nil {
+		o.texts = make(map[string][]byte)
+	}
+	o.texts[name] = t.file()
+}
+
+// Texts is an overlay of nothing but the given migrations.
+func Texts(texts ...Text) *Overlay {
+	o := new(Overlay)
+	o.byName = sync.OnceValue(o.index)
+	for _, t := range texts {
+		o.Add(t)
+	}
+	return o
+}

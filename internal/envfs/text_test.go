@@ -1,0 +1,208 @@
+package envfs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+)
+
+// scripts reads the migrations of fsys as goose does.
+func scripts(t testing.TB, o *Overlay, versions ...int64) (map[int64]dryrun.Script, error) {
+	t.Helper()
+	found, errs := dryrun.Scripts(context.Background(), o, versions)
+	if len(errs) > 0 {
+		return found, errs[0]
+	}
+	return found, nil
+}
+
+func pairOf(t testing.TB, up, down string) *Overlay {
+	t.Helper()
+	o, err := New(fstest.MapFS{
+		"1_a.up.sql":   {Data: []byte(up)},
+		"1_a.down.sql": {Data: []byte(down)},
+	}, ".", []string{""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestEachHalfIsOneStatement(t *testing.T) {
+	t.Parallel()
+	const function = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\nBEGIN\n  PERFORM 1;\n  RETURN 2;\nEND;\n$$;\nSELECT f();"
+	for _, tc := range []struct{ situation, content, want string }{
+		{"several statements", "CREATE TABLE a (id int);\nCREATE TABLE b (id int);\n", "CREATE TABLE a (id int);\nCREATE TABLE b (id int);"},
+		{"a function", function, function},
+		{"no line break at the end", "SELECT 1", "SELECT 1"},
+		{"a byte order mark", "\ufeffSELECT 1;", "SELECT 1;"},
+		{"lines of Windows", "SELECT 1,\r\n  2;\r\n", "SELECT 1,\n  2;"},
+		{"comments before it", "-- why\n\n  -- and how\nSELECT 1; -- so\n-- end", "SELECT 1; -- so\n-- end"},
+		{"a comment of several lines", "/* why\n*/ SELECT 1;", "/* why\n*/ SELECT 1;"},
+		{"code in a comment", "/*!40101 SET NAMES utf8 */;", "/*!40101 SET NAMES utf8 */;"},
+		{"a comment without an end", "/* SELECT 1;", "/* SELECT 1;"},
+		{"what looks like goose's annotations", "SELECT '\n-- +goose Down\n-- +goose StatementEnd\n  -- +goose Up\n-- +gooses $1 ${x} $$\n';",
+			"SELECT '\n-- +goose Down\n-- +goose StatementEnd\n  -- +goose Up\n-- +gooses $1 ${x} $$\n';"},
+		{"such a line at the end", "SELECT 1;\n-- +goose StatementEnd", "SELECT 1;\n-- +goose StatementEnd"},
+		{"such a line that goose's substitution would change", "SELECT '\n-- +goose \\$x\n';", "SELECT '\n-- + goose \\$x\n';"},
+		{"such a line that is no UTF-8", "SELECT '\n-- +goose \xff\n';", "SELECT '\n-- + goose \xff\n';"},
+		{"variables elsewhere", "SELECT '${HOME}';\n-- +goose\nSELECT '${HOME}';", "SELECT '${HOME}';\n-- +goose\nSELECT '${HOME}';"},
+		{"nothing", "", ""},
+		{"blank", " \r\n\t\n", ""},
+		{"comments only", "-- a\n# b\n/* c */ /* d\n*/\n-- e", ""},
+		{"nested comments only", "/* a /* b */ c */", ""},
+	} {
+		t.Run(tc.situation, func(t *testing.T) {
+			t.Parallel()
+			found, err := scripts(t, pairOf(t, tc.content, tc.content), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			if tc.want != "" {
+				want = []string{tc.want}
+			}
+			equal(t, "Up", found[1].Up, want)
+			equal(t, "Down", found[1].Down, want)
+			equal(t, "Transactional", found[1].Transactional, true)
+		})
+	}
+}
+
+func TestNoTransactionInAPair(t *testing.T) {
+	t.Parallel()
+	for _, up := range []string{
+		"-- +goose NO TRANSACTION\nCREATE INDEX CONCURRENTLY i ON t (a);",
+		"\ufeff-- a comment\r\n-- +goose no transaction\r\nCREATE INDEX CONCURRENTLY i ON t (a);",
+		"CREATE INDEX CONCURRENTLY i ON t (a);\n--+goose NO TRANSACTION",
+		"-- in its own\nBEGIN;\nCREATE INDEX i ON t (a);\nCOMMIT;",
+	} {
+		found, err := scripts(t, pairOf(t, up, "DROP INDEX CONCURRENTLY IF EXISTS i;"), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "Transactional", found[1].Transactional, false)
+		equal(t, "Down", found[1].Down, []string{"DROP INDEX CONCURRENTLY IF EXISTS i;"})
+	}
+}
+
+func TestGooseFileWithTheNameOfAPair(t *testing.T) {
+	t.Parallel()
+	_, err := scripts(t, pairOf(t, "-- +goose Up\nCREATE TABLE a (id int);\n-- +goose Down\nDROP TABLE a;", ""), 1)
+	if err == nil || !strings.Contains(err.Error(), "it is a goose file, with the name of one half of a pair") {
+		t.Errorf("its Down would be executed with its Up: %v", err)
+	}
+}
+
+func TestReplayAnnotation(t *testing.T) {
+	t.Parallel()
+	goose := func(up, down string) *Overlay {
+		o, err := New(fstest.MapFS{"4_a.sql": {Data: []byte("-- +goose Up\n" + up + "\n-- +goose Down\n" + down)}}, ".", []string{""})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	for _, tc := range []struct {
+		situation string
+		o         *Overlay
+		version   int64
+		replay    int64
+		fault     string
+	}{
+		{"in a Down", goose("SELECT 1;", "-- +gooseplus Replay 3"), 4, 3, ""},
+		{"with comments around", goose("SELECT 1;", "-- back to\n\n--+gooseplus  REPLAY\t3 \r\n-- that is all\n"), 4, 3, ""},
+		{"in a down file", pairOf(t, "SELECT 1;", "-- back to\r\n-- +gooseplus Replay 3\r\n/* that is all */"), 1, 3, ""},
+		{"none", goose("SELECT 1;", "SELECT '+gooseplus Replay 3';"), 4, 0, ""},
+		{"beside a statement", goose("SELECT 1;", "SELECT 2;\n-- +gooseplus Replay 3"), 4, 0, "something else beside"},
+		{"before a statement", goose("SELECT 1;", "-- +gooseplus Replay 3\nSELECT 2;"), 4, 0, "something else beside"},
+		{"inside a statement", goose("SELECT 1;", "SELECT\n-- +gooseplus Replay 3\n2;"), 4, 0, "something else beside"},
+		{"twice", goose("SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus Replay 3"), 4, 0, "something else beside"},
+		{"beside a statement in a down file", pairOf(t, "SELECT 1;", "SELECT 2;\n-- +gooseplus Replay 3"), 1, 0, "something else beside"},
+		{"twice in a down file", pairOf(t, "SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus Replay 3"), 1, 0, "something else beside"},
+		{"in an Up", goose("-- +gooseplus Replay 3", "SELECT 1;"), 4, 0, "only a Down"},
+		{"in an up file", pairOf(t, "-- +gooseplus Replay 3", "SELECT 1;"), 1, 0, "only a Down"},
+		{"no version", goose("SELECT 1;", "-- +gooseplus Replay"), 4, 0, "is not: -- +gooseplus Replay VERSION"},
+		{"version 0", goose("SELECT 1;", "-- +gooseplus Replay 0"), 4, 0, "is not: -- +gooseplus Replay VERSION"},
+		{"a version beyond all", goose("SELECT 1;", "-- +gooseplus Replay 9223372036854775808"), 4, 0, "is not: -- +gooseplus Replay VERSION"},
+		{"another word in a pair", pairOf(t, "SELECT 1;", "-- +gooseplus Reply 3"), 1, 0, "is not: -- +gooseplus Replay VERSION"},
+		{"another word in an up file", pairOf(t, "-- +gooseplus Reply 3", ""), 1, 0, "is not: -- +gooseplus Replay VERSION"},
+	} {
+		t.Run(tc.situation, func(t *testing.T) {
+			t.Parallel()
+			found, err := scripts(t, tc.o, tc.version)
+			var replay int64
+			if err == nil {
+				replay, err = Replayed(found[tc.version].Up, found[tc.version].Down)
+			}
+			equal(t, "the version", replay, tc.replay)
+			if fmt.Sprint(err) == "<nil>" != (tc.fault == "") || err != nil && !strings.Contains(err.Error(), tc.fault) {
+				t.Errorf("the fault is %v, want %q", err, tc.fault)
+			}
+		})
+	}
+}
+
+func TestTexts(t *testing.T) {
+	t.Parallel()
+	o := Texts(Text{Version: 1, Up: []string{"SELECT 1"}, Replay: 7},
+		Text{Version: 2, Down: []string{"SELECT 1;", "SELECT 2"}, NoTransaction: true})
+	if err := fstest.TestFS(o, "1_defined.sql", "2_defined.sql"); err != nil {
+		t.Error(err)
+	}
+	found, err := scripts(t, o, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "Up of 1", found[1].Up, []string{"SELECT 1"})
+	replay, err := Replayed(found[1].Up, found[1].Down)
+	equal(t, "the replay of 1", fmt.Sprint(replay, err), "7 <nil>")
+	equal(t, "2", fmt.Sprint(found[2]), fmt.Sprint(dryrun.Script{Down: []string{"SELECT 1;", "SELECT 2"}}))
+}
+
+// FuzzPair joins arbitrary files: whatever is in them, each is one statement, in its own direction, and
+// arrives as it is.
+func FuzzPair(f *testing.F) {
+	f.Add("CREATE TABLE a (id int);\r\nSELECT 1", "DROP TABLE a;")
+	f.Add("-- +goose Up\nx\n-- +goose StatementBegin\ny\n-- +goose StatementEnd", "-- +goose Down\nx;\n-- +goose ENVSUB ON\n${HOME}")
+	f.Add("\ufeffx\n-- +goose $$ \\$ ${x:0} $(y)\n", "x\n--+goose\x00\n  -- +goose \xff")
+	f.Add("/* /* */ x", "/*! x */\n# y\n-- z")
+	f.Fuzz(func(t *testing.T, up, down string) {
+		if strings.Contains(up+down, "+gooseplus") || len(up)+len(down) > 1<<20 {
+			return
+		}
+		found, err := scripts(t, pairOf(t, up, down), 1)
+		if err != nil {
+			if strings.Contains(err.Error(), "it is a goose file") {
+				return
+			}
+			t.Fatal(err)
+		}
+		equal(t, "Up", found[1].Up, arrives(up))
+		equal(t, "Down", found[1].Down, arrives(down))
+	})
+}
+
+// arrives is what the database is to see of a file.
+func arrives(content string) []string {
+	content = strings.TrimPrefix(content, "\ufeff")
+	if onlyComments(content, true) || onlyComments(content, false) {
+		return nil
+	}
+	var lines []string
+	for line := range strings.SplitSeq(content, "\n") {
+		line = strings.TrimSuffix(line, "\r")
+		if trimmed := strings.TrimSpace(line); len(lines) == 0 && (trimmed == "" || strings.HasPrefix(trimmed, "--")) {
+			continue
+		}
+		if annotates(line, "+goose") && (strings.Contains(line, `\$`) || strings.ToValidUTF8(line, "") != line) {
+			line = strings.ReplaceAll(line, "+goose", "+ goose")
+		}
+		lines = append(lines, line)
+	}
+	return []string{strings.TrimSpace(strings.Join(lines, "\n"))}
+}

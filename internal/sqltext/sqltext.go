@@ -1,0 +1,68 @@
+// Package sqltext finds out a few things about SQL that no server has seen yet, without a parser: what it
+// says holds for what is usual in migrations.
+package sqltext
+
+import (
+	"regexp"
+	"strings"
+)
+
+// comments are those before a statement. A /*! is code.
+var comments = regexp.MustCompile(`(?s)^(\s+|--[^\n]*(\n|$)|#[^\n]*(\n|$)|/\*[^!].*?\*/)+`)
+
+// Uncommented is a statement without the comments before it.
+func Uncommented(statement string) string { return comments.ReplaceAllString(statement, "") }
+
+// control matches a statement that ends the transaction that goose has opened for a migration, or
+// that means to open one of its own.
+var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback)\b`)
+
+// ControlsTransactions says whether a text has transactions of its own. A statement that goes back to a
+// savepoint is no such one. A text of several statements is looked at piece by piece; but an END in it is
+// rather that of a trigger.
+func ControlsTransactions(text string) bool {
+	for i, piece := range pieces(text) {
+		piece = Uncommented(piece)
+		if control.MatchString(piece) && !toSavepoint.MatchString(piece) && (i == 0 || !end.MatchString(piece)) {
+			return true
+		}
+	}
+	return false
+}
+
+var end = regexp.MustCompile(`(?i)^end\b`)
+
+// quoted matches what can hold a semicolon that ends no statement.
+var quoted = regexp.MustCompile(`(?s)^(?:'[^']*'|"[^"]*"|` + "`[^`]*`" + `|--[^\n]*|/\*.*?\*/|\$(?:[\pL_][\pL\d_]*)?\$)`)
+
+// pieces takes a text apart at the semicolons that are not in quotes, in comments or in dollar quotes.
+func pieces(text string) (list []string) {
+	begin, at := 0, 0
+	for at < len(text) {
+		next := strings.IndexAny(text[at:], ";'\"`-/$")
+		if next < 0 {
+			break
+		}
+		at += next
+		if text[at] == ';' {
+			list, begin, at = append(list, text[begin:at]), at+1, at+1
+			continue
+		}
+		span := quoted.FindStringIndex(text[at:])
+		switch {
+		case span == nil:
+			at++
+		case text[at] != '$':
+			at += span[1]
+		default:
+			tag := text[at : at+span[1]]
+			at += len(tag)
+			if closing := strings.Index(text[at:], tag); closing >= 0 {
+				at += closing + len(tag)
+			}
+		}
+	}
+	return append(list, text[begin:])
+}
+
+var toSavepoint = regexp.MustCompile(`(?i)^rollback\s+(work\s+|transaction\s+)?to\b`)

@@ -1,0 +1,97 @@
+package gooseplus_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// warned migrates and returns the warnings. None of what they say is a fault.
+func warned(t *testing.T, fsys fstest.MapFS, opts ...gooseplus.Option) (list []string) {
+	t.Helper()
+	db := openSQLite(t)
+	observe := func(_ context.Context, e gooseplus.Event) {
+		if w, ok := e.(gooseplus.Warning); ok {
+			list = append(list, w.Message)
+		}
+	}
+	m := sqlite(db, fsys, append(opts, gooseplus.WithObserver(observe))...)
+	if err := m.Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustMigrate(t, m)
+	return list
+}
+
+func TestGapsInTheNumbering(t *testing.T) {
+	for _, s := range []struct {
+		situation string
+		versions  []int64
+		want      string
+	}{
+		{"none", []int64{1, 2, 3}, ""},
+		{"one", []int64{1, 2, 4}, "there is no version 3"},
+		{"between two", []int64{1, 3}, "there is no version 2"},
+		{"several", []int64{1, 2, 4, 5, 6, 10}, "there is no version 3, 7 to 9"},
+		{"a large one", []int64{1, 2, 3, 4, 100}, "there is no version 5 to 99"},
+		{"before the first, which may be a summary", []int64{7, 8}, ""},
+		{"numbers in steps", []int64{10, 20, 30, 40}, ""},
+		{"dates", []int64{20240101, 20240103}, ""},
+		{"times", []int64{20240101120000, 20240101120002, 20240101120003}, ""},
+		{"seconds since 1970", []int64{1700000000, 1700000002, 1700000003}, ""},
+		{"numbers before times", []int64{1, 2, 20240101120000}, ""},
+		{"filled by another environment", []int64{1, 2, 4, 6}, "there is no version 5"},
+		{"a single one", []int64{5}, ""},
+	} {
+		t.Run(s.situation, func(t *testing.T) {
+			var paths []string
+			for i, v := range s.versions {
+				paths = append(paths, fmt.Sprintf("sql/base/%d_t%d.sql", v, i))
+			}
+			fsys := folder(paths...)
+			if strings.HasPrefix(s.situation, "filled") {
+				fsys["sql/test/3_x.up.sql"] = &fstest.MapFile{}
+			}
+			got := warned(t, fsys)
+			if s.want == "" && len(got) > 0 || s.want != "" && (len(got) != 1 || got[0] != "the numbering has a gap: "+s.want) {
+				t.Errorf("warnings %q, want %q", got, s.want)
+			}
+		})
+	}
+}
+
+func TestMissingDownIsAWarning(t *testing.T) {
+	var d gooseplus.Definitions
+	d.Define(4).Up(`CREATE TABLE d4 (id INTEGER)`)
+	d.Define(5).Up(`CREATE TABLE d5 (id INTEGER)`).Down(`DROP TABLE d5`)
+	fsys := fstest.MapFS{
+		"sql/base/1_a.sql":    migrationFile("CREATE TABLE a (id INTEGER);", "-- nothing"),
+		"sql/base/2_b.up.sql": {Data: []byte("CREATE TABLE b (id INTEGER);")},
+	}
+	got := warned(t, fsys, gooseplus.WithDefinitions(&d), gooseplus.WithGoMigrations(goose.NewGoMigration(3, &goose.GoFunc{RunTx: create(3)}, nil)))
+	if len(got) != 4 {
+		t.Fatalf("warnings %q", got)
+	}
+	for i, source := range []string{"1 (sql/base/1_a.sql)", "2 (sql/base/2_b.up.sql)", "3", "4 ("} {
+		if !strings.HasPrefix(got[i], "migration "+source) || !strings.HasSuffix(got[i], "has no Down: nothing can undo it") {
+			t.Errorf("warning %d is %q", i, got[i])
+		}
+	}
+}
+
+func TestNamesThatLookLikeAMigration(t *testing.T) {
+	fsys := folder("sql/base/1_a.sql", "sql/base/2_b.UP.sql", "sql/base/c.up.sql", "sql/base/d.down.sql", "sql/base/e.sql")
+	got := warned(t, fsys)
+	for _, name := range []string{"2_b.UP.sql", "c.up.sql", "d.down.sql", "e.sql"} {
+		if !slices.ContainsFunc(got, func(w string) bool { return strings.HasPrefix(w, "sql/base/"+name+" is ignored") }) {
+			t.Errorf("no warning about %s: %q", name, got)
+		}
+	}
+}
