@@ -65,7 +65,7 @@ func ExampleWithStatementTimeouts() {
 			fmt.Println(e.Step.Source, e.Err)
 		}
 	}
-	files["sql/base/2_add_color.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE tags ADD COLUMN color VARCHAR(20);\n")}
+	files["sql/base/2_add_color.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE tags ADD COLUMN color VARCHAR(20);\n-- +goose Down\nALTER TABLE tags DROP COLUMN color;\n")}
 	err = migrate(gooseplus.WithObserver(observe),
 		gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Lock: 20 * time.Millisecond}))
 	if err != nil {

@@ -23,7 +23,7 @@ func look(ctx context.Context, db *sql.DB, m *gooseplus.Migrator) (s state, err 
 	err = db.QueryRowContext(ctx, `
 		SELECT group_concat(name, ', ') FROM (
 			SELECT name FROM sqlite_schema
-			WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'goose_db_version'
+			WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'goose_%'
 			ORDER BY name)`).Scan(&s.tables)
 	if err != nil {
 		return state{}, err
