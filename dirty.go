@@ -106,33 +106,35 @@ func (r *run) dirtyNow(ctx context.Context, applied []int64) error {
 }
 
 // recoverable says whether recover can find out what a step left, and clear it away. That is so for
-// some on MySQL and MariaDB, where every step is marked, but not every one can be left half-applied:
-// one that only changes rows is whole or absent, with its row in the version table; and a step up that
-// ends in its one DDL statement, and that a single statement takes back, is absent afterwards if that
+// some on MySQL and MariaDB, where every step is marked, but not every one is left half-applied: one of
+// whose transaction nothing was committed left nothing, if all tables have transactions; and a step up
+// that ends in its one DDL statement, and that a single statement takes back, is absent afterwards if that
 // statement succeeds, and was before if the server refuses it. It takes the lock: without it, nobody
 // knows that nobody is at the step.
 func (r *run) recoverable(ctx context.Context, s state.Step) bool {
-	if _, known := r.known.find(s.Version); !known || s.Failed || r.lock == nil || r.known.dialect.TransactionalDDL {
+	m, known := r.known.find(s.Version)
+	if !known || s.Failed || r.lock == nil || r.known.dialect.TransactionalDDL {
 		return false
 	}
 	if err := r.load(ctx, []int64{s.Version}, directionDown); err != nil {
 		return false
 	}
 	step := r.step(s.Version)
-	if !step.inTransaction || !step.downInTransaction {
-		return false
+	if s.Down {
+		return s.Untouched && step.downInTransaction && r.known.table.Transactional(ctx, r.db)
 	}
-	script := r.scripts[s.Version]
-	if rowsOnly(statements(script, s.Down)) {
+	if s.Untouched && step.inTransaction {
 		return r.known.table.Transactional(ctx, r.db)
 	}
-	return !s.Down && endsInDDL(script.Up) && len(script.Down) == 1 && single(script.Down[0]) && atomicDDL(script.Down[0])
+	script := r.scripts[s.Version]
+	return m.goFuncs == nil && step.inTransaction && step.downInTransaction &&
+		endsInDDL(script.Up) && len(script.Down) == 1 && single(script.Down[0]) && atomicDDL(script.Down[0])
 }
 
 // recover clears away what a recoverable step left that was cut off with its run.
 func (r *run) recover(ctx context.Context, s state.Step) error {
 	step := r.step(s.Version)
-	if !rowsOnly(statements(r.scripts[s.Version], s.Down)) {
+	if !s.Untouched {
 		r.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
 			ref(step.Version, step.Source))})
 		r.recorder.Unrecorded()
@@ -150,13 +152,7 @@ func (r *run) forget(ctx context.Context, s state.Step) error {
 	return nil
 }
 
-// harmless matches statements that change nothing, or rows at most, in the transaction around them.
-var harmless = regexp.MustCompile(`(?i)^(select|do|insert|update|delete|replace)\b`)
-
-func rowsOnly(statements []string) bool {
-	return !slices.ContainsFunc(statements, func(s string) bool { return !single(s) || !harmless.MatchString(uncommented(s)) })
-}
-
+// reads matches statements that change nothing.
 var reads = regexp.MustCompile(`(?i)^(select|do)\b`)
 
 // endsInDDL says whether the last of the statements is atomic DDL, and those before it only read.
@@ -171,11 +167,4 @@ func endsInDDL(statements []string) bool {
 		}
 	}
 	return single(statements[last]) && atomicDDL(statements[last])
-}
-
-func statements(script body, down bool) []string {
-	if down {
-		return script.Down
-	}
-	return script.Up
 }

@@ -131,10 +131,11 @@
 //
 // Without the lock nobody can tell a step that was cut off from one that another process is at just
 // now; a run is refused then too. With it, a run takes over from a dead one on MySQL and MariaDB,
-// where every step is marked, if it is certain what the step left: if it only reads and changes rows, in
-// tables of InnoDB, it is whole or absent; if it ends in its one DDL statement, and its Down is one DDL
-// statement (see Databases), that Down is executed first, and that the server refuses it shows that there
-// was nothing.
+// where every step is marked, if it is certain what the step left: if nothing of the transaction that goose
+// opened for it was committed, be it by DDL, and all tables are InnoDB's, it left nothing (the run's row, which
+// each transaction updates first, counts those that were); if it ends in its one DDL statement, and its Down is
+// one DDL statement (see Databases), that Down is executed first, and that the server refuses it shows that
+// there was nothing.
 //
 // # Looking
 //

@@ -2,12 +2,16 @@ package conformance
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -164,6 +168,8 @@ func TestDirtyCrash(t *testing.T) {
 	}{
 		"half":   {"postgres mysql", true},
 		"single": {"mysql", false},
+		"rows":   {"mysql", false},
+		"go":     {"mysql", true}, // nobody can read what it does, but it has committed something
 	} {
 		t.Run(name, func(t *testing.T) {
 			onLockServers(t, s.dialect, func(t *testing.T, p *place) {
@@ -173,12 +179,13 @@ func TestDirtyCrash(t *testing.T) {
 				}
 				time.Sleep(200 * time.Millisecond) // so that the server is likely to be in its statement
 				kill()
-				m := p.locking(p.instance(t), from(victimSets[name](p)))
+				m := p.locking(p.instance(t), append(victimSetOptions(p, name), from(victimSets[name](p)))...)
 				err := m.Migrate(ctx)
 				if s.dirty {
 					wantIs(t, err, gooseplus.ErrDirty)
 					wantIsNot(t, err, gooseplus.ErrRollBack)
-					wantText(t, err, "migration 2 (sql/base/002_half.sql) up was cut off")
+					wantText(t, err, "migration 2")
+					wantText(t, err, "up was cut off")
 					if status, err := m.Status(ctx); err != nil || !status.Dirty {
 						t.Errorf("status %+v, %v", status, err)
 					}
@@ -192,8 +199,11 @@ func TestDirtyCrash(t *testing.T) {
 					t.Fatal(err)
 				}
 				counted := []int64{1, 2, 3}
-				if name == "single" {
+				switch name {
+				case "single":
 					counted = []int64{1, 3}
+				case "rows":
+					counted = []int64{1, 2, 3, 7}
 				}
 				if got := column[int64](t, p.db, "SELECT v FROM counted ORDER BY v"); !slices.Equal(got, counted) {
 					t.Errorf("counted %v, want %v", got, counted)
@@ -210,10 +220,29 @@ func TestDirtyCrash(t *testing.T) {
 	}
 }
 
+// victimSetOptions are the Go migrations of a set.
+func victimSetOptions(p *place, set string) []gooseplus.Option {
+	if set != "go" {
+		return nil
+	}
+	return []gooseplus.Option{gooseplus.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+		return errors.Join(execTx(ctx, tx, "CREATE TABLE half (id INTEGER)"), execTx(ctx, tx, p.sleeping(2*time.Second)),
+			execTx(ctx, tx, "INSERT INTO counted VALUES (2)"))
+	}}, nil))}
+}
+
 func init() {
 	count := func(v int) string { return fmt.Sprintf("INSERT INTO counted VALUES (%d);", v) }
 	around := func(second *fstest.MapFile, name string) fstest.MapFS {
-		return files(map[string]*fstest.MapFile{"001_a.sql": script(count(1), ""), "002_" + name + ".sql": second, "003_c.sql": script(count(3), "")})
+		named := map[string]*fstest.MapFile{"001_a.sql": script(count(1), ""), "003_c.sql": script(count(3), "")}
+		if second != nil {
+			named["002_"+name+".sql"] = second
+		}
+		return files(named)
+	}
+	victimSets["go"] = func(p *place) fstest.MapFS { return around(nil, "go") }
+	victimSets["rows"] = func(p *place) fstest.MapFS {
+		return around(script("INSERT INTO counted VALUES (7);\n"+p.sleeping(time.Second)+";\n"+count(2), "DELETE FROM counted WHERE v IN (2, 7);"), "rows")
 	}
 	victimSets["half"] = func(p *place) fstest.MapFS {
 		return around(noTransaction("CREATE TABLE half (id INTEGER);\n"+p.sleeping(2*time.Second)+";\n"+count(2), "DROP TABLE half;"), "half")

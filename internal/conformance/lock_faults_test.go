@@ -269,7 +269,7 @@ func TestLockVictim(t *testing.T) {
 	}
 	p := &place{target: target{driver: part[1], dialect: part[2], transactionalDDL: part[2] == "postgres"}, dsn: part[3]}
 	db := p.open(t)
-	err := p.locking(db, append(victimOptions(), from(victimSets[part[0]](p)), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+	err := p.locking(db, append(append(victimOptions(), victimSetOptions(p, part[0])...), from(victimSets[part[0]](p)), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 		if _, ok := e.(gooseplus.RunStarted); ok {
 			fmt.Println("begin")
 		}

@@ -25,6 +25,9 @@ type Step struct {
 	// Failed says that the run has ended and could not undo the step. Otherwise the run is at it, or
 	// was cut off.
 	Failed bool
+	// Untouched says that no transaction of the run was committed since it began the step, be it by DDL:
+	// whatever the step did in one is gone.
+	Untouched bool
 }
 
 // Facts is what the state table remembers beside runs.
@@ -77,8 +80,10 @@ func (t *Table) ReadThere(ctx context.Context, db Querier) (Facts, error) {
 }
 
 func (t *Table) facts(ctx context.Context, db Querier) (f Facts, err error) {
-	rows, err := db.QueryContext(ctx, t.rebind("SELECT id, kind, namespace, version_id, name, outcome, status FROM {table}"+
-		" WHERE kind IN ('dirty', 'protected', 'environment') OR kind = 'run' AND outcome = 'running' ORDER BY version_id, name"))
+	// Of a mark, holder is the key of its run's row, and from_version what that row counted when the step began.
+	rows, err := db.QueryContext(ctx, "SELECT m.id, m.kind, m.namespace, m.version_id, m.name, m.outcome, m.status, m.from_version,"+
+		" COALESCE((SELECT r.version_id FROM "+t.name+" AS r WHERE r.id = m.holder), -1) FROM "+t.name+" AS m"+
+		" WHERE m.kind IN ('dirty', 'protected', 'environment') OR m.kind = 'run' AND m.outcome = 'running' ORDER BY m.version_id, m.name")
 	if err != nil {
 		return Facts{}, err
 	}
@@ -86,13 +91,15 @@ func (t *Table) facts(ctx context.Context, db Querier) (f Facts, err error) {
 	for rows.Next() {
 		var id, kind, outcome string
 		var failed int
+		var began, counted int64
 		var m Mark
-		if err := rows.Scan(&id, &kind, &m.Namespace, &m.Version, &m.Source, &outcome, &failed); err != nil {
+		if err := rows.Scan(&id, &kind, &m.Namespace, &m.Version, &m.Source, &outcome, &failed, &began, &counted); err != nil {
 			return Facts{}, err
 		}
 		switch kind {
 		case kindDirty:
-			f.Dirty = append(f.Dirty, Step{Mark: m, Run: strings.TrimPrefix(id, dirtyPrefix), Down: outcome == directionDown, Failed: failed != 0})
+			f.Dirty = append(f.Dirty, Step{Mark: m, Run: strings.TrimPrefix(id, dirtyPrefix), Down: outcome == directionDown,
+				Failed: failed != 0, Untouched: began >= 0 && began == counted})
 		case kindProtected:
 			f.Protected = append(f.Protected, m)
 		case kindEnvironment:
@@ -110,12 +117,16 @@ func (t *Table) MarkDirty(ctx context.Context, db Querier, s Step) error {
 	if s.Failed {
 		failed = 1
 	}
-	update := " ON CONFLICT (id) DO UPDATE SET version_id = excluded.version_id, name = excluded.name, outcome = excluded.outcome, status = excluded.status"
+	update := " ON CONFLICT (id) DO UPDATE SET version_id = excluded.version_id, name = excluded.name, outcome = excluded.outcome," +
+		" status = excluded.status, from_version = excluded.from_version"
 	if t.dialect.Goose == goose.DialectMySQL {
-		update = " ON DUPLICATE KEY UPDATE version_id = VALUES(version_id), name = VALUES(name), outcome = VALUES(outcome), status = VALUES(status)"
+		update = " ON DUPLICATE KEY UPDATE version_id = VALUES(version_id), name = VALUES(name), outcome = VALUES(outcome)," +
+			" status = VALUES(status), from_version = VALUES(from_version)"
 	}
-	_, err := t.exec(ctx, db, "INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status) VALUES (?, ?, ?, ?, ?, ?, ?)"+update,
-		dirtyPrefix+s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), failed)
+	run := runID(s.Run)
+	_, err := t.exec(ctx, db, "INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, holder, from_version)"+
+		" SELECT ?, ?, ?, ?, ?, ?, ?, ?, COALESCE(n.counted, -1) FROM (SELECT MAX(version_id) AS counted FROM {table} WHERE id = ?) AS n WHERE 1 = 1"+update,
+		dirtyPrefix+s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), failed, run, run)
 	return err
 }
 

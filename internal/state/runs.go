@@ -179,10 +179,10 @@ func (t *Table) runThere(ctx context.Context, db Querier, id string) (bool, erro
 
 // Fence is the statement that each transaction of a run begins with. That it finds no row means
 // that the run was declared dead; that it finds one locks the row until the transaction ends, so
-// that nobody can declare the run dead meanwhile. It takes no arguments, so that it is one round
-// trip with any driver.
+// that nobody can declare the run dead meanwhile. It counts the transactions that were committed, be it by DDL,
+// in version_id: see Step.Untouched. It takes no arguments, so that it is one round trip with any driver.
 func (t *Table) Fence(id string) string {
-	return "UPDATE " + t.name + " SET status = 1 - status WHERE id = '" + runID(id) + "' AND outcome = 'running'"
+	return "UPDATE " + t.name + " SET version_id = version_id + 1 WHERE id = '" + runID(id) + "' AND outcome = 'running'"
 }
 
 // Busy is a query that finds a row while a run is recorded as running, and when a step was not
@@ -263,7 +263,7 @@ func (t *Table) rebind(query string) string {
 			query = strings.Replace(query, "?", "$"+strconv.Itoa(n), 1)
 		}
 	}
-	return strings.Replace(query, "{table}", t.name, 1) // last: the name may have any character
+	return strings.ReplaceAll(query, "{table}", t.name) // last: the name may have any character
 }
 
 // stampLayout sorts as text. Times are text because drivers disagree about timestamps: MySQL's

@@ -407,6 +407,32 @@ func TestMarks(t *testing.T) {
 			must(t, p.table.Stamp(ctx, p.db, "it's"))
 		}
 		must(t, p.table.StartRun(ctx, p.db, Run{ID: "r", Started: time.Now()}))
+		atStep := Step{Mark: Mark{Version: 9}, Run: "r"}
+		must(t, p.table.MarkDirty(ctx, p.db, atStep))
+		fence := func(end func(*sql.Tx) error) {
+			t.Helper()
+			tx, err := p.db.Begin()
+			must(t, err)
+			_, err = tx.Exec(p.table.Fence("r"))
+			must(t, err)
+			must(t, end(tx))
+		}
+		untouched := func(want bool) {
+			t.Helper()
+			facts, err := p.table.Read(ctx, p.db)
+			must(t, err)
+			if last := facts.Dirty[len(facts.Dirty)-1]; last.Run != "r" || last.Untouched != want {
+				t.Errorf("%+v, want untouched %t", last, want)
+			}
+		}
+		untouched(true)
+		fence((*sql.Tx).Rollback)
+		untouched(true)
+		fence((*sql.Tx).Commit)
+		untouched(false)
+		must(t, p.table.MarkDirty(ctx, p.db, atStep))
+		untouched(true)
+		must(t, p.table.ClearDirty(ctx, p.db, atStep))
 		want := Facts{Dirty: []Step{second}, Protected: []Mark{{Version: 3}}, Environments: []string{"it's", "test"}, Running: []string{"r"}}
 		read(want)
 		must(t, p.table.ClearDirty(ctx, p.db, Step{Mark: Mark{Version: 7}, Run: "a"}))
