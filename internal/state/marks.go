@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -55,12 +54,8 @@ const (
 // Read reads all of it. A table that is not there, or that is the original gooseplus's, remembers
 // nothing.
 func (t *Table) Read(ctx context.Context, db Querier) (Facts, error) {
-	var there int
-	err := db.QueryRowContext(ctx, t.There()).Scan(&there)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Facts{}, nil
-	}
-	if err != nil {
+	there, err := t.there(ctx, db)
+	if err != nil || !there {
 		return Facts{}, err
 	}
 	return t.ReadThere(ctx, db)

@@ -111,24 +111,40 @@ var ErrBusy = errors.New("the state table is locked by a replica of an older ver
 func (t *Table) Ensure(ctx context.Context, db *sql.DB) error {
 	var last error
 	for range ensureAttempts {
-		have, err := t.have(ctx, db)
+		there, err := t.there(ctx, db)
 		if err != nil {
 			return err
 		}
-		missing := t.missing(have)
-		switch {
-		case len(have) == 0:
+		if !there {
 			last = t.create(ctx, db)
-		case len(missing) > 0:
+		} else {
+			if mutex, err := t.mutexThere(ctx, db); err == nil && mutex {
+				return nil // the columns come and go together
+			}
+			have, err := t.have(ctx, db)
+			if err != nil {
+				return err
+			}
+			missing := t.missing(have)
+			if len(missing) == 0 {
+				return t.ensureMutex(ctx, db)
+			}
 			last = t.upgrade(ctx, db, missing)
-		default:
-			return t.ensureMutex(ctx, db)
 		}
 		if errors.Is(last, ErrBusy) || ctx.Err() != nil {
 			return last
 		}
 	}
 	return last
+}
+
+func (t *Table) there(ctx context.Context, db Querier) (bool, error) {
+	var one int
+	err := db.QueryRowContext(ctx, t.There()).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // ensureAttempts is how often the table is looked at again after somebody else was faster.

@@ -115,6 +115,9 @@ func newest(rows []*database.ListMigrationsResult) (applied []int64) {
 func (t *Table) AppliedAndFlag(ctx context.Context, db database.DBTxConn, flag string) (applied []int64, flagged, ready bool, err error) {
 	rows, err := t.listWith(ctx, db, flag)
 	if err != nil {
+		if there, checkErr := t.exist(ctx, db); checkErr == nil && !there {
+			return nil, false, false, nil
+		}
 		applied, ready, err = t.Applied(ctx, db)
 		return applied, false, ready, err
 	}
