@@ -2,6 +2,7 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ const (
 	pollFirst = 10 * time.Millisecond
 	pollLast  = 150 * time.Millisecond
 	tryAgain  = 300 * time.Millisecond
+	tryFirst  = 40 * time.Millisecond
 )
 
 // lockTimes are lockIdle, lockBeat and lockPatience; tests have less time.
@@ -79,12 +81,13 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 		if err != nil || l != nil {
 			return l, err
 		}
-		r.announceWait(ctx)
-		// As long as a run is under way the mutex is tried only now and then, in case its process is dead.
-		for tried, busy := time.Now(), true; busy && time.Since(tried) < tryAgain; {
+		// As long as a run is under way the mutex is tried only now and then, in case its process is dead. One
+		// that has just begun is not recorded yet.
+		for tried, busy := time.Now(), true; time.Since(tried) < tryFirst || busy && time.Since(tried) < tryAgain; {
 			if !sleep(waiting, poll(time.Since(began))) {
 				return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
 			}
+			r.announceWait(ctx)
 			if r.oneWriter() {
 				break // to read would get in the holder's way
 			}
@@ -171,6 +174,16 @@ func (r *run) tryMutex(ctx context.Context, m mutex.Mutex) (held mutex.Held, err
 	return held, err
 }
 
+// tryRow tries the mutex's row. That it is not to be had may mean that it isn't there, unless it has just been
+// seen, or a run is recorded as running.
+func (r *run) tryRow(ctx context.Context, tx *sql.Tx) (bool, error) {
+	if r.mutexSeen || r.flagged {
+		r.mutexSeen = false
+		return r.known.state.TryLockThere(ctx, tx)
+	}
+	return r.known.state.TryLock(ctx, tx)
+}
+
 // oneWriter is true of SQLite: who reads while another process writes may be told that the database
 // is locked, so that only the holder of the lock can rely on what it reads.
 func (r *run) oneWriter() bool { return r.known.dialect.Goose == goose.DialectSQLite3 }
@@ -181,7 +194,7 @@ func (r *run) ensureState(ctx context.Context) error {
 		return nil
 	}
 	err := r.known.state.Ensure(ctx, r.db)
-	r.stateReady = err == nil
+	r.stateReady, r.mutexSeen = err == nil, err == nil
 	return err
 }
 
@@ -239,7 +252,7 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 		return mutex.File{Path: file}, nil
 	default:
 		before, after, opening := st.KeepOpen(r.options.lockTimes.idle)
-		return &mutex.Row{DB: r.db, Lock: st.TryLock, Before: before, After: after, Opening: opening}, nil
+		return &mutex.Row{DB: r.db, Lock: r.tryRow, Before: before, After: after, Opening: opening}, nil
 	}
 }
 
@@ -250,8 +263,8 @@ func (r *run) announceWait(ctx context.Context) {
 	}
 	r.announced = true
 	waiting := LockWaiting{}
-	if runs, err := r.known.state.Runs(ctx, r.db, state.Running); err == nil && len(runs) > 0 {
-		waiting.Holder, waiting.Since = runs[0].Holder, runs[0].Started
+	if holder, since, err := r.known.state.RunningNow(ctx, r.db); err == nil {
+		waiting.Holder, waiting.Since = holder, since
 	}
 	r.events.send(waiting)
 }

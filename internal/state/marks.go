@@ -77,7 +77,7 @@ func (t *Table) ReadThere(ctx context.Context, db Querier) (Facts, error) {
 func (t *Table) facts(ctx context.Context, db Querier) (f Facts, err error) {
 	// Of a mark, holder is the key of its run's row, and from_version what that row counted when the step began.
 	rows, err := db.QueryContext(ctx, "SELECT m.id, m.kind, m.namespace, m.version_id, m.name, m.outcome, m.status, m.from_version,"+
-		" COALESCE((SELECT r.version_id FROM "+t.name+" AS r WHERE r.id = m.holder), -1) FROM "+t.name+" AS m"+
+		" COALESCE((SELECT r.version_id FROM "+t.rows()+" AS r WHERE r.id = m.holder), -1) FROM "+t.rows()+" AS m"+
 		" WHERE m.kind IN ('dirty', 'protected', 'environment') OR m.kind = 'run' AND m.outcome = 'running' ORDER BY m.version_id, m.name")
 	if err != nil {
 		return Facts{}, err

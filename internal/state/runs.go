@@ -102,6 +102,20 @@ func (t *Table) Runs(ctx context.Context, db Querier, only ...Outcome) ([]Run, e
 	return runs, rows.Err()
 }
 
+// RunningNow says who is recorded as running, and since when; "" if nobody is.
+func (t *Table) RunningNow(ctx context.Context, db Querier) (holder string, since time.Time, err error) {
+	var started string
+	err = db.QueryRowContext(ctx, t.rebind("SELECT holder, started_at FROM {table} WHERE kind = 'run' AND outcome = 'running' ORDER BY started_at DESC LIMIT 1")).
+		Scan(&holder, &started)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", time.Time{}, nil
+	}
+	if err == nil {
+		since, err = parseStamp(started)
+	}
+	return holder, since, err
+}
+
 func scanRun(rows *sql.Rows) (Run, error) {
 	var r Run
 	var id, started, ended, outcome, start, planned string
@@ -182,13 +196,13 @@ func (t *Table) runThere(ctx context.Context, db Querier, id string) (bool, erro
 // that nobody can declare the run dead meanwhile. It counts the transactions that were committed, be it by DDL,
 // in version_id: see Step.Untouched. It takes no arguments, so that it is one round trip with any driver.
 func (t *Table) Fence(id string) string {
-	return "UPDATE " + t.name + " SET version_id = version_id + 1 WHERE id = '" + runID(id) + "' AND outcome = 'running'"
+	return "UPDATE " + t.rows() + " SET version_id = version_id + 1 WHERE id = '" + runID(id) + "' AND outcome = 'running'"
 }
 
 // Busy is a query that finds a row while a run is recorded as running, and when a step was not
 // finished.
 func (t *Table) Busy() string {
-	return "SELECT 1 FROM " + t.name + " WHERE " + IsBusy
+	return "SELECT 1 FROM " + t.rows() + " WHERE " + IsBusy
 }
 
 const (
@@ -263,7 +277,7 @@ func (t *Table) rebind(query string) string {
 			query = strings.Replace(query, "?", "$"+strconv.Itoa(n), 1)
 		}
 	}
-	return strings.ReplaceAll(query, "{table}", t.name) // last: the name may have any character
+	return strings.ReplaceAll(query, "{table}", t.rows()) // last: the name may have any character
 }
 
 // stampLayout sorts as text. Times are text because drivers disagree about timestamps: MySQL's

@@ -69,6 +69,18 @@ func (t *Table) partition(suffix string) string {
 	return t.dialect.Quote(n)
 }
 
+// mutex and rows are what holds the mutex and all other rows. To name the partition spares the server the
+// plan of a partitioned table, for which a new connection reads the catalogs of three.
+func (t *Table) mutex() string { return t.part(mutexSuffix) }
+func (t *Table) rows() string  { return t.part(rowsSuffix) }
+
+func (t *Table) part(suffix string) string {
+	if t.partitioned() {
+		return t.partition(suffix)
+	}
+	return t.name
+}
+
 // Name is the table's name as it stands in statements.
 func (t *Table) Name() string { return t.name }
 
@@ -303,7 +315,7 @@ func (t *Table) ensureMutex(ctx context.Context, db Querier) error {
 
 func (t *Table) mutexThere(ctx context.Context, db Querier) (bool, error) {
 	var n int
-	err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+t.name+" WHERE id = 'mutex'").Scan(&n)
+	err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+t.mutex()+" WHERE id = 'mutex'").Scan(&n)
 	return n > 0, err
 }
 

@@ -469,7 +469,7 @@ func TestNames(t *testing.T) {
 	}
 	table, err := New(d, `"{table} ?"`)
 	must(t, err)
-	if got, want := table.rebind("SELECT ? FROM {table} WHERE ?"), `SELECT $1 FROM "{table} ?_lock" WHERE $2`; got != want {
+	if got, want := table.rebind("SELECT ? FROM {table} WHERE ?"), `SELECT $1 FROM "{table} ?_lock_rows" WHERE $2`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
