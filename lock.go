@@ -91,7 +91,11 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 			if r.oneWriter() {
 				break // to read would get in the holder's way
 			}
-			if more, err := needed(ctx); err != nil || !more {
+			more, err := needed(ctx)
+			if err != nil && waiting.Err() != nil {
+				return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
+			}
+			if err != nil || !more {
 				return nil, err
 			}
 			busy = r.flagged
@@ -174,11 +178,10 @@ func (r *run) tryMutex(ctx context.Context, m mutex.Mutex) (held mutex.Held, err
 	return held, err
 }
 
-// tryRow tries the mutex's row. That it is not to be had may mean that it isn't there, unless it has just been
-// seen, or a run is recorded as running.
+// tryRow tries the mutex's row. That it is not to be had may mean that it isn't there, unless a run is
+// recorded as running.
 func (r *run) tryRow(ctx context.Context, tx *sql.Tx) (bool, error) {
-	if r.mutexSeen || r.flagged {
-		r.mutexSeen = false
+	if r.flagged {
 		return r.known.state.TryLockThere(ctx, tx)
 	}
 	return r.known.state.TryLock(ctx, tx)
@@ -194,7 +197,7 @@ func (r *run) ensureState(ctx context.Context) error {
 		return nil
 	}
 	err := r.known.state.Ensure(ctx, r.db)
-	r.stateReady, r.mutexSeen = err == nil, err == nil
+	r.stateReady = err == nil
 	return err
 }
 

@@ -57,7 +57,7 @@ func deadlockInPostgres(t *testing.T, p *place) {
 			p.untilWaiting(t)
 		}
 		return execTx(ctx, tx, "LOCK TABLE teams; "+addNote)
-	}}, nil)
+	}}, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
 	told := &steps{version: 12}
 	err = p.migrator(from(c.fsys), gooseplus.WithGoMigrations(m), told.watch(),
 		gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{})).Migrate(ctx)
