@@ -32,7 +32,6 @@ type run struct {
 	ready bool   // the version table is there
 	// stateReady is true when the state table is there, with the mutex's row.
 	stateReady bool
-	mutexSeen  bool  // just now
 	lock       *lock // nil while the run has none, and where it needs none
 	registered bool  // it has its row
 	// schemaMissing is true when the schema that the run is bound to is to be created.
