@@ -3,19 +3,14 @@ package gooseplus
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/mutex"
-	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/state"
 )
 
@@ -283,104 +278,6 @@ func (r *run) holder(ctx context.Context) string {
 	return fmt.Sprintf(" (%s has it since %s)", runs[0].Holder, runs[0].Started.Format(time.RFC3339))
 }
 
-// bury closes the fence of runs that are recorded as running, though their process doesn't hold the
-// lock any more, and waits until the server has let go of what they had begun, for as long as waiting
-// lasts: it is a part of the wait for the lock. Their starting point is this run's.
-func (r *run) bury(ctx, waiting context.Context) error {
-	st := r.known.state
-	for poll := pollFirst; ; poll = min(2*poll, pollLast) {
-		// They are read anew each time: one of them may be alive, and end itself meanwhile.
-		running, err := st.Runs(ctx, r.db, state.Running)
-		if err != nil {
-			return r.known.tableError(ctx, err)
-		}
-		busy := ""
-		for _, dead := range running {
-			gone, err := r.departed(ctx, dead)
-			if err != nil {
-				return r.known.tableError(ctx, err)
-			}
-			if !gone {
-				busy = dead.Holder
-			}
-		}
-		if busy == "" {
-			break
-		}
-		r.announceWait(ctx)
-		if !sleep(waiting, poll) {
-			return fmt.Errorf("%w: %w (the server still works for %s, which has lost it)", ErrLocked, stopped(waiting, nil), busy)
-		}
-	}
-	var err error
-	if r.inherited, err = st.Runs(ctx, r.db, state.CutOff); err != nil { // newest first
-		return r.known.tableError(ctx, err)
-	}
-	for _, dead := range r.inherited {
-		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off; its starting point is this run's",
-			dead.Holder, dead.Started.Format(time.RFC3339))})
-	}
-	return nil
-}
-
-// departed says whether nothing that a run has begun is under way any more, nor can be.
-func (r *run) departed(ctx context.Context, dead state.Run) (bool, error) {
-	if dead.Backend != "" {
-		working, err := r.known.state.BackendWorks(ctx, r.db, dead.Backend)
-		if err != nil || working {
-			return false, err
-		}
-	}
-	return r.known.state.TryCutOff(ctx, r.db, dead.ID, time.Now())
-}
-
-// inherit takes over the starting point of runs that were cut off, and the duty to undo what they
-// did.
-func (r *run) inherit(ctx context.Context, now []int64) error {
-	for _, dead := range r.inherited { // newest first: the oldest one's start is kept
-		planned := make(map[int64]bool)
-		for _, v := range dead.Planned {
-			planned[v] = true
-		}
-		undone, done := plan.Diff(dead.Start, now)
-		for _, v := range done {
-			if planned[v] && !slices.Contains(r.mine, v) {
-				r.mine = append(r.mine, v)
-			}
-		}
-		for _, v := range undone {
-			if planned[v] && !slices.Contains(r.undone, v) {
-				r.undone = append(r.undone, v)
-			}
-		}
-		r.start = dead.Start
-	}
-	known := slices.DeleteFunc(slices.Concat(r.mine, r.undone), func(v int64) bool { _, ok := r.known.find(v); return !ok })
-	return r.load(ctx, known, directionDown)
-}
-
-// register records the run in the state table, where others see it.
-func (r *run) register(ctx context.Context) error {
-	planned := make([]int64, len(r.steps))
-	for i, s := range r.steps {
-		planned[i] = s.Version
-	}
-	err := r.known.state.Inherit(ctx, r.db, state.Run{
-		ID: r.id, Holder: holderName(r.id), Started: r.started, From: r.from,
-		Start: r.start, Planned: slices.Concat(planned, r.mine, r.undone),
-	})
-	if err != nil {
-		return r.known.tableError(ctx, err)
-	}
-	r.registered = true
-	// From here on a new holder finds the row. One that came before would have missed it: so the
-	// lock must still be held now.
-	if err := mutex.Check(r.lock.held, lockPatience); err != nil {
-		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
-	}
-	return nil
-}
-
 // release records how the run ended, if it had begun, and gives the lock back.
 func (r *run) release(l *lock, runErr error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.alive), releaseLimit)
@@ -394,105 +291,6 @@ func (r *run) release(l *lock, runErr error) error {
 		err = joined(err, releaseErr)
 	}
 	return err
-}
-
-// joined is errors.Join that leaves a single error as it is, and its message on one line.
-func joined(errs ...error) error {
-	var all error
-	for _, err := range errs {
-		switch {
-		case err == nil:
-		case all == nil:
-			all = err
-		default:
-			all = fmt.Errorf("%w; %w", all, err)
-		}
-	}
-	return all
-}
-
-// recordOutcome ends the run's row. That of a run that lost its lock is left for the next holder,
-// who finds it running, and has to make sure that nothing of it is under way any more; and so is that
-// of a run for which the server still works.
-func (r *run) recordOutcome(ctx context.Context, runErr error) error {
-	lost, busy := errors.Is(runErr, ErrLockLost), error(nil)
-	if !lost {
-		busy = r.letGo(ctx)
-	}
-	if lost || busy != nil {
-		// A connection that is none of the orphans is idle now, but lives.
-		_, err := r.known.state.SetBackend(ctx, r.db, r.id, r.orphans.first())
-		return joined(busy, err)
-	}
-	outcome, text := state.Migrated, ""
-	switch {
-	case errors.Is(runErr, ErrRollForward):
-		outcome, text = state.RolledBack, reason(runErr)
-	case runErr != nil:
-		outcome, text = state.Failed, reason(runErr)
-	}
-	own, err := r.known.state.EndRun(ctx, r.db, r.id, r.to, outcome, text, time.Now())
-	if err != nil {
-		return r.known.tableError(ctx, err)
-	}
-	return r.stillOurs(own)
-}
-
-// fence configures the session through which a run with the lock does all its work. Each transaction begins
-// with the run's own row, which stays locked until it ends: nobody can declare the run dead
-// meanwhile. What the server does outside a transaction, or in one that DDL has committed, no row
-// lock can show; so the run's row says which connection it is on.
-func (r *run) fence() session.Config {
-	cfg := session.Config{OnBegin: []session.Statement{{
-		Query: r.known.state.Fence(r.id),
-		Check: func(rows int64) error { return r.stillOurs(rows > 0) },
-	}}}
-	if !r.oneWriter() && slices.ContainsFunc(r.steps, unfenced) {
-		cfg.Backend = session.Backend{Query: r.known.state.BackendQuery(), Found: r.onBackend}
-		if r.known.state.Orphans() {
-			cfg.Backend.Lost = func(row []driver.Value) { r.orphans.add(backendName(row)) }
-		}
-	}
-	return cfg
-}
-
-// unfenced says whether a step, or its Down, has parts that no row lock covers.
-func unfenced(s plannedStep) bool { return !s.Transactional || !s.downTransactional }
-
-// onBackend is told what the server calls a connection before goose gets it. A name that is not needed any
-// more is taken back: behind a pooler the connection outlives this process, and whoever comes after it
-// would wait.
-func (r *run) onBackend(ctx context.Context, row []driver.Value) error {
-	backend := ""
-	switch {
-	case len(row) != 1 || r.current.Transactional && !r.named.Load():
-		return nil
-	case !r.current.Transactional:
-		backend = backendName(row)
-	}
-	r.named.Store(backend != "")
-	ours, err := r.known.state.SetBackend(ctx, r.db, r.id, backend)
-	if err != nil {
-		return err
-	}
-	return r.stillOurs(ours)
-}
-
-func backendName(row []driver.Value) string { return fmt.Sprintf("%s", row[0]) }
-
-func (r *run) stillOurs(ours bool) error {
-	if ours {
-		return nil
-	}
-	return fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
-}
-
-func holderName(id string) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), id)
 }
 
 // sleep returns false if ctx ended first.

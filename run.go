@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pressly/goose/v3"
-
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
@@ -75,36 +73,6 @@ type run struct {
 	to     int64           // the highest version applied, as read last; -1 when it can't be read
 	kept   int             // how many of mine stay applied
 	off    int             // how many of undone stay undone
-}
-
-// plannedStep is a Step with what only the run has to know.
-type plannedStep struct {
-	Step
-	// inTransaction says that goose opens a transaction for the step; on a database where DDL
-	// commits by itself such a step is not Transactional all the same.
-	inTransaction bool
-	// downTransaction and downTransactional say the same of its Down.
-	downInTransaction, downTransactional bool
-	// ownConnection is true if one of its directions takes a connection from the pool for itself.
-	ownConnection bool
-}
-
-// down is the step in the other direction.
-func (s plannedStep) down() plannedStep {
-	s.Direction = directionDown
-	s.inTransaction, s.Transactional = s.downInTransaction, s.downTransactional
-	return s
-}
-
-// failure is the step that failed and what it can have left behind.
-type failure struct {
-	step plannedStep
-	// leftNothing is true when the step is certain to have changed nothing, but for what the version
-	// table tells.
-	leftNothing bool
-	// maybeRecorded is true when the answer to the change of the version table, or to the COMMIT
-	// after it, was lost: only a look can tell whether it has happened.
-	maybeRecorded bool
 }
 
 func (m *Migrator) newRun(ctx context.Context, known *migrations, db *sql.DB) *run {
@@ -291,31 +259,6 @@ func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 	return errors.Join(r.reversible(), r.transactional(), r.connections())
 }
 
-// load reads the files of versions that are to go in the given direction, each once in a run, and
-// reports every file that goose can't parse.
-func (r *run) load(ctx context.Context, wanted []int64, direction string) error {
-	unread := slices.DeleteFunc(r.known.withSQL(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
-	if len(unread) == 0 {
-		return nil
-	}
-	if err := r.newProvider(); err != nil {
-		return err
-	}
-	errs := r.known.read(ctx, r.provider.Scripts, unread, r.scripts)
-	for _, v := range unread {
-		if err := r.split(v); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return r.known.unreadable(errs, direction)
-}
-
-// step is the step up of a version whose file is loaded.
-func (r *run) step(version int64) plannedStep {
-	m, _ := r.known.find(version)
-	return r.known.step(m, r.scripts[version])
-}
-
 // connections refuses a pool in which the run would wait for a connection for ever. goose works on
 // one, and a Go migration without a transaction takes another from the pool meanwhile. The lock has
 // one for itself, and notes on one more which connection a step is on that no row lock covers.
@@ -339,81 +282,6 @@ func (r *run) connections() error {
 		return nil
 	}
 	return fmt.Errorf("this run needs %d connections, and the pool has SetMaxOpenConns(%d): %s", need, limit, why)
-}
-
-// newProvider makes the goose Provider of this run. It is a new one because a Provider remembers
-// a failed first use, and what it parsed: this one reads the files first, and executes them later.
-func (r *run) newProvider() (err error) {
-	if r.provider != nil {
-		return nil
-	}
-	r.trace, r.recorder = new(trace), r.known.table.Recorder()
-	opts := append(r.providerOptions(), goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.pool)...))
-	r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...)
-	return err
-}
-
-func (r *run) providerOptions() []goose.ProviderOption {
-	return append(slices.Clone(r.options.gooseOptions),
-		goose.WithStore(r.recorder),
-		goose.WithDisableGlobalRegistry(true), // its migrations are chosen by folder
-		goose.WithVerbose(true),               // so that goose announces each statement
-		goose.WithSlog(r.trace.logger()),
-	)
-}
-
-// connect gives the Provider the database.
-func (r *run) connect(ctx context.Context) (err error) {
-	if err := r.newProvider(); err != nil {
-		return err
-	}
-	var cfg session.Config
-	if r.lock != nil {
-		cfg = r.fence()
-	}
-	if r.options.bound {
-		r.known.bind(&cfg)
-	}
-	if t := r.options.statementTimeouts; t != nil {
-		t.configure(&cfg, r.known.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
-	}
-	limit := r.db.Stats().MaxOpenConnections
-	if r.options.oneTransaction() {
-		limit = 1
-		r.session, err = session.InTransaction(ctx, r.db, cfg)
-	} else {
-		r.session = session.Open(r.db, cfg)
-	}
-	if err != nil {
-		return r.known.tableError(ctx, err)
-	}
-	r.provider.Connect(r.session.Connector(), limit)
-	return nil
-}
-
-// pool is what a Go migration without a transaction works on. That of the Provider can't give it the
-// driver's own connection, and neither can that of a session: it gets the caller's unless the
-// lock's fence, the schema or the timeouts have to hold.
-func (r *run) pool() *sql.DB {
-	if r.lock != nil || r.options.bound || r.options.statementTimeouts != nil {
-		return r.session.DB()
-	}
-	return r.db
-}
-
-// disconnect gives the connections back. There are some only if a migration has kept them.
-func (r *run) disconnect(ctx context.Context) {
-	if r.provider != nil {
-		r.provider.Close()
-	}
-	if r.session == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
-	defer cancel()
-	if err := r.session.Close(ctx); err != nil {
-		r.events.send(Warning{Message: err.Error()})
-	}
 }
 
 // apply runs the planned steps in order, up to the first that fails.
@@ -446,98 +314,12 @@ func (r *run) record(step plannedStep) {
 	}
 }
 
-// maybeRecorded says whether the version table may say that the step that failed with err was
-// executed all the same.
-func (r *run) maybeRecorded(step plannedStep, err error) bool {
-	switch {
-	case otherRunner(err), !r.recorder.Reached():
-		return false
-	case r.recorder.Recorded():
-		return true // it was the COMMIT that failed
-	}
-	// The answer was lost; where there is no transaction, nobody can tell.
-	return !step.inTransaction || !rolledBack(err)
-}
-
-// otherRunner says whether err comes from a version table in which somebody else has done meanwhile
-// what the step was to do.
-func otherRunner(err error) bool {
-	return errors.Is(err, versions.ErrRecorded) || errors.Is(err, versions.ErrNotRecorded)
-}
-
 func (r *run) planned() []Step {
 	steps := make([]Step, len(r.steps))
 	for i, s := range r.steps {
 		steps[i] = s.Step
 	}
 	return steps
-}
-
-// do runs one step in its direction, under the migration timeout.
-func (r *run) do(ctx context.Context, step plannedStep) error {
-	if err := r.mark(ctx, step); err != nil {
-		r.trace.reset()
-		r.recorder.Step(step.Direction == directionDown)
-		return r.migrationError(step, "", err)
-	}
-	r.recorder.Step(step.Direction == directionDown)
-	return r.drive(ctx, step)
-}
-
-// drive has goose run a step for which the recorder is prepared.
-func (r *run) drive(ctx context.Context, step plannedStep) error {
-	r.current = step
-	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
-	defer cancel()
-	r.events.send(MigrationStarted{Step: step.Step})
-	started := time.Now()
-	err := r.attempts(ctx, step)
-	if err != nil {
-		statement := r.trace.statement
-		if r.recorder.Reached() {
-			statement = "" // the step's own were all executed: it was the version table, or the COMMIT
-		}
-		if otherRunner(err) {
-			err = fmt.Errorf("%w: %w", errOtherRunner, err)
-		}
-		err = r.migrationError(step, statement, tidyError{stopped(ctx, err)})
-	}
-	r.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: err})
-	return err
-}
-
-func (r *run) migrationError(step plannedStep, statement string, err error) error {
-	return &MigrationError{
-		Tenant:      r.options.tenant,
-		Environment: step.Environment,
-		Version:     step.Version,
-		Source:      step.Source,
-		Direction:   step.Direction,
-		Statement:   statement,
-		Err:         err,
-	}
-}
-
-// leftNothing says whether the step that failed with err is certain to have changed nothing but, if
-// it was committed after all, the version table. A transaction takes everything back where DDL obeys
-// it. Where it doesn't, some single statements still are all or nothing; but it has to be this
-// statement that the server refused, not the row of the version table that comes after it, nor a
-// connection that was lost on the way: then the rollback that goose sent has succeeded.
-func (r *run) leftNothing(ctx context.Context, step plannedStep, err error) bool {
-	if step.Transactional || !r.trace.began() {
-		return true
-	}
-	if !step.inTransaction || !r.trace.onlyStatement() || r.recorder.Reached() || !rolledBack(err) {
-		return false
-	}
-	return atomicDDL(r.trace.statement) || atomicDML(r.trace.statement) && r.known.table.Transactional(ctx, r.db)
-}
-
-// rolledBack says whether the transaction of a step that failed was rolled back on its connection:
-// goose adds the error of a rollback that failed to the step's own.
-func rolledBack(err error) bool {
-	var partial *goose.PartialError
-	return errors.As(err, &partial) && len(appended(partial.Err)) == 1
 }
 
 // verify reads the applied versions again after a run that had no error.
@@ -561,5 +343,3 @@ func (r *run) verify(ctx context.Context, db *sql.DB) error {
 	r.kept, r.off = len(r.mine), len(r.undone)
 	return nil
 }
-
-var errRollbackOff = errors.New("the run was to stop where it failed (RollbackNone)")

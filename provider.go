@@ -1,0 +1,106 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/session"
+)
+
+// load reads the files of versions that are to go in the given direction, each once in a run, and
+// reports every file that goose can't parse.
+func (r *run) load(ctx context.Context, wanted []int64, direction string) error {
+	unread := slices.DeleteFunc(r.known.withSQL(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
+	if len(unread) == 0 {
+		return nil
+	}
+	if err := r.newProvider(); err != nil {
+		return err
+	}
+	errs := r.known.read(ctx, r.provider.Scripts, unread, r.scripts)
+	for _, v := range unread {
+		if err := r.split(v); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return r.known.unreadable(errs, direction)
+}
+
+// newProvider makes the goose Provider of this run. It is a new one because a Provider remembers
+// a failed first use, and what it parsed: this one reads the files first, and executes them later.
+func (r *run) newProvider() (err error) {
+	if r.provider != nil {
+		return nil
+	}
+	r.trace, r.recorder = new(trace), r.known.table.Recorder()
+	opts := append(r.providerOptions(), goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.pool)...))
+	r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...)
+	return err
+}
+
+func (r *run) providerOptions() []goose.ProviderOption {
+	return append(slices.Clone(r.options.gooseOptions),
+		goose.WithStore(r.recorder),
+		goose.WithDisableGlobalRegistry(true), // its migrations are chosen by folder
+		goose.WithVerbose(true),               // so that goose announces each statement
+		goose.WithSlog(r.trace.logger()),
+	)
+}
+
+// connect gives the Provider the database.
+func (r *run) connect(ctx context.Context) (err error) {
+	if err := r.newProvider(); err != nil {
+		return err
+	}
+	var cfg session.Config
+	if r.lock != nil {
+		cfg = r.fence()
+	}
+	if r.options.bound {
+		r.known.bind(&cfg)
+	}
+	if t := r.options.statementTimeouts; t != nil {
+		t.configure(&cfg, r.known.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
+	}
+	limit := r.db.Stats().MaxOpenConnections
+	if r.options.oneTransaction() {
+		limit = 1
+		r.session, err = session.InTransaction(ctx, r.db, cfg)
+	} else {
+		r.session = session.Open(r.db, cfg)
+	}
+	if err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	r.provider.Connect(r.session.Connector(), limit)
+	return nil
+}
+
+// pool is what a Go migration without a transaction works on. That of the Provider can't give it the
+// driver's own connection, and neither can that of a session: it gets the caller's unless the
+// lock's fence, the schema or the timeouts have to hold.
+func (r *run) pool() *sql.DB {
+	if r.lock != nil || r.options.bound || r.options.statementTimeouts != nil {
+		return r.session.DB()
+	}
+	return r.db
+}
+
+// disconnect gives the connections back. There are some only if a migration has kept them.
+func (r *run) disconnect(ctx context.Context) {
+	if r.provider != nil {
+		r.provider.Close()
+	}
+	if r.session == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
+	defer cancel()
+	if err := r.session.Close(ctx); err != nil {
+		r.events.send(Warning{Message: err.Error()})
+	}
+}

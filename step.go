@@ -1,0 +1,136 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/versions"
+)
+
+// plannedStep is a Step with what only the run has to know.
+type plannedStep struct {
+	Step
+	// inTransaction says that goose opens a transaction for the step; on a database where DDL
+	// commits by itself such a step is not Transactional all the same.
+	inTransaction bool
+	// downTransaction and downTransactional say the same of its Down.
+	downInTransaction, downTransactional bool
+	// ownConnection is true if one of its directions takes a connection from the pool for itself.
+	ownConnection bool
+}
+
+// down is the step in the other direction.
+func (s plannedStep) down() plannedStep {
+	s.Direction = directionDown
+	s.inTransaction, s.Transactional = s.downInTransaction, s.downTransactional
+	return s
+}
+
+// failure is the step that failed and what it can have left behind.
+type failure struct {
+	step plannedStep
+	// leftNothing is true when the step is certain to have changed nothing, but for what the version
+	// table tells.
+	leftNothing bool
+	// maybeRecorded is true when the answer to the change of the version table, or to the COMMIT
+	// after it, was lost: only a look can tell whether it has happened.
+	maybeRecorded bool
+}
+
+// step is the step up of a version whose file is loaded.
+func (r *run) step(version int64) plannedStep {
+	m, _ := r.known.find(version)
+	return r.known.step(m, r.scripts[version])
+}
+
+// maybeRecorded says whether the version table may say that the step that failed with err was
+// executed all the same.
+func (r *run) maybeRecorded(step plannedStep, err error) bool {
+	switch {
+	case otherRunner(err), !r.recorder.Reached():
+		return false
+	case r.recorder.Recorded():
+		return true // it was the COMMIT that failed
+	}
+	// The answer was lost; where there is no transaction, nobody can tell.
+	return !step.inTransaction || !rolledBack(err)
+}
+
+// otherRunner says whether err comes from a version table in which somebody else has done meanwhile
+// what the step was to do.
+func otherRunner(err error) bool {
+	return errors.Is(err, versions.ErrRecorded) || errors.Is(err, versions.ErrNotRecorded)
+}
+
+// do runs one step in its direction, under the migration timeout.
+func (r *run) do(ctx context.Context, step plannedStep) error {
+	if err := r.mark(ctx, step); err != nil {
+		r.trace.reset()
+		r.recorder.Step(step.Direction == directionDown)
+		return r.migrationError(step, "", err)
+	}
+	r.recorder.Step(step.Direction == directionDown)
+	return r.drive(ctx, step)
+}
+
+// drive has goose run a step for which the recorder is prepared.
+func (r *run) drive(ctx context.Context, step plannedStep) error {
+	r.current = step
+	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
+	defer cancel()
+	r.events.send(MigrationStarted{Step: step.Step})
+	started := time.Now()
+	err := r.attempts(ctx, step)
+	if err != nil {
+		statement := r.trace.statement
+		if r.recorder.Reached() {
+			statement = "" // the step's own were all executed: it was the version table, or the COMMIT
+		}
+		if otherRunner(err) {
+			err = fmt.Errorf("%w: %w", errOtherRunner, err)
+		}
+		err = r.migrationError(step, statement, tidyError{stopped(ctx, err)})
+	}
+	r.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: err})
+	return err
+}
+
+func (r *run) migrationError(step plannedStep, statement string, err error) error {
+	return &MigrationError{
+		Tenant:      r.options.tenant,
+		Environment: step.Environment,
+		Version:     step.Version,
+		Source:      step.Source,
+		Direction:   step.Direction,
+		Statement:   statement,
+		Err:         err,
+	}
+}
+
+// leftNothing says whether the step that failed with err is certain to have changed nothing but, if
+// it was committed after all, the version table. A transaction takes everything back where DDL obeys
+// it. Where it doesn't, some single statements still are all or nothing; but it has to be this
+// statement that the server refused, not the row of the version table that comes after it, nor a
+// connection that was lost on the way: then the rollback that goose sent has succeeded.
+func (r *run) leftNothing(ctx context.Context, step plannedStep, err error) bool {
+	if step.Transactional || !r.trace.began() {
+		return true
+	}
+	if !step.inTransaction || !r.trace.onlyStatement() || r.recorder.Reached() || !rolledBack(err) {
+		return false
+	}
+	return atomicDDL(r.trace.statement) || atomicDML(r.trace.statement) && r.known.table.Transactional(ctx, r.db)
+}
+
+// rolledBack says whether the transaction of a step that failed was rolled back on its connection:
+// goose adds the error of a rollback that failed to the step's own.
+func rolledBack(err error) bool {
+	var partial *goose.PartialError
+	return errors.As(err, &partial) && len(appended(partial.Err)) == 1
+}
+
+var errRollbackOff = errors.New("the run was to stop where it failed (RollbackNone)")
