@@ -18,13 +18,20 @@ func (r *run) fence() session.Config {
 		Query: r.known.state.Fence(r.id),
 		Check: func(rows int64) error { return r.stillOurs(rows > 0) },
 	}}}
-	if !r.oneWriter() && slices.ContainsFunc(r.steps, unfenced) {
+	if !r.oneWriter() && r.leavesFence() {
 		cfg.Backend = session.Backend{Query: r.known.state.BackendQuery(), Found: r.onBackend}
 		if r.known.state.Orphans() {
 			cfg.Backend.Lost = func(row []driver.Value) { r.orphans.add(backendName(row)) }
 		}
 	}
 	return cfg
+}
+
+// leavesFence says whether the run may execute anything that no row lock covers: a step, its Down, or what it
+// has to undo of runs that were cut off.
+func (r *run) leavesFence() bool {
+	return len(r.unfinished) > 0 || slices.ContainsFunc(r.steps, unfenced) ||
+		slices.ContainsFunc(slices.Concat(r.mine, r.undone), func(v int64) bool { return unfenced(r.step(v)) })
 }
 
 // unfenced says whether a step, or its Down, has parts that no row lock covers.

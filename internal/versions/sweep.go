@@ -183,6 +183,9 @@ func (s *sweep) query(ctx context.Context, conn *sql.Conn, statement string) (*s
 	return nil, nil, errors.Join(err, ignoreDone(tx.Rollback()))
 }
 
+// flagVersion marks a row that is the flag: goose knows no negative versions.
+const flagVersion = -1
+
 type sweptRow struct {
 	key, version int64
 	applied      bool
