@@ -30,7 +30,7 @@ func (r *run) admit(ctx context.Context, applied []int64) (facts state.Facts, er
 	}
 	r.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s state.Step) bool { return !r.recoverable(ctx, s) })
 	if len(r.unfinished) < len(dirty) {
-		return facts, r.known.dirty(dirty)
+		return facts, r.dirty(dirty)
 	}
 	if len(r.steps) == 0 {
 		return facts, nil

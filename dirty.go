@@ -50,7 +50,7 @@ func (r *run) settle(ctx context.Context, err error) {
 	if r.marked {
 		failed = append(failed, r.settleMark(ctx, errors.Is(err, ErrDirty)))
 	}
-	if errors.Is(err, ErrRollForward) {
+	if errors.Is(err, ErrRollForward) || !r.begun { // nothing of the run is there
 		failed = append(failed, r.unstamp(ctx))
 	}
 	if err := errors.Join(failed...); err != nil {
@@ -79,7 +79,7 @@ func finished(s state.Step, applied []int64) bool {
 }
 
 // dirty returns the refusal to work on a database with steps that were not finished.
-func (ms *migrations) dirty(steps []state.Step) error {
+func (r *run) dirty(steps []state.Step) error {
 	var faults []error
 	for _, s := range steps {
 		direction := directionUp
@@ -87,6 +87,9 @@ func (ms *migrations) dirty(steps []state.Step) error {
 			direction = directionDown
 		}
 		how := "was cut off"
+		if r.lock == nil {
+			how += ", unless another process is at it just now"
+		}
 		if s.Failed {
 			how = "failed and could not be undone"
 		}
@@ -102,7 +105,7 @@ func (r *run) dirtyNow(ctx context.Context, applied []int64) error {
 	if err != nil {
 		return r.known.stateError(ctx, err)
 	}
-	return r.known.dirty(unfinished(facts, applied))
+	return r.dirty(unfinished(facts, applied))
 }
 
 // recoverable says whether recover can find out what a step left, and clear it away. That is so for

@@ -110,7 +110,7 @@ func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add
 
 // LockVersion protects a version: nothing that undoes it, or a lower one while it is applied, is done
 // from then on, whoever asks: [Migrator.Rollback], [Migrator.RollbackTo] and [Migrator.Goto] return
-// [ErrVersionLocked], and the way back of a failed run ends there. The version must be known or
+// [ErrVersionLocked], and the way back of a failed run ends there if the run itself applied it. The version must be known or
 // applied; it need not be applied yet. Protecting it again changes nothing. It takes the lock if there
 // is one.
 //

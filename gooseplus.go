@@ -64,7 +64,7 @@ func (m *Migrator) Err() error {
 //   - [ErrRollBack]: a migration failed and not everything could be undone, see [*RollbackError];
 //   - [ErrMigrationTable] or a fault of the configuration: nothing was touched.
 //
-// When nothing is pending, that takes one statement.
+// When nothing is pending, that takes one statement, and another one if there is a state table and no lock.
 func (m *Migrator) Migrate(ctx context.Context) error {
 	return m.migrate(ctx, upTo(math.MaxInt64))
 }
@@ -116,6 +116,7 @@ func (m *Migrator) migrate(ctx context.Context, to goal) error {
 			}
 			// 4. Read the starting point and plan from it.
 			if err := r.begin(ctx, to); err != nil || len(r.steps) == 0 {
+				r.settle(ctx, err)
 				return err
 			}
 			// 5. Undo and apply, and verify that what was planned is what is there.

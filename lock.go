@@ -271,11 +271,11 @@ func (r *run) announceWait(ctx context.Context) {
 func (r *run) holder(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	runs, err := r.known.state.Runs(ctx, r.db, state.Running)
-	if err != nil || len(runs) == 0 {
+	holder, since, err := r.known.state.RunningNow(ctx, r.db)
+	if err != nil || holder == "" {
 		return ""
 	}
-	return fmt.Sprintf(" (%s has it since %s)", runs[0].Holder, runs[0].Started.Format(time.RFC3339))
+	return fmt.Sprintf(" (%s has it since %s)", holder, since.Format(time.RFC3339))
 }
 
 // release records how the run ended, if it had begun, and gives the lock back.

@@ -203,7 +203,8 @@ func WithProtectedEnvironments(names ...string) Option {
 // WithVersionTable names the version table, as goose's WithTableName does: a name, or a schema and
 // a name with a dot between them. A part that needs quotes is given with the quotes of the
 // dialect (`"Acme Corp".versions`). Anything else is a configuration fault, as is a name longer
-// than the server's limit.
+// than the server's limit leaves room for: the state table's is longer by up to 11 bytes, so that
+// PostgreSQL takes 52.
 //
 // The default is "goose_db_version", goose's own.
 func WithVersionTable(name string) Option {

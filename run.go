@@ -44,6 +44,7 @@ type run struct {
 	unseen     []string // the run's environments that the database has not seen
 	stamped    []string // those of them that it has been told
 
+	begun  bool // its first step is next
 	marked bool // the state table says which step the run is at, atStep
 	atStep plannedStep
 	// session lends goose the caller's connections; with the lock it fences every transaction.
@@ -230,6 +231,7 @@ func (r *run) begin(ctx context.Context, to goal) error {
 			return err
 		}
 	}
+	r.begun = true
 	return nil
 }
 

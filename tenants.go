@@ -86,8 +86,8 @@ func schemasQuery(db *sql.DB) (string, error) {
 		return `SELECT nspname FROM pg_namespace WHERE nspname LIKE $1 AND nspname > $2
 			AND nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' ORDER BY nspname LIMIT 500`, nil
 	}
-	return `SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ? AND schema_name > ?
-		AND schema_name NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') ORDER BY schema_name LIMIT 500`, nil
+	return `SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ? AND BINARY schema_name > ?
+		AND schema_name NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') ORDER BY BINARY schema_name LIMIT 500`, nil
 }
 
 // SchemasFromQuery are tenants by the rows of a query: one column, the schema. It asks db when it is

@@ -208,6 +208,9 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 		names[i] = j.tenant.Schema
 	}
 	version, err := f.known.dialect.ParseName(f.m.options.versionTable)
+	if err == nil && version.Schema != "" {
+		err = errors.New("the version table has a schema of its own") // a fault, of which the runs tell
+	}
 	var found []*versions.Swept
 	if err == nil {
 		flag := state.IsDirty

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -72,9 +71,6 @@ func (p *place) boot(ctx context.Context, db *sql.DB, opts ...gooseplus.Option) 
 	r := &replica{waiting: make(chan struct{}), done: make(chan struct{})}
 	var once sync.Once
 	opts = append(opts, gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
-		if os.Getenv("GOOSEPLUS_STACKS") != "" {
-			fmt.Fprintf(os.Stderr, "%s %p %#v\n", time.Now().Format("05.000"), db, e)
-		}
 		if w, ok := e.(gooseplus.LockWaiting); ok {
 			once.Do(func() { r.holder = w.Holder; close(r.waiting) })
 		}
@@ -94,9 +90,6 @@ func await(t *testing.T, what string, c <-chan struct{}) {
 	select {
 	case <-c:
 	case <-time.After(30 * time.Second):
-		if os.Getenv("GOOSEPLUS_STACKS") != "" {
-			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
-		}
 		t.Fatalf("%s: not within 30 s", what)
 	}
 }

@@ -9,24 +9,28 @@ import (
 	"go.uber.org/goleak"
 )
 
+// giveUp skips the test or, if docker is forced, fails it.
+func giveUp(t *testing.T) func(string, ...any) {
+	if os.Getenv(serversEnv) == "docker" {
+		return t.Fatalf
+	}
+	return t.Skipf
+}
+
 // testImage returns an image that the docker engine has, so that no test depends on a registry. Without one it skips the
 // test, or fails it if docker is forced.
 func testImage(t *testing.T, e *engine) string {
 	t.Helper()
-	giveUp := t.Skipf
-	if os.Getenv(serversEnv) == "docker" {
-		giveUp = t.Fatalf
-	}
 	pool, err := dockerPool(t.Context())
 	if err != nil {
-		giveUp("%v", err)
+		giveUp(t)("%v", err)
 	}
 	image := os.Getenv(e.imageEnv)
 	if image == "" {
 		image = e.image
 	}
 	if _, err := pool.Client.InspectImage(image); err != nil {
-		giveUp("docker image %s: %v", image, err)
+		giveUp(t)("docker image %s: %v", image, err)
 	}
 	return image
 }
@@ -73,7 +77,7 @@ func containerExists(t *testing.T, text string) bool {
 
 func TestStartContainerOfAnImageThatNobodyHas(t *testing.T) {
 	if _, err := dockerPool(t.Context()); err != nil {
-		t.Skip(err)
+		giveUp(t)("%v", err)
 	}
 	start := time.Now()
 	// The port answers nothing, as an unreachable registry.
