@@ -205,6 +205,16 @@ func (t *Table) Busy() string {
 	return "SELECT 1 FROM " + t.rows() + " WHERE " + IsBusy
 }
 
+// BusyNow says whether Busy finds a row, in a table that is there.
+func (t *Table) BusyNow(ctx context.Context, db Querier) (bool, error) {
+	var one int
+	err := db.QueryRowContext(ctx, t.Busy()+" LIMIT 1").Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 const (
 	// IsDirty is true of the rows of steps that were not finished.
 	IsDirty = "kind = 'dirty'"
@@ -214,14 +224,11 @@ const (
 
 // There is a query that finds a row if the table is there.
 func (t *Table) There() string {
-	literal := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+	literal := t.dialect.Literal
 	switch t.dialect.Goose {
 	case goose.DialectPostgres:
 		return "SELECT 1 WHERE to_regclass(" + literal(t.name) + ") IS NOT NULL"
 	case goose.DialectMySQL:
-		literal = func(s string) string {
-			return "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(s) + "'"
-		}
 		return "SELECT 1 FROM information_schema.tables WHERE table_schema = COALESCE(NULLIF(" + literal(t.table.Schema) +
 			", ''), DATABASE()) AND table_name = " + literal(t.table.Table)
 	default:
