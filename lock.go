@@ -263,8 +263,8 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 		}
 		return mutex.File{Path: file}, nil
 	default:
-		before, after, opening := st.KeepOpen(r.options.lockTimes.idle)
-		return &mutex.Row{DB: r.db, Lock: r.tryRow, Before: before, After: after, Opening: opening}, nil
+		before, after, locked := st.KeepOpen(r.options.lockTimes.idle)
+		return &mutex.Row{DB: r.db, Lock: r.tryRow, Before: before, After: after, Locked: locked}, nil
 	}
 }
 

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/pressly/goose/v3"
 )
@@ -29,6 +30,27 @@ func TestLiteral(t *testing.T) {
 					t.Errorf("%s: %q is read as %q", mode, text, got)
 				}
 			}
+		}
+	})
+}
+
+// TestErrorText: whatever an error says, the outcome is recorded.
+func TestErrorText(t *testing.T) {
+	ctx := context.Background()
+	onEach(t, "goose_db_version", func(t *testing.T, p place) {
+		must(t, p.table.Ensure(ctx, p.db))
+		must(t, p.table.StartRun(ctx, p.db, Run{ID: "r", Holder: `h'o\'st/1/r`, Started: time.Now()}))
+		own, err := p.table.EndRun(ctx, p.db, "r", 1, Failed, "it's \\ ?, $1, {table}, \x00 and \xff", time.Now())
+		if must(t, err); !own {
+			t.Fatal("the run is not ours")
+		}
+		runs, err := p.table.Runs(ctx, p.db)
+		must(t, err)
+		if got, want := runs[0].Error, `it's \ ?, $1, {table},  and `; got != want {
+			t.Errorf("the text is %q, want %q", got, want)
+		}
+		if got, want := runs[0].Holder, `h'o\'st/1/r`; got != want {
+			t.Errorf("the holder is %q, want %q", got, want)
 		}
 	})
 }

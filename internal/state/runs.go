@@ -81,12 +81,10 @@ func (t *Table) EndRun(ctx context.Context, db Querier, id string, to int64, out
 func (t *Table) Runs(ctx context.Context, db Querier, only ...Outcome) ([]Run, error) {
 	query := "SELECT id, namespace, holder, started_at, ended_at, from_version, to_version, outcome, backend," +
 		" COALESCE(start_set, ''), COALESCE(planned, ''), COALESCE(error_text, '') FROM {table} WHERE kind = 'run'"
-	var args []any
 	if len(only) > 0 {
-		query += " AND outcome = ?"
-		args = append(args, string(only[0]))
+		query += " AND outcome = " + t.dialect.Literal(string(only[0]))
 	}
-	rows, err := db.QueryContext(ctx, t.rebind(query+" ORDER BY started_at DESC, id DESC"), args...)
+	rows, err := db.QueryContext(ctx, t.rebind(query+" ORDER BY started_at DESC, id DESC"))
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +238,7 @@ func (t *Table) There() string {
 // prune deletes the oldest rows of ended runs.
 func (t *Table) prune(ctx context.Context, db Querier) error {
 	rows, err := db.QueryContext(ctx, t.rebind("SELECT id FROM {table}"+
-		" WHERE kind = 'run' AND outcome <> ? ORDER BY started_at DESC, id DESC"), string(Running))
+		" WHERE kind = 'run' AND outcome <> 'running' ORDER BY started_at DESC, id DESC"))
 	if err != nil {
 		return err
 	}
@@ -270,11 +268,34 @@ const runPrefix = "run:"
 func runID(id string) string { return runPrefix + id }
 
 func (t *Table) exec(ctx context.Context, db Querier, query string, args ...any) (int64, error) {
-	result, err := db.ExecContext(ctx, t.rebind(query), args...)
+	if t.dialect.Goose == goose.DialectPostgres {
+		query, args = t.inline(query, args), nil
+	} else {
+		query = t.rebind(query)
+	}
+	result, err := db.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+// inline puts the arguments into a statement: with them apart, PostgreSQL's drivers take two round trips, and
+// pgx keeps a prepared statement.
+func (t *Table) inline(query string, args []any) string {
+	var b strings.Builder
+	for i, piece := range strings.Split(query, "?") {
+		if i > 0 {
+			switch arg := args[i-1].(type) {
+			case int, int64:
+				fmt.Fprintf(&b, "%d", arg)
+			default:
+				b.WriteString(t.dialect.Literal(fmt.Sprint(arg)))
+			}
+		}
+		b.WriteString(strings.ReplaceAll(piece, "{table}", t.rows()))
+	}
+	return b.String()
 }
 
 // rebind puts the table's name and the dialect's placeholders into a statement.
@@ -311,10 +332,8 @@ func unmarshal(text string, into *[]int64) error {
 	return json.Unmarshal([]byte(text), into)
 }
 
-// cut shortens s to at most size bytes, at the border of a character.
+// cut shortens s to at most size bytes, at the border of a character, and leaves out what no server takes.
 func cut(s string, size int) string {
-	if len(s) <= size {
-		return s
-	}
-	return strings.ToValidUTF8(s[:size], "")
+	s = strings.ReplaceAll(s, "\x00", "")
+	return strings.ToValidUTF8(s[:min(len(s), size)], "")
 }

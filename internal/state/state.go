@@ -145,15 +145,16 @@ func (t *Table) mutexPartitionThere(ctx context.Context, db Querier) (there bool
 // tryCreate creates the table where there is none. Who does so keeps an advisory lock for that long.
 func (t *Table) tryCreate(ctx context.Context, db *sql.DB) (created bool, err error) {
 	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
-		var mine bool
-		if err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended("+t.dialect.Literal(t.name)+", 0))").Scan(&mine); err != nil {
+		var mine, there bool
+		if err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended("+t.dialect.Literal(t.name)+", 0)), to_regclass("+
+			t.dialect.Literal(t.name)+") IS NOT NULL").Scan(&mine, &there); err != nil {
 			return err
 		}
 		if !mine {
 			return ErrCreating
 		}
-		if there, err := t.there(ctx, tx); err != nil || there {
-			return err
+		if there {
+			return nil
 		}
 		created = true
 		return t.createIn(ctx, tx)
@@ -268,6 +269,9 @@ func (t *Table) createIn(ctx context.Context, tx *sql.Tx) error {
 			"CREATE TABLE "+t.partition(rowsSuffix)+" PARTITION OF "+t.name+" DEFAULT")
 	}
 	statements = append(statements, "INSERT INTO "+t.mutex()+" (status) VALUES (0)")
+	if t.dialect.Goose == goose.DialectPostgres { // in one round trip
+		statements = []string{strings.Join(statements, "; ")}
+	}
 	for _, statement := range statements {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return err
