@@ -29,7 +29,6 @@ func TestNoReference(t *testing.T) {
 		`(?i)https?://`, `//\w`, `(?i)\bsrc\s*=`, `(?i)\bhref\b`, `(?i)\bsrcset\b`, `(?i)\burl\(`, `(?i)@import`, `(?i)<link\b`,
 		`(?i)\bxmlns\b`, `(?i)\bimport\(`, `\bfetch\(`, `XMLHttpRequest`, `WebSocket`, `EventSource`, `sendBeacon`,
 	} {
-		// The comments of the script are no addresses.
 		if found := regexp.MustCompile(pattern).FindAllString(text, -1); found != nil {
 			t.Errorf("%s finds %q", pattern, found)
 		}
