@@ -131,6 +131,26 @@ func where(tenant, namespace string) string {
 	return b.String()
 }
 
+// placedError says of which tenant or namespace an error is.
+type placedError struct {
+	where string
+	err   error
+}
+
+func (e *placedError) Error() string { return e.where + e.err.Error() }
+func (e *placedError) Unwrap() error { return e.err }
+
+// namedBy puts where before an error, unless it says so itself.
+func namedBy(where string, err error) error {
+	var migration *MigrationError
+	var rollback *RollbackError
+	var placed *placedError
+	if err == nil || where == "" || errors.As(err, &migration) || errors.As(err, &rollback) || errors.As(err, &placed) {
+		return err
+	}
+	return &placedError{where, err}
+}
+
 func ref(version int64, source string) string {
 	if source == "" {
 		return fmt.Sprint(version)
