@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/plan"
@@ -350,7 +351,7 @@ func (j *joint) wayBack(ctx context.Context, cause error) error {
 		j.lead.events.send(WayBackStarted{Cause: cause})
 	}
 	undone := j.undo(ctx)
-	var kept []*RollbackError
+	var stuck, left []*RollbackError
 	for _, r := range slices.Backward(j.working) {
 		j.ended[r] = r.conclude(ctx, cause, undone[r])
 		if r.gone {
@@ -360,19 +361,25 @@ func (j *joint) wayBack(ctx context.Context, cause error) error {
 		switch {
 		case !errors.As(j.ended[r], &incomplete):
 		case undone[r] != nil:
-			kept = slices.Insert(kept, 0, incomplete)
+			stuck = append(stuck, incomplete)
 		default:
-			kept = append(kept, incomplete)
+			left = append(left, incomplete) // alone, because of the one before
 		}
 	}
-	if len(kept) == 0 {
+	return atOnce(append(stuck, left...), cause)
+}
+
+// atOnce makes one error of those of the namespaces that are not back at their starting points. The first
+// says why.
+func atOnce(incomplete []*RollbackError, cause error) error {
+	if len(incomplete) == 0 {
 		return rolledForward(cause)
 	}
-	stuck := *kept[0] // why the others were left alone
-	for _, other := range kept[1:] {
-		stuck.Err = joined(stuck.Err, namedBy(where("", other.Namespace), tidyError{other.Err}))
+	first := *incomplete[0]
+	for _, e := range incomplete[1:] {
+		first.Err = fmt.Errorf("%w; namespace %q is %s, started from %d: %w", first.Err, e.Namespace, e.reached(), e.Start, e.Err)
 	}
-	return &stuck
+	return &first
 }
 
 // giveUpOnServer spares each of the others the time for which the first has tried to reach the server.

@@ -137,6 +137,9 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state.There())
 	}
 	r.to = plan.Newest(applied)
+	if err == nil && !r.ready && r.known.namespace != "" && r.known.state != nil && !r.options.globalLock {
+		flagged, err = r.known.state.IsThere(ctx, r.db) // for another namespace, which AppliedAndFlag can't know
+	}
 	if err == nil && !r.ready && r.options.bound {
 		r.schemaMissing, err = r.known.schemaMissing(ctx, r.db)
 	}
