@@ -86,7 +86,9 @@ func (m *Migrator) runAll(ctx context.Context, what func(context.Context, *joint
 func (m *Migrator) newJoint(known *migrations, db *sql.DB, events *stream) *joint {
 	j := &joint{lead: m.newRun(known, db, events), ended: make(map[*run]error)}
 	for _, part := range known.parts {
-		j.parts = append(j.parts, m.newRun(part, db, events.share(m.options.tenant, part.namespace)))
+		r := m.newRun(part, db, events.share(m.options.tenant, part.namespace))
+		r.started = j.lead.started
+		j.parts = append(j.parts, r)
 	}
 	return j
 }

@@ -214,23 +214,25 @@ func TestNamespacesInOtherStyles(t *testing.T) {
 	})
 }
 
+// nextContexts are bounded with the migrations of the next release.
+func nextContexts(more map[string]*fstest.MapFile) fstest.MapFS {
+	named := map[string]*fstest.MapFile{
+		"core/base/4_offices.sql": table("offices"),
+		"core/base/5_rooms.sql":   noTransaction("CREATE TABLE rooms (id INTEGER);", "DROP TABLE rooms;"),
+		"shared/2_tags.sql":       script("CREATE TABLE tags (id INTEGER);", "DROP TABLE tags;"),
+		"identity/base/2_roles.sql": script("CREATE TABLE roles (id INTEGER);\nINSERT INTO rooms VALUES (2);",
+			"DELETE FROM rooms WHERE id = 2;\nDROP TABLE roles;"), // has to go before core's
+		"customer-mgmt/2_never.sql": table("never"),
+	}
+	for name, f := range more {
+		named[name] = f
+	}
+	return bounded(named)
+}
+
 // TestNamespacesOnTheWayBack: when the third of four fails, what the run applied in all is undone, the last first.
 func TestNamespacesOnTheWayBack(t *testing.T) {
 	ctx := context.Background()
-	next := func(more map[string]*fstest.MapFile) fstest.MapFS {
-		named := map[string]*fstest.MapFile{
-			"core/base/4_offices.sql": table("offices"),
-			"core/base/5_rooms.sql":   noTransaction("CREATE TABLE rooms (id INTEGER);", "DROP TABLE rooms;"),
-			"shared/2_tags.sql":       script("CREATE TABLE tags (id INTEGER);", "DROP TABLE tags;"),
-			"identity/base/2_roles.sql": script("CREATE TABLE roles (id INTEGER);\nINSERT INTO rooms VALUES (2);",
-				"DELETE FROM rooms WHERE id = 2;\nDROP TABLE roles;"), // has to go before core's
-			"customer-mgmt/2_never.sql": table("never"),
-		}
-		for name, f := range more {
-			named[name] = f
-		}
-		return bounded(named)
-	}
 	for situation, s := range map[string]struct {
 		file *fstest.MapFile
 	}{
@@ -254,7 +256,7 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 						ended[e.Namespace] = e
 					}
 				})
-				err := p.migrator(from(next(map[string]*fstest.MapFile{"identity/base/3_bad.sql": s.file})), inContexts, lock, watch).Migrate(ctx)
+				err := p.migrator(from(nextContexts(map[string]*fstest.MapFile{"identity/base/3_bad.sql": s.file})), inContexts, lock, watch).Migrate(ctx)
 				wantIs(t, err, gooseplus.ErrRollForward)
 				wantIsNot(t, err, gooseplus.ErrRollBack)
 				var failed *gooseplus.MigrationError
@@ -279,7 +281,7 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 					t.Errorf("marked: %s", left)
 				}
 				// The next release is repaired.
-				if err := p.migrator(from(next(nil)), inContexts, lock).Migrate(ctx); err != nil {
+				if err := p.migrator(from(nextContexts(nil)), inContexts, lock).Migrate(ctx); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -288,7 +290,7 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 
 	t.Run("RollbackNone", func(t *testing.T) {
 		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
-			fsys := next(map[string]*fstest.MapFile{"identity/base/3_bad.sql": script("INSERT INTO nowhere VALUES (1);", "")})
+			fsys := nextContexts(map[string]*fstest.MapFile{"identity/base/3_bad.sql": script("INSERT INTO nowhere VALUES (1);", "")})
 			err := p.migrator(from(fsys), inContexts, lock, gooseplus.WithRollback(gooseplus.RollbackNone)).Migrate(ctx)
 			var stuck *gooseplus.RollbackError
 			if !errors.As(err, &stuck) || stuck.Namespace != "identity" || stuck.Start != 0 || stuck.Reached != 2 {
@@ -304,7 +306,7 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 
 	t.Run("a namespace that can't be undone", func(t *testing.T) {
 		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
-			fsys := next(map[string]*fstest.MapFile{
+			fsys := nextContexts(map[string]*fstest.MapFile{
 				"shared/2_tags.sql":       script("CREATE TABLE tags (id INTEGER);", ""),
 				"identity/base/3_bad.sql": script("INSERT INTO nowhere VALUES (1);", ""),
 			})
@@ -333,15 +335,15 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 				"core/base/5_rooms.sql": script("CREATE TABLE rooms (id INTEGER);", ""), "shared/2_tags.sql": script("CREATE TABLE tags (id INTEGER);", ""),
 				"identity/base/3_bad.sql": script("INSERT INTO nowhere VALUES (1);", ""),
 			}
-			err := p.migrator(from(next(useless)), inContexts, lock, inOne).Migrate(ctx)
+			err := p.migrator(from(nextContexts(useless)), inContexts, lock, inOne).Migrate(ctx)
 			wantIs(t, err, gooseplus.ErrRollForward)
 			p.wantContexts(t, boundedVersions, boundedTables)
 			delete(useless, "identity/base/3_bad.sql")
-			if err := p.migrator(from(next(useless)), inContexts, lock, inOne).Migrate(ctx); err != nil {
+			if err := p.migrator(from(nextContexts(useless)), inContexts, lock, inOne).Migrate(ctx); err != nil {
 				t.Fatal(err)
 			}
 			// A step outside a transaction, in any of them.
-			apart := next(map[string]*fstest.MapFile{"customer-mgmt/3_x.sql": noTransaction("CREATE TABLE x (id INTEGER);", "")})
+			apart := nextContexts(map[string]*fstest.MapFile{"customer-mgmt/3_x.sql": noTransaction("CREATE TABLE x (id INTEGER);", "")})
 			wantText(t, p.migrator(from(apart), inContexts, lock, inOne).Migrate(ctx), `namespace "customer-mgmt": WithRollback(RollbackTransaction): migration 3`)
 		})
 	})
@@ -352,7 +354,7 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 				return
 			}
 			p.db.SetMaxOpenConns(1)
-			fsys := next(map[string]*fstest.MapFile{"core/base/5_rooms.sql": script("CREATE TABLE rooms (id INTEGER);", "")})
+			fsys := nextContexts(map[string]*fstest.MapFile{"core/base/5_rooms.sql": script("CREATE TABLE rooms (id INTEGER);", "")})
 			if err := p.migrator(from(fsys), inContexts, inOne).Migrate(ctx); err != nil {
 				t.Fatal(err)
 			}
