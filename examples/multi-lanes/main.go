@@ -50,6 +50,7 @@ func newService(w io.Writer, db *sql.DB, migrations fs.FS, afterBatch func()) *s
 			gooseplus.WithFS(migrations), gooseplus.WithBasePath("fast"), gooseplus.SetEnvironments(nil))...),
 		slow: gooseplus.New(db, append(common,
 			gooseplus.WithVersionTable("slow_versions"),
+			gooseplus.WithFS(migrations), gooseplus.WithBasePath("slow"), // of which there need not be any
 			gooseplus.WithDefinitions(slowLane(afterBatch)),
 			gooseplus.WithTimeout(0), gooseplus.WithMigrationTimeout(0))...), // as long as it takes
 	}

@@ -12,4 +12,5 @@ func Example() {
 	// Output:
 	// the first release serves: fast lane at 2, slow lane at 0, 100 orders have a price
 	// the next release serves: fast lane at 3, slow lane at 0, 100 orders have a price
+	// the slow lane is done: fast lane at 3, slow lane at 1, 250 orders have a price
 }
