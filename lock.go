@@ -106,7 +106,7 @@ func (r *run) stillBusy(ctx context.Context) bool {
 	if !r.flagged {
 		return false
 	}
-	busy, err := r.known.state.BusyNow(ctx, r.db)
+	busy, err := r.known.state.StillBusy(ctx, r.db, r.known.busy())
 	return busy && err == nil
 }
 
