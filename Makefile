@@ -4,7 +4,7 @@
 FUZZTIME    ?= 1m
 PACKAGES    ?= ./...
 RUN         ?=
-CHAOS       ?= Chaos|ReplicaProcesses|ConnectionKilled|HolderKilled|TenantsKilled|TenantsThatFail|Property
+CHAOS       ?= Chaos|ReplicaProcesses|ConnectionKilled|HolderKilled|TenantsKilled|TenantsThatFail|StartOrTarget
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector is a C library.
