@@ -586,6 +586,44 @@ func TestTenantNamespaces(t *testing.T) {
 	})
 }
 
+// TestTenantNamespacesOneByOne: schemas that are missing, or made, and EachTenant.
+func TestTenantNamespacesOneByOne(t *testing.T) {
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(3)
+		p.create(t, names[:2]...)
+		m := p.migrator(from(bounded(nil)), inContexts, gooseplus.WithGlobalLock(true))
+		r, err := m.MigrateTenants(ctx, gooseplus.Schemas(names...))
+		wantIs(t, err, gooseplus.ErrTenantMissing)
+		wantReport(t, r, 3, 2, 0, 1, 0)
+		if x := r.Tenants[2]; x.State != gooseplus.TenantMissing {
+			t.Errorf("%+v", x)
+		}
+		r, err = m.MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithCreateSchema(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.dialect == "mysql" {
+			t.Cleanup(func() { p.exec(t, "DROP SCHEMA "+p.quote(names[2])) })
+		}
+		wantReport(t, r, 3, 1, 2, 0, 0)
+		if x := r.Tenants[2]; x.From != 0 || x.To != 2 {
+			t.Errorf("%+v", x)
+		}
+		r, err = m.EachTenant(ctx, gooseplus.Schemas(names...), func(ctx context.Context, tm *gooseplus.Migrator) error {
+			return errors.Join(tm.Namespace("identity").RollbackTo(ctx, 0), tm.Namespace("core").Rollback(ctx, 1))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantReport(t, r, 3, 3, 0, 0, 0)
+		all, err := m.Tenant(gooseplus.Tenant{Schema: names[2]}).NamespaceStatus(ctx)
+		if err != nil || all["core"].CurrentVersion != 1 || all["identity"].CurrentVersion != 0 || all["shared"].CurrentVersion != 1 {
+			t.Errorf("%+v, %v", all, err)
+		}
+	})
+}
+
 // TestNamespacesBind: what a Go function in a namespace of a tenant sees.
 func TestNamespacesBind(t *testing.T) {
 	ctx := context.Background()
