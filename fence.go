@@ -19,9 +19,9 @@ func (r *run) fence() session.Config {
 		Check: func(rows int64) error { return r.stillOurs(rows > 0) },
 	}}}
 	if !r.oneWriter() && r.leavesFence() {
-		cfg.Backend = session.Backend{Query: r.known.state.BackendQuery(), Found: r.onBackend}
-		if r.known.state.Orphans() {
-			cfg.Backend.Lost = func(row []driver.Value) { r.orphans.add(backendName(row)) }
+		cfg.Backend = session.Backend{
+			Query: r.known.state.BackendQuery(), Found: r.onBackend,
+			Lost: func(row []driver.Value) { r.orphans.add(backendName(row)) },
 		}
 	}
 	return cfg

@@ -11,10 +11,11 @@ import (
 )
 
 // orphans are connections of the run that broke, by what the server calls them: it may still execute what
-// it was told last. Only a server that goes on without its client has any.
+// it was told last.
 type orphans struct {
 	mu   sync.Mutex // a Go migration may give connections back on any goroutine
 	list []string
+	last map[string]string // what each was found executing; used by letGo alone
 }
 
 func (o *orphans) add(backend string) {
@@ -31,6 +32,13 @@ func (o *orphans) first() string {
 		return ""
 	}
 	return o.list[0]
+}
+
+func (o *orphans) found(backend, what string) {
+	if o.last == nil {
+		o.last = make(map[string]string)
+	}
+	o.last[backend] = what
 }
 
 func (o *orphans) remove(backend string) {
@@ -63,9 +71,16 @@ func (r *run) letGo(ctx context.Context) error {
 
 // interrupt ends a connection of the run unless it is gone.
 func (r *run) interrupt(ctx context.Context, backend string) (gone bool, err error) {
-	works, err := r.known.state.BackendWorks(ctx, r.db, backend)
-	if err != nil || !works {
+	what, err := r.known.state.Executing(ctx, r.db, backend)
+	if err != nil || what == "" {
 		return err == nil, err
+	}
+	if last, again := r.orphans.last[backend]; again && last != what {
+		return true, nil
+	}
+	r.orphans.found(backend, what)
+	if !r.known.state.Kills() {
+		return false, nil
 	}
 	// A server that was restarted counts its connections anew. As long as the mutex's connection lives,
 	// this one's number can't be somebody else's.

@@ -1,8 +1,10 @@
 package gooseplus_test
 
 import (
+	"encoding/binary"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -14,6 +16,9 @@ type proxy struct {
 	done     chan struct{} // closed by end
 	ended    sync.Once
 	all      sync.WaitGroup
+
+	// deaf drops PostgreSQL's cancel requests: each of them is a connection of its own.
+	deaf atomic.Bool
 
 	mu    sync.Mutex
 	links []*link // guarded by mu
@@ -71,6 +76,9 @@ func (p *proxy) forward(l *link, to, from net.Conn) {
 			<-p.done
 		default:
 		}
+		if p.deaf.Load() && n == cancelSize && binary.BigEndian.Uint32(buffer[4:]) == cancelCode {
+			break
+		}
 		if n > 0 {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				break
@@ -83,6 +91,12 @@ func (p *proxy) forward(l *link, to, from net.Conn) {
 	_ = l.client.Close()
 	_ = l.server.Close()
 }
+
+// The length of a cancel request, and the code in it.
+const (
+	cancelSize = 16
+	cancelCode = 80877102
+)
 
 // cut cuts the connection that the server sees as coming from the port, or all that there are at the moment.
 func (p *proxy) cut(port int) (n int) {

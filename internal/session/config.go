@@ -56,8 +56,9 @@ type Backend struct {
 	// Found gets that row before anything else is executed on the connection. It must not use the
 	// session. If it fails, so does whatever needed the connection.
 	Found func(ctx context.Context, row []driver.Value) error
-	// Lost, if not nil, gets the row of a connection that is given back broken, as far as its driver can
-	// tell (driver.Validator): its last statement may have been interrupted here and not on the server.
+	// Lost, if not nil, gets the row of a connection that is given back broken, as its driver says
+	// (driver.Validator) or as a ping shows: its last statement may have been interrupted here and not on the
+	// server.
 	Lost func(row []driver.Value)
 }
 

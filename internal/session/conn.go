@@ -18,6 +18,7 @@ type conn struct {
 
 	inTx  bool        // in a transaction that the session opened, or in a savepoint instead of it
 	spent bool        // it must not be used again by anybody
+	erred bool        // something on it has failed
 	set   bool        // the settings are made, or were tried
 	unset error       // why the settings are not made: no statement may run without them
 	prior []Statement // put the settings back, in reverse
@@ -49,6 +50,9 @@ func (c *conn) raw(f func(driver.Conn) error) error {
 	}
 	if errors.Is(err, driver.ErrBadConn) {
 		c.spent = true
+	}
+	if err != nil && err != driver.ErrSkip && err != io.EOF {
+		c.erred = true
 	}
 	return err
 }
@@ -164,6 +168,30 @@ func (c *conn) IsValid() bool {
 	return err == nil && valid && !c.spent
 }
 
+// broken says whether the connection is of no use any more. pgx doesn't say so unless it is asked to use it.
+func (c *conn) broken() bool {
+	if !c.IsValid() {
+		return true
+	}
+	if !c.erred {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), pingFor)
+	defer cancel()
+	return c.raw(func(dc driver.Conn) error {
+		if _, says := dc.(driver.Validator); says {
+			return nil
+		}
+		if p, ok := dc.(driver.Pinger); ok {
+			return p.Ping(ctx)
+		}
+		return nil
+	}) != nil
+}
+
+// pingFor bounds the question whether a connection still works.
+const pingFor = time.Second
+
 // Close gives the connection back. That of an outer transaction stays until the transaction ends.
 func (c *conn) Close() error {
 	defer c.s.giveBack(c)
@@ -178,7 +206,7 @@ func (c *conn) release() error {
 	if len(c.prior) > 0 && !c.spent {
 		c.spent = c.raw(c.restore) != nil
 	}
-	if lost := c.s.cfg.Backend.Lost; lost != nil && c.backend != nil && !c.IsValid() {
+	if lost := c.s.cfg.Backend.Lost; lost != nil && c.backend != nil && c.broken() {
 		_ = guard(func() error { lost(c.backend); return nil })
 	}
 	if c.spent {

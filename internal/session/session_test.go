@@ -264,11 +264,7 @@ func TestBackendLost(t *testing.T) {
 		if _, err := s.DB().ExecContext(ctx, p.sleep); err == nil {
 			t.Error("no error")
 		}
-		want := found[len(found)-1:]
-		if p.name == "pgx" {
-			want = nil // it has no driver.Validator
-		}
-		if fmt.Sprint(lost) != fmt.Sprint(want) {
+		if want := found[len(found)-1:]; fmt.Sprint(lost) != fmt.Sprint(want) {
 			t.Errorf("lost %v, want %v", lost, want)
 		}
 	})

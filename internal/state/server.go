@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -67,9 +68,28 @@ func (t *Table) BackendWorks(ctx context.Context, db Querier, backend string) (b
 	return n > 0, err
 }
 
-// Orphans says whether the server goes on with a statement whose client is gone. MySQL's does, and its
-// driver closes the connection when a context ends; those of PostgreSQL tell the server.
-func (t *Table) Orphans() bool { return t.dialect.Goose == goose.DialectMySQL }
+// Executing says what a connection does whose client has left it: "" if nothing. A driver that is told to stop closes
+// it, and lets the server know some other way (PostgreSQL's), or not at all (MySQL's, whose server goes on and
+// keeps the connection until it is killed). Another text than before means that the connection is somebody else's
+// by now, as it can be behind a pooler.
+func (t *Table) Executing(ctx context.Context, db Querier, backend string) (what string, err error) {
+	if t.dialect.Goose != goose.DialectPostgres {
+		works, err := t.BackendWorks(ctx, db, backend)
+		if works {
+			what = backend
+		}
+		return what, err
+	}
+	err = db.QueryRowContext(ctx, t.rebind("SELECT query_start::text FROM pg_stat_activity"+
+		" WHERE pid::text || '/' || extract(epoch FROM backend_start)::text = ? AND state <> 'idle'"), backend).Scan(&what)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return what, err
+}
+
+// Kills says whether a connection that its client has left has to be killed.
+func (t *Table) Kills() bool { return t.dialect.Goose == goose.DialectMySQL }
 
 // Kill ends a connection, which every user may do with its own, if the server still has it.
 func (t *Table) Kill(ctx context.Context, db *sql.DB, backend string) error {
