@@ -23,6 +23,7 @@ type activity struct {
 	doing    map[string]doing                // guarded by mu; by tenant
 	steps    []stepDone                      // guarded by mu; of the last run without a tenant
 	finished *gooseplus.RunFinished          // guarded by mu; of it
+	warned   map[string]bool                 // guarded by mu
 	forced   *gooseplus.VersionForced        // guarded by mu
 	widths   [2]int                          // guarded by mu; of the version and the source
 	goesBack bool                            // guarded by mu; the run is on its way back
@@ -47,7 +48,7 @@ type stepDone struct {
 }
 
 func newActivity(out *printer) *activity {
-	return &activity{out: out, doing: make(map[string]doing)}
+	return &activity{out: out, doing: make(map[string]doing), warned: make(map[string]bool)}
 }
 
 func (a *activity) watch(ctx context.Context) context.Context {
@@ -78,7 +79,9 @@ func (a *activity) observe(event any) {
 		a.step(e)
 	case gooseplus.WayBackStarted:
 		a.set(e.Tenant, "on the way back")
-		a.goesBack = a.goesBack || e.Tenant == ""
+		if e.Tenant == "" {
+			a.goesBack = true
+		}
 	case gooseplus.RunFinished:
 		delete(a.doing, e.Tenant)
 		if e.Tenant == "" {
@@ -93,7 +96,10 @@ func (a *activity) observe(event any) {
 			a.progress(e)
 		}
 	case gooseplus.Warning:
-		a.out.note("%swarning: %s", tenantPrefix(e.Tenant), clean(e.Message))
+		if !a.warned[e.Message] { // ten thousand tenants have it too
+			a.warned[e.Message] = true
+			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), tenantPrefix(e.Tenant), clean(e.Message))
+		}
 	}
 }
 
@@ -125,6 +131,9 @@ func (a *activity) begin(e gooseplus.RunStarted) {
 func (a *activity) step(e gooseplus.MigrationFinished) {
 	if e.Tenant != "" {
 		return
+	}
+	if a.goesBack && (len(a.steps) == 0 || !a.steps[len(a.steps)-1].WayBack) {
+		a.out.line("taking back what this run did:")
 	}
 	a.steps = append(a.steps, stepDone{
 		Version: e.Step.Version, Source: e.Step.Source, Environment: e.Step.Environment, Direction: e.Step.Direction,

@@ -102,7 +102,33 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(slices.Concat(
 		a.navigateCommands(), a.lookCommands(), a.stateCommands(), a.filesCommands(), a.tenantsCommands(), topics(a.settings.standalone),
 	)...)
+	complete(root)
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) { // in a program of another name
+		cmd.Example = strings.ReplaceAll(cmd.Example, "  gooseplus ", "  "+root.CommandPath()+" ")
+		help(cmd, args)
+	})
 	return root
+}
+
+// complete says what the shell is to offer: no argument is a file.
+func complete(cmd *cobra.Command) {
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	for name, words := range map[string][]string{
+		"output": {"text", "json"}, "driver": {"postgres", "mysql", "sqlite"}, "rollback": {"down", "transaction", "none"},
+	} {
+		if cmd.PersistentFlags().Lookup(name) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // it exists
+		}
+	}
+	for _, name := range []string{"dir", "tenants-dir"} {
+		if cmd.PersistentFlags().Lookup(name) != nil {
+			_ = cmd.MarkPersistentFlagDirname(name) // it exists
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		complete(sub)
+	}
 }
 
 // spec is what a command is made of.
@@ -132,8 +158,12 @@ func (a *app) own(cmd *cobra.Command, args cobra.PositionalArgs, run func(*call)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return a.refuse(cmd, err) })
 	cmd.Args = func(cmd *cobra.Command, list []string) error {
-		if err := args(cmd, list); err != nil {
-			return a.refuse(cmd, err)
+		if args(cmd, list) != nil {
+			_, wanted, _ := strings.Cut(cmd.Use, " ")
+			if wanted == "" || strings.HasPrefix(wanted, "-") {
+				wanted = "no argument"
+			}
+			return a.refuse(cmd, fmt.Errorf("%s takes %s, and was given %d", cmd.Name(), wanted, len(list)))
 		}
 		return nil
 	}

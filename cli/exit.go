@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"strings"
 
@@ -53,6 +52,8 @@ func ExitCode(err error) int {
 		return exitUndone
 	case is(gooseplus.ErrLockLost): // after the run had succeeded
 		return exitNotUndone
+	case is(gooseplus.ErrMergeMigrations), is(gooseplus.ErrTenantMissing):
+		return exitUsage
 	case is(errInterrupted), is(context.Canceled):
 		return exitUndone
 	case dialect.Refused(err):
@@ -97,13 +98,12 @@ func (e *printedError) Unwrap() error { return e.err }
 // disconnected says whether the network, or the server itself, keeps one from the database.
 func disconnected(err error) bool {
 	var network net.Error
-	var path *fs.PathError
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {
 		code := state.SQLState() // connection exceptions, shutdowns, too many connections
 		return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P") || code == "53300"
 	}
-	return errors.As(err, &network) || errors.As(err, &path) ||
+	return errors.As(err, &network) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded)
 }

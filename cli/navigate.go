@@ -140,7 +140,7 @@ func (c *call) make(m *gooseplus.Migrator, run func(context.Context, *gooseplus.
 	a := c.activity
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.finished == nil { // refused before it began
+	if a.finished == nil || a.finished.To == -1 && ExitCode(err) == exitUsage { // refused before it began
 		return nil, err
 	}
 	f := a.finished

@@ -105,32 +105,56 @@ func (p *printer) write(w io.Writer, s string) {
 	_, _ = io.WriteString(w, s) // that nobody reads it must not end a run
 }
 
-// statementLines is how much of a failed statement people get to see.
-const statementLines = 20
-
 // fail writes an error.
 func (p *printer) fail(err error) {
-	list := sentences(err)
 	var b strings.Builder
-	for _, s := range list {
-		fmt.Fprintf(&b, "%s %s\n", paint(p.errColour, red, "error:"), s)
-	}
-	var migration *gooseplus.MigrationError
-	if errors.As(err, &migration) && strings.TrimSpace(migration.Statement) != "" && len(list) == 1 {
-		fmt.Fprintln(&b, "the statement was:")
-		lines := strings.Split(strings.TrimSpace(redact.Text(migration.Statement)), "\n")
-		for i, l := range lines {
-			if i == statementLines {
-				fmt.Fprintf(&b, "    … and %d lines more\n", len(lines)-i)
-				break
-			}
-			fmt.Fprintf(&b, "    %s\n", clean(l))
+	head := paint(p.errColour, red, "error:")
+	var incomplete *gooseplus.RollbackError
+	var several *gooseplus.TenantsError
+	list := sentences(err)
+	switch {
+	case errors.As(err, &incomplete) && !errors.As(err, &several):
+		fmt.Fprintf(&b, "%s %s: it is at %s, and was at %s\n", head, gooseplus.ErrRollBack, at(incomplete.Reached), at(incomplete.Start))
+		fmt.Fprintf(&b, "the run failed with: %s\n", sentence(incomplete.Cause))
+		statement(&b, incomplete.Cause)
+		fmt.Fprintf(&b, "it is not undone because: %s\n", sentence(incomplete.Err))
+		statement(&b, incomplete.Err)
+	default:
+		for _, s := range list {
+			fmt.Fprintf(&b, "%s %s\n", head, s)
+		}
+		if len(list) == 1 {
+			statement(&b, err)
 		}
 	}
 	if errors.Is(err, gooseplus.ErrDirty) && ExitCode(err) == exitNotUndone {
 		fmt.Fprintln(&b, "A person has to put the database right, and then to say which version it is at: gooseplus force VERSION")
 	}
+	for _, refusal := range []error{gooseplus.ErrIrreversible, gooseplus.ErrVersionLocked, gooseplus.ErrProtectedEnvironment} {
+		if errors.Is(err, refusal) && ExitCode(err) == exitUsage {
+			fmt.Fprintln(&b, "Nothing was touched.")
+		}
+	}
 	p.write(p.err, b.String())
+}
+
+// statementLines is how much of a failed statement people get to see.
+const statementLines = 20
+
+// statement writes the SQL statement that failed, if there is one.
+func statement(b *strings.Builder, err error) {
+	var migration *gooseplus.MigrationError
+	if !errors.As(err, &migration) || strings.TrimSpace(migration.Statement) == "" {
+		return
+	}
+	lines := strings.Split(strings.TrimSpace(redact.Text(migration.Statement)), "\n")
+	for i, l := range lines {
+		if i == statementLines {
+			fmt.Fprintf(b, "    … and %d lines more\n", len(lines)-i)
+			break
+		}
+		fmt.Fprintf(b, "    %s\n", clean(strings.TrimSuffix(l, "\r")))
+	}
 }
 
 // document is the JSON of every command.

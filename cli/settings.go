@@ -70,7 +70,8 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.table, "table", "goose_db_version", "`name` of the version table (GOOSE_TABLE)")
 	f.StringVar(&s.schema, "schema", "", "`schema` to migrate, if it isn't the connection's")
 	f.BoolVar(&s.noLock, "no-lock", false, "run without the lock that keeps other runners out")
-	f.DurationVar(&s.lockWait, "lock-wait", -1, "`time` to wait for the lock; as long as the run may take if negative")
+	f.DurationVar(&s.lockWait, "lock-wait", -1, "how long to wait for the lock; negative, the default, is as long as the run may take")
+	f.Lookup("lock-wait").DefValue = "0" // that is what pflag shows nothing for
 	f.DurationVar(&s.timeout, "timeout", 5*time.Minute, "limit of a run; 0 is none")
 	f.DurationVar(&s.migrationTimeout, "migration-timeout", time.Minute, "limit of each migration; 0 is none")
 	f.DurationVar(&s.rollbackTimeout, "rollback-timeout", 5*time.Minute, "limit of the way back; 0 is none")
@@ -78,7 +79,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.BoolVar(&s.strictOrder, "strict-order", false, "refuse versions that come late")
 	f.DurationVar(&s.lockTimeout, "lock-timeout", 0, "how long the server lets a statement wait for a lock; 0 is its own limit")
 	f.DurationVar(&s.stmtTime, "statement-timeout", 0, "how long the server lets a statement take; 0 is its own limit")
-	f.IntVar(&s.retries, "retries", 0, "how often a migration that met a lock is tried again")
+	f.IntVar(&s.retries, "retries", 0, "how often a migration that met a lock timeout is tried again; 0 is as often as its limit allows")
 }
 
 // aliases are the names that others have given to variables; ours come first.
@@ -254,7 +255,7 @@ func (s *settings) options(tenants bool) ([]gooseplus.Option, error) {
 	if s.schema != "" {
 		options = append(options, gooseplus.WithSchema(s.schema))
 	}
-	if s.lockTimeout != 0 || s.stmtTime != 0 || s.retries != 0 {
+	if s.lockTimeout != 0 || s.stmtTime != 0 {
 		options = append(options, gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{
 			Lock: s.lockTimeout, Statement: s.stmtTime, Retries: s.retries,
 		}))

@@ -88,7 +88,7 @@ func (c *call) forceQuestion(m *gooseplus.Migrator, version int64) (string, erro
 			remove++
 		}
 	}
-	return fmt.Sprintf("mark %d migrations as applied and %d as not applied, without executing any,", add, remove), nil
+	return fmt.Sprintf("mark %d migrations as applied and %d as not applied, and execute nothing", add, remove), nil
 }
 
 func protect(c *call, on bool) error {

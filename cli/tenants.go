@@ -42,9 +42,7 @@ func (a *app) tenantsCommands() []*cobra.Command {
 			use: "down", short: "Undo, in every tenant, the migration that was applied last",
 			example: "gooseplus tenants down --schemas-query 'SELECT schema FROM organisations' --tenant acme",
 			flags:   func(cmd *cobra.Command) { down.add(cmd, true) },
-			run: func(c *call) error {
-				return c.eachTenant(down, func(ctx context.Context, m *gooseplus.Migrator) error { return m.Rollback(ctx, 1) })
-			},
+			run:     func(c *call) error { return c.tenantsDown(down) },
 		}),
 		a.command(spec{
 			use: "status", short: "Show the version of every tenant, and how many migrations are pending",
@@ -121,7 +119,7 @@ type fleet struct {
 }
 
 // tenants finds the Migrator of the tenants, and where they are listed.
-func (c *call) tenants(t *tenantsFlags) (fleet, error) {
+func (c *call) fleet(t *tenantsFlags) (fleet, error) {
 	if err := t.faults(); err != nil {
 		return fleet{}, err
 	}
@@ -248,22 +246,23 @@ func only(source iter.Seq2[gooseplus.Tenant, error], names []string) iter.Seq2[g
 }
 
 func (c *call) tenantsUp(t *tenantsFlags) error {
-	f, err := c.tenants(t)
+	f, err := c.fleet(t)
 	if err != nil {
 		return err
 	}
-	return c.report(func() (*gooseplus.TenantsReport, error) {
+	return c.report(false, func() (*gooseplus.TenantsReport, error) {
 		return f.m.MigrateTenants(c.ctx, f.source, t.options()...)
 	})
 }
 
-func (c *call) eachTenant(t *tenantsFlags, do func(context.Context, *gooseplus.Migrator) error) error {
-	f, err := c.tenants(t)
+func (c *call) tenantsDown(t *tenantsFlags) error {
+	f, err := c.fleet(t)
 	if err != nil {
 		return err
 	}
-	return c.report(func() (*gooseplus.TenantsReport, error) {
-		return f.m.EachTenant(c.ctx, f.source, do, t.options()...)
+	return c.report(true, func() (*gooseplus.TenantsReport, error) {
+		down := func(ctx context.Context, m *gooseplus.Migrator) error { return m.Rollback(ctx, 1) }
+		return f.m.EachTenant(c.ctx, f.source, down, t.options()...)
 	})
 }
 
@@ -299,7 +298,7 @@ type bothDone struct {
 }
 
 func (c *call) tenantsList(t *tenantsFlags) error {
-	f, err := c.tenants(t)
+	f, err := c.fleet(t)
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,8 @@ type tenantDone struct {
 	Error      *failure `json:"error,omitempty"`
 }
 
-// report calls what works on the tenants, shows how far it is, and then how it ended.
-func (c *call) report(work func() (*gooseplus.TenantsReport, error)) error {
+// report calls what works on the tenants, shows how far it is, and then how it ended. down says that it undoes.
+func (c *call) report(down bool, work func() (*gooseplus.TenantsReport, error)) error {
 	end := c.showProgress()
 	r, err := work()
 	end()
@@ -42,7 +42,7 @@ func (c *call) report(work func() (*gooseplus.TenantsReport, error)) error {
 	for _, t := range r.Tenants {
 		d.Tenants = append(d.Tenants, tenantDone{t.Name, string(t.State), t.From, t.To, t.Duration.Milliseconds(), newFailure(t.Err)})
 		if t.State != gooseplus.TenantMigrated && t.State != gooseplus.TenantUpToDate && t.State != gooseplus.TenantSkipped {
-			rows = append(rows, []cell{{text: t.Name}, {string(t.State), red}, {text: fmt.Sprint(t.To)}, {text: tenantReason(t)}})
+			rows = append(rows, []cell{{text: t.Name}, {string(t.State), red}, {text: strings.Replace(fmt.Sprint(t.To), "-1", "?", 1)}, {text: tenantReason(t.Name, t.Err)}})
 		}
 	}
 	c.data = d
@@ -52,33 +52,55 @@ func (c *call) report(work func() (*gooseplus.TenantsReport, error)) error {
 		c.out.line("")
 	}
 	if r.Total > 0 || err == nil {
-		c.out.line("%s", summary(c.out, r))
+		c.out.line("%s", summary(c.out, r, down))
 	}
 	return fleetError(r, err)
 }
 
-func summary(p *printer, r *gooseplus.TenantsReport) string {
+func summary(p *printer, r *gooseplus.TenantsReport, down bool) string {
 	parts := []string{fmt.Sprintf("%d migrated", r.Migrated), fmt.Sprintf("%d up to date", r.UpToDate)}
+	if down {
+		undone := 0
+		for _, t := range r.Tenants {
+			if t.State == gooseplus.TenantMigrated && t.From != t.To {
+				undone++
+			}
+		}
+		parts = []string{fmt.Sprintf("%d undone", undone), fmt.Sprintf("%d had nothing to undo", r.Migrated-undone)}
+	}
 	if r.Failed > 0 {
 		parts = append(parts, paint(p.colour, red, fmt.Sprintf("%d failed", r.Failed)))
 	}
 	if r.Skipped > 0 {
 		parts = append(parts, paint(p.colour, yellow, fmt.Sprintf("%d skipped", r.Skipped)))
 	}
-	return fmt.Sprintf("%d tenants: %s, in %s", r.Total, strings.Join(parts, ", "), rounded(r.Duration))
+	return fmt.Sprintf("%s: %s, in %s", tenants(r.Total), strings.Join(parts, ", "), rounded(r.Duration))
 }
 
-// tenantReason is the text of a tenant's error without its name, which stands beside it.
-func tenantReason(t gooseplus.TenantResult) string {
-	if t.Err == nil {
+func tenants(n int) string {
+	if n == 1 {
+		return "1 tenant"
+	}
+	return fmt.Sprintf("%d tenants", n)
+}
+
+// tenantReason is the text of a tenant's error without its name and its state, which stand beside it.
+func tenantReason(name string, err error) string {
+	if err == nil {
 		return ""
 	}
-	text := t.Err.Error()
 	var migration *gooseplus.MigrationError
-	if t.State == gooseplus.TenantFailedAndUndone && errors.As(t.Err, &migration) {
+	var incomplete *gooseplus.RollbackError
+	text := err.Error()
+	switch {
+	case errors.Is(err, gooseplus.ErrTenantMissing):
+		text = gooseplus.ErrTenantMissing.Error()
+	case errors.Is(err, gooseplus.ErrMigrationTable) && disconnected(err):
+		text = "the database can't be reached: " + reason(err)
+	case errors.As(err, &migration) && !errors.As(err, &incomplete) && errors.Is(err, gooseplus.ErrRollForward):
 		text = migration.Error()
 	}
-	text = strings.ReplaceAll(text, fmt.Sprintf("tenant %q: ", t.Name), "")
+	text = strings.ReplaceAll(text, fmt.Sprintf("tenant %q: ", name), "")
 	return redact.Text(strings.Join(strings.Fields(text), " "))
 }
 
@@ -131,7 +153,7 @@ func (c *call) tenantLine(e gooseplus.RunFinished) {
 	switch {
 	case locked: // it is taken up again at the end
 	case e.Err != nil:
-		c.out.line("%s  %s  %s", paint(c.out.colour, red, "failed "), name, sentence(e.Err))
+		c.out.line("%s  %s  %s", paint(c.out.colour, red, "failed "), name, clean(tenantReason(e.Tenant, e.Err)))
 	case e.Undone > 0:
 		c.out.line("%s  %s  %d -> %d  %s", paint(c.out.colour, yellow, "undone "), name, e.From, e.To, rounded(e.Duration))
 	case e.Applied > 0:

@@ -37,7 +37,7 @@ const (
 var tenantColours = map[string]colour{stateUpToDate: green, statePending: yellow}
 
 func (c *call) tenantsStatus(t *tenantsFlags) error {
-	f, err := c.tenants(t)
+	f, err := c.fleet(t)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (c *call) tenantsStatus(t *tenantsFlags) error {
 		c.out.table(rows)
 		c.out.line("")
 	}
-	c.out.line("%d tenants: %d up to date, %d pending, %d failed", d.Total, d.UpToDate, d.Pending, d.Failed)
+	c.out.line("%s: %d up to date, %d pending, %d failed", tenants(d.Total), d.UpToDate, d.Pending, d.Failed)
 	return err
 }
 
@@ -106,7 +106,7 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 		if result.Err != nil || !ok {
 			s = tenantState{Name: result.Name, State: string(result.State), Error: newFailure(result.Err)}
 			if s.Error != nil {
-				s.Error.Message = clean(tenantReason(result))
+				s.Error.Message = clean(tenantReason(result.Name, result.Err))
 			}
 		}
 		switch s.State {
