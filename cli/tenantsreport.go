@@ -129,8 +129,10 @@ func (c *call) showProgress() (end func()) {
 	a := c.activity
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ended = func(e gooseplus.RunFinished) { c.tenantLine(e) }
-	if !c.out.errTerminal || !c.out.text() {
+	if !c.out.errTerminal || !c.out.terminal { // else the bar shows it to the same person
+		a.ended = c.tenantLine
+	}
+	if !c.out.errTerminal {
 		return func() {}
 	}
 	b := newBar(c.out)
