@@ -31,7 +31,7 @@
 // dbtest leaves no goroutine behind in the test process.
 //
 // [PgBouncer] puts the distribution's pgbouncer in front of such a PostgreSQL, for one test, on the same terms: it is
-// installed or the test is skipped, or fails where servers are required.
+// installed or the test is skipped, or fails where servers are required. [Chromium] finds the browser, likewise.
 package dbtest
 
 import (

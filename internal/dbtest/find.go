@@ -24,7 +24,11 @@ type missingError struct {
 
 func (e *missingError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "no %s server: ", e.engine.name)
+	fmt.Fprintf(&b, "no %s", e.engine.name)
+	if e.engine.dsnEnv != "" {
+		b.WriteString(" server")
+	}
+	b.WriteString(": ")
 	for i, err := range e.tried {
 		if i > 0 {
 			b.WriteString("; ")
