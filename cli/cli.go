@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -85,6 +86,9 @@ func (a *app) root() *cobra.Command {
 			"did, one runner at a time migrates a database, and tenants are migrated many at once.",
 		Example: "  gooseplus --dsn postgres://app@localhost/shop up",
 	}
+	if a.settings.standalone {
+		root.Version = version()
+	}
 	a.settings.flags(root.PersistentFlags())
 	a.own(root, cobra.ArbitraryArgs, func(c *call) error {
 		if len(c.args) > 0 {
@@ -111,15 +115,30 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
+// version is that of the build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown)"
+	}
+	return info.Main.Version
+}
+
 // complete says what the shell is to offer: no argument is a file.
 func complete(cmd *cobra.Command) {
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	for name, words := range map[string][]string{
 		"output": {"text", "json"}, "driver": {"postgres", "mysql", "sqlite"}, "rollback": {"down", "transaction", "none"},
 	} {
-		if cmd.PersistentFlags().Lookup(name) != nil {
-			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // it exists
+		if cmd.PersistentFlags().Lookup(name) == nil {
+			continue
 		}
+		_ = cmd.RegisterFlagCompletionFunc(name, func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) { // it exists
+			if name == "output" && cmd.Annotations[htmlAnnotation] != "" {
+				return append(words, "html"), cobra.ShellCompDirectiveNoFileComp
+			}
+			return words, cobra.ShellCompDirectiveNoFileComp
+		})
 	}
 	for _, name := range []string{"dir", "tenants-dir"} {
 		if cmd.PersistentFlags().Lookup(name) != nil {

@@ -42,7 +42,7 @@ func (c *call) report(down bool, work func() (*gooseplus.TenantsReport, error)) 
 	for _, t := range r.Tenants {
 		d.Tenants = append(d.Tenants, tenantDone{t.Name, string(t.State), t.From, t.To, t.Duration.Milliseconds(), newFailure(t.Err)})
 		if t.State != gooseplus.TenantMigrated && t.State != gooseplus.TenantUpToDate && t.State != gooseplus.TenantSkipped {
-			rows = append(rows, []cell{{text: t.Name}, {string(t.State), red}, {text: strings.Replace(fmt.Sprint(t.To), "-1", "?", 1)}, {text: tenantReason(t.Name, t.Err)}})
+			rows = append(rows, []cell{{text: t.Name}, {string(t.State), red}, {text: known(t.To)}, {text: tenantReason(t.Name, t.Err)}})
 		}
 	}
 	c.data = d
@@ -55,6 +55,14 @@ func (c *call) report(down bool, work func() (*gooseplus.TenantsReport, error)) 
 		c.out.line("%s", summary(c.out, r, down))
 	}
 	return fleetError(r, err)
+}
+
+// known is a number that is negative if it isn't.
+func known(n int64) string {
+	if n < 0 {
+		return "?"
+	}
+	return fmt.Sprint(n)
 }
 
 func summary(p *printer, r *gooseplus.TenantsReport, down bool) string {

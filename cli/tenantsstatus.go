@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/cli/internal/page"
 )
 
 // fleetDone is the data of tenants status.
@@ -62,7 +64,7 @@ func (c *call) tenantsStatus(t *tenantsFlags) error {
 		if tenant.Error != nil {
 			text = tenant.Error.Message
 		}
-		rows = append(rows, []cell{{text: tenant.Name}, {tenant.State, paint}, {text: fmt.Sprint(tenant.Version)}, {text: fmt.Sprint(tenant.Pending)}, {text: text}})
+		rows = append(rows, []cell{{text: tenant.Name}, {tenant.State, paint}, {text: known(tenant.Version)}, {text: known(int64(tenant.Pending))}, {text: text}})
 	}
 	if len(d.Tenants) > 0 {
 		c.out.table(rows)
@@ -104,7 +106,7 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 	for _, result := range r.Tenants {
 		s, ok := found[result.Name]
 		if result.Err != nil || !ok {
-			s = tenantState{Name: result.Name, State: string(result.State), Error: newFailure(result.Err)}
+			s = tenantState{Name: result.Name, State: string(result.State), Version: -1, Pending: -1, Error: newFailure(result.Err)}
 			if s.Error != nil {
 				s.Error.Message = clean(tenantReason(result.Name, result.Err))
 			}
@@ -126,6 +128,19 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 }
 
 // page writes the page of the fleet.
-func (c *call) page(*fleetDone) error {
-	return usagef("--output html: this build has no page")
+func (c *call) page(d *fleetDone) error {
+	f := page.Fleet{Generated: d.Generated}
+	for _, t := range d.Tenants {
+		row := page.Tenant{Name: t.Name, State: t.State, Version: t.Version, Pending: t.Pending}
+		if t.Error != nil {
+			row.Error = t.Error.Message
+		}
+		f.Tenants = append(f.Tenants, row)
+	}
+	var b bytes.Buffer // so that a page is there as a whole, or not at all
+	if err := page.Write(&b, f); err != nil {
+		return err
+	}
+	_, err := c.out.out.Write(b.Bytes())
+	return err
 }

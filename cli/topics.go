@@ -52,7 +52,7 @@ data is, of
                date", "failed and undone", "failed", "dirty", "missing", "locked" or "skipped"), from, to, duration_ms, error
     tenants status
                generated, total, up_to_date, pending, failed and tenants: name, state ("up to date", "pending", or that of
-               a failure as above), version, pending, error
+               a failure as above), version, pending (both -1 if they can't be read), error
     tenants list
                tenants (names)
 
