@@ -79,7 +79,7 @@ type connectionError struct {
 }
 
 func (e *connectionError) Error() string {
-	return fmt.Sprintf("can't connect to %s: %s", e.to, reason(e.err))
+	return fmt.Sprintf("can't connect to %s (%s)", e.to, reason(e.err))
 }
 func (e *connectionError) Unwrap() error { return e.err }
 
