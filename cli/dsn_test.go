@@ -66,7 +66,7 @@ func TestEndOfDay(t *testing.T) {
 
 func TestClean(t *testing.T) {
 	for given, want := range map[string]string{
-		"tenant_é": "tenant_é", "a\x1b[2Jb": `a\x1b[2Jb`, "a\nb": `a\nb`, "\u202egpj": `\u202egpj`, "bad\xff": `bad\ufffd`,
+		"tenant_é": "tenant_é", "a\x1b[2Jb": `a\x1b[2Jb`, "a\nb": `a\nb`, "\u202egpj": `\u202egpj`, "bad\xff": "bad\ufffd",
 	} {
 		if got := clean(given); got != want {
 			t.Errorf("%q: got %s, want %s", given, got, want)
