@@ -10,9 +10,8 @@ import (
 	"github.com/gooseplus/gooseplus/internal/state"
 )
 
-// admit reads what the state table remembers and refuses what must not be done on this database.
-// Steps that were not finished, and that the run can recover, are left to it.
-func (r *run) admit(ctx context.Context, applied []int64) (facts state.Facts, err error) {
+// facts reads what the state table remembers.
+func (r *run) facts(ctx context.Context) (facts state.Facts, err error) {
 	switch {
 	case r.known.state == nil:
 		return facts, nil
@@ -24,21 +23,27 @@ func (r *run) admit(ctx context.Context, applied []int64) (facts state.Facts, er
 	if err != nil {
 		return facts, r.known.stateError(ctx, err)
 	}
+	return facts, nil
+}
+
+// admit refuses what must not be done on this database. Steps that were not finished, and that the run
+// can recover, are left to it.
+func (r *run) admit(ctx context.Context, facts state.Facts, applied []int64) error {
 	dirty := unfinished(facts, applied)
 	if r.lock == nil && r.options.globalLock { // to look at what another run is doing is no fault of it
 		dirty = slices.DeleteFunc(dirty, func(s state.Step) bool { return slices.Contains(facts.Running, s.Run) })
 	}
 	r.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s state.Step) bool { return !r.recoverable(ctx, s) })
 	if len(r.unfinished) < len(dirty) {
-		return facts, r.dirty(dirty)
+		return r.dirty(dirty)
 	}
 	if len(r.steps) == 0 {
-		return facts, nil
+		return nil
 	}
 	if err := r.unfamiliar(facts); err != nil {
-		return facts, err
+		return err
 	}
-	return facts, r.unprotected(facts, applied)
+	return r.unprotected(facts, applied)
 }
 
 // unfamiliar refuses an environment that a protected database has not seen.

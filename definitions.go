@@ -28,6 +28,10 @@ import (
 //		schema.Define(1).Up(`CREATE TABLE cities (name TEXT)`).Down(`DROP TABLE cities`)
 //	}
 type Definitions struct {
+	// Namespace is the one that they belong to. It is needed with several namespaces ([WithNamespaces]), and
+	// must be set before the first use of a Migrator.
+	Namespace string
+
 	mu   sync.Mutex
 	list []*Definition // guarded by mu, and so is what is in it
 }
@@ -238,13 +242,18 @@ func (m *Definition) migration(files *envfs.Overlay) migration {
 	return known
 }
 
+var errNilDefinitions = errors.New("WithDefinitions: it is nil")
+
 // collectDefinitions takes over the definitions, once.
 func (o *options) collectDefinitions(files *envfs.Overlay) (list []migration, err error) {
 	var faults []error
 	for _, d := range o.definitions {
 		if d == nil {
-			faults = append(faults, errors.New("WithDefinitions: it is nil"))
+			faults = append(faults, errNilDefinitions)
 			continue
+		}
+		if d.Namespace != "" && !o.namespaced {
+			faults = append(faults, fmt.Errorf("WithDefinitions: their Namespace is %q, and there are none (WithNamespaces)", d.Namespace))
 		}
 		defined, wrong := d.check()
 		faults = append(faults, wrong...)

@@ -33,7 +33,7 @@ func (r *run) mark(ctx context.Context, step plannedStep) error {
 
 func (r *run) at(step plannedStep) state.Step {
 	return state.Step{
-		Mark: state.Mark{Version: step.Version, Source: step.Source},
+		Mark: state.Mark{Namespace: r.known.namespace, Version: step.Version, Source: step.Source},
 		Run:  r.id, Down: step.Direction == directionDown,
 	}
 }
@@ -41,6 +41,11 @@ func (r *run) at(step plannedStep) state.Step {
 // settle decides, at the end of a run, what the state table keeps of it. What a run which lost its
 // lock has left there stays: the next holder finds out what is true.
 func (r *run) settle(ctx context.Context, err error) {
+	r.settleAs(ctx, err, errors.Is(err, ErrRollForward) || !r.begun)
+}
+
+// settleAs is settle of a run that may be one of several; nothing says that none of them has left anything.
+func (r *run) settleAs(ctx context.Context, err error, nothing bool) {
 	if errors.Is(err, ErrLockLost) {
 		return
 	}
@@ -50,7 +55,7 @@ func (r *run) settle(ctx context.Context, err error) {
 	if r.marked {
 		failed = append(failed, r.settleMark(ctx, errors.Is(err, ErrDirty)))
 	}
-	if errors.Is(err, ErrRollForward) || !r.begun { // nothing of the run is there
+	if nothing {
 		failed = append(failed, r.unstamp(ctx))
 	}
 	if err := errors.Join(failed...); err != nil {
@@ -105,7 +110,7 @@ func (r *run) dirtyNow(ctx context.Context, applied []int64) error {
 	if err != nil {
 		return r.known.stateError(ctx, err)
 	}
-	return r.dirty(unfinished(facts, applied))
+	return r.dirty(unfinished(r.known.own(facts), applied))
 }
 
 // recoverable says whether recover can find out what a step left, and clear it away. That is so for

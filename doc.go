@@ -195,6 +195,36 @@
 // to compare, and every registered migration belongs to it, as in goose. A migration registered
 // without a source belongs nowhere. Those given with [WithGoMigrations] are part of every run.
 //
+// # Namespaces
+//
+// [WithNamespaces] divides the base path into bounded contexts: each has a folder there, versions of its own, and
+// a version table of its own, {version table}_{namespace}. The folder has folders of environments, or the files
+// directly, as it has with SetEnvironments(nil) in any case. Both at once is a fault, since a run could mean
+// either. Files directly in the base path are in no namespace, which is a warning.
+//
+// [Migrator.Migrate] runs all of them in the order given, as one run: all starting points are read, and everything
+// that can be refused is, in whichever namespace, before the first step of the first. If a namespace fails, the
+// way back leads through all of them, the last one first, after what the failed step may have left was cleared
+// away. It ends at the first that can't be undone; those before it keep what they have, since what that one
+// keeps may rest on it, and the [*RollbackError] names them all. With [RollbackTransaction] all of it is one
+// transaction. When nothing is pending anywhere, one statement tells so.
+//
+// [Migrator.Namespace] gives a Migrator for one of them. Versions mean nothing without it, so [Migrator.MigrateTo],
+// [Migrator.Goto], [Migrator.Rollback], [Migrator.RollbackTo], [Migrator.Version], [Migrator.Status], [Migrator.Force],
+// [Migrator.LockVersion] and [Migrator.UnlockVersion] are errors on a Migrator for several. There is one state table,
+// and so one lock, that of the version table without a namespace: a run on one waits for a run over all. What is
+// dirty or protected is so in its namespace: a dirty one refuses a run over all, and its own, but not
+// another's. What the database has of environments is not one namespace's alone.
+//
+// A run that was cut off is taken over namespace by namespace. A run over all returns to the starting points of all
+// that the dead one was at work in, including those that are complete; a run on one takes over that one, and the
+// others stay with the next run that covers them. That one returns to their starting points if it fails, and gives
+// them up if there is nothing to do.
+//
+// A registered Go migration is in the namespace whose folder its source file is in; goose's registry takes a
+// version only once in a program, though. One given with [WithGoMigrations] has to have a Source in such a folder, and
+// [Definitions] have their Namespace, unless there is only one. A Replay is of a version of the same namespace.
+//
 // # Tenants
 //
 // [WithSchema] and [Migrator.Tenant] bind a Migrator to one schema: its version table and its state table are there,
@@ -269,7 +299,7 @@
 //
 // With [WithGlobalLock] any number of processes can boot at the same moment: one migrates, the others
 // wait, and are done without the lock when the one they waited for left nothing to do. The lock
-// belongs to the version table. It is the row 'mutex' of the state table, {version table}_lock, which
+// belongs to the version table, or to all version tables of the namespaces. It is the row 'mutex' of the state table, {version table}_lock, which
 // is created when it is first needed; a transaction on a connection of its own keeps the row locked,
 // so that the server frees it the moment the holder dies. On SQLite it is a lock on a file beside the
 // database, which stays there, empty, and for a database in memory a lock within the process. Who

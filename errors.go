@@ -97,7 +97,8 @@ func (e *MigrationError) where() string { return where(e.Tenant, e.Namespace) }
 func (e *MigrationError) Unwrap() error { return e.Err }
 
 // RollbackError says how far the way back got. errors.Is finds [ErrRollBack] in it; errors.Is and
-// errors.As search Cause first, then Err.
+// errors.As search Cause first, then Err. Of a run over several namespaces it is that of the namespace that could
+// not be undone; Err says of the others what they keep.
 type RollbackError struct {
 	Tenant    string // "" when the run has no tenant
 	Namespace string // "" when the run has no namespace
@@ -109,12 +110,15 @@ type RollbackError struct {
 
 // Error is one line.
 func (e *RollbackError) Error() string {
-	reached := fmt.Sprintf("at version %d", e.Reached)
-	if e.Reached < 0 {
-		reached = "at a version that can't be read"
-	}
 	return fmt.Sprintf("%s%s: %s, started from %d: %s (the run failed with: %s)",
-		where(e.Tenant, e.Namespace), ErrRollBack, reached, e.Start, reason(e.Err), reason(e.Cause))
+		where(e.Tenant, e.Namespace), ErrRollBack, e.reached(), e.Start, reason(e.Err), reason(e.Cause))
+}
+
+func (e *RollbackError) reached() string {
+	if e.Reached < 0 {
+		return "at a version that can't be read"
+	}
+	return fmt.Sprintf("at version %d", e.Reached)
 }
 
 // Unwrap returns [ErrRollBack], Cause and Err.
@@ -129,6 +133,26 @@ func where(tenant, namespace string) string {
 		fmt.Fprintf(&b, "namespace %q: ", namespace)
 	}
 	return b.String()
+}
+
+// placedError says of which tenant or namespace an error is.
+type placedError struct {
+	where string
+	err   error
+}
+
+func (e *placedError) Error() string { return e.where + e.err.Error() }
+func (e *placedError) Unwrap() error { return e.err }
+
+// namedBy puts where before an error, unless it says so itself.
+func namedBy(where string, err error) error {
+	var migration *MigrationError
+	var rollback *RollbackError
+	var placed *placedError
+	if err == nil || where == "" || errors.As(err, &migration) || errors.As(err, &rollback) || errors.As(err, &placed) {
+		return err
+	}
+	return &placedError{where, err}
 }
 
 func ref(version int64, source string) string {

@@ -11,10 +11,13 @@ import (
 // An Event is something that happened in a run: [LockWaiting], [RunStarted], [MigrationStarted],
 // [MigrationFinished], [WayBackStarted], [VersionForced], [RunFinished],
 // [TenantsProgress] or [Warning].
-type Event interface{ of(tenant string) Event }
+type Event interface {
+	of(tenant, namespace string) Event
+}
 
 // A Step is one migration in one direction, as a run plans it.
 type Step struct {
+	Namespace   string // "" when the run has no namespace
 	Version     int64
 	Source      string // as in [MigrationStatus]
 	Environment string // the folder it is in; "" if it is in none
@@ -30,52 +33,61 @@ type Step struct {
 // LockWaiting is sent once, when another runner has the lock, or the server still works for one that was
 // cut off, and this one begins to wait.
 type LockWaiting struct {
-	Tenant string    // "" when the run has no tenant; so in the other events
-	Holder string    // host/process id/run, "" while the other one has not said so yet
-	Since  time.Time // when its run began
+	Tenant    string    // "" when the run has no tenant; so in the other events
+	Namespace string    // "" when the run has no namespace, or is for all of them and this event too; so in the other events
+	Holder    string    // host/process id/run, "" while the other one has not said so yet
+	Since     time.Time // when its run began
 }
 
-// RunStarted is sent when a run has read its starting point and has something to do.
+// RunStarted is sent when a run has read its starting point and has something to do. A run over several
+// namespaces sends it before the first step of each.
 type RunStarted struct {
-	Tenant string
-	From   int64 // the highest version applied
-	Steps  []Step
+	Tenant    string
+	Namespace string
+	From      int64 // the highest version applied
+	Steps     []Step
 }
 
 // MigrationStarted is sent before a migration runs, on the way back too.
 type MigrationStarted struct {
-	Tenant string
-	Step   Step
+	Tenant    string
+	Namespace string
+	Step      Step
 }
 
 // MigrationFinished is sent when a migration has run. Err is nil or a [*MigrationError].
 type MigrationFinished struct {
-	Tenant   string
-	Step     Step
-	Duration time.Duration
-	Err      error
+	Tenant    string
+	Namespace string
+	Step      Step
+	Duration  time.Duration
+	Err       error
 }
 
 // WayBackStarted is sent when a run failed and is about to take back what it did.
 type WayBackStarted struct {
-	Tenant string
-	Cause  error
+	Tenant    string
+	Namespace string
+	Cause     error
 }
 
 // RunFinished is the last event of a run. Without a [RunStarted] before it nothing was pending, or
-// the run could not start: after a fault of the configuration it is the only event.
+// the run could not start: after a fault of the configuration it is the only event. A run over several
+// namespaces ends with one for each, in their order.
 type RunFinished struct {
-	Tenant   string
-	From, To int64 // the highest version applied before and after; To is -1 when it can't be read
-	Applied  int   // how many migrations the run applied and kept
-	Undone   int   // how many it undid and left undone
-	Duration time.Duration
-	Err      error // what the run returns
+	Tenant    string
+	Namespace string
+	From, To  int64 // the highest version applied before and after; To is -1 when it can't be read
+	Applied   int   // how many migrations the run applied and kept
+	Undone    int   // how many it undid and left undone
+	Duration  time.Duration
+	Err       error // what the run returns; of several namespaces, what is true of this one, if it says more
 }
 
 // VersionForced is sent when [Migrator.Force] has rewritten the version table.
 type VersionForced struct {
 	Tenant         string
+	Namespace      string
 	Version        int64
 	Added, Removed []int64
 }
@@ -93,19 +105,44 @@ type TenantsProgress struct {
 
 // Warning is something that a person should know and that stops nothing.
 type Warning struct {
-	Tenant  string
-	Message string
+	Tenant    string
+	Namespace string
+	Message   string
 }
 
-func (e LockWaiting) of(tenant string) Event       { e.Tenant = tenant; return e }
-func (e RunStarted) of(tenant string) Event        { e.Tenant = tenant; return e }
-func (e MigrationStarted) of(tenant string) Event  { e.Tenant = tenant; return e }
-func (e MigrationFinished) of(tenant string) Event { e.Tenant = tenant; return e }
-func (e WayBackStarted) of(tenant string) Event    { e.Tenant = tenant; return e }
-func (e RunFinished) of(tenant string) Event       { e.Tenant = tenant; return e }
-func (e VersionForced) of(tenant string) Event     { e.Tenant = tenant; return e }
-func (e TenantsProgress) of(tenant string) Event   { return e }
-func (e Warning) of(tenant string) Event           { e.Tenant = tenant; return e }
+func (e LockWaiting) of(tenant, namespace string) Event {
+	e.Tenant, e.Namespace = tenant, namespace
+	return e
+}
+func (e RunStarted) of(tenant, namespace string) Event {
+	e.Tenant, e.Namespace = tenant, namespace
+	return e
+}
+func (e MigrationStarted) of(tenant, namespace string) Event {
+	e.Tenant, e.Namespace = tenant, namespace
+	return e
+}
+func (e MigrationFinished) of(tenant, namespace string) Event {
+	e.Tenant, e.Namespace = tenant, namespace
+	return e
+}
+func (e WayBackStarted) of(tenant, namespace string) Event {
+	e.Tenant, e.Namespace = tenant, namespace
+	return e
+}
+func (e RunFinished) of(tenant, namespace string) Event {
+	e.Tenant, e.Namespace = tenant, namespace
+	return e
+}
+func (e VersionForced) of(tenant, namespace string) Event {
+	e.Tenant, e.Namespace = tenant, namespace
+	return e
+}
+func (e TenantsProgress) of(_, _ string) Event { return e }
+func (e Warning) of(tenant, namespace string) Event {
+	e.Tenant, e.Namespace = tenant, namespace
+	return e
+}
 
 // observerGrace is how long the end of a run waits for observers that are behind.
 const observerGrace = time.Second
@@ -137,10 +174,10 @@ func (b *backlog) empty() bool {
 
 // stream carries the events of one run to its observers.
 type stream struct {
-	tenant  string
-	inboxes []*inbox
-	grace   time.Duration // how long close waits
-	shared  bool
+	tenant, namespace string
+	inboxes           []*inbox
+	grace             time.Duration // how long close waits
+	shared            bool
 }
 
 func newStream(ctx context.Context, observers []observer, grace time.Duration, onPanic func(string)) *stream {
@@ -163,15 +200,15 @@ func (s *stream) send(e Event) {
 	if len(s.inboxes) == 0 {
 		return
 	}
-	e = e.of(s.tenant)
+	e = e.of(s.tenant, s.namespace)
 	for _, in := range s.inboxes {
 		in.put(e)
 	}
 }
 
-// share is the stream for the run of a tenant, which somebody else closes.
-func (s *stream) share(tenant string) *stream {
-	return &stream{tenant: tenant, inboxes: s.inboxes, shared: true}
+// share is the stream for the run of a tenant or a namespace, which somebody else closes.
+func (s *stream) share(tenant, namespace string) *stream {
+	return &stream{tenant: tenant, namespace: namespace, inboxes: s.inboxes, shared: true}
 }
 
 // close lets the observers finish. One that is stuck keeps its goroutine, not the run, and not the

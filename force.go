@@ -50,6 +50,7 @@ func (r *run) force(ctx context.Context, version int64) error {
 		if facts, err = r.known.state.Read(ctx, r.db); err != nil {
 			return r.known.stateError(ctx, err)
 		}
+		facts = r.known.own(facts)
 	}
 	if r.lock != nil {
 		if err := r.register(ctx); err != nil {
@@ -152,7 +153,7 @@ func (m *Migrator) protect(ctx context.Context, version int64, do func(context.C
 			if known, ok := r.known.find(version); ok {
 				source = known.source
 			}
-			return do(ctx, r, state.Mark{Version: version, Source: source})
+			return do(ctx, r, state.Mark{Namespace: r.known.namespace, Version: version, Source: source})
 		})
 	})
 }

@@ -56,8 +56,12 @@ func (m *Migrator) Err() error {
 	if err != nil {
 		return err
 	}
-	errs := known.read(context.Background(), known.offline, known.withSQL(known.versions()), make(map[int64]body))
-	return known.unreadable(errs, directionUp)
+	var faults []error
+	for _, part := range known.all() {
+		errs := part.read(context.Background(), part.offline, part.withSQL(part.versions()), make(map[int64]body))
+		faults = append(faults, part.unreadable(errs, directionUp))
+	}
+	return errors.Join(faults...)
 }
 
 // Migrate applies the migrations that are not applied yet, lowest version first. If one fails, the
@@ -70,7 +74,12 @@ func (m *Migrator) Err() error {
 //   - [ErrMigrationTable] or a fault of the configuration: nothing was touched.
 //
 // When nothing is pending, that takes one statement, and another one if there is a state table and no lock.
+//
+// With [WithNamespaces] this is so of all of them together.
 func (m *Migrator) Migrate(ctx context.Context) error {
+	if m.options.wholeSet() {
+		return m.migrateAll(ctx, upTo(math.MaxInt64))
+	}
 	return m.migrate(ctx, upTo(math.MaxInt64))
 }
 
@@ -150,7 +159,7 @@ func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) err
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	r := m.newRun(ctx, known, db)
+	r := m.newRun(known, db, m.newStream(ctx))
 	for _, w := range known.warnings {
 		r.events.send(Warning{Message: w})
 	}
@@ -164,14 +173,9 @@ func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) err
 	return m.named(what(ctx, r))
 }
 
-// named puts the tenant before an error that doesn't say so itself.
+// named puts the tenant and the namespace before an error that doesn't say so itself.
 func (m *Migrator) named(err error) error {
-	var migration *MigrationError
-	var rollback *RollbackError
-	if err == nil || m.options.tenant == "" || errors.As(err, &migration) || errors.As(err, &rollback) {
-		return err
-	}
-	return fmt.Errorf("tenant %q: %w", m.options.tenant, err)
+	return namedBy(where(m.options.tenant, m.options.namespace), err)
 }
 
 // refuse tells the observers of a run that can't start.
@@ -183,8 +187,19 @@ func (m *Migrator) refuse(ctx context.Context, err error) error {
 }
 
 // open is resolve for the methods that go on to use the database, and that database. It has to be
-// given back.
+// given back. They are about one version table.
 func (m *Migrator) open(ctx context.Context) (known *migrations, db *sql.DB, done func(), err error) {
+	if known, err = m.resolve(); err == nil {
+		err = known.oneOnly()
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return m.openAny(ctx)
+}
+
+// openAny is open for those that know what to do with several.
+func (m *Migrator) openAny(ctx context.Context) (known *migrations, db *sql.DB, done func(), err error) {
 	if known, err = m.resolve(); err != nil {
 		return nil, nil, nil, err
 	}
@@ -219,7 +234,7 @@ func limit(ctx context.Context, d time.Duration, what string) (context.Context, 
 // newStream starts the observers of a run, of which the logger is one.
 func (m *Migrator) newStream(ctx context.Context) *stream {
 	if m.events != nil {
-		return m.events.share(m.options.tenant)
+		return m.events.share(m.options.tenant, m.options.namespace)
 	}
 	logger := m.options.logger
 	if logger == nil {
@@ -238,6 +253,6 @@ func (m *Migrator) newStream(ctx context.Context) *stream {
 		defer func() { _ = recover() }() // it may be the logger that panicked
 		logger.Warn(message)
 	})
-	s.tenant = m.options.tenant
+	s.tenant, s.namespace = m.options.tenant, m.options.namespace
 	return s
 }

@@ -27,8 +27,12 @@ func enabled(logger *zap.Logger, level zapcore.Level) (yes bool) {
 func logObserver(logger *zap.Logger) func(context.Context, Event) {
 	return func(_ context.Context, event Event) {
 		logger := logger
-		if tenant := tenantOf(event); tenant != "" {
+		tenant, namespace := placeOf(event)
+		if tenant != "" {
 			logger = logger.With(zap.String("tenant", tenant))
+		}
+		if namespace != "" {
+			logger = logger.With(zap.String("namespace", namespace))
 		}
 		switch e := event.(type) {
 		case LockWaiting:
@@ -96,25 +100,25 @@ func errorField(err error) zap.Field {
 	return zap.String("error", redact.Text(err.Error()))
 }
 
-// tenantOf reads the field that every event has.
-func tenantOf(event Event) (tenant string) {
+// placeOf reads the fields that nearly every event has.
+func placeOf(event Event) (tenant, namespace string) {
 	switch e := event.(type) {
 	case LockWaiting:
-		return e.Tenant
+		return e.Tenant, e.Namespace
 	case RunStarted:
-		return e.Tenant
+		return e.Tenant, e.Namespace
 	case MigrationStarted:
-		return e.Tenant
+		return e.Tenant, e.Namespace
 	case MigrationFinished:
-		return e.Tenant
+		return e.Tenant, e.Namespace
 	case WayBackStarted:
-		return e.Tenant
+		return e.Tenant, e.Namespace
 	case RunFinished:
-		return e.Tenant
+		return e.Tenant, e.Namespace
 	case VersionForced:
-		return e.Tenant
+		return e.Tenant, e.Namespace
 	case Warning:
-		return e.Tenant
+		return e.Tenant, e.Namespace
 	}
-	return ""
+	return "", ""
 }

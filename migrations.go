@@ -42,6 +42,10 @@ type migrations struct {
 	state    *state.Table // nil for dialects that gooseplus leaves to goose
 	warnings []string
 
+	// parts are the namespaces, in their order; what has any has no list and no files itself.
+	parts     []*migrations
+	namespace string
+
 	tenant       string
 	schema       string // what the tables are in, if the run is bound to one
 	createSchema bool
@@ -86,16 +90,16 @@ func (o *options) resolve() (*migrations, error) {
 		fault(o.transactionFault(ms.dialect.Goose))
 	}
 	faults = append(faults, o.statementTimeouts.faults(ms.dialect)...)
-	mergeable := false
-	if o.fsys != nil {
-		err := o.merge(ms)
-		fault(err)
-		mergeable = err == nil
+	wrong := o.gooseFault()
+	switch {
+	case o.fsys == nil:
+	case o.namespaced:
+		faults = append(faults, o.divide(ms, wrong == nil)...)
+	default:
+		files, err := envfs.New(o.fsys, o.basePath, o.environments)
+		fault(o.sequence(ms, files, err, wrong == nil))
 	}
-	fault(o.restrict(ms, mergeable))
-	if mergeable {
-		fault(ms.unknownReplays())
-	}
+	fault(wrong)
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -110,9 +114,6 @@ func (o *options) tables(ms *migrations) (err error) {
 			return err
 		}
 	}
-	if ms.table, err = versions.New(ms.dialect, name); err != nil {
-		return fmt.Errorf("WithVersionTable: %w", err)
-	}
 	if ms.dialect.Quotes() {
 		if ms.state, err = state.New(ms.dialect, name); err != nil {
 			return fmt.Errorf("WithVersionTable: %w", err)
@@ -120,15 +121,32 @@ func (o *options) tables(ms *migrations) (err error) {
 	} else if o.globalLock {
 		return fmt.Errorf("WithGlobalLock: there is no lock for the dialect %s", ms.dialect.Goose)
 	}
+	if ms.namespace != "" {
+		if name, err = inNamespace(ms.dialect, name, ms.namespace); err != nil {
+			return err
+		}
+	}
+	if ms.table, err = versions.New(ms.dialect, name); err != nil {
+		return fmt.Errorf("WithVersionTable: %w", err)
+	}
 	return nil
 }
 
-// merge makes one sequence of the folders' files and the Go migrations.
-func (o *options) merge(ms *migrations) error {
-	files, err := envfs.New(o.fsys, o.basePath, o.environments)
-	var base *envfs.BaseError
-	if errors.As(err, &base) && errors.Is(err, fs.ErrNotExist) && (len(o.goMigrations) > 0 || o.defined()) {
-		err = nil // they need no folder
+// sequence makes one sequence of the files that were found, with err, and the Go migrations, and if restrict
+// is true takes out of it what goose's options exclude.
+func (o *options) sequence(ms *migrations, files *envfs.Overlay, err error, restrict bool) error {
+	if err := o.merge(ms, files, err); err != nil {
+		return err
+	}
+	if !restrict {
+		return ms.unknownReplays()
+	}
+	return errors.Join(o.exclude(ms), ms.unknownReplays())
+}
+
+func (o *options) merge(ms *migrations, files *envfs.Overlay, err error) error {
+	if noFolder(err) && (len(o.goMigrations) > 0 || o.defined()) {
+		err = nil // they need none
 	}
 	faults := prefixed(err)
 
@@ -153,19 +171,34 @@ func (o *options) merge(ms *migrations) error {
 	return errors.Join(faults...)
 }
 
+// noFolder says whether err is that the folder of all migrations isn't there, whatever its name may miss.
+func noFolder(err error) bool {
+	var base *envfs.BaseError
+	var namespace *envfs.MissingError
+	return (errors.As(err, &base) || errors.As(err, &namespace)) && errors.Is(err, fs.ErrNotExist)
+}
+
 // prefixed is err as the ErrMergeMigrations that it is, one error for each that was joined.
 func prefixed(err error) []error {
 	if err == nil {
 		return nil
 	}
-	joined := []error{err}
+	var list []error
+	for _, e := range each(err) {
+		list = append(list, fmt.Errorf("%w: %w", ErrMergeMigrations, e))
+	}
+	return list
+}
+
+// each takes apart what errors.Join made.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
 	if j, ok := err.(interface{ Unwrap() []error }); ok {
-		joined = j.Unwrap()
+		return j.Unwrap()
 	}
-	for i, e := range joined {
-		joined[i] = fmt.Errorf("%w: %w", ErrMergeMigrations, e)
-	}
-	return joined
+	return []error{err}
 }
 
 // duplicates reports the versions that are claimed twice, but for those that the overlay of the
@@ -194,20 +227,21 @@ func shown(m migration) string {
 	return cmp.Or(m.source, fmt.Sprintf("Go migration %d without a source", m.version))
 }
 
-// restrict checks goose's own options and, if there is a sequence, takes out of it what they
-// exclude.
-func (o *options) restrict(ms *migrations, mergeable bool) error {
-	if len(o.gooseOptions) == 0 {
-		return nil
-	}
+// gooseFault checks goose's own options.
+func (o *options) gooseFault() error {
 	var faults []error
 	for i, opt := range o.gooseOptions {
 		if err := dryrun.CheckOption(opt); err != nil {
 			faults = append(faults, fmt.Errorf("WithGooseOptions: option %d %w", i+1, err))
 		}
 	}
-	if len(faults) > 0 || !mergeable {
-		return errors.Join(faults...)
+	return errors.Join(faults...)
+}
+
+// exclude takes out of the sequence what goose's own options exclude.
+func (o *options) exclude(ms *migrations) error {
+	if len(o.gooseOptions) == 0 {
+		return nil
 	}
 	opts := slices.Clone(o.gooseOptions)
 	opts = append(opts, goose.WithGoMigrations(ms.goMigrations(nil, nil)...))
@@ -229,7 +263,7 @@ func (ms *migrations) unreadable(errs []error, direction string) error {
 		var script *dryrun.ScriptError
 		if errors.As(err, &script) {
 			m, _ := ms.find(script.Version)
-			errs[i] = &MigrationError{Tenant: ms.tenant, Version: m.version, Source: m.source, Environment: m.environment,
+			errs[i] = &MigrationError{Tenant: ms.tenant, Namespace: ms.namespace, Version: m.version, Source: m.source, Environment: m.environment,
 				Direction: direction, Statement: script.SQL, Err: script}
 		}
 	}
@@ -243,7 +277,7 @@ func (ms *migrations) tableError(ctx context.Context, err error) error {
 
 func (ms *migrations) step(m migration, b body) plannedStep {
 	s := plannedStep{Step: Step{
-		Version: m.version, Source: m.source, Environment: m.environment, Direction: directionUp,
+		Namespace: ms.namespace, Version: m.version, Source: m.source, Environment: m.environment, Direction: directionUp,
 	}}
 	up, down := ms.sections(m, b)
 	s.Reversible = !down.empty()
@@ -252,4 +286,17 @@ func (ms *migrations) step(m migration, b body) plannedStep {
 	s.downTransactional = s.downInTransaction && ms.dialect.TransactionalDDL
 	s.ownConnection = up.noTx != nil || down.noTx != nil
 	return s
+}
+
+// covers says whether runs of these migrations take over from one of the given namespace.
+func (ms *migrations) covers(namespace string) bool {
+	return slices.ContainsFunc(ms.all(), func(part *migrations) bool { return part.namespace == namespace })
+}
+
+// busy is a query that finds a row while there is a run, or a step that was not finished, to wait for.
+func (ms *migrations) busy() string {
+	if ms.namespace == "" {
+		return ms.state.Busy()
+	}
+	return ms.state.BusyIn(ms.namespace)
 }

@@ -40,6 +40,9 @@ type options struct {
 	bound        bool   // to a schema
 	createSchema bool
 	tenant       string
+	namespaces   []string // in the order in which they are migrated
+	namespaced   bool     // WithNamespaces was given
+	namespace    string   // the one of them that the Migrator is for
 
 	protectedEnvironments []string
 
@@ -108,6 +111,9 @@ func (o *options) faults() []error {
 			faults = append(faults, fmt.Errorf("%s: %v is negative", d.name, d.value))
 		}
 	}
+	if o.namespaced && len(o.namespaces) == 0 {
+		faults = append(faults, errors.New("WithNamespaces: there is no name"))
+	}
 	if !o.rollback.known() {
 		faults = append(faults, fmt.Errorf("WithRollback: %v is not a strategy", o.rollback))
 	}
@@ -173,6 +179,24 @@ func SetEnvironments(names []string) Option {
 		}
 		o.environments, o.unnamed = append([]string(nil), names...), false
 	})
+}
+
+// WithNamespaces divides the base path into bounded contexts: each is a folder of it, with a sequence, a
+// version table and versions of its own. [Migrator.Migrate] runs all of them in the order given, as one run:
+// under one lock, and if a namespace fails, what the run applied in those before it is undone too, in
+// reverse. [Migrator.Namespace] chooses one of them; what means a version of one is an error without it.
+//
+// The folder of a namespace has either migrations or folders of environments; a mixture of the two is a configuration
+// fault, as is a folder that doesn't exist, unless definitions or Go migrations were given for the namespace. Its
+// version table is {version table}_{namespace}, with the name as it is: quoted where it is no identifier, capitals
+// included. These are configuration faults as well: no name, an empty one, one with a slash, a backslash, a control
+// character or a blank at its ends, one that is given twice (also in other capitals, except on PostgreSQL), one that
+// makes the table's name too long for the server, "lock" and what begins with "lock_", which are the state table's, and
+// on PostgreSQL "pkey", "id_seq" and what ends in them after an underscore, as indexes and sequences do.
+//
+// There are no namespaces by default. Of two uses the last one counts.
+func WithNamespaces(names ...string) Option {
+	return optionFunc(func(o *options) { o.namespaces, o.namespaced = slices.Clone(names), true })
 }
 
 // WithSchema binds the Migrator to one schema of the database, which on MySQL and MariaDB is a database

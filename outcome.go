@@ -42,11 +42,16 @@ func (r *run) bury(ctx, waiting context.Context) error {
 			return fmt.Errorf("%w: %w (the server still works for %s, which has lost it)", ErrLocked, stopped(waiting, nil), busy)
 		}
 	}
-	var err error
-	if r.inherited, err = st.Runs(ctx, r.db, state.CutOff); err != nil { // newest first
+	cutOff, err := st.Runs(ctx, r.db, state.CutOff) // newest first
+	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
-	for _, dead := range r.inherited {
+	r.inherited = nil
+	for _, dead := range cutOff {
+		if !r.known.covers(dead.Namespace) {
+			continue // it stays, for a run of that namespace
+		}
+		r.inherited = append(r.inherited, dead)
 		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off; its starting point is this run's",
 			dead.Holder, dead.Started.Format(time.RFC3339))})
 	}
@@ -96,7 +101,7 @@ func (r *run) register(ctx context.Context) error {
 		planned[i] = s.Version
 	}
 	err := r.known.state.Inherit(ctx, r.db, state.Run{
-		ID: r.id, Holder: holderName(r.id), Started: r.started, From: r.from,
+		ID: r.id, Holder: holderName(r.id), Namespace: r.known.namespace, Started: r.started, From: r.from,
 		Start: r.start, Planned: slices.Concat(planned, r.mine, r.undone),
 	})
 	if err != nil {
@@ -135,10 +140,19 @@ func (r *run) recordOutcome(ctx context.Context, runErr error) error {
 		busy = r.letGo(ctx)
 	}
 	if lost || busy != nil {
-		// A connection that is none of the orphans is idle now, but lives.
-		_, err := r.known.state.SetBackend(ctx, r.db, r.id, r.orphans.first())
-		return joined(busy, err)
+		return joined(busy, r.leaveRow(ctx))
 	}
+	return r.endRow(ctx, r.db, runErr)
+}
+
+// leaveRow leaves the run's row to the next holder. A connection that is none of the orphans is idle now,
+// but lives.
+func (r *run) leaveRow(ctx context.Context) error {
+	_, err := r.known.state.SetBackend(ctx, r.db, r.id, r.orphans.first())
+	return err
+}
+
+func (r *run) endRow(ctx context.Context, db state.Querier, runErr error) error {
 	outcome, text := state.Migrated, ""
 	switch {
 	case errors.Is(runErr, ErrRollForward):
@@ -146,7 +160,7 @@ func (r *run) recordOutcome(ctx context.Context, runErr error) error {
 	case runErr != nil:
 		outcome, text = state.Failed, reason(runErr)
 	}
-	own, err := r.known.state.EndRun(ctx, r.db, r.id, r.to, outcome, text, time.Now())
+	own, err := r.known.state.EndRun(ctx, db, r.id, r.to, outcome, text, time.Now())
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}

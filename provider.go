@@ -51,32 +51,48 @@ func (r *run) providerOptions() []goose.ProviderOption {
 	)
 }
 
-// connect gives the Provider the database.
-func (r *run) connect(ctx context.Context) (err error) {
-	if err := r.newProvider(); err != nil {
-		return err
-	}
+// connect gives the Provider the database, through a session of the run's own.
+func (r *run) connect(ctx context.Context) error {
 	var cfg session.Config
 	if r.lock != nil {
 		cfg = r.fence()
 	}
+	s, err := r.newSession(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return r.use(s)
+}
+
+// newSession makes the session of a run that begins its transactions as cfg says.
+func (r *run) newSession(ctx context.Context, cfg session.Config) (*session.Session, error) {
 	if r.options.bound {
 		r.known.bind(&cfg)
 	}
 	if t := r.options.statementTimeouts; t != nil {
 		t.configure(&cfg, r.known.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
 	}
+	if !r.options.oneTransaction() {
+		return session.Open(r.db, cfg), nil
+	}
+	s, err := session.InTransaction(ctx, r.db, cfg)
+	if err != nil {
+		return nil, r.known.tableError(ctx, err)
+	}
+	return s, nil
+}
+
+// use has the Provider work on a session.
+func (r *run) use(s *session.Session) error {
+	r.session = s
+	if err := r.newProvider(); err != nil {
+		return err
+	}
 	limit := r.db.Stats().MaxOpenConnections
 	if r.options.oneTransaction() {
 		limit = 1
-		r.session, err = session.InTransaction(ctx, r.db, cfg)
-	} else {
-		r.session = session.Open(r.db, cfg)
 	}
-	if err != nil {
-		return r.known.tableError(ctx, err)
-	}
-	r.provider.Connect(r.session.Connector(), limit)
+	r.provider.Connect(s.Connector(), limit)
 	return nil
 }
 

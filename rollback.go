@@ -49,13 +49,8 @@ func (s Strategy) String() string {
 // wayBack returns a failed run to its starting point and says, in the error that the run ends
 // with, how far that went. It runs on a context that outlives the run's.
 func (r *run) wayBack(ctx context.Context, cause error) error {
-	alive := context.WithoutCancel(ctx)
-	if r.lock != nil {
-		alive = r.lock.alive // nothing is undone without it
-	}
-	ctx, cancel := limit(alive, r.options.rollbackTimeout, "rollback timeout")
+	ctx, cancel := r.detached(ctx)
 	defer cancel()
-
 	var undone error
 	switch r.options.rollback {
 	case RollbackNone:
@@ -67,15 +62,31 @@ func (r *run) wayBack(ctx context.Context, cause error) error {
 		r.events.send(WayBackStarted{Cause: cause})
 		undone = r.undo(ctx)
 	}
+	return r.conclude(ctx, cause, undone)
+}
+
+// detached is the context of the way back, which outlives the run's.
+func (r *run) detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	alive := context.WithoutCancel(ctx)
+	if r.lock != nil {
+		alive = r.lock.alive // nothing is undone without it
+	}
+	return limit(alive, r.options.rollbackTimeout, "rollback timeout")
+}
+
+// conclude reads where the way back got, and makes the error that the run ends with.
+func (r *run) conclude(ctx context.Context, cause, undone error) error {
 	err := r.back(context.WithoutCancel(ctx)) // its time may be over
 	if undone == nil || err == nil && errors.Is(undone, ErrLockLost) && !errors.Is(undone, ErrDirty) {
 		undone = err // with the lock lost, there may have been nothing to undo
 	}
 	if undone == nil {
-		return fmt.Errorf("%w: %w", ErrRollForward, cause)
+		return rolledForward(cause)
 	}
-	return &RollbackError{Tenant: r.options.tenant, Start: plan.Newest(r.start), Reached: r.to, Cause: cause, Err: undone}
+	return &RollbackError{Tenant: r.options.tenant, Namespace: r.known.namespace, Start: plan.Newest(r.start), Reached: r.to, Cause: cause, Err: undone}
 }
+
+func rolledForward(cause error) error { return fmt.Errorf("%w: %w", ErrRollForward, cause) }
 
 // stay is the way back of RollbackNone: it says whether there is anything that was not undone.
 func (r *run) stay(ctx context.Context) error {
@@ -96,27 +107,42 @@ func (r *run) stay(ctx context.Context) error {
 // version table doesn't know of; then, newest first, the steps up that the table says are applied;
 // then, the last one first, the steps down: these came before any step up.
 func (r *run) undo(ctx context.Context) error {
+	rows, err := r.clear(ctx)
+	if err != nil {
+		return err
+	}
+	return r.undoRecorded(ctx, rows)
+}
+
+// clear takes back what the step that failed may have left, and reads what is applied besides.
+func (r *run) clear(ctx context.Context) (versions.Rows, error) {
 	if err := context.Cause(ctx); err != nil {
-		return r.dirtyIfHalf(err) // the lock was lost
+		return versions.Rows{}, r.dirtyIfHalf(err) // the lock was lost
 	}
 	rows, err := r.reread(ctx)
 	if err != nil {
-		return r.dirtyIfHalf(err)
+		return rows, r.dirtyIfHalf(err)
 	}
 	if err := r.onlyOurs(rows); err != nil {
-		return r.dirtyIfHalf(err)
+		return rows, r.dirtyIfHalf(err)
 	}
-	if r.failed != nil && !r.failed.leftNothing {
-		if err := r.undoFailed(ctx, r.failed.step, rows); err != nil {
-			return err
-		}
-		if rows, err = r.reread(ctx); err != nil {
-			return err
-		}
-		if err := r.onlyOurs(rows); err != nil {
-			return fmt.Errorf("%w: %w", ErrDirty, err) // it was at the step that was cleared away here
-		}
+	if r.failed == nil || r.failed.leftNothing {
+		return rows, nil
 	}
+	if err := r.undoFailed(ctx, r.failed.step, rows); err != nil {
+		return rows, err
+	}
+	if rows, err = r.reread(ctx); err != nil {
+		return rows, err
+	}
+	if err := r.onlyOurs(rows); err != nil {
+		return rows, fmt.Errorf("%w: %w", ErrDirty, err) // it was at the step that was cleared away here
+	}
+	return rows, nil
+}
+
+// undoRecorded takes back what the version table says was done.
+func (r *run) undoRecorded(ctx context.Context, rows versions.Rows) error {
 	for _, version := range plan.WayBack(r.start, rows.Applied, r.mine) {
 		if err := r.down(ctx, version); err != nil {
 			return err

@@ -55,8 +55,9 @@ type run struct {
 	// named says that the run's row names a connection. A Go migration may borrow some on any goroutine.
 	named atomic.Bool
 
-	seen     []int64 // what was applied when the run looked
-	flagged  bool    // the state table may have something to say, see applied
+	found    versions.Rows // when the starting point was read
+	seen     []int64       // what was applied when the run looked
+	flagged  bool          // the state table may have something to say, see applied
 	from     int64
 	start    []int64 // the starting point
 	steps    []plannedStep
@@ -76,12 +77,12 @@ type run struct {
 	off    int             // how many of undone stay undone
 }
 
-func (m *Migrator) newRun(ctx context.Context, known *migrations, db *sql.DB) *run {
+func (m *Migrator) newRun(known *migrations, db *sql.DB, events *stream) *run {
 	return &run{
 		db:      db,
 		options: &m.options,
 		known:   known,
-		events:  m.newStream(ctx),
+		events:  events,
 		started: time.Now(),
 		id:      strings.ToLower(rand.Text()),
 		scripts: make(map[int64]body),
@@ -131,11 +132,14 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 	case r.known.state == nil:
 		applied, r.ready, err = r.known.table.Applied(ctx, r.db)
 	case r.options.globalLock:
-		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state.Busy())
+		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.busy())
 	default:
 		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state.There())
 	}
 	r.to = plan.Newest(applied)
+	if err == nil && !r.ready && r.known.namespace != "" && r.known.state != nil && !r.options.globalLock {
+		flagged, err = r.known.state.IsThere(ctx, r.db) // for another namespace, which AppliedAndFlag can't know
+	}
 	if err == nil && !r.ready && r.options.bound {
 		r.schemaMissing, err = r.known.schemaMissing(ctx, r.db)
 	}
@@ -179,35 +183,67 @@ func (r *run) makeTable(ctx context.Context) error {
 // begin reads the starting point and plans again, from it, so that nothing but the migrations
 // themselves is left to go wrong.
 func (r *run) begin(ctx context.Context, to goal) error {
-	rows, err := r.owned(ctx, r.db, false)
-	if err != nil {
-		return r.known.tableError(ctx, err)
-	}
-	start := rows.Applied
-	r.start = start
-	if err := r.plan(ctx, start, to); err != nil {
+	if err := r.readStart(ctx, to); err != nil {
 		return err
 	}
-	facts, err := r.admit(ctx, start)
+	facts, err := r.facts(ctx)
 	if err != nil {
+		return err
+	}
+	if err := r.judge(ctx, facts); err != nil {
+		return err
+	}
+	if len(r.steps)+len(r.unfinished) == 0 {
+		return r.giveUp(ctx)
+	}
+	if err := r.enter(ctx); err != nil {
+		return err
+	}
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	return r.resume(ctx)
+}
+
+// readStart reads the starting point and plans from it.
+func (r *run) readStart(ctx context.Context, to goal) (err error) {
+	if r.found, err = r.owned(ctx, r.db, false); err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	r.start = r.found.Applied
+	return r.plan(ctx, r.start, to)
+}
+
+// judge refuses what must not be done, and forgets the marks of steps that were finished.
+func (r *run) judge(ctx context.Context, facts state.Facts) error {
+	facts = r.known.own(facts)
+	if err := r.admit(ctx, facts, r.start); err != nil {
 		return err
 	}
 	for _, s := range facts.Dirty {
-		if !finished(s, start) {
+		if !finished(s, r.start) {
 			continue
 		}
 		if err := r.forget(ctx, s); err != nil {
 			return err
 		}
 	}
-	if len(r.steps)+len(r.unfinished) == 0 {
-		if len(r.inherited) > 0 {
-			return r.known.state.Crash(ctx, r.db) // what they had begun is finished: there is nothing to undo
-		}
+	return nil
+}
+
+// giveUp is for a run that has nothing to do. What runs that were cut off had begun is finished: there is
+// nothing to undo.
+func (r *run) giveUp(ctx context.Context) error {
+	if len(r.inherited) == 0 {
 		return nil
 	}
+	return r.known.state.Crash(ctx, r.db, r.known.namespace)
+}
+
+// enter takes over from runs that were cut off, and has the state table say what this one is about to do.
+func (r *run) enter(ctx context.Context) (err error) {
 	if !r.options.oneTransaction() { // which undoes nothing by Downs
-		if err := r.inherit(ctx, start); err != nil {
+		if err := r.inherit(ctx, r.start); err != nil {
 			return err
 		}
 	}
@@ -217,15 +253,15 @@ func (r *run) begin(ctx context.Context, to goal) error {
 	if r.mariadb, err = r.isMariaDB(ctx); err != nil {
 		return err
 	}
-	if r.lock != nil {
-		if err := r.register(ctx); err != nil {
-			return err
-		}
+	if r.lock == nil {
+		return nil
 	}
-	if err := r.connect(ctx); err != nil {
-		return err
-	}
-	r.recorder.Found(rows)
+	return r.register(ctx)
+}
+
+// resume clears away what was left unfinished. After it the first step is next.
+func (r *run) resume(ctx context.Context) error {
+	r.recorder.Found(r.found)
 	for _, s := range r.unfinished {
 		if err := r.recover(ctx, s); err != nil {
 			return err

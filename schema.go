@@ -40,7 +40,15 @@ func (ms *migrations) in(o *options) (*migrations, error) {
 	bound := *ms
 	bound.tenant, bound.schema, bound.createSchema = o.tenant, o.schema, o.createSchema
 	if err := o.tables(&bound); err != nil {
-		return nil, fmt.Errorf("tenant %q: %w", o.tenant, err)
+		return nil, fmt.Errorf("%s%w", where(o.tenant, ms.namespace), err)
+	}
+	bound.parts = nil
+	for _, part := range ms.parts {
+		part, err := part.in(o)
+		if err != nil {
+			return nil, err
+		}
+		bound.parts = append(bound.parts, part)
 	}
 	return &bound, nil
 }

@@ -102,7 +102,7 @@ func (ms *migrations) read(ctx context.Context, have reader, versions []int64, b
 			b, err = withDown(ctx, v, b, m.down.sql)
 		}
 		if err != nil {
-			errs = append(errs, &MigrationError{Version: v, Source: m.source, Environment: m.environment, Direction: directionDown, Err: err})
+			errs = append(errs, &MigrationError{Tenant: ms.tenant, Namespace: ms.namespace, Version: v, Source: m.source, Environment: m.environment, Direction: directionDown, Err: err})
 			b.Down = nil
 		}
 		bodies[v], replays[v] = b, of

@@ -3,6 +3,7 @@ package gooseplus
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"maps"
 	"math"
 	"slices"
@@ -57,12 +58,9 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	history, err := known.table.History(ctx, db)
-	if err == nil && len(history) == 0 && m.options.bound {
-		_, err = known.schemaMissing(ctx, db)
-	}
+	history, err := m.history(ctx, known, db)
 	if err != nil {
-		return Status{}, known.tableError(ctx, err)
+		return Status{}, err
 	}
 	var facts state.Facts
 	if known.state != nil {
@@ -70,9 +68,19 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 			return Status{}, known.stateError(ctx, err)
 		}
 	}
-	bodies := make(map[int64]body)
-	errs := known.read(ctx, known.offline, known.withSQL(known.versions()), bodies)
-	return known.status(m.options.environments, history, facts, bodies), known.unreadable(errs, directionUp)
+	return known.statusWithSQL(ctx, m.options.environments, history, facts)
+}
+
+// history reads what is applied, with the times.
+func (m *Migrator) history(ctx context.Context, known *migrations, db *sql.DB) ([]versions.Entry, error) {
+	history, err := known.table.History(ctx, db)
+	if err == nil && len(history) == 0 && m.options.bound {
+		_, err = known.schemaMissing(ctx, db)
+	}
+	if err != nil {
+		return nil, known.tableError(ctx, err)
+	}
+	return history, nil
 }
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
@@ -80,24 +88,37 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 // three statements at most; it writes nothing, creates nothing, and neither takes the lock nor waits
 // for it.
 func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
-	known, db, done, err := m.open(ctx)
+	known, db, done, err := m.openAny(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	r := &run{ // whose events nobody hears
-		db: db, options: &m.options, known: known, events: new(stream), scripts: make(map[int64]body),
+	silent := new(stream) // nobody hears of this run
+	if known.parts != nil {
+		return m.newJoint(known, db, silent).planAll(ctx, upTo(math.MaxInt64))
 	}
+	r := m.newRun(known, db, silent)
 	defer r.disconnect(ctx)
 	if _, err := r.look(ctx, upTo(math.MaxInt64)); err != nil {
 		return nil, err
 	}
-	if _, err := r.admit(ctx, r.seen); err != nil {
+	facts, err := r.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.admit(ctx, known.own(facts), r.seen); err != nil {
 		return nil, err
 	}
 	return r.planned(), nil
+}
+
+// statusWithSQL is status with what is in the files; the error says which can't be parsed.
+func (ms *migrations) statusWithSQL(ctx context.Context, environments []string, history []versions.Entry, facts state.Facts) (Status, error) {
+	bodies := make(map[int64]body)
+	errs := ms.read(ctx, ms.offline, ms.withSQL(ms.versions()), bodies)
+	return ms.status(environments, history, ms.own(facts), bodies), ms.unreadable(errs, directionUp)
 }
 
 func (ms *migrations) status(environments []string, history []versions.Entry, facts state.Facts, bodies map[int64]body) Status {

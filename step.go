@@ -102,6 +102,7 @@ func (r *run) drive(ctx context.Context, step plannedStep) error {
 func (r *run) migrationError(step plannedStep, statement string, err error) error {
 	return &MigrationError{
 		Tenant:      r.options.tenant,
+		Namespace:   r.known.namespace,
 		Environment: step.Environment,
 		Version:     step.Version,
 		Source:      step.Source,

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
@@ -111,12 +112,17 @@ func (o *options) mostConnections(known *migrations) int {
 	if o.globalLock {
 		need += 2
 	}
-	if slices.ContainsFunc(known.list, func(m migration) bool {
-		return m.goFuncs != nil && (m.goFuncs.UpFnNoTxContext != nil || m.goFuncs.DownFnNoTxContext != nil)
-	}) {
+	if slices.ContainsFunc(known.all(), (*migrations).takeOwnConnections) {
 		need++
 	}
 	return need
+}
+
+// takeOwnConnections says whether there is a Go migration that takes a connection from the pool for itself.
+func (ms *migrations) takeOwnConnections() bool {
+	return slices.ContainsFunc(ms.list, func(m migration) bool {
+		return m.goFuncs != nil && (m.goFuncs.UpFnNoTxContext != nil || m.goFuncs.DownFnNoTxContext != nil)
+	})
 }
 
 // run returns when every tenant has come to its end.
@@ -207,17 +213,18 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	for i, j := range batch {
 		names[i] = j.tenant.Schema
 	}
+	var found [][]*versions.Swept // of each namespace
 	version, err := f.known.dialect.ParseName(f.m.options.versionTable)
 	if err == nil && version.Schema != "" {
 		err = errors.New("the version table has a schema of its own") // a fault, of which the runs tell
 	}
-	var found []*versions.Swept
-	if err == nil {
-		flag := state.IsDirty
-		if f.m.options.globalLock {
-			flag = state.IsBusy // a run that was cut off has to be declared dead, as by a run alone
+	for _, part := range f.known.all() {
+		if err == nil {
+			var swept []*versions.Swept
+			table := inTable(version.Table, part.namespace)
+			swept, err = versions.Sweep(ctx, f.m.db, f.known.dialect, table, f.known.state.Base(), part.sweepFlag(f.m.options.globalLock), names)
+			found = append(found, swept)
 		}
-		found, err = versions.Sweep(ctx, f.m.db, f.known.dialect, version.Table, f.known.state.Base(), flag, names)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -228,30 +235,47 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	}
 	have := make(map[int64]bool)
 	for i, j := range batch {
-		s := found[i]
-		if s == nil || !s.Schema || !s.Table || s.Flagged || !f.upToDate(have, s.Applied) {
+		newest, upToDate := int64(0), true
+		for n, part := range f.known.all() {
+			s := found[n][i]
+			if s == nil || !s.Schema || !s.Table || s.Flagged || !part.upToDate(have, s.Applied) {
+				upToDate = false
+				break
+			}
+			newest = max(newest, plan.Newest(s.Applied))
+		}
+		if !upToDate {
 			f.waiting = append(f.waiting, j)
 			continue
-		}
-		newest := int64(0)
-		for _, v := range s.Applied {
-			newest = max(newest, v)
 		}
 		f.finish(j, TenantResult{Name: j.tenant.name(), State: TenantUpToDate, From: newest, To: newest})
 	}
 	f.progress()
 }
 
+// sweepFlag is the condition on rows of the state table that makes a tenant one to look at more closely.
+func (ms *migrations) sweepFlag(lock bool) string {
+	switch {
+	case lock && ms.namespace == "":
+		return state.IsBusy // a run that was cut off has to be declared dead, as by a run alone
+	case lock:
+		return state.BusyIn(ms.namespace)
+	case ms.namespace == "":
+		return state.IsDirty
+	}
+	return state.DirtyIn(ms.namespace)
+}
+
 // upToDate says whether all known versions are applied. have is scratch space.
-func (f *fleet) upToDate(have map[int64]bool, applied []int64) bool {
-	if len(applied) < len(f.known.list) {
+func (ms *migrations) upToDate(have map[int64]bool, applied []int64) bool {
+	if len(applied) < len(ms.list) {
 		return false
 	}
 	clear(have)
 	for _, v := range applied {
 		have[v] = true
 	}
-	return !slices.ContainsFunc(f.known.list, func(m migration) bool { return !have[m.version] })
+	return !slices.ContainsFunc(ms.list, func(m migration) bool { return !have[m.version] })
 }
 
 // canaries works on the first tenants one by one, and stops if one of them fails.

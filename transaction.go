@@ -45,6 +45,11 @@ func (r *run) verifyAll(ctx context.Context) error {
 	if err := r.verify(ctx, r.session.DB()); err != nil {
 		return err
 	}
+	return r.commit(ctx)
+}
+
+// commit commits the run's one transaction.
+func (r *run) commit(ctx context.Context) error {
 	err := r.session.Commit(ctx)
 	if err == nil {
 		return nil
@@ -54,11 +59,7 @@ func (r *run) verifyAll(ctx context.Context) error {
 
 // committed finds out what became of a COMMIT that failed: its answer may be all that was lost.
 func (r *run) committed(ctx context.Context, failed error) error {
-	alive := context.WithoutCancel(ctx)
-	if r.lock != nil {
-		alive = r.lock.alive
-	}
-	ctx, cancel := limit(alive, r.options.rollbackTimeout, "rollback timeout")
+	ctx, cancel := r.detached(ctx)
 	defer cancel()
 	r.unsure = true
 	rows, err := r.reread(ctx)

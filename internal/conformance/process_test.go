@@ -29,10 +29,18 @@ var processSets = map[string]func(*place) fstest.MapFS{
 	"chain":   func(*place) fstest.MapFS { return chain(20) },
 	"steps":   func(p *place) fstest.MapFS { return p.victimFiles(20, 20*time.Millisecond) },
 	"bouncer": func(*place) fstest.MapFS { return bouncerFiles() },
+	"stuck":   func(*place) fstest.MapFS { return nextContexts(nil) },
+	"next":    func(*place) fstest.MapFS { return nextContexts(nil) },
+}
+
+// processOptions are what a set needs besides.
+var processOptions = map[string][]gooseplus.Option{
+	"stuck": {inContexts, stuckInIdentity()},
+	"next":  {inContexts},
 }
 
 // TestProcess is no test but such a process. It says what happens, each with the time: ready, and when its input is
-// closed it goes on; waiting, holds, step with a version when that is applied; done or failed.
+// closed it goes on; waiting, holds, step with a version, after its namespace, when that is applied; done or failed.
 func TestProcess(t *testing.T) {
 	text := os.Getenv(processEnv)
 	if text == "" {
@@ -45,16 +53,16 @@ func TestProcess(t *testing.T) {
 	p := &place{target: target{driver: o.Driver, dialect: o.Dialect, transactionalDDL: o.Dialect == "postgres"}, dsn: o.DSN}
 	db := p.open(t)
 	defer db.Close()
-	m := p.locking(db, from(processSets[o.Set](p)), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+	m := p.locking(db, append(processOptions[o.Set], from(processSets[o.Set](p)), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 		switch e := e.(type) {
 		case gooseplus.LockWaiting:
 			say("waiting", "")
 		case gooseplus.RunStarted:
 			say("holds", "")
 		case gooseplus.MigrationFinished:
-			say("step", strconv.FormatInt(e.Step.Version, 10))
+			say("step", strings.TrimSpace(e.Namespace+" "+strconv.FormatInt(e.Step.Version, 10)))
 		}
-	}))
+	}))...)
 	say("ready", "")
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		t.Fatal(err)

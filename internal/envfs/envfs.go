@@ -74,8 +74,7 @@ func (e *BaseError) Unwrap() error { return e.Err }
 // An environment without a folder is noted in Missing, unless its name is nearly that of a folder
 // that is there and that nobody asked for. All faults are in the error, joined.
 func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
-	o := &Overlay{fsys: fsys, Folders: make(map[string]string)}
-	o.byName = sync.OnceValue(o.index)
+	o := newOverlay(fsys, make(map[string]string))
 	base, err := cleanBase(base)
 	if err != nil {
 		return o, err
@@ -119,6 +118,12 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 		faults = append(faults, o.whyUnpaired(down))
 	}
 	return o, errors.Join(faults...)
+}
+
+func newOverlay(fsys fs.FS, folders map[string]string) *Overlay {
+	o := &Overlay{fsys: fsys, Folders: folders}
+	o.byName = sync.OnceValue(o.index)
+	return o
 }
 
 func cleanBase(base string) (string, error) {

@@ -176,24 +176,28 @@ func (t *Table) TryCutOff(ctx context.Context, db *sql.DB, id string, at time.Ti
 	return done && err == nil, err
 }
 
-// Inherit marks the runs that were cut off as crashed, and starts the one that takes over from them:
+// Inherit marks the runs of the heir's namespace that were cut off as crashed, and starts the one that takes over from them:
 // at once, so that no starting point is lost in between.
 func (t *Table) Inherit(ctx context.Context, db *sql.DB, heir Run) error {
 	return inTransaction(ctx, db, func(tx *sql.Tx) error {
-		if err := t.Crash(ctx, tx); err != nil {
+		if err := t.Crash(ctx, tx, heir.Namespace); err != nil {
 			return err
 		}
 		return t.StartRun(ctx, tx, heir)
 	})
 }
 
-// Crash marks the runs that were cut off as crashed: there is nothing to take over from them.
-func (t *Table) Crash(ctx context.Context, db Querier) error {
+// Crash marks the runs of a namespace that were cut off as crashed: there is nothing to take over from them.
+func (t *Table) Crash(ctx context.Context, db Querier, namespace string) error {
 	runs, err := t.Runs(ctx, db, CutOff)
 	if err != nil {
 		return err
 	}
-	for _, r := range runs { // on MySQL an UPDATE that has to scan would wait for the mutex, which its own process holds
+	for _, r := range runs {
+		if r.Namespace != namespace {
+			continue
+		}
+		// On MySQL an UPDATE that has to scan would wait for the mutex, which its own process holds.
 		if _, err := t.exec(ctx, db, "UPDATE {table} SET outcome = ? WHERE id = ? AND outcome = ?",
 			string(Crashed), runID(r.ID), string(CutOff)); err != nil {
 			return err
@@ -228,6 +232,26 @@ const (
 	// IsBusy is true of them, and of runs that are recorded as running.
 	IsBusy = "kind = 'run' AND outcome = 'running' OR " + IsDirty
 )
+
+// BusyIn is IsBusy for one namespace. What other namespaces' runs do is nobody's business here, but a run that
+// was cut off while another namespace's heir took the lock is: its starting point has to be taken over, or given
+// up, while it means something.
+func BusyIn(namespace string) string {
+	return in(namespace) + "(kind = 'run' AND outcome IN ('running', 'cut off') OR " + IsDirty + ")"
+}
+
+// DirtyIn is IsDirty for one namespace.
+func DirtyIn(namespace string) string { return in(namespace) + IsDirty }
+
+// in has no backslash to escape, which is in no name of a namespace.
+func in(namespace string) string {
+	return "namespace = '" + strings.ReplaceAll(namespace, "'", "''") + "' AND "
+}
+
+// BusyIn is Busy for one namespace.
+func (t *Table) BusyIn(namespace string) string {
+	return "SELECT 1 FROM " + t.rows() + " WHERE " + BusyIn(namespace)
+}
 
 // There is a query that finds a row if the table is there.
 func (t *Table) There() string {

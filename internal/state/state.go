@@ -150,6 +150,9 @@ func (t *Table) Ensure(ctx context.Context, db *sql.DB) error {
 	return last
 }
 
+// IsThere says whether the table is there.
+func (t *Table) IsThere(ctx context.Context, db Querier) (bool, error) { return t.there(ctx, db) }
+
 func (t *Table) there(ctx context.Context, db Querier) (bool, error) {
 	var one int
 	err := db.QueryRowContext(ctx, t.There()).Scan(&one)

@@ -1,0 +1,497 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/session"
+	"github.com/gooseplus/gooseplus/internal/state"
+	"github.com/gooseplus/gooseplus/internal/versions"
+)
+
+// joint is one run over several namespaces: a run on each, which has its own row in the state table and its
+// own starting point, under one lock, one deadline, and with one way back. It is used by one goroutine.
+type joint struct {
+	lead    *run           // looks after the lock, and has no migrations
+	parts   []*run         // in the order of the namespaces
+	working []*run         // those of them that have something to do, or to undo if another one fails
+	failed  *run           // the one that ended the run, nil if none did by itself
+	ended   map[*run]error // how the way back ended for each
+	begun   bool           // the first step is next
+}
+
+// migrateAll is migrate over all namespaces. Its numbered lines are the same stages.
+func (m *Migrator) migrateAll(ctx context.Context, to goal) error {
+	// 1. Resolve.
+	return m.runAll(ctx, func(ctx context.Context, j *joint) error {
+		// 2. Look.
+		look := func(ctx context.Context) (bool, error) { return j.look(ctx, to) }
+		if needed, err := look(ctx); err != nil || !needed {
+			return err
+		}
+		// 3. Hold the lock, and under it make sure of the version tables.
+		return j.alone(ctx, look, func(ctx context.Context) error {
+			if err := j.makeTables(ctx); err != nil {
+				return err
+			}
+			// 4. Read the starting points and plan from them: nothing is begun before all are found to be in order.
+			if err := j.begin(ctx, to); err != nil || len(j.working) == 0 {
+				j.settle(ctx, err)
+				return err
+			}
+			// 5. Apply one namespace after the other, and verify all.
+			err := j.apply(ctx)
+			if err == nil {
+				err = j.verify(ctx)
+			}
+			// 6. and 7. On failure, the way back of all, which is verified too.
+			if err != nil {
+				err = j.wayBack(ctx, err)
+			}
+			j.settle(ctx, err)
+			return err
+		})
+		// 8. Record the outcomes and release.
+	})
+}
+
+// runAll is run for all namespaces.
+func (m *Migrator) runAll(ctx context.Context, what func(context.Context, *joint) error) (err error) {
+	known, db, done, err := m.openAny(ctx)
+	if err != nil {
+		return m.refuse(ctx, err)
+	}
+	defer done()
+	ctx, cancel := m.withTimeout(ctx)
+	defer cancel()
+	j := m.newJoint(known, db, m.newStream(ctx))
+	for _, r := range append([]*run{j.lead}, j.parts...) {
+		for _, w := range r.known.warnings {
+			r.events.send(Warning{Message: w})
+		}
+	}
+	defer func() {
+		j.finish(ctx, err)
+		if m.ended != nil {
+			m.ended(j.lead)
+		}
+	}()
+	return m.named(what(ctx, j))
+}
+
+func (m *Migrator) newJoint(known *migrations, db *sql.DB, events *stream) *joint {
+	j := &joint{lead: m.newRun(known, db, events), ended: make(map[*run]error)}
+	for _, part := range known.parts {
+		r := m.newRun(part, db, events.share(m.options.tenant, part.namespace))
+		r.started = j.lead.started
+		j.parts = append(j.parts, r)
+	}
+	return j
+}
+
+// of is what is true of one part when the run ends with err.
+func (j *joint) of(r *run, err error) error {
+	if ended, ok := j.ended[r]; ok {
+		return ended
+	}
+	return err
+}
+
+// finish tells the observers how the run ended, and sums up.
+func (j *joint) finish(ctx context.Context, err error) {
+	for _, r := range j.parts {
+		r.disconnect(ctx)
+		r.finish(j.of(r, err))
+		j.lead.from, j.lead.to = max(j.lead.from, r.from), max(j.lead.to, r.to)
+		j.lead.kept, j.lead.off = j.lead.kept+r.kept, j.lead.off+r.off
+	}
+	j.lead.events.close()
+}
+
+// look is run.look at all of them, in one statement unless a table is missing.
+func (j *joint) look(ctx context.Context, to goal) (needed bool, err error) {
+	if err := j.applied(ctx); err != nil {
+		if j.lead.options.globalLock && j.lead.oneWriter() {
+			return true, nil // as in run.look
+		}
+		return false, err
+	}
+	j.lead.flagged, j.lead.schemaMissing = false, false
+	var faults []error
+	for _, r := range j.parts {
+		j.lead.flagged = j.lead.flagged || r.flagged
+		j.lead.schemaMissing = j.lead.schemaMissing || r.schemaMissing
+		faults = append(faults, r.known.named(r.plan(ctx, r.seen, to)))
+		needed = needed || len(r.steps) > 0
+	}
+	if err := errors.Join(faults...); err != nil {
+		return false, err
+	}
+	switch {
+	case needed || !j.lead.flagged:
+		return needed, nil
+	case j.lead.options.globalLock:
+		return true, nil
+	}
+	return false, j.dirtyNow(ctx)
+}
+
+// applied reads what is applied in each.
+func (j *joint) applied(ctx context.Context) error {
+	var tables []*versions.Table
+	var flags []string
+	for _, r := range j.parts {
+		if r.known.state == nil {
+			return j.appliedOneByOne(ctx)
+		}
+		flag := r.known.state.There()
+		if r.options.globalLock {
+			flag = r.known.busy()
+		}
+		tables, flags = append(tables, r.known.table), append(flags, flag)
+	}
+	looks, err := versions.AppliedTogether(ctx, j.lead.db, tables, flags)
+	if err != nil {
+		return j.appliedOneByOne(ctx)
+	}
+	for i, r := range j.parts {
+		r.seen, r.flagged, r.ready, r.schemaMissing = looks[i].Applied, looks[i].Flagged, looks[i].Ready, false
+		r.to = plan.Newest(r.seen)
+	}
+	return nil
+}
+
+func (j *joint) appliedOneByOne(ctx context.Context) (err error) {
+	for _, r := range j.parts {
+		if r.seen, r.flagged, err = r.applied(ctx); err != nil {
+			return r.known.named(r.known.tableError(ctx, err))
+		}
+	}
+	return nil
+}
+
+// dirtyNow is the refusal to do even nothing while one of them is dirty.
+func (j *joint) dirtyNow(ctx context.Context) error {
+	facts, err := j.lead.known.state.ReadThere(ctx, j.lead.db)
+	if err != nil {
+		return j.lead.known.stateError(ctx, err)
+	}
+	var faults []error
+	for _, r := range j.parts {
+		faults = append(faults, r.known.named(r.dirty(unfinished(r.known.own(facts), r.seen))))
+	}
+	return errors.Join(faults...)
+}
+
+// planAll returns the steps of all, in order.
+func (j *joint) planAll(ctx context.Context, to goal) (steps []Step, err error) {
+	defer func() {
+		for _, r := range j.parts {
+			r.disconnect(ctx)
+		}
+	}()
+	if _, err := j.look(ctx, to); err != nil {
+		return nil, err
+	}
+	facts, err := j.lead.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var faults []error
+	for _, r := range j.parts {
+		faults = append(faults, r.known.named(r.admit(ctx, r.known.own(facts), r.seen)))
+		steps = append(steps, r.planned()...)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return steps, nil
+}
+
+// alone is run.alone: the lead takes the lock, and all of them have it.
+func (j *joint) alone(ctx context.Context, needed func(context.Context) (bool, error), what func(context.Context) error) error {
+	return j.lead.alone(ctx, needed, func(ctx context.Context) (err error) {
+		for _, r := range j.parts {
+			r.lock, r.stateReady, r.schemaMissing = j.lead.lock, j.lead.stateReady, false
+			r.inherited = slices.DeleteFunc(slices.Clone(j.lead.inherited), func(dead state.Run) bool { return !r.known.covers(dead.Namespace) })
+		}
+		if j.lead.lock != nil {
+			defer func() { err = j.recordOutcomes(j.lead.lock, err) }()
+		}
+		return what(ctx)
+	})
+}
+
+func (j *joint) makeTables(ctx context.Context) error {
+	for _, r := range j.parts {
+		if err := r.makeTable(ctx); err != nil {
+			return r.known.named(err)
+		}
+	}
+	return nil
+}
+
+// begin is run.begin for all, each stage before the next. One with nothing to do takes over the starting point
+// of its own runs that were cut off, if there are such: if another one fails now, what these did is undone too.
+func (j *joint) begin(ctx context.Context, to goal) error {
+	if err := j.judge(ctx, to); err != nil {
+		return err
+	}
+	needed := slices.ContainsFunc(j.parts, func(r *run) bool { return len(r.steps)+len(r.unfinished) > 0 })
+	for _, r := range j.parts {
+		switch {
+		case !needed:
+			if err := r.giveUp(ctx); err != nil {
+				return r.known.named(r.known.stateError(ctx, err))
+			}
+		case len(r.steps)+len(r.unfinished)+len(r.inherited) > 0 && len(r.known.list) > 0:
+			j.working = append(j.working, r)
+		}
+	}
+	for _, stage := range []func(*run) error{
+		func(r *run) error { return r.enter(ctx) },
+		func(r *run) error { return j.connect(ctx, r) },
+		func(r *run) error { return r.resume(ctx) },
+	} {
+		for _, r := range j.working {
+			if err := stage(r); err != nil {
+				return r.known.named(err)
+			}
+		}
+	}
+	j.begun = true
+	return nil
+}
+
+// judge reads all starting points, then what the state table remembers, and reports every refusal.
+func (j *joint) judge(ctx context.Context, to goal) error {
+	var faults []error
+	for _, r := range j.parts {
+		err := r.known.named(r.readStart(ctx, to))
+		if errors.Is(err, ErrMigrationTable) {
+			return err
+		}
+		faults = append(faults, err)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	facts, err := j.lead.facts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range j.parts {
+		faults = append(faults, r.known.named(r.judge(ctx, facts)))
+	}
+	return errors.Join(faults...)
+}
+
+// connect gives one of them its session. With RollbackTransaction all have the same one, whose transaction
+// locks the rows of all.
+func (j *joint) connect(ctx context.Context, r *run) error {
+	if !r.options.oneTransaction() {
+		return r.connect(ctx)
+	}
+	if j.lead.session == nil {
+		var cfg session.Config
+		for _, r := range j.working {
+			if r.lock != nil {
+				cfg.OnBegin = append(cfg.OnBegin, r.fence().OnBegin...)
+			}
+		}
+		s, err := j.lead.newSession(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		j.lead.session = s
+	}
+	return r.use(j.lead.session)
+}
+
+// apply runs the steps of each, up to the first that fails.
+func (j *joint) apply(ctx context.Context) error {
+	for _, r := range j.working {
+		if len(r.steps) == 0 {
+			continue
+		}
+		if err := r.apply(ctx); err != nil {
+			j.failed = r
+			return r.known.named(err)
+		}
+	}
+	return nil
+}
+
+// verify is run.verifyAll for all.
+func (j *joint) verify(ctx context.Context) error {
+	db := j.lead.db
+	if j.lead.session != nil {
+		db = j.lead.session.DB()
+	}
+	for _, r := range j.working {
+		if err := r.verify(ctx, db); err != nil {
+			return r.known.named(err)
+		}
+	}
+	if j.lead.session == nil {
+		return nil
+	}
+	// If the answer is lost, any of them that has applied something tells of all.
+	i := max(0, slices.IndexFunc(j.working, func(r *run) bool { return len(r.mine) > 0 }))
+	return j.working[i].known.named(j.working[i].commit(ctx))
+}
+
+// wayBack returns all of them to their starting points, and says which of them it did not.
+func (j *joint) wayBack(ctx context.Context, cause error) error {
+	ctx, cancel := j.lead.detached(ctx)
+	defer cancel()
+	if j.lead.options.rollback != RollbackNone {
+		j.lead.events.send(WayBackStarted{Cause: cause})
+	}
+	undone := j.undo(ctx)
+	var stuck, left []*RollbackError
+	for _, r := range slices.Backward(j.working) {
+		j.ended[r] = r.conclude(ctx, cause, undone[r])
+		if r.gone {
+			j.giveUpOnServer()
+		}
+		var incomplete *RollbackError
+		switch {
+		case !errors.As(j.ended[r], &incomplete):
+		case undone[r] != nil:
+			stuck = append(stuck, incomplete)
+		default:
+			left = append(left, incomplete) // alone, because of the one before
+		}
+	}
+	return atOnce(append(stuck, left...), cause)
+}
+
+// atOnce makes one error of those of the namespaces that are not back at their starting points. The first
+// says why.
+func atOnce(incomplete []*RollbackError, cause error) error {
+	if len(incomplete) == 0 {
+		return rolledForward(cause)
+	}
+	first := *incomplete[0]
+	for _, e := range incomplete[1:] {
+		first.Err = fmt.Errorf("%w; namespace %q is %s, started from %d: %w", first.Err, e.Namespace, e.reached(), e.Start, e.Err)
+	}
+	return &first
+}
+
+// giveUpOnServer spares each of the others the time for which the first has tried to reach the server.
+func (j *joint) giveUpOnServer() {
+	for _, r := range j.parts {
+		r.gone = true
+	}
+}
+
+// undo takes back what each did, the last namespace first, up to the first that can't be undone. The step
+// that failed came after everything else, so it is cleared away before.
+func (j *joint) undo(ctx context.Context) map[*run]error {
+	undone := make(map[*run]error)
+	switch j.lead.options.rollback {
+	case RollbackNone:
+		for _, r := range j.working {
+			undone[r] = r.stay(ctx)
+		}
+		return undone
+	case RollbackTransaction:
+		for _, r := range j.working {
+			undone[r] = r.abandon(ctx)
+		}
+		return undone
+	}
+	cleared := make(map[*run]versions.Rows)
+	order := slices.Clone(j.working)
+	slices.Reverse(order)
+	if j.failed != nil {
+		rows, err := j.failed.clear(ctx)
+		if err != nil {
+			undone[j.failed] = err
+			return undone
+		}
+		cleared[j.failed] = rows
+	}
+	for _, r := range order {
+		rows, ok := cleared[r]
+		var err error
+		if !ok && len(r.mine)+len(r.undone) > 0 {
+			rows, err = r.clear(ctx)
+		}
+		if err == nil {
+			err = r.undoRecorded(ctx, rows)
+		}
+		if err != nil {
+			undone[r] = err
+			return undone
+		}
+	}
+	return undone
+}
+
+// settle is run.settle for each of them. What the database has of environments is not one's alone.
+func (j *joint) settle(ctx context.Context, err error) {
+	for _, r := range j.working {
+		r.settleAs(ctx, j.of(r, err), errors.Is(err, ErrRollForward) || !j.begun)
+	}
+}
+
+// recordOutcomes ends the rows of all, at once: a process that dies between two would leave a part of a starting
+// point. If one has to be left to the next holder, all are.
+func (j *joint) recordOutcomes(l *lock, runErr error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.alive), releaseLimit)
+	defer cancel()
+	var registered []*run
+	var busy error
+	for _, r := range j.parts {
+		r.disconnect(ctx)
+		if !r.registered {
+			continue
+		}
+		registered = append(registered, r)
+		if !errors.Is(runErr, ErrLockLost) {
+			busy = joined(busy, r.letGo(ctx))
+		}
+	}
+	if len(registered) == 0 {
+		return runErr
+	}
+	if errors.Is(runErr, ErrLockLost) || busy != nil {
+		err := joined(runErr, busy)
+		for _, r := range registered {
+			err = joined(err, r.leaveRow(ctx))
+		}
+		return err
+	}
+	return joined(runErr, j.endRows(ctx, registered, runErr))
+}
+
+func (j *joint) endRows(ctx context.Context, registered []*run, runErr error) error {
+	tx, err := j.lead.db.BeginTx(ctx, nil)
+	if err != nil {
+		return j.lead.known.tableError(ctx, err)
+	}
+	for _, r := range registered {
+		if err := r.endRow(ctx, tx, j.of(r, runErr)); err != nil {
+			return joined(err, ignoreDone(tx.Rollback()))
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return j.lead.known.tableError(ctx, err)
+	}
+	return nil
+}
+
+// ignoreDone drops the error of a transaction that its context has rolled back already.
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
