@@ -36,10 +36,11 @@ type Run struct {
 // Runs returns the runs that the state table remembers, newest first: the last hundred of those that had
 // the lock ([WithGlobalLock]) and something to do. One whose Outcome is [RunRunning] has the lock now,
 // unless its process is gone. It executes two statements at most; it writes nothing, creates nothing, and neither
-// takes the lock nor waits for it. Dialects that gooseplus leaves to goose (see [WithDialect]) remember no
+// takes the lock nor waits for it. A run over several namespaces is one for each of them; those of other namespaces
+// are left out if one was chosen. Dialects that gooseplus leaves to goose (see [WithDialect]) remember no
 // runs. A database that can't be read gives [ErrMigrationTable].
 func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
-	known, db, done, err := m.open(ctx)
+	known, db, done, err := m.openAny(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -56,12 +57,15 @@ func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 	if err != nil {
 		return nil, m.named(known.stateError(ctx, err))
 	}
-	runs := make([]Run, len(recorded))
-	for i, r := range recorded {
-		runs[i] = Run{
+	runs := []Run{}
+	for _, r := range recorded {
+		if m.options.namespace != "" && r.Namespace != m.options.namespace {
+			continue
+		}
+		runs = append(runs, Run{
 			Namespace: r.Namespace, Holder: r.Holder, Started: r.Started, Ended: r.Ended, From: r.From, To: r.To,
 			Outcome: RunOutcome(r.Outcome), Error: redact.Text(r.Error),
-		}
+		})
 	}
 	return runs, nil
 }

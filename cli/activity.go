@@ -22,7 +22,7 @@ type activity struct {
 	mu       sync.Mutex
 	doing    map[string]doing                // guarded by mu; by tenant
 	steps    []stepDone                      // guarded by mu; of the last run without a tenant
-	finished *gooseplus.RunFinished          // guarded by mu; of it
+	finished []gooseplus.RunFinished         // guarded by mu; of it: one, or one for each namespace
 	warned   map[string]bool                 // guarded by mu
 	forced   *gooseplus.VersionForced        // guarded by mu
 	widths   [2]int                          // guarded by mu; of the version and the source
@@ -41,6 +41,7 @@ type stepDone struct {
 	Version     int64    `json:"version"`
 	Source      string   `json:"source"`
 	Environment string   `json:"environment,omitempty"`
+	Namespace   string   `json:"namespace,omitempty"`
 	Direction   string   `json:"direction"`
 	WayBack     bool     `json:"way_back"`
 	DurationMS  int64    `json:"duration_ms"`
@@ -85,7 +86,7 @@ func (a *activity) observe(event any) {
 	case gooseplus.RunFinished:
 		delete(a.doing, e.Tenant)
 		if e.Tenant == "" {
-			a.finished = &e
+			a.finished = append(a.finished, e)
 		} else if a.ended != nil {
 			a.ended(e)
 		}
@@ -98,7 +99,7 @@ func (a *activity) observe(event any) {
 	case gooseplus.Warning:
 		if !a.warned[e.Message] { // ten thousand tenants have it too
 			a.warned[e.Message] = true
-			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), tenantPrefix(e.Tenant), clean(e.Message))
+			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), prefix(e.Tenant, e.Namespace), clean(e.Message))
 		}
 	}
 }
@@ -121,7 +122,6 @@ func (a *activity) begin(e gooseplus.RunStarted) {
 	if e.Tenant != "" {
 		return
 	}
-	a.widths = [2]int{}
 	for _, s := range e.Steps {
 		a.widths[0] = max(a.widths[0], len(strconv.FormatInt(s.Version, 10)))
 		a.widths[1] = max(a.widths[1], len(clean(s.Source)))
@@ -137,7 +137,7 @@ func (a *activity) step(e gooseplus.MigrationFinished) {
 	}
 	a.steps = append(a.steps, stepDone{
 		Version: e.Step.Version, Source: e.Step.Source, Environment: e.Step.Environment, Direction: e.Step.Direction,
-		WayBack: a.goesBack, DurationMS: e.Duration.Milliseconds(), Error: newFailure(e.Err),
+		Namespace: e.Step.Namespace, WayBack: a.goesBack, DurationMS: e.Duration.Milliseconds(), Error: newFailure(e.Err),
 	})
 	verb, c := "applied", green
 	switch {
@@ -166,18 +166,21 @@ func (a *activity) describe() string {
 			break
 		}
 		d := a.doing[t]
-		list = append(list, fmt.Sprintf("%s%s, for %s", tenantPrefix(t), d.what, rounded(time.Since(d.since))))
+		list = append(list, fmt.Sprintf("%s%s, for %s", prefix(t, ""), d.what, rounded(time.Since(d.since))))
 	}
 	return strings.Join(list, "; ")
 }
 
 const describedTenants = 4
 
-func tenantPrefix(tenant string) string {
-	if tenant == "" {
-		return ""
+func prefix(tenant, namespace string) (s string) {
+	if tenant != "" {
+		s = fmt.Sprintf("tenant %s: ", clean(tenant))
 	}
-	return fmt.Sprintf("tenant %s: ", clean(tenant))
+	if namespace != "" {
+		s += fmt.Sprintf("namespace %s: ", clean(namespace))
+	}
+	return s
 }
 
 func ref(s gooseplus.Step) string {

@@ -269,10 +269,29 @@ func (c *call) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	if err == nil && m == nil {
 		err = errors.New("the program returned neither a Migrator nor an error")
 	}
+	if err == nil && c.settings.namespace != "" {
+		m = m.Namespace(c.settings.namespace)
+	}
 	return m, err
 }
 
-// stdio says whether a person sits at the terminal.
+// one is migrator for what means the versions of one namespace.
+func (c *call) one(ctx context.Context) (*gooseplus.Migrator, error) {
+	m, err := c.migrator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return m, oneNamespace(m)
+}
+
+func oneNamespace(m *gooseplus.Migrator) error {
+	if names := m.Namespaces(); len(names) > 0 {
+		return usagef("each namespace has versions of its own: choose one with --namespace, of %s", strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// interactive says whether a person sits at the terminal.
 func (c *call) interactive() bool {
 	in, ok := c.in.(*os.File)
 	return ok && isTerminal(in) && c.out.errTerminal

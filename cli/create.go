@@ -34,7 +34,9 @@ func (f *createFlags) add(cmd *cobra.Command, s *settings) {
 	flags.StringVar(&f.namespace, "namespace", "", "`namespace` whose folder it goes to")
 	flags.BoolVar(&f.goFile, "go", false, "a migration in Go instead of SQL")
 	flags.BoolVar(&f.paired, "paired", false, "a file for each direction: .up.sql and .down.sql")
-	flags.Lookup("env").Annotations = map[string][]string{perCall: {}}
+	for _, name := range []string{"env", "namespace"} {
+		flags.Lookup(name).Annotations = map[string][]string{perCall: {}}
+	}
 }
 
 var (

@@ -28,7 +28,7 @@ func (a *app) lookCommands() []*cobra.Command {
 			group: "look", use: "version", short: "Print the highest version that is applied",
 			example: "gooseplus version",
 			run: func(c *call) error {
-				m, err := c.migrator(c.ctx)
+				m, err := c.one(c.ctx)
 				if err != nil {
 					return err
 				}
@@ -130,7 +130,7 @@ func (d migrationDone) row() []cell {
 
 // statusOf reads the status. What is known of it comes with the error that files can't be parsed.
 func statusOf(c *call) (gooseplus.Status, *statusDone, error) {
-	m, err := c.migrator(c.ctx)
+	m, err := c.one(c.ctx)
 	if err != nil {
 		return gooseplus.Status{}, nil, err
 	}
@@ -138,6 +138,10 @@ func statusOf(c *call) (gooseplus.Status, *statusDone, error) {
 	if err != nil && len(s.Migrations) == 0 {
 		return s, nil, err
 	}
+	return s, newStatusDone(s), err
+}
+
+func newStatusDone(s gooseplus.Status) *statusDone {
 	d := &statusDone{
 		CurrentVersion: s.CurrentVersion, Pending: s.PendingCount, Dirty: s.Dirty,
 		Environments: append([]string{}, s.Environments...), Migrations: []migrationDone{},
@@ -145,25 +149,63 @@ func statusOf(c *call) (gooseplus.Status, *statusDone, error) {
 	for _, m := range s.Migrations {
 		d.Migrations = append(d.Migrations, newMigrationDone(s, m))
 	}
-	return s, d, err
+	return d
+}
+
+// namespacesDone is the data of status and list with several namespaces.
+type namespacesDone struct {
+	Namespaces map[string]*statusDone `json:"namespaces"`
+}
+
+// statuses calls show with the status of what the Migrator is for: of each namespace, in their order, if there are
+// several.
+func statuses(c *call, show func(namespace string, d *statusDone)) error {
+	m, err := c.migrator(c.ctx)
+	if err != nil {
+		return err
+	}
+	names := m.Namespaces()
+	if len(names) == 0 {
+		s, err := m.Status(c.ctx)
+		if err != nil && len(s.Migrations) == 0 {
+			return err
+		}
+		d := newStatusDone(s)
+		show("", d)
+		c.data = d
+		return err
+	}
+	all, err := m.NamespaceStatus(c.ctx)
+	if all == nil {
+		return err
+	}
+	data := namespacesDone{make(map[string]*statusDone)}
+	for _, name := range names {
+		data.Namespaces[name] = newStatusDone(all[name])
+		show(name, data.Namespaces[name])
+	}
+	c.data = data
+	return err
 }
 
 func status(c *call) error {
-	_, d, err := statusOf(c)
-	if d == nil {
-		return err
-	}
-	c.data = d
-	environments := ""
-	if len(d.Environments) > 0 {
-		environments = ", environments " + strings.Join(d.Environments, ", ")
-	}
-	c.out.line("the database is at %s, %d pending%s", at(d.CurrentVersion), d.Pending, clean(environments))
-	if len(d.Migrations) > 0 {
-		c.out.line("")
-		c.out.migrations(d.Migrations)
-	}
-	if d.Dirty {
+	first, dirty := true, false
+	err := statuses(c, func(namespace string, d *statusDone) {
+		environments := ""
+		if len(d.Environments) > 0 {
+			environments = ", environments " + strings.Join(d.Environments, ", ")
+		}
+		if !first {
+			c.out.line("")
+		}
+		first, dirty = false, dirty || d.Dirty
+		c.out.line("%sthe database is at %s, %d pending%s", prefix("", namespace), at(d.CurrentVersion), d.Pending, clean(environments))
+		if len(d.Migrations) > 0 {
+			c.out.line("")
+			c.out.migrations(d.Migrations)
+		}
+	})
+	if dirty {
 		c.out.line("\n%s a migration may be half-applied: no run is begun until a person has put the database right,\n"+
 			"and has said which version it is at: gooseplus force VERSION", paint(c.out.colour, red, "dirty:"))
 	}
@@ -179,19 +221,20 @@ func (p *printer) migrations(list []migrationDone) {
 }
 
 func list(c *call, all bool) error {
-	_, d, err := statusOf(c)
-	if d == nil {
-		return err
-	}
-	if !all {
-		d.Migrations = slices.DeleteFunc(d.Migrations, func(m migrationDone) bool { return m.State != "pending" && m.State != "late" })
-	}
-	c.data = d
-	if len(d.Migrations) == 0 {
+	var listed []migrationDone
+	err := statuses(c, func(_ string, d *statusDone) {
+		if !all {
+			d.Migrations = slices.DeleteFunc(d.Migrations, func(m migrationDone) bool { return m.State != "pending" && m.State != "late" })
+		}
+		listed = append(listed, d.Migrations...)
+	})
+	switch {
+	case c.data == nil:
+	case len(listed) == 0:
 		c.out.line("nothing is pending")
-		return err
+	default:
+		c.out.migrations(listed)
 	}
-	c.out.migrations(d.Migrations)
 	return err
 }
 
@@ -243,6 +286,7 @@ type planned struct {
 	Version       int64  `json:"version"`
 	Source        string `json:"source"`
 	Environment   string `json:"environment,omitempty"`
+	Namespace     string `json:"namespace,omitempty"`
 	Direction     string `json:"direction"`
 	Transactional bool   `json:"transactional"`
 	Reversible    bool   `json:"reversible"`
@@ -260,7 +304,7 @@ func showPlan(c *call) error {
 	data := []planned{}
 	rows := [][]cell{cells("DO", "VERSION", "SOURCE", "NOTES")}
 	for _, s := range steps {
-		data = append(data, planned{s.Version, s.Source, s.Environment, s.Direction, s.Transactional, s.Reversible})
+		data = append(data, planned{s.Version, s.Source, s.Environment, s.Namespace, s.Direction, s.Transactional, s.Reversible})
 		var notes []string
 		if !s.Transactional {
 			notes = append(notes, "can be left half-applied")
@@ -323,6 +367,7 @@ func showRuns(c *call, limit int) error {
 	}
 	data := &runsDone{Runs: []runRecorded{}}
 	rows := [][]cell{cells("STARTED (UTC)", "TOOK", "FROM", "TO", "OUTCOME", "HOLDER", "ERROR")}
+	namespaces := slices.ContainsFunc(recorded, func(r gooseplus.Run) bool { return r.Namespace != "" })
 	for i, r := range recorded {
 		d := newRunRecorded(r)
 		if r.Outcome == gooseplus.RunRunning && data.Running == nil {
@@ -349,6 +394,12 @@ func showRuns(c *call, limit int) error {
 		c.out.line("the lock: nobody has it")
 	}
 	if len(rows) > 1 {
+		if namespaces {
+			rows[0] = slices.Insert(rows[0], 1, cell{text: "NAMESPACE"})
+			for i, d := range data.Runs {
+				rows[i+1] = slices.Insert(rows[i+1], 1, cell{text: d.Namespace})
+			}
+		}
 		c.out.line("")
 		c.out.table(rows)
 	}

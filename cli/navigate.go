@@ -31,7 +31,11 @@ func (a *app) navigateCommands() []*cobra.Command {
 					if name := tenants.given(c.cmd); name != "" {
 						return usagef("--%s is for tenants: use it with --then-tenants, or tenants up", name)
 					}
-					return c.navigate(func(ctx context.Context, m *gooseplus.Migrator) error { return m.Migrate(ctx) })
+					m, err := c.migrator(c.ctx)
+					if err != nil {
+						return err
+					}
+					return c.record(m, migrate)
 				}
 				return c.masterThenTenants(tenants)
 			},
@@ -115,19 +119,30 @@ func (a *app) navigateCommands() []*cobra.Command {
 
 // runDone is the data of a run.
 type runDone struct {
-	From    int64      `json:"from"`
-	To      int64      `json:"to"`
-	Applied int        `json:"applied"`
-	Undone  int        `json:"undone"`
-	Steps   []stepDone `json:"steps"`
+	namespaceDone
+	Namespaces []namespaceDone `json:"namespaces,omitempty"` // of several, instead of from and to
+	Steps      []stepDone      `json:"steps"`
+}
+
+type namespaceDone struct {
+	Namespace string `json:"namespace,omitempty"`
+	From      *int64 `json:"from,omitempty"`
+	To        *int64 `json:"to,omitempty"`
+	Applied   int    `json:"applied"`
+	Undone    int    `json:"undone"`
 }
 
 // navigate makes a run and says what it did.
 func (c *call) navigate(run func(context.Context, *gooseplus.Migrator) error) error {
-	m, err := c.migrator(c.ctx)
+	m, err := c.one(c.ctx)
 	if err != nil {
 		return err
 	}
+	return c.record(m, run)
+}
+
+// record makes a run and keeps what it did for the document.
+func (c *call) record(m *gooseplus.Migrator, run func(context.Context, *gooseplus.Migrator) error) error {
 	data, err := c.make(m, run)
 	if data != nil {
 		c.data = data
@@ -135,16 +150,39 @@ func (c *call) navigate(run func(context.Context, *gooseplus.Migrator) error) er
 	return err
 }
 
+func migrate(ctx context.Context, m *gooseplus.Migrator) error { return m.Migrate(ctx) }
+
 func (c *call) make(m *gooseplus.Migrator, run func(context.Context, *gooseplus.Migrator) error) (*runDone, error) {
 	err := run(c.ctx, m)
 	a := c.activity
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.finished == nil || a.finished.To == -1 && ExitCode(err) == exitUsage { // refused before it began
+	if len(a.finished) == 0 || a.finished[0].To == -1 && ExitCode(err) == exitUsage { // refused before it began
 		return nil, err
 	}
-	f := a.finished
-	data := &runDone{From: f.From, To: f.To, Applied: f.Applied, Undone: f.Undone, Steps: append([]stepDone{}, a.steps...)}
+	data := &runDone{Steps: append([]stepDone{}, a.steps...)}
+	several := len(a.finished) > 1
+	for _, f := range a.finished {
+		done := namespaceDone{f.Namespace, &f.From, &f.To, f.Applied, f.Undone}
+		if several {
+			data.Namespaces = append(data.Namespaces, done)
+		} else {
+			data.namespaceDone = done
+		}
+		if err == nil { // else the error says where the database is
+			c.out.line("%s", ended(f, several))
+		}
+	}
+	if several {
+		for _, n := range data.Namespaces {
+			data.Applied, data.Undone = data.Applied+n.Applied, data.Undone+n.Undone
+		}
+	}
+	return data, err
+}
+
+// ended says what a run did, in one of several namespaces.
+func ended(f gooseplus.RunFinished, several bool) string {
 	var did []string
 	if f.Applied > 0 {
 		did = append(did, fmt.Sprintf("%d applied", f.Applied))
@@ -152,14 +190,14 @@ func (c *call) make(m *gooseplus.Migrator, run func(context.Context, *gooseplus.
 	if f.Undone > 0 {
 		did = append(did, fmt.Sprintf("%d undone", f.Undone))
 	}
-	switch {
-	case err != nil: // the error says where the database is
-	case len(did) == 0:
-		c.out.line("nothing to do; the database is at %s", at(f.To))
-	default:
-		c.out.line("%s in %s; the database is at %s", strings.Join(did, ", "), rounded(f.Duration), at(f.To))
+	where, name := "the database", ""
+	if several {
+		where, name = "it", clean(f.Namespace)+": "
 	}
-	return data, err
+	if len(did) == 0 {
+		return fmt.Sprintf("%snothing to do; %s is at %s", name, where, at(f.To))
+	}
+	return fmt.Sprintf("%s%s in %s; %s is at %s", name, strings.Join(did, ", "), rounded(f.Duration), where, at(f.To))
 }
 
 // at is a version as people call it.

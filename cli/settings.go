@@ -27,10 +27,12 @@ type settings struct {
 	output       string
 	yes, noColor bool
 	masterDSN    string
+	namespace    string // "" is all
 
 	dsn, driver           string
 	dir, tenantsDir       string
 	environments          []string
+	namespaces            []string
 	protected             []string
 	envFile               string
 	table, schema         string
@@ -56,6 +58,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVarP(&s.output, "output", "o", "text", "`format` of the result: text, json, or html for tenants status")
 	f.BoolVarP(&s.yes, "yes", "y", false, "confirm what has to be confirmed")
 	f.BoolVar(&s.noColor, "no-color", false, "no colours on a terminal, as with NO_COLOR")
+	f.StringVar(&s.namespace, "namespace", "", "`namespace` to work on, of several")
 	f.StringVar(&s.masterDSN, "master-dsn", "", "`DSN` of the tenants' master database (MASTER_DB_URL)")
 	if !s.standalone {
 		return
@@ -65,6 +68,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.dir, "dir", "sql", "`folder` of the migrations (GOOSE_MIGRATION_DIR)")
 	f.StringVar(&s.tenantsDir, "tenants-dir", "", "`folder` of the tenants' migrations, if it is another one")
 	f.StringSliceVar(&s.environments, "env", nil, "`environments` beside base, separated by commas")
+	f.StringSliceVar(&s.namespaces, "namespaces", nil, "`namespaces`, folders with versions of their own, separated by commas")
 	f.StringSliceVar(&s.protected, "protected-env", []string{"production"}, "`environments` that protect a database from others")
 	f.StringVar(&s.envFile, "env-file", ".env", "`file` with settings that neither a flag nor the environment has")
 	f.StringVar(&s.table, "table", "goose_db_version", "`name` of the version table (GOOSE_TABLE)")
@@ -94,7 +98,7 @@ var aliases = map[string][]string{
 // settable are the flags that a variable sets too. Those that say what one command is to do are not among
 // them: what has to be confirmed is confirmed for one command.
 var settable = []string{
-	"output", "master-dsn", "dsn", "driver", "dir", "tenants-dir", "env", "protected-env", "table", "schema", "no-lock", "lock-wait",
+	"output", "master-dsn", "dsn", "driver", "dir", "tenants-dir", "env", "namespace", "namespaces", "protected-env", "table", "schema", "no-lock", "lock-wait",
 	"timeout", "migration-timeout", "rollback-timeout", "rollback", "strict-order", "lock-timeout", "statement-timeout", "retries",
 	"schemas-like", "schemas-query", "databases-query", "concurrency", "canary", "max-failures", "create-schema",
 }
@@ -243,7 +247,13 @@ func (s *settings) options(tenants bool) ([]gooseplus.Option, error) {
 		gooseplus.WithTimeout(s.timeout), gooseplus.WithMigrationTimeout(s.migrationTimeout), gooseplus.WithRollbackTimeout(s.rollbackTimeout),
 		gooseplus.WithProtectedEnvironments(s.protected...),
 	}
-	if flat(fsys, base) {
+	namespaces := s.namespaces
+	if len(namespaces) == 0 && s.namespace != "" {
+		namespaces = []string{s.namespace}
+	}
+	if len(namespaces) > 0 {
+		options = append(options, gooseplus.WithNamespaces(namespaces...))
+	} else if flat(fsys, base) {
 		options = append(options, gooseplus.SetEnvironments(nil))
 	}
 	if len(s.environments) > 0 {

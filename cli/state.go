@@ -48,7 +48,7 @@ func force(c *call) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.migrator(c.ctx)
+	m, err := c.one(c.ctx)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func protect(c *call, on bool) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.migrator(c.ctx)
+	m, err := c.one(c.ctx)
 	if err != nil {
 		return err
 	}

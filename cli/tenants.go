@@ -260,6 +260,9 @@ func (c *call) tenantsDown(t *tenantsFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := oneNamespace(f.m); err != nil {
+		return err
+	}
 	return c.report(true, func() (*gooseplus.TenantsReport, error) {
 		down := func(ctx context.Context, m *gooseplus.Migrator) error { return m.Rollback(ctx, 1) }
 		return f.m.EachTenant(c.ctx, f.source, down, t.options()...)
@@ -278,7 +281,7 @@ func (c *call) masterThenTenants(t *tenantsFlags) error {
 	c.out.line("the master database:")
 	data := new(bothDone)
 	c.data = data
-	data.Master, err = c.make(m, func(ctx context.Context, m *gooseplus.Migrator) error { return m.Migrate(ctx) })
+	data.Master, err = c.make(m, migrate)
 	if err != nil {
 		c.out.note("the tenants are not migrated, since the master database failed")
 		return err

@@ -84,9 +84,11 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 		if err != nil {
 			return err
 		}
-		version, err := m.Version(ctx)
-		if err != nil {
-			return err
+		version := int64(-1) // each namespace has its own
+		if len(m.Namespaces()) == 0 {
+			if version, err = m.Version(ctx); err != nil {
+				return err
+			}
 		}
 		s := tenantState{Name: m.TenantName(), State: stateUpToDate, Version: version, Pending: len(steps)}
 		if len(steps) > 0 {

@@ -31,15 +31,17 @@ data is, of
 
     up, up-to, down, rollback, down-to, goto
                from, to (versions; -1 if it can't be read), applied, undone (counts), and steps, in their order: version,
-               source, environment, direction, way_back (it undid what the run had done), duration_ms, error
+               source, environment, namespace, direction, way_back (it undid what the run had done), duration_ms, error;
+               of several namespaces, instead of from and to, namespaces: namespace, from, to, applied, undone
     up --then-tenants
                master (as up) and tenants (as tenants up; null if the master failed)
     status, list
                current_version, pending, dirty, environments and migrations: version, state ("applied", "pending",
-               "late", "dirty" or "unknown"), locked, applied_at (null if it isn't), environment, source
+               "late", "dirty" or "unknown"), locked, applied_at (null if it isn't), environment, source; of several
+               namespaces, all this in namespaces, by their names
     show       one migration, as in status, with up and down
     version    version
-    plan       steps: version, source, environment, direction, transactional, reversible
+    plan       steps: version, source, environment, namespace, direction, transactional, reversible
     runs       running (null, or one of runs) and runs, newest first: namespace, holder, started, ended (null while it
                runs), from, to (null likewise), outcome ("running", "migrated", "rolled back", "failed", "cut off" or
                "crashed"), error
@@ -52,7 +54,8 @@ data is, of
                date", "failed and undone", "failed", "dirty", "missing", "locked" or "skipped"), from, to, duration_ms, error
     tenants status
                generated, total, up_to_date, pending, failed and tenants: name, state ("up to date", "pending", or that of
-               a failure as above), version, pending (both -1 if they can't be read), error
+               a failure as above), version, pending (-1 if it can't be read, and the
+               version of several namespaces), error
     tenants list
                tenants (names)
 
@@ -85,6 +88,9 @@ users of the machine; that in a variable can't.
 
 --dir is the folder of the environments: sql/base, sql/production and so on, of which base is always taken and --env
 names others. A folder with the migrations directly in it, as goose has it, works as it is.
+
+--namespaces are folders of --dir whose versions are counted apart: up migrates all of them as one run. What means a
+version of one of them takes --namespace too.
 
 A database that holds the list of tenants is --master-dsn; without it, --dsn is. up --then-tenants migrates the master
 with the migrations in --dir first, and then the tenants with those in --tenants-dir, or --dir if there is none.`
