@@ -30,6 +30,7 @@ type settings struct {
 	namespace    string // "" is all
 
 	dsn, driver           string
+	master                bool
 	dir, tenantsDir       string
 	environments          []string
 	namespaces            []string
@@ -64,6 +65,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 		return
 	}
 	f.StringVar(&s.dsn, "dsn", "", "`DSN` of the database (GOOSE_DBSTRING)")
+	f.BoolVar(&s.master, "master", false, "work on the master database where both it and --dsn are set")
 	f.StringVar(&s.driver, "driver", "", "postgres, mysql or sqlite, if the DSN doesn't say so (GOOSE_DRIVER)")
 	f.StringVar(&s.dir, "dir", "sql", "`folder` of the migrations (GOOSE_MIGRATION_DIR)")
 	f.StringVar(&s.tenantsDir, "tenants-dir", "", "`folder` of the tenants' migrations, if it is another one")
@@ -209,7 +211,7 @@ func (s *settings) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 // target is the database that is to be migrated.
 func (s *settings) target(p purpose) (dsnTarget, error) {
 	list := []string{s.dsn, s.masterDSN}
-	if p == masterDatabase {
+	if p == masterDatabase || s.master && p == mainDatabase {
 		slices.Reverse(list)
 	}
 	for _, dsn := range list {
