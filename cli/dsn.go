@@ -41,7 +41,7 @@ func parseDSN(dsn, driver string) (dsnTarget, error) {
 	if driver != "" {
 		named, ok := driverNames[strings.ToLower(driver)]
 		if !ok || driver == "file" {
-			return dsnTarget{}, usagef("--driver %q: it is postgres, mysql or sqlite", driver)
+			return dsnTarget{}, usagef("the driver %q: it is postgres, mysql or sqlite", driver)
 		}
 		if hasScheme && name != "" && name != named && strings.HasPrefix(rest, "//") {
 			return dsnTarget{}, usagef("the driver is %s, and the DSN begins with %s://", driver, scheme)

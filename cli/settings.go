@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -30,6 +31,7 @@ type settings struct {
 	namespace    string // "" is all
 
 	dsn, driver           string
+	tenantsDriver         string
 	master                bool
 	dir, tenantsDir       string
 	environments          []string
@@ -68,6 +70,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.BoolVar(&s.master, "master", false, "work on the master database where both it and --dsn are set")
 	f.StringVar(&s.driver, "driver", "", "postgres, mysql or sqlite, if the DSN doesn't say so (GOOSE_DRIVER)")
 	f.StringVar(&s.dir, "dir", "sql", "`folder` of the migrations (GOOSE_MIGRATION_DIR)")
+	f.StringVar(&s.tenantsDriver, "tenants-driver", "", "postgres, mysql or sqlite, if the tenants' databases are of another kind than the master's")
 	f.StringVar(&s.tenantsDir, "tenants-dir", "", "`folder` of the tenants' migrations, if it is another one")
 	f.StringSliceVar(&s.environments, "env", nil, "`environments` beside base, separated by commas")
 	f.StringSliceVar(&s.namespaces, "namespaces", nil, "`namespaces`, folders with versions of their own, separated by commas")
@@ -100,7 +103,7 @@ var aliases = map[string][]string{
 // settable are the flags that a variable sets too. Those that say what one command is to do are not among
 // them: what has to be confirmed is confirmed for one command.
 var settable = []string{
-	"output", "master-dsn", "dsn", "driver", "dir", "tenants-dir", "env", "namespace", "namespaces", "protected-env", "table", "schema", "no-lock", "lock-wait",
+	"output", "master-dsn", "dsn", "driver", "dir", "tenants-dir", "tenants-driver", "env", "namespace", "namespaces", "protected-env", "table", "schema", "no-lock", "lock-wait",
 	"timeout", "migration-timeout", "rollback-timeout", "rollback", "strict-order", "lock-timeout", "statement-timeout", "retries",
 	"schemas-like", "schemas-query", "databases-query", "concurrency", "canary", "max-failures", "create-schema",
 }
@@ -210,6 +213,9 @@ func (s *settings) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 
 // target is the database that is to be migrated.
 func (s *settings) target(p purpose) (dsnTarget, error) {
+	if p == otherDatabases && s.tenantsDriver != "" {
+		return parseDSN("", s.tenantsDriver)
+	}
 	list := []string{s.dsn, s.masterDSN}
 	if p == masterDatabase || s.master && p == mainDatabase {
 		slices.Reverse(list)
@@ -220,21 +226,12 @@ func (s *settings) target(p purpose) (dsnTarget, error) {
 		}
 	}
 	if p == noDatabase || p == otherDatabases {
-		dialect := "postgres"
 		if s.driver != "" {
-			t, err := parseDSN("", s.driver)
-			return t, err
+			return parseDSN("", s.driver)
 		}
-		return dsnTarget{dialect: dialect}, nil
+		return dsnTarget{dialect: "postgres"}, nil
 	}
-	return dsnTarget{}, usagef("there is no database to work on: set --dsn, or GOOSEPLUS_DSN (or GOOSE_DBSTRING) in the environment or in %s", cmpOr(s.envFile, ".env"))
-}
-
-func cmpOr(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
+	return dsnTarget{}, usagef("there is no database to work on: set --dsn, or GOOSEPLUS_DSN (or GOOSE_DBSTRING) in the environment or in %s", cmp.Or(s.envFile, ".env"))
 }
 
 func (s *settings) options(tenants bool) ([]gooseplus.Option, error) {

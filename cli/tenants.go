@@ -211,9 +211,13 @@ func (c *call) master(m *gooseplus.Migrator) (*sql.DB, error) {
 
 // openTenant opens the database of a tenant, whose DSN may be wrong in all ways that a DSN can be.
 func (c *call) openTenant(_ context.Context, dsn string) (*sql.DB, error) {
-	t, err := parseDSN(dsn, c.settings.driver)
+	s := c.settings
+	t, err := parseDSN(dsn, s.tenantsDriver)
 	if err != nil {
 		return nil, err
+	}
+	if want, err := s.target(otherDatabases); s.standalone && err == nil && want.dialect != t.dialect {
+		return nil, usagef("its DSN is for %s, and not for %s: --tenants-driver says what the tenants' databases are", t.dialect, want.dialect)
 	}
 	return t.open()
 }

@@ -99,8 +99,11 @@ func tenantReason(name string, err error) string {
 	}
 	var migration *gooseplus.MigrationError
 	var incomplete *gooseplus.RollbackError
+	var usage *usageError
 	text := err.Error()
 	switch {
+	case errors.As(err, &usage):
+		text = usage.Error()
 	case errors.Is(err, gooseplus.ErrTenantMissing):
 		text = gooseplus.ErrTenantMissing.Error()
 	case errors.Is(err, gooseplus.ErrMigrationTable) && disconnected(err):
