@@ -15,6 +15,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -192,8 +193,20 @@ func (a *app) own(cmd *cobra.Command, args cobra.PositionalArgs, run func(*call)
 // refuse is for what is wrong before a command starts.
 func (a *app) refuse(cmd *cobra.Command, err error) error {
 	err = &usageError{fmt.Errorf("%w (%s --help says more)", err, cmd.CommandPath())}
-	newPrinter(cmd, false).fail(err)
+	p := newPrinter(cmd, false)
+	if p.json = cmp.Or(changed(cmd, "output"), os.Getenv("GOOSEPLUS_OUTPUT")) == "json"; p.json {
+		p.document(commandName(cmd), nil, err)
+	}
+	p.fail(err)
 	return &printedError{err}
+}
+
+// changed is the value of a flag that was given, as far as the flags could be parsed.
+func changed(cmd *cobra.Command, name string) string {
+	if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+		return f.Value.String()
+	}
+	return ""
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
@@ -232,7 +245,7 @@ func (a *app) call(cmd *cobra.Command, args []string, run func(*call) error) err
 		c.out.note("warning: closing the database: %s", sentence(closeErr))
 	}
 	if c.out.json {
-		c.out.document(c.name(), c.data, err)
+		c.out.document(commandName(c.cmd), c.data, err)
 	}
 	if err == nil {
 		return nil
@@ -254,10 +267,10 @@ func (c *call) run(run func(*call) error) error {
 	return run(c)
 }
 
-// name is the command's name without that of its root: "tenants up".
-func (c *call) name() string {
-	name := c.cmd.Name()
-	if c.cmd.HasParent() && c.cmd.Parent().Name() == "tenants" {
+// commandName is a command's name without that of its root: "tenants up".
+func commandName(cmd *cobra.Command) string {
+	name := cmd.Name()
+	if cmd.HasParent() && cmd.Parent().Name() == "tenants" {
 		name = "tenants " + name
 	}
 	return name

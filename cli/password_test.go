@@ -62,13 +62,14 @@ func TestNoPassword(t *testing.T) {
 		{"tenants", "up", "--schemas-like", "x%"}, {"tenants", "down", "--schemas-query", "SELECT 1"}, {"tenants", "list", "--databases-query", "SELECT 1, 2"},
 		{"tenants", "status", "--schemas-like", "x%"}, {"up", "--then-tenants", "--databases-query", "SELECT 1, 2"},
 	}
-	for _, tc := range []struct {
+	few := [][]string{{"up"}, {"status"}, {"runs"}, {"tenants", "up", "--schemas-like", "x%"}, {"tenants", "list", "--databases-query", "SELECT 1, 2"}}
+	for i, tc := range []struct {
 		name, dsn string
 		code      int
 	}{
 		{"a wrong password", postgres.String(), 2},
-		{"an unknown user", stranger.String(), 2},
 		{"nobody there", nowhere.String(), 3},
+		{"an unknown user", stranger.String(), 2},
 		{"the words of libpq", "host=127.0.0.1 port=1 user=app dbname=x password='" + secret + "'", 3},
 		{"words that libpq doesn't know", "host=127.0.0.1 sslmode=maybe user=app password=" + secret, 2},
 		{"no URL", "postgres://app:" + secret + "@127.0.0.1:1/x%zz", 2},
@@ -81,6 +82,10 @@ func TestNoPassword(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
+			commands := commands
+			if i >= 2 {
+				commands = few
+			}
 			for _, command := range commands {
 				for _, format := range []string{"text", "json"} {
 					code, out, errOut := gooseplusIn(t, dir, []string{"GOOSEPLUS_DSN=" + tc.dsn, "GOOSEPLUS_OUTPUT=" + format}, command...)
@@ -94,9 +99,6 @@ func TestNoPassword(t *testing.T) {
 					}
 					if strings.Count(errOut, "\n") != 1 && !(command[0] == "up" && len(command) > 1) {
 						t.Errorf("%v: more than one sentence:\n%s", command, errOut)
-					}
-					if format == "text" && command[0] == "status" {
-						t.Log(errOut)
 					}
 				}
 			}

@@ -17,7 +17,7 @@ func topics(standalone bool) []*cobra.Command {
 const outputTopic = `The result goes to the standard output, everything else (errors, warnings, questions, the progress bar) to the
 standard error. Colours and the bar are for terminals; NO_COLOR and --no-color turn the colours off.
 
---output json writes one document, also when the command fails:
+--output json writes one document, also when the command fails (but for a flag that isn't known, if it comes first):
 
     command    its name, such as "up" or "tenants status"
     outcome    "done", "failed and undone", "refused", "unreachable", "failed", "locked" or "tenants failed"
