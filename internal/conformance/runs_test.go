@@ -24,6 +24,14 @@ func TestRuns(t *testing.T) {
 		}
 		wantReads(t, "Runs", counter.take())
 
+		// The original gooseplus's table remembers none.
+		if _, err := p.db.Exec(`CREATE TABLE goose_db_version_lock (status INTEGER NOT NULL DEFAULT 0)`); err != nil {
+			t.Fatal(err)
+		}
+		if runs, err := reader.Runs(ctx); err != nil || len(runs) != 0 {
+			t.Fatalf("of the original's table: %v, %v", runs, err)
+		}
+
 		var during []gooseplus.Run
 		var whileRunning error
 		look := goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error {
