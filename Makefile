@@ -4,6 +4,7 @@
 FUZZTIME    ?= 1m
 PACKAGES    ?= ./...
 RUN         ?=
+CHAOS       ?= Chaos|ReplicaProcesses|ConnectionKilled|HolderKilled|TenantsKilled|TenantsThatFail|StartOrTarget
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector is a C library.
@@ -55,4 +56,4 @@ test-image: ## docker images of the servers from distribution packages, where no
 	internal/dbtest/image/build
 
 chaos: ## long runs that kill processes, servers and connections
-	GOOSEPLUS_CHAOS=1 go test $(RACE) -run Chaos -count=1 -timeout 60m -v ./...
+	GOOSEPLUS_CHAOS=1 go test $(RACE) -run '$(CHAOS)' -count=1 -timeout 60m -v ./...

@@ -196,8 +196,11 @@ func newStream(ctx context.Context, observers []observer, grace time.Duration, o
 	return s
 }
 
+// silent is true when there is nobody to hear.
+func (s *stream) silent() bool { return len(s.inboxes) == 0 }
+
 func (s *stream) send(e Event) {
-	if len(s.inboxes) == 0 {
+	if s.silent() {
 		return
 	}
 	e = e.of(s.tenant, s.namespace)
@@ -214,7 +217,7 @@ func (s *stream) share(tenant, namespace string) *stream {
 // close lets the observers finish. One that is stuck keeps its goroutine, not the run, and not the
 // next one either.
 func (s *stream) close() {
-	if len(s.inboxes) == 0 || s.shared {
+	if s.silent() || s.shared {
 		return
 	}
 	for _, in := range s.inboxes {

@@ -30,10 +30,10 @@ const (
 
 	// pollFirst and pollLast bound the mean time between two looks of a process that waits; between two
 	// tries, which take six statements, for a mutex whose holder seems to be at work, it is tryAgain.
-	pollFirst = 10 * time.Millisecond
+	pollFirst = 20 * time.Millisecond
 	pollLast  = 150 * time.Millisecond
 	tryAgain  = 300 * time.Millisecond
-	tryFirst  = 40 * time.Millisecond
+	tryFirst  = 100 * time.Millisecond
 )
 
 // lockTimes are lockIdle, lockBeat and lockPatience; tests have less time.
@@ -86,6 +86,9 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 			if r.oneWriter() {
 				break // to read would get in the holder's way
 			}
+			if busy = r.stillBusy(ctx); busy {
+				continue
+			}
 			more, err := needed(ctx)
 			if err != nil && waiting.Err() != nil {
 				return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
@@ -98,11 +101,20 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 	}
 }
 
+// stillBusy is a look that asks for nothing but the run that the last one found.
+func (r *run) stillBusy(ctx context.Context) bool {
+	if !r.flagged {
+		return false
+	}
+	busy, err := r.known.state.StillBusy(ctx, r.db, r.known.busy())
+	return busy && err == nil
+}
+
 // poll is how long a process that has waited for so long sleeps before it looks again: a part of that, so
 // that many of them don't keep the server from the work that they wait for, nor sleep for long when it is done.
 func poll(waited time.Duration) time.Duration {
 	d := min(max(waited/8, pollFirst), pollLast)
-	return d/2 + rand.N(d)
+	return d*3/4 + rand.N(d/2)
 }
 
 // alone calls what under the lock, if there is one. It doesn't when it is not needed any more.
@@ -154,10 +166,12 @@ func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error
 // it then. A replica of the original gooseplus may have deleted it, and may have the table that is to
 // become this version's: that it has its lock, which is the same, is no error.
 func (r *run) tryMutex(ctx context.Context, m mutex.Mutex) (held mutex.Held, err error) {
+	ensure := r.known.state.TryEnsure
 	for range 2 {
 		// On SQLite the mutex is no row, and to write before it is held would only meet its holder.
-		if !r.oneWriter() {
-			err = r.ensureState(ctx)
+		if !r.oneWriter() && !r.stateReady {
+			err = ensure(ctx, r.db)
+			r.stateReady = err == nil
 		}
 		if err == nil {
 			held, err = m.TryLock(ctx)
@@ -165,9 +179,9 @@ func (r *run) tryMutex(ctx context.Context, m mutex.Mutex) (held mutex.Held, err
 		if !errors.Is(err, state.ErrNoMutex) {
 			break
 		}
-		r.stateReady = false
+		r.stateReady, ensure = false, r.known.state.Ensure
 	}
-	if errors.Is(err, state.ErrNoMutex) || errors.Is(err, state.ErrBusy) {
+	if errors.Is(err, state.ErrNoMutex) || errors.Is(err, state.ErrBusy) || errors.Is(err, state.ErrCreating) {
 		err = nil
 	}
 	return held, err
@@ -249,8 +263,8 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 		}
 		return mutex.File{Path: file}, nil
 	default:
-		before, after, opening := st.KeepOpen(r.options.lockTimes.idle)
-		return &mutex.Row{DB: r.db, Lock: r.tryRow, Before: before, After: after, Opening: opening}, nil
+		before, after, locked := st.KeepOpen(r.options.lockTimes.idle)
+		return &mutex.Row{DB: r.db, Lock: r.tryRow, Before: before, After: after, Locked: locked}, nil
 	}
 }
 
@@ -260,6 +274,9 @@ func (r *run) announceWait(ctx context.Context) {
 		return
 	}
 	r.announced = true
+	if r.events.silent() {
+		return
+	}
 	waiting := LockWaiting{}
 	if holder, since, err := r.known.state.RunningNow(ctx, r.db); err == nil {
 		waiting.Holder, waiting.Since = holder, since

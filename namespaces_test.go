@@ -14,6 +14,8 @@ import (
 	"testing/fstest"
 
 	"github.com/pressly/goose/v3"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -248,6 +250,69 @@ func TestNamespaceTables(t *testing.T) {
 	if want := "history_core history_customer-mgmt history_lock"; tables != want {
 		t.Errorf("tables %q, want %q", tables, want)
 	}
+}
+
+// TestNamespaceInTheLog: each line about a namespace says so.
+func TestNamespaceInTheLog(t *testing.T) {
+	core, lines := observer.New(zap.DebugLevel)
+	mustMigrate(t, sqlite(openSQLite(t), folder("sql/core/1_a.sql", "sql/shared/1_b.sql"), gooseplus.WithNamespaces("core", "shared"),
+		gooseplus.WithLogger(zap.New(core))))
+	var said []string
+	for _, line := range lines.All() {
+		said = append(said, fmt.Sprint(line.Message, " ", line.ContextMap()["namespace"]))
+	}
+	want := []string{
+		"migrating the database core", "migration started core", "migration applied core",
+		"migrating the database shared", "migration started shared", "migration applied shared",
+		"database migrated core", "database migrated shared",
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("logged %q, want %q", said, want)
+	}
+}
+
+// FuzzNamespaces: of two names that are accepted each has a table of its own, called as documented, beside the
+// state table.
+func FuzzNamespaces(f *testing.F) {
+	for _, names := range [][2]string{{"core", "shared"}, {"a b", `a"b`}, {"lock", "lock_rows"}, {"a", "A"}, {"é", "É"}, {"a.b", "a"}, {"'", "''"}, {"x%", "x_"}, {"\u2028", "K"}} {
+		f.Add(names[0], names[1])
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		fsys := fstest.MapFS{}
+		for _, name := range []string{a, b} {
+			if path := "sql/" + name + "/1_x.sql"; fs.ValidPath(path) {
+				fsys[path] = migrationFile("SELECT 1;", "SELECT 1;")
+			}
+		}
+		db, err := sql.Open("sqlite", ":memory:")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		db.SetMaxOpenConns(1)
+		m := sqlite(db, fsys, gooseplus.WithNamespaces(a, b), gooseplus.WithGlobalLock(true))
+		if m.Err() != nil {
+			return
+		}
+		for range 2 {
+			if err := m.Migrate(context.Background()); err != nil {
+				t.Fatalf("%q, %q: %v", a, b, err)
+			}
+		}
+		for _, name := range []string{a, b} {
+			if v, err := m.Namespace(name).Version(context.Background()); v != 1 || err != nil {
+				t.Errorf("%q: version %d, %v", name, v, err)
+			}
+			var n int
+			if err := db.QueryRow(`SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?`, "goose_db_version_"+name).Scan(&n); err != nil || n != 1 {
+				t.Errorf("%q: %d tables, %v", name, n, err)
+			}
+		}
+		var tables int
+		if err := db.QueryRow(`SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name LIKE 'goose%'`).Scan(&tables); err != nil || tables != 3 {
+			t.Errorf("%q, %q: %d tables, %v", a, b, tables, err)
+		}
+	})
 }
 
 // opensFS counts what is opened.

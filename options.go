@@ -332,7 +332,8 @@ func WithObserver(observe func(context.Context, Event)) Option {
 }
 
 // WithGoMigrations adds Go migrations made by goose.NewGoMigration. They are part of every run
-// whatever its environments. A version that is taken already is a configuration fault.
+// whatever its environments. A version that is taken already is a configuration fault. With several
+// namespaces ([WithNamespaces]) each must have a Source in the folder of one, to which it then belongs.
 //
 // Go migrations that register themselves (goose.AddMigrationContext and its like) need no option:
 // they belong to the folder that their source file is in.

@@ -28,6 +28,8 @@ type run struct {
 
 	id    string // of the run's row in the state table
 	ready bool   // the version table is there
+	// absent is true when the last look found none.
+	absent bool
 	// stateReady is true when the state table is there, with the mutex's row.
 	stateReady bool
 	lock       *lock // nil while the run has none, and where it needs none
@@ -56,8 +58,9 @@ type run struct {
 	named atomic.Bool
 
 	found    versions.Rows // when the starting point was read
-	seen     []int64       // what was applied when the run looked
-	flagged  bool          // the state table may have something to say, see applied
+	looked   bool
+	seen     []int64 // what was applied when the run looked
+	flagged  bool    // the state table may have something to say, see applied
 	from     int64
 	start    []int64 // the starting point
 	steps    []plannedStep
@@ -100,8 +103,8 @@ func (r *run) finish(err error) {
 
 // look reads what is applied, in one statement, and plans from it: whatever is wrong with the plan
 // is found before anything is written. It says whether there is something to do, or another run to
-// wait for. One that waits for the lock looks again: the version table may have come into being
-// meanwhile, and so may a migration that this process doesn't know.
+// wait for. One that waits for the lock looks again, and plans again when the other run has ended: it may
+// have left a migration that this process doesn't know.
 func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 	applied, flagged, err := r.applied(ctx)
 	if err != nil && r.options.globalLock && r.oneWriter() {
@@ -110,7 +113,11 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 	if err != nil {
 		return false, r.known.tableError(ctx, err)
 	}
-	r.seen, r.flagged = applied, flagged
+	same := r.looked && slices.Equal(r.seen, applied)
+	r.seen, r.flagged, r.looked = applied, flagged, true
+	if waits := r.announced; waits && (flagged || same) {
+		return flagged || len(r.steps) > 0, nil
+	}
 	if err := r.plan(ctx, applied, to); err != nil {
 		return false, err
 	}
@@ -132,15 +139,15 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 	case r.known.state == nil:
 		applied, r.ready, err = r.known.table.Applied(ctx, r.db)
 	case r.options.globalLock:
-		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.busy())
+		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.busy(), r.absent)
 	default:
-		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state.There())
+		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state.There(), r.absent)
 	}
-	r.to = plan.Newest(applied)
-	if err == nil && !r.ready && r.known.namespace != "" && r.known.state != nil && !r.options.globalLock {
+	r.to, r.absent = plan.Newest(applied), err == nil && !r.ready
+	if r.absent && r.known.namespace != "" && r.known.state != nil && !r.options.globalLock {
 		flagged, err = r.known.state.IsThere(ctx, r.db) // for another namespace, which AppliedAndFlag can't know
 	}
-	if err == nil && !r.ready && r.options.bound {
+	if err == nil && r.absent && r.options.bound {
 		r.schemaMissing, err = r.known.schemaMissing(ctx, r.db)
 	}
 	if err != nil {

@@ -212,8 +212,8 @@ func TestLockConnectionKilled(t *testing.T) {
 					await(t, "the slow migration", begun)
 					b := p.boot(context.Background(), p.instance(t), migrations, from(fstest.MapFS{}))
 					await(t, "the other one waiting", b.waiting)
-					time.Sleep(rand.N(800 * time.Millisecond)) // what makes the rounds differ
 					id := fmt.Sprint(p.lockConnection(t))
+					time.Sleep(rand.N(s.slow / 2)) // what makes the rounds differ
 					p.exec(t, strings.NewReplacer("$1", id, "?", id).Replace(p.kill))
 					killed := time.Now()
 					errA := a.wait(t)

@@ -30,12 +30,12 @@ var (
 
 // killedInIdentity has a process migrate to the next release that is killed in the third namespace, with core and
 // shared done.
-func (p *place) killedInIdentity(t *testing.T) {
+func (p *place) killedInIdentity(t *testing.T, set string) {
 	t.Helper()
 	if err := p.locking(p.db, from(bounded(nil)), inContexts).Migrate(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	victim := p.start(t, "stuck", p.dsn)
+	victim := p.start(t, set, p.dsn)
 	victim.let(t)
 	victim.until(t, "stuck")
 	victim.kill()
@@ -78,7 +78,7 @@ func TestNamespacesCrash(t *testing.T) {
 
 	t.Run("the next run completes", func(t *testing.T) {
 		onKillable(t, func(t *testing.T, p *place) {
-			p.killedInIdentity(t)
+			p.killedInIdentity(t, "stuck")
 			m := p.locking(p.db, from(withDown(nextContexts(nil))), inContexts)
 			if err := m.Migrate(ctx); err != nil {
 				t.Fatal(err)
@@ -99,7 +99,7 @@ func TestNamespacesCrash(t *testing.T) {
 	for _, at := range []string{"sql/core/base/6_bad.sql", "sql/shared/3_bad.sql", "sql/identity/base/4_bad.sql", "sql/customer-mgmt/3_bad.sql"} {
 		t.Run("the next run fails in "+at, func(t *testing.T) {
 			onKillable(t, func(t *testing.T, p *place) {
-				p.killedInIdentity(t)
+				p.killedInIdentity(t, "stuck")
 				err := p.locking(p.db, from(withDown(bad(strings.TrimPrefix(at, "sql/")))), inContexts).Migrate(ctx)
 				wantIs(t, err, gooseplus.ErrRollForward)
 				p.wantContexts(t, boundedVersions, boundedTables)
@@ -116,7 +116,7 @@ func TestNamespacesCrash(t *testing.T) {
 
 	t.Run("one namespace goes on alone", func(t *testing.T) {
 		onKillable(t, func(t *testing.T, p *place) {
-			p.killedInIdentity(t)
+			p.killedInIdentity(t, "stuck")
 			m := p.locking(p.db, from(withDown(nextContexts(nil))), inContexts)
 			if err := m.MigrateNamespace(ctx, "identity"); err != nil {
 				t.Fatal(err)
@@ -142,7 +142,7 @@ func TestNamespacesCrash(t *testing.T) {
 
 	t.Run("there is nothing left to do", func(t *testing.T) {
 		onKillable(t, func(t *testing.T, p *place) {
-			p.killedInIdentity(t)
+			p.killedInIdentity(t, "stuck")
 			for _, name := range []string{"identity", "customer-mgmt"} {
 				if err := p.locking(p.db, from(withDown(nextContexts(nil))), inContexts).MigrateNamespace(ctx, name); err != nil {
 					t.Fatal(err)
@@ -159,6 +159,31 @@ func TestNamespacesCrash(t *testing.T) {
 			wantIs(t, p.locking(p.db, from(withDown(bad("shared/3_bad.sql"))), inContexts).Migrate(ctx), gooseplus.ErrRollForward)
 			p.wantContexts(t, nextVersions.with("identity", 1, 2, 3), withThree)
 		})
+	})
+}
+
+// nextInOne are nextContexts in which every step is in a transaction, and no Down is of any use.
+func nextInOne() fstest.MapFS {
+	useless := func(name string) *fstest.MapFile { return script("CREATE TABLE "+name+" (id INTEGER);", "") }
+	return nextContexts(map[string]*fstest.MapFile{"core/base/5_rooms.sql": useless("rooms"), "shared/2_tags.sql": useless("tags")})
+}
+
+// TestNamespacesKilledInOneTransaction: nothing is left of any of them.
+func TestNamespacesKilledInOneTransaction(t *testing.T) {
+	ctx := context.Background()
+	onKillable(t, func(t *testing.T, p *place) {
+		if p.dialect == "mysql" {
+			return // it has no such transaction
+		}
+		p.killedInIdentity(t, "in one")
+		m := p.locking(p.db, from(nextInOne()), inContexts, inOne)
+		if steps, err := m.Plan(ctx); err != nil || len(steps) != 5 {
+			t.Errorf("%v, %v", steps, err)
+		}
+		if err := m.Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.wantContexts(t, nextVersions, nextTables)
 	})
 }
 

@@ -364,6 +364,63 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 	})
 }
 
+// TestNamespacesInterrupted ends a run over all in the third namespace in other ways than by an error of SQL.
+func TestNamespacesInterrupted(t *testing.T) {
+	ctx := context.Background()
+	for situation, fail := range map[string]func(context.Context, context.CancelFunc, *place, *sql.Tx) error{
+		"the caller cancels": func(ctx context.Context, cancel context.CancelFunc, _ *place, _ *sql.Tx) error {
+			cancel()
+			<-ctx.Done()
+			return ctx.Err()
+		},
+		"a panic": func(context.Context, context.CancelFunc, *place, *sql.Tx) error { panic("boom") },
+		"the connection dies": func(ctx context.Context, _ context.CancelFunc, p *place, tx *sql.Tx) error {
+			if p.kill == "" {
+				return errors.New("SQLite runs in this process")
+			}
+			var id int64
+			if err := tx.QueryRowContext(ctx, p.id).Scan(&id); err != nil {
+				return err
+			}
+			if _, err := p.db.ExecContext(ctx, p.kill, id); err != nil {
+				return err
+			}
+			return execTx(ctx, tx, "CREATE TABLE never (id INTEGER)")
+		},
+	} {
+		t.Run(situation, func(t *testing.T) {
+			onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+				opts := []gooseplus.Option{inContexts, lock}
+				if err := p.migrator(append(opts, from(bounded(nil)))...).Migrate(ctx); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				d := &gooseplus.Definitions{Namespace: "identity"}
+				d.Define(3).UpAction(gooseplus.TxFunc(func(ctx context.Context, tx *sql.Tx) error {
+					return errors.Join(execTx(ctx, tx, "CREATE TABLE half (id INTEGER)"), fail(ctx, cancel, p, tx))
+				})).DownAction(gooseplus.TxFunc(func(ctx context.Context, tx *sql.Tx) error { return execTx(ctx, tx, "DROP TABLE IF EXISTS half") }))
+				err := p.migrator(append(opts, from(nextContexts(nil)), gooseplus.WithDefinitions(d))...).Migrate(ctx)
+				wantIs(t, err, gooseplus.ErrRollForward)
+				wantText(t, err, `namespace "identity": migration 3`)
+				p.wantContexts(t, boundedVersions, boundedTables)
+				if left := p.dirty(t); len(left) > 0 {
+					t.Errorf("marked: %q", left)
+				}
+			})
+		})
+	}
+}
+
+// dirty lists the steps that are marked, if there is a state table.
+func (p *place) dirty(t *testing.T) []string {
+	t.Helper()
+	if len(p.stateTable(t)) == 0 {
+		return nil
+	}
+	return column[string](t, p.db, "SELECT name FROM goose_db_version_lock WHERE kind = 'dirty'")
+}
+
 // TestNamespacesAreRefused: whatever is wrong in any of them is found before the first step of the first.
 func TestNamespacesAreRefused(t *testing.T) {
 	ctx := context.Background()
@@ -582,6 +639,44 @@ func TestTenantNamespaces(t *testing.T) {
 					t.Errorf("core has %v", got)
 				}
 			})
+		}
+	})
+}
+
+// TestTenantNamespacesOneByOne: schemas that are missing, or made, and EachTenant.
+func TestTenantNamespacesOneByOne(t *testing.T) {
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(3)
+		p.create(t, names[:2]...)
+		m := p.migrator(from(bounded(nil)), inContexts, gooseplus.WithGlobalLock(true))
+		r, err := m.MigrateTenants(ctx, gooseplus.Schemas(names...))
+		wantIs(t, err, gooseplus.ErrTenantMissing)
+		wantReport(t, r, 3, 2, 0, 1, 0)
+		if x := r.Tenants[2]; x.State != gooseplus.TenantMissing {
+			t.Errorf("%+v", x)
+		}
+		r, err = m.MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithCreateSchema(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.dialect == "mysql" {
+			t.Cleanup(func() { p.exec(t, "DROP SCHEMA "+p.quote(names[2])) })
+		}
+		wantReport(t, r, 3, 1, 2, 0, 0)
+		if x := r.Tenants[2]; x.From != 0 || x.To != 2 {
+			t.Errorf("%+v", x)
+		}
+		r, err = m.EachTenant(ctx, gooseplus.Schemas(names...), func(ctx context.Context, tm *gooseplus.Migrator) error {
+			return errors.Join(tm.Namespace("identity").RollbackTo(ctx, 0), tm.Namespace("core").Rollback(ctx, 1))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantReport(t, r, 3, 3, 0, 0, 0)
+		all, err := m.Tenant(gooseplus.Tenant{Schema: names[2]}).NamespaceStatus(ctx)
+		if err != nil || all["core"].CurrentVersion != 1 || all["identity"].CurrentVersion != 0 || all["shared"].CurrentVersion != 1 {
+			t.Errorf("%+v, %v", all, err)
 		}
 	})
 }

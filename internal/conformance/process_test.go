@@ -31,12 +31,14 @@ var processSets = map[string]func(*place) fstest.MapFS{
 	"bouncer": func(*place) fstest.MapFS { return bouncerFiles() },
 	"stuck":   func(*place) fstest.MapFS { return nextContexts(nil) },
 	"next":    func(*place) fstest.MapFS { return nextContexts(nil) },
+	"in one":  func(*place) fstest.MapFS { return nextInOne() },
 }
 
 // processOptions are what a set needs besides.
 var processOptions = map[string][]gooseplus.Option{
-	"stuck": {inContexts, stuckInIdentity()},
-	"next":  {inContexts},
+	"stuck":  {inContexts, stuckInIdentity()},
+	"next":   {inContexts},
+	"in one": {inContexts, stuckInIdentity(), inOne},
 }
 
 // TestProcess is no test but such a process. It says what happens, each with the time: ready, and when its input is

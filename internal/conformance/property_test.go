@@ -280,10 +280,8 @@ func (c *madeUp) check(t *testing.T, p *place, seen map[string]int) {
 	if got := c.holds(t, p); got != c.want(!broken) {
 		t.Errorf("after %v the database has\n%swant\n%s", err, got, c.want(!broken))
 	}
-	if len(p.stateTable(t)) > 0 {
-		if left := column[string](t, p.db, "SELECT name FROM goose_db_version_lock WHERE kind = 'dirty'"); len(left) > 0 {
-			t.Errorf("marked: %q", left)
-		}
+	if left := p.dirty(t); len(left) > 0 {
+		t.Errorf("marked: %q", left)
 	}
 	if err := c.migrator(p, c.files(true, false)).Migrate(ctx); err != nil {
 		t.Errorf("the repaired release: %v", err)

@@ -127,7 +127,7 @@ func TestFailures(t *testing.T) {
 		boom := errors.New("boom")
 		for name, change := range map[string]func(*Row){
 			"locking":  func(r *Row) { r.Lock = func(context.Context, *sql.Tx) (bool, error) { return false, boom } },
-			"opening":  func(r *Row) { r.Opening = []string{"not SQL"} },
+			"locked":   func(r *Row) { r.Locked = []string{"not SQL"} },
 			"settings": func(r *Row) { r.Before = []string{"not SQL"} },
 		} {
 			row := p.row(p.db)

@@ -15,8 +15,8 @@ type Row struct {
 	// Before and After are executed on the connection before the transaction begins and after it
 	// has ended, if they are not empty. A connection on which After fails is closed.
 	Before, After []string
-	// Opening is executed first in the transaction.
-	Opening []string
+	// Locked is executed in the transaction when it has the lock.
+	Locked []string
 }
 
 var _ Mutex = (*Row)(nil)
@@ -52,12 +52,16 @@ func (r *Row) TryLock(ctx context.Context) (_ Held, err error) {
 }
 
 func (r *Row) lock(ctx context.Context, tx *sql.Tx) (bool, error) {
-	for _, s := range r.Opening {
+	locked, err := r.Lock(ctx, tx)
+	if err != nil || !locked {
+		return false, err
+	}
+	for _, s := range r.Locked {
 		if _, err := tx.ExecContext(ctx, s); err != nil {
 			return false, err
 		}
 	}
-	return r.Lock(ctx, tx)
+	return true, nil
 }
 
 type heldRow struct {

@@ -25,11 +25,10 @@ func (t *Table) TryLock(ctx context.Context, tx *sql.Tx) (bool, error) {
 	return false, err
 }
 
-// TryLockThere is TryLock of a row that is known to be there. It goes by the table's own name, so that
-// pg_locks shows who has the lock under that name.
+// TryLockThere is TryLock of a row that is known to be there.
 func (t *Table) TryLockThere(ctx context.Context, tx *sql.Tx) (bool, error) {
 	var id string
-	err := tx.QueryRowContext(ctx, "SELECT id FROM "+t.name+" WHERE id = 'mutex' FOR UPDATE SKIP LOCKED").Scan(&id)
+	err := tx.QueryRowContext(ctx, "SELECT id FROM "+t.mutex()+" WHERE id = 'mutex' FOR UPDATE SKIP LOCKED").Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

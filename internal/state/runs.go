@@ -81,12 +81,10 @@ func (t *Table) EndRun(ctx context.Context, db Querier, id string, to int64, out
 func (t *Table) Runs(ctx context.Context, db Querier, only ...Outcome) ([]Run, error) {
 	query := "SELECT id, namespace, holder, started_at, ended_at, from_version, to_version, outcome, backend," +
 		" COALESCE(start_set, ''), COALESCE(planned, ''), COALESCE(error_text, '') FROM {table} WHERE kind = 'run'"
-	var args []any
 	if len(only) > 0 {
-		query += " AND outcome = ?"
-		args = append(args, string(only[0]))
+		query += " AND outcome = " + t.dialect.Literal(string(only[0]))
 	}
-	rows, err := db.QueryContext(ctx, t.rebind(query+" ORDER BY started_at DESC, id DESC"), args...)
+	rows, err := db.QueryContext(ctx, t.rebind(query+" ORDER BY started_at DESC, id DESC"))
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +224,16 @@ func (t *Table) Busy() string {
 	return "SELECT 1 FROM " + t.rows() + " WHERE " + IsBusy
 }
 
+// StillBusy says whether Busy, or BusyIn, finds a row, in a table that is there.
+func (t *Table) StillBusy(ctx context.Context, db Querier, busy string) (bool, error) {
+	var one int
+	err := db.QueryRowContext(ctx, busy+" LIMIT 1").Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 const (
 	// IsDirty is true of the rows of steps that were not finished.
 	IsDirty = "kind = 'dirty'"
@@ -255,14 +263,11 @@ func (t *Table) BusyIn(namespace string) string {
 
 // There is a query that finds a row if the table is there.
 func (t *Table) There() string {
-	literal := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+	literal := t.dialect.Literal
 	switch t.dialect.Goose {
 	case goose.DialectPostgres:
 		return "SELECT 1 WHERE to_regclass(" + literal(t.name) + ") IS NOT NULL"
 	case goose.DialectMySQL:
-		literal = func(s string) string {
-			return "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(s) + "'"
-		}
 		return "SELECT 1 FROM information_schema.tables WHERE table_schema = COALESCE(NULLIF(" + literal(t.table.Schema) +
 			", ''), DATABASE()) AND table_name = " + literal(t.table.Table)
 	default:
@@ -274,7 +279,7 @@ func (t *Table) There() string {
 // prune deletes the oldest rows of ended runs.
 func (t *Table) prune(ctx context.Context, db Querier) error {
 	rows, err := db.QueryContext(ctx, t.rebind("SELECT id FROM {table}"+
-		" WHERE kind = 'run' AND outcome <> ? ORDER BY started_at DESC, id DESC"), string(Running))
+		" WHERE kind = 'run' AND outcome <> 'running' ORDER BY started_at DESC, id DESC"))
 	if err != nil {
 		return err
 	}
@@ -304,11 +309,34 @@ const runPrefix = "run:"
 func runID(id string) string { return runPrefix + id }
 
 func (t *Table) exec(ctx context.Context, db Querier, query string, args ...any) (int64, error) {
-	result, err := db.ExecContext(ctx, t.rebind(query), args...)
+	if t.dialect.Goose == goose.DialectPostgres {
+		query, args = t.inline(query, args), nil
+	} else {
+		query = t.rebind(query)
+	}
+	result, err := db.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+// inline puts the arguments into a statement: with them apart, PostgreSQL's drivers take two round trips, and
+// pgx keeps a prepared statement.
+func (t *Table) inline(query string, args []any) string {
+	var b strings.Builder
+	for i, piece := range strings.Split(query, "?") {
+		if i > 0 {
+			switch arg := args[i-1].(type) {
+			case int, int64:
+				fmt.Fprintf(&b, "%d", arg)
+			default:
+				b.WriteString(t.dialect.Literal(fmt.Sprint(arg)))
+			}
+		}
+		b.WriteString(strings.ReplaceAll(piece, "{table}", t.rows()))
+	}
+	return b.String()
 }
 
 // rebind puts the table's name and the dialect's placeholders into a statement.
@@ -345,10 +373,8 @@ func unmarshal(text string, into *[]int64) error {
 	return json.Unmarshal([]byte(text), into)
 }
 
-// cut shortens s to at most size bytes, at the border of a character.
+// cut shortens s to at most size bytes, at the border of a character, and leaves out what no server takes.
 func cut(s string, size int) string {
-	if len(s) <= size {
-		return s
-	}
-	return strings.ToValidUTF8(s[:size], "")
+	s = strings.ReplaceAll(s, "\x00", "")
+	return strings.ToValidUTF8(s[:min(len(s), size)], "")
 }

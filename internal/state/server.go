@@ -13,12 +13,14 @@ import (
 )
 
 // KeepOpen gives the statements that let the server end the mutex's connection when it was idle for
-// that long: before and after the transaction, and first in it. A holder whose network is cut would
+// that long: before and after the transaction, and in it when it has the mutex. A holder whose network is cut would
 // otherwise keep the mutex until the server's keepalives notice, which takes hours, or never do.
-func (t *Table) KeepOpen(idle time.Duration) (before, after, opening []string) {
+func (t *Table) KeepOpen(idle time.Duration) (before, after, locked []string) {
 	switch t.dialect.Goose {
 	case goose.DialectPostgres:
-		return nil, nil, []string{fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", idle.Milliseconds())}
+		// The second one keeps nobody out: pg_locks is to show who has the lock under the table's own name.
+		return nil, nil, []string{fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d; LOCK TABLE ONLY %s IN ROW SHARE MODE",
+			idle.Milliseconds(), t.name)}
 	case goose.DialectMySQL:
 		return []string{
 				"SET @gooseplus_wait_timeout = @@SESSION.wait_timeout",

@@ -117,6 +117,51 @@ func (t *Table) columns() []column {
 // row of the table that is to be upgraded.
 var ErrBusy = errors.New("the state table is locked by a replica of an older version")
 
+// ErrCreating is returned by TryEnsure while somebody else creates the table.
+var ErrCreating = errors.New("the state table is being created by another process")
+
+// TryEnsure is Ensure for somebody who is about to try the mutex: it takes less, because TryLock tells that
+// the row is missing, and on PostgreSQL it waits for nobody who creates the table, whom the others would
+// keep from it.
+func (t *Table) TryEnsure(ctx context.Context, db *sql.DB) error {
+	if !t.partitioned() {
+		return t.Ensure(ctx, db)
+	}
+	if there, err := t.mutexPartitionThere(ctx, db); err != nil || there {
+		return err
+	}
+	created, err := t.tryCreate(ctx, db)
+	if created && err == nil || errors.Is(err, ErrCreating) {
+		return err
+	}
+	return t.Ensure(ctx, db)
+}
+
+func (t *Table) mutexPartitionThere(ctx context.Context, db Querier) (there bool, err error) {
+	err = db.QueryRowContext(ctx, "SELECT to_regclass("+t.dialect.Literal(t.mutex())+") IS NOT NULL").Scan(&there)
+	return there, err
+}
+
+// tryCreate creates the table where there is none. Who does so keeps an advisory lock for that long.
+func (t *Table) tryCreate(ctx context.Context, db *sql.DB) (created bool, err error) {
+	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
+		var mine, there bool
+		if err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended("+t.dialect.Literal(t.name)+", 0)), to_regclass("+
+			t.dialect.Literal(t.name)+") IS NOT NULL").Scan(&mine, &there); err != nil {
+			return err
+		}
+		if !mine {
+			return ErrCreating
+		}
+		if there {
+			return nil
+		}
+		created = true
+		return t.createIn(ctx, tx)
+	})
+	return created, err
+}
+
 // Ensure makes the table what this version expects: it creates it, upgrades the one-column table of
 // the original gooseplus, and puts back a mutex row that is missing. That others do the same at
 // the same moment is no error.
@@ -226,12 +271,16 @@ func (t *Table) createIn(ctx context.Context, tx *sql.Tx) error {
 			"CREATE TABLE "+t.partition(mutexSuffix)+" PARTITION OF "+t.name+" FOR VALUES IN ('mutex')",
 			"CREATE TABLE "+t.partition(rowsSuffix)+" PARTITION OF "+t.name+" DEFAULT")
 	}
+	statements = append(statements, "INSERT INTO "+t.mutex()+" (status) VALUES (0)")
+	if t.dialect.Goose == goose.DialectPostgres { // in one round trip
+		statements = []string{strings.Join(statements, "; ")}
+	}
 	for _, statement := range statements {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return err
 		}
 	}
-	return t.ensureMutex(ctx, tx)
+	return nil
 }
 
 // upgrade adds columns to the table of an older version. It does so under the lock that the

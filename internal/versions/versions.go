@@ -22,7 +22,6 @@ type Table struct {
 	store database.Store
 	// exists asks for the table in a single boolean; "" leaves it to goose's store.
 	exists string
-	args   []any
 	// history reads the rows, newest first, with their times; "" leaves it to goose's store.
 	history string
 
@@ -45,7 +44,7 @@ func New(d dialect.Dialect, name string) (*Table, error) {
 			return nil, err
 		}
 		quoted = d.Quote(n)
-		t.exists, t.args = existence(d, n)
+		t.exists = existence(d, n)
 		t.history = historyQuery(d, n)
 		t.keyedStatements(d, n)
 	}
@@ -59,20 +58,20 @@ func New(d dialect.Dialect, name string) (*Table, error) {
 
 // existence replaces goose's own check, which compares the name with its quotes, knows only the
 // first schema of the search_path, and visits every table of that name in the database.
-func existence(d dialect.Dialect, n dialect.Name) (string, []any) {
+func existence(d dialect.Dialect, n dialect.Name) string {
 	switch d.Goose {
 	case goose.DialectPostgres:
-		return `SELECT to_regclass($1) IS NOT NULL`, []any{d.Quote(n)}
+		return `SELECT to_regclass(` + d.Literal(d.Quote(n)) + `) IS NOT NULL`
 	case goose.DialectMySQL:
 		return `SELECT count(*) > 0 FROM information_schema.tables
-			WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ?`, []any{n.Schema, n.Table}
+			WHERE table_schema = COALESCE(NULLIF(` + d.Literal(n.Schema) + `, ''), DATABASE()) AND table_name = ` + d.Literal(n.Table)
 	default: // SQLite, where a schema is an attached database
 		schema := n.Schema
 		if schema == "" {
 			schema = "main"
 		}
 		return `SELECT count(*) > 0 FROM ` + d.Quote(dialect.Name{Table: schema}) +
-			`.sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE`, []any{n.Table}
+			`.sqlite_master WHERE type = 'table' AND name = ` + d.Literal(n.Table) + ` COLLATE NOCASE`
 	}
 }
 
@@ -110,8 +109,14 @@ func newest(rows []*database.ListMigrationsResult) (applied []int64) {
 }
 
 // AppliedAndFlag is Applied and, in the same statement, whether the query flag finds a row. Where
-// that fails, because one of the two tables is missing, it is left out.
-func (t *Table) AppliedAndFlag(ctx context.Context, db database.DBTxConn, flag string) (applied []int64, flagged, ready bool, err error) {
+// that fails, because one of the two tables is missing, it is left out. absent says that the version table
+// was missing a moment ago: what would fail, and stand in the server's log, is not tried then.
+func (t *Table) AppliedAndFlag(ctx context.Context, db database.DBTxConn, flag string, absent bool) (applied []int64, flagged, ready bool, err error) {
+	if absent {
+		if there, err := t.exist(ctx, db); err == nil && !there {
+			return nil, false, false, nil
+		}
+	}
 	rows, flagged, err := t.listWith(ctx, db, flag)
 	if err != nil {
 		if there, checkErr := t.exist(ctx, db); checkErr == nil && !there {
@@ -164,7 +169,7 @@ func (t *Table) read(ctx context.Context, db database.DBTxConn, query func() err
 // none, if it answers at all: creating it then gives the server's own answer.
 func (t *Table) exist(ctx context.Context, db database.DBTxConn) (exists bool, err error) {
 	if t.exists != "" {
-		err = db.QueryRowContext(ctx, t.exists, t.args...).Scan(&exists)
+		err = db.QueryRowContext(ctx, t.exists).Scan(&exists)
 		return exists, err
 	}
 	err = errors.ErrUnsupported
