@@ -16,7 +16,11 @@ var errInterrupted = errors.New("interrupted")
 func (c *call) interruptible(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals, broken, done := make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) { // as with nohup
+			signal.Notify(signals, s)
+		}
+	}
 	signal.Notify(broken, syscall.SIGPIPE)
 	go func() {
 		for first := true; ; first = false {

@@ -336,6 +336,39 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestNohup sends a signal that whoever started the command wanted to be ignored.
+func TestNohup(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"wait":             "",
+		"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE a;\n",
+	})
+	cmd := exec.Command("sh", "-c", "trap '' HUP; exec shop migrate up")
+	cmd.Dir = dir
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(dir, "waiting")); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			_ = cmd.Process.Kill() // its migration never began
+			_ = cmd.Wait()
+			t.Fatal(out.String())
+		}
+	}
+	if err := exec.Command("kill", "-s", "HUP", fmt.Sprint(cmd.Process.Pid)).Run(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, map[string]string{"go-on": ""})
+	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "2 applied") || strings.Contains(out.String(), "interrupted") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
 // TestNobodyReads closes the output after the first line: the run goes on to its end.
 func TestNobodyReads(t *testing.T) {
 	dir := t.TempDir()
