@@ -368,6 +368,11 @@
 // marked and is refused ([ErrDirty]); if both looked before, the Down of the one that failed can
 // remove what the other is about to record, which is reported as [ErrDirty] too.
 //
+// # The command line
+//
+// Package cli has all of this as commands, for people and for scripts: to be added to a program's own commands,
+// or as the program cmd/gooseplus. [Migrator.Runs] is what its runs shows: the runs that had the lock.
+//
 // # What goose is asked, and what it is not
 //
 // goose's parser is not exported. To know whether a file runs in a transaction and whether its Down

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
 // A Migrator applies migrations to one database. It doesn't change after [New], so that it can be
@@ -36,6 +37,10 @@ func New(db *sql.DB, opts ...Option) *Migrator {
 	}
 	return &Migrator{db: db, options: o, resolve: sync.OnceValues(o.resolve)}
 }
+
+// DB returns the database that was given to [New], nil if there was none. That of a tenant with an Open is
+// not among them.
+func (m *Migrator) DB() *sql.DB { return m.db }
 
 // Err returns every fault of the configuration, joined: of the options, of the folders, of the Go
 // migrations and of the definitions. It needs no database. Every other method returns the same before it
@@ -238,6 +243,11 @@ func (m *Migrator) newStream(ctx context.Context) *stream {
 	observers := m.options.observers
 	if writes(logger) {
 		observers = append(observers[:len(observers):len(observers)], observer{logObserver(logger), m.options.loggerBehind})
+	}
+	if observe := watch.From(ctx); observe != nil {
+		observers = append(observers[:len(observers):len(observers)], observer{
+			func(_ context.Context, e Event) { observe(e) }, new(backlog),
+		})
 	}
 	s := newStream(ctx, observers, m.options.observerGrace, func(message string) {
 		defer func() { _ = recover() }() // it may be the logger that panicked

@@ -39,6 +39,15 @@ func (m *Migrator) Namespace(name string) *Migrator {
 	return &one
 }
 
+// Namespaces are those that the Migrator is for, in their order; none without [WithNamespaces], and if one was
+// chosen.
+func (m *Migrator) Namespaces() []string {
+	if !m.options.wholeSet() {
+		return nil
+	}
+	return slices.Clone(m.options.namespaces)
+}
+
 // MigrateNamespace is [Migrator.Migrate] of one namespace alone.
 func (m *Migrator) MigrateNamespace(ctx context.Context, name string) error {
 	return m.Namespace(name).Migrate(ctx)

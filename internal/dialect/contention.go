@@ -2,6 +2,8 @@ package dialect
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 )
@@ -41,6 +43,19 @@ func (d Dialect) NoDatabase(err error) bool {
 			return number.IsValid() && number.Uint() == 1049
 		}
 		return false
+	})
+}
+
+// Refused says whether err has a server's answer that this user, or a database of that name, is not let
+// in: of PostgreSQL the errors of class 28 and 3D, of MySQL ER_ACCESS_DENIED_ERROR, ER_DBACCESS_DENIED_ERROR,
+// ER_BAD_DB_ERROR and ER_ACCESS_DENIED_NO_PASSWORD_ERROR.
+func Refused(err error) bool {
+	return within(err, func(err error) bool {
+		if e, ok := err.(interface{ SQLState() string }); ok && !nilPointer(err) {
+			return strings.HasPrefix(e.SQLState(), "28") || strings.HasPrefix(e.SQLState(), "3D")
+		}
+		number := field(err, "Number", reflect.Uint16)
+		return number.IsValid() && slices.Contains([]uint64{1044, 1045, 1049, 1698}, number.Uint())
 	})
 }
 

@@ -106,3 +106,29 @@ func TestContentionInSQLite(t *testing.T) {
 		})
 	}
 }
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"nil", nil, false},
+		{"pgx, a wrong password", fmt.Errorf("connect: %w", &pgconn.PgError{Code: "28P01"}), true},
+		{"lib/pq, no such user", &pq.Error{Code: "28000"}, true},
+		{"pgx, no such database", &pgconn.PgError{Code: "3D000"}, true},
+		{"pgx, no such table", &pgconn.PgError{Code: "42P01"}, false},
+		{"mysql, a wrong password", errors.Join(errors.New("x"), &mysql.MySQLError{Number: 1045}), true},
+		{"mysql, no such database", &mysql.MySQLError{Number: 1049}, true},
+		{"mysql, no such table", &mysql.MySQLError{Number: 1146}, false},
+		{"another error", errors.New("password authentication failed"), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if got := Refused(tc.err); got != tc.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}

@@ -100,6 +100,23 @@ func (t *Table) Runs(ctx context.Context, db Querier, only ...Outcome) ([]Run, e
 	return runs, rows.Err()
 }
 
+// Recorded is Runs of a table that need not be there, and that may be the original gooseplus's.
+func (t *Table) Recorded(ctx context.Context, db Querier) ([]Run, error) {
+	there, err := t.there(ctx, db)
+	if err != nil || !there {
+		return nil, err
+	}
+	runs, err := t.Runs(ctx, db)
+	if err == nil {
+		return runs, nil
+	}
+	have, haveErr := t.have(ctx, db)
+	if haveErr == nil && len(t.missing(have)) > 0 {
+		return nil, nil
+	}
+	return nil, err
+}
+
 // RunningNow says who is recorded as running, and since when; "" if nobody is.
 func (t *Table) RunningNow(ctx context.Context, db Querier) (holder string, since time.Time, err error) {
 	var started string

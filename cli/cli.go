@@ -1,0 +1,311 @@
+// Package cli is the command line of gooseplus, made with github.com/spf13/cobra. A program that has Go
+// migrations or embedded files hangs it into its own commands:
+//
+//	root.AddCommand(cli.Command(func(ctx context.Context) (*gooseplus.Migrator, error) {
+//		db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
+//		return gooseplus.New(db, gooseplus.WithFS(files), gooseplus.WithGlobalLock(true)), err
+//	}))
+//	err := root.Execute() // the commands have printed it
+//	os.Exit(cli.ExitCode(err))
+//
+// Every other program can do with cmd/gooseplus, which is [Standalone] with three drivers.
+//
+// What the commands print is described by the help topics "output", "exit-codes" and "settings"; all help
+// texts are in docs/cli.md.
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// Command returns the command "gooseplus" with all its subcommands, to be added to those of a program; its
+// Use may be changed. open is called by each subcommand that needs a Migrator, once or, where there are
+// tenants beside a master database, twice (see [ForTenants]). It should not connect: validate calls it too,
+// and needs no database. The Migrator's database is not closed.
+//
+// The commands print their errors themselves, and return them for [ExitCode]. While one of them runs, SIGINT,
+// SIGTERM and SIGHUP cancel its context, and it ends when the way back has ended; SIGPIPE is ignored.
+func Command(open func(context.Context) (*gooseplus.Migrator, error)) *cobra.Command {
+	a := &app{open: open, settings: newSettings(false)}
+	return a.root()
+}
+
+// Standalone returns the command of cmd/gooseplus, whose flags, environment and .env file say what to
+// migrate. Databases are opened with the drivers that the program has: pgx or postgres, mysql, sqlite or sqlite3,
+// as they are called by database/sql.
+func Standalone() *cobra.Command {
+	a := &app{settings: newSettings(true)}
+	a.open = a.settings.migrator
+	return a.root()
+}
+
+// Run executes a command with the program's arguments, and returns the code to exit with. It prints
+// errors that the commands of this package have not printed.
+func Run(cmd *cobra.Command) int {
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err := cmd.Execute()
+	var printed *printedError
+	if err != nil && !errors.As(err, &printed) {
+		newPrinter(cmd, false).fail(err)
+	}
+	return ExitCode(err)
+}
+
+type forTenants struct{}
+
+// ForTenants says of the context that open is given whether the Migrator is for the tenants, which can
+// have other migrations than their master database: with the tenants commands, and with the second part of
+// up --then-tenants.
+func ForTenants(ctx context.Context) bool {
+	yes, _ := ctx.Value(forTenants{}).(bool)
+	return yes
+}
+
+// app is one command tree.
+type app struct {
+	open     func(context.Context) (*gooseplus.Migrator, error)
+	settings *settings
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "gooseplus",
+		Short: "Migrate databases, with a way back",
+		Long: "gooseplus runs the migrations of goose, and those of golang-migrate. A run that fails takes back what it\n" +
+			"did, one runner at a time migrates a database, and tenants are migrated many at once.",
+		Example: "  gooseplus --dsn postgres://app@localhost/shop up",
+	}
+	if a.settings.standalone {
+		root.Version = version()
+	}
+	a.settings.flags(root.PersistentFlags())
+	a.own(root, cobra.ArbitraryArgs, func(c *call) error {
+		if len(c.args) > 0 {
+			return unknownCommand(c.cmd, c.args[0])
+		}
+		return c.cmd.Help()
+	})
+	root.AddGroup(
+		&cobra.Group{ID: "run", Title: "Commands that migrate:"},
+		&cobra.Group{ID: "look", Title: "Commands that look, and change nothing:"},
+		&cobra.Group{ID: "state", Title: "Commands that change what the database remembers:"},
+		&cobra.Group{ID: "files", Title: "Commands for files, without a database:"},
+		&cobra.Group{ID: "tenants", Title: "Commands for many schemas or databases:"},
+	)
+	root.AddCommand(slices.Concat(
+		a.navigateCommands(), a.lookCommands(), a.stateCommands(), a.filesCommands(), a.tenantsCommands(), topics(a.settings.standalone),
+	)...)
+	complete(root)
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) { // in a program of another name
+		cmd.Example = strings.ReplaceAll(cmd.Example, "  gooseplus ", "  "+root.CommandPath()+" ")
+		help(cmd, args)
+	})
+	return root
+}
+
+// version is that of the build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown)"
+	}
+	return info.Main.Version
+}
+
+// complete says what the shell is to offer: no argument is a file.
+func complete(cmd *cobra.Command) {
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	for name, words := range map[string][]string{
+		"output": {"text", "json"}, "driver": {"postgres", "mysql", "sqlite"}, "rollback": {"down", "transaction", "none"},
+	} {
+		if cmd.PersistentFlags().Lookup(name) == nil {
+			continue
+		}
+		_ = cmd.RegisterFlagCompletionFunc(name, func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) { // it exists
+			if name == "output" && cmd.Annotations[htmlAnnotation] != "" {
+				return append(words, "html"), cobra.ShellCompDirectiveNoFileComp
+			}
+			return words, cobra.ShellCompDirectiveNoFileComp
+		})
+	}
+	for _, name := range []string{"dir", "tenants-dir"} {
+		if cmd.PersistentFlags().Lookup(name) != nil {
+			_ = cmd.MarkPersistentFlagDirname(name) // it exists
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		complete(sub)
+	}
+}
+
+// spec is what a command is made of.
+type spec struct {
+	group, use, short, long, example string
+	args                             cobra.PositionalArgs
+	run                              func(*call) error
+	flags                            func(*cobra.Command)
+}
+
+func (a *app) command(s spec) *cobra.Command {
+	cmd := &cobra.Command{
+		GroupID: s.group, Use: s.use, Short: s.short, Long: s.long, Example: "  " + strings.ReplaceAll(s.example, "\n", "\n  "),
+	}
+	if s.args == nil {
+		s.args = cobra.NoArgs
+	}
+	a.own(cmd, s.args, s.run)
+	if s.flags != nil {
+		s.flags(cmd)
+	}
+	return cmd
+}
+
+// own has a command print its errors once, in one way.
+func (a *app) own(cmd *cobra.Command, args cobra.PositionalArgs, run func(*call) error) {
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return a.refuse(cmd, err) })
+	cmd.Args = func(cmd *cobra.Command, list []string) error {
+		if args(cmd, list) != nil {
+			_, wanted, _ := strings.Cut(cmd.Use, " ")
+			if wanted == "" || strings.HasPrefix(wanted, "-") {
+				wanted = "no argument"
+			}
+			return a.refuse(cmd, fmt.Errorf("%s takes %s, and was given %d", cmd.Name(), wanted, len(list)))
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.call(cmd, args, run) }
+}
+
+// refuse is for what is wrong before a command starts.
+func (a *app) refuse(cmd *cobra.Command, err error) error {
+	err = &usageError{fmt.Errorf("%w (%s --help says more)", err, cmd.CommandPath())}
+	p := newPrinter(cmd, false)
+	if p.json = cmp.Or(changed(cmd, "output"), os.Getenv("GOOSEPLUS_OUTPUT")) == "json"; p.json {
+		p.document(commandName(cmd), nil, err)
+	}
+	p.fail(err)
+	return &printedError{err}
+}
+
+// changed is the value of a flag that was given, as far as the flags could be parsed.
+func changed(cmd *cobra.Command, name string) string {
+	if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+		return f.Value.String()
+	}
+	return ""
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	text := fmt.Sprintf("unknown command %q", name)
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		text += fmt.Sprintf(": did you mean %q?", near[0])
+	}
+	return &usageError{fmt.Errorf("%s (%s --help lists them)", text, cmd.CommandPath())}
+}
+
+// call is one execution of one command.
+type call struct {
+	ctx      context.Context
+	cmd      *cobra.Command
+	args     []string
+	open     func(context.Context) (*gooseplus.Migrator, error)
+	settings *settings
+	out      *printer
+	activity *activity
+	in       io.Reader
+	data     any // for the JSON document
+}
+
+func (a *app) call(cmd *cobra.Command, args []string, run func(*call) error) error {
+	c := &call{cmd: cmd, args: args, open: a.open, settings: a.settings, in: cmd.InOrStdin()}
+	err := a.settings.load(cmd)
+	c.out = newPrinter(cmd, a.settings.noColor)
+	if err == nil {
+		err = c.out.format(a.settings.output, cmd)
+	}
+	if err == nil {
+		err = c.run(run)
+	}
+	if closeErr := a.settings.close(); err == nil && closeErr != nil {
+		c.out.note("warning: closing the database: %s", sentence(closeErr))
+	}
+	if c.out.json {
+		c.out.document(commandName(c.cmd), c.data, err)
+	}
+	if err == nil {
+		return nil
+	}
+	c.out.fail(err)
+	return &printedError{err}
+}
+
+// run calls a command's function while signals are listened to.
+func (c *call) run(run func(*call) error) error {
+	ctx := c.cmd.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	c.activity = newActivity(c.out)
+	ctx, stop := c.interruptible(ctx)
+	defer stop()
+	c.ctx = c.activity.watch(ctx)
+	return run(c)
+}
+
+// commandName is a command's name without that of its root: "tenants up".
+func commandName(cmd *cobra.Command) string {
+	name := cmd.Name()
+	if cmd.HasParent() && cmd.Parent().Name() == "tenants" {
+		name = "tenants " + name
+	}
+	return name
+}
+
+// migrator is what the program, or the settings, say is to be migrated.
+func (c *call) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
+	m, err := c.open(ctx)
+	if err == nil && m == nil {
+		err = errors.New("the program returned neither a Migrator nor an error")
+	}
+	if err == nil && c.settings.namespace != "" {
+		m = m.Namespace(c.settings.namespace)
+	}
+	return m, err
+}
+
+// one is migrator for what means the versions of one namespace.
+func (c *call) one(ctx context.Context) (*gooseplus.Migrator, error) {
+	m, err := c.migrator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return m, oneNamespace(m)
+}
+
+func oneNamespace(m *gooseplus.Migrator) error {
+	if names := m.Namespaces(); len(names) > 0 {
+		return usagef("each namespace has versions of its own: choose one with --namespace, of %s", strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// interactive says whether a person sits at the terminal.
+func (c *call) interactive() bool {
+	in, ok := c.in.(*os.File)
+	return ok && isTerminal(in) && c.out.errTerminal
+}

@@ -1,0 +1,304 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gooseplus/gooseplus/internal/envfs"
+)
+
+type createFlags struct {
+	dir, env, namespace string
+	goFile, paired      bool
+}
+
+func (f *createFlags) add(cmd *cobra.Command, s *settings) {
+	flags := cmd.Flags()
+	if !s.standalone {
+		flags.StringVar(&f.dir, "dir", "sql", "`folder` of the migrations")
+	}
+	flags.StringVar(&f.env, "env", "", "`environment` whose folder it goes to, instead of base")
+	flags.StringVar(&f.namespace, "namespace", "", "`namespace` whose folder it goes to")
+	flags.BoolVar(&f.goFile, "go", false, "a migration in Go instead of SQL")
+	flags.BoolVar(&f.paired, "paired", false, "a file for each direction: .up.sql and .down.sql")
+	for _, name := range []string{"env", "namespace"} {
+		flags.Lookup(name).Annotations = map[string][]string{perCall: {}}
+	}
+}
+
+var (
+	// nameRule is that of the names of migrations.
+	nameRule = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+	// folderRule is that of environments and namespaces: one folder.
+	folderRule = regexp.MustCompile(`^[\pL\pN][\pL\pN ._-]*$`)
+)
+
+func (c *call) create(f *createFlags) error {
+	name := c.args[0]
+	if !nameRule.MatchString(name) {
+		return usagef("the name %q: lower-case letters, digits and single underscores between them, such as add_users_email", name)
+	}
+	if f.goFile && f.paired {
+		return usagef("--go and --paired: a migration in Go is one file")
+	}
+	if f.goFile && constrained(name) {
+		return usagef("the name %q: a Go file that ends like this is compiled for tests, or for one system, only", name)
+	}
+	for flag, value := range map[string]string{"env": f.env, "namespace": f.namespace} {
+		if value != "" && !folderRule.MatchString(value) {
+			return usagef("--%s %q: not the name of a folder", flag, value)
+		}
+	}
+	if c.settings.standalone {
+		f.dir = c.settings.dir
+	}
+	place, err := f.place()
+	if err != nil {
+		return err
+	}
+	created, err := place.create(name, f, time.Now())
+	if err != nil {
+		return err
+	}
+	c.data = map[string]any{"version": created.version, "files": created.files}
+	for _, file := range created.files {
+		c.out.line("created %s", clean(file))
+	}
+	return nil
+}
+
+// constrained says whether the go command compiles a file of such a name for some systems only.
+func constrained(name string) bool {
+	if strings.HasSuffix(name, "_test") {
+		return true
+	}
+	context := build.Context{GOOS: "none", GOARCH: "none", Compiler: "gc", OpenFile: func(string) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader("package p")), nil
+	}}
+	match, err := context.MatchFile("", "1_"+name+".go")
+	return err == nil && !match
+}
+
+// place is where a new migration goes to.
+type place struct {
+	root string // of the migrations that are numbered together
+	dir  string
+}
+
+// place finds the folder: that of the environment in the one of the namespace. Without an environment it is base,
+// unless the files are directly in the folder; those of a namespace are to begin with.
+func (f *createFlags) place() (place, error) {
+	root := filepath.Join(f.dir, f.namespace)
+	direct := flat(os.DirFS(root), ".")
+	if f.namespace != "" && !hasFolders(root) {
+		direct = true
+	}
+	if f.namespace != "" {
+		if err := misspelt("namespace", f.dir, f.namespace); err != nil {
+			return place{}, err
+		}
+	}
+	environment := f.env
+	switch {
+	case f.env != "":
+		if err := misspelt("env", root, f.env); err != nil {
+			return place{}, err
+		}
+	case !direct:
+		environment = "base"
+	}
+	return place{root: root, dir: filepath.Join(root, environment)}, nil
+}
+
+// misspelt says that a folder isn't there while one of nearly its name is.
+func misspelt(flag, root, name string) error {
+	_, err := envfs.New(os.DirFS(root), ".", []string{name})
+	var near *envfs.NearMissError
+	if errors.As(err, &near) {
+		return usagef("--%s %s: there is no such folder in %s, but %s is: make the folder first if that is not what was meant", flag, name, root, near.DidYouMean)
+	}
+	return nil
+}
+
+func hasFolders(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+// numbering is how the migrations of all environments are numbered.
+type numbering struct {
+	highest int64
+	width   int // of the number of the highest
+	taken   map[int64]bool
+}
+
+func (p place) numbering() (numbering, error) {
+	n := numbering{taken: make(map[int64]bool)}
+	err := filepath.WalkDir(p.root, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path == p.root {
+			return nil // the first migration of all
+		}
+		if err != nil {
+			return err
+		}
+		if e.IsDir() {
+			if rel, err := filepath.Rel(p.root, path); err == nil && strings.Contains(rel, string(filepath.Separator)) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		match := migrationName.FindStringSubmatch(e.Name())
+		if match == nil {
+			return nil
+		}
+		version, err := strconv.ParseInt(match[1], 10, 64)
+		if err != nil {
+			return nil // too long for a version; validate says so
+		}
+		n.taken[version] = true
+		if version > n.highest {
+			n.highest, n.width = version, len(match[1])
+		}
+		return nil
+	})
+	return n, err
+}
+
+// next is the version of a new migration, as its file has it.
+func (n numbering) next(now time.Time) string {
+	if n.highest > 0 && n.highest < firstTime {
+		return fmt.Sprintf("%0*d", n.width, n.highest+1)
+	}
+	for ; ; now = now.Add(time.Second) { // two in one second
+		text := now.UTC().Format("20060102150405")
+		version, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || !n.taken[version] {
+			return text
+		}
+	}
+}
+
+type created struct {
+	version int64
+	files   []string
+}
+
+func (p place) create(name string, f *createFlags, now time.Time) (created, error) {
+	n, err := p.numbering()
+	if err != nil {
+		return created{}, err
+	}
+	number := n.next(now)
+	version, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return created{}, err
+	}
+	if err := os.MkdirAll(p.dir, 0o755); err != nil {
+		return created{}, err
+	}
+	texts, order := p.texts(number+"_"+name, version, f)
+	done := created{version: version}
+	for _, file := range order {
+		path := filepath.Join(p.dir, file)
+		if err := writeNew(path, texts[file]); err != nil {
+			return created{}, err
+		}
+		done.files = append(done.files, filepath.ToSlash(path))
+	}
+	return done, nil
+}
+
+// writeNew writes a file that must not be there.
+func writeNew(path, text string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(file, text)
+	return errors.Join(err, file.Close())
+}
+
+// texts are the new files, by their names.
+func (p place) texts(stem string, version int64, f *createFlags) (map[string]string, []string) {
+	switch {
+	case f.goFile:
+		return map[string]string{stem + ".go": fmt.Sprintf(goText, p.packageName(), version)}, []string{stem + ".go"}
+	case f.paired:
+		return map[string]string{stem + ".up.sql": pairUpText, stem + ".down.sql": pairDownText}, []string{stem + ".up.sql", stem + ".down.sql"}
+	}
+	return map[string]string{stem + ".sql": sqlText}, []string{stem + ".sql"}
+}
+
+// packageName is that of the Go files that are there, or else one like the folder's name.
+func (p place) packageName() string {
+	files, _ := filepath.Glob(filepath.Join(p.dir, "*.go")) // the pattern may be odd, then there are none
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly)
+		if err == nil && !strings.HasSuffix(parsed.Name.Name, "_test") {
+			return parsed.Name.Name
+		}
+	}
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(filepath.Base(p.dir)))
+	if !token.IsIdentifier(name) {
+		return "migrations"
+	}
+	return name
+}
+
+const (
+	sqlText = `-- +goose Up
+
+
+-- +goose Down
+-- What undoes it. Where there is nothing to undo, write SELECT 1; since a Down without a statement can't be undone.
+`
+	pairUpText   = "-- What the migration does, in one piece.\n"
+	pairDownText = "-- What undoes it, in one piece. Where there is nothing to undo, write SELECT 1;\n"
+	goText       = `package %[1]s
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/pressly/goose/v3"
+)
+
+func init() {
+	goose.AddMigrationContext(up%[2]d, down%[2]d)
+}
+
+func up%[2]d(ctx context.Context, tx *sql.Tx) error {
+	return nil
+}
+
+func down%[2]d(ctx context.Context, tx *sql.Tx) error {
+	return nil
+}
+`
+)

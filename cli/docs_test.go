@@ -1,0 +1,95 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/cli"
+)
+
+const reference = "../docs/cli.md"
+
+// inherited are the options that every command has from its parents: they stand once, where they belong.
+var inherited = regexp.MustCompile("(?s)### Options inherited from parent commands\n\n```\n.*?```\n\n")
+
+// TestReference compares docs/cli.md with the commands. With -update it writes it.
+func TestReference(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString("# The command line\n\nThis file is made from the commands' own help: `go test ./cli -run TestReference -update`.\n\n")
+	root := cli.Standalone()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range commands(root) {
+		cmd.DisableAutoGenTag = true
+		if cmd.IsAdditionalHelpTopicCommand() {
+			fmt.Fprintf(&b, "## %s\n\n%s\n\n```text\n%s\n```\n\n", cmd.CommandPath(), cmd.Short, cmd.Long)
+			continue
+		}
+		var one bytes.Buffer
+		if err := doc.GenMarkdownCustom(cmd, &one, func(name string) string {
+			return "#" + strings.ReplaceAll(strings.TrimSuffix(name, ".md"), "_", "-")
+		}); err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString(strings.TrimRight(inherited.ReplaceAllString(one.String(), ""), "\n") + "\n\n")
+	}
+	want := strings.TrimRight(b.String(), "\n") + "\n"
+	if *update {
+		if err := os.MkdirAll("../docs", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(reference, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != want {
+		t.Error("docs/cli.md is not what the commands say: go test ./cli -run TestReference -update")
+	}
+}
+
+// commands are all below one, with itself, in the order of the help.
+func commands(cmd *cobra.Command) []*cobra.Command {
+	list := []*cobra.Command{cmd}
+	for _, sub := range cmd.Commands() {
+		if sub.Name() != "help" {
+			list = append(list, commands(sub)...)
+		}
+	}
+	return list
+}
+
+// TestHelp wants each command to say what it does, with one example that names it.
+func TestHelp(t *testing.T) {
+	root := cli.Command(func(context.Context) (*gooseplus.Migrator, error) { return nil, nil })
+	for _, tree := range []*cobra.Command{root, cli.Standalone()} {
+		for _, cmd := range commands(tree) {
+			if cmd.IsAdditionalHelpTopicCommand() {
+				continue
+			}
+			if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+				t.Errorf("%s: short help %q", cmd.CommandPath(), cmd.Short)
+			}
+			_, path, _ := strings.Cut(cmd.CommandPath(), " ")
+			if strings.Count(cmd.Example, "\n") != 0 || !strings.HasPrefix(cmd.Example, "  gooseplus ") || !strings.Contains(cmd.Example, path) {
+				t.Errorf("%s: example %q", cmd.CommandPath(), cmd.Example)
+			}
+			for line := range strings.SplitSeq(cmd.Long, "\n") {
+				if len(line) > 120 {
+					t.Errorf("%s: a line of %d bytes: %s", cmd.CommandPath(), len(line), line)
+				}
+			}
+		}
+	}
+}

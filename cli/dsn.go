@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// dsnTarget is a DSN and what it says.
+type dsnTarget struct {
+	dialect string // as WithDialect takes it
+	dsn     string // as the driver takes it
+	given   string
+}
+
+// drivers are the names that drivers have given themselves, the preferred one first.
+var drivers = map[string][]string{
+	"postgres": {"pgx", "postgres"},
+	"mysql":    {"mysql"},
+	"sqlite3":  {"sqlite", "sqlite3"},
+}
+
+// driverNames are the words for them, goose's among them.
+var driverNames = map[string]string{
+	"postgres": "postgres", "postgresql": "postgres", "pgx": "postgres",
+	"mysql": "mysql", "mariadb": "mysql",
+	"sqlite": "sqlite3", "sqlite3": "sqlite3", "file": "sqlite3",
+}
+
+// parseDSN finds out whose a DSN is: by the driver if one is named, else by its scheme or its looks.
+func parseDSN(dsn, driver string) (dsnTarget, error) {
+	scheme, rest, hasScheme := strings.Cut(dsn, ":")
+	name := driverNames[strings.ToLower(scheme)]
+	if driver != "" {
+		named, ok := driverNames[strings.ToLower(driver)]
+		if !ok || driver == "file" {
+			return dsnTarget{}, usagef("the driver %q: it is postgres, mysql or sqlite", driver)
+		}
+		if hasScheme && name != "" && name != named && strings.HasPrefix(rest, "//") {
+			return dsnTarget{}, usagef("the driver is %s, and the DSN begins with %s://", driver, scheme)
+		}
+		if name != named {
+			hasScheme = false
+		}
+		name = named
+	} else if !hasScheme || name == "" || name == "mysql" && !strings.HasPrefix(rest, "//") || name == "postgres" && !strings.HasPrefix(rest, "//") {
+		if name = guess(dsn); name == "" {
+			return dsnTarget{}, usagef("the DSN doesn't say which database it is for: begin it with postgres://, mysql:// or sqlite:, or set --driver")
+		}
+		hasScheme = false
+	}
+	t := dsnTarget{dialect: name, dsn: dsn, given: dsn}
+	var err error
+	switch {
+	case name == "postgres" && hasScheme:
+		_, err = url.Parse(dsn)
+	case name == "mysql" && hasScheme && strings.HasPrefix(rest, "//"):
+		t.dsn, err = mysqlDSN(strings.TrimPrefix(rest, "//"))
+	case name == "sqlite3":
+		t.dsn = sqliteDSN(dsn)
+	}
+	if err != nil { // which quotes the DSN
+		return dsnTarget{}, usagef("the DSN is no URL: %s", "characters such as @ / ? # % in a password have to be written as %40 and the like")
+	}
+	return t, nil
+}
+
+// guess is for DSNs that are no URL.
+func guess(dsn string) string {
+	path, _, _ := strings.Cut(dsn, "?")
+	switch {
+	case dsn == ":memory:":
+		return "sqlite3"
+	case strings.Contains(dsn, "@tcp(") || strings.Contains(dsn, "@unix(") || strings.Contains(dsn, "@/") || strings.Contains(dsn, "@("):
+		return "mysql"
+	case strings.Contains(path, "=") && !strings.Contains(path, "://"):
+		return "postgres"
+	case slices.Contains([]string{".db", ".sqlite", ".sqlite3", ".db3"}, strings.ToLower(filepath.Ext(path))) && !strings.Contains(path, "://"):
+		return "sqlite3"
+	}
+	return ""
+}
+
+// mysqlDSN makes a DSN of go-sql-driver of what follows mysql://, which is either a URL or, as golang-migrate has
+// it, such a DSN.
+func mysqlDSN(rest string) (string, error) {
+	dsn := rest
+	if guess(rest) != "mysql" {
+		u, err := url.Parse("mysql://" + rest)
+		if err != nil {
+			return "", err
+		}
+		query, err := url.ParseQuery(u.RawQuery)
+		if err != nil {
+			return "", err
+		}
+		network, address := "tcp", u.Host
+		if socket := query.Get("socket"); socket != "" {
+			network, address = "unix", socket
+			query.Del("socket")
+		} else if u.Port() == "" {
+			address += ":3306"
+		}
+		password, _ := u.User.Password()
+		dsn = fmt.Sprintf("%s:%s@%s(%s)/%s", u.User.Username(), password, network, address, url.PathEscape(strings.TrimPrefix(u.Path, "/")))
+		if len(query) > 0 {
+			dsn += "?" + query.Encode()
+		}
+	}
+	if !strings.Contains(dsn, "multiStatements=") { // a golang-migrate file is executed as one piece
+		dsn += separator(dsn) + "multiStatements=true"
+	}
+	return dsn, nil
+}
+
+// sqliteDSN makes a DSN of what follows sqlite: or sqlite3:, unless it is one. A connection waits for others: the lock
+// of a run is beside the database, and its readers are in it.
+func sqliteDSN(dsn string) string {
+	for _, scheme := range []string{"sqlite3:", "sqlite:"} {
+		if rest, ok := strings.CutPrefix(dsn, scheme); ok {
+			dsn = strings.TrimPrefix(rest, "//")
+			break
+		}
+	}
+	if strings.Contains(dsn, "busy_timeout") {
+		return dsn
+	}
+	return dsn + separator(dsn) + "_pragma=busy_timeout(5000)"
+}
+
+func separator(dsn string) string {
+	if strings.Contains(dsn, "?") {
+		return "&"
+	}
+	return "?"
+}
+
+// memory says whether each connection would have a database of its own.
+func (t dsnTarget) memory() bool {
+	return t.dialect == "sqlite3" && (strings.Contains(t.dsn, ":memory:") || strings.Contains(t.dsn, "mode=memory"))
+}
+
+// shown is the DSN without its password and its options.
+func (t dsnTarget) shown() string {
+	dsn, _, _ := strings.Cut(redact.Text(t.given), "?")
+	return clean(dsn)
+}
+
+// open opens the database with a driver that the program has.
+func (t dsnTarget) open() (*sql.DB, error) {
+	have := sql.Drivers()
+	for _, name := range drivers[t.dialect] {
+		if !slices.Contains(have, name) {
+			continue
+		}
+		db, err := sql.Open(name, t.dsn)
+		if err != nil {
+			return nil, usagef("the DSN %s can't be used: %s", t.shown(), redact.Text(err.Error()))
+		}
+		if t.memory() {
+			db.SetMaxOpenConns(1)
+		}
+		return db, nil
+	}
+	return nil, usagef("this program has no driver for %s", t.dialect)
+}
+
+// ping makes sure that there is a database to talk to, so that what is wrong with that is said in one sentence.
+func (t dsnTarget) ping(ctx context.Context, db *sql.DB) error {
+	limited, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	err := db.PingContext(limited)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case limited.Err() != nil:
+		err = fmt.Errorf("there was no answer within %v", connectTimeout)
+	case dialect.Refused(err):
+		return usagef("%s doesn't let us in: %s", t.shown(), redact.Text(reason(err)))
+	case t.dialect != "sqlite3" && !disconnected(err):
+		return usagef("the DSN %s can't be used: %s", t.shown(), redact.Text(reason(err)))
+	}
+	return &connectionError{to: t.shown(), err: err}
+}

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+func TestParseDSN(t *testing.T) {
+	for _, tc := range []struct{ given, driver, dialect, dsn string }{
+		{"postgres://app:x@db/shop", "", "postgres", "postgres://app:x@db/shop"},
+		{"postgresql://app:x@db/shop", "pgx", "postgres", "postgresql://app:x@db/shop"},
+		{"host=db dbname=shop", "", "postgres", "host=db dbname=shop"},
+		{"host=db options='-c search_path=a:b'", "", "postgres", "host=db options='-c search_path=a:b'"},
+		{"mysql://app:p%40ss@db/shop", "", "mysql", "app:p@ss@tcp(db:3306)/shop?multiStatements=true"},
+		{"mariadb://app@db:3307/shop?loc=Europe%2FBerlin", "", "mysql", "app:@tcp(db:3307)/shop?loc=Europe%2FBerlin&multiStatements=true"},
+		{"mysql://app:x@localhost/shop?socket=/run/mysqld.sock&multiStatements=false", "", "mysql", "app:x@unix(/run/mysqld.sock)/shop?multiStatements=false"},
+		{"mysql://app:x@tcp(db:3306)/shop?parseTime=true", "", "mysql", "app:x@tcp(db:3306)/shop?parseTime=true&multiStatements=true"},
+		{"app:x@tcp(db:3306)/shop", "", "mysql", "app:x@tcp(db:3306)/shop"},
+		{"app:x@/shop", "mysql", "mysql", "app:x@/shop"},
+		{"mysql:x@tcp(db)/shop", "", "mysql", "mysql:x@tcp(db)/shop"},
+		{"postgres:x@tcp(db)/shop", "", "mysql", "postgres:x@tcp(db)/shop"},
+		{"sqlite:shop.db", "", "sqlite3", "shop.db?_pragma=busy_timeout(5000)"},
+		{"sqlite3:///var/lib/shop.db", "", "sqlite3", "/var/lib/shop.db?_pragma=busy_timeout(5000)"},
+		{"sqlite://shop.db?mode=ro", "", "sqlite3", "shop.db?mode=ro&_pragma=busy_timeout(5000)"},
+		{"file:shop.db?_pragma=busy_timeout(1)", "", "sqlite3", "file:shop.db?_pragma=busy_timeout(1)"},
+		{"./shop.db", "", "sqlite3", "./shop.db?_pragma=busy_timeout(5000)"},
+		{"shop", "sqlite3", "sqlite3", "shop?_pragma=busy_timeout(5000)"},
+		{":memory:", "", "sqlite3", ":memory:?_pragma=busy_timeout(5000)"},
+	} {
+		t.Run(tc.given, func(t *testing.T) {
+			got, err := parseDSN(tc.given, tc.driver)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.dialect != tc.dialect || got.dsn != tc.dsn {
+				t.Errorf("got  %s %s\nwant %s %s", got.dialect, got.dsn, tc.dialect, tc.dsn)
+			}
+			if tc.dialect == "mysql" {
+				if _, err := mysql.ParseDSN(got.dsn); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for _, given := range []string{"", "shop", "oracle://db/shop", "mongodb://app:s3cret@db/shop", "postgres://app:s3%cret@db/shop", "mysql://app:s3%cret@db/shop"} {
+		var usage *usageError
+		if _, err := parseDSN(given, ""); !errors.As(err, &usage) || strings.Contains(err.Error(), "s3") {
+			t.Errorf("%q: %v", given, err)
+		}
+	}
+}
+
+func TestEndOfDay(t *testing.T) {
+	day := time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC)
+	for digits, want := range map[int]int64{8: 20240229, 10: 1709251199, 12: 202402292359, 14: 20240229235959, 9: 0, 0: 0} {
+		got, ok := endOf(day, digits)
+		if got != want || ok != (want != 0) {
+			t.Errorf("%d digits: %d, %t", digits, got, ok)
+		}
+	}
+}
+
+func TestClean(t *testing.T) {
+	for given, want := range map[string]string{
+		"tenant_é": "tenant_é", "a\x1b[2Jb": `a\x1b[2Jb`, "a\nb": `a\nb`, "\u202egpj": `\u202egpj`, "bad\xff": "bad\ufffd",
+	} {
+		if got := clean(given); got != want {
+			t.Errorf("%q: got %s, want %s", given, got, want)
+		}
+	}
+}

@@ -1,0 +1,407 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+func (a *app) lookCommands() []*cobra.Command {
+	var all bool
+	var limit int
+	return []*cobra.Command{
+		a.command(spec{
+			group: "look", use: "status", short: "Show what is applied and what is pending",
+			long: "Shows every migration that is known or applied. The state of one is: applied, pending, late (pending, and\n" +
+				"lower than the version the database is at), dirty (it may be half-applied), or unknown (applied, and its\n" +
+				"file isn't there). A locked one is protected by gooseplus lock.",
+			example: "gooseplus status --output json",
+			run:     status,
+		}),
+		a.command(spec{
+			group: "look", use: "version", short: "Print the highest version that is applied",
+			example: "gooseplus version",
+			run: func(c *call) error {
+				m, err := c.one(c.ctx)
+				if err != nil {
+					return err
+				}
+				v, err := m.Version(c.ctx)
+				if err == nil {
+					c.data = map[string]int64{"version": v}
+					c.out.line("%d", v)
+				}
+				return err
+			},
+		}),
+		a.command(spec{
+			group: "look", use: "plan", short: "Show what up would do",
+			example: "gooseplus plan",
+			run:     showPlan,
+		}),
+		a.command(spec{
+			group: "look", use: "show VERSION", short: "Show one migration with its SQL",
+			example: "gooseplus show 20231103120000",
+			args:    cobra.ExactArgs(1),
+			run:     show,
+		}),
+		a.command(spec{
+			group: "look", use: "list", short: "List the pending migrations, or all",
+			long:    "Lists the migrations that are pending, one a line; with --all, those that are applied or dirty too.",
+			example: "gooseplus list --all",
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().BoolVar(&all, "all", false, "those that are applied too")
+			},
+			run: func(c *call) error { return list(c, all) },
+		}),
+		a.command(spec{
+			group: "look", use: "runs", short: "Show the last runs, and who has the lock now",
+			long: "Shows the runs that the database remembers, newest first, how they ended, and who is at it now. A run\n" +
+				"that is said to be running may have been killed: the next one finds that out.",
+			example: "gooseplus runs --limit 5",
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().IntVar(&limit, "limit", 20, "how many `runs` to show; 0 is all that are remembered")
+			},
+			run: func(c *call) error { return showRuns(c, limit) },
+		}),
+	}
+}
+
+// statusDone is the data of status and list.
+type statusDone struct {
+	CurrentVersion int64           `json:"current_version"`
+	Pending        int             `json:"pending"`
+	Dirty          bool            `json:"dirty"`
+	Environments   []string        `json:"environments"`
+	Migrations     []migrationDone `json:"migrations"`
+}
+
+// migrationDone is one migration. Up and Down are those of show.
+type migrationDone struct {
+	Version     int64      `json:"version"`
+	State       string     `json:"state"`
+	Locked      bool       `json:"locked"`
+	AppliedAt   *time.Time `json:"applied_at"`
+	Environment string     `json:"environment,omitempty"`
+	Source      string     `json:"source"`
+	Up          *string    `json:"up,omitempty"`
+	Down        *string    `json:"down,omitempty"`
+}
+
+func newMigrationDone(s gooseplus.Status, m gooseplus.MigrationStatus) migrationDone {
+	d := migrationDone{Version: m.Version, Locked: m.Locked, Environment: m.Environment, Source: m.Source}
+	if m.AppliedAt != nil && !m.AppliedAt.IsZero() {
+		at := m.AppliedAt.UTC().Truncate(time.Second)
+		d.AppliedAt = &at
+	}
+	switch {
+	case m.Failed:
+		d.State = "dirty"
+	case m.AppliedAt != nil && m.Source == "" && m.Up == "" && m.Down == "":
+		d.State = "unknown"
+	case m.AppliedAt != nil:
+		d.State = "applied"
+	case m.Version < s.CurrentVersion:
+		d.State = "late"
+	default:
+		d.State = "pending"
+	}
+	return d
+}
+
+var stateColours = map[string]colour{"applied": green, "pending": yellow, "late": yellow, "dirty": red, "unknown": red}
+
+func (d migrationDone) row() []cell {
+	at, locked := "", ""
+	if d.AppliedAt != nil {
+		at = d.AppliedAt.Format(time.DateTime)
+	}
+	if d.Locked {
+		locked = ", locked"
+	}
+	return []cell{{text: strconv.FormatInt(d.Version, 10)}, {d.State + locked, stateColours[d.State]}, {text: at}, {text: d.Source}}
+}
+
+// statusOf reads the status. What is known of it comes with the error that files can't be parsed.
+func statusOf(c *call) (gooseplus.Status, *statusDone, error) {
+	m, err := c.one(c.ctx)
+	if err != nil {
+		return gooseplus.Status{}, nil, err
+	}
+	s, err := m.Status(c.ctx)
+	if err != nil && len(s.Migrations) == 0 {
+		return s, nil, err
+	}
+	return s, newStatusDone(s), err
+}
+
+func newStatusDone(s gooseplus.Status) *statusDone {
+	d := &statusDone{
+		CurrentVersion: s.CurrentVersion, Pending: s.PendingCount, Dirty: s.Dirty,
+		Environments: append([]string{}, s.Environments...), Migrations: []migrationDone{},
+	}
+	for _, m := range s.Migrations {
+		d.Migrations = append(d.Migrations, newMigrationDone(s, m))
+	}
+	return d
+}
+
+// namespacesDone is the data of status and list with several namespaces.
+type namespacesDone struct {
+	Namespaces map[string]*statusDone `json:"namespaces"`
+}
+
+// statuses calls show with the status of what the Migrator is for: of each namespace, in their order, if there are
+// several.
+func statuses(c *call, show func(namespace string, d *statusDone)) error {
+	m, err := c.migrator(c.ctx)
+	if err != nil {
+		return err
+	}
+	names := m.Namespaces()
+	if len(names) == 0 {
+		s, err := m.Status(c.ctx)
+		if err != nil && len(s.Migrations) == 0 {
+			return err
+		}
+		d := newStatusDone(s)
+		show("", d)
+		c.data = d
+		return err
+	}
+	all, err := m.NamespaceStatus(c.ctx)
+	if all == nil {
+		return err
+	}
+	data := namespacesDone{make(map[string]*statusDone)}
+	for _, name := range names {
+		data.Namespaces[name] = newStatusDone(all[name])
+		show(name, data.Namespaces[name])
+	}
+	c.data = data
+	return err
+}
+
+func status(c *call) error {
+	first, dirty := true, false
+	err := statuses(c, func(namespace string, d *statusDone) {
+		environments := ""
+		if len(d.Environments) > 0 {
+			environments = ", environments " + strings.Join(d.Environments, ", ")
+		}
+		if !first {
+			c.out.line("")
+		}
+		first, dirty = false, dirty || d.Dirty
+		c.out.line("%sthe database is at %s, %d pending%s", prefix("", namespace), at(d.CurrentVersion), d.Pending, clean(environments))
+		if len(d.Migrations) > 0 {
+			c.out.line("")
+			c.out.migrations(d.Migrations)
+		}
+	})
+	if dirty {
+		c.out.line("\n%s a migration may be half-applied: no run is begun until a person has put the database right,\n"+
+			"and has said which version it is at: gooseplus force VERSION", paint(c.out.colour, red, "dirty:"))
+	}
+	return err
+}
+
+func (p *printer) migrations(list []migrationDone) {
+	rows := [][]cell{cells("VERSION", "STATE", "APPLIED AT (UTC)", "SOURCE")}
+	for _, m := range list {
+		rows = append(rows, m.row())
+	}
+	p.table(rows)
+}
+
+func list(c *call, all bool) error {
+	var listed []migrationDone
+	err := statuses(c, func(_ string, d *statusDone) {
+		if !all {
+			d.Migrations = slices.DeleteFunc(d.Migrations, func(m migrationDone) bool { return m.State != "pending" && m.State != "late" })
+		}
+		listed = append(listed, d.Migrations...)
+	})
+	switch {
+	case c.data == nil:
+	case len(listed) == 0:
+		c.out.line("nothing is pending")
+	default:
+		c.out.migrations(listed)
+	}
+	return err
+}
+
+func show(c *call) error {
+	version, err := parseNumber(c.args[0])
+	if err != nil {
+		return err
+	}
+	s, d, err := statusOf(c)
+	if d == nil {
+		return err
+	}
+	i := slices.IndexFunc(d.Migrations, func(m migrationDone) bool { return m.Version == version })
+	if i < 0 {
+		if err != nil {
+			return err
+		}
+		return usagef("version %d is neither known nor applied", version)
+	}
+	shown := d.Migrations[i]
+	up, down := s.Migrations[i].Up, s.Migrations[i].Down
+	shown.Up, shown.Down = &up, &down
+	c.data = shown
+	c.out.line("version      %d", version)
+	if shown.Source != "" {
+		c.out.line("source       %s", clean(shown.Source))
+	}
+	if shown.Environment != "" {
+		c.out.line("environment  %s", clean(shown.Environment))
+	}
+	c.out.line("state        %s", paint(c.out.colour, stateColours[shown.State], shown.row()[1].text))
+	if shown.AppliedAt != nil {
+		c.out.line("applied at   %s UTC", shown.AppliedAt.Format(time.DateTime))
+	}
+	for _, section := range []struct{ name, text string }{{"up", up}, {"down", down}} {
+		c.out.line("\n%s:", section.name)
+		if section.text == "" {
+			section.text = "(nothing)"
+		}
+		for line := range strings.SplitSeq(section.text, "\n") {
+			c.out.line("    %s", clean(strings.TrimSuffix(line, "\r")))
+		}
+	}
+	return err
+}
+
+// planned is a step of plan.
+type planned struct {
+	Version       int64  `json:"version"`
+	Source        string `json:"source"`
+	Environment   string `json:"environment,omitempty"`
+	Namespace     string `json:"namespace,omitempty"`
+	Direction     string `json:"direction"`
+	Transactional bool   `json:"transactional"`
+	Reversible    bool   `json:"reversible"`
+}
+
+func showPlan(c *call) error {
+	m, err := c.migrator(c.ctx)
+	if err != nil {
+		return err
+	}
+	steps, err := m.Plan(c.ctx)
+	if err != nil {
+		return err
+	}
+	data := []planned{}
+	rows := [][]cell{cells("DO", "VERSION", "SOURCE", "NOTES")}
+	for _, s := range steps {
+		data = append(data, planned{s.Version, s.Source, s.Environment, s.Namespace, s.Direction, s.Transactional, s.Reversible})
+		var notes []string
+		if !s.Transactional {
+			notes = append(notes, "can be left half-applied")
+		}
+		if !s.Reversible {
+			notes = append(notes, "has no Down")
+		}
+		rows = append(rows, []cell{{s.Direction, green}, {text: strconv.FormatInt(s.Version, 10)}, {text: s.Source}, {strings.Join(notes, ", "), yellow}})
+	}
+	c.data = map[string]any{"steps": data}
+	if len(steps) == 0 {
+		c.out.line("nothing to do")
+		return nil
+	}
+	c.out.table(rows)
+	return nil
+}
+
+// runsDone is the data of runs.
+type runsDone struct {
+	Running *runRecorded  `json:"running"`
+	Runs    []runRecorded `json:"runs"`
+}
+
+type runRecorded struct {
+	Namespace string     `json:"namespace,omitempty"`
+	Holder    string     `json:"holder"`
+	Started   time.Time  `json:"started"`
+	Ended     *time.Time `json:"ended"`
+	From      int64      `json:"from"`
+	To        *int64     `json:"to"`
+	Outcome   string     `json:"outcome"`
+	Error     string     `json:"error,omitempty"`
+}
+
+func newRunRecorded(r gooseplus.Run) runRecorded {
+	d := runRecorded{Namespace: r.Namespace, Holder: r.Holder, Started: r.Started, From: r.From, Outcome: string(r.Outcome), Error: r.Error}
+	if !r.Ended.IsZero() {
+		d.Ended, d.To = &r.Ended, &r.To
+	}
+	return d
+}
+
+var outcomeColours = map[gooseplus.RunOutcome]colour{
+	gooseplus.RunMigrated: green, gooseplus.RunRunning: yellow, gooseplus.RunRolledBack: yellow,
+	gooseplus.RunFailed: red, gooseplus.RunCutOff: red, gooseplus.RunCrashed: red,
+}
+
+func showRuns(c *call, limit int) error {
+	if limit < 0 {
+		return usagef("--limit %d is negative", limit)
+	}
+	m, err := c.migrator(c.ctx)
+	if err != nil {
+		return err
+	}
+	recorded, err := m.Runs(c.ctx)
+	if err != nil {
+		return err
+	}
+	data := &runsDone{Runs: []runRecorded{}}
+	rows := [][]cell{cells("STARTED (UTC)", "TOOK", "FROM", "TO", "OUTCOME", "HOLDER", "ERROR")}
+	namespaces := slices.ContainsFunc(recorded, func(r gooseplus.Run) bool { return r.Namespace != "" })
+	for i, r := range recorded {
+		d := newRunRecorded(r)
+		if r.Outcome == gooseplus.RunRunning && data.Running == nil {
+			data.Running = &d
+		}
+		if limit > 0 && i >= limit {
+			continue
+		}
+		data.Runs = append(data.Runs, d)
+		took, to := "", ""
+		if d.Ended != nil {
+			took, to = rounded(r.Ended.Sub(r.Started)), fmt.Sprint(r.To)
+			if r.Outcome == gooseplus.RunCutOff || r.Outcome == gooseplus.RunCrashed {
+				took, to = "", "" // when its end was found out, and where it was then, is not known
+			}
+		}
+		rows = append(rows, []cell{{text: r.Started.Format(time.DateTime)}, {text: took}, {text: fmt.Sprint(r.From)}, {text: to},
+			{string(r.Outcome), outcomeColours[r.Outcome]}, {text: r.Holder}, {text: r.Error}})
+	}
+	c.data = data
+	if d := data.Running; d != nil {
+		c.out.line("the lock: %s since %s (unless that process is gone, which the next run finds out)", clean(d.Holder), d.Started.Format(time.DateTime))
+	} else {
+		c.out.line("the lock: nobody has it")
+	}
+	if len(rows) > 1 {
+		if namespaces {
+			rows[0] = slices.Insert(rows[0], 1, cell{text: "NAMESPACE"})
+			for i, d := range data.Runs {
+				rows[i+1] = slices.Insert(rows[i+1], 1, cell{text: d.Namespace})
+			}
+		}
+		c.out.line("")
+		c.out.table(rows)
+	}
+	return nil
+}

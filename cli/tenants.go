@@ -1,0 +1,341 @@
+package cli
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+func (a *app) tenantsCommands() []*cobra.Command {
+	tenants := &cobra.Command{
+		GroupID: "tenants", Use: "tenants", Short: "Migrate many schemas or databases",
+		Long: "Works on many tenants: schemas of one database, or databases. --schemas-like, --schemas-query and\n" +
+			"--databases-query say which there are; --tenant chooses from them, or names schemas by itself.\n" +
+			"The queries are asked of the master database, if there is one (--master-dsn, MASTER_DB_URL), else of --dsn.",
+		Example: "  gooseplus tenants up --schemas-like 'tenant\\_%'",
+	}
+	a.own(tenants, cobra.ArbitraryArgs, func(c *call) error {
+		if len(c.args) > 0 {
+			return unknownCommand(c.cmd, c.args[0])
+		}
+		return c.cmd.Help()
+	})
+	up, down, status, list := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
+	tenants.AddCommand(
+		a.command(spec{
+			use: "up", short: "Apply all pending migrations to every tenant",
+			long: "Migrates every tenant that has anything to do, several at a time, each with its own lock and its own way\n" +
+				"back. One that fails doesn't stop the others, unless --canary or --max-failures says so.",
+			example: "gooseplus tenants up --schemas-like 'tenant\\_%' --canary 1 --max-failures 10",
+			flags:   func(cmd *cobra.Command) { up.add(cmd, true) },
+			run:     func(c *call) error { return c.tenantsUp(up) },
+		}),
+		a.command(spec{
+			use: "down", short: "Undo, in every tenant, the migration that was applied last",
+			example: "gooseplus tenants down --schemas-query 'SELECT schema FROM organisations' --tenant acme",
+			flags:   func(cmd *cobra.Command) { down.add(cmd, true) },
+			run:     func(c *call) error { return c.tenantsDown(down) },
+		}),
+		a.command(spec{
+			use: "status", short: "Show the version of every tenant, and how many migrations are pending",
+			long: "Looks at every tenant. With --output html it writes one page that shows them all, with a filter, which\n" +
+				"needs nothing else to be opened.",
+			example: "gooseplus tenants status --databases-query 'SELECT name, dsn FROM tenants' --output html > fleet.html",
+			flags: func(cmd *cobra.Command) {
+				status.add(cmd, false)
+				cmd.Annotations = map[string]string{htmlAnnotation: "yes"}
+			},
+			run: func(c *call) error { return c.tenantsStatus(status) },
+		}),
+		a.command(spec{
+			use: "list", short: "List the tenants, without looking at them",
+			example: "gooseplus tenants list --schemas-like 'tenant\\_%'",
+			flags:   func(cmd *cobra.Command) { list.add(cmd, false) },
+			run:     func(c *call) error { return c.tenantsList(list) },
+		}),
+	)
+	return []*cobra.Command{tenants}
+}
+
+// tenantsFlags say which tenants there are, and how to go about them.
+type tenantsFlags struct {
+	like, schemas, databases         string
+	names                            []string
+	concurrency, canary, maxFailures int
+	createSchema                     bool
+	runs                             bool
+}
+
+func (t *tenantsFlags) add(cmd *cobra.Command, runs bool) {
+	f := cmd.Flags()
+	t.runs = runs
+	f.StringVar(&t.like, "schemas-like", "", "tenants are the schemas whose names match this `pattern` of LIKE")
+	f.StringVar(&t.schemas, "schemas-query", "", "tenants are the schemas that this `query` names")
+	f.StringVar(&t.databases, "databases-query", "", "tenants are the databases that this `query` gives: name, DSN")
+	f.StringArrayVar(&t.names, "tenant", nil, "only the tenant of this `name`; can be given several times")
+	f.IntVar(&t.concurrency, "concurrency", 0, "how many `tenants` at once; 0 is twice the number of CPUs")
+	if !runs {
+		return
+	}
+	f.IntVar(&t.canary, "canary", 0, "so many `tenants` go first, one by one; if one fails, the others are skipped")
+	f.IntVar(&t.maxFailures, "max-failures", 0, "stop after so many `failures`; 0 goes on")
+	f.BoolVar(&t.createSchema, "create-schema", false, "create the schema of a tenant that has none")
+}
+
+// given is the name of one of the flags that was set, "" if none was.
+func (t *tenantsFlags) given(cmd *cobra.Command) string {
+	for _, name := range []string{
+		"schemas-like", "schemas-query", "databases-query", "tenant", "concurrency", "canary", "max-failures", "create-schema",
+	} {
+		if cmd.Flags().Changed(name) { // which a flag that a variable has set is not
+			return name
+		}
+	}
+	return ""
+}
+
+func (t *tenantsFlags) options() []gooseplus.TenantsOption {
+	options := []gooseplus.TenantsOption{
+		gooseplus.WithCanary(t.canary), gooseplus.WithMaxFailures(t.maxFailures), gooseplus.WithCreateSchema(t.createSchema),
+	}
+	if t.concurrency != 0 {
+		options = append(options, gooseplus.WithConcurrency(t.concurrency))
+	}
+	return options
+}
+
+// fleet is what the tenants commands work on.
+type fleet struct {
+	m      *gooseplus.Migrator
+	source iter.Seq2[gooseplus.Tenant, error]
+}
+
+// tenants finds the Migrator of the tenants, and where they are listed.
+func (c *call) fleet(t *tenantsFlags) (fleet, error) {
+	if err := t.faults(); err != nil {
+		return fleet{}, err
+	}
+	ctx := context.WithValue(c.ctx, forTenants{}, true)
+	purpose := mainDatabase
+	if t.databases != "" {
+		purpose = otherDatabases
+	}
+	m, err := c.migrator(withPurpose(ctx, purpose))
+	if err != nil {
+		return fleet{}, err
+	}
+	source, err := c.source(t, m)
+	if err != nil {
+		return fleet{}, err
+	}
+	return fleet{m, source}, nil
+}
+
+func (t *tenantsFlags) faults() error {
+	given := 0
+	for _, s := range []string{t.like, t.schemas, t.databases} {
+		if s != "" {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return usagef("--schemas-like, --schemas-query and --databases-query: one of them says which tenants there are")
+	case given == 0 && len(t.names) == 0:
+		return usagef("which tenants? --schemas-like, --schemas-query, --databases-query or --tenant says so")
+	case slices.Contains(t.names, ""):
+		return usagef("--tenant: the name is empty, which may be a variable that is not set")
+	case t.concurrency < 0:
+		return usagef("--concurrency %d is negative", t.concurrency)
+	}
+	return nil
+}
+
+func (c *call) source(t *tenantsFlags, m *gooseplus.Migrator) (iter.Seq2[gooseplus.Tenant, error], error) {
+	var source iter.Seq2[gooseplus.Tenant, error]
+	switch {
+	case t.like != "":
+		source = gooseplus.SchemasLike(m.DB(), t.like)
+	case t.schemas != "":
+		master, err := c.master(m)
+		if err != nil {
+			return nil, err
+		}
+		source = gooseplus.SchemasFromQuery(master, t.schemas)
+	case t.databases != "":
+		master, err := c.master(m)
+		if err != nil {
+			return nil, err
+		}
+		source = gooseplus.DatabasesFromQuery(master, c.openTenant, t.databases)
+	default:
+		return gooseplus.Schemas(t.names...), nil
+	}
+	if len(t.names) == 0 {
+		return source, nil
+	}
+	return only(source, t.names), nil
+}
+
+// master is the database that knows the tenants.
+func (c *call) master(m *gooseplus.Migrator) (*sql.DB, error) {
+	s := c.settings
+	dsn := s.masterDSN
+	if dsn == "" {
+		if db := m.DB(); db != nil {
+			return db, nil
+		}
+		if dsn = s.dsn; dsn == "" {
+			return nil, usagef("there is no database to ask for the tenants: set --master-dsn, or MASTER_DB_URL in the environment")
+		}
+	}
+	t, err := parseDSN(dsn, s.driver)
+	if err != nil {
+		return nil, err
+	}
+	db, err := t.open()
+	if err != nil {
+		return nil, err
+	}
+	s.opened = append(s.opened, db)
+	return db, t.ping(c.ctx, db)
+}
+
+// openTenant opens the database of a tenant, whose DSN may be wrong in all ways that a DSN can be.
+func (c *call) openTenant(_ context.Context, dsn string) (*sql.DB, error) {
+	s := c.settings
+	t, err := parseDSN(dsn, s.tenantsDriver)
+	if err != nil {
+		return nil, err
+	}
+	if want, err := s.target(otherDatabases); s.standalone && err == nil && want.dialect != t.dialect {
+		return nil, usagef("its DSN is for %s, and not for %s: --tenants-driver says what the tenants' databases are", t.dialect, want.dialect)
+	}
+	return t.open()
+}
+
+// only chooses tenants of a source by their names, and fails for those that it doesn't have.
+func only(source iter.Seq2[gooseplus.Tenant, error], names []string) iter.Seq2[gooseplus.Tenant, error] {
+	return func(yield func(gooseplus.Tenant, error) bool) {
+		missing := make(map[string]bool)
+		for _, name := range names {
+			missing[name] = true
+		}
+		for t, err := range source {
+			name := t.Name
+			if name == "" {
+				name = t.Schema
+			}
+			if err == nil && !slices.Contains(names, name) {
+				continue
+			}
+			delete(missing, name)
+			if !yield(t, err) || err != nil {
+				return
+			}
+		}
+		if len(missing) > 0 {
+			left := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !missing[name] })
+			yield(gooseplus.Tenant{}, usagef("there is no tenant %s", strings.Join(left, ", ")))
+		}
+	}
+}
+
+func (c *call) tenantsUp(t *tenantsFlags) error {
+	f, err := c.fleet(t)
+	if err != nil {
+		return err
+	}
+	return c.report(false, func() (*gooseplus.TenantsReport, error) {
+		return f.m.MigrateTenants(c.ctx, f.source, t.options()...)
+	})
+}
+
+func (c *call) tenantsDown(t *tenantsFlags) error {
+	f, err := c.fleet(t)
+	if err != nil {
+		return err
+	}
+	if err := oneNamespace(f.m); err != nil {
+		return err
+	}
+	return c.report(true, func() (*gooseplus.TenantsReport, error) {
+		down := func(ctx context.Context, m *gooseplus.Migrator) error { return m.Rollback(ctx, 1) }
+		return f.m.EachTenant(c.ctx, f.source, down, t.options()...)
+	})
+}
+
+// masterThenTenants is up of the master database, and then, if that succeeded, of the tenants.
+func (c *call) masterThenTenants(t *tenantsFlags) error {
+	if err := t.faults(); err != nil {
+		return err
+	}
+	m, err := c.migrator(withPurpose(c.ctx, masterDatabase))
+	if err != nil {
+		return err
+	}
+	c.out.line("the master database:")
+	data := new(bothDone)
+	c.data = data
+	data.Master, err = c.make(m, migrate)
+	if err != nil {
+		c.out.note("the tenants are not migrated, since the master database failed")
+		return err
+	}
+	c.out.line("\nthe tenants:")
+	c.activity.reset()
+	err = c.tenantsUp(t)
+	data.Tenants, _ = c.data.(*tenantsDone)
+	c.data = data
+	return err
+}
+
+// bothDone is the data of up --then-tenants.
+type bothDone struct {
+	Master  *runDone     `json:"master"`
+	Tenants *tenantsDone `json:"tenants"`
+}
+
+func (c *call) tenantsList(t *tenantsFlags) error {
+	f, err := c.fleet(t)
+	if err != nil {
+		return err
+	}
+	names := []string{}
+	for tenant, err := range f.source {
+		if err == nil && c.ctx.Err() != nil {
+			err = context.Cause(c.ctx)
+		}
+		if err != nil {
+			return sourceError(err)
+		}
+		name := tenant.Name
+		if name == "" {
+			name = tenant.Schema
+		}
+		names = append(names, name)
+		c.out.line("%s", clean(name))
+	}
+	c.data = map[string]any{"tenants": names}
+	if len(names) == 0 {
+		c.out.note("there are no tenants")
+	}
+	return nil
+}
+
+// sourceError is the failure of what lists the tenants.
+func sourceError(err error) error {
+	var usage *usageError
+	if errors.As(err, &usage) || errors.Is(err, errInterrupted) || disconnected(err) {
+		return err
+	}
+	return &usageError{fmt.Errorf("the tenants can't be listed: %w", err)}
+}

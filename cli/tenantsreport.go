@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// tenantsDone is the data of tenants up and tenants down.
+type tenantsDone struct {
+	Total      int          `json:"total"`
+	Migrated   int          `json:"migrated"`
+	UpToDate   int          `json:"up_to_date"`
+	Failed     int          `json:"failed"`
+	Skipped    int          `json:"skipped"`
+	DurationMS int64        `json:"duration_ms"`
+	Tenants    []tenantDone `json:"tenants"`
+}
+
+type tenantDone struct {
+	Name       string   `json:"name"`
+	State      string   `json:"state"`
+	From       int64    `json:"from"`
+	To         int64    `json:"to"`
+	DurationMS int64    `json:"duration_ms"`
+	Error      *failure `json:"error,omitempty"`
+}
+
+// report calls what works on the tenants, shows how far it is, and then how it ended. down says that it undoes.
+func (c *call) report(down bool, work func() (*gooseplus.TenantsReport, error)) error {
+	end := c.showProgress()
+	r, err := work()
+	end()
+	d := &tenantsDone{
+		Total: r.Total, Migrated: r.Migrated, UpToDate: r.UpToDate, Failed: r.Failed, Skipped: r.Skipped,
+		DurationMS: r.Duration.Milliseconds(), Tenants: []tenantDone{},
+	}
+	rows := [][]cell{cells("TENANT", "STATE", "VERSION", "ERROR")}
+	for _, t := range r.Tenants {
+		d.Tenants = append(d.Tenants, tenantDone{t.Name, string(t.State), t.From, t.To, t.Duration.Milliseconds(), newFailure(t.Err)})
+		if t.State != gooseplus.TenantMigrated && t.State != gooseplus.TenantUpToDate && t.State != gooseplus.TenantSkipped {
+			rows = append(rows, []cell{{text: t.Name}, {string(t.State), red}, {text: known(t.To)}, {text: tenantReason(t.Name, t.Err)}})
+		}
+	}
+	c.data = d
+	if len(rows) > 1 {
+		c.out.line("")
+		c.out.table(rows)
+		c.out.line("")
+	}
+	if r.Total > 0 || err == nil {
+		c.out.line("%s", summary(c.out, r, down))
+	}
+	return fleetError(r, err)
+}
+
+// known is a number that is negative if it isn't.
+func known(n int64) string {
+	if n < 0 {
+		return "?"
+	}
+	return fmt.Sprint(n)
+}
+
+func summary(p *printer, r *gooseplus.TenantsReport, down bool) string {
+	parts := []string{fmt.Sprintf("%d migrated", r.Migrated), fmt.Sprintf("%d up to date", r.UpToDate)}
+	if down {
+		undone := 0
+		for _, t := range r.Tenants {
+			if t.State == gooseplus.TenantMigrated && t.From != t.To {
+				undone++
+			}
+		}
+		parts = []string{fmt.Sprintf("%d undone", undone), fmt.Sprintf("%d had nothing to undo", r.Migrated-undone)}
+	}
+	if r.Failed > 0 {
+		parts = append(parts, paint(p.colour, red, fmt.Sprintf("%d failed", r.Failed)))
+	}
+	if r.Skipped > 0 {
+		parts = append(parts, paint(p.colour, yellow, fmt.Sprintf("%d skipped", r.Skipped)))
+	}
+	return fmt.Sprintf("%s: %s, in %s", tenants(r.Total), strings.Join(parts, ", "), rounded(r.Duration))
+}
+
+func tenants(n int) string {
+	if n == 1 {
+		return "1 tenant"
+	}
+	return fmt.Sprintf("%d tenants", n)
+}
+
+// tenantReason is the text of a tenant's error without its name and its state, which stand beside it.
+func tenantReason(name string, err error) string {
+	if err == nil {
+		return ""
+	}
+	var migration *gooseplus.MigrationError
+	var incomplete *gooseplus.RollbackError
+	var usage *usageError
+	text := err.Error()
+	switch {
+	case errors.As(err, &usage):
+		text = usage.Error()
+	case errors.Is(err, gooseplus.ErrTenantMissing):
+		text = gooseplus.ErrTenantMissing.Error()
+	case errors.Is(err, gooseplus.ErrMigrationTable) && disconnected(err):
+		text = "the database can't be reached: " + reason(err)
+	case errors.As(err, &migration) && !errors.As(err, &incomplete) && errors.Is(err, gooseplus.ErrRollForward):
+		text = migration.Error()
+	}
+	text = strings.ReplaceAll(text, fmt.Sprintf("tenant %q: ", name), "")
+	return redact.Text(strings.Join(strings.Fields(text), " "))
+}
+
+// fleetError is the error of a call for many tenants, as the command returns it: one line, since the table
+// has the failures.
+func fleetError(r *gooseplus.TenantsReport, err error) error {
+	var failed *gooseplus.TenantsError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errInterrupted):
+		return &tenantsError{fmt.Errorf("interrupted: %d of %d tenants are not done", r.Failed+r.Skipped, r.Total)}
+	case errors.As(err, &failed) && r.Skipped > 0:
+		return &tenantsError{fmt.Errorf("%d of %d tenants failed, and %d were skipped after that", r.Failed, r.Total, r.Skipped)}
+	case errors.As(err, &failed):
+		return &tenantsError{fmt.Errorf("%d of %d tenants failed", r.Failed, r.Total)}
+	case r.Total == 0:
+		return sourceError(err)
+	}
+	return &tenantsError{err}
+}
+
+// showProgress shows how far it is: a bar on a terminal, and elsewhere a line for each tenant that there
+// was something to do for.
+func (c *call) showProgress() (end func()) {
+	a := c.activity
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !c.out.errTerminal || !c.out.terminal { // else the bar shows it to the same person
+		a.ended = c.tenantLine
+	}
+	if !c.out.errTerminal {
+		return func() {}
+	}
+	b := newBar(c.out)
+	a.progress = b.show
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.progress, a.ended = nil, nil
+		b.end()
+	}
+}
+
+// tenantLine writes how a tenant's run ended, if it is worth a line.
+func (c *call) tenantLine(e gooseplus.RunFinished) {
+	name := clean(e.Tenant)
+	var locked bool
+	if e.Err != nil {
+		locked = errors.Is(e.Err, gooseplus.ErrLocked)
+	}
+	switch {
+	case locked: // it is taken up again at the end
+	case e.Err != nil:
+		c.out.line("%s  %s  %s", paint(c.out.colour, red, "failed "), name, clean(tenantReason(e.Tenant, e.Err)))
+	case e.Undone > 0:
+		c.out.line("%s  %s  %d -> %d  %s", paint(c.out.colour, yellow, "undone "), name, e.From, e.To, rounded(e.Duration))
+	case e.Applied > 0:
+		c.out.line("%s  %s  %d -> %d  %s", paint(c.out.colour, green, "applied"), name, e.From, e.To, rounded(e.Duration))
+	}
+}

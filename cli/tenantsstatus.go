@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/cli/internal/page"
+)
+
+// fleetDone is the data of tenants status.
+type fleetDone struct {
+	Generated time.Time     `json:"generated"`
+	Total     int           `json:"total"`
+	UpToDate  int           `json:"up_to_date"`
+	Pending   int           `json:"pending"`
+	Failed    int           `json:"failed"`
+	Tenants   []tenantState `json:"tenants"`
+}
+
+type tenantState struct {
+	Name    string   `json:"name"`
+	State   string   `json:"state"`
+	Version int64    `json:"version"`
+	Pending int      `json:"pending"`
+	Error   *failure `json:"error,omitempty"`
+}
+
+// The states of a tenant that is looked at; the other ones are those of a TenantResult.
+const (
+	stateUpToDate = "up to date"
+	statePending  = "pending"
+)
+
+var tenantColours = map[string]colour{stateUpToDate: green, statePending: yellow}
+
+func (c *call) tenantsStatus(t *tenantsFlags) error {
+	f, err := c.fleet(t)
+	if err != nil {
+		return err
+	}
+	d, err := c.look(f, t)
+	if d == nil {
+		return err
+	}
+	c.data = d
+	if c.out.html {
+		if pageErr := c.page(d); pageErr != nil {
+			return pageErr
+		}
+		return err
+	}
+	rows := [][]cell{cells("TENANT", "STATE", "VERSION", "PENDING", "ERROR")}
+	for _, tenant := range d.Tenants {
+		paint, ok := tenantColours[tenant.State]
+		if !ok {
+			paint = red
+		}
+		text := ""
+		if tenant.Error != nil {
+			text = tenant.Error.Message
+		}
+		rows = append(rows, []cell{{text: tenant.Name}, {tenant.State, paint}, {text: known(tenant.Version)}, {text: known(int64(tenant.Pending))}, {text: text}})
+	}
+	if len(d.Tenants) > 0 {
+		c.out.table(rows)
+		c.out.line("")
+	}
+	c.out.line("%s: %d up to date, %d pending, %d failed", tenants(d.Total), d.UpToDate, d.Pending, d.Failed)
+	return err
+}
+
+// look reads the state of every tenant.
+func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
+	var mu sync.Mutex
+	found := make(map[string]tenantState)
+	end := c.showProgress()
+	r, err := f.m.EachTenant(c.ctx, f.source, func(ctx context.Context, m *gooseplus.Migrator) error {
+		steps, err := m.Plan(ctx)
+		if err != nil {
+			return err
+		}
+		version := int64(-1) // each namespace has its own
+		if len(m.Namespaces()) == 0 {
+			if version, err = m.Version(ctx); err != nil {
+				return err
+			}
+		}
+		s := tenantState{Name: m.TenantName(), State: stateUpToDate, Version: version, Pending: len(steps)}
+		if len(steps) > 0 {
+			s.State = statePending
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		found[s.Name] = s
+		return nil
+	}, t.options()...)
+	end()
+	var failed *gooseplus.TenantsError
+	if err != nil && r.Total == 0 {
+		return nil, sourceError(err)
+	}
+	d := &fleetDone{Generated: time.Now().UTC().Truncate(time.Second), Total: r.Total, Tenants: []tenantState{}}
+	for _, result := range r.Tenants {
+		s, ok := found[result.Name]
+		if result.Err != nil || !ok {
+			s = tenantState{Name: result.Name, State: string(result.State), Version: -1, Pending: -1, Error: newFailure(result.Err)}
+			if s.Error != nil {
+				s.Error.Message = clean(tenantReason(result.Name, result.Err))
+			}
+		}
+		switch s.State {
+		case stateUpToDate:
+			d.UpToDate++
+		case statePending:
+			d.Pending++
+		default:
+			d.Failed++
+		}
+		d.Tenants = append(d.Tenants, s)
+	}
+	if errors.As(err, &failed) && !errors.Is(err, errInterrupted) {
+		return d, &tenantsError{fmt.Errorf("%d of %d tenants can't be migrated as they are", d.Failed, d.Total)}
+	}
+	return d, fleetError(r, err)
+}
+
+// page writes the page of the fleet.
+func (c *call) page(d *fleetDone) error {
+	f := page.Fleet{Generated: d.Generated}
+	for _, t := range d.Tenants {
+		row := page.Tenant{Name: t.Name, State: t.State, Version: t.Version, Pending: t.Pending}
+		if t.Error != nil {
+			row.Error = t.Error.Message
+		}
+		f.Tenants = append(f.Tenants, row)
+	}
+	var b bytes.Buffer // so that a page is there as a whole, or not at all
+	if err := page.Write(&b, f); err != nil {
+		return err
+	}
+	_, err := c.out.out.Write(b.Bytes())
+	return err
+}

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// target is a version as an argument names it: a number, or a day.
+type target struct {
+	version int64
+	day     time.Time // the zero time for a number
+}
+
+var dayPattern = regexp.MustCompile(`^\d{4}-\d{1,2}-\d{1,2}$`)
+
+func parseVersion(s string, dates bool) (target, error) {
+	if dayPattern.MatchString(s) {
+		day, err := time.Parse(time.DateOnly, s)
+		switch {
+		case err != nil:
+			return target{}, usagef("%q: there is no such day; a date is YEAR-MONTH-DAY, as in 2023-11-03", s)
+		case !dates:
+			return target{}, usagef("%q: a date is for up-to and down-to; this takes a version", s)
+		}
+		return target{day: day}, nil
+	}
+	version, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || version < 0 {
+		what := "a version is a number that isn't negative"
+		if dates {
+			what += ", or a date such as 2023-11-03"
+		}
+		return target{}, usagef("%q is no version: %s", s, what)
+	}
+	return target{version: version}, nil
+}
+
+// firstTime is the lowest version that is a time rather than a number that somebody counted to; the root
+// package draws the line there too.
+const firstTime = 10_000_000
+
+// resolve makes the last version of its day of a target that is one.
+func (t target) resolve(ctx context.Context, m *gooseplus.Migrator) (int64, error) {
+	if t.day.IsZero() {
+		return t.version, nil
+	}
+	status, err := m.Status(ctx)
+	if err != nil && len(status.Migrations) == 0 {
+		return 0, err
+	}
+	digits := 0
+	for _, migration := range status.Migrations {
+		if migration.Version < firstTime {
+			continue
+		}
+		n := len(strconv.FormatInt(migration.Version, 10))
+		if digits != 0 && n != digits {
+			return 0, usagef("%s: some versions have %d digits and others %d, so a date doesn't say which it means: name a version",
+				t.day.Format(time.DateOnly), digits, n)
+		}
+		digits = n
+	}
+	version, ok := endOf(t.day, digits)
+	if !ok {
+		return 0, usagef("%s: the versions are no times, so a date doesn't say which it means: name a version", t.day.Format(time.DateOnly))
+	}
+	return version, nil
+}
+
+// endOf is the highest version of a day, of versions that are times with so many digits: days, seconds of Unix
+// time, minutes, and goose's seconds.
+func endOf(day time.Time, digits int) (int64, bool) {
+	last := day.AddDate(0, 0, 1).Add(-time.Second)
+	layout := ""
+	switch digits {
+	case 8:
+		layout = "20060102"
+	case 10:
+		return last.Unix(), true
+	case 12:
+		layout = "200601021504"
+	case 14:
+		layout = "20060102150405"
+	default:
+		return 0, false
+	}
+	version, err := strconv.ParseInt(last.Format(layout), 10, 64)
+	return version, err == nil
+}
+
+// parseNumber is a version that can't be a day.
+func parseNumber(s string) (int64, error) {
+	t, err := parseVersion(s, false)
+	return t.version, err
+}

@@ -1,0 +1,153 @@
+// Package example is tested by calling make in a copy of this folder.
+package example
+
+import (
+	"bytes"
+	"database/sql"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	_ "modernc.org/sqlite"
+)
+
+// project is a copy of the folder.
+type project struct {
+	t    *testing.T
+	dir  string
+	tool string
+}
+
+func newProject(t *testing.T) *project {
+	t.Helper()
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Fatal("make has to be installed: ", err)
+	}
+	p := &project{t: t, dir: t.TempDir(), tool: filepath.Join(t.TempDir(), "gooseplus")}
+	if out, err := exec.Command("go", "build", "-o", p.tool, "../../cmd/gooseplus").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := os.CopyFS(p.dir, os.DirFS(".")); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// make calls make and returns what it printed.
+func (p *project) make(succeeds bool, args ...string) string {
+	p.t.Helper()
+	cmd := exec.Command("make", append([]string{"--no-print-directory", "GOOSEPLUS=" + p.tool}, args...)...)
+	cmd.Dir = p.dir
+	for _, v := range os.Environ() { // of a make that this is a part of, or of a person's own databases
+		if !strings.HasPrefix(v, "MAKE") && !strings.HasPrefix(v, "MFLAGS") && !strings.HasPrefix(v, "GOOSE") && !strings.HasPrefix(v, "MASTER_") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); (err == nil) != succeeds {
+		p.t.Fatalf("make %v: %v\n%s", args, err, out.String())
+	}
+	return out.String()
+}
+
+// tables are those of a database, without gooseplus's own.
+func (p *project) tables(name string) []string {
+	p.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(p.dir, name))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.Query(`SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'goose%' AND name NOT LIKE 'sqlite%' ORDER BY 1`)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var table string
+		if err := rows.Scan(&table); err != nil {
+			p.t.Fatal(err)
+		}
+		list = append(list, table)
+	}
+	if err := rows.Err(); err != nil {
+		p.t.Fatal(err)
+	}
+	return list
+}
+
+func (p *project) want(name string, tables ...string) {
+	p.t.Helper()
+	if got := p.tables(name); !slices.Equal(got, tables) {
+		p.t.Errorf("%s has the tables %v, want %v", name, got, tables)
+	}
+}
+
+func TestNamespaces(t *testing.T) {
+	p := newProject(t)
+	p.make(true, "migrate-core")
+	p.want("shop.db", "products")
+	p.make(true, "migrate-billing")
+	p.want("shop.db", "invoices", "products")
+	if out := p.make(true, "migrate"); !strings.Contains(out, "billing: nothing to do") {
+		t.Errorf("migrate: %s", out)
+	}
+	if out := p.make(true, "migrate-status"); strings.Count(out, "the database is at version 1, 0 pending") != 2 {
+		t.Errorf("migrate-status: %s", out)
+	}
+	p.make(false, "migrate-nothing")
+	p.make(false, "migrate", "MIGRATE_NAMESPACES=core new")
+}
+
+func TestTenants(t *testing.T) {
+	p := newProject(t)
+	p.make(true, "migrate-master")
+	p.want("master.db", "tenants")
+	p.make(true, "migrate-tenants")
+	p.want("acme.db", "orders")
+	p.want("globex.db", "orders")
+	p.make(true, "migrate-down-tenants")
+	p.want("acme.db")
+	p.make(true, "migrate-down-master")
+	p.want("master.db")
+	if out := p.make(true, "migrate-all"); !strings.Contains(out, "2 tenants: 2 migrated") {
+		t.Errorf("migrate-all: %s", out)
+	}
+	p.want("globex.db", "orders")
+	p.make(true, "-j4", "migrate-down-all")
+	p.want("master.db")
+	p.want("globex.db")
+	if p.want("shop.db"); t.Failed() {
+		t.Error("the master's commands have used another database")
+	}
+}
+
+func TestNew(t *testing.T) {
+	p := newProject(t)
+	for _, tc := range []struct {
+		args []string
+		file string
+	}{
+		{[]string{"NAME=add_price", "NAMESPACE=core"}, "sql/core/base/2_add_price.sql"},
+		{[]string{"NAME=seed", "NAMESPACE=core", "ENV=test"}, "sql/core/test/3_seed.sql"},
+		{[]string{"NAME=load", "NAMESPACE=billing", "GO=1"}, "sql/billing/base/2_load.go"},
+		{[]string{"NAME=both", "NAMESPACE=core", "PAIRED=1"}, "sql/core/base/4_both.down.sql"},
+	} {
+		p.make(true, append([]string{"migrate-new"}, tc.args...)...)
+		if _, err := os.Stat(filepath.Join(p.dir, tc.file)); err != nil {
+			t.Error(err)
+		}
+	}
+	if out := p.make(false, "migrate-new"); !strings.Contains(out, "NAME is missing") {
+		t.Error(out)
+	}
+	p.make(false, "migrate-new", "NAME=it's; touch broken", "NAMESPACE=core")
+	if _, err := os.Stat(filepath.Join(p.dir, "broken")); err == nil {
+		t.Error("the name was executed")
+	}
+}
