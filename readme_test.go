@@ -135,13 +135,15 @@ var readmePackages = map[string]string{
 	"fmt":       "fmt",
 	"gooseplus": "github.com/gooseplus/gooseplus",
 	"goose":     "github.com/pressly/goose/v3",
-	"log":       "log",
-	"os":        "os",
-	"schema":    "github.com/gooseplus/gooseplus/sql",
-	"sql":       "database/sql",
-	"testing":   "testing",
-	"time":      "time",
-	"zap":       "go.uber.org/zap",
+
+	"gooseplustest": "github.com/gooseplus/gooseplus/gooseplustest",
+	"log":           "log",
+	"os":            "os",
+	"schema":        "github.com/gooseplus/gooseplus/sql",
+	"sql":           "database/sql",
+	"testing":       "testing",
+	"time":          "time",
+	"zap":           "go.uber.org/zap",
 }
 
 // fragment makes a file of declarations, or of statements, which can use the variables ctx, db, and

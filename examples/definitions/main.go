@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"embed"
 	"fmt"
 	"io"
 	"os"
@@ -37,7 +38,8 @@ func run(w io.Writer) error {
 	ctx := context.Background()
 	migrator := gooseplus.New(db,
 		gooseplus.WithDialect("sqlite3"),
-		gooseplus.WithDefinitions(&migrations.Schema), // no folder is needed
+		gooseplus.WithDefinitions(&migrations.Schema),
+		gooseplus.WithFS(embed.FS{}), // no folder is needed, whatever there is where the program is started
 		gooseplus.WithObserver(func(_ context.Context, event gooseplus.Event) {
 			if e, ok := event.(gooseplus.MigrationFinished); ok && e.Err == nil {
 				fmt.Fprintf(w, "%-4s %d  %s\n", e.Step.Direction, e.Step.Version, e.Step.Source)

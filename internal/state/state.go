@@ -172,9 +172,14 @@ func (t *Table) Ensure(ctx context.Context, db *sql.DB) error {
 		if err != nil {
 			return err
 		}
-		if !there {
-			last = t.create(ctx, db)
-		} else {
+		switch {
+		case !there && last != nil:
+			return last // nobody else was faster
+		case !there:
+			if last = t.create(ctx, db); last == nil {
+				return nil
+			}
+		default:
 			if mutex, err := t.mutexThere(ctx, db); err == nil && mutex {
 				return nil // the columns come and go together
 			}
