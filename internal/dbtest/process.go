@@ -16,7 +16,7 @@ var process registry
 
 type registry struct {
 	mu      sync.Mutex // held while a server starts, so that others wait for it
-	managed bool       // Main was called
+	managed bool       // Main was called, or nobody is to call it
 	servers map[*engine]*outcome
 }
 
@@ -32,6 +32,14 @@ func (r *registry) ready() {
 	defer r.mu.Unlock()
 	r.managed = true
 	r.servers = make(map[*engine]*outcome)
+}
+
+func (r *registry) unattended() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.managed {
+		r.managed, r.servers = true, make(map[*engine]*outcome)
+	}
 }
 
 func (r *registry) server(t testing.TB, e *engine) Server {
