@@ -1,7 +1,9 @@
 package gooseplustest
 
 import (
+	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -110,3 +112,8 @@ func texts(t testing.TB, db *sql.DB, query string, args ...any) (list []string) 
 	}
 	return list
 }
+
+type connectorFunc func() error
+
+func (f connectorFunc) Connect(context.Context) (driver.Conn, error) { return nil, f() }
+func (f connectorFunc) Driver() driver.Driver                        { return nil }

@@ -37,6 +37,9 @@ func Postgres(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	if err == nil && set.Dialect != goose.DialectPostgres {
 		err = fmt.Errorf("the dialect is %s: want postgres", set.Dialect)
 	}
+	if err == nil {
+		_, err = postgresDSN(dsn, "postgres") // before a driver quotes what it can't read
+	}
 	if err != nil {
 		fail(t, err)
 	}

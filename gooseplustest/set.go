@@ -36,8 +36,8 @@ func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
 		return nil, err
 	}
 	sum := sha256.New()
-	module := modulePath()
-	s.project = digest(sum, module)[:8]
+	s.project = projectName()
+	digest(sum, s.project)
 	// The first version tells apart the sets of several services in one module, whose options are often the same.
 	first := int64(0)
 	if len(s.Migrations) > 0 {
@@ -62,6 +62,9 @@ func digest(sum hash.Hash, text string) string {
 	fmt.Fprintf(sum, "%d:%s\n", len(text), text)
 	return hex.EncodeToString(sum.Sum(nil))
 }
+
+// projectName is the same for all tests of a Go module.
+func projectName() string { return digest(sha256.New(), modulePath())[:8] }
 
 // modulePath is that of the module whose tests these are.
 func modulePath() string {

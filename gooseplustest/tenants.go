@@ -5,7 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/inside"
@@ -31,9 +35,12 @@ func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...goo
 	}
 	names := make([]string, n)
 	tenants := make([]gooseplus.Tenant, n)
-	call := number.Add(1)
+	_, ours := origins.Load(db)
 	for i := range names {
-		names[i] = fmt.Sprintf("%s%s_%d_tenant_%d", tenantPrefix, process, call, i+1)
+		names[i] = cloneName(projectName(), fmt.Sprintf("tenant_%d", i+1)) // a database on MySQL
+		if !ours {                                                         // then nothing says that this process lives, and another one must not take the name for one of the dead
+			names[i] = "gptenant_" + strings.TrimPrefix(names[i], prefix)
+		}
 		tenants[i] = gooseplus.Tenant{Schema: names[i]}
 	}
 	t.Cleanup(func() { dropTenants(t, db, set, names) })
@@ -45,20 +52,26 @@ func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...goo
 	return tenants
 }
 
-// tenantPrefix is not that of databases of tests: nobody but their own test removes them.
-const tenantPrefix = "gptenant_"
-
 func dropTenants(t testing.TB, db *sql.DB, set inside.Set, names []string) {
 	t.Helper()
-	from, ours := origins.Load(db)
-	if ours && from.(origin).schemasInside || t.Failed() {
+	mysql := set.Dialect == goose.DialectMySQL
+	if _, ours := origins.Load(db); ours && !mysql {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), createLimit)
 	defer cancel()
 	var errs []error
 	for _, name := range names {
-		_, err := db.ExecContext(ctx, dropSchema(set.Dialect, name))
+		var err error
+		switch {
+		case t.Failed() && mysql:
+			err = keepMySQL(ctx, db, name, time.Now().Add(keep))
+		case t.Failed():
+		case mysql:
+			_, err = db.ExecContext(ctx, "DROP DATABASE IF EXISTS `"+name+"`")
+		default:
+			_, err = db.ExecContext(ctx, "DROP SCHEMA IF EXISTS "+name+" CASCADE")
+		}
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -31,7 +31,7 @@ var postgresQueries = []string{
 			(SELECT 'inherits ' || string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno) FROM pg_inherits WHERE inhrelid = c.oid),
 			CASE WHEN c.relrowsecurity THEN 'row level security' END,
 			CASE WHEN c.relforcerowsecurity THEN 'row level security for the owner' END,
-			CASE WHEN c.relreplident NOT IN ('d', 'n') THEN 'replica identity ' || c.relreplident END,
+			CASE WHEN c.relreplident NOT IN ('d', 'n') THEN 'replica identity ' || c.relreplident::text END,
 			(SELECT 'of type ' || c.reloftype::regtype WHERE c.reloftype <> 0),
 			'with (' || array_to_string(c.reloptions, ', ') || ')',
 			(SELECT 'tablespace ' || spcname FROM pg_tablespace t WHERE t.oid = c.reltablespace),
@@ -86,17 +86,17 @@ var postgresQueries = []string{
 	WHERE {schema t.relnamespace} AND {own pg_class t.oid}`,
 
 	`SELECT 'trigger', quote_ident(tgname) || ' on ' || tgrelid::regclass, {kind c.relkind}, tgrelid::regclass::text,
-		pg_get_triggerdef(g.oid) || CASE tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ', disabled' ELSE ', enabled ' || tgenabled END,
+		pg_get_triggerdef(g.oid) || CASE tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ', disabled' ELSE ', enabled ' || tgenabled::text END,
 		'', obj_description(g.oid, 'pg_trigger'), NULL::aclitem[], c.relowner
 	FROM pg_trigger g JOIN pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal AND {schema c.relnamespace} AND {own pg_class c.oid}`,
 
 	`SELECT 'rule', quote_ident(rulename) || ' on ' || ev_class::regclass, {kind c.relkind}, ev_class::regclass::text,
-		pg_get_ruledef(r.oid) || CASE ev_enabled WHEN 'O' THEN '' ELSE ', enabled ' || ev_enabled END,
+		pg_get_ruledef(r.oid) || CASE ev_enabled WHEN 'O' THEN '' ELSE ', enabled ' || ev_enabled::text END,
 		'', obj_description(r.oid, 'pg_rewrite'), NULL::aclitem[], c.relowner
 	FROM pg_rewrite r JOIN pg_class c ON c.oid = ev_class WHERE rulename <> '_RETURN' AND {schema c.relnamespace} AND {own pg_class c.oid}`,
 
 	`SELECT 'policy', quote_ident(polname) || ' on ' || polrelid::regclass, 'table', polrelid::regclass::text,
-		concat_ws(' ', CASE WHEN polpermissive THEN 'permissive' ELSE 'restrictive' END, 'for ' || polcmd,
+		concat_ws(' ', CASE WHEN polpermissive THEN 'permissive' ELSE 'restrictive' END, 'for ' || polcmd::text,
 			'to ' || (SELECT string_agg(CASE role WHEN 0 THEN 'public' ELSE role::regrole::text END, ', ' ORDER BY role) FROM unnest(polroles) role),
 			'using ' || pg_get_expr(polqual, polrelid), 'check ' || pg_get_expr(polwithcheck, polrelid)),
 		'', obj_description(p.oid, 'pg_policy'), NULL::aclitem[], c.relowner
