@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,11 +22,13 @@ const adminConnections = 2
 // pgServer is a PostgreSQL server as this process uses it.
 type pgServer struct {
 	dsn   string
-	slots chan *pgConn // adminConnections; nil is one that is not open
+	slots chan struct{} // one for each of adminConnections that is in use
 
 	mu        sync.Mutex
+	idle      []*pgConn              // guarded by mu; the one used last is at the end, and used next
 	templates map[string]*pgTemplate // guarded by mu; by the key of the set
 	version   string                 // guarded by mu; the server's, with the user
+	strategy  string                 // guarded by mu; of CREATE DATABASE
 	swept     sync.Once
 }
 
@@ -41,10 +44,7 @@ func pgServerAt(dsn string) *pgServer {
 	defer pgServers.Unlock()
 	s := pgServers.byDSN[dsn]
 	if s == nil {
-		s = &pgServer{dsn: dsn, slots: make(chan *pgConn, adminConnections), templates: make(map[string]*pgTemplate)}
-		for range adminConnections {
-			s.slots <- nil
-		}
+		s = &pgServer{dsn: dsn, slots: make(chan struct{}, adminConnections), templates: make(map[string]*pgTemplate)}
 		pgServers.byDSN[dsn] = s
 	}
 	return s
@@ -60,12 +60,13 @@ type pgConn struct {
 
 // admin calls what with a connection that nobody else uses meanwhile.
 func (s *pgServer) admin(ctx context.Context, what func(*pgConn) error) error {
-	var c *pgConn
 	select {
-	case c = <-s.slots:
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	c := s.take()
 	if c != nil && time.Since(c.used) > time.Second {
 		if _, err := c.query(ctx, "SELECT 1"); err != nil {
 			c.close()
@@ -75,19 +76,32 @@ func (s *pgServer) admin(ctx context.Context, what func(*pgConn) error) error {
 	if c == nil {
 		var err error
 		if c, err = s.connect(ctx); err != nil {
-			s.slots <- nil
 			return err
 		}
 	}
 	err := what(c)
 	if err != nil && cut(err) {
 		c.close()
-		s.slots <- nil
 		return err
 	}
 	c.used = time.Now()
-	s.slots <- c
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, c)
 	return err
+}
+
+// take returns a connection that is open, nil if there is none.
+func (s *pgServer) take() *pgConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.idle) == 0 {
+		return nil
+	}
+	last := len(s.idle) - 1
+	c := s.idle[last]
+	s.idle = s.idle[:last]
+	return c
 }
 
 // connect opens a connection and lets it say that this process lives.
@@ -235,16 +249,38 @@ func (s *pgServer) open(database string) (*sql.DB, error) {
 	return sql.OpenDB(patient{connector}), nil
 }
 
-// identity is the server's version and the user, on both of which a template depends.
+// identity is the server's version and the user, on both of which a template depends. It is asked for once, together
+// with what decides how databases are copied.
 func (s *pgServer) identity(ctx context.Context, c *pgConn) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.version != "" {
 		return s.version, nil
 	}
-	rows, err := c.query(ctx, `SELECT version(), current_user::text`)
-	if err == nil {
-		s.version = strings.Join(rows[0], " ")
+	rows, err := c.query(ctx, `SELECT version(), current_user::text, current_setting('server_version_num'), current_setting('fsync'),
+		COALESCE(current_setting('file_copy_method', true), '')`)
+	if err != nil {
+		return "", err
 	}
-	return s.version, err
+	row := rows[0]
+	s.version, s.strategy = row[0]+" "+row[1], strategy(row[2], row[3], row[4])
+	return s.version, nil
+}
+
+// strategy is how the server copies a database of the size that migrations make fastest; benchmarks/ measures it. From
+// PostgreSQL 15 on there is a choice. The default writes the pages to the log of the server; to copy the files
+// takes two checkpoints, which cost little where nothing is synced to disk, and the files can share their blocks on some
+// file systems from PostgreSQL 18 on.
+func strategy(version, fsync, fileCopy string) string {
+	if number, err := strconv.Atoi(version); err != nil || number < 150000 || fsync != "off" && fileCopy != "clone" {
+		return ""
+	}
+	return " STRATEGY = FILE_COPY"
+}
+
+// copyStrategy is a clause of CREATE DATABASE, once identity has been asked for.
+func (s *pgServer) copyStrategy() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.strategy
 }

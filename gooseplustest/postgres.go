@@ -119,13 +119,12 @@ func (t *pgTemplate) get() (name string, settings []string) {
 // createLimit bounds the creation and the removal of one database, on a server that is busy with many.
 const createLimit = 2 * time.Minute
 
-// create makes a database. The server's default strategy from PostgreSQL 15 on, which writes the pages to its log, is
-// the faster one for databases of the size that migrations make; see benchmarks/.
+// create makes a database.
 func (s *pgServer) create(ctx context.Context, name, template string, settings []string) error {
 	ctx, cancel := context.WithTimeout(ctx, createLimit)
 	defer cancel()
 	return s.admin(ctx, func(c *pgConn) error {
-		statement := "CREATE DATABASE " + pq.QuoteIdentifier(name) + " TEMPLATE " + pq.QuoteIdentifier(template)
+		statement := "CREATE DATABASE " + pq.QuoteIdentifier(name) + " TEMPLATE " + pq.QuoteIdentifier(template) + s.copyStrategy()
 		for {
 			err := c.exec(ctx, statement)
 			if sqlState(err) != "55006" { // object_in_use

@@ -210,13 +210,8 @@ func TestPostgresReplacesTheTemplateOfOlderMigrations(t *testing.T) {
 func closeServer(t *testing.T, dsn string) {
 	t.Helper()
 	s := pgServerAt(dsn)
-	for range adminConnections {
-		if c := <-s.slots; c != nil {
-			c.close()
-		}
-	}
-	for range adminConnections {
-		s.slots <- nil
+	for c := s.take(); c != nil; c = s.take() {
+		c.close()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
