@@ -58,8 +58,8 @@ func (t Tests) Run() int {
 	return code
 }
 
-// Unattended is for tests whose TestMain, if there is one, doesn't call Main: the watchdogs alone end the servers, and
-// nobody is told of skipped tests.
+// Unattended is for tests whose TestMain, if there is one, doesn't call Main: the watchdogs alone end the servers,
+// and the line about skipped tests is written with the first of them.
 func Unattended() { process.unattended() }
 
 // Postgres returns the PostgreSQL server of this process, which is started on the first call. It skips or fails the
