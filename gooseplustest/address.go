@@ -86,11 +86,20 @@ func shown(dsn string) string {
 	return redact.Text(dsn)
 }
 
-// fromEnvironment says whether a variable of the environment has the password in it, as it is or escaped.
+// fromEnvironment says whether a variable of the environment is the password, or a DSN with it, as it is or escaped.
 func fromEnvironment(password string) bool {
-	plain, err := url.PathUnescape(password)
+	forms := []string{password}
+	if plain, err := url.PathUnescape(password); err == nil {
+		forms = append(forms, plain)
+	}
 	return slices.ContainsFunc(os.Environ(), func(variable string) bool {
 		_, value, _ := strings.Cut(variable, "=")
-		return strings.Contains(value, password) || err == nil && strings.Contains(value, plain)
+		return slices.ContainsFunc(forms, func(form string) bool {
+			if value == form || strings.Contains(value, ":"+form+"@") {
+				return true
+			}
+			m := keyPassword.FindStringSubmatch(value)
+			return m != nil && strings.Trim(m[1], "'") == form
+		})
 	})
 }

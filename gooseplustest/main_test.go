@@ -2,6 +2,7 @@ package gooseplustest
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
@@ -26,6 +27,14 @@ func folder(paths ...string) fstest.MapFS {
 	for _, path := range paths {
 		_, name, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), ".sql"), "_")
 		fsys[path] = migration("CREATE TABLE "+name+" (id INTEGER PRIMARY KEY);", "DROP TABLE "+name+";")
+	}
+	return fsys
+}
+
+// unique makes a set that no other test has, nor an earlier run of the same test in this process.
+func unique(fsys fstest.MapFS) fstest.MapFS {
+	for _, f := range fsys {
+		f.Data = append(f.Data, "-- "+rand.Text()+"\n"...)
 	}
 	return fsys
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -79,8 +80,9 @@ func TestPostgresIsMigratedWithBaseAndTest(t *testing.T) {
 func TestPostgresRunsTheMigrationsOnce(t *testing.T) {
 	runs := 0
 	counted := goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { runs++; return nil }}, nil)
+	fsys := unique(folder("sql/base/1_once.sql"))
 	for range 3 {
-		Postgres(t, "", files(folder("sql/base/1_once.sql")), gooseplus.WithGoMigrations(counted))
+		Postgres(t, "", files(fsys), gooseplus.WithGoMigrations(counted))
 	}
 	if runs != 1 {
 		t.Errorf("the migrations ran %d times", runs)
@@ -175,7 +177,8 @@ func TestPostgresRebuildsWhatAKilledProcessLeft(t *testing.T) {
 
 func TestPostgresReplacesTheTemplateOfOlderMigrations(t *testing.T) {
 	dsn := Server(t)
-	fsys := folder("sql/base/77_old.sql")
+	first := 1000 * number.Add(1) // so that the set has no relatives
+	fsys := folder(fmt.Sprintf("sql/base/%d_old.sql", first))
 	name := func() string {
 		set, err := newSet("postgres", []gooseplus.Option{files(fsys)})
 		if err != nil {
@@ -190,7 +193,7 @@ func TestPostgresReplacesTheTemplateOfOlderMigrations(t *testing.T) {
 		t.Fatal("there is no template")
 	}
 
-	fsys["sql/base/78_new.sql"] = folder("sql/base/78_new.sql")["sql/base/78_new.sql"]
+	maps.Copy(fsys, folder(fmt.Sprintf("sql/base/%d_new.sql", first+1)))
 	if got := tables(t, Postgres(t, dsn, files(fsys))); fmt.Sprint(got) != "[new old]" {
 		t.Errorf("tables %v", got)
 	}
@@ -220,7 +223,7 @@ func closeServer(t *testing.T, dsn string) {
 
 func TestPostgresMakesATemplateAgainThatSomebodyDropped(t *testing.T) {
 	dsn := Server(t)
-	fsys := folder("sql/base/1_dropped.sql")
+	fsys := unique(folder("sql/base/1_dropped.sql"))
 	before := ours(t, kindTemplate)
 	Postgres(t, dsn, files(fsys))
 	for _, name := range ours(t, kindTemplate) {
@@ -256,12 +259,13 @@ func TestPostgresTemplateTakesNoConnections(t *testing.T) {
 func TestPostgresOfTestsInParallel(t *testing.T) {
 	runs := make(chan int64, 100)
 	counted := goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { runs <- 1; return nil }}, nil)
+	fsys := unique(folder("sql/base/1_parallel.sql"))
 	var all sync.WaitGroup
 	for i := range 12 {
 		all.Go(func() {
 			r := &recorder{TB: t, name: fmt.Sprintf("TestParallel/%d", i)}
 			r.do(func() {
-				db := Postgres(r, "", files(folder("sql/base/1_parallel.sql")), gooseplus.WithGoMigrations(counted))
+				db := Postgres(r, "", files(fsys), gooseplus.WithGoMigrations(counted))
 				if _, err := db.Exec("INSERT INTO parallel VALUES (1)"); err != nil {
 					r.Errorf("%v", err)
 				}

@@ -3,6 +3,7 @@ package gooseplustest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -33,7 +35,7 @@ const (
 func TestManyProcesses(t *testing.T) {
 	dsn := Server(t)
 	db := admin(t)
-	builds := t.TempDir() + "/builds"
+	builds, run := t.TempDir()+"/builds", rand.Text()
 	before := len(ours(t, kindClone))
 
 	var children []*exec.Cmd
@@ -41,7 +43,7 @@ func TestManyProcesses(t *testing.T) {
 	var gate []io.Closer
 	for i := range processes {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestOneProcessOfMany$", "-test.v", "-test.shuffle=on", fmt.Sprintf("-test.parallel=%d", testsAtOnce))
-		cmd.Env = append(os.Environ(), childEnv+"="+builds, "GOOSEPLUS_TEST_POSTGRES="+dsn)
+		cmd.Env = append(os.Environ(), childEnv+"="+builds, "GOOSEPLUSTEST_RUN="+run, "GOOSEPLUS_TEST_POSTGRES="+dsn)
 		cmd.Stdout, cmd.Stderr = &outputs[i], &outputs[i]
 		stdin, err := cmd.StdinPipe()
 		if err != nil {
@@ -116,11 +118,13 @@ func TestOneProcessOfMany(t *testing.T) {
 		}
 		return f.Close()
 	}}, nil)
+	fsys := folder("sql/base/1_many.sql", "sql/test/2_seed.sql") // the same in all of them, and in no other run
+	fsys["sql/base/1_many.sql"].Data = append(fsys["sql/base/1_many.sql"].Data, "-- "+os.Getenv("GOOSEPLUSTEST_RUN")+"\n"...)
 	_, _ = io.Copy(io.Discard, os.Stdin) // until all of them are there
 	for i := range testsPerProcess {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			db := Postgres(t, "", files(folder("sql/base/1_many.sql", "sql/test/2_seed.sql")), gooseplus.WithGoMigrations(counted))
+			db := Postgres(t, "", files(fsys), gooseplus.WithGoMigrations(counted))
 			mustExec(t, db, "INSERT INTO many VALUES (1)") // twice in one database would fail
 			if got := tables(t, db); fmt.Sprint(got) != "[many seed]" {
 				t.Errorf("tables %v", got)
@@ -132,9 +136,9 @@ func TestOneProcessOfMany(t *testing.T) {
 // A process that is killed while it makes the template holds nobody up.
 func TestTheProcessThatMakesTheTemplateIsKilled(t *testing.T) {
 	dsn := Server(t)
-	at := t.TempDir() + "/reached"
+	run := rand.Text()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestProcessThatIsKilled$", "-test.v")
-	cmd.Env = append(os.Environ(), killedEnv+"="+at, "GOOSEPLUS_TEST_POSTGRES="+dsn)
+	cmd.Env = append(os.Environ(), killedEnv+"="+run, "GOOSEPLUS_TEST_POSTGRES="+dsn)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +161,7 @@ func TestTheProcessThatMakesTheTemplateIsKilled(t *testing.T) {
 	}
 	_ = cmd.Wait() // it was killed
 
-	db := Postgres(t, dsn, files(killedSet), gooseplus.WithGoMigrations(killedMigration(func() {})))
+	db := Postgres(t, dsn, files(killedSet(run)), gooseplus.WithGoMigrations(killedMigration(func() {})))
 	if got := tables(t, db); fmt.Sprint(got) != "[killed]" {
 		t.Errorf("tables %v", got)
 	}
@@ -172,17 +176,22 @@ const (
 	killedAt  = "in the middle of the template"
 )
 
-var killedSet = folder("sql/base/1_killed.sql")
+func killedSet(run string) fstest.MapFS {
+	fsys := folder("sql/base/1_killed.sql")
+	fsys["sql/base/1_killed.sql"].Data = append(fsys["sql/base/1_killed.sql"].Data, "-- "+run+"\n"...)
+	return fsys
+}
 
 func killedMigration(then func()) *goose.Migration {
 	return goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { then(); return nil }}, nil)
 }
 
 func TestProcessThatIsKilled(t *testing.T) {
-	if os.Getenv(killedEnv) == "" {
+	run := os.Getenv(killedEnv)
+	if run == "" {
 		t.Skip("runs only as the child of TestTheProcessThatMakesTheTemplateIsKilled")
 	}
-	Postgres(t, "", files(killedSet), gooseplus.WithGoMigrations(killedMigration(func() {
+	Postgres(t, "", files(killedSet(run)), gooseplus.WithGoMigrations(killedMigration(func() {
 		fmt.Println(killedAt)
 		select {}
 	})))

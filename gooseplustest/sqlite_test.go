@@ -21,8 +21,9 @@ func sqliteTables(t testing.TB, db *sql.DB) []string {
 func TestSQLiteIsMigratedOnceAndCopied(t *testing.T) {
 	runs := 0
 	counted := goose.NewGoMigration(3, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { runs++; return nil }}, nil)
+	fsys := unique(folder("sql/base/1_users.sql", "sql/test/2_seed.sql", "sql/production/4_live.sql"))
 	for range 3 {
-		db := SQLite(t, files(folder("sql/base/1_users.sql", "sql/test/2_seed.sql", "sql/production/4_live.sql")), gooseplus.WithGoMigrations(counted))
+		db := SQLite(t, files(fsys), gooseplus.WithGoMigrations(counted))
 		if got := sqliteTables(t, db); fmt.Sprint(got) != "[seed users]" {
 			t.Errorf("tables %v", got)
 		}
