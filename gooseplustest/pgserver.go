@@ -190,10 +190,23 @@ func (c *pgConn) unlock(ctx context.Context, key int64) error {
 // drop removes a database, with whoever is connected to it if force is true.
 func (c *pgConn) drop(ctx context.Context, database string, force bool) error {
 	statement := "DROP DATABASE IF EXISTS " + pq.QuoteIdentifier(database)
-	if force {
-		statement += " WITH (FORCE)"
+	if !force {
+		return c.exec(ctx, statement)
 	}
-	return c.exec(ctx, statement)
+	err := c.exec(ctx, statement+" WITH (FORCE)")
+	// Without being a superuser nobody can end an autovacuum worker, and if there is one, nobody's connection is ended.
+	// DROP DATABASE by itself does end the worker, and waits five seconds for the rest to go.
+	for attempts := 0; sqlState(err) == "42501" && attempts < 5; attempts++ {
+		_, err = c.query(ctx, `SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
+			WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = `+pq.QuoteLiteral(database))
+		if err == nil {
+			err = c.exec(ctx, statement)
+		}
+		if sqlState(err) == "55006" { // object_in_use
+			err = c.exec(ctx, statement+" WITH (FORCE)")
+		}
+	}
+	return err
 }
 
 func (c *pgConn) comment(ctx context.Context, database, text string) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -342,5 +343,50 @@ func TestPostgresWaitsForAConnection(t *testing.T) {
 	})}
 	if _, err := c.Connect(t.Context()); err == nil || err.Error() != "there" || calls != 3 {
 		t.Errorf("%v after %d calls", err, calls)
+	}
+}
+
+// An autovacuum worker in the database of a test is nobody's whom the user could end. Here it is a superuser's connection,
+// which goes as soon as the server waits for it.
+func TestPostgresDropsADatabaseThatTheServerIsAtWork(t *testing.T) {
+	db := admin(t)
+	mustExec(t, db, `DROP ROLE IF EXISTS gooseplustest_low`, `CREATE ROLE gooseplustest_low LOGIN CREATEDB PASSWORD 'low'`)
+	defer mustExec(t, db, `DROP ROLE gooseplustest_low`)
+	u, err := url.Parse(Server(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword("gooseplustest_low", "low")
+	s := pgServerAt(u.String())
+	name := cloneName("x", "busy")
+	if err := s.create(t.Context(), name, "template0", nil); err != nil {
+		t.Fatal(err)
+	}
+	worker, err := pgServerAt(Server(t)).open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	dropped := make(chan error)
+	go func() {
+		dropped <- s.admin(context.Background(), func(c *pgConn) error { return c.drop(context.Background(), name, true) })
+	}()
+	const waiting = `SELECT pid::text FROM pg_stat_activity WHERE usename = 'gooseplustest_low' AND state = 'active' AND query LIKE 'DROP DATABASE%' AND query NOT LIKE '%FORCE%'`
+	for len(texts(t, db, waiting)) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := worker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-dropped; err != nil {
+		t.Error(err)
+	}
+	if slices.Contains(ours(t, kindClone), name) {
+		t.Errorf("%s is still there", name)
+	}
+	for c := s.take(); c != nil; c = s.take() {
+		c.close()
 	}
 }
