@@ -27,7 +27,9 @@ import (
 // The database of m has to be empty, or made by [Postgres], [MySQL] or [SQLite]: then Stairway takes an empty one beside
 // it. If migrations are applied to any other database, they are undone first. It is for this test alone.
 //
-// If a Down leaves so much that the second Up fails, the migrations after it are not tried; their subtests say so.
+// What a Down left behind is dropped before the second Up, so that the migrations after it can be tried. If that Up fails
+// all the same, they are tried in another database beside that of Postgres, MySQL or SQLite; with any other database their
+// subtests are skipped, and say so.
 func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	t.Helper()
 	set, err := inside.Look(m)
@@ -40,14 +42,16 @@ func Stairway(t *testing.T, m *gooseplus.Migrator) {
 		fail(t, err)
 	}
 	defer done()
+	var empty func() *sql.DB
 	if from, ok := origins.Load(db); ok {
-		db = from.(origin).empty(t)
+		empty = func() *sql.DB { return from.(origin).empty(t) }
+		db = empty()
 		m = inside.Move(m, db).(*gooseplus.Migrator)
 	}
 	if err := m.RollbackTo(ctx, 0); err != nil {
 		fail(t, fmt.Errorf("the database is not empty, and what is applied can't be undone first: %w", err))
 	}
-	s := &stairs{m: m, db: db, set: set}
+	s := &stairs{m: m, db: db, set: set, empty: empty}
 	for i := range set.Migrations {
 		t.Run(stepName(set.Migrations[i]), func(t *testing.T) { s.step(t, i) })
 	}
@@ -65,6 +69,8 @@ type stairs struct {
 	m   *gooseplus.Migrator
 	db  *sql.DB
 	set inside.Set
+	// empty makes another database, nil if there is no way to.
+	empty func() *sql.DB
 	// broken is the migration after which the database is not what it should be, "" if there is none.
 	broken string
 }
@@ -89,40 +95,65 @@ func (s *stairs) step(t *testing.T, i int) {
 	if i > 0 {
 		previous = s.set.Migrations[i-1].Version
 	}
-	run := func(what string, err error) {
-		t.Helper()
-		if err != nil {
-			s.broken = t.Name()
-			t.Fatalf("gooseplustest: %s: %s", what, redact.Text(err.Error()))
-		}
-	}
 	before := s.read(ctx, t)
-	run("up", s.m.MigrateTo(ctx, version))
+	if err := s.m.MigrateTo(ctx, version); err != nil {
+		s.broken = t.Name()
+		t.Fatalf("gooseplustest: up: %s", redact.Text(err.Error()))
+	}
 	first := s.read(ctx, t)
-	err := s.m.RollbackTo(ctx, previous)
-	if errors.Is(err, gooseplus.ErrIrreversible) && s.applied(ctx, version) {
-		t.Errorf("gooseplustest: it has no Down: %s", redact.Text(err.Error())) // and stays applied
+	if err := s.m.RollbackTo(ctx, previous); err != nil {
+		what := "down"
+		if errors.Is(err, gooseplus.ErrIrreversible) {
+			what = "it has no Down"
+		}
+		t.Errorf("gooseplustest: %s: %s", what, redact.Text(err.Error()))
+		s.reach(t, version)
 		return
 	}
-	run("down", err)
 	left := catalog.Diff(before, s.read(ctx, t))
 	for _, d := range left {
 		t.Errorf("gooseplustest: after the Down, %s", d.Leftover())
 	}
-	err = s.m.MigrateTo(ctx, version)
-	if err != nil && len(left) > 0 {
-		err = fmt.Errorf("%w\nthe Down has to be put right first", err)
+	if len(left) > 0 {
+		s.tidy(ctx, left)
+		s.reach(t, version)
+		return
 	}
-	run("up again", err)
-	again := catalog.Diff(first, s.read(ctx, t))
-	for _, d := range again {
-		if len(left) == 0 { // else it may only be what the Down forgot
-			t.Errorf("gooseplustest: after the second Up, %s", d.Again())
+	if err := s.m.MigrateTo(ctx, version); err != nil {
+		t.Errorf("gooseplustest: up again: %s", redact.Text(err.Error()))
+		s.reach(t, version)
+		return
+	}
+	for _, d := range catalog.Diff(first, s.read(ctx, t)) {
+		t.Errorf("gooseplustest: after the second Up, %s", d.Again())
+	}
+}
+
+// tidy drops what a Down has left behind, so that the Up has a chance. What it can't drop, reach has to deal with.
+func (s *stairs) tidy(ctx context.Context, left []catalog.Difference) {
+	for _, d := range left {
+		if statement := d.Drop(s.set.Dialect); statement != "" {
+			_, _ = s.db.ExecContext(ctx, statement)
 		}
 	}
 }
 
-func (s *stairs) applied(ctx context.Context, version int64) bool {
-	at, err := s.m.Version(ctx)
-	return err == nil && at == version
+// reach brings the database to a version from wherever a fault has left it, so that the next migration can be tried:
+// by the Up, or on another database if this one was ours.
+func (s *stairs) reach(t *testing.T, version int64) {
+	t.Helper()
+	ctx := t.Context()
+	err := s.m.MigrateTo(ctx, version)
+	if err == nil {
+		return
+	}
+	if s.empty != nil {
+		s.db = s.empty()
+		s.m = inside.Move(s.m, s.db).(*gooseplus.Migrator)
+		err = s.m.MigrateTo(ctx, version)
+	}
+	if err != nil {
+		s.broken = t.Name()
+		t.Errorf("gooseplustest: up again, after that: %s", redact.Text(err.Error()))
+	}
 }

@@ -212,6 +212,86 @@ func stairway(t *testing.T, dialect string, open func(testing.TB, ...gooseplus.O
 	Stairway(t, gooseplus.New(open(t, opts...), opts...))
 }
 
+// One Down that forgets something must not hide the next. The Ups fail on what is there already, as Ups do.
+func TestStairwayGoesOnAfterAFault(t *testing.T) {
+	for _, kind := range []string{"a database of the kit", "any database"} {
+		t.Run(kind, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run=^TestAllFaults$", "-test.v")
+			cmd.Env = append(os.Environ(), faultEnv+"="+kind, "GOOSEPLUS_TEST_POSTGRES="+Server(t))
+			out, err := cmd.CombinedOutput()
+			if err == nil {
+				t.Error("the stairway found nothing")
+			}
+			for _, want := range []string{
+				"index users_email_idx is left behind", "column users.fax is left behind", `default of users.age is not as it was: before "18", now "21"`,
+				"trigger stamped on users is left behind", "function twice(integer) is left behind", "view adults is left behind",
+				"sequence invoices is left behind", "constraint old_enough on users is left behind", "grant of SELECT on table users to public is left behind",
+				"extension pg_trgm is left behind", "table orders is left behind", "13_nothing.sql: gooseplustest: it has no Down",
+			} {
+				if file, text, ok := strings.Cut(want, ": gooseplustest: "); ok {
+					want = text
+					if !strings.Contains(string(out), "--- FAIL: TestAllFaults/"+file) {
+						t.Errorf("%s did not fail", file)
+					}
+				}
+				if !strings.Contains(string(out), want) {
+					t.Errorf("it does not say %q", want)
+				}
+			}
+			if kind == "a database of the kit" && (!strings.Contains(string(out), "enum value mood.'so so' is left behind") || strings.Contains(string(out), "SKIP")) {
+				t.Error("the enum value was not found, or hid others")
+			}
+			if t.Failed() {
+				t.Log(string(out))
+			}
+		})
+	}
+}
+
+func TestAllFaults(t *testing.T) {
+	kind := os.Getenv(faultEnv)
+	if !strings.Contains(kind, " database") {
+		t.Skip("runs only as the child of TestStairwayGoesOnAfterAFault")
+	}
+	ups := []string{
+		users + stamp,
+		`CREATE INDEX users_email_idx ON users (email);`,
+		`ALTER TABLE users ADD COLUMN fax TEXT;`,
+		`ALTER TABLE users ALTER COLUMN age SET DEFAULT 21;`,
+		`CREATE TRIGGER stamped BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION stamp();`,
+		`CREATE FUNCTION twice(n integer) RETURNS integer LANGUAGE sql AS 'SELECT 2 * n';`,
+		`CREATE VIEW adults AS SELECT id FROM users WHERE age >= 18;`,
+		`CREATE SEQUENCE invoices;`,
+		`ALTER TABLE users ADD CONSTRAINT old_enough CHECK (age > 17);`,
+		`GRANT SELECT ON users TO PUBLIC;`,
+		`CREATE EXTENSION pg_trgm;`,
+		`CREATE TABLE orders (id SERIAL PRIMARY KEY); CREATE TYPE mood AS ENUM ('sad');`,
+		`SELECT 1;`,
+	}
+	fsys := fstest.MapFS{}
+	for i, up := range ups {
+		down, name := "SELECT 1;", "fault"
+		switch i {
+		case 0:
+			down = "DROP TABLE users; DROP FUNCTION stamp;"
+		case 11:
+			down = "DROP TYPE mood;"
+		case 12:
+			down, name = "", "nothing"
+		}
+		fsys[fmt.Sprintf("sql/base/%d_%s.sql", i+1, name)] = migration(up, down)
+	}
+	if kind == "a database of the kit" { // nothing but a new database gets rid of it
+		fsys["sql/base/14_value.sql"] = migration("ALTER TYPE mood ADD VALUE 'so so';", "SELECT 1;")
+		fsys["sql/base/15_last.sql"] = migration("CREATE TABLE last (id INTEGER);", "DROP TABLE last;")
+	}
+	db := Postgres(t, "", files(fsys))
+	if kind == "any database" {
+		db = dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
+	}
+	Stairway(t, gooseplus.New(db, files(fsys)))
+}
+
 // The same migrations with Downs that forget nothing pass, or else what is found above may be nothing.
 func TestStairwayOfWholeDownsPasses(t *testing.T) {
 	for _, d := range databases {

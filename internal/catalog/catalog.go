@@ -140,6 +140,43 @@ func (d Difference) Leftover() string {
 	}
 }
 
+// Drop is a statement that removes an object that was left behind, "" if it takes more than that.
+func (d Difference) Drop(dialect goose.Dialect) string {
+	if d.Change != Added {
+		return ""
+	}
+	name, table, _ := strings.Cut(d.Name, " on ")
+	kind := strings.ToUpper(d.Kind)
+	switch d.Kind {
+	case "column":
+		if dot := strings.LastIndexByte(d.Name, '.'); dot > 0 {
+			return "ALTER TABLE " + d.Name[:dot] + " DROP COLUMN " + d.Name[dot+1:]
+		}
+		return ""
+	case "default":
+		column := strings.TrimPrefix(d.Name, "of ")
+		if dot := strings.LastIndexByte(column, '.'); dot > 0 {
+			return "ALTER TABLE " + column[:dot] + " ALTER COLUMN " + column[dot+1:] + " DROP DEFAULT"
+		}
+		return ""
+	case "constraint":
+		return "ALTER TABLE " + table + " DROP CONSTRAINT " + name
+	case "table", "view", "materialized view", "foreign table", "sequence", "type", "schema", "extension", "function", "procedure", "aggregate", "event":
+		if dialect == goose.DialectPostgres {
+			return "DROP " + kind + " " + d.Name + " CASCADE"
+		}
+		return "DROP " + kind + " " + d.Name
+	case "index", "trigger", "policy", "rule":
+		switch {
+		case d.Kind == "index" && dialect == goose.DialectMySQL, d.Kind != "index" && dialect == goose.DialectPostgres:
+			return "DROP " + kind + " " + name + " ON " + table
+		default:
+			return "DROP " + kind + " " + name
+		}
+	}
+	return ""
+}
+
 // Again tells the difference as that of a second Up: between the catalogs after the first and after the second.
 func (d Difference) Again() string {
 	switch d.Change {
