@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // for tests that have no driver of their own
@@ -26,8 +27,8 @@ import (
 //
 // The driver is github.com/mattn/go-sqlite3 if the test binary imports it, else modernc.org/sqlite. The migrations run
 // with the settings of the driver. The pool that is returned has foreign keys on, waits five seconds for a lock, and
-// does not sync to disk; it is closed when the test ends, and the file is removed. After a failed test it stays, in the
-// directory for temporary files, and its path is in the test's log.
+// does not sync to disk; it is closed when the test ends, and the file is removed. After a failed test it stays for
+// three days in the directory for temporary files, and its path is in the test's log.
 //
 // The options are those of [gooseplus.New], after WithDialect("sqlite3") and WithEnvironments("test"). The test fails at
 // once if they have a fault or if a migration fails.
@@ -66,6 +67,7 @@ func (s *sqliteTemplate) make(ctx context.Context, set *set) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.content == nil && s.fault == nil {
+		sweepFiles(os.TempDir(), time.Now())
 		content, err := migrateSQLite(ctx, set)
 		var fault *templateError
 		if errors.As(err, &fault) {
@@ -106,6 +108,16 @@ func migrateSQLite(ctx context.Context, set *set) (content []byte, err error) {
 		return []byte{}, nil // there are no migrations
 	}
 	return content, err
+}
+
+// sweepFiles removes what failed tests and killed processes have left, after the time for which it is kept.
+func sweepFiles(root string, now time.Time) {
+	old, _ := filepath.Glob(filepath.Join(root, "gooseplustest-*")) // the pattern has no faults
+	for _, dir := range old {
+		if info, err := os.Stat(dir); err == nil && now.Sub(info.ModTime()) > keep {
+			_ = os.RemoveAll(dir) // it may be another user's
+		}
+	}
 }
 
 func sqliteDriver() string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -65,5 +66,22 @@ func TestSQLiteKeepsTheFileOfAFailedTestOnly(t *testing.T) {
 			t.Errorf("failed %v: the log is %q", failed, r.text())
 		}
 		_ = os.RemoveAll(strings.TrimSuffix(path, "/test.db"))
+	}
+}
+
+func TestSQLiteFilesAreKeptForSomeDays(t *testing.T) {
+	root := t.TempDir()
+	dir := root + "/gooseplustest-x-1"
+	if err := os.MkdirAll(dir+"/sub", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	sweepFiles(root, now.Add(keep-time.Hour))
+	if _, err := os.Stat(dir); err != nil {
+		t.Error(err)
+	}
+	sweepFiles(root, now.Add(keep+time.Hour))
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("it is still there")
 	}
 }

@@ -174,8 +174,28 @@ func faulty(t *testing.T, database, fault string) (string, error) {
 	case "MariaDB":
 		cmd.Env = append(cmd.Env, "GOOSEPLUS_TEST_MYSQL="+dsnOf(dbtest.MySQL(t)))
 	}
+	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir()) // for what it keeps
 	out, err := cmd.CombinedOutput()
+	dropKept(t, string(out))
 	return string(out), err
+}
+
+// dropKept removes what a process has kept, since its test was to fail.
+func dropKept(t *testing.T, out string) {
+	t.Helper()
+	for _, name := range regexp.MustCompile(`kept until .*(gpt_\w+)`).FindAllStringSubmatch(out, -1) {
+		switch {
+		case strings.Contains(name[0], "tcp("):
+			db, err := sql.Open("mysql", dbtest.MySQL(t).DSN())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			mustExec(t, db, "DROP DATABASE "+name[1])
+		default:
+			mustExec(t, admin(t), "DROP DATABASE "+name[1])
+		}
+	}
 }
 
 func TestFaulty(t *testing.T) {
@@ -219,6 +239,7 @@ func TestStairwayGoesOnAfterAFault(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestAllFaults$", "-test.v")
 			cmd.Env = append(os.Environ(), faultEnv+"="+kind, "GOOSEPLUS_TEST_POSTGRES="+Server(t))
 			out, err := cmd.CombinedOutput()
+			dropKept(t, string(out))
 			if err == nil {
 				t.Error("the stairway found nothing")
 			}
