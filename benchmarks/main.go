@@ -23,6 +23,7 @@ type config struct {
 	rounds    int
 	n         int
 	tenants   int
+	kit       bool
 	scenarios []scenario
 	peers     []peer
 }
@@ -46,6 +47,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	only := flags.String("only", "", "scenarios, separated by commas: "+strings.Join(names(scenarios), ", ")+" (default all)")
 	who := flags.String("peers", "", "peers, separated by commas: "+strings.Join(names(peers), ", ")+" (default all)")
 	tenants := flags.Int("tenants", 0, "measure fleets of this many schemas, and nothing else")
+	kit := flags.Bool("kit", false, "measure how long a test waits for its database, and nothing else")
 	profile := flags.String("cpuprofile", "", "write a CPU profile of the measurements, with the peer as a label, to this file")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -53,7 +55,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	if *rounds < 1 || *n < 1 || flags.NArg() > 0 {
 		return fmt.Errorf("-rounds and -n begin at 1, and there are no arguments besides the flags")
 	}
-	c := config{rounds: *rounds, n: *n, tenants: *tenants}
+	c := config{rounds: *rounds, n: *n, tenants: *tenants, kit: *kit}
 	if c.scenarios, err = choose("-only", scenarios, *only); err != nil {
 		return err
 	}
@@ -89,6 +91,9 @@ func measure(ctx context.Context, c config, srv *server, out, log io.Writer) err
 	versions(out)
 	b := newBench(srv, c)
 	defer b.close()
+	if c.kit {
+		return measureKit(ctx, c, srv, out, log)
+	}
 	if c.tenants > 0 {
 		return b.tenants(ctx, c.tenants, out, log)
 	}

@@ -77,12 +77,17 @@ type database struct {
 
 // create makes a database, empty if there is no template.
 func (s *server) create(ctx context.Context, template *database) (*database, error) {
+	return s.copy(ctx, template, "")
+}
+
+// copy is create with a strategy of CREATE DATABASE.
+func (s *server) copy(ctx context.Context, template *database, strategy string) (*database, error) {
 	from := "template0"
 	if template != nil {
 		from = template.name
 	}
 	name := "gooseplus_bench_" + strings.ToLower(rand.Text()[:12])
-	if _, err := s.admin.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(name)+" TEMPLATE "+pq.QuoteIdentifier(from)); err != nil {
+	if _, err := s.admin.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(name)+" TEMPLATE "+pq.QuoteIdentifier(from)+strategy); err != nil {
 		return nil, fmt.Errorf("create database: %w", err)
 	}
 	dsn := *s.dsn

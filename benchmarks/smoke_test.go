@@ -107,6 +107,20 @@ func TestEveryScenarioMeasuresEveryPeer(t *testing.T) {
 	}
 }
 
+func TestTheKitIsMeasured(t *testing.T) {
+	server := dbtest.Postgres(t)
+	t.Setenv(dsnEnv, server.NewDatabase(t).DSN)
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"-kit", "-rounds", "1"}, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range ways {
+		if !strings.Contains(out.String(), "\n"+way.name+": "+way.what) {
+			t.Errorf("no line for %s in\n%s", way.name, out.String())
+		}
+	}
+}
+
 func TestUnknownNamesAreErrors(t *testing.T) {
 	for _, args := range [][]string{{"-only", "fresh,nosuch"}, {"-peers", "nosuch"}, {"-n", "0"}, {"-rounds", "0"}, {"stray"}} {
 		if err := run(context.Background(), args, io.Discard, io.Discard); err == nil {

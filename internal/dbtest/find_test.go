@@ -140,7 +140,7 @@ func TestReportSkips(t *testing.T) {
 	t.Setenv("GOOSEPLUS_TEST_SKIPS", path)
 	o := &outcome{skipped: 3, err: errors.New("no PostgreSQL server")}
 	for range 2 {
-		if err := reportSkips(o); err != nil {
+		if err := reportSkips(o, "3"); err != nil {
 			t.Fatal(err)
 		}
 	}

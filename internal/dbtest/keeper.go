@@ -12,8 +12,16 @@ import (
 	"github.com/ory/dockertest/v3"
 )
 
-// keeperEnv makes a test binary that calls Main the watchdog of the container that it names.
+// keeperEnv makes a test binary the watchdog of the container that it names.
 const keeperEnv = "GOOSEPLUS_DBTEST_KEEPER"
+
+// A process with that variable is not a test run: it must not get as far as the tests, whether or not their TestMain
+// calls Main.
+func init() {
+	if container := os.Getenv(keeperEnv); container != "" {
+		os.Exit(keep(container, os.Stdin))
+	}
+}
 
 // A keeper is the watchdog of a container: a second process of this test binary that removes the container when its
 // standard input is closed, by stop or by the end of this process. It is started before the container, so that there

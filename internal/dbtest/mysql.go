@@ -82,7 +82,7 @@ var mariadb = &engine{
 		_, err := db.ExecContext(ctx, "CREATE DATABASE `"+database+"` CHARACTER SET utf8mb4")
 		return err
 	},
-	drop: dropMySQL,
+	drop: DropMySQL,
 }
 
 // mariadbInit leaves root the only account, with a password and from any address. The anonymous ones would be preferred
@@ -110,8 +110,8 @@ func mysqlEndpoint(cfg *mysql.Config) endpoint {
 	}
 }
 
-// dropMySQL ends the connections that use the database first: one with an open transaction would block DROP DATABASE.
-func dropMySQL(ctx context.Context, db *sql.DB, database string) error {
+// DropMySQL drops a database, whose name is one of letters, digits and underscores. It ends the connections that use the database first: one with an open transaction would block DROP DATABASE.
+func DropMySQL(ctx context.Context, db *sql.DB, database string) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"testing"
 )
@@ -16,8 +17,10 @@ var process registry
 
 type registry struct {
 	mu      sync.Mutex // held while a server starts, so that others wait for it
-	managed bool       // Main was called
-	servers map[*engine]*outcome
+	managed bool       // Main was called, or nobody is to call it
+	// unwatched says that stop may never be called, so that a skip has to be told at once.
+	unwatched bool
+	servers   map[*engine]*outcome
 }
 
 // An outcome is what the search for a server came to; a failed one is not repeated by each test.
@@ -30,8 +33,16 @@ type outcome struct {
 func (r *registry) ready() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.managed = true
+	r.managed, r.unwatched = true, false
 	r.servers = make(map[*engine]*outcome)
+}
+
+func (r *registry) unattended() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.managed {
+		r.managed, r.unwatched, r.servers = true, true, make(map[*engine]*outcome)
+	}
 }
 
 func (r *registry) server(t testing.TB, e *engine) Server {
@@ -54,6 +65,11 @@ func (r *registry) server(t testing.TB, e *engine) Server {
 		t.Fatalf("dbtest: %v", o.err)
 	default:
 		o.skipped++
+		if r.unwatched && o.skipped == 1 {
+			if err := reportSkips(o, "tests"); err != nil {
+				t.Error(err)
+			}
+		}
 		t.Skipf("dbtest: %v", o.err)
 	}
 	panic("not reached")
@@ -70,7 +86,7 @@ func (r *registry) stop() error {
 	)
 	for _, o := range r.servers {
 		if o.err != nil {
-			errs = append(errs, reportSkips(o))
+			errs = append(errs, reportSkips(o, strconv.Itoa(o.skipped)))
 			continue
 		}
 		wg.Go(func() {
@@ -87,7 +103,7 @@ func (r *registry) stop() error {
 }
 
 // reportSkips appends to the file that the caller of `go test` prints in the end.
-func reportSkips(o *outcome) error {
+func reportSkips(o *outcome, how string) error {
 	path := os.Getenv("GOOSEPLUS_TEST_SKIPS")
 	if path == "" || o.skipped == 0 {
 		return nil
@@ -100,6 +116,6 @@ func reportSkips(o *outcome) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "SKIPPED %d in %s: %v\n", o.skipped, name, o.err)
+	_, err = fmt.Fprintf(f, "SKIPPED %s in %s: %v\n", how, name, o.err)
 	return errors.Join(err, f.Close())
 }

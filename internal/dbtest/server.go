@@ -23,6 +23,12 @@ type Server struct {
 // String says which server this is and where it came from, without its DSN.
 func (s Server) String() string { return s.engine.name + " (" + s.from + ")" }
 
+// DSN opens the server with a user who may create databases. It holds the password.
+func (s Server) DSN() string { return s.endpoint.admin }
+
+// Outlives says that the server was there before the test process and stays.
+func (s Server) Outlives() bool { return s.outlives }
+
 // NewDatabase creates an empty database with a name that no other has. It is dropped when the test ends, together
 // with whatever connections are left to it; a test that failed on a server that outlives the process keeps it, and
 // logs its name.

@@ -87,6 +87,16 @@ func (t *Table) Name() string { return t.name }
 // Base is the table's name alone, as the server stores it.
 func (t *Table) Base() string { return t.table.Table }
 
+// Tables are the names alone of the version table, of the state table and of the state table's partitions, as the
+// server stores them.
+func (t *Table) Tables() []string {
+	list := []string{strings.TrimSuffix(t.table.Table, suffix), t.table.Table}
+	if t.partitioned() {
+		list = append(list, t.table.Table+mutexSuffix, t.table.Table+rowsSuffix)
+	}
+	return list
+}
+
 type column struct{ name, definition string }
 
 // columns are those of the table in the order they are created. The first is the only one of the

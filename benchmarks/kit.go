@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/gooseplustest"
+)
+
+// ways are those to a database with 20 migrations for a test. A server that gooseplustest knows already, and templates that
+// are there, as in every test but the first of a suite.
+var ways = []struct {
+	name, what string
+	get        func(context.Context, *kit, *server) (end func(), took time.Duration, err error)
+}{
+	{"kit", "gooseplustest.Postgres", func(ctx context.Context, k *kit, _ *server) (func(), time.Duration, error) { return k.lend(ctx) }},
+	{"bare", "CREATE DATABASE … TEMPLATE, and one connection", func(ctx context.Context, k *kit, s *server) (func(), time.Duration, error) {
+		return k.copy(ctx, s, "")
+	}},
+	{"file copy", "the same with STRATEGY = FILE_COPY", func(ctx context.Context, k *kit, s *server) (func(), time.Duration, error) {
+		return k.copy(ctx, s, " STRATEGY = FILE_COPY")
+	}},
+	{"goose", "goose on an empty database, with one connection that is open", func(ctx context.Context, k *kit, s *server) (func(), time.Duration, error) {
+		return k.fresh(ctx, s, false)
+	}},
+	{"goose from nothing", "the same with the creation of the database, and the connection", func(ctx context.Context, k *kit, s *server) (func(), time.Duration, error) {
+		return k.fresh(ctx, s, true)
+	}},
+}
+
+// kit is what the ways need.
+type kit struct {
+	srv      *server
+	files    *files // in the folder of an environment
+	flat     *files // for goose
+	template *database
+}
+
+// measureKit measures how long it takes until a test has its database, all ways in turns.
+func measureKit(ctx context.Context, c config, srv *server, out, log io.Writer) error {
+	k := &kit{srv: srv, files: gooseFiles("sql/base")(pending()), flat: gooseFiles(".")(pending())}
+	var err error
+	if k.template, err = srv.create(ctx, nil); err != nil {
+		return err
+	}
+	defer k.template.drop()
+	db, err := sql.Open("postgres", k.template.dsn)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(gooseplus.New(db, gooseplus.WithFS(k.files), gooseplus.WithEnvironments("test")).Migrate(ctx), db.Close())
+	if err != nil {
+		return err
+	}
+	// Each way has a connection of its own for the administration, as the kit has: one that is used more often would be
+	// the faster one.
+	servers := make([]*server, len(ways))
+	for i := range ways {
+		own := *srv
+		if own.admin, err = sql.Open("postgres", srv.dsn.String()); err != nil {
+			return err
+		}
+		defer own.admin.Close()
+		servers[i] = &own
+	}
+	times := make([][]time.Duration, len(ways))
+	for round := range c.rounds + 1 {
+		for _, i := range rand.Perm(len(ways)) {
+			runtime.GC()
+			end, took, err := ways[i].get(ctx, k, servers[i])
+			if err != nil {
+				return fmt.Errorf("%s: %w", ways[i].name, err)
+			}
+			end()
+			if round > 0 { // the first one makes the template
+				times[i] = append(times[i], took)
+			}
+		}
+	}
+	fmt.Fprintf(log, "  %d rounds done\n", c.rounds)
+	fmt.Fprintf(out, "\nkit: a database with 20 migrations for a test (%d measurements each)\n", c.rounds)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "way\tmin\tp10\tmedian\tp90\tkit / it\tpaired\t")
+	for i, way := range ways {
+		fmt.Fprintf(w, "%s: %s\t%s\t%s\t%s\t%s\t%.2f\t%.2f\t\n", way.name, way.what, milliseconds(percentile(times[i], 0)), milliseconds(percentile(times[i], 10)),
+			milliseconds(percentile(times[i], 50)), milliseconds(percentile(times[i], 90)),
+			ratio(percentile(times[0], 50), percentile(times[i], 50)), paired(times[0], times[i]))
+	}
+	return w.Flush()
+}
+
+// lend does what the first line of a test does.
+func (k *kit) lend(ctx context.Context) (func(), time.Duration, error) {
+	t := &suite{ctx: ctx}
+	started := time.Now()
+	gooseplustest.Postgres(t, k.srv.dsn.String(), gooseplus.WithFS(k.files))
+	return t.end, time.Since(started), nil
+}
+
+// copy does what nobody can do without.
+func (k *kit) copy(ctx context.Context, s *server, strategy string) (func(), time.Duration, error) {
+	started := time.Now()
+	made, err := s.copy(ctx, k.template, strategy)
+	if err != nil {
+		return nil, 0, err
+	}
+	db, err := sql.Open("postgres", made.dsn)
+	if err == nil {
+		err = db.PingContext(ctx)
+	}
+	return func() { _ = db.Close(); made.drop() }, time.Since(started), err
+}
+
+// fresh has goose migrate a new database. Its creation counts or not.
+func (k *kit) fresh(ctx context.Context, s *server, creation bool) (func(), time.Duration, error) {
+	started := time.Now()
+	made, err := s.create(ctx, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	db, err := sql.Open("postgres", made.dsn)
+	if err == nil {
+		err = db.PingContext(ctx)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	if !creation {
+		started = time.Now()
+	}
+	err = runGoose(ctx, db, k.flat)
+	return func() { _ = db.Close(); made.drop() }, time.Since(started), err
+}
+
+// suite is a test outside `go test`: a benchmark of the testing package can't be taken in turns with others.
+type suite struct {
+	testing.TB
+	ctx      context.Context
+	cleanups []func()
+}
+
+func (s *suite) Helper()                        {}
+func (s *suite) Name() string                   { return "kit" }
+func (s *suite) Context() context.Context       { return s.ctx }
+func (s *suite) Failed() bool                   { return false }
+func (s *suite) Cleanup(fn func())              { s.cleanups = append(s.cleanups, fn) }
+func (s *suite) Fatal(a ...any)                 { panic(fmt.Sprint(a...)) }
+func (s *suite) Errorf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
+
+func (s *suite) end() {
+	for i := len(s.cleanups) - 1; i >= 0; i-- {
+		s.cleanups[i]()
+	}
+}

@@ -1,0 +1,238 @@
+package gooseplustest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/dbtest"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// MySQL returns a database of its own for the test, on a MySQL or MariaDB server, with everything migrated that the
+// options name and the environments base and test. These servers can't copy a database, so that the migrations run for
+// each test.
+//
+// dsn is as go-sql-driver/mysql has it, with any database or none; the user must be allowed to create databases. "" is a
+// server that is found as [Server] finds one: GOOSEPLUS_TEST_MYSQL, docker (GOOSEPLUS_TEST_MYSQL_IMAGE), MariaDB's
+// programs. The pool that is returned is closed when the test ends, and the database is dropped. After a failed test it
+// stays for three days, with its DSN in the test's log as [Postgres] has it, and a table gooseplustest_kept in it.
+//
+// The options are those of [gooseplus.New], after WithDialect("mysql") and WithEnvironments("test"). The test fails at
+// once if they have a fault, if a migration fails, or if the server can't be reached.
+func MySQL(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
+	t.Helper()
+	if dsn == "" {
+		dbtest.Unattended()
+		dsn = dsnOf(dbtest.MySQL(t))
+	}
+	set, err := newSet("mysql", opts)
+	if err == nil && set.Dialect != goose.DialectMySQL {
+		err = fmt.Errorf("the dialect is %s: want mysql", set.Dialect)
+	}
+	if err != nil {
+		fail(t, err)
+	}
+	s, err := mysqlServerAt(dsn)
+	if err != nil {
+		fail(t, err)
+	}
+	db := s.empty(t, set.project)
+	if err := gooseplus.New(db, set.opts...).Migrate(t.Context()); err != nil {
+		fail(t, &templateError{err})
+	}
+	return db
+}
+
+// mysqlServer is a server as this process uses it.
+type mysqlServer struct {
+	config *mysql.Config
+	dsn    string
+	swept  sync.Once
+
+	mu    sync.Mutex
+	users int       // guarded by mu; tests that have a database
+	admin *sql.DB   // guarded by mu; nil without users, because the driver has a goroutine for each connection
+	alive *sql.Conn // guarded by mu; it holds the lock that says that this process lives
+}
+
+// mysqlServers are the servers by their DSN, for all tests of the process.
+var mysqlServers sync.Map
+
+func mysqlServerAt(dsn string) (*mysqlServer, error) {
+	config, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		// The parser's own error may quote a piece of the DSN.
+		return nil, errors.New("the DSN is not one like user:password@tcp(host:port)/")
+	}
+	s, _ := mysqlServers.LoadOrStore(dsn, &mysqlServer{config: config, dsn: dsn})
+	return s.(*mysqlServer), nil
+}
+
+// open makes a pool for a database, "" is none.
+func (s *mysqlServer) open(database string) (*sql.DB, error) {
+	config := s.config.Clone()
+	config.DBName = database
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
+}
+
+func mysqlLock(process string) string { return prefix + process }
+
+// enter opens the connection that databases are created on, unless another test has. It says that this process lives
+// before there is a database of this process.
+func (s *mysqlServer) enter(ctx context.Context) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users > 0 {
+		s.users++
+		return nil
+	}
+	if s.admin, err = s.open(""); err != nil {
+		return err
+	}
+	if s.alive, err = s.admin.Conn(ctx); err == nil {
+		err = s.alive.QueryRowContext(ctx, "SELECT IF(GET_LOCK(?, 30) = 1, 1, NULL)", mysqlLock(process)).Scan(new(int))
+	}
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	s.users = 1
+	return nil
+}
+
+// close is called with mu held.
+func (s *mysqlServer) close() (err error) {
+	if s.alive != nil {
+		err = s.alive.Close()
+	}
+	err = errors.Join(err, s.admin.Close())
+	s.admin, s.alive = nil, nil
+	return err
+}
+
+// leave is what each enter needs.
+func (s *mysqlServer) leave() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users--
+	if s.users > 0 {
+		return nil
+	}
+	return s.close()
+}
+
+// pool is that of a test that has entered.
+func (s *mysqlServer) pool() *sql.DB {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.admin
+}
+
+// empty makes an empty database for a test.
+func (s *mysqlServer) empty(t testing.TB, project string) *sql.DB {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), createLimit)
+	defer cancel()
+	if err := s.enter(ctx); err != nil {
+		fail(t, err)
+	}
+	s.swept.Do(func() { s.sweep() })
+	name := cloneName(project, t.Name())
+	var db *sql.DB
+	t.Cleanup(func() { s.end(t, db, name) })
+	_, err := s.pool().ExecContext(ctx, "CREATE DATABASE `"+name+"` CHARACTER SET utf8mb4")
+	if err == nil {
+		db, err = s.open(name)
+	}
+	if err == nil {
+		err = db.PingContext(ctx)
+	}
+	if err != nil {
+		fail(t, fmt.Errorf("create database %s: %w", name, err))
+	}
+	origins.Store(db, origin{func(t testing.TB) *sql.DB {
+		t.Helper()
+		return s.empty(t, project)
+	}})
+	return db
+}
+
+// end drops the database of a test, or keeps it if the test has failed.
+func (s *mysqlServer) end(t testing.TB, db *sql.DB, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), createLimit)
+	defer cancel()
+	var errs []error
+	if db != nil {
+		origins.Delete(db)
+		errs = append(errs, db.Close())
+	}
+	switch until := time.Now().Add(keep); {
+	case !t.Failed():
+		errs = append(errs, dbtest.DropMySQL(ctx, s.pool(), name))
+	case isPrivate(s.dsn):
+		t.Logf("gooseplustest: database %s goes with the server, which was started for this process; GOOSEPLUS_TEST_MYSQL names one that stays", name)
+	default:
+		errs = append(errs, keepMySQL(ctx, s.pool(), name, until))
+		config := s.config.Clone()
+		config.DBName = name
+		t.Logf("gooseplustest: the test failed, and its database is kept until %s: %s", until.Format(time.DateTime), shown(config.FormatDSN()))
+	}
+	if err := errors.Join(append(errs, s.leave())...); err != nil {
+		t.Errorf("gooseplustest: database %s: %s", name, redact.Text(err.Error()))
+	}
+}
+
+// keepMySQL leaves a database with a note, which is the comment of a table: a database has none.
+func keepMySQL(ctx context.Context, db *sql.DB, name string, until time.Time) error {
+	_, err := db.ExecContext(ctx, fmt.Sprintf("CREATE TABLE IF NOT EXISTS `%s`.gooseplustest_kept (id INTEGER) COMMENT = '%s'", name, note(kept, until)))
+	return err
+}
+
+// sweep removes what processes have left that were killed, and what was kept long enough. That something can't be removed
+// is nobody's problem now; the next process tries again.
+func (s *mysqlServer) sweep() {
+	ctx, cancel := context.WithTimeout(context.Background(), sweepLimit)
+	defer cancel()
+	db := s.pool()
+	rows, err := db.QueryContext(ctx, `SELECT s.schema_name, COALESCE(t.table_comment, '') FROM information_schema.schemata s
+		LEFT JOIN information_schema.tables t ON t.table_schema = s.schema_name AND t.table_name = 'gooseplustest_kept'
+		WHERE s.schema_name LIKE 'gpt\_%'`)
+	if err != nil {
+		return
+	}
+	defer rows.Close()
+	notes := make(map[string]string)
+	for rows.Next() {
+		var name, text string
+		if rows.Scan(&name, &text) == nil {
+			notes[name] = text
+		}
+	}
+	if rows.Err() != nil || rows.Close() != nil {
+		return
+	}
+	for name, text := range notes {
+		// A living process had its lock before its database, and this look is after that one.
+		var free bool
+		process := owner(name)
+		if process == "" || db.QueryRowContext(ctx, "SELECT IS_FREE_LOCK(?)", mysqlLock(process)).Scan(&free) != nil || !free {
+			continue
+		}
+		if until, ok := noted(text, kept); !ok || time.Now().After(until) {
+			_ = dbtest.DropMySQL(ctx, db, name)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package gooseplustest
+
+import (
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/dbtest"
+)
+
+func mysqlDatabases(t testing.TB) []string {
+	t.Helper()
+	db, err := sql.Open("mysql", dbtest.MySQL(t).DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	return texts(t, db, `SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'gpt\_%'`)
+}
+
+func TestMySQLIsMigratedAndDropped(t *testing.T) {
+	r := &recorder{TB: t, name: "TestPassed"}
+	db := MySQL(r, "", files(folder("sql/base/1_users.sql", "sql/test/2_seed.sql")))
+	if got := texts(t, db, `SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name NOT LIKE 'goose%' ORDER BY 1`); fmt.Sprint(got) != "[seed users]" {
+		t.Errorf("tables %v", got)
+	}
+	name := texts(t, db, `SELECT DATABASE()`)[0]
+	tx, err := db.Begin() // a connection that the test forgets, with a lock
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.Exec("INSERT INTO users VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	r.end()
+	if slices.Contains(mysqlDatabases(t), name) || r.failed {
+		t.Errorf("%s is still there: %s", name, r.text())
+	}
+}
+
+func TestMySQLKeepsTheDatabaseOfAFailedTest(t *testing.T) {
+	dsn := dsnOf(dbtest.MySQL(t))
+	private.Delete(dsn)
+	defer private.Store(dsn, true)
+	r := &recorder{TB: t, name: "TestFailed"}
+	db := MySQL(r, dsn, files(folder("sql/base/1_users.sql")))
+	name := texts(t, db, `SELECT DATABASE()`)[0]
+	r.failed = true
+	r.end()
+	if !slices.Contains(mysqlDatabases(t), name) || !strings.Contains(r.text(), name) {
+		t.Errorf("%s is gone, or not in %q", name, r.text())
+	}
+	other := MySQL(t, dsn, files(folder("sql/base/1_users.sql")))
+	s, err := mysqlServerAt(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As if its process had ended: one database is kept, one is not any more, and one was left.
+	for dead, comment := range map[string]string{
+		"gpt_x_c_dead1_1_t": note(kept, time.Now().Add(time.Minute)),
+		"gpt_x_c_dead2_1_t": note(kept, time.Now().Add(-time.Minute)),
+		"gpt_x_c_dead3_1_t": "",
+	} {
+		mustExec(t, other, "CREATE DATABASE "+dead)
+		if comment != "" {
+			mustExec(t, other, "CREATE TABLE "+dead+".gooseplustest_kept (id INTEGER) COMMENT = '"+comment+"'")
+		}
+	}
+	s.sweep()
+	left := slices.DeleteFunc(mysqlDatabases(t), func(n string) bool { return !strings.HasPrefix(n, "gpt_x_") })
+	if fmt.Sprint(left) != "[gpt_x_c_dead1_1_t]" || !slices.Contains(mysqlDatabases(t), name) {
+		t.Errorf("%v are left of %v", left, mysqlDatabases(t))
+	}
+	mustExec(t, other, "DROP DATABASE gpt_x_c_dead1_1_t", "DROP DATABASE "+name)
+}

@@ -1,0 +1,103 @@
+package gooseplustest
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// The names of databases say what they are for, so that whoever meets one later knows whether it is still needed:
+//
+//	gpt_<project>_t_<lineage>_<key>            a template
+//	gpt_<project>_b_<process>_<number>         one that is being built
+//	gpt_<project>_c_<process>_<number>_<test>  the database of a test
+const (
+	prefix       = "gpt_"
+	kindTemplate = "t"
+	kindBuilding = "b"
+	kindClone    = "c"
+)
+
+// process tells this process from all others that use the server.
+var process = strings.ToLower(rand.Text()[:12])
+
+var number atomic.Int64
+
+func templateName(project, lineage, key string) string {
+	return prefix + project + "_" + kindTemplate + "_" + lineage + "_" + key
+}
+
+func buildingName(project string) string {
+	return fmt.Sprintf("%s%s_%s_%s_%d", prefix, project, kindBuilding, process, number.Add(1))
+}
+
+// cloneName has at most 60 lower-case letters, digits and underscores: PostgreSQL cuts names at 63 bytes, MySQL refuses
+// more than 64 characters.
+func cloneName(project, test string) string {
+	name := fmt.Sprintf("%s%s_%s_%s_%d_%s", prefix, project, kindClone, process, number.Add(1), plain(test))
+	return strings.TrimRight(name[:min(len(name), 60)], "_")
+}
+
+// plain makes a text part of a name.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(text))
+}
+
+// owner is the process that a database belongs to, "" for a template and for what isn't ours.
+func owner(database string) string {
+	parts := splitName(database)
+	if len(parts) < 5 || parts[2] != kindBuilding && parts[2] != kindClone {
+		return ""
+	}
+	return parts[3]
+}
+
+// splitName returns the parts of one of our names, nil for another one.
+func splitName(database string) []string {
+	if !strings.HasPrefix(database, prefix) {
+		return nil
+	}
+	return strings.Split(database, "_")
+}
+
+// lockKey is the number of an advisory lock.
+func lockKey(what, name string) int64 {
+	sum := sha256.Sum256([]byte("gooseplustest " + what + " " + name))
+	return int64(binary.BigEndian.Uint64(sum[:8]))
+}
+
+const (
+	// keep is how long the database of a failed test stays.
+	keep = 72 * time.Hour
+	// forget is how long a template stays that nobody uses.
+	forget = 7 * 24 * time.Hour
+)
+
+// A note is what a database says of itself besides its name: since when it is used, or until when it is kept.
+func note(what string, at time.Time) string {
+	return "gooseplustest: " + what + " " + at.UTC().Format(time.RFC3339)
+}
+
+const (
+	used = "used"
+	kept = "kept until"
+)
+
+// noted reads a note.
+func noted(text, what string) (at time.Time, ok bool) {
+	rest, ok := strings.CutPrefix(text, "gooseplustest: "+what+" ")
+	if !ok {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(time.RFC3339, rest)
+	return at, err == nil
+}

@@ -1,0 +1,299 @@
+package gooseplustest
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// adminConnections is how many connections a process has for the creation and removal of databases. They stay open
+// between tests: what tells other processes that this one lives is a lock on each of them.
+const adminConnections = 2
+
+// pgServer is a PostgreSQL server as this process uses it.
+type pgServer struct {
+	dsn   string
+	slots chan struct{} // one for each of adminConnections that is in use
+
+	mu        sync.Mutex
+	idle      []*pgConn              // guarded by mu; the one used last is at the end, and used next
+	templates map[string]*pgTemplate // guarded by mu; by the key of the set
+	version   string                 // guarded by mu; the server's, with the user
+	strategy  string                 // guarded by mu; of CREATE DATABASE
+	swept     sync.Once
+}
+
+// pgServers are the servers by their DSN, for all tests of the process.
+var pgServers = struct {
+	sync.Mutex
+	byDSN map[string]*pgServer
+}{byDSN: make(map[string]*pgServer)}
+
+// pgServerAt returns the server of a DSN.
+func pgServerAt(dsn string) *pgServer {
+	pgServers.Lock()
+	defer pgServers.Unlock()
+	s := pgServers.byDSN[dsn]
+	if s == nil {
+		s = &pgServer{dsn: dsn, slots: make(chan struct{}, adminConnections), templates: make(map[string]*pgTemplate)}
+		pgServers.byDSN[dsn] = s
+	}
+	return s
+}
+
+// pgConn is a connection that databases are created on. It is the driver's own, because a pool would have a goroutine
+// between tests, which tests that look for leaks would find.
+type pgConn struct {
+	conn     driver.Conn
+	used     time.Time
+	guarding map[string]bool // the templates that it keeps from being removed
+}
+
+// admin calls what with a connection that nobody else uses meanwhile.
+func (s *pgServer) admin(ctx context.Context, what func(*pgConn) error) error {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	c := s.take()
+	if c != nil && time.Since(c.used) > time.Second {
+		if _, err := c.query(ctx, "SELECT 1"); err != nil {
+			c.close()
+			c = nil
+		}
+	}
+	if c == nil {
+		var err error
+		if c, err = s.connect(ctx); err != nil {
+			return err
+		}
+	}
+	err := what(c)
+	if err != nil && cut(err) {
+		c.close()
+		return err
+	}
+	c.used = time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, c)
+	return err
+}
+
+// take returns a connection that is open, nil if there is none.
+func (s *pgServer) take() *pgConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.idle) == 0 {
+		return nil
+	}
+	last := len(s.idle) - 1
+	c := s.idle[last]
+	s.idle = s.idle[:last]
+	return c
+}
+
+// connect opens a connection and lets it say that this process lives.
+func (s *pgServer) connect(ctx context.Context) (*pgConn, error) {
+	connector, err := postgresConnector(s.dsn)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := patient{connector}.Connect(ctx)
+	if sqlState(err) == "3D000" { // the DSN names no database, or one that isn't there
+		dsn, dsnErr := postgresDSN(s.dsn, "postgres")
+		if dsnErr != nil {
+			return nil, dsnErr
+		}
+		if connector, err = postgresConnector(dsn); err != nil {
+			return nil, err
+		}
+		conn, err = patient{connector}.Connect(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &pgConn{conn: conn, guarding: make(map[string]bool)}
+	_, err = c.query(ctx, fmt.Sprintf(`SELECT pg_advisory_lock_shared(%d)::text`, lockKey("process", process)))
+	if err == nil {
+		// Unknown before PostgreSQL 14, which closes no idle connection either.
+		err = c.exec(ctx, `DO $$ BEGIN PERFORM set_config('idle_session_timeout', '0', false); EXCEPTION WHEN undefined_object THEN NULL; END $$`)
+	}
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *pgConn) close() { _ = c.conn.Close() }
+
+func (c *pgConn) exec(ctx context.Context, statement string) error {
+	_, err := c.conn.(driver.ExecerContext).ExecContext(ctx, statement, nil)
+	return err
+}
+
+// query returns the rows of a query whose columns are all text.
+func (c *pgConn) query(ctx context.Context, query string) (list [][]string, err error) {
+	rows, err := c.conn.(driver.QueryerContext).QueryContext(ctx, query, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	values := make([]driver.Value, len(rows.Columns()))
+	for {
+		if err := rows.Next(values); err == io.EOF {
+			return list, nil
+		} else if err != nil {
+			return nil, err
+		}
+		row := make([]string, len(values))
+		for i, v := range values {
+			switch v := v.(type) {
+			case nil:
+			case []byte:
+				row[i] = string(v)
+			default:
+				row[i] = fmt.Sprint(v)
+			}
+		}
+		list = append(list, row)
+	}
+}
+
+// try takes an advisory lock, shared or not, if it is free.
+func (c *pgConn) try(ctx context.Context, shared bool, key int64) (bool, error) {
+	function := "pg_try_advisory_lock"
+	if shared {
+		function += "_shared"
+	}
+	rows, err := c.query(ctx, fmt.Sprintf("SELECT %s(%d)::text", function, key))
+	return err == nil && rows[0][0] == "true", err
+}
+
+func (c *pgConn) unlock(ctx context.Context, key int64) error {
+	_, err := c.query(ctx, fmt.Sprintf("SELECT pg_advisory_unlock(%d)::text", key))
+	return err
+}
+
+// drop removes a database, with whoever is connected to it if force is true.
+func (c *pgConn) drop(ctx context.Context, database string, force bool) error {
+	statement := "DROP DATABASE IF EXISTS " + pq.QuoteIdentifier(database)
+	if !force {
+		return c.exec(ctx, statement)
+	}
+	err := c.exec(ctx, statement+" WITH (FORCE)")
+	// Without being a superuser nobody can end an autovacuum worker, and if there is one, nobody's connection is ended.
+	// DROP DATABASE by itself does end the worker, and waits five seconds for the rest to go.
+	for attempts := 0; sqlState(err) == "42501" && attempts < 5; attempts++ {
+		_, err = c.query(ctx, `SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
+			WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = `+pq.QuoteLiteral(database))
+		if err == nil {
+			err = c.exec(ctx, statement)
+		}
+		if sqlState(err) == "55006" { // object_in_use
+			err = c.exec(ctx, statement+" WITH (FORCE)")
+		}
+	}
+	return err
+}
+
+func (c *pgConn) comment(ctx context.Context, database, text string) error {
+	return c.exec(ctx, "COMMENT ON DATABASE "+pq.QuoteIdentifier(database)+" IS "+pq.QuoteLiteral(text))
+}
+
+// sqlState is the server's code for an error, "" if it isn't the server's.
+func sqlState(err error) string {
+	var coded interface{ SQLState() string }
+	if errors.As(err, &coded) {
+		return coded.SQLState()
+	}
+	return ""
+}
+
+// cut says whether the connection that an error comes from may be broken.
+func cut(err error) bool {
+	state := sqlState(err)
+	return state == "" || strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57P")
+}
+
+// patient waits for a connection as long as the server has none to give: many tests at once must not fail for that.
+type patient struct{ driver.Connector }
+
+const patience = time.Minute
+
+func (p patient) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		conn, err := p.Connector.Connect(ctx)
+		if state := sqlState(err); state != "53300" { // too_many_connections
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// open makes a pool for one of the server's databases.
+func (s *pgServer) open(database string) (*sql.DB, error) {
+	dsn, err := postgresDSN(s.dsn, database)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := postgresConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(patient{connector}), nil
+}
+
+// identity is the server's version and the user, on both of which a template depends. It is asked for once, together
+// with what decides how databases are copied.
+func (s *pgServer) identity(ctx context.Context, c *pgConn) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.version != "" {
+		return s.version, nil
+	}
+	rows, err := c.query(ctx, `SELECT version(), current_user::text, current_setting('server_version_num'), current_setting('fsync'),
+		COALESCE(current_setting('file_copy_method', true), '')`)
+	if err != nil {
+		return "", err
+	}
+	row := rows[0]
+	s.version, s.strategy = row[0]+" "+row[1], strategy(row[2], row[3], row[4])
+	return s.version, nil
+}
+
+// strategy is how the server copies a database of the size that migrations make fastest; benchmarks/ measures it. From
+// PostgreSQL 15 on there is a choice. The default writes the pages to the log of the server; to copy the files
+// takes two checkpoints, which cost little where nothing is synced to disk, and the files can share their blocks on some
+// file systems from PostgreSQL 18 on.
+func strategy(version, fsync, fileCopy string) string {
+	if number, err := strconv.Atoi(version); err != nil || number < 150000 || fsync != "off" && fileCopy != "clone" {
+		return ""
+	}
+	return " STRATEGY = FILE_COPY"
+}
+
+// copyStrategy is a clause of CREATE DATABASE, once identity has been asked for.
+func (s *pgServer) copyStrategy() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.strategy
+}

@@ -1,0 +1,189 @@
+package gooseplustest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// Postgres returns a database of its own for the test, with everything migrated that the options name and the
+// environments base and test. It is a copy of a template, which is migrated once for all tests of all packages that
+// have the same migrations, and removed when the migrations have changed and nobody uses it any more.
+//
+// dsn is a URL or keywords with values, of any database of the server; the user must be allowed to create databases.
+// "" is [Server]. The pool that is returned uses pgx if the test binary imports github.com/jackc/pgx/v5/stdlib, and
+// lib/pq otherwise; it is closed when the test ends. Then the database is dropped, together with whatever connections
+// are left to it. After a failed test it stays for three days, and its DSN is in the test's log; a password that is
+// in a variable of the environment is masked there.
+//
+// The options are those of [gooseplus.New], after WithEnvironments("test"). The test fails at once if they have a
+// fault, if a migration fails, or if the server can't be reached.
+func Postgres(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
+	t.Helper()
+	if dsn == "" {
+		dsn = Server(t)
+	}
+	set, err := newSet("postgres", opts)
+	if err == nil && set.Dialect != goose.DialectPostgres {
+		err = fmt.Errorf("the dialect is %s: want postgres", set.Dialect)
+	}
+	if err == nil {
+		_, err = postgresDSN(dsn, "postgres") // before a driver quotes what it can't read
+	}
+	if err != nil {
+		fail(t, err)
+	}
+	return pgServerAt(dsn).clone(t, set)
+}
+
+// fail ends the test with an error, without passwords.
+func fail(t testing.TB, err error) {
+	t.Helper()
+	t.Fatal("gooseplustest: " + redact.Text(err.Error()))
+}
+
+// origins say where the databases of the tests that run now come from.
+var origins sync.Map // *sql.DB to origin
+
+// origin makes an empty database like the one of a test.
+type origin struct{ empty func(testing.TB) *sql.DB }
+
+// clone returns a copy of the set's template.
+func (s *pgServer) clone(t testing.TB, set *set) *sql.DB {
+	t.Helper()
+	name := cloneName(set.project, t.Name())
+	err := s.copyTemplate(t.Context(), set, name)
+	if err != nil {
+		fail(t, err)
+	}
+	return s.lend(t, set.project, name)
+}
+
+// lend gives a new database to a test.
+func (s *pgServer) lend(t testing.TB, project, name string) *sql.DB {
+	t.Helper()
+	var db *sql.DB
+	t.Cleanup(func() { s.end(t, db, name) })
+	db, err := s.open(name)
+	if err == nil {
+		err = db.PingContext(t.Context())
+	}
+	if err != nil {
+		fail(t, fmt.Errorf("connect to database %s: %w", name, err))
+	}
+	origins.Store(db, origin{func(t testing.TB) *sql.DB {
+		t.Helper()
+		empty := cloneName(project, t.Name())
+		if err := s.create(t.Context(), empty, "template0", nil); err != nil {
+			fail(t, err)
+		}
+		return s.lend(t, project, empty)
+	}})
+	return db
+}
+
+// copyTemplate copies the set's template, whatever happens to it meanwhile.
+func (s *pgServer) copyTemplate(ctx context.Context, set *set, name string) error {
+	const attempts = 5
+	var err error
+	for range attempts {
+		var t *pgTemplate
+		if t, err = s.template(ctx, set); err != nil {
+			return err
+		}
+		template, settings := t.get()
+		if err = s.create(ctx, name, template, settings); sqlState(err) != "3D000" { // somebody has dropped it by hand
+			break
+		}
+		t.forget(template)
+	}
+	return err
+}
+
+func (t *pgTemplate) get() (name string, settings []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.name, t.settings
+}
+
+// createLimit bounds the creation and the removal of one database, on a server that is busy with many.
+const createLimit = 2 * time.Minute
+
+// create makes a database.
+func (s *pgServer) create(ctx context.Context, name, template string, settings []string) error {
+	ctx, cancel := context.WithTimeout(ctx, createLimit)
+	defer cancel()
+	return s.admin(ctx, func(c *pgConn) error {
+		statement := "CREATE DATABASE " + pq.QuoteIdentifier(name) + " TEMPLATE " + pq.QuoteIdentifier(template) + s.copyStrategy()
+		for {
+			err := c.exec(ctx, statement)
+			if sqlState(err) != "55006" { // object_in_use
+				if err != nil {
+					return fmt.Errorf("create database %s: %w", name, err)
+				}
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("create database %s: %w", name, err)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+		for _, setting := range settings {
+			if err := c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(name)+" "+setting); err != nil {
+				return fmt.Errorf("database %s: %w", name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// end drops the database of a test, or keeps it if the test has failed.
+func (s *pgServer) end(t testing.TB, db *sql.DB, name string) {
+	t.Helper()
+	if db != nil {
+		origins.Delete(db)
+		if err := db.Close(); err != nil {
+			t.Errorf("gooseplustest: close database %s: %v", name, redact.Text(err.Error()))
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), createLimit)
+	defer cancel()
+	if t.Failed() {
+		s.keep(ctx, t, name)
+		return
+	}
+	if err := s.admin(ctx, func(c *pgConn) error { return c.drop(ctx, name, true) }); err != nil {
+		t.Errorf("gooseplustest: drop database %s: %s", name, redact.Text(err.Error()))
+	}
+}
+
+// keep leaves the database of a failed test for its author.
+func (s *pgServer) keep(ctx context.Context, t testing.TB, name string) {
+	t.Helper()
+	if isPrivate(s.dsn) {
+		t.Logf("gooseplustest: database %s goes with the server, which was started for this process; %s names one that stays", name, postgresEnv)
+		return
+	}
+	until := time.Now().Add(keep)
+	dsn, err := postgresDSN(s.dsn, name)
+	if err == nil {
+		err = s.admin(ctx, func(c *pgConn) error { return c.comment(ctx, name, note(kept, until)) })
+	}
+	if err != nil {
+		t.Errorf("gooseplustest: keep database %s: %s", name, redact.Text(err.Error()))
+		return
+	}
+	t.Logf("gooseplustest: the test failed, and its database is kept until %s: %s",
+		until.Format(time.DateTime), strings.TrimSpace(shown(dsn)))
+}

@@ -1,0 +1,392 @@
+package gooseplustest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+func databaseOf(t testing.TB, db *sql.DB) string {
+	t.Helper()
+	return texts(t, db, `SELECT current_database()::text`)[0]
+}
+
+// tables are those that migrations made.
+func tables(t testing.TB, db *sql.DB) []string {
+	t.Helper()
+	return texts(t, db, `SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'goose%' ORDER BY 1`)
+}
+
+// ours are the databases of the server that this package made, of one kind.
+func ours(t testing.TB, kind string) (names []string) {
+	t.Helper()
+	db := admin(t)
+	for _, name := range texts(t, db, `SELECT datname::text FROM pg_database WHERE datname LIKE 'gpt\_%' ORDER BY 1`) {
+		if splitName(name)[2] == kind {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func admin(t testing.TB) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("postgres", Server(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func mustExec(t testing.TB, db *sql.DB, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := db.Exec(s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+func TestPostgresIsMigratedWithBaseAndTest(t *testing.T) {
+	fsys := folder("sql/base/1_users.sql", "sql/test/2_seed.sql", "sql/production/3_live.sql")
+	var names []string
+	for range 3 {
+		db := Postgres(t, "", files(fsys))
+		if got := tables(t, db); fmt.Sprint(got) != "[seed users]" {
+			t.Errorf("tables %v", got)
+		}
+		mustExec(t, db, "INSERT INTO users VALUES (1)") // twice the same row in one database would fail
+		names = append(names, databaseOf(t, db))
+	}
+	if slices.Sort(names); len(slices.Compact(names)) != 3 {
+		t.Errorf("the databases are %v", names)
+	}
+}
+
+func TestPostgresRunsTheMigrationsOnce(t *testing.T) {
+	runs := 0
+	counted := goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { runs++; return nil }}, nil)
+	fsys := unique(folder("sql/base/1_once.sql"))
+	for range 3 {
+		Postgres(t, "", files(fsys), gooseplus.WithGoMigrations(counted))
+	}
+	if runs != 1 {
+		t.Errorf("the migrations ran %d times", runs)
+	}
+}
+
+func TestPostgresDropsTheDatabaseOfAPassedTest(t *testing.T) {
+	r := &recorder{TB: t, name: "TestPassed"}
+	db := Postgres(r, "", files(folder("sql/base/1_passed.sql")))
+	name := databaseOf(t, db)
+	tx, err := db.Begin() // a connection that the test forgets
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	mustExec(t, db, "SELECT 1")
+	r.end()
+	if slices.Contains(ours(t, kindClone), name) || r.failed {
+		t.Errorf("%s is still there: %s", name, r.text())
+	}
+}
+
+func TestPostgresKeepsTheDatabaseOfAFailedTest(t *testing.T) {
+	dsn := Server(t)
+	for name, secret := range map[string]bool{"a password in clear": false, "a password of the environment": true} {
+		t.Run(name, func(t *testing.T) {
+			private.Delete(dsn)
+			_, rest, _ := strings.Cut(dsn, "://")
+			userinfo, _, _ := strings.Cut(rest, "@")
+			_, password, _ := strings.Cut(userinfo, ":")
+			if secret {
+				t.Setenv("DATABASE_URL", dsn)
+			}
+			r := &recorder{TB: t, name: "TestFailed"}
+			kept := databaseOf(t, Postgres(r, dsn, files(folder("sql/base/1_failed.sql"))))
+			r.failed = true
+			r.end()
+			if !slices.Contains(ours(t, kindClone), kept) {
+				t.Errorf("%s is gone", kept)
+			}
+			if text := r.text(); !strings.Contains(text, kept) || strings.Contains(text, password) == secret {
+				t.Errorf("the log is %q", text)
+			}
+
+			// It stays for others, until its time is over.
+			s := pgServerAt(dsn)
+			dead := strings.Replace(kept, process, "longdeadlong", 1)
+			mustExec(t, admin(t), fmt.Sprintf("ALTER DATABASE %s RENAME TO %s", kept, dead))
+			s.sweep("")
+			if !slices.Contains(ours(t, kindClone), dead) {
+				t.Errorf("%s was removed before its time", dead)
+			}
+			mustExec(t, admin(t), fmt.Sprintf("COMMENT ON DATABASE %s IS '%s'", dead, note("kept until", time.Now().Add(-time.Minute))))
+			s.sweep("")
+			if slices.Contains(ours(t, kindClone), dead) {
+				t.Errorf("%s is still there", dead)
+			}
+		})
+	}
+}
+
+func TestPostgresRebuildsWhatAKilledProcessLeft(t *testing.T) {
+	dsn := Server(t)
+	db := admin(t)
+	project := projectName()
+	halfMade := prefix + project + "_" + kindBuilding + "_killedkilled_1"
+	clone := prefix + project + "_" + kindClone + "_killedkilled_2_testx"
+	mustExec(t, db, "CREATE DATABASE "+halfMade, "CREATE DATABASE "+clone)
+
+	// Another process that lives, and has a database that nobody is connected to at the moment.
+	alive := prefix + project + "_" + kindClone + "_alivealivear_1_testy"
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), fmt.Sprintf("SELECT pg_advisory_lock_shared(%d)", lockKey("process", "alivealivear"))); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "CREATE DATABASE "+alive)
+	defer mustExec(t, db, "DROP DATABASE "+alive)
+
+	if got := tables(t, Postgres(t, dsn, files(folder("sql/base/1_after_the_kill.sql")))); fmt.Sprint(got) != "[after_the_kill]" {
+		t.Errorf("tables %v", got)
+	}
+	pgServerAt(dsn).sweep(project)
+	left := append(ours(t, kindBuilding), ours(t, kindClone)...)
+	if slices.Contains(left, halfMade) || slices.Contains(left, clone) || !slices.Contains(left, alive) {
+		t.Errorf("what is left is %v", left)
+	}
+}
+
+func TestPostgresReplacesTheTemplateOfOlderMigrations(t *testing.T) {
+	dsn := Server(t)
+	first := 1000 * number.Add(1) // so that the set has no relatives
+	fsys := folder(fmt.Sprintf("sql/base/%d_old.sql", first))
+	name := func() string {
+		set, err := newSet("postgres", []gooseplus.Option{files(fsys)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		templates := slices.DeleteFunc(ours(t, kindTemplate), func(n string) bool { return !isTemplate(n, set.project, set.lineage) })
+		return strings.Join(templates, " ")
+	}
+	Postgres(t, dsn, files(fsys))
+	old := name()
+	if old == "" {
+		t.Fatal("there is no template")
+	}
+
+	maps.Copy(fsys, folder(fmt.Sprintf("sql/base/%d_new.sql", first+1)))
+	if got := tables(t, Postgres(t, dsn, files(fsys))); fmt.Sprint(got) != "[new old]" {
+		t.Errorf("tables %v", got)
+	}
+	if both := name(); !strings.Contains(both, old) || len(strings.Fields(both)) != 2 {
+		t.Errorf("templates %q: want the old one as well, %s, since this process uses it", both, old)
+	}
+
+	// The next process.
+	closeServer(t, dsn)
+	Postgres(t, dsn, files(fsys))
+	if only := name(); strings.Contains(only, old) || only == "" {
+		t.Errorf("templates %q: want all but %s", only, old)
+	}
+}
+
+// closeServer has the process forget the server, as if it were another one.
+func closeServer(t *testing.T, dsn string) {
+	t.Helper()
+	s := pgServerAt(dsn)
+	for c := s.take(); c != nil; c = s.take() {
+		c.close()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.templates)
+}
+
+func TestPostgresMakesATemplateAgainThatSomebodyDropped(t *testing.T) {
+	dsn := Server(t)
+	fsys := unique(folder("sql/base/1_dropped.sql"))
+	before := ours(t, kindTemplate)
+	Postgres(t, dsn, files(fsys))
+	for _, name := range ours(t, kindTemplate) {
+		if !slices.Contains(before, name) {
+			mustExec(t, admin(t), "ALTER DATABASE "+name+" IS_TEMPLATE false", "DROP DATABASE "+name)
+		}
+	}
+	if got := tables(t, Postgres(t, dsn, files(fsys))); fmt.Sprint(got) != "[dropped]" {
+		t.Errorf("tables %v", got)
+	}
+}
+
+// A template can be copied at any time, because nobody can connect to it.
+func TestPostgresTemplateTakesNoConnections(t *testing.T) {
+	dsn := Server(t)
+	Postgres(t, dsn, files(folder("sql/base/1_closed.sql")))
+	for _, name := range ours(t, kindTemplate) {
+		other, err := postgresDSN(dsn, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open("postgres", other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := db.Ping(); sqlState(err) != "55000" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestPostgresOfTestsInParallel(t *testing.T) {
+	runs := make(chan int64, 100)
+	counted := goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { runs <- 1; return nil }}, nil)
+	fsys := unique(folder("sql/base/1_parallel.sql"))
+	var all sync.WaitGroup
+	for i := range 12 {
+		all.Go(func() {
+			r := &recorder{TB: t, name: fmt.Sprintf("TestParallel/%d", i)}
+			r.do(func() {
+				db := Postgres(r, "", files(fsys), gooseplus.WithGoMigrations(counted))
+				if _, err := db.Exec("INSERT INTO parallel VALUES (1)"); err != nil {
+					r.Errorf("%v", err)
+				}
+			})
+			r.end()
+			if r.failed {
+				t.Error(r.text())
+			}
+		})
+	}
+	all.Wait()
+	if len(runs) != 1 {
+		t.Errorf("the migrations ran %d times", len(runs))
+	}
+}
+
+func TestPostgresSaysWhatIsWrong(t *testing.T) {
+	broken := fstest.MapFS{"sql/base/1_broken.sql": migration("CREATE TABEL x;", "SELECT 1;")}
+	for name, c := range map[string]struct {
+		dsn  string
+		opts []gooseplus.Option
+		want string
+	}{
+		"a migration that fails":  {Server(t), []gooseplus.Option{files(broken)}, "sql/base/1_broken.sql"},
+		"an option with a fault":  {Server(t), []gooseplus.Option{files(broken), gooseplus.WithVersionTable("a b")}, "WithVersionTable"},
+		"another dialect":         {Server(t), []gooseplus.Option{files(broken), gooseplus.WithDialect("sqlite3")}, "the dialect is sqlite3"},
+		"no DSN":                  {"nonsense:secret", []gooseplus.Option{files(folder("sql/base/1_x.sql"))}, "neither a URL"},
+		"nobody there":            {"postgres://u:secret@127.0.0.1:1/x?sslmode=disable", []gooseplus.Option{files(folder("sql/base/1_x.sql"))}, "refused"},
+		"a URL that can't be one": {"postgres://u:secret%zz@127.0.0.1:1/x", []gooseplus.Option{files(folder("sql/base/1_x.sql"))}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &recorder{TB: t, name: "TestWrong"}
+			r.do(func() { Postgres(r, c.dsn, c.opts...) })
+			r.end()
+			if text := r.text(); !r.failed || !strings.Contains(text, c.want) || strings.Contains(text, "secret") {
+				t.Errorf("failed %v: %s", r.failed, text)
+			}
+		})
+	}
+	if left := ours(t, kindBuilding); len(left) > 0 {
+		t.Errorf("half-made templates are left: %v", left)
+	}
+}
+
+func TestPostgresWithASchema(t *testing.T) {
+	db := Postgres(t, "", files(folder("sql/base/1_bound.sql")), gooseplus.WithSchema("Acme Corp."))
+	if got := texts(t, db, `SELECT schemaname::text FROM pg_tables WHERE tablename = 'bound'`); fmt.Sprint(got) != "[Acme Corp.]" {
+		t.Errorf("the table is in %v", got)
+	}
+}
+
+func TestPostgresHasTheSettingsOfItsTemplate(t *testing.T) {
+	fsys := fstest.MapFS{"sql/base/1_settings.sql": migration(`
+-- +goose StatementBegin
+DO $$ BEGIN
+	EXECUTE format('ALTER DATABASE %I SET timezone TO %L', current_database(), 'Asia/Tokyo');
+	EXECUTE format('ALTER DATABASE %I SET search_path TO "$user", app, public', current_database());
+END $$;
+-- +goose StatementEnd`, "SELECT 1;")}
+	db := Postgres(t, "", files(fsys))
+	if got := texts(t, db, `SELECT current_setting('timezone') || ' ' || current_setting('search_path')`); fmt.Sprint(got) != `[Asia/Tokyo "$user", app, public]` {
+		t.Errorf("settings %v", got)
+	}
+}
+
+// A server that has no connection to give at the moment is waited for.
+func TestPostgresWaitsForAConnection(t *testing.T) {
+	calls := 0
+	c := patient{connectorFunc(func() error {
+		if calls++; calls < 3 {
+			return &pq.Error{Code: "53300"}
+		}
+		return errors.New("there")
+	})}
+	if _, err := c.Connect(t.Context()); err == nil || err.Error() != "there" || calls != 3 {
+		t.Errorf("%v after %d calls", err, calls)
+	}
+}
+
+// An autovacuum worker in the database of a test is nobody's whom the user could end. Here it is a superuser's connection,
+// which goes as soon as the server waits for it.
+func TestPostgresDropsADatabaseThatTheServerIsAtWork(t *testing.T) {
+	db := admin(t)
+	mustExec(t, db, `DROP ROLE IF EXISTS gooseplustest_low`, `CREATE ROLE gooseplustest_low LOGIN CREATEDB PASSWORD 'low'`)
+	defer mustExec(t, db, `DROP ROLE gooseplustest_low`)
+	u, err := url.Parse(Server(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword("gooseplustest_low", "low")
+	s := pgServerAt(u.String())
+	name := cloneName("x", "busy")
+	if err := s.create(t.Context(), name, "template0", nil); err != nil {
+		t.Fatal(err)
+	}
+	worker, err := pgServerAt(Server(t)).open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	dropped := make(chan error)
+	go func() {
+		dropped <- s.admin(context.Background(), func(c *pgConn) error { return c.drop(context.Background(), name, true) })
+	}()
+	const waiting = `SELECT pid::text FROM pg_stat_activity WHERE usename = 'gooseplustest_low' AND state = 'active' AND query LIKE 'DROP DATABASE%' AND query NOT LIKE '%FORCE%'`
+	for len(texts(t, db, waiting)) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := worker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-dropped; err != nil {
+		t.Error(err)
+	}
+	if slices.Contains(ours(t, kindClone), name) {
+		t.Errorf("%s is still there", name)
+	}
+	for c := s.take(); c != nil; c = s.take() {
+		c.close()
+	}
+}

@@ -1,0 +1,198 @@
+package gooseplustest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+const (
+	processes       = 8
+	testsPerProcess = 25
+	testsAtOnce     = 8 // in each process
+
+	// connectionBound is what all of them may take: a process has its own connections, and each test that runs the one
+	// that it works on. A test that passed leaves one more behind for the moment in which the server ends it.
+	connectionBound = processes * (adminConnections + 2*testsAtOnce)
+
+	childEnv = "GOOSEPLUSTEST_CHILD"
+)
+
+// TestManyProcesses has 200 tests in eight processes, all of which want the same template at the same moment.
+func TestManyProcesses(t *testing.T) {
+	dsn := Server(t)
+	db := admin(t)
+	builds, run := t.TempDir()+"/builds", rand.Text()
+	before := len(ours(t, kindClone))
+
+	var children []*exec.Cmd
+	var outputs [processes]bytes.Buffer
+	var gate []io.Closer
+	for i := range processes {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestOneProcessOfMany$", "-test.v", "-test.shuffle=on", fmt.Sprintf("-test.parallel=%d", testsAtOnce))
+		cmd.Env = append(os.Environ(), childEnv+"="+builds, "GOOSEPLUSTEST_RUN="+run, "GOOSEPLUS_TEST_POSTGRES="+dsn)
+		cmd.Stdout, cmd.Stderr = &outputs[i], &outputs[i]
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		children, gate = append(children, cmd), append(gate, stdin)
+	}
+	ended := make(chan struct{})
+	var sampler sync.WaitGroup
+	most := 0
+	sampler.Go(func() { most = mostConnections(db, ended) })
+	for _, g := range gate {
+		_ = g.Close() // the child may have died; its status says so
+	}
+	for i, cmd := range children {
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("process %d: %v\n%s", i, err, outputs[i].String())
+		}
+		if n := bytes.Count(outputs[i].Bytes(), []byte("--- PASS: TestOneProcessOfMany/")); n != testsPerProcess {
+			t.Errorf("process %d: %d tests passed", i, n)
+		}
+	}
+	close(ended)
+	sampler.Wait()
+
+	if content, err := os.ReadFile(builds); err != nil || len(content) != 1 {
+		t.Errorf("the migrations ran %d times, error %v", len(content), err)
+	}
+	if left := ours(t, kindClone); len(left) != before {
+		t.Errorf("databases are left: %v", left)
+	}
+	if left := ours(t, kindBuilding); len(left) != 0 {
+		t.Errorf("half-made templates are left: %v", left)
+	}
+	if most > connectionBound || most < processes {
+		t.Errorf("%d connections, want at most %d", most, connectionBound)
+	}
+	t.Logf("at most %d connections at once", most)
+}
+
+// mostConnections looks again and again how many there are, but for its own.
+func mostConnections(db *sql.DB, ended chan struct{}) (most int) {
+	for {
+		var n int
+		err := db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&n)
+		if err == nil {
+			most = max(most, n)
+		}
+		select {
+		case <-ended:
+			return most
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func TestOneProcessOfMany(t *testing.T) {
+	builds := os.Getenv(childEnv)
+	if builds == "" {
+		t.Skip("runs only as a child of TestManyProcesses")
+	}
+	counted := goose.NewGoMigration(3, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error {
+		f, err := os.OpenFile(builds, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		if _, err := f.WriteString("x"); err != nil {
+			return err
+		}
+		return f.Close()
+	}}, nil)
+	fsys := folder("sql/base/1_many.sql", "sql/test/2_seed.sql") // the same in all of them, and in no other run
+	fsys["sql/base/1_many.sql"].Data = append(fsys["sql/base/1_many.sql"].Data, "-- "+os.Getenv("GOOSEPLUSTEST_RUN")+"\n"...)
+	_, _ = io.Copy(io.Discard, os.Stdin) // until all of them are there
+	for i := range testsPerProcess {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			db := Postgres(t, "", files(fsys), gooseplus.WithGoMigrations(counted))
+			mustExec(t, db, "INSERT INTO many VALUES (1)") // twice in one database would fail
+			if got := tables(t, db); fmt.Sprint(got) != "[many seed]" {
+				t.Errorf("tables %v", got)
+			}
+		})
+	}
+}
+
+// A process that is killed while it makes the template holds nobody up.
+func TestTheProcessThatMakesTheTemplateIsKilled(t *testing.T) {
+	dsn := Server(t)
+	run := rand.Text()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProcessThatIsKilled$", "-test.v")
+	cmd.Env = append(os.Environ(), killedEnv+"="+run, "GOOSEPLUS_TEST_POSTGRES="+dsn)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read, reached := make([]byte, 1), new(bytes.Buffer)
+	for !bytes.Contains(reached.Bytes(), []byte(killedAt)) {
+		if _, err := stdout.Read(read); err != nil {
+			t.Fatalf("the process ended by itself: %v\n%s", err, reached)
+		}
+		reached.Write(read)
+	}
+	if left := ours(t, kindBuilding); len(left) != 1 {
+		t.Fatalf("half-made templates: %v", left)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+
+	db := Postgres(t, dsn, files(killedSet(run)), gooseplus.WithGoMigrations(killedMigration(func() {})))
+	if got := tables(t, db); fmt.Sprint(got) != "[killed]" {
+		t.Errorf("tables %v", got)
+	}
+	pgServerAt(dsn).sweep(projectName())
+	if left := ours(t, kindBuilding); len(left) != 0 {
+		t.Errorf("half-made templates: %v", left)
+	}
+}
+
+const (
+	killedEnv = "GOOSEPLUSTEST_KILLED"
+	killedAt  = "in the middle of the template"
+)
+
+func killedSet(run string) fstest.MapFS {
+	fsys := folder("sql/base/1_killed.sql")
+	fsys["sql/base/1_killed.sql"].Data = append(fsys["sql/base/1_killed.sql"].Data, "-- "+run+"\n"...)
+	return fsys
+}
+
+func killedMigration(then func()) *goose.Migration {
+	return goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { then(); return nil }}, nil)
+}
+
+func TestProcessThatIsKilled(t *testing.T) {
+	run := os.Getenv(killedEnv)
+	if run == "" {
+		t.Skip("runs only as the child of TestTheProcessThatMakesTheTemplateIsKilled")
+	}
+	Postgres(t, "", files(killedSet(run)), gooseplus.WithGoMigrations(killedMigration(func() {
+		fmt.Println(killedAt)
+		select {}
+	})))
+}

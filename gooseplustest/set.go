@@ -1,0 +1,99 @@
+package gooseplustest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/inside"
+)
+
+// testEnvironment is the folder that every test database has besides base.
+const testEnvironment = "test"
+
+// set is what a template is made of.
+type set struct {
+	inside.Set
+	opts []gooseplus.Option
+	// project is the same for all sets of a Go module, lineage for those that follow each other as somebody edits
+	// the migrations, and key for those that make the same database.
+	project, lineage, key string
+}
+
+// newSet reads the migrations that the options name. The dialect is what the options say unless they say something.
+func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
+	s := &set{opts: append([]gooseplus.Option{
+		gooseplus.WithDialect(dialect), gooseplus.WithEnvironments(testEnvironment),
+	}, opts...)}
+	var err error
+	if s.Set, err = inside.Look(gooseplus.New(nil, s.opts...)); err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	s.project = projectName()
+	digest(sum, s.project)
+	// The first version tells apart the sets of several services in one module, whose options are often the same.
+	first := int64(0)
+	if len(s.Migrations) > 0 {
+		first = s.Migrations[0].Version
+	}
+	s.lineage = digest(sum, fmt.Sprintf("%s %d", s.Settings, first))[:8]
+	for _, m := range s.Migrations {
+		digest(sum, fmt.Sprintf("%d %q %q", m.Version, m.Source, m.Text))
+		for _, dir := range m.Folders {
+			digest(sum, sources(dir))
+		}
+	}
+	s.key = digest(sum, layout)[:16]
+	return s, nil
+}
+
+// layout is changed when a template of an earlier version of this package can't be used any more.
+const layout = "1"
+
+// digest adds a text to the sum and returns what it is then.
+func digest(sum hash.Hash, text string) string {
+	fmt.Fprintf(sum, "%d:%s\n", len(text), text)
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// projectName is the same for all tests of a Go module.
+func projectName() string { return digest(sha256.New(), modulePath())[:8] }
+
+// modulePath is that of the module whose tests these are.
+func modulePath() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Path
+	}
+	return ""
+}
+
+// folders are the hashes of the Go files in a folder, by its path: they don't change while a test runs.
+var folders sync.Map
+
+// sources is the hash of the Go files in a folder, so that a migration in Go counts as another one when somebody edits
+// it. Where the tests were compiled with -trimpath, or on another machine, there is nothing to read.
+func sources(dir string) string {
+	if known, ok := folders.Load(dir); ok {
+		return known.(string)
+	}
+	sum := sha256.New()
+	text := digest(sum, "")
+	files, _ := os.ReadDir(dir) // sorted; none if there is no such folder here
+	for _, f := range files {
+		if filepath.Ext(f.Name()) != ".go" {
+			continue
+		}
+		if content, err := os.ReadFile(filepath.Join(dir, f.Name())); err == nil {
+			text = digest(sum, f.Name()+"\x00"+string(content))
+		}
+	}
+	folders.Store(dir, text)
+	return text
+}

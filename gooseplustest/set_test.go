@@ -1,0 +1,82 @@
+package gooseplustest
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"testing/fstest"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+func TestKeysOfMigrationSets(t *testing.T) {
+	base := func() fstest.MapFS { return folder("sql/base/1_a.sql", "sql/test/2_b.sql", "sql/demo/3_c.sql") }
+	with := func(path string, f *fstest.MapFile) gooseplus.Option {
+		fsys := base()
+		if fsys[path] = f; f == nil {
+			delete(fsys, path)
+		}
+		return files(fsys)
+	}
+	nothing := &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }}
+	var definitions, others gooseplus.Definitions
+	definitions.Define(9).Up("SELECT 1")
+	others.Define(9).Up("SELECT 2")
+	of := func(opts ...gooseplus.Option) *set {
+		s, err := newSet("postgres", append([]gooseplus.Option{files(base())}, opts...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	keys := map[string]string{}
+	for name, c := range map[string]struct {
+		*set
+		related bool // of the same lineage
+	}{
+		"the set":                       {of(), true},
+		"another text":                  {of(with("sql/base/1_a.sql", migration("SELECT 2;", "SELECT 1;"))), true},
+		"another Down":                  {of(with("sql/base/1_a.sql", migration("CREATE TABLE a (id INTEGER PRIMARY KEY);", "SELECT 1;"))), true},
+		"one more":                      {of(with("sql/base/4_d.sql", migration("SELECT 2;", "SELECT 1;"))), true},
+		"one less":                      {of(with("sql/test/2_b.sql", nil)), true},
+		"another first one":             {of(with("sql/base/1_a.sql", nil)), false},
+		"an environment":                {of(gooseplus.WithEnvironments("demo")), false},
+		"a version table":               {of(gooseplus.WithVersionTable("v")), false},
+		"a schema":                      {of(gooseplus.WithSchema("s")), false},
+		"the lock":                      {of(gooseplus.WithGlobalLock(true)), false},
+		"a migration in Go":             {of(gooseplus.WithGoMigrations(goose.NewGoMigration(8, nothing, nil))), true},
+		"a migration in Go of later":    {of(gooseplus.WithGoMigrations(goose.NewGoMigration(9, nothing, nil))), true},
+		"a definition":                  {of(gooseplus.WithDefinitions(&definitions)), true},
+		"a definition of the same name": {of(gooseplus.WithDefinitions(&others)), true},
+	} {
+		if other, taken := keys[c.key]; taken {
+			t.Errorf("%s has the key of %s", name, other)
+		}
+		keys[c.key] = name
+		if related := c.lineage == of().lineage; related != c.related || c.project != of().project {
+			t.Errorf("%s: of the same lineage %v, want %v", name, related, c.related)
+		}
+	}
+	excluded := of(gooseplus.WithGooseOptions(goose.WithExcludeVersions([]int64{2})))
+	if less := of(with("sql/test/2_b.sql", nil)); excluded.key != less.key {
+		t.Error("a migration that is excluded is in the key")
+	}
+	if a, b := of(), of(gooseplus.WithMigrationTimeout(7), gooseplus.WithStrictOrder(true), gooseplus.WithProtectedEnvironments()); a.key != b.key {
+		t.Error("options that don't matter change the key")
+	}
+}
+
+// A template must not be that of an older function.
+func TestGoMigrationsAreHashedWithTheirSource(t *testing.T) {
+	s, err := newSet("postgres", []gooseplus.Option{files(folder("sql/base/1_a.sql")), gooseplus.WithGoMigrations(
+		goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }}, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders := s.Migrations[1].Folders
+	if len(folders) != 1 || sources(folders[0]) == sources(t.TempDir()) {
+		t.Errorf("the folders are %v", folders)
+	}
+}

@@ -1,0 +1,185 @@
+package gooseplustest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // for tests that have no driver of their own
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// SQLite returns a database of its own for the test, a file, with everything migrated that the options name and the
+// environments base and test. The migrations run once in the life of the test process for all tests that have the same;
+// each test gets a copy of the file.
+//
+// The driver is github.com/mattn/go-sqlite3 if the test binary imports it, else modernc.org/sqlite. The migrations run
+// with the settings of the driver. The pool that is returned has foreign keys on, waits five seconds for a lock, and
+// does not sync to disk; it is closed when the test ends, and the file is removed. After a failed test it stays for
+// three days in the directory for temporary files, and its path is in the test's log.
+//
+// The options are those of [gooseplus.New], after WithDialect("sqlite3") and WithEnvironments("test"). The test fails at
+// once if they have a fault or if a migration fails.
+func SQLite(t testing.TB, opts ...gooseplus.Option) *sql.DB {
+	t.Helper()
+	set, err := newSet("sqlite3", opts)
+	if err == nil && set.Dialect != goose.DialectSQLite3 {
+		err = fmt.Errorf("the dialect is %s: want sqlite3", set.Dialect)
+	}
+	var content []byte
+	if err == nil {
+		content, err = sqliteTemplateOf(set).make(t.Context(), set)
+	}
+	if err != nil {
+		fail(t, err)
+	}
+	return sqliteCopy(t, content)
+}
+
+// sqliteTemplate is the content of a migrated file.
+type sqliteTemplate struct {
+	mu      sync.Mutex // held while it is made, so that the other tests wait
+	content []byte     // guarded by mu
+	fault   error      // guarded by mu
+}
+
+// sqliteTemplates are those of the process, by the key of the set.
+var sqliteTemplates sync.Map
+
+func sqliteTemplateOf(set *set) *sqliteTemplate {
+	t, _ := sqliteTemplates.LoadOrStore(set.key, new(sqliteTemplate))
+	return t.(*sqliteTemplate)
+}
+
+func (s *sqliteTemplate) make(ctx context.Context, set *set) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.content == nil && s.fault == nil {
+		sweepFiles(os.TempDir(), time.Now())
+		content, err := migrateSQLite(ctx, set)
+		var fault *templateError
+		if errors.As(err, &fault) {
+			s.fault = err // the next test need not try again
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.content = content
+	}
+	return s.content, s.fault
+}
+
+func migrateSQLite(ctx context.Context, set *set) (content []byte, err error) {
+	dir, err := os.MkdirTemp("", "gooseplustest-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "template.db")
+	db, err := sql.Open(sqliteDriver(), fileURL(path, nil))
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	if err := gooseplus.New(db, set.opts...).Migrate(ctx); err != nil {
+		return nil, &templateError{err}
+	}
+	// All of it has to be in one file, whatever journal a migration has chosen.
+	if _, err := db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	content, err = os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return []byte{}, nil // there are no migrations
+	}
+	return content, err
+}
+
+// sweepFiles removes what failed tests and killed processes have left, after the time for which it is kept.
+func sweepFiles(root string, now time.Time) {
+	old, _ := filepath.Glob(filepath.Join(root, "gooseplustest-*")) // the pattern has no faults
+	for _, dir := range old {
+		if info, err := os.Stat(dir); err == nil && now.Sub(info.ModTime()) > keep {
+			_ = os.RemoveAll(dir) // it may be another user's
+		}
+	}
+}
+
+func sqliteDriver() string {
+	if slices.Contains(sql.Drivers(), "sqlite3") {
+		return "sqlite3"
+	}
+	return "sqlite"
+}
+
+// fileURL is the DSN of a file for both drivers: neither minds the other's parameters.
+func fileURL(path string, parameters url.Values) string {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: parameters.Encode()}
+	return u.String()
+}
+
+var sqliteParameters = url.Values{
+	"_pragma":       {"busy_timeout(5000)", "foreign_keys(1)", "synchronous(0)"}, // modernc
+	"_busy_timeout": {"5000"}, "_foreign_keys": {"1"}, "_synchronous": {"0"},     // mattn
+}
+
+// sqliteCopy makes a file with that content, and opens it.
+func sqliteCopy(t testing.TB, content []byte) *sql.DB {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gooseplustest-"+plain(filepath.Base(t.Name()))+"-")
+	if err != nil {
+		fail(t, err)
+	}
+	path := filepath.Join(dir, "test.db")
+	var db *sql.DB
+	t.Cleanup(func() { endSQLite(t, db, dir, path) })
+	if content != nil {
+		err = os.WriteFile(path, content, 0o600)
+	}
+	if err == nil {
+		db, err = sql.Open(sqliteDriver(), fileURL(path, sqliteParameters))
+	}
+	if err == nil {
+		err = db.PingContext(t.Context())
+	}
+	if err != nil {
+		fail(t, err)
+	}
+	origins.Store(db, origin{func(t testing.TB) *sql.DB {
+		t.Helper()
+		return sqliteCopy(t, nil)
+	}})
+	return db
+}
+
+func endSQLite(t testing.TB, db *sql.DB, dir, path string) {
+	t.Helper()
+	if db != nil {
+		origins.Delete(db)
+		if err := db.Close(); err != nil {
+			t.Errorf("gooseplustest: close %s: %s", path, redact.Text(err.Error()))
+		}
+	}
+	if t.Failed() {
+		t.Logf("gooseplustest: the test failed, and its database is kept: %s", path)
+		return
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Errorf("gooseplustest: %v", err)
+	}
+}

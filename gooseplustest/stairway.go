@@ -1,0 +1,159 @@
+package gooseplustest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/catalog"
+	"github.com/gooseplus/gooseplus/internal/inside"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// Stairway takes the migrations of m one by one, each in a subtest: up, down, up again. It compares what there is in
+// the database before the Up and after the Down, and after the first Up and the second, and reports each
+// difference: what a Down left behind, did not put back, or put back otherwise. A migration without a Down fails its
+// subtest. The rows of the tables are not compared, nor is the order of columns.
+//
+// It is for PostgreSQL, MySQL and MariaDB, and SQLite, and compares schemas, tables, columns with their types and
+// defaults, constraints, indexes, triggers, views, functions, sequences, types, enum values, extensions, policies,
+// comments and grants, as far as the database has them. What belongs to the whole server, such as roles, is not seen.
+//
+// The database of m has to be empty, or made by [Postgres], [MySQL] or [SQLite]: then Stairway takes an empty one beside
+// it. If migrations are applied to any other database, they are undone first. It is for this test alone.
+//
+// What a Down left behind is dropped before the second Up, so that the migrations after it can be tried. If that Up fails
+// all the same, they are tried in another database beside that of Postgres, MySQL or SQLite; with any other database their
+// subtests are skipped, and say so.
+func Stairway(t *testing.T, m *gooseplus.Migrator) {
+	t.Helper()
+	set, err := inside.Look(m)
+	if err != nil {
+		fail(t, err)
+	}
+	ctx := t.Context()
+	db, done, err := inside.Open(ctx, m)
+	if err != nil {
+		fail(t, err)
+	}
+	defer done()
+	var empty func() *sql.DB
+	if from, ok := origins.Load(db); ok {
+		empty = func() *sql.DB { return from.(origin).empty(t) }
+		db = empty()
+		m = inside.Move(m, db).(*gooseplus.Migrator)
+	}
+	if err := m.RollbackTo(ctx, 0); err != nil {
+		fail(t, fmt.Errorf("the database is not empty, and what is applied can't be undone first: %w", err))
+	}
+	s := &stairs{m: m, db: db, set: set, empty: empty}
+	for i := range set.Migrations {
+		t.Run(stepName(set.Migrations[i]), func(t *testing.T) { s.step(t, i) })
+	}
+}
+
+func stepName(m inside.Migration) string {
+	if name := path.Base(m.Source); m.Source != "" && !strings.Contains(name, ":") {
+		return name
+	}
+	return fmt.Sprint(m.Version)
+}
+
+// stairs is one call of Stairway.
+type stairs struct {
+	m   *gooseplus.Migrator
+	db  *sql.DB
+	set inside.Set
+	// empty makes another database, nil if there is no way to.
+	empty func() *sql.DB
+	// broken is the migration after which the database is not what it should be, "" if there is none.
+	broken string
+}
+
+func (s *stairs) read(ctx context.Context, t *testing.T) catalog.Catalog {
+	t.Helper()
+	c, err := catalog.Read(ctx, s.db, s.set.Dialect, s.set.Schema, s.set.Tables)
+	if err != nil {
+		s.broken = t.Name()
+		fail(t, fmt.Errorf("read the catalog: %w", err))
+	}
+	return c
+}
+
+// step tries one migration. It leaves it applied.
+func (s *stairs) step(t *testing.T, i int) {
+	if s.broken != "" {
+		t.Skipf("gooseplustest: not tried, since %s left the database in a state that it should not be in", s.broken)
+	}
+	ctx := t.Context()
+	version, previous := s.set.Migrations[i].Version, int64(0)
+	if i > 0 {
+		previous = s.set.Migrations[i-1].Version
+	}
+	before := s.read(ctx, t)
+	if err := s.m.MigrateTo(ctx, version); err != nil {
+		s.broken = t.Name()
+		t.Fatalf("gooseplustest: up: %s", redact.Text(err.Error()))
+	}
+	first := s.read(ctx, t)
+	if err := s.m.RollbackTo(ctx, previous); err != nil {
+		what := "down"
+		if errors.Is(err, gooseplus.ErrIrreversible) {
+			what = "it has no Down"
+		}
+		t.Errorf("gooseplustest: %s: %s", what, redact.Text(err.Error()))
+		s.reach(t, version)
+		return
+	}
+	left := catalog.Diff(before, s.read(ctx, t))
+	for _, d := range left {
+		t.Errorf("gooseplustest: after the Down, %s", d.Leftover())
+	}
+	if len(left) > 0 {
+		s.tidy(ctx, left)
+		s.reach(t, version)
+		return
+	}
+	if err := s.m.MigrateTo(ctx, version); err != nil {
+		t.Errorf("gooseplustest: up again: %s", redact.Text(err.Error()))
+		s.reach(t, version)
+		return
+	}
+	for _, d := range catalog.Diff(first, s.read(ctx, t)) {
+		t.Errorf("gooseplustest: after the second Up, %s", d.Again())
+	}
+}
+
+// tidy drops what a Down has left behind, so that the Up has a chance. What it can't drop, reach has to deal with.
+func (s *stairs) tidy(ctx context.Context, left []catalog.Difference) {
+	for _, d := range left {
+		if statement := d.Drop(s.set.Dialect); statement != "" {
+			_, _ = s.db.ExecContext(ctx, statement)
+		}
+	}
+}
+
+// reach brings the database to a version from wherever a fault has left it, so that the next migration can be tried:
+// by the Up, or on another database if this one was ours.
+func (s *stairs) reach(t *testing.T, version int64) {
+	t.Helper()
+	ctx := t.Context()
+	err := s.m.MigrateTo(ctx, version)
+	if err == nil {
+		return
+	}
+	if s.empty != nil {
+		s.db = s.empty()
+		s.m = inside.Move(s.m, s.db).(*gooseplus.Migrator)
+		err = s.m.MigrateTo(ctx, version)
+	}
+	if err != nil {
+		s.broken = t.Name()
+		t.Errorf("gooseplustest: up again, after that: %s", redact.Text(err.Error()))
+	}
+}

@@ -1,0 +1,80 @@
+package gooseplustest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/inside"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// Tenants makes n schema tenants in db, with the migrations of m applied, and returns them: a query needs the Schema of
+// each, and m.Tenant takes it as it is. m need not have a database; db is what counts. On MySQL and MariaDB a schema
+// is a database of the same server.
+//
+// The schemas have names that no other test has. They are removed when the test has passed, and stay as long as the
+// database when it has failed; on a database of [Postgres] they go or stay with that. The options are those of
+// [gooseplus.Migrator.MigrateTenants]. The test fails at once if n is below 1, if a migration fails, or on a database that
+// has no schemas.
+func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...gooseplus.TenantsOption) []gooseplus.Tenant {
+	t.Helper()
+	if n < 1 {
+		fail(t, fmt.Errorf("%d tenants: at least 1 is needed", n))
+	}
+	set, err := inside.Look(m)
+	if err != nil {
+		fail(t, err)
+	}
+	names := make([]string, n)
+	tenants := make([]gooseplus.Tenant, n)
+	_, ours := origins.Load(db)
+	for i := range names {
+		names[i] = cloneName(projectName(), fmt.Sprintf("tenant_%d", i+1)) // a database on MySQL
+		if !ours {                                                         // then nothing says that this process lives, and another one must not take the name for one of the dead
+			names[i] = "gptenant_" + strings.TrimPrefix(names[i], prefix)
+		}
+		tenants[i] = gooseplus.Tenant{Schema: names[i]}
+	}
+	t.Cleanup(func() { dropTenants(t, db, set, names) })
+	moved := inside.Move(m, db).(*gooseplus.Migrator)
+	opts = append([]gooseplus.TenantsOption{gooseplus.WithCreateSchema(true)}, opts...)
+	if _, err := moved.MigrateTenants(t.Context(), gooseplus.Schemas(names...), opts...); err != nil {
+		fail(t, err)
+	}
+	return tenants
+}
+
+func dropTenants(t testing.TB, db *sql.DB, set inside.Set, names []string) {
+	t.Helper()
+	mysql := set.Dialect == goose.DialectMySQL
+	if _, ours := origins.Load(db); ours && !mysql {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), createLimit)
+	defer cancel()
+	var errs []error
+	for _, name := range names {
+		var err error
+		switch {
+		case t.Failed() && mysql:
+			err = keepMySQL(ctx, db, name, time.Now().Add(keep))
+		case t.Failed():
+		case mysql:
+			_, err = db.ExecContext(ctx, "DROP DATABASE IF EXISTS `"+name+"`")
+		default:
+			_, err = db.ExecContext(ctx, "DROP SCHEMA IF EXISTS "+name+" CASCADE")
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Errorf("gooseplustest: drop the tenants: %s", redact.Text(err.Error()))
+	}
+}

@@ -1,0 +1,110 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/inside"
+)
+
+// gooseplustest has to know of which migrations a database was made.
+func init() {
+	inside.Look = func(migrator any) (inside.Set, error) { return migrator.(*Migrator).inside() }
+	inside.Open = func(ctx context.Context, migrator any) (*sql.DB, func(), error) {
+		_, db, done, err := migrator.(*Migrator).open(ctx)
+		return db, done, err
+	}
+	inside.Move = func(migrator any, db *sql.DB) any {
+		moved := *migrator.(*Migrator)
+		moved.db, moved.own = db, nil
+		return &moved
+	}
+}
+
+func (m *Migrator) inside() (inside.Set, error) {
+	known, err := m.resolve()
+	if err != nil {
+		return inside.Set{}, err
+	}
+	o := &m.options
+	set := inside.Set{
+		Dialect: known.dialect.Goose, Schema: known.schema, Environments: slices.Clone(o.environments),
+		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v", known.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
+			known.table.Name(), o.globalLock, o.rollback),
+	}
+	if known.state != nil {
+		set.Tables = known.state.Tables()
+	}
+	texts, err := known.texts()
+	if err != nil {
+		return inside.Set{}, err
+	}
+	for _, one := range known.list {
+		text, isFile := texts[one.version]
+		shown := inside.Migration{Version: one.version, Source: one.source, Text: text, Folders: one.compiledIn()}
+		if !isFile && one.goFuncs == nil {
+			return inside.Set{}, fmt.Errorf("migration %s has neither a text nor a function", ref(one.version, one.source))
+		}
+		set.Migrations = append(set.Migrations, shown)
+	}
+	return set, nil
+}
+
+// texts are what goose reads, by version.
+func (ms *migrations) texts() (map[int64]string, error) {
+	texts := make(map[int64]string)
+	if ms.files == nil {
+		return texts, nil
+	}
+	entries, err := ms.files.ReadDir(".")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		version, err := goose.NumericComponent(e.Name())
+		if err != nil {
+			return nil, err
+		}
+		text, err := fs.ReadFile(ms.files, e.Name())
+		if err != nil {
+			return nil, err
+		}
+		texts[version] = string(text)
+	}
+	return texts, nil
+}
+
+// compiledIn returns the folders of a migration's functions, as far as they are known.
+func (m migration) compiledIn() (folders []string) {
+	var functions []any
+	if g := m.goFuncs; g != nil {
+		functions = append(functions, g.UpFnContext, g.UpFnNoTxContext, g.DownFnContext, g.DownFnNoTxContext)
+		if filepath.IsAbs(g.Source) {
+			folders = append(folders, filepath.Dir(g.Source))
+		}
+	}
+	if m.down != nil {
+		functions = append(functions, m.down.tx, m.down.db)
+	}
+	for _, fn := range functions {
+		v := reflect.ValueOf(fn)
+		if v.Kind() != reflect.Func || v.IsNil() {
+			continue
+		}
+		if code := runtime.FuncForPC(v.Pointer()); code != nil {
+			file, _ := code.FileLine(v.Pointer())
+			if dir := filepath.Dir(file); filepath.IsAbs(dir) && !slices.Contains(folders, dir) {
+				folders = append(folders, dir)
+			}
+		}
+	}
+	return folders
+}

@@ -1,0 +1,41 @@
+// Package inside shows gooseplustest what a Migrator consists of. The root package sets the functions; so none of
+// it is public.
+package inside
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Set is the migration set of a Migrator and those of its options that decide what a migrated database looks like.
+type Set struct {
+	Dialect goose.Dialect
+	Schema  string // that it is bound to, "" if it is to none
+	// Tables are the names of the version table, of the state table and of its parts, without their schema.
+	Tables       []string
+	Environments []string
+	// Settings are the options as text, for comparison only.
+	Settings   string
+	Migrations []Migration // ascending by version
+}
+
+// Migration is one of a Set.
+type Migration struct {
+	Version int64
+	Source  string
+	// Text is what goose reads of it, "" for a Go migration.
+	Text string
+	// Folders are those that a Go migration's functions were compiled in. They need not exist here.
+	Folders []string
+}
+
+var (
+	// Look returns the set of a *gooseplus.Migrator. The error is that of its method Err.
+	Look func(migrator any) (Set, error)
+	// Open returns the database of a *gooseplus.Migrator. It has to be given back.
+	Open func(ctx context.Context, migrator any) (db *sql.DB, done func(), err error)
+	// Move returns a copy of a *gooseplus.Migrator that works on another database.
+	Move func(migrator any, db *sql.DB) any
+)
