@@ -10,6 +10,9 @@ import "slices"
 // Pending returns the known versions up to and including target that are not applied, lowest
 // first, which is the order to apply them in.
 func Pending(known, applied []int64, target int64) []int64 {
+	if slices.Equal(known, applied) {
+		return nil
+	}
 	have := set(applied)
 	var pending []int64
 	for _, v := range known {
@@ -86,7 +89,7 @@ func Reapply(before, after, undone []int64) []int64 {
 // Diff compares two sets of versions: missing are those of want that have lacks, extra those of
 // have that nobody wants. Both are in ascending order.
 func Diff(want, have []int64) (missing, extra []int64) {
-	return without(want, set(have)), without(have, set(want))
+	return without(want, have), without(have, want)
 }
 
 // Newest returns the highest version, or 0.
@@ -98,7 +101,11 @@ func Newest(versions []int64) int64 {
 	return newest
 }
 
-func without(versions []int64, drop map[int64]bool) []int64 {
+func without(versions, others []int64) []int64 {
+	if len(versions) == 0 || slices.Equal(versions, others) {
+		return nil
+	}
+	drop := set(others)
 	var out []int64
 	for _, v := range versions {
 		if !drop[v] {

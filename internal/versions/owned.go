@@ -80,17 +80,17 @@ func (t *Table) owned(ctx context.Context, db database.DBTxConn) (r Rows, err er
 	}
 	defer func() { err = errors.Join(err, found.Close()) }()
 	r.keys = make(map[int64][]int64)
-	var list []*database.ListMigrationsResult
+	var list []entry
 	for found.Next() {
 		var key int64
-		var row database.ListMigrationsResult
-		if err := found.Scan(&key, &row.Version, &row.IsApplied); err != nil {
+		var row entry
+		if err := found.Scan(&key, &row.version, &row.applied); err != nil {
 			return Rows{}, err
 		}
-		list = append(list, &row)
+		list = append(list, row)
 		r.last = max(r.last, key)
-		if row.IsApplied {
-			r.keys[row.Version] = append(r.keys[row.Version], key)
+		if row.applied {
+			r.keys[row.version] = append(r.keys[row.version], key)
 		}
 	}
 	if err := found.Err(); err != nil {

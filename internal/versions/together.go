@@ -33,17 +33,15 @@ func AppliedTogether(ctx context.Context, db database.DBTxConn, tables []*Table,
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	looks = make([]Look, len(tables))
-	lists := make([][]*database.ListMigrationsResult, len(tables))
+	lists := make([][]entry, len(tables))
 	for rows.Next() {
-		var part, id int64
+		var part, id, version int64
 		var bits int
-		var row database.ListMigrationsResult
-		if err := rows.Scan(&part, &id, &row.Version, &bits); err != nil {
+		if err := rows.Scan(&part, &id, &version, &bits); err != nil {
 			return nil, err
 		}
-		row.IsApplied = bits&1 != 0
 		looks[part].Flagged, looks[part].Ready = bits&2 != 0, true
-		lists[part] = append(lists[part], &row)
+		lists[part] = append(lists[part], entry{version, bits&1 != 0})
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

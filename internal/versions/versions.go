@@ -83,9 +83,13 @@ func (t *Table) Name() string { return t.store.Tablename() }
 // table without any row, which a creation that was cut off leaves on databases where DDL commits by
 // itself. The zero version, which goose records when it creates the table, is left out.
 func (t *Table) Applied(ctx context.Context, db database.DBTxConn) (applied []int64, ready bool, err error) {
-	var rows []*database.ListMigrationsResult
-	err = t.read(ctx, db, func() (err error) {
-		rows, err = t.store.ListMigrations(ctx, db)
+	var rows []entry
+	err = t.read(ctx, db, func() error {
+		list, err := t.store.ListMigrations(ctx, db)
+		rows = make([]entry, len(list))
+		for i, row := range list {
+			rows[i] = entry{row.Version, row.IsApplied}
+		}
 		return err
 	})
 	if err != nil {
@@ -94,15 +98,32 @@ func (t *Table) Applied(ctx context.Context, db database.DBTxConn) (applied []in
 	return newest(rows), len(rows) > 0, nil
 }
 
+// entry is a row that says of a version that it was applied, or taken back.
+type entry struct {
+	version int64
+	applied bool
+}
+
 // newest reduces rows, newest first, to the applied versions, oldest first. A version may have
 // several rows where goose before v3 kept its history in the table: the newest row counts.
-func newest(rows []*database.ListMigrationsResult) (applied []int64) {
-	seen := make(map[int64]bool, len(rows))
-	for _, row := range rows {
-		if row.IsApplied && row.Version != 0 && !seen[row.Version] {
-			applied = append(applied, row.Version)
+func newest(rows []entry) (applied []int64) {
+	applied = make([]int64, 0, len(rows))
+	descending := true
+	for i, row := range rows {
+		descending = descending && (i == 0 || row.version < rows[i-1].version)
+		if row.applied && row.version != 0 {
+			applied = append(applied, row.version)
 		}
-		seen[row.Version] = true
+	}
+	if !descending { // as they are as long as nothing came late
+		seen := make(map[int64]bool, len(rows))
+		applied = applied[:0]
+		for _, row := range rows {
+			if row.applied && row.version != 0 && !seen[row.version] {
+				applied = append(applied, row.version)
+			}
+			seen[row.version] = true
+		}
 	}
 	slices.Reverse(applied)
 	return applied
@@ -130,21 +151,20 @@ func (t *Table) AppliedAndFlag(ctx context.Context, db database.DBTxConn, flag s
 
 // listWith lists the rows, newest first. The flag is in each of them, beside is_applied in one number: that costs
 // the server nothing but the flag's query, once, and keeps the order that its index has.
-func (t *Table) listWith(ctx context.Context, db database.DBTxConn, flag string) (list []*database.ListMigrationsResult, flagged bool, err error) {
+func (t *Table) listWith(ctx context.Context, db database.DBTxConn, flag string) (list []entry, flagged bool, err error) {
 	rows, err := db.QueryContext(ctx, "SELECT version_id, CASE WHEN is_applied THEN 1 ELSE 0 END + (SELECT CASE WHEN EXISTS ("+
 		flag+") THEN 2 ELSE 0 END) FROM "+t.Name()+" ORDER BY id DESC")
 	if err != nil {
 		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
+	var version int64
+	var bits int
 	for rows.Next() {
-		var row database.ListMigrationsResult
-		var bits int
-		if err := rows.Scan(&row.Version, &bits); err != nil {
+		if err := rows.Scan(&version, &bits); err != nil {
 			return nil, false, err
 		}
-		row.IsApplied, flagged = bits&1 != 0, bits&2 != 0
-		list = append(list, &row)
+		list, flagged = append(list, entry{version, bits&1 != 0}), bits&2 != 0
 	}
 	return list, flagged, rows.Err()
 }
