@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -57,7 +58,7 @@ type fleet struct {
 	waiting  []job          // guarded by mu: to be worked on
 	locked   []job          // guarded by mu: to be taken up again
 	ended    bool           // guarded by mu: the source has no more
-	looked   bool           // guarded by mu: and all of them were looked at
+	lookers  int            // guarded by mu: who still look at some
 	done     int            // guarded by mu
 	failures int            // guarded by mu
 	stopped  bool           // guarded by mu: no tenant is begun any more
@@ -106,6 +107,22 @@ func (f *fleet) room() int {
 	return max(1, min(f.options.concurrency, (limit-1)/f.m.options.mostConnections(f.known)))
 }
 
+// lookersRoom is how many look at once, with a connection each. The canaries are the first of the source, so that
+// those who look must not overtake each other then.
+func (f *fleet) lookersRoom() int {
+	if f.m.db == nil || f.options.canary > 0 {
+		return 1
+	}
+	most := min(runtime.GOMAXPROCS(0), maxLookers)
+	if limit := f.m.db.Stats().MaxOpenConnections; limit > 0 {
+		most = min(most, limit-f.room()*f.m.options.mostConnections(f.known))
+	}
+	return max(1, most)
+}
+
+// maxLookers bounds the look: what it takes is the server's work.
+const maxLookers = 4
+
 // mostConnections is how many connections a run can need at once, see run.connections.
 func (o *options) mostConnections(known *migrations) int {
 	need := 1
@@ -130,7 +147,10 @@ func (f *fleet) run(ctx context.Context, source iter.Seq2[Tenant, error]) {
 	defer context.AfterFunc(ctx, f.stop)()
 	var all sync.WaitGroup
 	all.Go(func() { f.collect(ctx, source) })
-	all.Go(func() { f.lookAtAll(ctx) })
+	f.lookers = f.lookersRoom()
+	for range f.lookers {
+		all.Go(func() { f.lookAtAll(ctx) })
+	}
 	f.canaries(ctx)
 	f.workers(ctx, func() (job, bool) { return f.next() }, true)
 	all.Wait()
@@ -198,11 +218,12 @@ func (f *fleet) batch() []job {
 		f.more.Wait()
 	}
 	if len(f.arrived) == 0 || f.stopped {
-		f.looked = true
+		f.lookers--
 		f.more.Broadcast()
 		return nil
 	}
-	n := min(len(f.arrived), versions.SweepBatch)
+	share := max((len(f.arrived)+f.lookers-1)/f.lookers, versions.SweepBatch/4)
+	n := min(len(f.arrived), share, versions.SweepBatch)
 	batch := f.arrived[:n:n]
 	f.arrived = f.arrived[n:]
 	return batch
@@ -316,7 +337,7 @@ func (f *fleet) workers(ctx context.Context, next func() (job, bool), first bool
 func (f *fleet) next() (job, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.waiting) == 0 && !(f.ended && f.looked) && !f.stopped {
+	for len(f.waiting) == 0 && !(f.ended && f.lookers == 0) && !f.stopped {
 		f.more.Wait()
 	}
 	if len(f.waiting) == 0 || f.stopped {
