@@ -105,12 +105,12 @@ func (s *sweep) existenceQuery() (string, []any, error) {
 		return "", nil, err
 	}
 	if s.d.Goose == goose.DialectPostgres {
-		return `SELECT a.i, count(n.oid), count(v.oid), count(l.oid)
+		// Subqueries, because a join may read the tables of that name in all schemas, for each name.
+		return `SELECT a.i, CASE WHEN n.oid IS NULL THEN 0 ELSE 1 END,
+			(SELECT count(*) FROM pg_class v WHERE v.relname = $2 AND v.relnamespace = n.oid),
+			(SELECT count(*) FROM pg_class l WHERE l.relname = $3 AND l.relnamespace = n.oid)
 			FROM json_array_elements_text($1::json) WITH ORDINALITY AS a (name, i)
-			LEFT JOIN pg_namespace n ON n.nspname = a.name
-			LEFT JOIN pg_class v ON v.relnamespace = n.oid AND v.relname = $2
-			LEFT JOIN pg_class l ON l.relnamespace = n.oid AND l.relname = $3
-			GROUP BY a.i`, []any{string(names), s.table, s.state}, nil
+			LEFT JOIN pg_namespace n ON n.nspname = a.name`, []any{string(names), s.table, s.state}, nil
 	}
 	var list []string
 	args := []any{s.table, s.state}
