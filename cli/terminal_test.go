@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -296,8 +298,12 @@ func TestInterrupt(t *testing.T) {
 
 // TestSignals ends a run by each of the signals that end one, while a migration of SQLite works.
 func TestSignals(t *testing.T) {
-	for _, signal := range []string{"INT", "TERM", "HUP"} {
-		t.Run(signal, func(t *testing.T) {
+	// Where the tests run under nohup, the program would ignore the signal too. One that is caught here is not.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
+	for _, name := range []string{"INT", "TERM", "HUP"} {
+		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir, map[string]string{
 				"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE a;\n",
@@ -319,7 +325,7 @@ func TestSignals(t *testing.T) {
 			if _, err := io.ReadFull(out, first); err != nil {
 				t.Fatal(err)
 			}
-			if err := exec.Command("kill", "-s", signal, fmt.Sprint(cmd.Process.Pid)).Run(); err != nil {
+			if err := exec.Command("kill", "-s", name, fmt.Sprint(cmd.Process.Pid)).Run(); err != nil {
 				t.Fatal(err)
 			}
 			text, err := io.ReadAll(out)
