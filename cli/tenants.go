@@ -136,7 +136,40 @@ func (c *call) fleet(t *tenantsFlags) (fleet, error) {
 	if err != nil {
 		return fleet{}, err
 	}
-	return fleet{m, source}, nil
+	return fleet{m, untilEnd(c.ctx, source)}, nil
+}
+
+// untilEnd ends a source when ctx ends. A source has no context: a query that hangs is left to itself.
+func untilEnd(ctx context.Context, source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
+	type item struct {
+		tenant gooseplus.Tenant
+		err    error
+	}
+	return func(yield func(gooseplus.Tenant, error) bool) {
+		items, stop := make(chan item), make(chan struct{})
+		defer close(stop)
+		go func() {
+			defer close(items)
+			for t, err := range source {
+				select {
+				case items <- item{t, err}:
+				case <-stop:
+					return
+				}
+			}
+		}()
+		for {
+			select {
+			case <-ctx.Done():
+				yield(gooseplus.Tenant{}, context.Cause(ctx))
+				return
+			case i, more := <-items:
+				if !more || !yield(i.tenant, i.err) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (t *tenantsFlags) faults() error {
@@ -334,7 +367,10 @@ func (c *call) tenantsList(t *tenantsFlags) error {
 // sourceError is the failure of what lists the tenants.
 func sourceError(err error) error {
 	var usage *usageError
-	if errors.As(err, &usage) || errors.Is(err, errInterrupted) || disconnected(err) {
+	switch {
+	case errors.Is(err, errInterrupted):
+		return errInterrupted
+	case errors.As(err, &usage) || disconnected(err):
 		return err
 	}
 	return &usageError{fmt.Errorf("the tenants can't be listed: %w", err)}
