@@ -48,6 +48,7 @@ type settings struct {
 	lockTimeout, stmtTime time.Duration
 	retries               int
 
+	looks     bool // the command changes nothing
 	opened    []*sql.DB
 	connected string // the database that a person is about to change
 }
@@ -195,7 +196,7 @@ func (s *settings) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	}
 	var db *sql.DB
 	if purpose != noDatabase && purpose != otherDatabases {
-		if db, err = t.open(); err != nil {
+		if db, err = t.open(s.looks); err != nil {
 			return nil, err
 		}
 		s.opened = append(s.opened, db)

@@ -45,18 +45,18 @@ func (a *app) tenantsCommands() []*cobra.Command {
 			run:     func(c *call) error { return c.tenantsDown(down) },
 		}),
 		a.command(spec{
-			use: "status", short: "Show the version of every tenant, and how many migrations are pending",
+			use: "status", looks: true, short: "Show the version of every tenant, and how many migrations are pending",
 			long: "Looks at every tenant. With --output html it writes one page that shows them all, with a filter, which\n" +
 				"needs nothing else to be opened.",
 			example: "gooseplus tenants status --databases-query 'SELECT name, dsn FROM tenants' --output html > fleet.html",
 			flags: func(cmd *cobra.Command) {
 				status.add(cmd, false)
-				cmd.Annotations = map[string]string{htmlAnnotation: "yes"}
+				cmd.Annotations[htmlAnnotation] = "yes"
 			},
 			run: func(c *call) error { return c.tenantsStatus(status) },
 		}),
 		a.command(spec{
-			use: "list", short: "List the tenants, without looking at them",
+			use: "list", looks: true, short: "List the tenants, without looking at them",
 			example: "gooseplus tenants list --schemas-like 'tenant\\_%'",
 			flags:   func(cmd *cobra.Command) { list.add(cmd, false) },
 			run:     func(c *call) error { return c.tenantsList(list) },
@@ -234,7 +234,7 @@ func (c *call) master(m *gooseplus.Migrator) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := t.open()
+	db, err := t.open(s.looks)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func (c *call) openTenant(_ context.Context, dsn string) (*sql.DB, error) {
 	if want, err := s.target(otherDatabases); s.standalone && err == nil && want.dialect != t.dialect {
 		return nil, usagef("its DSN is for %s, and not for %s: --tenants-driver says what the tenants' databases are", t.dialect, want.dialect)
 	}
-	return t.open()
+	return t.open(s.looks)
 }
 
 // only chooses tenants of a source by their names, and fails for those that it doesn't have.

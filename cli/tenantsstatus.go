@@ -117,6 +117,9 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 	for _, result := range r.Tenants {
 		s, ok := found[result.Name]
 		if result.Err != nil || !ok {
+			if result.State == gooseplus.TenantFailedAndUndone { // a fault of the files: nothing was done
+				result.State = gooseplus.TenantFailed
+			}
 			s = tenantState{Name: result.Name, State: string(result.State), Version: -1, Pending: -1, Error: newFailure(result.Err)}
 			if s.Error != nil {
 				s.Error.Message = clean(tenantReason(result.Name, result.Err))
