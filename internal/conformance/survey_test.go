@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -100,5 +101,42 @@ func TestSurvey(t *testing.T) {
 			})
 		}
 		_ = empty
+	})
+}
+
+// TestSurveyNamespaces: several namespaces are planned together, so that only who is up to date needs no question.
+func TestSurveyNamespaces(t *testing.T) {
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(3)
+		p.create(t, names...)
+		m := p.migrator(from(bounded(nil)), inContexts)
+		if _, err := m.MigrateTenants(ctx, gooseplus.Schemas(names[:2]...)); err != nil {
+			t.Fatal(err)
+		}
+		one := m.Namespaces()[0]
+		if err := m.Tenant(gooseplus.Tenant{Schema: names[1]}).Namespace(one).Rollback(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			m    *gooseplus.Migrator
+			want map[string]int // how many are pending
+		}{
+			{m, map[string]int{names[0]: 0}},
+			{m.Namespace(one), map[string]int{names[0]: 0, names[1]: 1}},
+		} {
+			found := make(map[string]int)
+			r, err := c.m.EachTenant(watch.WithSurvey(ctx, func(f watch.Found) { found[f.Tenant] = f.Pending }), gooseplus.Schemas(names...),
+				func(ctx context.Context, tm *gooseplus.Migrator) error {
+					if _, settled := c.want[tm.TenantName()]; settled {
+						t.Errorf("%s is asked", tm.TenantName())
+					}
+					_, err := tm.Plan(ctx)
+					return err
+				})
+			if err != nil || r.Migrated != 3 || !maps.Equal(found, c.want) {
+				t.Errorf("found %v, want %v; %+v, %v", found, c.want, r, err)
+			}
+		}
 	})
 }
