@@ -164,7 +164,13 @@ func untilEnd(ctx context.Context, source iter.Seq2[gooseplus.Tenant, error]) it
 				yield(gooseplus.Tenant{}, context.Cause(ctx))
 				return
 			case i, more := <-items:
-				if !more || !yield(i.tenant, i.err) {
+				if !more {
+					return
+				}
+				if i.err != nil {
+					i.err = &listError{i.err}
+				}
+				if !yield(i.tenant, i.err) {
 					return
 				}
 			}
@@ -186,8 +192,14 @@ func (t *tenantsFlags) faults() error {
 		return usagef("which tenants? --schemas-like, --schemas-query, --databases-query or --tenant says so")
 	case slices.Contains(t.names, ""):
 		return usagef("--tenant: the name is empty, which may be a variable that is not set")
-	case t.concurrency < 0:
-		return usagef("--concurrency %d is negative", t.concurrency)
+	}
+	for _, number := range []struct {
+		flag  string
+		value int
+	}{{"concurrency", t.concurrency}, {"canary", t.canary}, {"max-failures", t.maxFailures}} {
+		if number.value < 0 {
+			return usagef("--%s %d is negative", number.flag, number.value)
+		}
 	}
 	return nil
 }
@@ -364,13 +376,20 @@ func (c *call) tenantsList(t *tenantsFlags) error {
 	return nil
 }
 
-// sourceError is the failure of what lists the tenants.
+// listError is an error of what lists the tenants.
+type listError struct{ err error }
+
+func (e *listError) Error() string { return e.err.Error() }
+func (e *listError) Unwrap() error { return e.err }
+
+// sourceError is the error of a call that had no tenants.
 func sourceError(err error) error {
 	var usage *usageError
+	var list *listError
 	switch {
 	case errors.Is(err, errInterrupted):
 		return errInterrupted
-	case errors.As(err, &usage) || disconnected(err):
+	case errors.As(err, &usage) || disconnected(err) || !errors.As(err, &list):
 		return err
 	}
 	return &usageError{fmt.Errorf("the tenants can't be listed: %w", err)}
