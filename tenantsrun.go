@@ -390,6 +390,8 @@ func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult)
 	result = TenantResult{Name: tm.options.tenant, Err: err, Duration: time.Since(started)}
 	if last != nil {
 		result.From, result.To = last.from, last.to
+	} else if err != nil {
+		result.To = -1 // nobody has looked
 	}
 	result.State = f.state(last, err)
 	return result
