@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
@@ -84,9 +85,9 @@ func (m *Migrator) runAll(ctx context.Context, what func(context.Context, *joint
 
 func (m *Migrator) newJoint(known *migrations, db *sql.DB, events *stream) *joint {
 	j := &joint{lead: m.newRun(known, db, events), ended: make(map[*run]error)}
-	for _, part := range known.parts {
+	for i, part := range known.parts {
 		r := m.newRun(part, db, events.share(m.options.tenant, part.namespace))
-		r.started = j.lead.started
+		r.started = j.lead.started.Add(time.Duration(i) * time.Microsecond) // what is recorded of them is in their order
 		j.parts = append(j.parts, r)
 	}
 	return j

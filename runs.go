@@ -36,8 +36,8 @@ type Run struct {
 // Runs returns the runs that the state table remembers, newest first: the last hundred of those that had
 // the lock ([WithGlobalLock]) and something to do. One whose Outcome is [RunRunning] has the lock now,
 // unless its process is gone. It executes two statements at most; it writes nothing, creates nothing, and neither
-// takes the lock nor waits for it. A run over several namespaces is one for each of them; those of other namespaces
-// are left out if one was chosen. Dialects that gooseplus leaves to goose (see [WithDialect]) remember no
+// takes the lock nor waits for it. A run over several namespaces is one for each of them, the last one first; those of
+// other namespaces are left out if one was chosen. Dialects that gooseplus leaves to goose (see [WithDialect]) remember no
 // runs. A database that can't be read gives [ErrMigrationTable].
 func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 	known, db, done, err := m.openAny(ctx)

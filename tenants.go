@@ -80,7 +80,7 @@ func schemasQuery(db *sql.DB) (string, error) {
 	}
 	var version string
 	if err := db.QueryRow("SELECT version()").Scan(&version); err != nil {
-		return "", err
+		return "", fmt.Errorf("is it PostgreSQL, MySQL or MariaDB? %w", err)
 	}
 	if strings.HasPrefix(version, "PostgreSQL") {
 		return `SELECT nspname FROM pg_namespace WHERE nspname LIKE $1 AND nspname > $2
@@ -95,7 +95,7 @@ func schemasQuery(db *sql.DB) (string, error) {
 // [Migrator.MigrateTenants] that is soon, since it collects the tenants ahead of the work. An error ends
 // it, after the tenants before.
 func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, error] {
-	return fromQuery(db, "SchemasFromQuery", query, args, func(rows *sql.Rows) (t Tenant, err error) {
+	return fromQuery(db, "SchemasFromQuery", "the schema", query, args, func(rows *sql.Rows) (t Tenant, err error) {
 		err = rows.Scan(&t.Schema)
 		return t, err
 	})
@@ -105,7 +105,7 @@ func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, e
 // open is called when it is the tenant's turn. It asks db when it is ranged over, see
 // [SchemasFromQuery]. An error ends it, after the tenants before.
 func DatabasesFromQuery(db *sql.DB, open func(ctx context.Context, dsn string) (*sql.DB, error), query string, args ...any) iter.Seq2[Tenant, error] {
-	return fromQuery(db, "DatabasesFromQuery", query, args, func(rows *sql.Rows) (t Tenant, err error) {
+	return fromQuery(db, "DatabasesFromQuery", "the name, the DSN", query, args, func(rows *sql.Rows) (t Tenant, err error) {
 		var dsn string
 		err = rows.Scan(&t.Name, &dsn)
 		t.Open = func(ctx context.Context) (*sql.DB, error) { return open(ctx, dsn) }
@@ -113,7 +113,8 @@ func DatabasesFromQuery(db *sql.DB, open func(ctx context.Context, dsn string) (
 	})
 }
 
-func fromQuery(db *sql.DB, what, query string, args []any, scan func(*sql.Rows) (Tenant, error)) iter.Seq2[Tenant, error] {
+// fromQuery makes tenants of the rows of a query that has the columns.
+func fromQuery(db *sql.DB, what, columns, query string, args []any, scan func(*sql.Rows) (Tenant, error)) iter.Seq2[Tenant, error] {
 	return func(yield func(Tenant, error) bool) {
 		if db == nil {
 			yield(Tenant{}, fmt.Errorf("%s: the database is nil", what))
@@ -125,6 +126,14 @@ func fromQuery(db *sql.DB, what, query string, args []any, scan func(*sql.Rows) 
 			return
 		}
 		defer rows.Close()
+		have, err := rows.Columns()
+		if want := 1 + strings.Count(columns, ","); err == nil && len(have) != want {
+			err = fmt.Errorf("the columns of the query are %q, and have to be %s", have, columns)
+		}
+		if err != nil {
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+			return
+		}
 		for rows.Next() {
 			t, err := scan(rows)
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
+	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
 // MigrateTenants is [Migrator.Migrate] for every tenant of a source, each with its own lock if the lock
@@ -49,6 +50,7 @@ type fleet struct {
 	known   *migrations
 	slots   chan struct{} // for tenants in the Migrator's own database, as many as its pool allows
 	look    bool          // at many schemas at once
+	survey  *survey       // that the command line wants; nil: no
 	started time.Time
 
 	mu       sync.Mutex
@@ -90,7 +92,8 @@ func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], o
 	f := &fleet{m: &shared, options: options, do: do, known: known, started: time.Now()}
 	f.more = sync.NewCond(&f.mu)
 	f.slots = make(chan struct{}, f.room())
-	f.look = do == nil && m.db != nil && known.dialect.Schemas()
+	f.survey = newSurvey(ctx)
+	f.look = (do == nil || f.survey != nil) && m.db != nil && known.dialect.Schemas()
 	f.run(ctx, source)
 	return f.report(ctx)
 }
@@ -243,7 +246,7 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 		if err == nil {
 			var swept []*versions.Swept
 			table := inTable(version.Table, part.namespace)
-			swept, err = versions.Sweep(ctx, f.m.db, f.known.dialect, table, f.known.state.Base(), part.sweepFlag(f.m.options.globalLock), names)
+			swept, err = versions.Sweep(ctx, f.m.db, f.known.dialect, table, f.known.state.Base(), f.sweepFlag(part), names)
 			found = append(found, swept)
 		}
 	}
@@ -256,25 +259,41 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	}
 	have := make(map[int64]bool)
 	for i, j := range batch {
-		newest, upToDate := int64(0), true
+		newest, pending := int64(0), 0
 		for n, part := range f.known.all() {
 			s := found[n][i]
-			if s == nil || !s.Schema || !s.Table || s.Flagged || !part.upToDate(have, s.Applied) {
-				upToDate = false
+			if s == nil || !s.Schema || !s.Table || s.Flagged {
+				pending = unsettled
+			} else if !part.upToDate(have, s.Applied) {
+				pending = f.survey.count(ctx, f, s.Applied)
+			}
+			if pending == unsettled {
 				break
 			}
 			newest = max(newest, plan.Newest(s.Applied))
 		}
-		if !upToDate {
+		switch {
+		case pending == unsettled:
 			f.waiting = append(f.waiting, j)
-			continue
+		case f.survey != nil:
+			f.survey.found(watch.Found{Tenant: j.tenant.name(), Version: newest, Pending: pending})
+			f.finish(j, TenantResult{Name: j.tenant.name(), State: TenantMigrated, From: newest, To: newest})
+		default:
+			f.finish(j, TenantResult{Name: j.tenant.name(), State: TenantUpToDate, From: newest, To: newest})
 		}
-		f.finish(j, TenantResult{Name: j.tenant.name(), State: TenantUpToDate, From: newest, To: newest})
 	}
 	f.progress()
 }
 
 // sweepFlag is the condition on rows of the state table that makes a tenant one to look at more closely.
+func (f *fleet) sweepFlag(part *migrations) string {
+	flag := part.sweepFlag(f.m.options.globalLock)
+	if f.survey != nil {
+		flag += f.m.options.orRefusing(f.known.state)
+	}
+	return flag
+}
+
 func (ms *migrations) sweepFlag(lock bool) string {
 	switch {
 	case lock && ms.namespace == "":
@@ -392,6 +411,8 @@ func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult)
 	result = TenantResult{Name: tm.options.tenant, Err: err, Duration: time.Since(started)}
 	if last != nil {
 		result.From, result.To = last.from, last.to
+	} else if err != nil {
+		result.To = -1 // nobody has looked
 	}
 	result.State = f.state(last, err)
 	return result

@@ -151,9 +151,13 @@ func complete(cmd *cobra.Command) {
 	}
 }
 
+// looksAnnotation marks the commands that must not make so much as an empty file.
+const looksAnnotation = "looks"
+
 // spec is what a command is made of.
 type spec struct {
 	group, use, short, long, example string
+	looks                            bool // and changes nothing, as all of the group "look"
 	args                             cobra.PositionalArgs
 	run                              func(*call) error
 	flags                            func(*cobra.Command)
@@ -162,6 +166,9 @@ type spec struct {
 func (a *app) command(s spec) *cobra.Command {
 	cmd := &cobra.Command{
 		GroupID: s.group, Use: s.use, Short: s.short, Long: s.long, Example: "  " + strings.ReplaceAll(s.example, "\n", "\n  "),
+	}
+	if s.looks || s.group == "look" {
+		cmd.Annotations = map[string]string{looksAnnotation: "yes"}
 	}
 	if s.args == nil {
 		s.args = cobra.NoArgs
@@ -233,6 +240,7 @@ type call struct {
 
 func (a *app) call(cmd *cobra.Command, args []string, run func(*call) error) error {
 	c := &call{cmd: cmd, args: args, open: a.open, settings: a.settings, in: cmd.InOrStdin()}
+	a.settings.looks = cmd.Annotations[looksAnnotation] != ""
 	err := a.settings.load(cmd)
 	c.out = newPrinter(cmd, a.settings.noColor)
 	if err == nil {

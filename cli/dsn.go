@@ -3,8 +3,11 @@ package cli
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -153,8 +156,29 @@ func (t dsnTarget) shown() string {
 	return clean(dsn)
 }
 
-// open opens the database with a driver that the program has.
-func (t dsnTarget) open() (*sql.DB, error) {
+// absent says whether it is a file of SQLite that isn't there, and that the driver would make.
+func (t dsnTarget) absent() bool {
+	if t.dialect != "sqlite3" || t.memory() {
+		return false
+	}
+	path, _, _ := strings.Cut(t.dsn, "?")
+	if uri, ok := strings.CutPrefix(path, "file:"); ok {
+		path = strings.TrimPrefix(uri, "//")
+		if plain, err := url.PathUnescape(path); err == nil {
+			path = plain
+		}
+	}
+	_, err := os.Stat(path)
+	_, dirErr := os.Stat(filepath.Dir(path))
+	return errors.Is(err, fs.ErrNotExist) && dirErr == nil
+}
+
+// open opens the database with a driver that the program has. For a look at one that isn't there yet, an empty
+// one does as well, which leaves no file.
+func (t dsnTarget) open(looks bool) (*sql.DB, error) {
+	if looks && t.absent() {
+		t.dsn = ":memory:"
+	}
 	have := sql.Drivers()
 	for _, name := range drivers[t.dialect] {
 		if !slices.Contains(have, name) {

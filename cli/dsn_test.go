@@ -56,10 +56,13 @@ func TestParseDSN(t *testing.T) {
 
 func TestEndOfDay(t *testing.T) {
 	day := time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC)
-	for digits, want := range map[int]int64{8: 20240229, 10: 1709251199, 12: 202402292359, 14: 20240229235959, 9: 0, 0: 0} {
-		got, ok := endOf(day, digits)
+	for version, want := range map[int64]int64{
+		20240101: 20240229, 2024010100: 2024022999, 1700000000: 1709251199, 202401010000: 202402292359, 20240101000000: 20240229235959,
+		123456789: 0, 202401010000000: 0,
+	} {
+		got, ok := endOf(day, layoutOf(version))
 		if got != want || ok != (want != 0) {
-			t.Errorf("%d digits: %d, %t", digits, got, ok)
+			t.Errorf("as in %d: %d, %t", version, got, ok)
 		}
 	}
 }
@@ -71,5 +74,19 @@ func TestClean(t *testing.T) {
 		if got := clean(given); got != want {
 			t.Errorf("%q: got %s, want %s", given, got, want)
 		}
+	}
+}
+
+// TestRetriesAlone: deadlocks are retried without a limit of the server too.
+func TestRetriesAlone(t *testing.T) {
+	options := func(retries int) int {
+		list, err := (&settings{dir: t.TempDir(), rollback: "down", retries: retries}).options(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	if options(3) != options(0)+1 {
+		t.Error("--retries without --lock-timeout is ignored")
 	}
 }

@@ -111,6 +111,7 @@ func disconnected(err error) bool {
 // reason is the part of a connection's error that says what is wrong, without what drivers put around it.
 func reason(err error) string {
 	var op *net.OpError
+	var name *net.DNSError
 	var state interface {
 		error
 		SQLState() string
@@ -118,6 +119,8 @@ func reason(err error) string {
 	switch {
 	case errors.As(err, &state):
 		return state.Error()
+	case errors.As(err, &name):
+		return name.Error()
 	case errors.As(err, &op):
 		return op.Error()
 	}

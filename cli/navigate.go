@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,16 +83,14 @@ func (a *app) navigateCommands() []*cobra.Command {
 		a.command(spec{
 			group: "run", use: "down-to VERSION|DATE", short: "Undo all migrations above a version",
 			long: "Undoes every applied migration above a version, which need not exist, the last applied first. A date,\n" +
-				"where versions are times, means the end of that day, UTC. 0 undoes all, and has to be confirmed: on a\n" +
-				"terminal by an answer, elsewhere by --yes.",
+				"where versions are times, means the end of that day, UTC. What undoes all, such as 0, has to be\n" +
+				"confirmed: on a terminal by an answer, elsewhere by --yes.",
 			example: "gooseplus down-to 20231103120000",
 			args:    cobra.ExactArgs(1),
 			run: func(c *call) error {
 				return c.navigateTo(true, func(ctx context.Context, m *gooseplus.Migrator, v int64) error {
-					if v == 0 {
-						if err := c.confirm("undo ALL migrations"); err != nil {
-							return err
-						}
+					if err := c.confirmAll(ctx, m, v); err != nil {
+						return err
 					}
 					return m.RollbackTo(ctx, v)
 				})
@@ -100,21 +99,35 @@ func (a *app) navigateCommands() []*cobra.Command {
 		a.command(spec{
 			group: "run", use: "goto VERSION", short: "Go to a version, up or down",
 			long: "Undoes what is applied above the version, and applies what is pending up to it.\n" +
-				"goto 0 undoes all, and has to be confirmed as down-to 0 has.",
+				"What undoes all, such as 0, has to be confirmed, as with down-to.",
 			example: "gooseplus goto 20231103120000",
 			args:    cobra.ExactArgs(1),
 			run: func(c *call) error {
 				return c.navigateTo(false, func(ctx context.Context, m *gooseplus.Migrator, v int64) error {
-					if v == 0 {
-						if err := c.confirm("undo ALL migrations"); err != nil {
-							return err
-						}
+					if err := c.confirmAll(ctx, m, v); err != nil {
+						return err
 					}
 					return m.Goto(ctx, v)
 				})
 			},
 		}),
 	}
+}
+
+// confirmAll is confirm for a version below all that are applied, be it 0 or not.
+func (c *call) confirmAll(ctx context.Context, m *gooseplus.Migrator, version int64) error {
+	if version > 0 {
+		s, err := m.Status(ctx)
+		applied := func(s gooseplus.MigrationStatus) bool { return s.AppliedAt != nil }
+		first := slices.IndexFunc(s.Migrations, applied)
+		if err != nil && len(s.Migrations) == 0 {
+			return err
+		}
+		if first < 0 || s.Migrations[first].Version <= version {
+			return nil
+		}
+	}
+	return c.confirm("undo ALL migrations")
 }
 
 // runDone is the data of a run.

@@ -97,6 +97,9 @@ func TestNoPassword(t *testing.T) {
 							t.Errorf("%v: the password is in\n%s%s", command, out, errOut)
 						}
 					}
+					if strings.Count(errOut, "no such host") > 1 {
+						t.Errorf("%v: it says so twice:\n%s", command, errOut)
+					}
 					if strings.Count(errOut, "\n") != 1 && !(command[0] == "up" && len(command) > 1) {
 						t.Errorf("%v: more than one sentence:\n%s", command, errOut)
 					}

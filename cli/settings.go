@@ -48,6 +48,7 @@ type settings struct {
 	lockTimeout, stmtTime time.Duration
 	retries               int
 
+	looks     bool // the command changes nothing
 	opened    []*sql.DB
 	connected string // the database that a person is about to change
 }
@@ -88,7 +89,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.BoolVar(&s.strictOrder, "strict-order", false, "refuse versions that come late")
 	f.DurationVar(&s.lockTimeout, "lock-timeout", 0, "how long the server lets a statement wait for a lock; 0 is its own limit")
 	f.DurationVar(&s.stmtTime, "statement-timeout", 0, "how long the server lets a statement take; 0 is its own limit")
-	f.IntVar(&s.retries, "retries", 0, "how often a migration that met a lock timeout is tried again; 0 is as often as its limit allows")
+	f.IntVar(&s.retries, "retries", 0, "how often a migration that others were in the way of is tried again; 0 is as often as its limit allows with one of these two limits, and never without")
 }
 
 // aliases are the names that others have given to variables; ours come first.
@@ -195,7 +196,7 @@ func (s *settings) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	}
 	var db *sql.DB
 	if purpose != noDatabase && purpose != otherDatabases {
-		if db, err = t.open(); err != nil {
+		if db, err = t.open(s.looks); err != nil {
 			return nil, err
 		}
 		s.opened = append(s.opened, db)
@@ -264,7 +265,7 @@ func (s *settings) options(tenants bool) ([]gooseplus.Option, error) {
 	if s.schema != "" {
 		options = append(options, gooseplus.WithSchema(s.schema))
 	}
-	if s.lockTimeout != 0 || s.stmtTime != 0 {
+	if s.lockTimeout != 0 || s.stmtTime != 0 || s.retries != 0 {
 		options = append(options, gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{
 			Lock: s.lockTimeout, Statement: s.stmtTime, Retries: s.retries,
 		}))

@@ -52,7 +52,7 @@ func force(c *call) error {
 	if err != nil {
 		return err
 	}
-	question, err := c.forceQuestion(m, version)
+	question, reached, err := c.forceQuestion(m, version)
 	if err != nil {
 		return err
 	}
@@ -69,18 +69,21 @@ func force(c *call) error {
 		d.Added, d.Removed = append(d.Added, f.Added...), append(d.Removed, f.Removed...)
 	}
 	c.data = d
-	c.out.line("%d marked as applied, %d no more; nothing was executed; the database counts as at %s", len(d.Added), len(d.Removed), at(version))
+	c.out.line("%d marked as applied, %d no more; nothing was executed; the database counts as at %s", len(d.Added), len(d.Removed), at(reached))
 	return nil
 }
 
-// forceQuestion says what force would do.
-func (c *call) forceQuestion(m *gooseplus.Migrator, version int64) (string, error) {
+// forceQuestion says what force would do, and at which version the database would be.
+func (c *call) forceQuestion(m *gooseplus.Migrator, version int64) (question string, reached int64, err error) {
 	s, err := m.Status(c.ctx)
 	if err != nil && len(s.Migrations) == 0 {
-		return "", err
+		return "", 0, err
 	}
 	add, remove := 0, 0
 	for _, migration := range s.Migrations {
+		if migration.Version <= version && (migration.Source != "" || migration.AppliedAt != nil) {
+			reached = max(reached, migration.Version)
+		}
 		switch {
 		case migration.AppliedAt == nil && migration.Version <= version:
 			add++
@@ -88,7 +91,7 @@ func (c *call) forceQuestion(m *gooseplus.Migrator, version int64) (string, erro
 			remove++
 		}
 	}
-	return fmt.Sprintf("mark %d migrations as applied and %d as not applied, and execute nothing", add, remove), nil
+	return fmt.Sprintf("mark %d migrations as applied and %d as not applied, and execute nothing", add, remove), reached, nil
 }
 
 func protect(c *call, on bool) error {

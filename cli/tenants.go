@@ -45,18 +45,18 @@ func (a *app) tenantsCommands() []*cobra.Command {
 			run:     func(c *call) error { return c.tenantsDown(down) },
 		}),
 		a.command(spec{
-			use: "status", short: "Show the version of every tenant, and how many migrations are pending",
+			use: "status", looks: true, short: "Show the version of every tenant, and how many migrations are pending",
 			long: "Looks at every tenant. With --output html it writes one page that shows them all, with a filter, which\n" +
 				"needs nothing else to be opened.",
 			example: "gooseplus tenants status --databases-query 'SELECT name, dsn FROM tenants' --output html > fleet.html",
 			flags: func(cmd *cobra.Command) {
 				status.add(cmd, false)
-				cmd.Annotations = map[string]string{htmlAnnotation: "yes"}
+				cmd.Annotations[htmlAnnotation] = "yes"
 			},
 			run: func(c *call) error { return c.tenantsStatus(status) },
 		}),
 		a.command(spec{
-			use: "list", short: "List the tenants, without looking at them",
+			use: "list", looks: true, short: "List the tenants, without looking at them",
 			example: "gooseplus tenants list --schemas-like 'tenant\\_%'",
 			flags:   func(cmd *cobra.Command) { list.add(cmd, false) },
 			run:     func(c *call) error { return c.tenantsList(list) },
@@ -136,7 +136,46 @@ func (c *call) fleet(t *tenantsFlags) (fleet, error) {
 	if err != nil {
 		return fleet{}, err
 	}
-	return fleet{m, source}, nil
+	return fleet{m, untilEnd(c.ctx, source)}, nil
+}
+
+// untilEnd ends a source when ctx ends. A source has no context: a query that hangs is left to itself.
+func untilEnd(ctx context.Context, source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
+	type item struct {
+		tenant gooseplus.Tenant
+		err    error
+	}
+	return func(yield func(gooseplus.Tenant, error) bool) {
+		items, stop := make(chan item), make(chan struct{})
+		defer close(stop)
+		go func() {
+			defer close(items)
+			for t, err := range source {
+				select {
+				case items <- item{t, err}:
+				case <-stop:
+					return
+				}
+			}
+		}()
+		for {
+			select {
+			case <-ctx.Done():
+				yield(gooseplus.Tenant{}, context.Cause(ctx))
+				return
+			case i, more := <-items:
+				if !more {
+					return
+				}
+				if i.err != nil {
+					i.err = &listError{i.err}
+				}
+				if !yield(i.tenant, i.err) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (t *tenantsFlags) faults() error {
@@ -153,8 +192,14 @@ func (t *tenantsFlags) faults() error {
 		return usagef("which tenants? --schemas-like, --schemas-query, --databases-query or --tenant says so")
 	case slices.Contains(t.names, ""):
 		return usagef("--tenant: the name is empty, which may be a variable that is not set")
-	case t.concurrency < 0:
-		return usagef("--concurrency %d is negative", t.concurrency)
+	}
+	for _, number := range []struct {
+		flag  string
+		value int
+	}{{"concurrency", t.concurrency}, {"canary", t.canary}, {"max-failures", t.maxFailures}} {
+		if number.value < 0 {
+			return usagef("--%s %d is negative", number.flag, number.value)
+		}
 	}
 	return nil
 }
@@ -201,7 +246,7 @@ func (c *call) master(m *gooseplus.Migrator) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := t.open()
+	db, err := t.open(s.looks)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +264,7 @@ func (c *call) openTenant(_ context.Context, dsn string) (*sql.DB, error) {
 	if want, err := s.target(otherDatabases); s.standalone && err == nil && want.dialect != t.dialect {
 		return nil, usagef("its DSN is for %s, and not for %s: --tenants-driver says what the tenants' databases are", t.dialect, want.dialect)
 	}
-	return t.open()
+	return t.open(s.looks)
 }
 
 // only chooses tenants of a source by their names, and fails for those that it doesn't have.
@@ -331,10 +376,20 @@ func (c *call) tenantsList(t *tenantsFlags) error {
 	return nil
 }
 
-// sourceError is the failure of what lists the tenants.
+// listError is an error of what lists the tenants.
+type listError struct{ err error }
+
+func (e *listError) Error() string { return e.err.Error() }
+func (e *listError) Unwrap() error { return e.err }
+
+// sourceError is the error of a call that had no tenants.
 func sourceError(err error) error {
 	var usage *usageError
-	if errors.As(err, &usage) || errors.Is(err, errInterrupted) || disconnected(err) {
+	var list *listError
+	switch {
+	case errors.Is(err, errInterrupted):
+		return errInterrupted
+	case errors.As(err, &usage) || disconnected(err) || !errors.As(err, &list):
 		return err
 	}
 	return &usageError{fmt.Errorf("the tenants can't be listed: %w", err)}

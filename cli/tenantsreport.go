@@ -122,7 +122,7 @@ func fleetError(r *gooseplus.TenantsReport, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errInterrupted):
+	case errors.Is(err, errInterrupted) && r.Total > 0:
 		return &tenantsError{fmt.Errorf("interrupted: %d of %d tenants are not done", r.Failed+r.Skipped, r.Total)}
 	case errors.As(err, &failed) && r.Skipped > 0:
 		return &tenantsError{fmt.Errorf("%d of %d tenants failed, and %d were skipped after that", r.Failed, r.Total, r.Skipped)}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/cli/internal/page"
+	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
 // fleetDone is the data of tenants status.
@@ -78,25 +79,33 @@ func (c *call) tenantsStatus(t *tenantsFlags) error {
 func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 	var mu sync.Mutex
 	found := make(map[string]tenantState)
-	end := c.showProgress()
-	r, err := f.m.EachTenant(c.ctx, f.source, func(ctx context.Context, m *gooseplus.Migrator) error {
-		steps, err := m.Plan(ctx)
-		if err != nil {
-			return err
+	several := len(f.m.Namespaces()) > 0 // each of which has a version of its own
+	tell := func(name string, version int64, pending int) {
+		s := tenantState{Name: name, State: stateUpToDate, Version: version, Pending: pending}
+		if several {
+			s.Version = -1
 		}
-		version := int64(-1) // each namespace has its own
-		if len(m.Namespaces()) == 0 {
-			if version, err = m.Version(ctx); err != nil {
-				return err
-			}
-		}
-		s := tenantState{Name: m.TenantName(), State: stateUpToDate, Version: version, Pending: len(steps)}
-		if len(steps) > 0 {
+		if pending > 0 {
 			s.State = statePending
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		found[s.Name] = s
+		found[name] = s
+	}
+	ctx := watch.WithSurvey(c.ctx, func(f watch.Found) { tell(f.Tenant, f.Version, f.Pending) })
+	end := c.showProgress()
+	r, err := f.m.EachTenant(ctx, f.source, func(ctx context.Context, m *gooseplus.Migrator) error {
+		steps, err := m.Plan(ctx)
+		if err != nil {
+			return err
+		}
+		version := int64(0)
+		if !several {
+			if version, err = m.Version(ctx); err != nil {
+				return err
+			}
+		}
+		tell(m.TenantName(), version, len(steps))
 		return nil
 	}, t.options()...)
 	end()
@@ -108,6 +117,9 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 	for _, result := range r.Tenants {
 		s, ok := found[result.Name]
 		if result.Err != nil || !ok {
+			if result.State == gooseplus.TenantFailedAndUndone { // a fault of the files: nothing was done
+				result.State = gooseplus.TenantFailed
+			}
 			s = tenantState{Name: result.Name, State: string(result.State), Version: -1, Pending: -1, Error: newFailure(result.Err)}
 			if s.Error != nil {
 				s.Error.Message = clean(tenantReason(result.Name, result.Err))

@@ -342,6 +342,38 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestSourceHangs interrupts the query for the tenants while it waits for a lock that is never given up.
+func TestSourceHangs(t *testing.T) {
+	database := dbtest.Postgres(t).NewDatabase(t)
+	db := database.Open(t, "pgx")
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"sql/base/1_a.sql": "-- +goose Up\nSELECT 1;\n-- +goose Down\nSELECT 1;\n"})
+	gate, err := db.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gate.Close()
+	for i, command := range []string{"list", "up", "status"} {
+		if _, err := gate.ExecContext(context.Background(), `SELECT pg_advisory_lock($1)`, i); err != nil {
+			t.Fatal(err)
+		}
+		x := onTerminal(t, dir, []string{"GOOSEPLUS_DSN=" + database.DSN}, "tenants", command, "--schemas-query", fmt.Sprintf("SELECT 'a' FROM pg_advisory_lock(%d)", i))
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			var n int
+			err := db.QueryRow(`SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+				AND objid = $1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, i).Scan(&n)
+			if err != nil || time.Now().After(deadline) {
+				t.Fatalf("%d queries wait, %v\n%s", n, err, x.shown())
+			}
+			if n > 0 {
+				break
+			}
+		}
+		x.press(ctrlC)
+		contains(t, x.exit(1), "error: interrupted")
+	}
+}
+
 // TestNohup sends a signal that whoever started the command wanted to be ignored.
 func TestNohup(t *testing.T) {
 	dir := t.TempDir()

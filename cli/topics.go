@@ -51,11 +51,12 @@ data is, of
     create     version, files
     tenants up, tenants down
                total, migrated, up_to_date, failed, skipped, duration_ms and tenants: name, state ("migrated", "up to
-               date", "failed and undone", "failed", "dirty", "missing", "locked" or "skipped"), from, to, duration_ms, error
+               date", "failed and undone", "failed", "dirty", "missing", "locked" or "skipped"), from, to (-1 if it
+               can't be read), duration_ms, error
     tenants status
                generated, total, up_to_date, pending, failed and tenants: name, state ("up to date", "pending", or that of
-               a failure as above), version, pending (-1 if it can't be read, and the
-               version of several namespaces), error
+               a failure as above), version, pending (-1 if it can't be read, and the version
+               of several namespaces), error
     tenants list
                tenants (names)
 

@@ -52,41 +52,48 @@ func (t target) resolve(ctx context.Context, m *gooseplus.Migrator) (int64, erro
 	if err != nil && len(status.Migrations) == 0 {
 		return 0, err
 	}
-	digits := 0
+	layout := ""
 	for _, migration := range status.Migrations {
 		if migration.Version < firstTime {
 			continue
 		}
-		n := len(strconv.FormatInt(migration.Version, 10))
-		if digits != 0 && n != digits {
-			return 0, usagef("%s: some versions have %d digits and others %d, so a date doesn't say which it means: name a version",
-				t.day.Format(time.DateOnly), digits, n)
+		l := layoutOf(migration.Version)
+		if layout != "" && l != layout {
+			return 0, usagef("%s: the versions are times of several kinds, such as %d, so a date doesn't say which it means: name a version",
+				t.day.Format(time.DateOnly), migration.Version)
 		}
-		digits = n
+		layout = l
 	}
-	version, ok := endOf(t.day, digits)
+	version, ok := endOf(t.day, layout)
 	if !ok {
 		return 0, usagef("%s: the versions are no times, so a date doesn't say which it means: name a version", t.day.Format(time.DateOnly))
 	}
 	return version, nil
 }
 
-// endOf is the highest version of a day, of versions that are times with so many digits: days, seconds of Unix
-// time, minutes, and goose's seconds.
-func endOf(day time.Time, digits int) (int64, bool) {
+// unixTime stands for the layout of versions that are seconds of Unix time.
+const unixTime = "unix"
+
+// layoutOf is how a version that is a time is written: as a day, as a day with two digits of its own, as seconds of
+// Unix time, of which those that look like such a day come after 2033, and to the minute, or the second as goose does.
+func layoutOf(version int64) string {
+	switch digits := len(strconv.FormatInt(version, 10)); {
+	case digits == 10 && version < 2_000_000_000:
+		return unixTime
+	case digits <= 14:
+		return map[int]string{8: "20060102", 10: "2006010299", 12: "200601021504", 14: "20060102150405"}[digits]
+	}
+	return ""
+}
+
+// endOf is the highest version of a day.
+func endOf(day time.Time, layout string) (int64, bool) {
 	last := day.AddDate(0, 0, 1).Add(-time.Second)
-	layout := ""
-	switch digits {
-	case 8:
-		layout = "20060102"
-	case 10:
-		return last.Unix(), true
-	case 12:
-		layout = "200601021504"
-	case 14:
-		layout = "20060102150405"
-	default:
+	switch layout {
+	case "":
 		return 0, false
+	case unixTime:
+		return last.Unix(), true
 	}
 	version, err := strconv.ParseInt(last.Format(layout), 10, 64)
 	return version, err == nil

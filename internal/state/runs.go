@@ -251,6 +251,18 @@ func BusyIn(namespace string) string {
 // DirtyIn is IsDirty for one namespace.
 func DirtyIn(namespace string) string { return in(namespace) + IsDirty }
 
+// OrStamped adds to one of these conditions the rows of environments, if any are given.
+func (t *Table) OrStamped(environments []string) string {
+	if len(environments) == 0 {
+		return ""
+	}
+	var names []string
+	for _, e := range environments {
+		names = append(names, t.dialect.Literal(e))
+	}
+	return " OR kind = '" + kindEnvironment + "' AND name IN (" + strings.Join(names, ", ") + ")"
+}
+
 // in has no backslash to escape, which is in no name of a namespace.
 func in(namespace string) string {
 	return "namespace = '" + strings.ReplaceAll(namespace, "'", "''") + "' AND "

@@ -1,5 +1,5 @@
-// Package watch hands an observer of events over in a context. It is for the command line, which is given
-// a Migrator that is made already, observers included.
+// Package watch hands an observer of events, or of a look at many tenants, over in a context. It is for the
+// command line, which is given a Migrator that is made already, observers included.
 package watch
 
 import "context"

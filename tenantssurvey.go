@@ -1,0 +1,70 @@
+package gooseplus
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/state"
+	"github.com/gooseplus/gooseplus/internal/watch"
+)
+
+// survey tells of tenants, from a look at many of them at once, what Plan and Version would.
+type survey struct {
+	found   func(watch.Found)
+	pending map[string]int // by the applied versions: there are many tenants, and few plans
+}
+
+// unsettled stands for the number of pending migrations where the tenant has to be asked by itself.
+const unsettled = -1
+
+func newSurvey(ctx context.Context) *survey {
+	found := watch.Survey(ctx)
+	if found == nil {
+		return nil
+	}
+	return &survey{found, make(map[string]int)}
+}
+
+// count is how many migrations are pending where these are applied. Several namespaces are planned together,
+// and what is wrong with a plan is said of each tenant: both are unsettled, as is all without a survey.
+func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
+	if s == nil || f.known.parts != nil {
+		return unsettled
+	}
+	slices.Sort(applied)
+	var key strings.Builder
+	for _, v := range applied {
+		key.WriteString(strconv.FormatInt(v, 36) + " ")
+	}
+	n, ok := s.pending[key.String()]
+	if !ok {
+		r := f.m.newRun(f.known, f.m.db, new(stream)) // of which nobody hears
+		defer r.disconnect(ctx)
+		n = unsettled
+		if r.plan(ctx, applied, upTo(math.MaxInt64)) == nil {
+			n = len(r.steps)
+		}
+		s.pending[key.String()] = n
+	}
+	return n
+}
+
+// orRefusing adds to the condition on rows of the state table those of the environments because of which a run
+// that has something to do might be refused, see run.unfamiliar. A run with one environment is not refused by
+// a database that has seen it.
+func (o *options) orRefusing(t *state.Table) string {
+	stamps := o.stamps()
+	if len(stamps) == 0 {
+		return ""
+	}
+	var refusing []string
+	for _, e := range o.protectedEnvironments {
+		if len(stamps) > 1 || e != stamps[0] {
+			refusing = append(refusing, e)
+		}
+	}
+	return t.OrStamped(refusing)
+}
