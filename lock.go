@@ -2,7 +2,6 @@ package gooseplus
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -187,15 +186,6 @@ func (r *run) tryMutex(ctx context.Context, m mutex.Mutex) (held mutex.Held, err
 	return held, err
 }
 
-// tryRow tries the mutex's row. That it is not to be had may mean that it isn't there, unless a run is
-// recorded as running.
-func (r *run) tryRow(ctx context.Context, tx *sql.Tx) (bool, error) {
-	if r.flagged {
-		return r.known.state.TryLockThere(ctx, tx)
-	}
-	return r.known.state.TryLock(ctx, tx)
-}
-
 // oneWriter is true of SQLite: who reads while another process writes may be told that the database
 // is locked, so that only the holder of the lock can rely on what it reads.
 func (r *run) oneWriter() bool { return r.known.dialect.Goose == goose.DialectSQLite3 }
@@ -264,7 +254,7 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 		return mutex.File{Path: file}, nil
 	default:
 		before, after, locked := st.KeepOpen(r.options.lockTimes.idle)
-		return &mutex.Row{DB: r.db, Lock: r.tryRow, Before: before, After: after, Locked: locked}, nil
+		return &mutex.Row{DB: r.db, Lock: st.TryLock, Before: before, After: after, Locked: locked}, nil
 	}
 }
 

@@ -877,6 +877,26 @@ func TestLockMutexGone(t *testing.T) {
 	})
 }
 
+// TestLockMutexGoneBehindDeadRun: the mutex's row is missing while something is recorded that nobody but the
+// holder of the mutex could clear away.
+func TestLockMutexGoneBehindDeadRun(t *testing.T) {
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.counting(t)
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
+		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[2]")
+		p.exec(t, "DELETE FROM goose_db_version_lock WHERE id = 'mutex'")
+		set = []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{}), gooseplus.WithLockWait(10 * time.Second)}
+		if err := p.boot(context.Background(), p.instance(t), set...).wait(t); err != nil {
+			t.Error(err)
+		}
+		p.wantCounted(t, 1, 2)
+		p.wantFree(t)
+	})
+}
+
 // TestLockOriginalReplicaMeanwhile: the same while a run is under way. The DELETE has to wait for the
 // mutex, but must not stop the holder.
 func TestLockOriginalReplicaMeanwhile(t *testing.T) {
