@@ -897,6 +897,57 @@ func TestLockMutexGoneBehindDeadRun(t *testing.T) {
 	})
 }
 
+// TestLockUndoneMeanwhile: a process that found nothing pending, and waits because another one is at work,
+// does what the other one has left to do, however often it has looked at it half-way.
+func TestLockUndoneMeanwhile(t *testing.T) {
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.counting(t)
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{})}
+		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[2]")
+		other, err := p.db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Exec("SELECT status FROM goose_db_version_lock WHERE id = 'mutex' FOR UPDATE"); err != nil {
+			t.Fatal(err)
+		}
+		db, f := p.flaky(t)
+		f.answer = errors.New("the answer is lost")
+		asked := 0
+		f.lose = func(statement string) bool {
+			if !strings.HasSuffix(statement, " LIMIT 1") || strings.Contains(statement, "holder") {
+				return false
+			}
+			asked++
+			if asked > 1 {
+				return false
+			}
+			p.exec(t, "DELETE FROM counted WHERE v = 2", "DELETE FROM goose_db_version WHERE version_id = 2")
+			return true // so that it looks at everything, while the other one is still recorded as running
+		}
+		f.before = func(statement string) {
+			if asked == 1 && strings.HasSuffix(statement, " LIMIT 1") {
+				p.exec(t, "UPDATE goose_db_version_lock SET outcome = 'migrated' WHERE id = 'run:dead'")
+				if err := other.Commit(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+					t.Error(err)
+				}
+			}
+		}
+		if err := p.boot(context.Background(), db, set...).wait(t); err != nil {
+			t.Error(err)
+		}
+		if asked < 2 {
+			t.Errorf("it asked %d times whether the other one is still at work: the test shows nothing", asked)
+		}
+		_ = other.Rollback()
+		p.wantCounted(t, 1, 2)
+		p.wantFree(t)
+	})
+}
+
 // TestLockOriginalReplicaMeanwhile: the same while a run is under way. The DELETE has to wait for the
 // mutex, but must not stop the holder.
 func TestLockOriginalReplicaMeanwhile(t *testing.T) {
