@@ -762,6 +762,24 @@ func TestLockCrashedRun(t *testing.T) {
 			p.wantFree(t)
 		})
 	})
+	// The one that finds it declares it dead and gets no further; the one after has nothing to do.
+	t.Run("it was cut off, and nothing is pending", func(t *testing.T) {
+		onEach(t, func(t *testing.T, p *place) {
+			prepare(t, p)
+			p.exec(t, "UPDATE goose_db_version_lock SET outcome = 'cut off' WHERE id = 'run:dead'")
+			if err := p.locking(p.instance(t), from(chain(2))).Migrate(context.Background()); err != nil {
+				t.Error(err)
+			}
+			// That all of it is there has been found since: it is nobody's to undo any more.
+			err := p.locking(p.instance(t), from(broken(3))).Migrate(context.Background())
+			wantFailed(t, err, 3)
+			p.want(t, []int64{1, 2}, []string{"t001", "t002"})
+			if got := p.outcomeOfStale(t); got != "[crashed]" {
+				t.Errorf("outcome %v", got)
+			}
+			p.wantFree(t)
+		})
+	})
 	// The one that finds it is refused before it begins, so the duty must pass to the one after.
 	t.Run("the next is refused, the one after fails", func(t *testing.T) {
 		onEach(t, func(t *testing.T, p *place) {
