@@ -103,23 +103,28 @@ type column struct{ name, definition string }
 // original gooseplus, whose replicas delete all rows and insert one with nothing but a status: the
 // default of id makes that row the mutex.
 func (t *Table) columns() []column {
+	set := ""
+	if t.dialect.Goose == goose.DialectMySQL {
+		// That of the database may take two names for the same, and may not have what an error says.
+		set = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+	}
 	return []column{
 		{"status", "INTEGER NOT NULL DEFAULT 0"},
-		{"id", "VARCHAR(180) NOT NULL DEFAULT 'mutex'"},
-		{"kind", "VARCHAR(20) NOT NULL DEFAULT 'mutex'"},
-		{"namespace", "VARCHAR(255) NOT NULL DEFAULT ''"},
+		{"id", "VARCHAR(180)" + set + " NOT NULL DEFAULT 'mutex'"},
+		{"kind", "VARCHAR(20)" + set + " NOT NULL DEFAULT 'mutex'"},
+		{"namespace", "VARCHAR(255)" + set + " NOT NULL DEFAULT ''"},
 		{"version_id", "BIGINT NOT NULL DEFAULT 0"},
-		{"name", "VARCHAR(255) NOT NULL DEFAULT ''"},
-		{"holder", "VARCHAR(255) NOT NULL DEFAULT ''"},
-		{"started_at", "VARCHAR(40) NOT NULL DEFAULT ''"},
-		{"ended_at", "VARCHAR(40) NOT NULL DEFAULT ''"},
+		{"name", "VARCHAR(255)" + set + " NOT NULL DEFAULT ''"},
+		{"holder", "VARCHAR(255)" + set + " NOT NULL DEFAULT ''"},
+		{"started_at", "VARCHAR(40)" + set + " NOT NULL DEFAULT ''"},
+		{"ended_at", "VARCHAR(40)" + set + " NOT NULL DEFAULT ''"},
 		{"from_version", "BIGINT NOT NULL DEFAULT 0"},
 		{"to_version", "BIGINT NOT NULL DEFAULT 0"},
-		{"outcome", "VARCHAR(20) NOT NULL DEFAULT ''"},
-		{"backend", "VARCHAR(100) NOT NULL DEFAULT ''"},
-		{"start_set", "TEXT"},
-		{"planned", "TEXT"},
-		{"error_text", "TEXT"},
+		{"outcome", "VARCHAR(20)" + set + " NOT NULL DEFAULT ''"},
+		{"backend", "VARCHAR(100)" + set + " NOT NULL DEFAULT ''"},
+		{"start_set", "TEXT" + set},
+		{"planned", "TEXT" + set},
+		{"error_text", "TEXT" + set},
 	}
 }
 
