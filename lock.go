@@ -81,14 +81,14 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 			if !sleep(waiting, poll(time.Since(began))) {
 				return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
 			}
-			r.announceWait(ctx)
+			r.announceWait(waiting)
 			if r.oneWriter() {
 				break // to read would get in the holder's way
 			}
-			if busy = r.stillBusy(ctx); busy {
+			if busy = r.stillBusy(waiting); busy {
 				continue
 			}
-			more, err := needed(ctx)
+			more, err := needed(waiting)
 			if err != nil && waiting.Err() != nil {
 				return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
 			}

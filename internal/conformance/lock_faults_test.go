@@ -588,6 +588,54 @@ func TestLockWaitForDeadRun(t *testing.T) {
 	})
 }
 
+// TestLockWaitForAnAnswer: a look that gets no answer is a part of the wait.
+func TestLockWaitForAnAnswer(t *testing.T) {
+	for what, text := range map[string]string{"who has the lock": "SELECT holder", "is it still at work": "SELECT 1"} {
+		t.Run(what, func(t *testing.T) {
+			onLockServers(t, "pgx", func(t *testing.T, p *place) { p.waitForAnAnswer(t, text) })
+		})
+	}
+}
+
+func (p *place) waitForAnAnswer(t *testing.T, text string) {
+	p.counting(t)
+	set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
+	if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	p.stale(t, "[2]")
+	other, err := p.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Rollback()
+	if _, err := other.Exec("SELECT status FROM goose_db_version_lock WHERE id = 'mutex' FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	db, f := p.flaky(t)
+	var once sync.Once
+	silenced := false
+	f.before = func(statement string) {
+		if strings.HasPrefix(statement, text) && strings.HasSuffix(statement, " LIMIT 1") {
+			once.Do(func() {
+				silenced = true
+				if _, err := other.Exec("LOCK TABLE goose_db_version_lock_rows IN ACCESS EXCLUSIVE MODE"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	const d, limit = 300 * time.Millisecond, 20 * time.Second
+	b := p.boot(context.Background(), db, append(set, gooseplus.WithLockWait(d), gooseplus.WithTimeout(limit))...)
+	wantIs(t, b.wait(t), gooseplus.ErrLocked)
+	if b.took > limit/2 {
+		t.Errorf("WithLockWait(%v) took %v", d, b.took)
+	}
+	if !silenced {
+		t.Error("nothing was left without an answer: the test shows nothing")
+	}
+}
+
 func TestLockNeedsConnections(t *testing.T) {
 	onEach(t, func(t *testing.T, p *place) {
 		db := p.instance(t)
