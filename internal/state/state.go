@@ -160,21 +160,31 @@ func (t *Table) mutexPartitionThere(ctx context.Context, db Querier) (there bool
 // tryCreate creates the table where there is none. Who does so keeps an advisory lock for that long.
 func (t *Table) tryCreate(ctx context.Context, db *sql.DB) (created bool, err error) {
 	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
-		var mine, there bool
-		if err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended("+t.dialect.Literal(t.name)+", 0)), to_regclass("+
-			t.dialect.Literal(t.name)+") IS NOT NULL").Scan(&mine, &there); err != nil {
+		mine, there, err := t.claim(ctx, tx)
+		switch {
+		case err != nil:
 			return err
-		}
-		if !mine {
+		case !mine:
 			return ErrCreating
-		}
-		if there {
+		case there:
 			return nil
 		}
 		created = true
 		return t.createIn(ctx, tx)
 	})
 	return created, err
+}
+
+// createIdle is how long the server keeps the transaction of somebody who creates the table and says nothing:
+// a network that is cut would otherwise keep everybody else from it for hours.
+const createIdle = "30s"
+
+// claim takes the advisory lock, if nobody has it, and says whether there is a table.
+func (t *Table) claim(ctx context.Context, tx *sql.Tx) (mine, there bool, err error) {
+	name := t.dialect.Literal(t.name)
+	err = tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended("+name+", 0)), to_regclass("+name+") IS NOT NULL"+
+		" FROM set_config('idle_in_transaction_session_timeout', '"+createIdle+"', true)").Scan(&mine, &there)
+	return mine, there, err
 }
 
 // Ensure makes the table what this version expects: it creates it, upgrades the one-column table of
