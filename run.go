@@ -245,7 +245,10 @@ func (r *run) giveUp(ctx context.Context) error {
 	if len(r.inherited) == 0 {
 		return nil
 	}
-	return r.known.state.Crash(ctx, r.db, r.known.namespace)
+	if err := r.known.state.Crash(ctx, r.db, r.known.namespace); err != nil {
+		return r.known.stateError(ctx, err)
+	}
+	return nil
 }
 
 // enter takes over from runs that were cut off, and has the state table say what this one is about to do.
