@@ -171,7 +171,7 @@
 // nothing holds up a run beyond all timeouts, unless the DSN has connect_timeout.
 //
 // What a migration sets for its connection outlives it, as with goose alone. pg_dump's output begins
-// with set_config('search_path', ”, false): after it, a version table without a schema in its name
+// with a search_path that is empty: after it, a version table without a schema in its name
 // is not found. The run then fails and says so; name the table with its schema.
 //
 // # Environments
