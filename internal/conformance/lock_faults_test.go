@@ -636,6 +636,44 @@ func (p *place) waitForAnAnswer(t *testing.T, text string) {
 	}
 }
 
+// TestLockFreeAtTheEndOfTheWait: a process whose wait is over before it would have tried again is not told that
+// somebody has the lock who was gone long before.
+func TestLockFreeAtTheEndOfTheWait(t *testing.T) {
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.counting(t)
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
+		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[2]")
+		other, err := p.db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Exec("SELECT status FROM goose_db_version_lock WHERE id = 'mutex' FOR UPDATE"); err != nil {
+			t.Fatal(err)
+		}
+		db, f := p.flaky(t)
+		var once sync.Once
+		f.before = func(statement string) {
+			if strings.HasPrefix(statement, "SELECT 1") && strings.HasSuffix(statement, " LIMIT 1") {
+				once.Do(func() { // its process is killed
+					if err := other.Rollback(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		set = []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{}), gooseplus.WithLockWait(200 * time.Millisecond)}
+		if err := p.boot(context.Background(), db, set...).wait(t); err != nil {
+			t.Error(err)
+		}
+		_ = other.Rollback()
+		p.wantCounted(t, 1, 2)
+		p.wantFree(t)
+	})
+}
+
 func TestLockNeedsConnections(t *testing.T) {
 	onEach(t, func(t *testing.T, p *place) {
 		db := p.instance(t)
