@@ -171,7 +171,7 @@
 // nothing holds up a run beyond all timeouts, unless the DSN has connect_timeout.
 //
 // What a migration sets for its connection outlives it, as with goose alone. pg_dump's output begins
-// with set_config('search_path', ”, false): after it, a version table without a schema in its name
+// with a search_path that is empty: after it, a version table without a schema in its name
 // is not found. The run then fails and says so; name the table with its schema.
 //
 // # Environments
@@ -290,6 +290,7 @@
 //
 //   - an environment that has no folder, or that there are no migrations at all;
 //   - a file that looks like a migration and is badly named: x.sql, 1_x.SQL, 1_x.UP.sql, x.up.sql;
+//   - a file that looks like a migration and is beside the folders of the environments or of the namespaces;
 //   - a gap in the numbering, if versions are counted (below ten million, and not in larger steps) rather
 //     than made of the time. Versions in the folders of other environments are no gap. A branch that is
 //     merged later may fill it, so it is no fault;

@@ -109,6 +109,7 @@ func (j *joint) finish(ctx context.Context, err error) {
 		j.lead.from, j.lead.to = max(j.lead.from, r.from), max(j.lead.to, r.to)
 		j.lead.kept, j.lead.off = j.lead.kept+r.kept, j.lead.off+r.off
 	}
+	j.lead.disconnect(ctx)
 	j.lead.events.close()
 }
 
@@ -251,7 +252,7 @@ func (j *joint) begin(ctx context.Context, to goal) error {
 		switch {
 		case !needed:
 			if err := r.giveUp(ctx); err != nil {
-				return r.known.named(r.known.stateError(ctx, err))
+				return r.known.named(err)
 			}
 		case len(r.steps)+len(r.unfinished)+len(r.inherited) > 0 && len(r.known.list) > 0:
 			j.working = append(j.working, r)

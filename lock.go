@@ -2,7 +2,6 @@ package gooseplus
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -27,6 +26,9 @@ const (
 	releaseLimit = 10 * time.Second
 	// lostLimit is that for the connection of a lock that is lost: it may never answer.
 	lostLimit = 100 * time.Millisecond
+	// answerLimit is how long a process whose wait for the lock is over waits for each of the answers that its
+	// error needs.
+	answerLimit = time.Second
 
 	// pollFirst and pollLast bound the mean time between two looks of a process that waits; between two
 	// tries, which take six statements, for a mutex whose holder seems to be at work, it is tryAgain.
@@ -80,18 +82,18 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 		// that has just begun is not recorded yet.
 		for tried, busy := time.Now(), true; time.Since(tried) < tryFirst || busy && time.Since(tried) < tryAgain; {
 			if !sleep(waiting, poll(time.Since(began))) {
-				return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
+				return r.lastTry(ctx, waiting, m)
 			}
-			r.announceWait(ctx)
+			r.announceWait(waiting)
 			if r.oneWriter() {
 				break // to read would get in the holder's way
 			}
-			if busy = r.stillBusy(ctx); busy {
+			if busy = r.stillBusy(waiting); busy {
 				continue
 			}
-			more, err := needed(ctx)
+			more, err := needed(waiting)
 			if err != nil && waiting.Err() != nil {
-				return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, nil), r.holder(ctx))
+				return r.lastTry(ctx, waiting, m)
 			}
 			if err != nil || !more {
 				return nil, err
@@ -99,6 +101,18 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 			busy = r.flagged
 		}
 	}
+}
+
+// lastTry is for a process whose wait is over, and that may not have tried for a while.
+func (r *run) lastTry(ctx, waiting context.Context, m mutex.Mutex) (l *lock, err error) {
+	if r.options.lockWait > 0 && ctx.Err() == nil {
+		soon, cancel := context.WithTimeout(ctx, answerLimit)
+		defer cancel()
+		if l, err = r.tryHold(soon, waiting, m); l != nil || errors.Is(err, ErrLocked) {
+			return l, err
+		}
+	}
+	return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, err), r.holder(ctx))
 }
 
 // stillBusy is a look that asks for nothing but the run that the last one found.
@@ -187,15 +201,6 @@ func (r *run) tryMutex(ctx context.Context, m mutex.Mutex) (held mutex.Held, err
 	return held, err
 }
 
-// tryRow tries the mutex's row. That it is not to be had may mean that it isn't there, unless a run is
-// recorded as running.
-func (r *run) tryRow(ctx context.Context, tx *sql.Tx) (bool, error) {
-	if r.flagged {
-		return r.known.state.TryLockThere(ctx, tx)
-	}
-	return r.known.state.TryLock(ctx, tx)
-}
-
 // oneWriter is true of SQLite: who reads while another process writes may be told that the database
 // is locked, so that only the holder of the lock can rely on what it reads.
 func (r *run) oneWriter() bool { return r.known.dialect.Goose == goose.DialectSQLite3 }
@@ -264,7 +269,7 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 		return mutex.File{Path: file}, nil
 	default:
 		before, after, locked := st.KeepOpen(r.options.lockTimes.idle)
-		return &mutex.Row{DB: r.db, Lock: r.tryRow, Before: before, After: after, Locked: locked}, nil
+		return &mutex.Row{DB: r.db, Lock: st.TryLock, Before: before, After: after, Locked: locked}, nil
 	}
 }
 
@@ -286,7 +291,7 @@ func (r *run) announceWait(ctx context.Context) {
 
 // holder says who has the lock, for an error.
 func (r *run) holder(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
 	holder, since, err := r.known.state.RunningNow(ctx, r.db)
 	if err != nil || holder == "" {

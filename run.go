@@ -59,7 +59,7 @@ type run struct {
 
 	found    versions.Rows // when the starting point was read
 	looked   bool
-	seen     []int64 // what was applied when the run looked
+	seen     []int64 // what was applied when the run looked and planned
 	flagged  bool    // the state table may have something to say, see applied
 	from     int64
 	start    []int64 // the starting point
@@ -114,10 +114,11 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 		return false, r.known.tableError(ctx, err)
 	}
 	same := r.looked && slices.Equal(r.seen, applied)
-	r.seen, r.flagged, r.looked = applied, flagged, true
+	r.flagged = flagged
 	if waits := r.announced; waits && (flagged || same) {
 		return flagged || len(r.steps) > 0, nil
 	}
+	r.seen, r.looked = applied, true // what the steps are planned from
 	if err := r.plan(ctx, applied, to); err != nil {
 		return false, err
 	}
@@ -244,7 +245,10 @@ func (r *run) giveUp(ctx context.Context) error {
 	if len(r.inherited) == 0 {
 		return nil
 	}
-	return r.known.state.Crash(ctx, r.db, r.known.namespace)
+	if err := r.known.state.Crash(ctx, r.db, r.known.namespace); err != nil {
+		return r.known.stateError(ctx, err)
+	}
+	return nil
 }
 
 // enter takes over from runs that were cut off, and has the state table say what this one is about to do.

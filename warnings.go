@@ -16,6 +16,9 @@ func (ms *migrations) findWarnings() (list []string) {
 		list = append(list, fmt.Sprintf("%s is ignored: a migration's name is VERSION_name.sql, or for a pair "+
 			"VERSION_name.up.sql and VERSION_name.down.sql", path))
 	}
+	for _, path := range ms.files.Stray {
+		list = append(list, fmt.Sprintf("%s is ignored: it is in none of the folders that migrations are read from", path))
+	}
 	if len(ms.list) == 0 {
 		list = append(list, "there are no migrations at all")
 	}

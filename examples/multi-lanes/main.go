@@ -124,7 +124,7 @@ func run(w io.Writer) error {
 	select {
 	case <-halfway:
 	case err := <-slow:
-		return fmt.Errorf("the slow lane ended: %w", err)
+		return fmt.Errorf("the slow lane ended before its first batch: %v", err)
 	}
 	if err := first.report(ctx, "the first release serves"); err != nil {
 		return err

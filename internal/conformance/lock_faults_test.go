@@ -588,6 +588,92 @@ func TestLockWaitForDeadRun(t *testing.T) {
 	})
 }
 
+// TestLockWaitForAnAnswer: a look that gets no answer is a part of the wait.
+func TestLockWaitForAnAnswer(t *testing.T) {
+	for what, text := range map[string]string{"who has the lock": "SELECT holder", "is it still at work": "SELECT 1"} {
+		t.Run(what, func(t *testing.T) {
+			onLockServers(t, "pgx", func(t *testing.T, p *place) { p.waitForAnAnswer(t, text) })
+		})
+	}
+}
+
+func (p *place) waitForAnAnswer(t *testing.T, text string) {
+	p.counting(t)
+	set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
+	if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	p.stale(t, "[2]")
+	other, err := p.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Rollback()
+	if _, err := other.Exec("SELECT status FROM goose_db_version_lock WHERE id = 'mutex' FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	db, f := p.flaky(t)
+	var once sync.Once
+	silenced := false
+	f.before = func(statement string) {
+		if strings.HasPrefix(statement, text) && strings.HasSuffix(statement, " LIMIT 1") {
+			once.Do(func() {
+				silenced = true
+				if _, err := other.Exec("LOCK TABLE goose_db_version_lock_rows IN ACCESS EXCLUSIVE MODE"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	const d, limit = 300 * time.Millisecond, 20 * time.Second
+	b := p.boot(context.Background(), db, append(set, gooseplus.WithLockWait(d), gooseplus.WithTimeout(limit))...)
+	wantIs(t, b.wait(t), gooseplus.ErrLocked)
+	if b.took > limit/2 {
+		t.Errorf("WithLockWait(%v) took %v", d, b.took)
+	}
+	if !silenced {
+		t.Error("nothing was left without an answer: the test shows nothing")
+	}
+}
+
+// TestLockFreeAtTheEndOfTheWait: a process whose wait is over before it would have tried again is not told that
+// somebody has the lock who was gone long before.
+func TestLockFreeAtTheEndOfTheWait(t *testing.T) {
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.counting(t)
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
+		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[2]")
+		other, err := p.db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Exec("SELECT status FROM goose_db_version_lock WHERE id = 'mutex' FOR UPDATE"); err != nil {
+			t.Fatal(err)
+		}
+		db, f := p.flaky(t)
+		var once sync.Once
+		f.before = func(statement string) {
+			if strings.HasPrefix(statement, "SELECT 1") && strings.HasSuffix(statement, " LIMIT 1") {
+				once.Do(func() { // its process is killed
+					if err := other.Rollback(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		set = []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{}), gooseplus.WithLockWait(200 * time.Millisecond)}
+		if err := p.boot(context.Background(), db, set...).wait(t); err != nil {
+			t.Error(err)
+		}
+		_ = other.Rollback()
+		p.wantCounted(t, 1, 2)
+		p.wantFree(t)
+	})
+}
+
 func TestLockNeedsConnections(t *testing.T) {
 	onEach(t, func(t *testing.T, p *place) {
 		db := p.instance(t)
@@ -762,6 +848,24 @@ func TestLockCrashedRun(t *testing.T) {
 			p.wantFree(t)
 		})
 	})
+	// The one that finds it declares it dead and gets no further; the one after has nothing to do.
+	t.Run("it was cut off, and nothing is pending", func(t *testing.T) {
+		onEach(t, func(t *testing.T, p *place) {
+			prepare(t, p)
+			p.exec(t, "UPDATE goose_db_version_lock SET outcome = 'cut off' WHERE id = 'run:dead'")
+			if err := p.locking(p.instance(t), from(chain(2))).Migrate(context.Background()); err != nil {
+				t.Error(err)
+			}
+			// That all of it is there has been found since: it is nobody's to undo any more.
+			err := p.locking(p.instance(t), from(broken(3))).Migrate(context.Background())
+			wantFailed(t, err, 3)
+			p.want(t, []int64{1, 2}, []string{"t001", "t002"})
+			if got := p.outcomeOfStale(t); got != "[crashed]" {
+				t.Errorf("outcome %v", got)
+			}
+			p.wantFree(t)
+		})
+	})
 	// The one that finds it is refused before it begins, so the duty must pass to the one after.
 	t.Run("the next is refused, the one after fails", func(t *testing.T) {
 		onEach(t, func(t *testing.T, p *place) {
@@ -873,6 +977,77 @@ func TestLockMutexGone(t *testing.T) {
 			t.Error("the mutex was not deleted: the test shows nothing")
 		}
 		p.wantCounted(t, 1)
+		p.wantFree(t)
+	})
+}
+
+// TestLockMutexGoneBehindDeadRun: the mutex's row is missing while something is recorded that nobody but the
+// holder of the mutex could clear away.
+func TestLockMutexGoneBehindDeadRun(t *testing.T) {
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.counting(t)
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
+		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[2]")
+		p.exec(t, "DELETE FROM goose_db_version_lock WHERE id = 'mutex'")
+		set = []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{}), gooseplus.WithLockWait(10 * time.Second)}
+		if err := p.boot(context.Background(), p.instance(t), set...).wait(t); err != nil {
+			t.Error(err)
+		}
+		p.wantCounted(t, 1, 2)
+		p.wantFree(t)
+	})
+}
+
+// TestLockUndoneMeanwhile: a process that found nothing pending, and waits because another one is at work,
+// does what the other one has left to do, however often it has looked at it half-way.
+func TestLockUndoneMeanwhile(t *testing.T) {
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.counting(t)
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{})}
+		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[2]")
+		other, err := p.db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Exec("SELECT status FROM goose_db_version_lock WHERE id = 'mutex' FOR UPDATE"); err != nil {
+			t.Fatal(err)
+		}
+		db, f := p.flaky(t)
+		f.answer = errors.New("the answer is lost")
+		asked := 0
+		f.lose = func(statement string) bool {
+			if !strings.HasSuffix(statement, " LIMIT 1") || strings.Contains(statement, "holder") {
+				return false
+			}
+			asked++
+			if asked > 1 {
+				return false
+			}
+			p.exec(t, "DELETE FROM counted WHERE v = 2", "DELETE FROM goose_db_version WHERE version_id = 2")
+			return true // so that it looks at everything, while the other one is still recorded as running
+		}
+		f.before = func(statement string) {
+			if asked == 1 && strings.HasSuffix(statement, " LIMIT 1") {
+				p.exec(t, "UPDATE goose_db_version_lock SET outcome = 'migrated' WHERE id = 'run:dead'")
+				if err := other.Commit(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+					t.Error(err)
+				}
+			}
+		}
+		if err := p.boot(context.Background(), db, set...).wait(t); err != nil {
+			t.Error(err)
+		}
+		if asked < 2 {
+			t.Errorf("it asked %d times whether the other one is still at work: the test shows nothing", asked)
+		}
+		_ = other.Rollback()
+		p.wantCounted(t, 1, 2)
 		p.wantFree(t)
 	})
 }

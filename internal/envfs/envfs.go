@@ -35,6 +35,9 @@ type Overlay struct {
 	SQL, Go []File
 	// Ignored are the paths of files that goose would skip although they end in .sql, or .SQL.
 	Ignored []string
+	// Stray are the paths of files that look like migrations and are where none are read from: beside the
+	// folders of the environments.
+	Stray []string
 	// Missing are the environments that have no folder.
 	Missing []string
 
@@ -84,6 +87,9 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 		return o, &BaseError{Path: base, Err: err}
 	}
 	siblings := folders(fsys, base, inBase)
+	if !slices.Contains(environments, "") {
+		o.Stray = strays(base, inBase)
+	}
 	for _, name := range siblings {
 		if !slices.Contains(environments, name) {
 			o.others = append(o.others, path.Join(base, name))

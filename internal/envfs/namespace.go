@@ -13,7 +13,7 @@ import (
 
 // Namespaces are the folders of a base path that each have a sequence of their own.
 type Namespaces struct {
-	// Stray are the paths of migrations directly in the base path: they are in no namespace.
+	// Stray are the paths of files directly in the base path that look like migrations: they are in no namespace.
 	Stray []string
 
 	fsys    fs.FS
@@ -36,11 +36,7 @@ func OpenNamespaces(fsys fs.FS, base string, names []string) (*Namespaces, error
 		return n, &BaseError{Path: clean, Err: err}
 	}
 	n.folders = folders(fsys, clean, entries)
-	for _, e := range entries {
-		if isMigration(e) {
-			n.Stray = append(n.Stray, path.Join(clean, e.Name()))
-		}
-	}
+	n.Stray = strays(clean, entries)
 	return n, nil
 }
 
@@ -93,6 +89,7 @@ func (n *Namespaces) Overlay(name string, environments []string) (*Overlay, erro
 		}
 		return New(n.fsys, dir, environments)
 	}
+	var stray []string
 	for _, folder := range inside {
 		below, err := fs.ReadDir(n.fsys, path.Join(dir, folder))
 		if i := slices.IndexFunc(below, isMigration); err == nil && i >= 0 {
@@ -100,12 +97,25 @@ func (n *Namespaces) Overlay(name string, environments []string) (*Overlay, erro
 				"move them all into folders of environments, or none",
 				dir, path.Join(dir, entries[direct].Name()), path.Join(dir, folder, below[i].Name()))
 		}
+		stray = append(stray, strays(path.Join(dir, folder), below)...)
 	}
-	return New(n.fsys, dir, []string{""})
+	o, err := New(n.fsys, dir, []string{""})
+	o.Stray = stray
+	return o, err
 }
 
 // missing is the overlay of a folder that can't be used.
 func missing(fsys fs.FS, dir string) *Overlay { return newOverlay(fsys, map[string]string{"": dir}) }
+
+// strays are the paths of those entries of dir that look like migrations, however they are named.
+func strays(dir string, entries []fs.DirEntry) (paths []string) {
+	for _, e := range entries {
+		if isMigration(e) || !e.IsDir() && strings.EqualFold(path.Ext(e.Name()), ".sql") {
+			paths = append(paths, path.Join(dir, e.Name()))
+		}
+	}
+	return paths
+}
 
 // isMigration says whether goose would take the file.
 func isMigration(e fs.DirEntry) bool {

@@ -50,6 +50,30 @@ func TestTryEnsure(t *testing.T) {
 		})
 	})
 
+	t.Run("whose client says nothing any more", func(t *testing.T) {
+		onEach(t, "goose_db_version", func(t *testing.T, p place) {
+			if !p.table.partitioned() {
+				return
+			}
+			tx, err := p.db.Begin()
+			must(t, err)
+			defer tx.Rollback()
+			if mine, there, err := p.table.claim(ctx, tx); !mine || there || err != nil {
+				t.Fatalf("claim = %t, %t, %v", mine, there, err)
+			}
+			var idle string
+			must(t, tx.QueryRow("SHOW idle_in_transaction_session_timeout").Scan(&idle))
+			if idle != createIdle {
+				t.Errorf("the server waits for %s, want %s", idle, createIdle)
+			}
+			must(t, tx.Rollback())
+			must(t, p.db.QueryRow("SHOW idle_in_transaction_session_timeout").Scan(&idle))
+			if idle != "0" {
+				t.Errorf("the connection keeps the setting: %s", idle)
+			}
+		})
+	})
+
 	t.Run("over the original's table", func(t *testing.T) {
 		onEach(t, "goose_db_version", func(t *testing.T, p place) {
 			_, err := p.db.Exec("CREATE TABLE " + p.table.Name() + " (status INTEGER NOT NULL DEFAULT 0)")

@@ -38,19 +38,47 @@ func TestLiteral(t *testing.T) {
 func TestErrorText(t *testing.T) {
 	ctx := context.Background()
 	onEach(t, "goose_db_version", func(t *testing.T, p place) {
+		if p.name == "mysql" { // whatever the database is made for
+			_, err := p.db.Exec("ALTER DATABASE CHARACTER SET latin1")
+			must(t, err)
+		}
 		must(t, p.table.Ensure(ctx, p.db))
 		must(t, p.table.StartRun(ctx, p.db, Run{ID: "r", Holder: `h'o\'st/1/r`, Started: time.Now()}))
-		own, err := p.table.EndRun(ctx, p.db, "r", 1, Failed, "it's \\ ?, $1, {table}, \x00 and \xff", time.Now())
+		own, err := p.table.EndRun(ctx, p.db, "r", 1, Failed, "it's \\ ?, $1, {table}, \u65e5\u672c, \x00 and \xff", time.Now())
 		if must(t, err); !own {
 			t.Fatal("the run is not ours")
 		}
 		runs, err := p.table.Runs(ctx, p.db)
 		must(t, err)
-		if got, want := runs[0].Error, `it's \ ?, $1, {table},  and `; got != want {
+		if got, want := runs[0].Error, "it's \\ ?, $1, {table}, \u65e5\u672c,  and "; got != want {
 			t.Errorf("the text is %q, want %q", got, want)
 		}
 		if got, want := runs[0].Holder, `h'o\'st/1/r`; got != want {
 			t.Errorf("the holder is %q, want %q", got, want)
+		}
+	})
+}
+
+// TestSimilarNames: what is remembered of one namespace or environment is not that of another one, though the
+// server may take the two names for the same word.
+func TestSimilarNames(t *testing.T) {
+	ctx := context.Background()
+	onEach(t, "goose_db_version", func(t *testing.T, p place) {
+		if p.name == "mysql" { // the columns that are added to the original's table are no different
+			_, err := p.db.Exec("CREATE TABLE " + p.table.Name() + " (status INTEGER NOT NULL DEFAULT 0) CHARACTER SET latin1")
+			must(t, err)
+		}
+		must(t, p.table.Ensure(ctx, p.db))
+		for _, name := range []string{"cafe", "caf\u00e9", "Cafe"} {
+			must(t, p.table.Protect(ctx, p.db, Mark{Namespace: name, Version: 1}))
+			must(t, p.table.Stamp(ctx, p.db, name))
+		}
+		must(t, p.table.Unprotect(ctx, p.db, Mark{Namespace: "caf\u00e9", Version: 1}))
+		must(t, p.table.Unstamp(ctx, p.db, "caf\u00e9"))
+		facts, err := p.table.Read(ctx, p.db)
+		must(t, err)
+		if len(facts.Protected) != 2 || len(facts.Environments) != 2 {
+			t.Errorf("protected %v, environments %q, want those of cafe and Cafe", facts.Protected, facts.Environments)
 		}
 	})
 }

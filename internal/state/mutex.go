@@ -14,23 +14,23 @@ var ErrNoMutex = errors.New("the state table has no mutex row")
 // that somebody has it. SKIP LOCKED rather than NOWAIT tells so without an error, which a hundred
 // waiting replicas would write to the server's log ten times a second.
 func (t *Table) TryLock(ctx context.Context, tx *sql.Tx) (bool, error) {
-	locked, err := t.TryLockThere(ctx, tx)
-	if err != nil || locked {
-		return locked, err
+	const row = " WHERE id = 'mutex'"
+	lock := "SELECT id FROM " + t.mutex() + row + " FOR UPDATE SKIP LOCKED"
+	var locked, there bool
+	var err error
+	if t.partitioned() { // PostgreSQL can tell both at once
+		err = tx.QueryRowContext(ctx, "WITH mine AS ("+lock+") SELECT EXISTS (SELECT 1 FROM mine), EXISTS (SELECT 1 FROM "+t.mutex()+row+")").
+			Scan(&locked, &there)
+	} else {
+		var id string
+		if err = tx.QueryRowContext(ctx, lock).Scan(&id); errors.Is(err, sql.ErrNoRows) {
+			there, err = t.mutexThere(ctx, tx)
+		} else {
+			locked = err == nil
+		}
 	}
-	there, err := t.mutexThere(ctx, tx)
-	if err == nil && !there {
+	if err == nil && !locked && !there {
 		err = ErrNoMutex
 	}
-	return false, err
-}
-
-// TryLockThere is TryLock of a row that is known to be there.
-func (t *Table) TryLockThere(ctx context.Context, tx *sql.Tx) (bool, error) {
-	var id string
-	err := tx.QueryRowContext(ctx, "SELECT id FROM "+t.mutex()+" WHERE id = 'mutex' FOR UPDATE SKIP LOCKED").Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
+	return locked && err == nil, err
 }

@@ -218,8 +218,7 @@ func (t *Table) Fence(id string) string {
 	return "UPDATE " + t.rows() + " SET version_id = version_id + 1 WHERE id = '" + runID(id) + "' AND outcome = 'running'"
 }
 
-// Busy is a query that finds a row while a run is recorded as running, and when a step was not
-// finished.
+// Busy is a query that finds a row while IsBusy is true of any.
 func (t *Table) Busy() string {
 	return "SELECT 1 FROM " + t.rows() + " WHERE " + IsBusy
 }
@@ -237,13 +236,13 @@ func (t *Table) StillBusy(ctx context.Context, db Querier, busy string) (bool, e
 const (
 	// IsDirty is true of the rows of steps that were not finished.
 	IsDirty = "kind = 'dirty'"
-	// IsBusy is true of them, and of runs that are recorded as running.
-	IsBusy = "kind = 'run' AND outcome = 'running' OR " + IsDirty
+	// IsBusy is true of them, of runs that are recorded as running, and of runs without a namespace that were cut
+	// off: their starting point has to be taken over, or given up, while it means something.
+	IsBusy = "kind = 'run' AND (outcome = 'running' OR outcome = 'cut off' AND namespace = '') OR " + IsDirty
 )
 
 // BusyIn is IsBusy for one namespace. What other namespaces' runs do is nobody's business here, but a run that
-// was cut off while another namespace's heir took the lock is: its starting point has to be taken over, or given
-// up, while it means something.
+// was cut off while another namespace's heir took the lock is.
 func BusyIn(namespace string) string {
 	return in(namespace) + "(kind = 'run' AND outcome IN ('running', 'cut off') OR " + IsDirty + ")"
 }

@@ -103,23 +103,28 @@ type column struct{ name, definition string }
 // original gooseplus, whose replicas delete all rows and insert one with nothing but a status: the
 // default of id makes that row the mutex.
 func (t *Table) columns() []column {
+	set := ""
+	if t.dialect.Goose == goose.DialectMySQL {
+		// That of the database may take two names for the same, and may not have what an error says.
+		set = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+	}
 	return []column{
 		{"status", "INTEGER NOT NULL DEFAULT 0"},
-		{"id", "VARCHAR(180) NOT NULL DEFAULT 'mutex'"},
-		{"kind", "VARCHAR(20) NOT NULL DEFAULT 'mutex'"},
-		{"namespace", "VARCHAR(255) NOT NULL DEFAULT ''"},
+		{"id", "VARCHAR(180)" + set + " NOT NULL DEFAULT 'mutex'"},
+		{"kind", "VARCHAR(20)" + set + " NOT NULL DEFAULT 'mutex'"},
+		{"namespace", "VARCHAR(255)" + set + " NOT NULL DEFAULT ''"},
 		{"version_id", "BIGINT NOT NULL DEFAULT 0"},
-		{"name", "VARCHAR(255) NOT NULL DEFAULT ''"},
-		{"holder", "VARCHAR(255) NOT NULL DEFAULT ''"},
-		{"started_at", "VARCHAR(40) NOT NULL DEFAULT ''"},
-		{"ended_at", "VARCHAR(40) NOT NULL DEFAULT ''"},
+		{"name", "VARCHAR(255)" + set + " NOT NULL DEFAULT ''"},
+		{"holder", "VARCHAR(255)" + set + " NOT NULL DEFAULT ''"},
+		{"started_at", "VARCHAR(40)" + set + " NOT NULL DEFAULT ''"},
+		{"ended_at", "VARCHAR(40)" + set + " NOT NULL DEFAULT ''"},
 		{"from_version", "BIGINT NOT NULL DEFAULT 0"},
 		{"to_version", "BIGINT NOT NULL DEFAULT 0"},
-		{"outcome", "VARCHAR(20) NOT NULL DEFAULT ''"},
-		{"backend", "VARCHAR(100) NOT NULL DEFAULT ''"},
-		{"start_set", "TEXT"},
-		{"planned", "TEXT"},
-		{"error_text", "TEXT"},
+		{"outcome", "VARCHAR(20)" + set + " NOT NULL DEFAULT ''"},
+		{"backend", "VARCHAR(100)" + set + " NOT NULL DEFAULT ''"},
+		{"start_set", "TEXT" + set},
+		{"planned", "TEXT" + set},
+		{"error_text", "TEXT" + set},
 	}
 }
 
@@ -155,21 +160,31 @@ func (t *Table) mutexPartitionThere(ctx context.Context, db Querier) (there bool
 // tryCreate creates the table where there is none. Who does so keeps an advisory lock for that long.
 func (t *Table) tryCreate(ctx context.Context, db *sql.DB) (created bool, err error) {
 	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
-		var mine, there bool
-		if err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended("+t.dialect.Literal(t.name)+", 0)), to_regclass("+
-			t.dialect.Literal(t.name)+") IS NOT NULL").Scan(&mine, &there); err != nil {
+		mine, there, err := t.claim(ctx, tx)
+		switch {
+		case err != nil:
 			return err
-		}
-		if !mine {
+		case !mine:
 			return ErrCreating
-		}
-		if there {
+		case there:
 			return nil
 		}
 		created = true
 		return t.createIn(ctx, tx)
 	})
 	return created, err
+}
+
+// createIdle is how long the server keeps the transaction of somebody who creates the table and says nothing:
+// a network that is cut would otherwise keep everybody else from it for hours.
+const createIdle = "30s"
+
+// claim takes the advisory lock, if nobody has it, and says whether there is a table.
+func (t *Table) claim(ctx context.Context, tx *sql.Tx) (mine, there bool, err error) {
+	name := t.dialect.Literal(t.name)
+	err = tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock(hashtextextended("+name+", 0)), to_regclass("+name+") IS NOT NULL"+
+		" FROM set_config('idle_in_transaction_session_timeout', '"+createIdle+"', true)").Scan(&mine, &there)
+	return mine, there, err
 }
 
 // Ensure makes the table what this version expects: it creates it, upgrades the one-column table of
