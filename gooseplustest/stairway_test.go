@@ -69,6 +69,9 @@ var postgresFaults = []fault{
 		[]string{`column users.email is not as it was: before "character varying(100)", now "text"`}},
 	{"table", users, `CREATE TABLE IF NOT EXISTS orders (id SERIAL PRIMARY KEY, placed DATE DEFAULT now()); COMMENT ON TABLE orders IS 'x';`, ``, `DROP TABLE orders;`,
 		[]string{`table orders is left behind`}},
+	{"composite type", `CREATE TYPE place AS (x INTEGER);`, `COMMENT ON TYPE place IS 'where'; REVOKE USAGE ON TYPE place FROM PUBLIC;`, ``,
+		`COMMENT ON TYPE place IS NULL; GRANT USAGE ON TYPE place TO PUBLIC;`,
+		[]string{`comment on type place is left behind: where`, `grant of USAGE on type place to public is not put back`}},
 	{"policy", users, `ALTER TABLE users ENABLE ROW LEVEL SECURITY; DROP POLICY IF EXISTS own ON users; CREATE POLICY own ON users USING (id > 0);`,
 		`ALTER TABLE users DISABLE ROW LEVEL SECURITY;`, `DROP POLICY own ON users;`, []string{`policy own on users is left behind: permissive for * to public using (id > 0)`}},
 }
@@ -96,6 +99,8 @@ var mysqlFaults = []fault{
 	{"sequence", users, `CREATE SEQUENCE IF NOT EXISTS invoices START 1000;`, ``, `DROP SEQUENCE invoices;`, []string{`sequence invoices is left behind: start with 1000`}},
 	{"constraint", users, `ALTER TABLE users ADD CONSTRAINT IF NOT EXISTS old_enough CHECK (age > 17);`, ``, `ALTER TABLE users DROP CONSTRAINT old_enough;`,
 		[]string{"constraint old_enough on users is left behind: CONSTRAINT `old_enough` CHECK (`age` > 17)"}},
+	{"constraint of a column", users, `ALTER TABLE users MODIFY age INT DEFAULT 18 COMMENT 'it''s CHECK (x)' CHECK (age > 17);`, `ALTER TABLE users MODIFY age INT DEFAULT 18 CHECK (age > 17);`,
+		`ALTER TABLE users MODIFY age INT DEFAULT 18;`, []string{"check of users.age is left behind: CHECK (`age` > 17)"}},
 	{"comment", users, `ALTER TABLE users COMMENT = 'who has paid';`, ``, `ALTER TABLE users COMMENT = '';`, []string{`comment on table users is left behind: who has paid`}},
 	{"grant", users, `GRANT SELECT ON users TO PUBLIC;`, ``, `REVOKE SELECT ON users FROM PUBLIC;`, []string{`grant of SELECT on table users to`}},
 	{"table", users, `CREATE TABLE IF NOT EXISTS orders (id INT PRIMARY KEY AUTO_INCREMENT);`, ``, `DROP TABLE orders;`, []string{`table orders is left behind: ENGINE=InnoDB`}},

@@ -42,8 +42,9 @@ var postgresQueries = []string{
 			(SELECT 'on server ' || srvname || ' ' || COALESCE(array_to_string(ftoptions, ', '), '') FROM pg_foreign_table
 				JOIN pg_foreign_server s ON s.oid = ftserver WHERE ftrelid = c.oid),
 			CASE WHEN c.relowner <> (SELECT datdba FROM pg_database WHERE datname = current_database()) THEN 'owner ' || c.relowner::regrole END),
-		c.relname::text, obj_description(c.oid, 'pg_class'),
-		COALESCE(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)), c.relowner
+		c.relname::text, CASE c.relkind WHEN 'c' THEN obj_description(c.reltype, 'pg_type') ELSE obj_description(c.oid, 'pg_class') END,
+		CASE c.relkind WHEN 'c' THEN (SELECT COALESCE(typacl, acldefault('T', typowner)) FROM pg_type t WHERE t.oid = c.reltype)
+			ELSE COALESCE(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)) END, c.relowner
 	FROM pg_class c LEFT JOIN pg_depend owned ON owned.classid = 'pg_class'::regclass AND owned.objid = c.oid AND c.relkind = 'S'
 		AND owned.refclassid = 'pg_class'::regclass AND owned.deptype IN ('a', 'i')
 	WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND {schema c.relnamespace} AND {own pg_class c.oid}`,
