@@ -103,6 +103,9 @@ func (s *mysqlServer) enter(ctx context.Context) (err error) {
 		return err
 	}
 	if s.alive, err = s.admin.Conn(ctx); err == nil {
+		_, err = s.alive.ExecContext(ctx, "SET SESSION wait_timeout = 31536000") // a year: an idle session loses its lock
+	}
+	if err == nil {
 		err = s.alive.QueryRowContext(ctx, "SELECT IF(GET_LOCK(?, 30) = 1, 1, NULL)", mysqlLock(process)).Scan(new(int))
 	}
 	if err != nil {

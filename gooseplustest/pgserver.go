@@ -80,7 +80,7 @@ func (s *pgServer) admin(ctx context.Context, what func(*pgConn) error) error {
 		}
 	}
 	err := what(c)
-	if err != nil && cut(err) {
+	if err != nil && cut(err) && !c.answers(ctx) {
 		c.close()
 		return err
 	}
@@ -137,6 +137,15 @@ func (s *pgServer) connect(ctx context.Context) (*pgConn, error) {
 	return c, nil
 }
 
+// answers says whether the connection can be used after an error that need not have been its own. To close it might
+// give up the last lock that says that this process lives.
+func (c *pgConn) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_, err := c.query(ctx, "SELECT 1")
+	return err == nil
+}
+
 func (c *pgConn) close() { _ = c.conn.Close() }
 
 func (c *pgConn) exec(ctx context.Context, statement string) error {
@@ -187,8 +196,20 @@ func (c *pgConn) unlock(ctx context.Context, key int64) error {
 	return err
 }
 
-// drop removes a database, with whoever is connected to it if force is true.
+// drop removes a database, with whoever is connected to it if force is true. A template is none any more then, whatever
+// becomes of it: a process may have been killed before the template got its name.
 func (c *pgConn) drop(ctx context.Context, database string, force bool) error {
+	err := c.dropOnce(ctx, database, force)
+	if sqlState(err) != "42809" { // wrong_object_type
+		return err
+	}
+	if err := c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(database)+" WITH IS_TEMPLATE false"); err != nil {
+		return err
+	}
+	return c.dropOnce(ctx, database, force)
+}
+
+func (c *pgConn) dropOnce(ctx context.Context, database string, force bool) error {
 	statement := "DROP DATABASE IF EXISTS " + pq.QuoteIdentifier(database)
 	if !force {
 		return c.exec(ctx, statement)

@@ -3,6 +3,7 @@ package gooseplustest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -141,7 +142,7 @@ func (s *pgServer) create(ctx context.Context, name, template string, settings [
 		}
 		for _, setting := range settings {
 			if err := c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(name)+" "+setting); err != nil {
-				return fmt.Errorf("database %s: %w", name, err)
+				return errors.Join(fmt.Errorf("database %s: %w", name, err), c.drop(ctx, name, true))
 			}
 		}
 		return nil

@@ -3,6 +3,7 @@ package gooseplustest
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -151,7 +152,12 @@ func TestPostgresRebuildsWhatAKilledProcessLeft(t *testing.T) {
 	project := projectName()
 	halfMade := prefix + project + "_" + kindBuilding + "_killedkilled_1"
 	clone := prefix + project + "_" + kindClone + "_killedkilled_2_testx"
-	mustExec(t, db, "CREATE DATABASE "+halfMade, "CREATE DATABASE "+clone)
+	unnamed := prefix + project + "_" + kindBuilding + "_killedkilled_3" // whole, but not under its name yet
+	mustExec(t, db, "CREATE DATABASE "+halfMade, "CREATE DATABASE "+clone, "CREATE DATABASE "+unnamed,
+		"ALTER DATABASE "+unnamed+" WITH ALLOW_CONNECTIONS false IS_TEMPLATE true")
+	stranger := "gpt_chat_c_db_1" // somebody else's
+	mustExec(t, db, "CREATE DATABASE "+stranger)
+	defer mustExec(t, db, "DROP DATABASE "+stranger)
 
 	// Another process that lives, and has a database that nobody is connected to at the moment.
 	alive := prefix + project + "_" + kindClone + "_alivealivear_1_testy"
@@ -171,7 +177,8 @@ func TestPostgresRebuildsWhatAKilledProcessLeft(t *testing.T) {
 	}
 	pgServerAt(dsn).sweep(project)
 	left := append(ours(t, kindBuilding), ours(t, kindClone)...)
-	if slices.Contains(left, halfMade) || slices.Contains(left, clone) || !slices.Contains(left, alive) {
+	if slices.Contains(left, halfMade) || slices.Contains(left, clone) || slices.Contains(left, unnamed) ||
+		!slices.Contains(left, alive) || !slices.Contains(left, stranger) {
 		t.Errorf("what is left is %v", left)
 	}
 }
@@ -306,8 +313,53 @@ func TestPostgresSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
-	if left := ours(t, kindBuilding); len(left) > 0 {
+	left := slices.DeleteFunc(ours(t, kindBuilding), func(name string) bool { return owner(name) != process })
+	if len(left) > 0 {
 		t.Errorf("half-made templates are left: %v", left)
+	}
+}
+
+// What says that this process lives is a lock of its connections.
+func TestPostgresKeepsItsConnectionWhenAMigrationFails(t *testing.T) {
+	u, err := url.Parse(Server(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("application_name", "gooseplustest") // so that nobody else uses its connections
+	u.RawQuery = q.Encode()
+	dsn := u.String()
+	r := &recorder{TB: t, name: "TestWrong"}
+	r.do(func() {
+		Postgres(r, dsn, files(unique(folder("sql/base/1_x.sql"))), gooseplus.WithGoMigrations(
+			goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return errors.New("wrong") }}, nil)))
+	})
+	r.end()
+	c := pgServerAt(dsn).take()
+	if c == nil || !strings.Contains(r.text(), "wrong") {
+		t.Fatalf("there is no connection any more: %s", r.text())
+	}
+	c.close()
+}
+
+func TestPostgresLeavesNothingThatCanNotBeSet(t *testing.T) {
+	name := cloneName(projectName(), t.Name())
+	err := pgServerAt(Server(t)).create(t.Context(), name, "template0", []string{"SET nonsense TO 1"})
+	if err == nil || slices.Contains(ours(t, kindClone), name) {
+		t.Errorf("the databases are %v, error %v", ours(t, kindClone), err)
+	}
+}
+
+// Without a look at the locks all processes would be dead ones.
+func TestPostgresListsNothingWithoutTheLocks(t *testing.T) {
+	answers := []error{nil, &pq.Error{Code: "53200"}}
+	c := &pgConn{conn: queryFunc(func() (driver.Rows, error) {
+		err := answers[0]
+		answers = answers[1:]
+		return new(oneRow), err
+	})}
+	if databases, _, err := c.list(t.Context()); err == nil || len(databases) > 0 {
+		t.Errorf("%v, error %v", databases, err)
 	}
 }
 
@@ -358,7 +410,7 @@ func TestPostgresDropsADatabaseThatTheServerIsAtWork(t *testing.T) {
 	}
 	u.User = url.UserPassword("gooseplustest_low", "low")
 	s := pgServerAt(u.String())
-	name := cloneName("x", "busy")
+	name := cloneName(projectName(), "busy")
 	if err := s.create(t.Context(), name, "template0", nil); err != nil {
 		t.Fatal(err)
 	}
