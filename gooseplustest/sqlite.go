@@ -141,7 +141,8 @@ var sqliteParameters = url.Values{
 // sqliteCopy makes a file with that content, and opens it.
 func sqliteCopy(t testing.TB, content []byte) *sql.DB {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "gooseplustest-"+plain(filepath.Base(t.Name()))+"-")
+	test := plain(filepath.Base(t.Name()))
+	dir, err := os.MkdirTemp("", "gooseplustest-"+test[:min(len(test), 60)]+"-") // a file system takes 255 bytes
 	if err != nil {
 		fail(t, err)
 	}
