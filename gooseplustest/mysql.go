@@ -27,7 +27,7 @@ import (
 // stays for three days, with its DSN in the test's log as [Postgres] has it, and a table gooseplustest_kept in it.
 //
 // The options are those of [gooseplus.New], after WithDialect("mysql") and WithEnvironments("test"). The test fails at
-// once if they have a fault, if a migration fails, or if the server can't be reached.
+// once if they have a fault or bind to a schema (see [Tenants]), if a migration fails, or if the server can't be reached.
 func MySQL(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	t.Helper()
 	if dsn == "" {
@@ -37,6 +37,9 @@ func MySQL(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	set, err := newSet("mysql", opts)
 	if err == nil && set.Dialect != goose.DialectMySQL {
 		err = fmt.Errorf("the dialect is %s: want mysql", set.Dialect)
+	}
+	if err == nil && set.Schema != "" {
+		err = fmt.Errorf("WithSchema(%q): it is another database than the test's own; Tenants makes schemas", set.Schema)
 	}
 	if err != nil {
 		fail(t, err)
@@ -165,7 +168,7 @@ func (s *mysqlServer) empty(t testing.TB, project string) *sql.DB {
 	if err != nil {
 		fail(t, fmt.Errorf("create database %s: %w", name, err))
 	}
-	origins.Store(db, origin{func(t testing.TB) *sql.DB {
+	origins.Store(db, origin{func(t testing.TB, _ string) *sql.DB {
 		t.Helper()
 		return s.empty(t, project)
 	}})

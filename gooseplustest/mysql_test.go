@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
 
@@ -39,6 +40,18 @@ func TestMySQLIsMigratedAndDropped(t *testing.T) {
 	r.end()
 	if slices.Contains(mysqlDatabases(t), name) || r.failed {
 		t.Errorf("%s is still there: %s", name, r.text())
+	}
+}
+
+// A schema is another database, which the test would share with others.
+func TestMySQLWithASchema(t *testing.T) {
+	r := &recorder{TB: t, name: "TestBound"}
+	r.do(func() {
+		MySQL(r, "", files(folder("sql/base/1_users.sql")), gooseplus.WithSchema("information_schema"))
+	})
+	r.end()
+	if !strings.Contains(r.text(), "another database than the test's own") {
+		t.Errorf("it says %q", r.text())
 	}
 }
 

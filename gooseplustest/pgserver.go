@@ -27,7 +27,7 @@ type pgServer struct {
 	mu        sync.Mutex
 	idle      []*pgConn              // guarded by mu; the one used last is at the end, and used next
 	templates map[string]*pgTemplate // guarded by mu; by the key of the set
-	version   string                 // guarded by mu; the server's, with the user
+	version   string                 // guarded by mu; the server's, with the user and the search_path
 	strategy  string                 // guarded by mu; of CREATE DATABASE
 	swept     sync.Once
 }
@@ -283,8 +283,8 @@ func (s *pgServer) open(database string) (*sql.DB, error) {
 	return sql.OpenDB(patient{connector}), nil
 }
 
-// identity is the server's version and the user, on both of which a template depends. It is asked for once, together
-// with what decides how databases are copied.
+// identity is the server's version, the user, and the search_path, which a DSN can have: a template depends on all of
+// them. It is asked for once, together with what decides how databases are copied.
 func (s *pgServer) identity(ctx context.Context, c *pgConn) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -292,12 +292,12 @@ func (s *pgServer) identity(ctx context.Context, c *pgConn) (string, error) {
 		return s.version, nil
 	}
 	rows, err := c.query(ctx, `SELECT version(), current_user::text, current_setting('server_version_num'), current_setting('fsync'),
-		COALESCE(current_setting('file_copy_method', true), '')`)
+		COALESCE(current_setting('file_copy_method', true), ''), current_setting('search_path')`)
 	if err != nil {
 		return "", err
 	}
 	row := rows[0]
-	s.version, s.strategy = row[0]+" "+row[1], strategy(row[2], row[3], row[4])
+	s.version, s.strategy = row[0]+" "+row[1]+" "+row[5], strategy(row[2], row[3], row[4])
 	return s.version, nil
 }
 

@@ -44,6 +44,16 @@ func ours(t testing.TB, kind string) (names []string) {
 	return names
 }
 
+// ownerless are the databases of one kind whose process is dead.
+func ownerless(t testing.TB, kind string) []string {
+	t.Helper()
+	db := admin(t)
+	return slices.DeleteFunc(ours(t, kind), func(name string) bool {
+		return texts(t, db, fmt.Sprintf("SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint) = %d",
+			lockKey("process", owner(name))))[0] == "true"
+	})
+}
+
 func admin(t testing.TB) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("postgres", Server(t))
@@ -232,13 +242,17 @@ func closeServer(t *testing.T, dsn string) {
 func TestPostgresMakesATemplateAgainThatSomebodyDropped(t *testing.T) {
 	dsn := Server(t)
 	fsys := unique(folder("sql/base/1_dropped.sql"))
-	before := ours(t, kindTemplate)
 	Postgres(t, dsn, files(fsys))
-	for _, name := range ours(t, kindTemplate) {
-		if !slices.Contains(before, name) {
-			mustExec(t, admin(t), "ALTER DATABASE "+name+" IS_TEMPLATE false", "DROP DATABASE "+name)
-		}
+	set, err := newSet("postgres", []gooseplus.Option{files(fsys)})
+	if err != nil {
+		t.Fatal(err)
 	}
+	template, err := pgServerAt(dsn).template(t.Context(), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, _ := template.get()
+	mustExec(t, admin(t), "ALTER DATABASE "+name+" IS_TEMPLATE false", "DROP DATABASE "+name)
 	if got := tables(t, Postgres(t, dsn, files(fsys))); fmt.Sprint(got) != "[dropped]" {
 		t.Errorf("tables %v", got)
 	}
@@ -365,8 +379,28 @@ func TestPostgresListsNothingWithoutTheLocks(t *testing.T) {
 
 func TestPostgresWithASchema(t *testing.T) {
 	db := Postgres(t, "", files(folder("sql/base/1_bound.sql")), gooseplus.WithSchema("Acme Corp."))
+	Stairway(t, gooseplus.New(db, files(folder("sql/base/1_bound.sql")), gooseplus.WithSchema("Acme Corp.")))
 	if got := texts(t, db, `SELECT schemaname::text FROM pg_tables WHERE tablename = 'bound'`); fmt.Sprint(got) != "[Acme Corp.]" {
 		t.Errorf("the table is in %v", got)
+	}
+}
+
+// A search_path of the DSN is where the migrations have gone.
+func TestPostgresWithASearchPath(t *testing.T) {
+	u, err := url.Parse(Server(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys := unique(folder("sql/base/2_found.sql"))
+	fsys["sql/base/1_schemas.sql"] = migration("CREATE SCHEMA one; CREATE SCHEMA two;", "DROP SCHEMA one; DROP SCHEMA two;")
+	for _, path := range []string{"one", "two"} {
+		q := u.Query()
+		q.Set("options", "-c search_path="+path+",public")
+		u.RawQuery = q.Encode()
+		db := Postgres(t, u.String(), files(fsys))
+		if got := texts(t, db, `SELECT schemaname::text FROM pg_tables WHERE tablename = 'found'`); fmt.Sprint(got) != "["+path+"]" {
+			t.Errorf("the table is in %v, want %s", got, path)
+		}
 	}
 }
 

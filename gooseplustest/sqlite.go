@@ -161,7 +161,7 @@ func sqliteCopy(t testing.TB, content []byte) *sql.DB {
 	if err != nil {
 		fail(t, err)
 	}
-	origins.Store(db, origin{func(t testing.TB) *sql.DB {
+	origins.Store(db, origin{func(t testing.TB, _ string) *sql.DB {
 		t.Helper()
 		return sqliteCopy(t, nil)
 	}})

@@ -48,7 +48,7 @@ func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	defer done()
 	var empty func() *sql.DB
 	if from, ok := origins.Load(db); ok {
-		empty = func() *sql.DB { return from.(origin).empty(t) }
+		empty = func() *sql.DB { return from.(origin).empty(t, set.Schema) }
 		db = empty()
 		m = inside.Move(m, db).(*gooseplus.Migrator)
 	}
