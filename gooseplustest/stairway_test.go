@@ -74,6 +74,8 @@ var postgresFaults = []fault{
 		[]string{`column users.age is not put back: integer`}},
 	{"type of a column", users, `ALTER TABLE users ALTER COLUMN email TYPE TEXT;`, ``, `ALTER TABLE users ALTER COLUMN email TYPE VARCHAR(100);`,
 		[]string{`column users.email is not as it was: before "character varying(100)", now "text"`}},
+	{"storage of a column", users, `ALTER TABLE users ALTER COLUMN email SET STORAGE EXTERNAL;`, ``, `ALTER TABLE users ALTER COLUMN email SET STORAGE EXTENDED;`,
+		[]string{`column users.email is not as it was: before "character varying(100)", now "character varying(100) storage e"`}},
 	{"table", users, `CREATE TABLE IF NOT EXISTS orders (id SERIAL PRIMARY KEY, placed DATE DEFAULT now()); COMMENT ON TABLE orders IS 'x';`, ``, `DROP TABLE orders;`,
 		[]string{`table orders is left behind`}},
 	{"composite type", `CREATE TYPE place AS (x INTEGER);`, `COMMENT ON TYPE place IS 'where'; REVOKE USAGE ON TYPE place FROM PUBLIC;`, ``,
