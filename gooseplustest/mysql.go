@@ -50,7 +50,7 @@ func MySQL(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	}
 	db := s.empty(t, set.project)
 	if err := gooseplus.New(db, set.opts...).Migrate(t.Context()); err != nil {
-		fail(t, &templateError{err})
+		fail(t, fmt.Errorf("migrate the database: %w", err))
 	}
 	return db
 }

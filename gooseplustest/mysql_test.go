@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/gooseplus/gooseplus"
@@ -40,6 +41,17 @@ func TestMySQLIsMigratedAndDropped(t *testing.T) {
 	r.end()
 	if slices.Contains(mysqlDatabases(t), name) || r.failed {
 		t.Errorf("%s is still there: %s", name, r.text())
+	}
+}
+
+func TestMySQLSaysWhatIsWrong(t *testing.T) {
+	r := &recorder{TB: t, name: "TestWrong"}
+	r.do(func() {
+		MySQL(r, "", files(fstest.MapFS{"sql/base/1_broken.sql": migration("CREATE TABEL x;", "SELECT 1;")}))
+	})
+	r.end()
+	if text := r.text(); !strings.Contains(text, "migrate the database: ") || !strings.Contains(text, "sql/base/1_broken.sql") {
+		t.Errorf("it says %q", text)
 	}
 }
 
