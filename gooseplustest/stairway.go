@@ -173,9 +173,7 @@ func (s *stairs) step(t *testing.T, i int) {
 // tidy drops what a Down has left behind, so that the Up has a chance. What it can't drop, reach has to deal with.
 func (s *stairs) tidy(ctx context.Context, left []catalog.Difference) {
 	for _, d := range left {
-		if statement := d.Drop(s.set.Dialect); statement != "" {
-			_, _ = s.db.ExecContext(ctx, statement)
-		}
+		_ = d.Drop(ctx, s.db, s.set.Dialect, s.set.Schema)
 	}
 }
 

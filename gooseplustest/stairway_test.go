@@ -256,7 +256,7 @@ func (f fault) down1(dialect string) string {
 
 // One Down that forgets something must not hide the next. The Ups fail on what is there already, as Ups do.
 func TestStairwayGoesOnAfterAFault(t *testing.T) {
-	for _, kind := range []string{"a database of the kit", "any database"} {
+	for _, kind := range []string{"a database of the kit", "any database", "a schema of any database"} {
 		t.Run(kind, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestAllFaults$", "-test.v")
 			cmd.Env = append(os.Environ(), faultEnv+"="+kind, "GOOSEPLUS_TEST_POSTGRES="+Server(t))
@@ -328,11 +328,17 @@ func TestAllFaults(t *testing.T) {
 		fsys["sql/base/14_value.sql"] = migration("ALTER TYPE mood ADD VALUE 'so so';", "SELECT 1;")
 		fsys["sql/base/15_last.sql"] = migration("CREATE TABLE last (id INTEGER);", "DROP TABLE last;")
 	}
-	db := Postgres(t, "", files(fsys))
-	if kind == "any database" {
-		db = dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
+	opts := []gooseplus.Option{files(fsys)}
+	switch kind {
+	case "a database of the kit":
+		Stairway(t, gooseplus.New(Postgres(t, "", opts...), opts...))
+	case "any database":
+		Stairway(t, gooseplus.New(dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres"), opts...))
+	default:
+		db := dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
+		mustExec(t, db, `CREATE SCHEMA acme`)
+		Stairway(t, gooseplus.New(db, append(opts, gooseplus.WithSchema("acme"))...))
 	}
-	Stairway(t, gooseplus.New(db, files(fsys)))
 }
 
 // The same migrations with Downs that forget nothing pass, or else what is found above may be nothing.

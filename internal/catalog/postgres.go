@@ -180,6 +180,16 @@ func postgresQuery(query string) string {
 	}
 }
 
+// setPath makes the names of a catalog mean what they meant when it was read.
+func setPath(ctx context.Context, tx *sql.Tx, schema string) error {
+	path := "DEFAULT"
+	if schema != "" {
+		path = pq.QuoteIdentifier(schema)
+	}
+	_, err := tx.ExecContext(ctx, "SET LOCAL search_path TO "+path)
+	return err
+}
+
 // readPostgres reads in one transaction, with a search_path that no migration has set: the names and the expressions
 // depend on it.
 func readPostgres(ctx context.Context, db *sql.DB, schema string, ignore map[string]bool) (Catalog, error) {
@@ -188,11 +198,7 @@ func readPostgres(ctx context.Context, db *sql.DB, schema string, ignore map[str
 		return nil, err
 	}
 	defer func() { _ = tx.Rollback() }() // it only reads
-	path := "DEFAULT"
-	if schema != "" {
-		path = pq.QuoteIdentifier(schema)
-	}
-	if _, err := tx.ExecContext(ctx, "SET LOCAL search_path TO "+path); err != nil {
+	if err := setPath(ctx, tx, schema); err != nil {
 		return nil, err
 	}
 	c, ignored := make(Catalog), make(map[string]bool)
