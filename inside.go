@@ -19,7 +19,7 @@ import (
 func init() {
 	inside.Look = func(migrator any) (inside.Set, error) { return migrator.(*Migrator).inside() }
 	inside.Open = func(ctx context.Context, migrator any) (*sql.DB, func(), error) {
-		_, db, done, err := migrator.(*Migrator).open(ctx)
+		_, db, done, err := migrator.(*Migrator).openAny(ctx)
 		return db, done, err
 	}
 	inside.Move = func(migrator any, db *sql.DB) any {
@@ -36,26 +36,49 @@ func (m *Migrator) inside() (inside.Set, error) {
 	}
 	o := &m.options
 	set := inside.Set{
-		Dialect: known.dialect.Goose, Schema: known.schema, Environments: slices.Clone(o.environments),
-		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v", known.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
-			known.table.Name(), o.globalLock, o.rollback),
+		Dialect: known.dialect.Goose, Schema: known.schema,
+		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v %v %q %q", known.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
+			known.table.Name(), o.globalLock, o.rollback, o.namespaced, o.namespaces, o.namespace),
 	}
 	if known.state != nil {
 		set.Tables = known.state.Tables()
 	}
-	texts, err := known.texts()
-	if err != nil {
-		return inside.Set{}, err
-	}
-	for _, one := range known.list {
-		text, isFile := texts[one.version]
-		shown := inside.Migration{Version: one.version, Source: one.source, Text: text, Folders: one.compiledIn()}
-		if !isFile && one.goFuncs == nil {
-			return inside.Set{}, fmt.Errorf("migration %s has neither a text nor a function", ref(one.version, one.source))
+	for _, part := range known.all() {
+		if known.state != nil && part.namespace != "" {
+			name, err := known.dialect.ParseName(part.table.Name())
+			if err != nil {
+				return inside.Set{}, err
+			}
+			set.Tables = append(set.Tables, name.Table)
 		}
-		set.Migrations = append(set.Migrations, shown)
+		list, err := part.shown()
+		if err != nil {
+			return inside.Set{}, part.named(err)
+		}
+		if known.parts != nil {
+			for i := range list {
+				list[i].Namespace = part.namespace
+			}
+		}
+		set.Migrations = append(set.Migrations, list...)
 	}
 	return set, nil
+}
+
+// shown are the migrations of one sequence.
+func (ms *migrations) shown() (list []inside.Migration, err error) {
+	texts, err := ms.texts()
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range ms.list {
+		text, isFile := texts[one.version]
+		if !isFile && one.goFuncs == nil {
+			return nil, fmt.Errorf("migration %s has neither a text nor a function", ref(one.version, one.source))
+		}
+		list = append(list, inside.Migration{Version: one.version, Source: one.source, Text: text, Folders: one.compiledIn()})
+	}
+	return list, nil
 }
 
 // texts are what goose reads, by version.

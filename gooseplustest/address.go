@@ -65,6 +65,7 @@ func postgresDSN(dsn, database string) (string, error) {
 }
 
 var (
+	queryPassword = regexp.MustCompile(`[?&]password=([^&#\s]+)`)
 	urlPassword   = regexp.MustCompile(`://[^:/@\s]*:([^@\s]+)@`)
 	mysqlPassword = regexp.MustCompile(`^[^:@/\s]*:([^\s]+)@`)
 	keyPassword   = regexp.MustCompile(`\bpassword\s*=\s*('(?:[^'\\]|\\.)*'|\S+)`)
@@ -73,7 +74,7 @@ var (
 // shown is a DSN for the log of a test. A password that somebody wrote into the test is shown, so that the DSN can be
 // copied; one that came from the environment, as a secret of a CI does, is not.
 func shown(dsn string) string {
-	for _, p := range []*regexp.Regexp{urlPassword, keyPassword, mysqlPassword} {
+	for _, p := range []*regexp.Regexp{queryPassword, urlPassword, keyPassword, mysqlPassword} {
 		m := p.FindStringSubmatch(dsn)
 		if m == nil {
 			continue
@@ -98,8 +99,10 @@ func fromEnvironment(password string) bool {
 			if value == form || strings.Contains(value, ":"+form+"@") {
 				return true
 			}
-			m := keyPassword.FindStringSubmatch(value)
-			return m != nil && strings.Trim(m[1], "'") == form
+			return slices.ContainsFunc([]*regexp.Regexp{queryPassword, keyPassword}, func(p *regexp.Regexp) bool {
+				m := p.FindStringSubmatch(value)
+				return m != nil && strings.Trim(m[1], "'") == form
+			})
 		})
 	})
 }

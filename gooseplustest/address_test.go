@@ -22,15 +22,19 @@ func TestPostgresDSNNamesAnotherDatabase(t *testing.T) {
 func TestAPasswordOfTheEnvironmentIsNotShown(t *testing.T) {
 	t.Setenv("GOOSEPLUSTEST_SECRET", "hunter/2")
 	t.Setenv("GOOSEPLUSTEST_DSN", "mysql://u:tiger@h/")
+	t.Setenv("GOOSEPLUSTEST_OTHER_DSN", "postgres://h/?password=query&sslmode=disable")
 	for dsn, want := range map[string]string{
-		"postgres://u:clear@h/d":       "postgres://u:clear@h/d",
-		"postgres://u:hunter%2F2@h/d":  "postgres://u:xxxxx@h/d",
-		"postgres://u:tiger@h/d":       "postgres://u:xxxxx@h/d",
-		"host=h password='clear' x=y":  "host=h password='clear' x=y",
-		"host=h password=tiger user=u": "host=h password=xxxxx user=u",
-		"u:clear@tcp(h:1)/d":           "u:clear@tcp(h:1)/d",
-		"u:tiger@tcp(h:1)/d":           "u:xxxxx@tcp(h:1)/d",
-		"u@tcp(h:1)/d":                 "u@tcp(h:1)/d",
+		"postgres://u:clear@h/d":              "postgres://u:clear@h/d",
+		"postgres://u:hunter%2F2@h/d":         "postgres://u:xxxxx@h/d",
+		"postgres://u:tiger@h/d":              "postgres://u:xxxxx@h/d",
+		"postgres://u@h/d?password=clear&x=y": "postgres://u@h/d?password=clear&x=y",
+		"postgres://u@h/d?password=tiger&x=y": "postgres://u@h/d?password=xxxxx&x=y",
+		"postgres://u@h/d?password=query&x=y": "postgres://u@h/d?password=xxxxx&x=y",
+		"host=h password='clear' x=y":         "host=h password='clear' x=y",
+		"host=h password=tiger user=u":        "host=h password=xxxxx user=u",
+		"u:clear@tcp(h:1)/d":                  "u:clear@tcp(h:1)/d",
+		"u:tiger@tcp(h:1)/d":                  "u:xxxxx@tcp(h:1)/d",
+		"u@tcp(h:1)/d":                        "u@tcp(h:1)/d",
 	} {
 		if got := shown(dsn); got != want {
 			t.Errorf("%s is shown as %s, want %s", dsn, got, want)

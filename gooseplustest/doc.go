@@ -14,8 +14,8 @@
 //
 // On PostgreSQL the migrations run once, into a template, which is copied for each test with CREATE DATABASE … TEMPLATE.
 // A template belongs to what it was made of: the text of all migrations, the environments, the options that matter
-// (dialect, base path, schema, version table, lock, strategy), the server's version and the user. Of a migration in Go
-// it is the version and the Go files of the folder that it was compiled in; what it calls in other packages is not seen,
+// (dialect, base path, namespaces, schema, version table, lock, strategy), the server's version, the user, and the
+// search_path of the DSN. Of a migration in Go it is the version and the Go files of the folder that it was compiled in; what it calls in other packages is not seen,
 // nor is anything with -trimpath. A template is made from template0, so that nothing of the machine is in it.
 //
 // All tests of all packages share it, at the same time or one after the other. If several processes want one that isn't

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -126,3 +127,27 @@ type connectorFunc func() error
 
 func (f connectorFunc) Connect(context.Context) (driver.Conn, error) { return nil, f() }
 func (f connectorFunc) Driver() driver.Driver                        { return nil }
+
+// queryFunc is a connection that answers queries.
+type queryFunc func() (driver.Rows, error)
+
+func (f queryFunc) Prepare(string) (driver.Stmt, error) { return nil, driver.ErrSkip }
+func (f queryFunc) Begin() (driver.Tx, error)           { return nil, driver.ErrSkip }
+func (f queryFunc) Close() error                        { return nil }
+func (f queryFunc) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+	return f()
+}
+
+// oneRow is the name and the note of a database.
+type oneRow struct{ read bool }
+
+func (r *oneRow) Columns() []string { return []string{"datname", "note"} }
+func (r *oneRow) Close() error      { return nil }
+func (r *oneRow) Next(dest []driver.Value) error {
+	if r.read {
+		return io.EOF
+	}
+	r.read = true
+	dest[0], dest[1] = "gpt_00000000_c_killedkilled_1_x", nil
+	return nil
+}

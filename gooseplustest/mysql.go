@@ -27,7 +27,7 @@ import (
 // stays for three days, with its DSN in the test's log as [Postgres] has it, and a table gooseplustest_kept in it.
 //
 // The options are those of [gooseplus.New], after WithDialect("mysql") and WithEnvironments("test"). The test fails at
-// once if they have a fault, if a migration fails, or if the server can't be reached.
+// once if they have a fault or bind to a schema (see [Tenants]), if a migration fails, or if the server can't be reached.
 func MySQL(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	t.Helper()
 	if dsn == "" {
@@ -38,6 +38,9 @@ func MySQL(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	if err == nil && set.Dialect != goose.DialectMySQL {
 		err = fmt.Errorf("the dialect is %s: want mysql", set.Dialect)
 	}
+	if err == nil && set.Schema != "" {
+		err = fmt.Errorf("WithSchema(%q): it is another database than the test's own; Tenants makes schemas", set.Schema)
+	}
 	if err != nil {
 		fail(t, err)
 	}
@@ -47,7 +50,7 @@ func MySQL(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	}
 	db := s.empty(t, set.project)
 	if err := gooseplus.New(db, set.opts...).Migrate(t.Context()); err != nil {
-		fail(t, &templateError{err})
+		fail(t, fmt.Errorf("migrate the database: %w", err))
 	}
 	return db
 }
@@ -103,6 +106,9 @@ func (s *mysqlServer) enter(ctx context.Context) (err error) {
 		return err
 	}
 	if s.alive, err = s.admin.Conn(ctx); err == nil {
+		_, err = s.alive.ExecContext(ctx, "SET SESSION wait_timeout = 31536000") // a year: an idle session loses its lock
+	}
+	if err == nil {
 		err = s.alive.QueryRowContext(ctx, "SELECT IF(GET_LOCK(?, 30) = 1, 1, NULL)", mysqlLock(process)).Scan(new(int))
 	}
 	if err != nil {
@@ -162,7 +168,7 @@ func (s *mysqlServer) empty(t testing.TB, project string) *sql.DB {
 	if err != nil {
 		fail(t, fmt.Errorf("create database %s: %w", name, err))
 	}
-	origins.Store(db, origin{func(t testing.TB) *sql.DB {
+	origins.Store(db, origin{func(t testing.TB, _ string) *sql.DB {
 		t.Helper()
 		return s.empty(t, project)
 	}})

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
+	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
 
@@ -42,6 +44,43 @@ func TestMySQLIsMigratedAndDropped(t *testing.T) {
 	}
 }
 
+func TestMySQLSaysWhatIsWrong(t *testing.T) {
+	r := &recorder{TB: t, name: "TestWrong"}
+	r.do(func() {
+		MySQL(r, "", files(fstest.MapFS{"sql/base/1_broken.sql": migration("CREATE TABEL x;", "SELECT 1;")}))
+	})
+	r.end()
+	if text := r.text(); !strings.Contains(text, "migrate the database: ") || !strings.Contains(text, "sql/base/1_broken.sql") {
+		t.Errorf("it says %q", text)
+	}
+}
+
+// A schema is another database, which the test would share with others.
+func TestMySQLWithASchema(t *testing.T) {
+	r := &recorder{TB: t, name: "TestBound"}
+	r.do(func() {
+		MySQL(r, "", files(folder("sql/base/1_users.sql")), gooseplus.WithSchema("information_schema"))
+	})
+	r.end()
+	if !strings.Contains(r.text(), "another database than the test's own") {
+		t.Errorf("it says %q", r.text())
+	}
+}
+
+// A server that ends idle sessions soon must not take this process for dead.
+func TestMySQLSessionStays(t *testing.T) {
+	dsn := dbtest.MySQL(t).DSN() + "&wait_timeout=30"
+	MySQL(t, dsn, files(folder("sql/base/1_users.sql")))
+	s, err := mysqlServerAt(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seconds int
+	if err := s.alive.QueryRowContext(t.Context(), "SELECT @@SESSION.wait_timeout").Scan(&seconds); err != nil || seconds < 24*60*60 {
+		t.Errorf("%d seconds, error %v", seconds, err)
+	}
+}
+
 func TestMySQLKeepsTheDatabaseOfAFailedTest(t *testing.T) {
 	dsn := dsnOf(dbtest.MySQL(t))
 	private.Delete(dsn)
@@ -61,9 +100,10 @@ func TestMySQLKeepsTheDatabaseOfAFailedTest(t *testing.T) {
 	}
 	// As if its process had ended: one database is kept, one is not any more, and one was left.
 	for dead, comment := range map[string]string{
-		"gpt_x_c_dead1_1_t": note(kept, time.Now().Add(time.Minute)),
-		"gpt_x_c_dead2_1_t": note(kept, time.Now().Add(-time.Minute)),
-		"gpt_x_c_dead3_1_t": "",
+		"gpt_00000000_c_killedkilled_1_t": note(kept, time.Now().Add(time.Minute)),
+		"gpt_00000000_c_killedkilled_2_t": note(kept, time.Now().Add(-time.Minute)),
+		"gpt_00000000_c_killedkilled_3_t": "",
+		"gpt_chat_c_db_1":                 "", // somebody else's
 	} {
 		mustExec(t, other, "CREATE DATABASE "+dead)
 		if comment != "" {
@@ -71,9 +111,9 @@ func TestMySQLKeepsTheDatabaseOfAFailedTest(t *testing.T) {
 		}
 	}
 	s.sweep()
-	left := slices.DeleteFunc(mysqlDatabases(t), func(n string) bool { return !strings.HasPrefix(n, "gpt_x_") })
-	if fmt.Sprint(left) != "[gpt_x_c_dead1_1_t]" || !slices.Contains(mysqlDatabases(t), name) {
+	left := slices.DeleteFunc(mysqlDatabases(t), func(n string) bool { return !strings.HasPrefix(n, "gpt_00000000_") && n != "gpt_chat_c_db_1" })
+	if slices.Sort(left); fmt.Sprint(left) != "[gpt_00000000_c_killedkilled_1_t gpt_chat_c_db_1]" || !slices.Contains(mysqlDatabases(t), name) {
 		t.Errorf("%v are left of %v", left, mysqlDatabases(t))
 	}
-	mustExec(t, other, "DROP DATABASE gpt_x_c_dead1_1_t", "DROP DATABASE "+name)
+	mustExec(t, other, "DROP DATABASE gpt_00000000_c_killedkilled_1_t", "DROP DATABASE gpt_chat_c_db_1", "DROP DATABASE "+name)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -52,13 +53,15 @@ func plain(text string) string {
 	}, strings.ToLower(text))
 }
 
+// owned are the names of what belongs to a process. It is strict, since what has such a name is dropped.
+var owned = regexp.MustCompile(`^` + prefix + `[0-9a-f]{8}_[` + kindBuilding + kindClone + `]_([a-z2-7]{12})_[0-9]+(_|$)`)
+
 // owner is the process that a database belongs to, "" for a template and for what isn't ours.
 func owner(database string) string {
-	parts := splitName(database)
-	if len(parts) < 5 || parts[2] != kindBuilding && parts[2] != kindClone {
-		return ""
+	if m := owned.FindStringSubmatch(database); m != nil {
+		return m[1]
 	}
-	return parts[3]
+	return ""
 }
 
 // splitName returns the parts of one of our names, nil for another one.

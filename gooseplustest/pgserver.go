@@ -27,7 +27,7 @@ type pgServer struct {
 	mu        sync.Mutex
 	idle      []*pgConn              // guarded by mu; the one used last is at the end, and used next
 	templates map[string]*pgTemplate // guarded by mu; by the key of the set
-	version   string                 // guarded by mu; the server's, with the user
+	version   string                 // guarded by mu; the server's, with the user and the search_path
 	strategy  string                 // guarded by mu; of CREATE DATABASE
 	swept     sync.Once
 }
@@ -80,7 +80,7 @@ func (s *pgServer) admin(ctx context.Context, what func(*pgConn) error) error {
 		}
 	}
 	err := what(c)
-	if err != nil && cut(err) {
+	if err != nil && cut(err) && !c.answers(ctx) {
 		c.close()
 		return err
 	}
@@ -137,6 +137,15 @@ func (s *pgServer) connect(ctx context.Context) (*pgConn, error) {
 	return c, nil
 }
 
+// answers says whether the connection can be used after an error that need not have been its own. To close it might
+// give up the last lock that says that this process lives.
+func (c *pgConn) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_, err := c.query(ctx, "SELECT 1")
+	return err == nil
+}
+
 func (c *pgConn) close() { _ = c.conn.Close() }
 
 func (c *pgConn) exec(ctx context.Context, statement string) error {
@@ -187,8 +196,20 @@ func (c *pgConn) unlock(ctx context.Context, key int64) error {
 	return err
 }
 
-// drop removes a database, with whoever is connected to it if force is true.
+// drop removes a database, with whoever is connected to it if force is true. A template is none any more then, whatever
+// becomes of it: a process may have been killed before the template got its name.
 func (c *pgConn) drop(ctx context.Context, database string, force bool) error {
+	err := c.dropOnce(ctx, database, force)
+	if sqlState(err) != "42809" { // wrong_object_type
+		return err
+	}
+	if err := c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(database)+" WITH IS_TEMPLATE false"); err != nil {
+		return err
+	}
+	return c.dropOnce(ctx, database, force)
+}
+
+func (c *pgConn) dropOnce(ctx context.Context, database string, force bool) error {
 	statement := "DROP DATABASE IF EXISTS " + pq.QuoteIdentifier(database)
 	if !force {
 		return c.exec(ctx, statement)
@@ -262,8 +283,8 @@ func (s *pgServer) open(database string) (*sql.DB, error) {
 	return sql.OpenDB(patient{connector}), nil
 }
 
-// identity is the server's version and the user, on both of which a template depends. It is asked for once, together
-// with what decides how databases are copied.
+// identity is the server's version, the user, and the search_path, which a DSN can have: a template depends on all of
+// them. It is asked for once, together with what decides how databases are copied.
 func (s *pgServer) identity(ctx context.Context, c *pgConn) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -271,12 +292,12 @@ func (s *pgServer) identity(ctx context.Context, c *pgConn) (string, error) {
 		return s.version, nil
 	}
 	rows, err := c.query(ctx, `SELECT version(), current_user::text, current_setting('server_version_num'), current_setting('fsync'),
-		COALESCE(current_setting('file_copy_method', true), '')`)
+		COALESCE(current_setting('file_copy_method', true), ''), current_setting('search_path')`)
 	if err != nil {
 		return "", err
 	}
 	row := rows[0]
-	s.version, s.strategy = row[0]+" "+row[1], strategy(row[2], row[3], row[4])
+	s.version, s.strategy = row[0]+" "+row[1]+" "+row[5], strategy(row[2], row[3], row[4])
 	return s.version, nil
 }
 

@@ -3,6 +3,7 @@ package gooseplustest
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -187,10 +188,17 @@ func (s *pgServer) migrate(ctx context.Context, set *set, database string) error
 		return err
 	}
 	defer db.Close()
-	if set.Schema != "" {
-		if _, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+pq.QuoteIdentifier(set.Schema)); err != nil {
-			return err
-		}
+	if err := createSchema(ctx, db, set.Schema); err != nil {
+		return err
 	}
 	return gooseplus.New(db, set.opts...).Migrate(ctx)
+}
+
+// createSchema makes the schema that a set is bound to, "" for none.
+func createSchema(ctx context.Context, db *sql.DB, schema string) error {
+	if schema == "" {
+		return nil
+	}
+	_, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+pq.QuoteIdentifier(schema))
+	return err
 }

@@ -3,6 +3,7 @@ package gooseplustest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -55,8 +56,10 @@ func fail(t testing.TB, err error) {
 // origins say where the databases of the tests that run now come from.
 var origins sync.Map // *sql.DB to origin
 
-// origin makes an empty database like the one of a test.
-type origin struct{ empty func(testing.TB) *sql.DB }
+// origin makes an empty database like the one of a test, with a schema for migrations that are bound to one.
+type origin struct {
+	empty func(t testing.TB, schema string) *sql.DB
+}
 
 // clone returns a copy of the set's template.
 func (s *pgServer) clone(t testing.TB, set *set) *sql.DB {
@@ -81,13 +84,17 @@ func (s *pgServer) lend(t testing.TB, project, name string) *sql.DB {
 	if err != nil {
 		fail(t, fmt.Errorf("connect to database %s: %w", name, err))
 	}
-	origins.Store(db, origin{func(t testing.TB) *sql.DB {
+	origins.Store(db, origin{func(t testing.TB, schema string) *sql.DB {
 		t.Helper()
-		empty := cloneName(project, t.Name())
-		if err := s.create(t.Context(), empty, "template0", nil); err != nil {
+		name := cloneName(project, t.Name())
+		if err := s.create(t.Context(), name, "template0", nil); err != nil {
 			fail(t, err)
 		}
-		return s.lend(t, project, empty)
+		db := s.lend(t, project, name)
+		if err := createSchema(t.Context(), db, schema); err != nil {
+			fail(t, err)
+		}
+		return db
 	}})
 	return db
 }
@@ -141,7 +148,7 @@ func (s *pgServer) create(ctx context.Context, name, template string, settings [
 		}
 		for _, setting := range settings {
 			if err := c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(name)+" "+setting); err != nil {
-				return fmt.Errorf("database %s: %w", name, err)
+				return errors.Join(fmt.Errorf("database %s: %w", name, err), c.drop(ctx, name, true))
 			}
 		}
 		return nil

@@ -3,6 +3,7 @@ package gooseplustest
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -41,6 +42,16 @@ func ours(t testing.TB, kind string) (names []string) {
 		}
 	}
 	return names
+}
+
+// ownerless are the databases of one kind whose process is dead.
+func ownerless(t testing.TB, kind string) []string {
+	t.Helper()
+	db := admin(t)
+	return slices.DeleteFunc(ours(t, kind), func(name string) bool {
+		return texts(t, db, fmt.Sprintf("SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32 | objid::bigint) = %d",
+			lockKey("process", owner(name))))[0] == "true"
+	})
 }
 
 func admin(t testing.TB) *sql.DB {
@@ -151,7 +162,12 @@ func TestPostgresRebuildsWhatAKilledProcessLeft(t *testing.T) {
 	project := projectName()
 	halfMade := prefix + project + "_" + kindBuilding + "_killedkilled_1"
 	clone := prefix + project + "_" + kindClone + "_killedkilled_2_testx"
-	mustExec(t, db, "CREATE DATABASE "+halfMade, "CREATE DATABASE "+clone)
+	unnamed := prefix + project + "_" + kindBuilding + "_killedkilled_3" // whole, but not under its name yet
+	mustExec(t, db, "CREATE DATABASE "+halfMade, "CREATE DATABASE "+clone, "CREATE DATABASE "+unnamed,
+		"ALTER DATABASE "+unnamed+" WITH ALLOW_CONNECTIONS false IS_TEMPLATE true")
+	stranger := "gpt_chat_c_db_1" // somebody else's
+	mustExec(t, db, "CREATE DATABASE "+stranger)
+	defer mustExec(t, db, "DROP DATABASE "+stranger)
 
 	// Another process that lives, and has a database that nobody is connected to at the moment.
 	alive := prefix + project + "_" + kindClone + "_alivealivear_1_testy"
@@ -171,7 +187,8 @@ func TestPostgresRebuildsWhatAKilledProcessLeft(t *testing.T) {
 	}
 	pgServerAt(dsn).sweep(project)
 	left := append(ours(t, kindBuilding), ours(t, kindClone)...)
-	if slices.Contains(left, halfMade) || slices.Contains(left, clone) || !slices.Contains(left, alive) {
+	if slices.Contains(left, halfMade) || slices.Contains(left, clone) || slices.Contains(left, unnamed) ||
+		!slices.Contains(left, alive) || !slices.Contains(left, stranger) {
 		t.Errorf("what is left is %v", left)
 	}
 }
@@ -225,13 +242,17 @@ func closeServer(t *testing.T, dsn string) {
 func TestPostgresMakesATemplateAgainThatSomebodyDropped(t *testing.T) {
 	dsn := Server(t)
 	fsys := unique(folder("sql/base/1_dropped.sql"))
-	before := ours(t, kindTemplate)
 	Postgres(t, dsn, files(fsys))
-	for _, name := range ours(t, kindTemplate) {
-		if !slices.Contains(before, name) {
-			mustExec(t, admin(t), "ALTER DATABASE "+name+" IS_TEMPLATE false", "DROP DATABASE "+name)
-		}
+	set, err := newSet("postgres", []gooseplus.Option{files(fsys)})
+	if err != nil {
+		t.Fatal(err)
 	}
+	template, err := pgServerAt(dsn).template(t.Context(), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, _ := template.get()
+	mustExec(t, admin(t), "ALTER DATABASE "+name+" IS_TEMPLATE false", "DROP DATABASE "+name)
 	if got := tables(t, Postgres(t, dsn, files(fsys))); fmt.Sprint(got) != "[dropped]" {
 		t.Errorf("tables %v", got)
 	}
@@ -306,15 +327,80 @@ func TestPostgresSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
-	if left := ours(t, kindBuilding); len(left) > 0 {
+	left := slices.DeleteFunc(ours(t, kindBuilding), func(name string) bool { return owner(name) != process })
+	if len(left) > 0 {
 		t.Errorf("half-made templates are left: %v", left)
+	}
+}
+
+// What says that this process lives is a lock of its connections.
+func TestPostgresKeepsItsConnectionWhenAMigrationFails(t *testing.T) {
+	u, err := url.Parse(Server(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("application_name", "gooseplustest") // so that nobody else uses its connections
+	u.RawQuery = q.Encode()
+	dsn := u.String()
+	r := &recorder{TB: t, name: "TestWrong"}
+	r.do(func() {
+		Postgres(r, dsn, files(unique(folder("sql/base/1_x.sql"))), gooseplus.WithGoMigrations(
+			goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return errors.New("wrong") }}, nil)))
+	})
+	r.end()
+	c := pgServerAt(dsn).take()
+	if c == nil || !strings.Contains(r.text(), "wrong") {
+		t.Fatalf("there is no connection any more: %s", r.text())
+	}
+	c.close()
+}
+
+func TestPostgresLeavesNothingThatCanNotBeSet(t *testing.T) {
+	name := cloneName(projectName(), t.Name())
+	err := pgServerAt(Server(t)).create(t.Context(), name, "template0", []string{"SET nonsense TO 1"})
+	if err == nil || slices.Contains(ours(t, kindClone), name) {
+		t.Errorf("the databases are %v, error %v", ours(t, kindClone), err)
+	}
+}
+
+// Without a look at the locks all processes would be dead ones.
+func TestPostgresListsNothingWithoutTheLocks(t *testing.T) {
+	answers := []error{nil, &pq.Error{Code: "53200"}}
+	c := &pgConn{conn: queryFunc(func() (driver.Rows, error) {
+		err := answers[0]
+		answers = answers[1:]
+		return new(oneRow), err
+	})}
+	if databases, _, err := c.list(t.Context()); err == nil || len(databases) > 0 {
+		t.Errorf("%v, error %v", databases, err)
 	}
 }
 
 func TestPostgresWithASchema(t *testing.T) {
 	db := Postgres(t, "", files(folder("sql/base/1_bound.sql")), gooseplus.WithSchema("Acme Corp."))
+	Stairway(t, gooseplus.New(db, files(folder("sql/base/1_bound.sql")), gooseplus.WithSchema("Acme Corp.")))
 	if got := texts(t, db, `SELECT schemaname::text FROM pg_tables WHERE tablename = 'bound'`); fmt.Sprint(got) != "[Acme Corp.]" {
 		t.Errorf("the table is in %v", got)
+	}
+}
+
+// A search_path of the DSN is where the migrations have gone.
+func TestPostgresWithASearchPath(t *testing.T) {
+	u, err := url.Parse(Server(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys := unique(folder("sql/base/2_found.sql"))
+	fsys["sql/base/1_schemas.sql"] = migration("CREATE SCHEMA one; CREATE SCHEMA two;", "DROP SCHEMA one; DROP SCHEMA two;")
+	for _, path := range []string{"one", "two"} {
+		q := u.Query()
+		q.Set("options", "-c search_path="+path+",public")
+		u.RawQuery = q.Encode()
+		db := Postgres(t, u.String(), files(fsys))
+		if got := texts(t, db, `SELECT schemaname::text FROM pg_tables WHERE tablename = 'found'`); fmt.Sprint(got) != "["+path+"]" {
+			t.Errorf("the table is in %v, want %s", got, path)
+		}
 	}
 }
 
@@ -358,7 +444,7 @@ func TestPostgresDropsADatabaseThatTheServerIsAtWork(t *testing.T) {
 	}
 	u.User = url.UserPassword("gooseplustest_low", "low")
 	s := pgServerAt(u.String())
-	name := cloneName("x", "busy")
+	name := cloneName(projectName(), "busy")
 	if err := s.create(t.Context(), name, "template0", nil); err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
 	}
 	s.lineage = digest(sum, fmt.Sprintf("%s %d", s.Settings, first))[:8]
 	for _, m := range s.Migrations {
-		digest(sum, fmt.Sprintf("%d %q %q", m.Version, m.Source, m.Text))
+		digest(sum, fmt.Sprintf("%q %d %q %q", m.Namespace, m.Version, m.Source, m.Text))
 		for _, dir := range m.Folders {
 			digest(sum, sources(dir))
 		}

@@ -68,6 +68,30 @@ func TestKeysOfMigrationSets(t *testing.T) {
 	}
 }
 
+// Each namespace has migrations of its own.
+func TestKeysOfNamespaces(t *testing.T) {
+	of := func(fsys fstest.MapFS, names ...string) *set {
+		s, err := newSet("postgres", []gooseplus.Option{files(fsys), gooseplus.WithNamespaces(names...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	base := func() fstest.MapFS { return folder("sql/core/base/1_a.sql", "sql/billing/base/1_b.sql") }
+	edited := base()
+	edited["sql/billing/base/1_b.sql"] = migration("SELECT 2;", "SELECT 1;")
+	keys := map[string]string{}
+	for name, s := range map[string]*set{
+		"the set": of(base(), "core", "billing"), "another text": of(edited, "core", "billing"),
+		"one namespace": of(base(), "core"), "another order": of(base(), "billing", "core"),
+	} {
+		if other, taken := keys[s.key]; taken {
+			t.Errorf("%s has the key of %s", name, other)
+		}
+		keys[s.key] = name
+	}
+}
+
 // A template must not be that of an older function.
 func TestGoMigrationsAreHashedWithTheirSource(t *testing.T) {
 	s, err := newSet("postgres", []gooseplus.Option{files(folder("sql/base/1_a.sql")), gooseplus.WithGoMigrations(

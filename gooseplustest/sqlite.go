@@ -141,7 +141,8 @@ var sqliteParameters = url.Values{
 // sqliteCopy makes a file with that content, and opens it.
 func sqliteCopy(t testing.TB, content []byte) *sql.DB {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "gooseplustest-"+plain(filepath.Base(t.Name()))+"-")
+	test := plain(filepath.Base(t.Name()))
+	dir, err := os.MkdirTemp("", "gooseplustest-"+test[:min(len(test), 60)]+"-") // a file system takes 255 bytes
 	if err != nil {
 		fail(t, err)
 	}
@@ -160,7 +161,7 @@ func sqliteCopy(t testing.TB, content []byte) *sql.DB {
 	if err != nil {
 		fail(t, err)
 	}
-	origins.Store(db, origin{func(t testing.TB) *sql.DB {
+	origins.Store(db, origin{func(t testing.TB, _ string) *sql.DB {
 		t.Helper()
 		return sqliteCopy(t, nil)
 	}})

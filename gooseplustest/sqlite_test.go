@@ -69,6 +69,15 @@ func TestSQLiteKeepsTheFileOfAFailedTestOnly(t *testing.T) {
 	}
 }
 
+func TestSQLiteOfATestWithALongName(t *testing.T) {
+	r := &recorder{TB: t, name: "TestSome/" + strings.Repeat("thing", 60)}
+	r.do(func() { SQLite(r, files(folder("sql/base/1_x.sql"))) })
+	r.end()
+	if r.failed {
+		t.Error(r.text())
+	}
+}
+
 func TestSQLiteFilesAreKeptForSomeDays(t *testing.T) {
 	root := t.TempDir()
 	dir := root + "/gooseplustest-x-1"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,9 @@ import (
 // the database before the Up and after the Down, and after the first Up and the second, and reports each
 // difference: what a Down left behind, did not put back, or put back otherwise. A migration without a Down fails its
 // subtest. The rows of the tables are not compared, nor is the order of columns.
+//
+// With namespaces it is those of all of them, in the order of [gooseplus.WithNamespaces]; a subtest may be run alone, and
+// then what comes before it is only applied.
 //
 // It is for PostgreSQL, MySQL and MariaDB, and SQLite, and compares schemas, tables, columns with their types and
 // defaults, constraints, indexes, triggers, views, functions, sequences, types, enum values, extensions, policies,
@@ -44,24 +48,30 @@ func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	defer done()
 	var empty func() *sql.DB
 	if from, ok := origins.Load(db); ok {
-		empty = func() *sql.DB { return from.(origin).empty(t) }
+		empty = func() *sql.DB { return from.(origin).empty(t, set.Schema) }
 		db = empty()
 		m = inside.Move(m, db).(*gooseplus.Migrator)
 	}
-	if err := m.RollbackTo(ctx, 0); err != nil {
-		fail(t, fmt.Errorf("the database is not empty, and what is applied can't be undone first: %w", err))
-	}
 	s := &stairs{m: m, db: db, set: set, empty: empty}
-	for i := range set.Migrations {
-		t.Run(stepName(set.Migrations[i]), func(t *testing.T) { s.step(t, i) })
+	for i, one := range slices.Backward(set.Migrations) {
+		if !s.top(i) {
+			continue
+		}
+		if err := s.of(one).RollbackTo(ctx, 0); err != nil {
+			fail(t, fmt.Errorf("the database is not empty, and what is applied can't be undone first: %w", err))
+		}
+	}
+	for i, one := range set.Migrations {
+		t.Run(stepName(one), func(t *testing.T) { s.step(t, i) })
 	}
 }
 
 func stepName(m inside.Migration) string {
-	if name := path.Base(m.Source); m.Source != "" && !strings.Contains(name, ":") {
-		return name
+	name := fmt.Sprint(m.Version)
+	if file := path.Base(m.Source); m.Source != "" && !strings.Contains(file, ":") {
+		name = file
 	}
-	return fmt.Sprint(m.Version)
+	return path.Join(m.Namespace, name)
 }
 
 // stairs is one call of Stairway.
@@ -85,29 +95,60 @@ func (s *stairs) read(ctx context.Context, t *testing.T) catalog.Catalog {
 	return c
 }
 
+// of is the Migrator that a migration belongs to.
+func (s *stairs) of(one inside.Migration) *gooseplus.Migrator {
+	if one.Namespace == "" {
+		return s.m
+	}
+	return s.m.Namespace(one.Namespace)
+}
+
+// top says whether a migration is the last of its namespace, or of all.
+func (s *stairs) top(i int) bool {
+	list := s.set.Migrations
+	return i == len(list)-1 || list[i+1].Namespace != list[i].Namespace
+}
+
+// climb applies the first n migrations, as far as they aren't.
+func (s *stairs) climb(ctx context.Context, n int) error {
+	for i, one := range s.set.Migrations[:n] {
+		if i == n-1 || s.top(i) {
+			if err := s.of(one).MigrateTo(ctx, one.Version); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // step tries one migration. It leaves it applied.
 func (s *stairs) step(t *testing.T, i int) {
 	if s.broken != "" {
 		t.Skipf("gooseplustest: not tried, since %s left the database in a state that it should not be in", s.broken)
 	}
 	ctx := t.Context()
-	version, previous := s.set.Migrations[i].Version, int64(0)
-	if i > 0 {
+	one, previous := s.set.Migrations[i], int64(0)
+	if i > 0 && s.set.Migrations[i-1].Namespace == one.Namespace {
 		previous = s.set.Migrations[i-1].Version
 	}
+	if err := s.climb(ctx, i); err != nil { // somebody runs this subtest alone
+		s.broken = t.Name()
+		t.Fatalf("gooseplustest: up to the migration before: %s", redact.Text(err.Error()))
+	}
+	m, version := s.of(one), one.Version
 	before := s.read(ctx, t)
-	if err := s.m.MigrateTo(ctx, version); err != nil {
+	if err := m.MigrateTo(ctx, version); err != nil {
 		s.broken = t.Name()
 		t.Fatalf("gooseplustest: up: %s", redact.Text(err.Error()))
 	}
 	first := s.read(ctx, t)
-	if err := s.m.RollbackTo(ctx, previous); err != nil {
+	if err := m.RollbackTo(ctx, previous); err != nil {
 		what := "down"
 		if errors.Is(err, gooseplus.ErrIrreversible) {
 			what = "it has no Down"
 		}
 		t.Errorf("gooseplustest: %s: %s", what, redact.Text(err.Error()))
-		s.reach(t, version)
+		s.reach(t, i)
 		return
 	}
 	left := catalog.Diff(before, s.read(ctx, t))
@@ -116,12 +157,12 @@ func (s *stairs) step(t *testing.T, i int) {
 	}
 	if len(left) > 0 {
 		s.tidy(ctx, left)
-		s.reach(t, version)
+		s.reach(t, i)
 		return
 	}
-	if err := s.m.MigrateTo(ctx, version); err != nil {
+	if err := m.MigrateTo(ctx, version); err != nil {
 		t.Errorf("gooseplustest: up again: %s", redact.Text(err.Error()))
-		s.reach(t, version)
+		s.reach(t, i)
 		return
 	}
 	for _, d := range catalog.Diff(first, s.read(ctx, t)) {
@@ -132,25 +173,23 @@ func (s *stairs) step(t *testing.T, i int) {
 // tidy drops what a Down has left behind, so that the Up has a chance. What it can't drop, reach has to deal with.
 func (s *stairs) tidy(ctx context.Context, left []catalog.Difference) {
 	for _, d := range left {
-		if statement := d.Drop(s.set.Dialect); statement != "" {
-			_, _ = s.db.ExecContext(ctx, statement)
-		}
+		_ = d.Drop(ctx, s.db, s.set.Dialect, s.set.Schema)
 	}
 }
 
-// reach brings the database to a version from wherever a fault has left it, so that the next migration can be tried:
+// reach has a migration applied from wherever a fault has left the database, so that the next migration can be tried:
 // by the Up, or on another database if this one was ours.
-func (s *stairs) reach(t *testing.T, version int64) {
+func (s *stairs) reach(t *testing.T, i int) {
 	t.Helper()
 	ctx := t.Context()
-	err := s.m.MigrateTo(ctx, version)
+	err := s.climb(ctx, i+1)
 	if err == nil {
 		return
 	}
 	if s.empty != nil {
 		s.db = s.empty()
 		s.m = inside.Move(s.m, s.db).(*gooseplus.Migrator)
-		err = s.m.MigrateTo(ctx, version)
+		err = s.climb(ctx, i+1)
 	}
 	if err != nil {
 		s.broken = t.Name()

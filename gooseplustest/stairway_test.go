@@ -24,14 +24,21 @@ type fault struct {
 	want     []string
 }
 
-var databases = []struct {
+// product is a kind of database that the kit is for.
+type product struct {
 	name, dialect string
 	open          func(t testing.TB, opts ...gooseplus.Option) *sql.DB
+	empty         func(t testing.TB) *sql.DB
 	faults        []fault
-}{
-	{"PostgreSQL", "postgres", func(t testing.TB, opts ...gooseplus.Option) *sql.DB { return Postgres(t, "", opts...) }, postgresFaults},
-	{"MariaDB", "mysql", func(t testing.TB, opts ...gooseplus.Option) *sql.DB { return MySQL(t, "", opts...) }, mysqlFaults},
-	{"SQLite", "sqlite3", func(t testing.TB, opts ...gooseplus.Option) *sql.DB { return SQLite(t, opts...) }, sqliteFaults},
+}
+
+var databases = []product{
+	{"PostgreSQL", "postgres", func(t testing.TB, opts ...gooseplus.Option) *sql.DB { return Postgres(t, "", opts...) },
+		func(t testing.TB) *sql.DB { return dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres") }, postgresFaults},
+	{"MariaDB", "mysql", func(t testing.TB, opts ...gooseplus.Option) *sql.DB { return MySQL(t, "", opts...) },
+		func(t testing.TB) *sql.DB { return dbtest.MySQL(t).NewDatabase(t).Open(t, "mysql") }, mysqlFaults},
+	{"SQLite", "sqlite3", func(t testing.TB, opts ...gooseplus.Option) *sql.DB { return SQLite(t, opts...) },
+		func(t testing.TB) *sql.DB { return sqliteCopy(t, nil) }, sqliteFaults},
 }
 
 const users = `CREATE TABLE users (id INTEGER PRIMARY KEY, email VARCHAR(100), age INTEGER DEFAULT 18);`
@@ -67,8 +74,13 @@ var postgresFaults = []fault{
 		[]string{`column users.age is not put back: integer`}},
 	{"type of a column", users, `ALTER TABLE users ALTER COLUMN email TYPE TEXT;`, ``, `ALTER TABLE users ALTER COLUMN email TYPE VARCHAR(100);`,
 		[]string{`column users.email is not as it was: before "character varying(100)", now "text"`}},
+	{"storage of a column", users, `ALTER TABLE users ALTER COLUMN email SET STORAGE EXTERNAL;`, ``, `ALTER TABLE users ALTER COLUMN email SET STORAGE EXTENDED;`,
+		[]string{`column users.email is not as it was: before "character varying(100)", now "character varying(100) storage e"`}},
 	{"table", users, `CREATE TABLE IF NOT EXISTS orders (id SERIAL PRIMARY KEY, placed DATE DEFAULT now()); COMMENT ON TABLE orders IS 'x';`, ``, `DROP TABLE orders;`,
 		[]string{`table orders is left behind`}},
+	{"composite type", `CREATE TYPE place AS (x INTEGER);`, `COMMENT ON TYPE place IS 'where'; REVOKE USAGE ON TYPE place FROM PUBLIC;`, ``,
+		`COMMENT ON TYPE place IS NULL; GRANT USAGE ON TYPE place TO PUBLIC;`,
+		[]string{`comment on type place is left behind: where`, `grant of USAGE on type place to public is not put back`}},
 	{"policy", users, `ALTER TABLE users ENABLE ROW LEVEL SECURITY; DROP POLICY IF EXISTS own ON users; CREATE POLICY own ON users USING (id > 0);`,
 		`ALTER TABLE users DISABLE ROW LEVEL SECURITY;`, `DROP POLICY own ON users;`, []string{`policy own on users is left behind: permissive for * to public using (id > 0)`}},
 }
@@ -96,6 +108,8 @@ var mysqlFaults = []fault{
 	{"sequence", users, `CREATE SEQUENCE IF NOT EXISTS invoices START 1000;`, ``, `DROP SEQUENCE invoices;`, []string{`sequence invoices is left behind: start with 1000`}},
 	{"constraint", users, `ALTER TABLE users ADD CONSTRAINT IF NOT EXISTS old_enough CHECK (age > 17);`, ``, `ALTER TABLE users DROP CONSTRAINT old_enough;`,
 		[]string{"constraint old_enough on users is left behind: CONSTRAINT `old_enough` CHECK (`age` > 17)"}},
+	{"constraint of a column", users, `ALTER TABLE users MODIFY age INT DEFAULT 18 COMMENT 'it''s CHECK (x)' CHECK (age > 17);`, `ALTER TABLE users MODIFY age INT DEFAULT 18 CHECK (age > 17);`,
+		`ALTER TABLE users MODIFY age INT DEFAULT 18;`, []string{"check of users.age is left behind: CHECK (`age` > 17)"}},
 	{"comment", users, `ALTER TABLE users COMMENT = 'who has paid';`, ``, `ALTER TABLE users COMMENT = '';`, []string{`comment on table users is left behind: who has paid`}},
 	{"grant", users, `GRANT SELECT ON users TO PUBLIC;`, ``, `REVOKE SELECT ON users FROM PUBLIC;`, []string{`grant of SELECT on table users to`}},
 	{"table", users, `CREATE TABLE IF NOT EXISTS orders (id INT PRIMARY KEY AUTO_INCREMENT);`, ``, `DROP TABLE orders;`, []string{`table orders is left behind: ENGINE=InnoDB`}},
@@ -117,7 +131,7 @@ var sqliteFaults = []fault{
 }
 
 // set is the first migration, and the second with the Down that is given.
-func (f fault) set(down string) fstest.MapFS {
+func (f fault) set(dialect, down string) fstest.MapFS {
 	if down == "" {
 		down = "SELECT 1;"
 	}
@@ -128,31 +142,23 @@ func (f fault) set(down string) fstest.MapFS {
 		return s
 	}
 	return fstest.MapFS{
-		"sql/base/1_first.sql":  migration(f.base, everything),
+		"sql/base/1_first.sql":  migration(f.base, f.down1(dialect)),
 		"sql/base/2_second.sql": migration(statement(f.up), down),
 	}
 }
-
-// everything stands for a Down of the first migration, which is replaced for each database: it is not what is tested.
-const everything = `SELECT 'down';`
 
 // The faulty Downs are tried in a process of their own, since they fail the tests that they are in.
 func TestStairwayTellsWhatADownForgot(t *testing.T) {
 	for _, d := range databases {
 		t.Run(d.name, func(t *testing.T) {
+			out := faulty(t, d.name, "")
+			forgotten := told(out)
 			for _, f := range d.faults {
 				t.Run(f.name, func(t *testing.T) {
-					out, err := faulty(t, d.name, f.name)
-					if err == nil {
+					if !strings.Contains(out, "--- FAIL: "+childName(f.name)+" (") {
 						t.Fatalf("the stairway found nothing:\n%s", out)
 					}
-					var got []string
-					for line := range strings.Lines(out) {
-						if _, text, found := strings.Cut(line, "gooseplustest: after the Down, "); found {
-							got = append(got, strings.TrimSpace(text))
-						}
-					}
-					if !slices.EqualFunc(got, f.want, strings.HasPrefix) {
+					if got := forgotten[childName(f.name)]; !slices.EqualFunc(got, f.want, strings.HasPrefix) {
 						t.Errorf("got\n  %s\nwant\n  %s\nin\n%s", strings.Join(got, "\n  "), strings.Join(f.want, "\n  "), out)
 					}
 				})
@@ -161,13 +167,32 @@ func TestStairwayTellsWhatADownForgot(t *testing.T) {
 	}
 }
 
+func childName(fault string) string { return "TestFaulty/" + strings.ReplaceAll(fault, " ", "_") }
+
+// told is what the Downs of each fault forgot, by the name of the test that found it.
+func told(out string) map[string][]string {
+	list := make(map[string][]string)
+	var current string
+	for line := range strings.Lines(out) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "===" {
+			parts := strings.SplitN(fields[2], "/", 3)
+			current = strings.Join(parts[:min(len(parts), 2)], "/")
+		}
+		if _, text, found := strings.Cut(line, "gooseplustest: after the Down, "); found {
+			list[current] = append(list[current], strings.TrimSpace(text))
+		}
+	}
+	return list
+}
+
 const faultEnv = "GOOSEPLUSTEST_FAULT"
 
-// faulty runs TestFaulty in a process of its own, on the servers of this one.
-func faulty(t *testing.T, database, fault string) (string, error) {
+// faulty runs TestFaulty for one database in a process of its own, on the servers of this one, or the subtests that the
+// pattern names.
+func faulty(t *testing.T, database, subtests string) string {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestFaulty$", "-test.v")
-	cmd.Env = append(os.Environ(), faultEnv+"="+database+"/"+fault)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFaulty$"+subtests, "-test.v")
+	cmd.Env = append(os.Environ(), faultEnv+"="+database)
 	switch database {
 	case "PostgreSQL":
 		cmd.Env = append(cmd.Env, "GOOSEPLUS_TEST_POSTGRES="+Server(t))
@@ -177,7 +202,10 @@ func faulty(t *testing.T, database, fault string) (string, error) {
 	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir()) // for what it keeps
 	out, err := cmd.CombinedOutput()
 	dropKept(t, string(out))
-	return string(out), err
+	if err == nil {
+		t.Errorf("the stairway found nothing:\n%s", out)
+	}
+	return string(out)
 }
 
 // dropKept removes what a process has kept, since its test was to fail.
@@ -199,21 +227,22 @@ func dropKept(t *testing.T, out string) {
 }
 
 func TestFaulty(t *testing.T) {
-	database, name, ok := strings.Cut(os.Getenv(faultEnv), "/")
-	if !ok {
+	i := slices.IndexFunc(databases, func(d product) bool { return d.name == os.Getenv(faultEnv) })
+	if i < 0 {
 		t.Skip("runs only as the child of TestStairwayTellsWhatADownForgot")
 	}
-	for _, d := range databases {
-		for _, f := range d.faults {
-			if d.name == database && f.name == name {
-				stairway(t, d.dialect, d.open, f.up1(d.dialect), f.set(f.down))
-			}
-		}
+	d := databases[i]
+	for _, f := range d.faults {
+		t.Run(f.name, func(t *testing.T) {
+			fsys := f.set(d.dialect, f.down)
+			opts := []gooseplus.Option{gooseplus.WithDialect(d.dialect), files(fsys)}
+			Stairway(t, gooseplus.New(d.open(t, opts...), opts...))
+		})
 	}
 }
 
-// up1 is the Down of the first migration.
-func (f fault) up1(dialect string) string {
+// down1 is the Down of the first migration: it is not what is tested.
+func (f fault) down1(dialect string) string {
 	var drops []string
 	for _, m := range regexp.MustCompile(`CREATE (TABLE|VIEW|TYPE|FUNCTION) (\w+)`).FindAllStringSubmatch(f.base, -1) {
 		drop := fmt.Sprintf("DROP %s IF EXISTS %s", m[1], m[2])
@@ -225,16 +254,9 @@ func (f fault) up1(dialect string) string {
 	return strings.Join(drops, "\n")
 }
 
-func stairway(t *testing.T, dialect string, open func(testing.TB, ...gooseplus.Option) *sql.DB, down1 string, fsys fstest.MapFS) {
-	first := fsys["sql/base/1_first.sql"]
-	fsys["sql/base/1_first.sql"] = &fstest.MapFile{Data: []byte(strings.ReplaceAll(string(first.Data), everything, down1))}
-	opts := []gooseplus.Option{gooseplus.WithDialect(dialect), files(fsys)}
-	Stairway(t, gooseplus.New(open(t, opts...), opts...))
-}
-
 // One Down that forgets something must not hide the next. The Ups fail on what is there already, as Ups do.
 func TestStairwayGoesOnAfterAFault(t *testing.T) {
-	for _, kind := range []string{"a database of the kit", "any database"} {
+	for _, kind := range []string{"a database of the kit", "any database", "a schema of any database"} {
 		t.Run(kind, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestAllFaults$", "-test.v")
 			cmd.Env = append(os.Environ(), faultEnv+"="+kind, "GOOSEPLUS_TEST_POSTGRES="+Server(t))
@@ -306,11 +328,17 @@ func TestAllFaults(t *testing.T) {
 		fsys["sql/base/14_value.sql"] = migration("ALTER TYPE mood ADD VALUE 'so so';", "SELECT 1;")
 		fsys["sql/base/15_last.sql"] = migration("CREATE TABLE last (id INTEGER);", "DROP TABLE last;")
 	}
-	db := Postgres(t, "", files(fsys))
-	if kind == "any database" {
-		db = dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
+	opts := []gooseplus.Option{files(fsys)}
+	switch kind {
+	case "a database of the kit":
+		Stairway(t, gooseplus.New(Postgres(t, "", opts...), opts...))
+	case "any database":
+		Stairway(t, gooseplus.New(dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres"), opts...))
+	default:
+		db := dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
+		mustExec(t, db, `CREATE SCHEMA acme`)
+		Stairway(t, gooseplus.New(db, append(opts, gooseplus.WithSchema("acme"))...))
 	}
-	Stairway(t, gooseplus.New(db, files(fsys)))
 }
 
 // The same migrations with Downs that forget nothing pass, or else what is found above may be nothing.
@@ -319,9 +347,31 @@ func TestStairwayOfWholeDownsPasses(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			for _, f := range d.faults {
 				t.Run(f.name, func(t *testing.T) {
-					stairway(t, d.dialect, d.open, f.up1(d.dialect), f.set(f.down+"\n"+f.missing))
+					Stairway(t, gooseplus.New(d.empty(t), gooseplus.WithDialect(d.dialect), files(f.set(d.dialect, f.down+"\n"+f.missing))))
 				})
 			}
 		})
+	}
+}
+
+// A table of one namespace refers to one of another.
+func TestStairwayOfNamespaces(t *testing.T) {
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			fsys := folder("sql/core/base/1_users.sql", "sql/core/base/2_teams.sql")
+			fsys["sql/billing/base/1_bills.sql"] = migration(
+				"CREATE TABLE bills (id INTEGER PRIMARY KEY, payer INTEGER, FOREIGN KEY (payer) REFERENCES users (id));", "DROP TABLE bills;")
+			opts := []gooseplus.Option{gooseplus.WithDialect(d.dialect), files(fsys), gooseplus.WithNamespaces("core", "billing"), gooseplus.WithGlobalLock(true)}
+			Stairway(t, gooseplus.New(d.open(t, opts...), opts...))
+			Stairway(t, gooseplus.New(d.open(t, opts...), opts...).Namespace("core"))
+		})
+	}
+}
+
+// A subtest that is run alone has the migrations before it applied.
+func TestStairwayOfOneMigration(t *testing.T) {
+	out := faulty(t, "PostgreSQL", "/^index$/2_second.sql")
+	if got := told(out); len(got) != 1 || !slices.EqualFunc(got[childName("index")], postgresFaults[0].want, strings.HasPrefix) {
+		t.Errorf("it tells %q:\n%s", got, out)
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"strconv"
 	"time"
-
-	"github.com/lib/pq"
 )
 
 // sweepLimit bounds what one process does for those that were killed. The next one goes on.
@@ -29,13 +27,16 @@ func (c *pgConn) list(ctx context.Context) (databases []pgDatabase, locks map[in
 	// The locks of all databases: the DSN of another process may name another one.
 	rows, err = c.query(ctx, `SELECT DISTINCT (classid::bigint << 32 | objid::bigint)::text FROM pg_locks
 		WHERE locktype = 'advisory' AND objsubid = 1 AND granted`)
+	if err != nil {
+		return nil, nil, err // without the locks, every process would look dead
+	}
 	locks = make(map[int64]bool)
 	for _, row := range rows {
 		if key, err := strconv.ParseInt(row[0], 10, 64); err == nil {
 			locks[key] = true
 		}
 	}
-	return databases, locks, err
+	return databases, locks, nil
 }
 
 // sweep removes what processes have left that were killed, half-made templates among it, what was kept long enough,
@@ -106,9 +107,5 @@ func (c *pgConn) dropTemplate(ctx context.Context, name string, locks map[int64]
 	if free, err := c.try(ctx, false, key); err != nil || !free {
 		return err
 	}
-	err := c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(name)+" WITH IS_TEMPLATE false")
-	if err == nil {
-		err = c.drop(ctx, name, false)
-	}
-	return errors.Join(err, c.unlock(ctx, key))
+	return errors.Join(c.drop(ctx, name, false), c.unlock(ctx, key))
 }

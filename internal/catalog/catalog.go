@@ -140,8 +140,30 @@ func (d Difference) Leftover() string {
 	}
 }
 
-// Drop is a statement that removes an object that was left behind, "" if it takes more than that.
-func (d Difference) Drop(dialect goose.Dialect) string {
+// Drop removes an object that was left behind, if it takes no more than a statement. schema is that of [Read].
+func (d Difference) Drop(ctx context.Context, db *sql.DB, dialect goose.Dialect, schema string) error {
+	statement := d.drop(dialect)
+	if statement == "" {
+		return nil
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a Commit
+	if dialect == goose.DialectPostgres {
+		if err := setPath(ctx, tx, schema); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, statement); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// drop is the statement, "" if there is none.
+func (d Difference) drop(dialect goose.Dialect) string {
 	if d.Change != Added {
 		return ""
 	}

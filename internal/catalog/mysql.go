@@ -83,12 +83,14 @@ func (r *mysqlReader) tables(ctx context.Context) error {
 }
 
 var (
-	tableCounter = regexp.MustCompile(` AUTO_INCREMENT=\d+`)
-	tableComment = regexp.MustCompile(` COMMENT='(?:[^'\\]|\\.|'')*'`)
-	lineName     = regexp.MustCompile("^[A-Z ]*`((?:[^`]|``)*)`")
+	tableCounter  = regexp.MustCompile(` AUTO_INCREMENT=\d+`)
+	tableComment  = regexp.MustCompile(` COMMENT='(?:[^'\\]|\\.|'')*'`)
+	columnComment = regexp.MustCompile(` COMMENT '(?:[^'\\]|\\.|'')*'`)
+	columnCheck   = regexp.MustCompile(` CHECK \(.*\)$`)
+	lineName      = regexp.MustCompile("^[A-Z ]*`((?:[^`]|``)*)`")
 )
 
-// table reads the lines of a SHOW CREATE TABLE but for those of the columns: what begins with a word is an index or a
+// table reads the lines of a SHOW CREATE TABLE. Of the columns it takes what is nowhere else; what begins with a word is an index or a
 // constraint, and the rest after the closing parenthesis is of the table itself.
 func (r *mysqlReader) table(name, text string) {
 	key := "table " + name
@@ -101,7 +103,12 @@ func (r *mysqlReader) table(name, text string) {
 		}
 		line = strings.TrimSuffix(strings.TrimSpace(line), ",")
 		switch {
-		case strings.HasPrefix(line, "CREATE "), strings.HasPrefix(line, "`"):
+		case strings.HasPrefix(line, "CREATE "):
+		case strings.HasPrefix(line, "`"): // MariaDB tells the check of a column only here
+			if check := columnCheck.FindString(columnComment.ReplaceAllString(line, "")); check != "" {
+				column := name + "." + lineNamed(line)
+				r.catalog.add(Object{Kind: "check", Name: "of " + column, Of: "column " + column, Definition: strings.TrimSpace(check)})
+			}
 		case !inside:
 			line = tableComment.ReplaceAllString(tableCounter.ReplaceAllString(line, ""), "")
 			options = append(options, strings.TrimPrefix(line, ") "))

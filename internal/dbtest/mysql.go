@@ -110,7 +110,8 @@ func mysqlEndpoint(cfg *mysql.Config) endpoint {
 	}
 }
 
-// DropMySQL drops a database, whose name is one of letters, digits and underscores. It ends the connections that use the database first: one with an open transaction would block DROP DATABASE.
+// DropMySQL drops a database, whose name is one of letters, digits and underscores. It ends the connections that use the
+// database first: one with an open transaction would block DROP DATABASE.
 func DropMySQL(ctx context.Context, db *sql.DB, database string) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {

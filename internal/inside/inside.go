@@ -13,18 +13,20 @@ import (
 type Set struct {
 	Dialect goose.Dialect
 	Schema  string // that it is bound to, "" if it is to none
-	// Tables are the names of the version table, of the state table and of its parts, without their schema.
-	Tables       []string
-	Environments []string
+	// Tables are the names of the version tables, of the state table and of its parts, without their schema.
+	Tables []string
 	// Settings are the options as text, for comparison only.
-	Settings   string
-	Migrations []Migration // ascending by version
+	Settings string
+	// Migrations are ascending by version in each namespace; the namespaces are in their order.
+	Migrations []Migration
 }
 
 // Migration is one of a Set.
 type Migration struct {
-	Version int64
-	Source  string
+	// Namespace is "" unless the Migrator is for several.
+	Namespace string
+	Version   int64
+	Source    string
 	// Text is what goose reads of it, "" for a Go migration.
 	Text string
 	// Folders are those that a Go migration's functions were compiled in. They need not exist here.
