@@ -140,7 +140,7 @@ func TestChaosHolderKilled(t *testing.T) {
 // instance waits.
 func TestChaosLockConnection(t *testing.T) {
 	onLockServers(t, "postgres mysql", func(t *testing.T, p *place) {
-		rounds, random := chaos(t, 4, 50)
+		rounds, random := chaos(t, 2, 50)
 		lost := 0
 		for range rounds {
 			p.counting(t)

@@ -193,7 +193,7 @@ func TestLockConnectionKilled(t *testing.T) {
 	}{{5 * time.Second, true}, {time.Second, false}} {
 		t.Run(s.slow.String(), func(t *testing.T) {
 			onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
-				for round := range chaosRounds(3, 50) {
+				for round := range chaosRounds(2, 50) {
 					if p.driver == "pgx" && round == 1 {
 						break
 					}

@@ -22,9 +22,9 @@ func TestStartOrTarget(t *testing.T) {
 			continue // the same databases
 		}
 		t.Run(x.name, func(t *testing.T) {
-			short, full := 12, 300
+			short, full := 8, 300
 			if x.dialect == "sqlite" {
-				short, full = 150, 5000
+				short, full = 101, 5000
 			}
 			rounds, random := chaos(t, short, full)
 			seen := make(map[string]int)
