@@ -1,6 +1,7 @@
 package gooseplus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,8 @@ type fleet struct {
 	more     *sync.Cond     // of the queues
 	results  []TenantResult // guarded by mu; in the order of the source
 	arrived  []job          // guarded by mu: to be looked at
-	waiting  []job          // guarded by mu: to be worked on
+	looking  []int          // guarded by mu: the first of each batch that is looked at
+	waiting  []job          // guarded by mu: to be worked on, in the order of the source
 	locked   []job          // guarded by mu: to be taken up again
 	ended    bool           // guarded by mu: the source has no more
 	lookers  int            // guarded by mu: who still look at some
@@ -110,10 +112,9 @@ func (f *fleet) room() int {
 	return max(1, min(f.options.concurrency, (limit-1)/f.m.options.mostConnections(f.known)))
 }
 
-// lookersRoom is how many look at once, with a connection each. The canaries are the first of the source, so that
-// those who look must not overtake each other then.
+// lookersRoom is how many look at once, with a connection each.
 func (f *fleet) lookersRoom() int {
-	if f.m.db == nil || f.options.canary > 0 {
+	if f.m.db == nil {
 		return 1
 	}
 	most := min(runtime.GOMAXPROCS(0), maxLookers)
@@ -229,7 +230,19 @@ func (f *fleet) batch() []job {
 	n := min(len(f.arrived), share, versions.SweepBatch)
 	batch := f.arrived[:n:n]
 	f.arrived = f.arrived[n:]
+	f.looking = append(f.looking, batch[0].index)
 	return batch
+}
+
+// inTurn says whether the next tenant to be worked on is known: the canaries are the first of the source, whoever
+// is the first to have looked at some.
+func (f *fleet) inTurn() bool {
+	if len(f.waiting) == 0 {
+		return false
+	}
+	next := f.waiting[0].index
+	return (len(f.arrived) == 0 || next < f.arrived[0].index) &&
+		!slices.ContainsFunc(f.looking, func(first int) bool { return first < next })
 }
 
 func (f *fleet) lookAt(ctx context.Context, batch []job) {
@@ -252,7 +265,11 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	defer f.more.Broadcast()
+	defer func() {
+		f.looking = slices.DeleteFunc(f.looking, func(first int) bool { return first == batch[0].index })
+		slices.SortFunc(f.waiting, func(a, b job) int { return cmp.Compare(a.index, b.index) })
+		f.more.Broadcast()
+	}()
 	if err != nil { // each run says what is wrong by itself
 		f.waiting = append(f.waiting, batch...)
 		return
@@ -356,7 +373,7 @@ func (f *fleet) workers(ctx context.Context, next func() (job, bool), first bool
 func (f *fleet) next() (job, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.waiting) == 0 && !(f.ended && f.lookers == 0) && !f.stopped {
+	for !f.inTurn() && !(f.ended && f.lookers == 0) && !f.stopped {
 		f.more.Wait()
 	}
 	if len(f.waiting) == 0 || f.stopped {

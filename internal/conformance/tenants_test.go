@@ -460,3 +460,24 @@ func TestTwoFleets(t *testing.T) {
 		}
 	})
 }
+
+// TestTenantsInTurn: several look at the tenants at once, and yet they are worked on in the order of the source.
+func TestTenantsInTurn(t *testing.T) {
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(120)
+		p.create(t, names...)
+		var order []string
+		_, err := p.migrator(from(fstest.MapFS{}), gooseplus.WithGoMigrations(goose.NewGoMigration(1, nil, nil)),
+			gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+				if e, ok := e.(gooseplus.RunStarted); ok {
+					order = append(order, e.Tenant)
+				}
+			})).MigrateTenants(context.Background(), gooseplus.Schemas(names...), gooseplus.WithConcurrency(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(order, names) {
+			t.Errorf("the order was %q", order)
+		}
+	})
+}
