@@ -41,14 +41,14 @@ func (p *place) killedInIdentity(t *testing.T, set string) {
 	victim.kill()
 }
 
-// outcomes are those of the runs, with their namespaces, the oldest first.
+// outcomes are those of the runs, with their namespaces, the oldest first: the namespaces in their order.
 func (p *place) outcomes(t *testing.T) []string {
 	t.Helper()
 	concat := "namespace || ' ' || outcome"
 	if p.dialect == "mysql" {
 		concat = "CONCAT(namespace, ' ', outcome)"
 	}
-	return column[string](t, p.db, "SELECT "+concat+" FROM goose_db_version_lock WHERE kind = 'run' ORDER BY started_at, namespace")
+	return column[string](t, p.db, "SELECT "+concat+" FROM goose_db_version_lock WHERE kind = 'run' ORDER BY started_at")
 }
 
 // onKillable is onEach over a file that other processes can use.
@@ -84,8 +84,8 @@ func TestNamespacesCrash(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.wantContexts(t, nextVersions.with("identity", 1, 2, 3), withThree)
-			want := []string{"core crashed", "customer-mgmt crashed", "identity crashed", "shared crashed",
-				"core migrated", "customer-mgmt migrated", "identity migrated", "shared migrated"}
+			want := []string{"core crashed", "shared crashed", "identity crashed", "customer-mgmt crashed",
+				"core migrated", "shared migrated", "identity migrated", "customer-mgmt migrated"}
 			if got := p.outcomes(t)[4:]; !slices.Equal(got, want) {
 				t.Errorf("outcomes %q, want %q", got, want)
 			}
@@ -121,7 +121,7 @@ func TestNamespacesCrash(t *testing.T) {
 			if err := m.MigrateNamespace(ctx, "identity"); err != nil {
 				t.Fatal(err)
 			}
-			want := []string{"core cut off", "customer-mgmt cut off", "identity crashed", "shared cut off"}
+			want := []string{"core cut off", "shared cut off", "identity crashed", "customer-mgmt cut off"}
 			if got := p.outcomes(t)[4:8]; !slices.Equal(got, want) {
 				t.Errorf("outcomes %q, want %q", got, want)
 			}
@@ -206,7 +206,7 @@ func TestNamespacesAtOnce(t *testing.T) {
 		}
 		p.wantContexts(t, nextVersions, nextTables)
 		var want []string
-		for _, name := range []string{"core", "customer-mgmt", "identity", "shared"} {
+		for _, name := range []string{"core", "shared", "identity", "customer-mgmt"} {
 			want = append(want, name+" migrated")
 		}
 		if got := p.outcomes(t); !slices.Equal(got, want) {
