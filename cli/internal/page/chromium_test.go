@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/emulation"
@@ -281,38 +282,53 @@ func testAccessible(t *testing.T, ctx context.Context) {
 	for _, width := range []int64{1200, 390} {
 		t.Run(fmt.Sprint(width, " wide"), func(t *testing.T) {
 			b := open(t, ctx, smallFleet(), size(width, 844))
-			tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for _, n := range tree.Nodes {
-				if n.Ignored || n.Role == nil || n.Name == nil {
-					continue
+			var wrong []string
+			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) { // it follows the page at some distance
+				got := b.accessible()
+				wrong = nil
+				for want, times := range map[string]int{
+					"table Tenants and their states":    1,
+					"columnheader Tenant":               1,
+					"columnheader State":                1,
+					"columnheader Version":              1,
+					"columnheader Pending":              1,
+					"columnheader Error":                1,
+					"rowheader stark":                   1,
+					"cell quarantined":                  1,
+					"cell lock timeout":                 1,
+					"searchbox Filter by name or error": 1,
+					"button 2 failed":                   1,
+					"list Tenants by state":             1,
+				} {
+					if n := count(got, want); n != times {
+						wrong = append(wrong, fmt.Sprintf("%q is there %d times in\n%s", want, n, strings.Join(got, "\n")))
+					}
 				}
-				got = append(got, strings.Trim(string(n.Role.Value), `"`)+" "+strings.Trim(string(n.Name.Value), `"`))
-			}
-			for want, times := range map[string]int{
-				"table Tenants and their states":    1,
-				"columnheader Tenant":               1,
-				"columnheader State":                1,
-				"columnheader Version":              1,
-				"columnheader Pending":              1,
-				"columnheader Error":                1,
-				"rowheader stark":                   1,
-				"cell quarantined":                  1,
-				"cell lock timeout":                 1,
-				"searchbox Filter by name or error": 1,
-				"button 2 failed":                   1,
-				"list Tenants by state":             1,
-			} {
-				if n := count(got, want); n != times {
-					t.Errorf("%q is there %d times in\n%s", want, n, strings.Join(got, "\n"))
+				if len(wrong) == 0 || time.Now().After(deadline) {
+					break
 				}
+			}
+			for _, text := range wrong {
+				t.Error(text)
 			}
 			b.quiet()
 		})
 	}
+}
+
+// accessible is what the page is to those who have it read to them: roles and names.
+func (b *tab) accessible() (list []string) {
+	b.Helper()
+	tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, n := range tree.Nodes {
+		if !n.Ignored && n.Role != nil && n.Name != nil {
+			list = append(list, strings.Trim(string(n.Role.Value), `"`)+" "+strings.Trim(string(n.Name.Value), `"`))
+		}
+	}
+	return list
 }
 
 func count(list []string, s string) (n int) {
