@@ -2,7 +2,8 @@
 # detector, says so and goes on without (internal/dbtest tells how to give it servers).
 
 FUZZTIME    ?= 1m
-PACKAGES    ?= ./...
+# The longest one first: the others are tested beside it.
+PACKAGES    ?= ./internal/conformance ./...
 RUN         ?=
 CHAOS       ?= Chaos|ReplicaProcesses|ConnectionKilled|HolderKilled|TenantsKilled|TenantsThatFail|StartOrTarget
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
