@@ -14,7 +14,7 @@ import (
 // survey tells of tenants, from a look at many of them at once, what Plan and Version would.
 type survey struct {
 	found   func(watch.Found)
-	pending map[string]int // by the applied versions: there are many tenants, and few plans
+	pending map[string]int // guarded by the fleet's mu; by the applied versions: there are many tenants, and few plans
 }
 
 // unsettled stands for the number of pending migrations where the tenant has to be asked by itself.

@@ -13,7 +13,7 @@ type Found struct {
 
 // WithSurvey returns a context in which EachTenant looks at many schemas at once, as MigrateTenants does. It
 // calls found, and not its function, for each tenant of which that says all that Plan and Version would: not for
-// those that a run would be refused, nor for those that need a closer look. found is called by one goroutine.
+// those that a run would be refused, nor for those that need a closer look. found is never called twice at once.
 func WithSurvey(ctx context.Context, found func(Found)) context.Context {
 	return context.WithValue(ctx, surveyKey{}, found)
 }
