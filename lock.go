@@ -205,12 +205,18 @@ func (r *run) tryMutex(ctx context.Context, m mutex.Mutex) (held mutex.Held, err
 // is locked, so that only the holder of the lock can rely on what it reads.
 func (r *run) oneWriter() bool { return r.known.dialect.Goose == goose.DialectSQLite3 }
 
+// upgradeLimit is how long a run without the lock waits for others that are at the state table.
+const upgradeLimit = 5 * time.Second
+
 // ensureState makes sure of the state table, once.
 func (r *run) ensureState(ctx context.Context) error {
 	if r.stateReady {
 		return nil
 	}
 	err := r.known.state.Ensure(ctx, r.db)
+	for began := time.Now(); errors.Is(err, state.ErrBusy) && time.Since(began) < upgradeLimit && sleep(ctx, pollFirst); {
+		err = r.known.state.Ensure(ctx, r.db)
+	}
 	r.stateReady = err == nil
 	return err
 }

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -180,8 +181,12 @@ const dirtyPrefix = markPrefix + kindDirty + ":"
 
 // markID is the key of a mark: one for each version of a namespace, or for each environment.
 func markID(kind string, m Mark) string {
+	id := fmt.Sprintf("%s%s:%d:%s", markPrefix, kind, m.Version, m.Namespace)
 	if kind == kindEnvironment {
-		return markPrefix + kind + ":" + m.Source
+		id = markPrefix + kind + ":" + m.Source
 	}
-	return fmt.Sprintf("%s%s:%d:%s", markPrefix, kind, m.Version, m.Namespace)
+	if len(id) > idSize { // a folder's name may have 255 bytes
+		id = fmt.Sprintf("%s%s:%x", markPrefix, kind, sha256.Sum256([]byte(id)))
+	}
+	return id
 }

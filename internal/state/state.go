@@ -99,6 +99,9 @@ func (t *Table) Tables() []string {
 
 type column struct{ name, definition string }
 
+// idSize is how long the key of a row can be: an index of MySQL has its limits.
+const idSize = 180
+
 // columns are those of the table in the order they are created. The first is the only one of the
 // original gooseplus, whose replicas delete all rows and insert one with nothing but a status: the
 // default of id makes that row the mutex.
@@ -110,7 +113,7 @@ func (t *Table) columns() []column {
 	}
 	return []column{
 		{"status", "INTEGER NOT NULL DEFAULT 0"},
-		{"id", "VARCHAR(180)" + set + " NOT NULL DEFAULT 'mutex'"},
+		{"id", fmt.Sprintf("VARCHAR(%d)", idSize) + set + " NOT NULL DEFAULT 'mutex'"},
 		{"kind", "VARCHAR(20)" + set + " NOT NULL DEFAULT 'mutex'"},
 		{"namespace", "VARCHAR(255)" + set + " NOT NULL DEFAULT ''"},
 		{"version_id", "BIGINT NOT NULL DEFAULT 0"},
@@ -129,8 +132,9 @@ func (t *Table) columns() []column {
 }
 
 // ErrBusy is returned by Ensure while a replica of the original gooseplus holds its lock, which is a
-// row of the table that is to be upgraded.
-var ErrBusy = errors.New("the state table is locked by a replica of an older version")
+// row of the table that is to be upgraded, and on MySQL to all but one of those that upgrade it at the same
+// moment. A moment later it may succeed.
+var ErrBusy = errors.New("the state table is locked by a replica of an older version, or being upgraded by another one")
 
 // ErrCreating is returned by TryEnsure while somebody else creates the table.
 var ErrCreating = errors.New("the state table is being created by another process")
@@ -212,11 +216,15 @@ func (t *Table) Ensure(ctx context.Context, db *sql.DB) error {
 			if err != nil {
 				return err
 			}
-			missing := t.missing(have)
-			if len(missing) == 0 {
-				return t.ensureMutex(ctx, db)
+			if missing := t.missing(have); len(missing) > 0 {
+				last = t.upgrade(ctx, db, missing)
+			} else if last = t.ensureMutex(ctx, db); last == nil {
+				return nil
 			}
-			last = t.upgrade(ctx, db, missing)
+		}
+		// InnoDB ends one of several transactions that upgrade at the same moment, or put back the row.
+		if t.dialect.Goose == goose.DialectMySQL && t.dialect.Contention(last) {
+			return ErrBusy
 		}
 		if errors.Is(last, ErrBusy) || ctx.Err() != nil {
 			return last

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -103,7 +104,7 @@ func TestEnsure(t *testing.T) {
 				must(t, err)
 			}
 			var wg sync.WaitGroup
-			for range 8 {
+			for range 40 {
 				wg.Go(func() {
 					for {
 						err := p.table.Ensure(ctx, p.db)
@@ -443,6 +444,17 @@ func TestMarks(t *testing.T) {
 		must(t, p.table.Unprotect(ctx, p.db, Mark{Version: 3}))
 		must(t, p.table.Unstamp(ctx, p.db, "it's"))
 		read(Facts{Environments: []string{"test"}, Running: []string{"r"}})
+
+		// As long as the name of a folder can be, and of others.
+		must(t, p.table.Unstamp(ctx, p.db, "test"))
+		one, other := strings.Repeat("e", 254)+"1", strings.Repeat("e", 254)+"2"
+		for range 2 {
+			must(t, p.table.Stamp(ctx, p.db, one))
+			must(t, p.table.Protect(ctx, p.db, Mark{Version: 3, Namespace: other}))
+		}
+		must(t, p.table.Stamp(ctx, p.db, other))
+		must(t, p.table.Unstamp(ctx, p.db, one))
+		read(Facts{Protected: []Mark{{Version: 3, Namespace: other}}, Environments: []string{other}, Running: []string{"r"}})
 	})
 }
 
