@@ -20,6 +20,7 @@ type fleetDone struct {
 	UpToDate  int           `json:"up_to_date"`
 	Pending   int           `json:"pending"`
 	Failed    int           `json:"failed"`
+	Skipped   int           `json:"skipped"`
 	Tenants   []tenantState `json:"tenants"`
 }
 
@@ -37,7 +38,7 @@ const (
 	statePending  = "pending"
 )
 
-var tenantColours = map[string]colour{stateUpToDate: green, statePending: yellow}
+var tenantColours = map[string]colour{stateUpToDate: green, statePending: yellow, string(gooseplus.TenantSkipped): yellow}
 
 func (c *call) tenantsStatus(t *tenantsFlags) error {
 	f, err := c.fleet(t)
@@ -71,15 +72,19 @@ func (c *call) tenantsStatus(t *tenantsFlags) error {
 		c.out.table(rows)
 		c.out.line("")
 	}
-	c.out.line("%s: %d up to date, %d pending, %d failed", tenants(d.Total), d.UpToDate, d.Pending, d.Failed)
+	skipped := ""
+	if d.Skipped > 0 {
+		skipped = paint(c.out.colour, yellow, fmt.Sprintf(", %d skipped", d.Skipped))
+	}
+	c.out.line("%s: %d up to date, %d pending, %d failed%s", tenants(d.Total), d.UpToDate, d.Pending, d.Failed, skipped)
 	return err
 }
 
 // look reads the state of every tenant.
 func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 	var mu sync.Mutex
-	found := make(map[string]tenantState)
-	several := len(f.m.Namespaces()) > 0 // each of which has a version of its own
+	found := make(map[string][]tenantState) // several for databases to which a query gives the same name
+	several := len(f.m.Namespaces()) > 0    // each of which has a version of its own
 	tell := func(name string, version int64, pending int) {
 		s := tenantState{Name: name, State: stateUpToDate, Version: version, Pending: pending}
 		if several {
@@ -90,7 +95,7 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		found[name] = s
+		found[name] = append(found[name], s)
 	}
 	ctx := watch.WithSurvey(c.ctx, func(f watch.Found) { tell(f.Tenant, f.Version, f.Pending) })
 	end := c.showProgress()
@@ -115,8 +120,13 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 	}
 	d := &fleetDone{Generated: time.Now().UTC().Truncate(time.Second), Total: r.Total, Tenants: []tenantState{}}
 	for _, result := range r.Tenants {
-		s, ok := found[result.Name]
-		if result.Err != nil || !ok {
+		var s tenantState
+		if told := found[result.Name]; result.Err == nil && len(told) > 0 {
+			s = told[0]
+			if len(told) > 1 {
+				found[result.Name] = told[1:]
+			}
+		} else {
 			if result.State == gooseplus.TenantFailedAndUndone { // a fault of the files: nothing was done
 				result.State = gooseplus.TenantFailed
 			}
@@ -130,6 +140,8 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 			d.UpToDate++
 		case statePending:
 			d.Pending++
+		case string(gooseplus.TenantSkipped):
+			d.Skipped++
 		default:
 			d.Failed++
 		}

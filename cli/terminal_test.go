@@ -202,6 +202,34 @@ func TestColours(t *testing.T) {
 	}
 }
 
+// TestInterruptALook presses Ctrl-C when the first of three tenants has been looked at, and the second one doesn't answer.
+func TestInterruptALook(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE a;\n"})
+	var tenants [3]dbtest.Database
+	var query []string
+	for i := range tenants {
+		tenants[i] = dbtest.Postgres(t).NewDatabase(t)
+		query = append(query, fmt.Sprintf("SELECT 't%d' AS name, '%s' AS dsn", i, tenants[i].DSN))
+	}
+	args := []string{"--databases-query", strings.Join(query, " UNION ALL ") + " ORDER BY name", "--concurrency", "1"}
+	env := []string{"GOOSEPLUS_DSN=" + tenants[0].DSN}
+	onTerminal(t, dir, env, append([]string{"tenants", "up"}, args...)...).exit(0)
+
+	held, err := tenants[1].Open(t, "pgx").Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Rollback() }()
+	if _, err := held.Exec(`LOCK TABLE goose_db_version`); err != nil {
+		t.Fatal(err)
+	}
+	x := onTerminal(t, dir, env, append([]string{"tenants", "status"}, args...)...)
+	x.see(`\(1/3\)`)
+	x.press(ctrlC)
+	contains(t, x.exit(6), "3 tenants: 1 up to date, 0 pending, 1 failed, 1 skipped", "error: interrupted: 2 of 3 tenants are not done")
+}
+
 // TestInterrupt presses Ctrl-C when 50 of 100 tenants are done and four are in the middle of their second
 // migration, and again while they are on their way back. What holds them are locks that the test has.
 func TestInterrupt(t *testing.T) {

@@ -54,8 +54,8 @@ data is, of
                date", "failed and undone", "failed", "dirty", "missing", "locked" or "skipped"), from, to (-1 if it
                can't be read), duration_ms, error
     tenants status
-               generated, total, up_to_date, pending, failed and tenants: name, state ("up to date", "pending", or that of
-               a failure as above), version, pending (-1 if it can't be read, and the version
+               generated, total, up_to_date, pending, failed, skipped and tenants: name, state ("up to date",
+               "pending", or that of a failure as above), version, pending (-1 if it can't be read, and the version
                of several namespaces), error
     tenants list
                tenants (names)
