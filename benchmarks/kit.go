@@ -95,8 +95,85 @@ func measureKit(ctx context.Context, c config, srv *server, out, log io.Writer) 
 			milliseconds(percentile(times[i], 50)), milliseconds(percentile(times[i], 90)),
 			ratio(percentile(times[0], 50), percentile(times[i], 50)), paired(times[0], times[i]))
 	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, body := range []time.Duration{0, 50 * time.Millisecond, 500 * time.Millisecond} {
+		if err := k.measureSuites(ctx, c, body, servers, out, log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// suiteTests is how many tests a suite has, one after the other.
+const suiteTests = 20
+
+// suiteWays are those of whole suites: the places in ways, and whether TestMain calls gooseplustest.Run.
+var suiteWays = []struct {
+	name string
+	way  int
+	run  bool
+}{
+	{"kit with Run", 0, true},
+	{"kit", 0, false},
+	{"goose", 3, false},
+	{"goose from nothing", 4, false},
+}
+
+// measureSuites measures suites of tests, each of which needs nothing of the server and of the processors for a while. In
+// such a while gooseplustest.Run has the next database made.
+func (k *kit) measureSuites(ctx context.Context, c config, body time.Duration, servers []*server, out, log io.Writer) error {
+	ready := make([][]time.Duration, len(suiteWays)) // until the test has its database
+	whole := make([][]time.Duration, len(suiteWays)) // of a suite, by the number of its tests
+	rounds := max(1, c.rounds/10)
+	for range rounds {
+		for _, i := range rand.Perm(len(suiteWays)) {
+			w := suiteWays[i]
+			runtime.GC()
+			var err error
+			tests := suiteFunc(func() int {
+				for range suiteTests {
+					var end func()
+					var took time.Duration
+					if end, took, err = ways[w.way].get(ctx, k, servers[w.way]); err != nil {
+						return 1
+					}
+					time.Sleep(body)
+					end()
+					ready[i] = append(ready[i], took)
+				}
+				return 0
+			})
+			started, code := time.Now(), 0
+			if w.run {
+				code = gooseplustest.Run(tests)
+			} else {
+				code = tests.Run()
+			}
+			if code != 0 {
+				return fmt.Errorf("%s: exit code %d: %w", w.name, code, err)
+			}
+			whole[i] = append(whole[i], time.Since(started)/suiteTests)
+		}
+	}
+	fmt.Fprintf(log, "  %d rounds of suites done\n", rounds)
+	fmt.Fprintf(out, "\nkit: suites of %d tests in a row, each of which works for %v (%d suites)\n", suiteTests, body, rounds)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "way\tmin\tp10\tmedian\tp90\tit / goose\tthe whole, by tests\t")
+	goose := percentile(ready[2], 50)
+	for i, way := range suiteWays {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.2f\t%s\t\n", way.name, milliseconds(percentile(ready[i], 0)), milliseconds(percentile(ready[i], 10)),
+			milliseconds(percentile(ready[i], 50)), milliseconds(percentile(ready[i], 90)), ratio(percentile(ready[i], 50), goose),
+			milliseconds(percentile(whole[i], 50)))
+	}
 	return w.Flush()
 }
+
+// suiteFunc is what TestMain gets.
+type suiteFunc func() int
+
+func (f suiteFunc) Run() int { return f() }
 
 // lend does what the first line of a test does.
 func (k *kit) lend(ctx context.Context) (func(), time.Duration, error) {

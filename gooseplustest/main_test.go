@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,7 +20,12 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(dbtest.Tests{M: m}) }
+func TestMain(m *testing.M) {
+	if os.Getenv(aheadEnv) != "" {
+		goleak.VerifyTestMain(testsFunc(func() int { return Run(m) }))
+	}
+	goleak.VerifyTestMain(dbtest.Tests{M: m})
+}
 
 // folder makes a file system: each path gets a migration that creates a table and drops it again. The table is named
 // after the file, without its version.

@@ -15,6 +15,7 @@ import (
 //
 //	gpt_<project>_t_<lineage>_<key>            a template
 //	gpt_<project>_b_<process>_<number>         one that is being built
+//	gpt_<project>_c_<process>_<number>         the database of the next test
 //	gpt_<project>_c_<process>_<number>_<test>  the database of a test
 const (
 	prefix       = "gpt_"
@@ -32,14 +33,18 @@ func templateName(project, lineage, key string) string {
 	return prefix + project + "_" + kindTemplate + "_" + lineage + "_" + key
 }
 
-func buildingName(project string) string {
-	return fmt.Sprintf("%s%s_%s_%s_%d", prefix, project, kindBuilding, process, number.Add(1))
+// ownName is for what belongs to this process, and to no test yet.
+func ownName(project, kind string) string {
+	return fmt.Sprintf("%s%s_%s_%s_%d", prefix, project, kind, process, number.Add(1))
 }
 
 // cloneName has at most 60 lower-case letters, digits and underscores: PostgreSQL cuts names at 63 bytes, MySQL refuses
 // more than 64 characters.
-func cloneName(project, test string) string {
-	name := fmt.Sprintf("%s%s_%s_%s_%d_%s", prefix, project, kindClone, process, number.Add(1), plain(test))
+func cloneName(project, test string) string { return testName(ownName(project, kindClone), test) }
+
+// testName is the name of a test's database that has been made for any test.
+func testName(name, test string) string {
+	name += "_" + plain(test)
 	return strings.TrimRight(name[:min(len(name), 60)], "_")
 }
 
@@ -63,6 +68,9 @@ func owner(database string) string {
 	}
 	return ""
 }
+
+// ofAnyTest says whether the name of a clone doesn't say whose it is.
+func ofAnyTest(database string) bool { return len(splitName(database)) == 5 }
 
 // splitName returns the parts of one of our names, nil for another one.
 func splitName(database string) []string {

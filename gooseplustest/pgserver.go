@@ -234,6 +234,10 @@ func (c *pgConn) comment(ctx context.Context, database, text string) error {
 	return c.exec(ctx, "COMMENT ON DATABASE "+pq.QuoteIdentifier(database)+" IS "+pq.QuoteLiteral(text))
 }
 
+func (c *pgConn) rename(ctx context.Context, database, name string) error {
+	return c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(database)+" RENAME TO "+pq.QuoteIdentifier(name))
+}
+
 // sqlState is the server's code for an error, "" if it isn't the server's.
 func sqlState(err error) string {
 	var coded interface{ SQLState() string }
@@ -270,17 +274,21 @@ func (p patient) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 }
 
-// open makes a pool for one of the server's databases.
-func (s *pgServer) open(database string) (*sql.DB, error) {
+// open makes a pool for one of the server's databases. It begins with the connection first, unless that is nil.
+func (s *pgServer) open(database string, first driver.Conn) (*sql.DB, error) {
+	connector, err := s.connector(database)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(withFirst(patient{connector}, first)), nil
+}
+
+func (s *pgServer) connector(database string) (driver.Connector, error) {
 	dsn, err := postgresDSN(s.dsn, database)
 	if err != nil {
 		return nil, err
 	}
-	connector, err := postgresConnector(dsn)
-	if err != nil {
-		return nil, err
-	}
-	return sql.OpenDB(patient{connector}), nil
+	return postgresConnector(dsn)
 }
 
 // identity is the server's version, the user, and the search_path, which a DSN can have: a template depends on all of

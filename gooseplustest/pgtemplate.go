@@ -21,6 +21,7 @@ type pgTemplate struct {
 	fault error      // guarded by mu; why it can't be made, which is not tried again by each test
 	// settings are those of the database, which a copy doesn't get.
 	settings []string // guarded by mu
+	spare    *pgSpare // guarded by mu; for the next test, nil if there is none
 }
 
 // buildLimit bounds the wait for a template, whoever makes it. A run has limits of its own.
@@ -149,7 +150,7 @@ func (s *pgServer) find(ctx context.Context, c *pgConn, name string, t *pgTempla
 // build migrates a new database and makes it the template. It gets the template's name last: what has that name is
 // whole. What a process that was killed had begun has the name of a process that isn't there any more, see sweep.
 func (s *pgServer) build(ctx context.Context, c *pgConn, set *set, name string) (err error) {
-	building := buildingName(set.project)
+	building := ownName(set.project, kindBuilding)
 	quoted := pq.QuoteIdentifier(building)
 	if err := c.exec(ctx, "CREATE DATABASE "+quoted+" TEMPLATE template0"); err != nil {
 		return err
@@ -183,7 +184,7 @@ func (e *templateError) Error() string { return fmt.Sprintf("migrate the templat
 func (e *templateError) Unwrap() error { return e.err }
 
 func (s *pgServer) migrate(ctx context.Context, set *set, database string) error {
-	db, err := s.open(database)
+	db, err := s.open(database, nil)
 	if err != nil {
 		return err
 	}

@@ -64,25 +64,26 @@ type origin struct {
 // clone returns a copy of the set's template.
 func (s *pgServer) clone(t testing.TB, set *set) *sql.DB {
 	t.Helper()
-	name := cloneName(set.project, t.Name())
-	err := s.copyTemplate(t.Context(), set, name)
+	template, copied, err := s.copyTemplate(t, set)
 	if err != nil {
 		fail(t, err)
 	}
-	return s.lend(t, set.project, name)
+	db := s.lend(t, set.project, copied)
+	s.prepare(set, template)
+	return db
 }
 
 // lend gives a new database to a test.
-func (s *pgServer) lend(t testing.TB, project, name string) *sql.DB {
+func (s *pgServer) lend(t testing.TB, project string, c pgCopy) *sql.DB {
 	t.Helper()
 	var db *sql.DB
-	t.Cleanup(func() { s.end(t, db, name) })
-	db, err := s.open(name)
+	t.Cleanup(func() { s.end(t, db, c.name) })
+	db, err := s.open(c.name, c.conn)
 	if err == nil {
 		err = db.PingContext(t.Context())
 	}
 	if err != nil {
-		fail(t, fmt.Errorf("connect to database %s: %w", name, err))
+		fail(t, fmt.Errorf("connect to database %s: %w", c.name, err))
 	}
 	origins.Store(db, origin{func(t testing.TB, schema string) *sql.DB {
 		t.Helper()
@@ -90,7 +91,7 @@ func (s *pgServer) lend(t testing.TB, project, name string) *sql.DB {
 		if err := s.create(t.Context(), name, "template0", nil); err != nil {
 			fail(t, err)
 		}
-		db := s.lend(t, project, name)
+		db := s.lend(t, project, pgCopy{name: name})
 		if err := createSchema(t.Context(), db, schema); err != nil {
 			fail(t, err)
 		}
@@ -99,22 +100,24 @@ func (s *pgServer) lend(t testing.TB, project, name string) *sql.DB {
 	return db
 }
 
-// copyTemplate copies the set's template, whatever happens to it meanwhile.
-func (s *pgServer) copyTemplate(ctx context.Context, set *set, name string) error {
+// copyTemplate copies the set's template for a test, whatever happens to it meanwhile, or takes the copy that has been made.
+func (s *pgServer) copyTemplate(t testing.TB, set *set) (from *pgTemplate, copied pgCopy, err error) {
 	const attempts = 5
-	var err error
+	ctx, name := t.Context(), cloneName(set.project, t.Name())
 	for range attempts {
-		var t *pgTemplate
-		if t, err = s.template(ctx, set); err != nil {
-			return err
+		if from, err = s.template(ctx, set); err != nil {
+			return nil, pgCopy{}, err
 		}
-		template, settings := t.get()
+		if spare := from.takeSpare(); spare != nil && s.adopt(ctx, spare) {
+			return from, spare.pgCopy, nil
+		}
+		template, settings := from.get()
 		if err = s.create(ctx, name, template, settings); sqlState(err) != "3D000" { // somebody has dropped it by hand
 			break
 		}
-		t.forget(template)
+		from.forget(template)
 	}
-	return err
+	return from, pgCopy{name: name}, err
 }
 
 func (t *pgTemplate) get() (name string, settings []string) {
@@ -183,10 +186,14 @@ func (s *pgServer) keep(ctx context.Context, t testing.TB, name string) {
 		return
 	}
 	until := time.Now().Add(keep)
-	dsn, err := postgresDSN(s.dsn, name)
-	if err == nil {
-		err = s.admin(ctx, func(c *pgConn) error { return c.comment(ctx, name, note(kept, until)) })
-	}
+	err := s.admin(ctx, func(c *pgConn) error {
+		if named := testName(name, t.Name()); ofAnyTest(name) && c.rename(ctx, name, named) == nil {
+			name = named // as long as the test has left no connection
+		}
+		return c.comment(ctx, name, note(kept, until))
+	})
+	dsn, dsnErr := postgresDSN(s.dsn, name)
+	err = errors.Join(err, dsnErr)
 	if err != nil {
 		t.Errorf("gooseplustest: keep database %s: %s", name, redact.Text(err.Error()))
 		return

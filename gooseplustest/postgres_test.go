@@ -448,7 +448,7 @@ func TestPostgresDropsADatabaseThatTheServerIsAtWork(t *testing.T) {
 	if err := s.create(t.Context(), name, "template0", nil); err != nil {
 		t.Fatal(err)
 	}
-	worker, err := pgServerAt(Server(t)).open(name)
+	worker, err := pgServerAt(Server(t)).open(name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

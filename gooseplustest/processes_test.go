@@ -30,10 +30,16 @@ const (
 	connectionBound = processes * (adminConnections + 2*testsAtOnce)
 
 	childEnv = "GOOSEPLUSTEST_CHILD"
+	aheadEnv = "GOOSEPLUSTEST_AHEAD" // the child's TestMain calls Run
 )
 
 // TestManyProcesses has 200 tests in eight processes, all of which want the same template at the same moment.
-func TestManyProcesses(t *testing.T) {
+func TestManyProcesses(t *testing.T) { testManyProcesses(t) }
+
+func TestManyProcessesWithRun(t *testing.T) { testManyProcesses(t, aheadEnv+"=1") }
+
+func testManyProcesses(t *testing.T, env ...string) {
+	t.Helper()
 	dsn := Server(t)
 	db := admin(t)
 	before := ownerless(t, kindClone) // of tests that failed
@@ -44,6 +50,7 @@ func TestManyProcesses(t *testing.T) {
 	for i := range processes {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestOneProcessOfMany$", "-test.v", "-test.shuffle=on", fmt.Sprintf("-test.parallel=%d", testsAtOnce))
 		cmd.Env = append(os.Environ(), childEnv+"="+builds, "GOOSEPLUSTEST_RUN="+run, "GOOSEPLUS_TEST_POSTGRES="+dsn)
+		cmd.Env = append(cmd.Env, env...)
 		cmd.Stdout, cmd.Stderr = &outputs[i], &outputs[i]
 		stdin, err := cmd.StdinPipe()
 		if err != nil {

@@ -46,7 +46,7 @@ import (
 func Main(m *testing.M) { os.Exit(Tests{m}.Run()) }
 
 // Tests are those of a package whose TestMain has more to do than Main: Run is Main without the exit.
-type Tests struct{ M *testing.M }
+type Tests struct{ M interface{ Run() int } }
 
 // Run runs the tests and returns their status.
 func (t Tests) Run() int {
