@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -16,12 +17,15 @@ import (
 	"github.com/gooseplus/gooseplus/gooseplustest"
 )
 
-// ways are those to a database with 20 migrations for a test. A server that gooseplustest knows already, and templates that
-// are there, as in every test but the first of a suite.
-var ways = []struct {
+// way is one to a database.
+type way struct {
 	name, what string
 	get        func(context.Context, *kit, *server) (end func(), took time.Duration, err error)
-}{
+}
+
+// ways are those to a database with 20 migrations for a test. A server that gooseplustest knows already, and templates that
+// are there, as in every test but the first of a suite.
+var ways = []way{
 	{"kit", "gooseplustest.Postgres", func(ctx context.Context, k *kit, _ *server) (func(), time.Duration, error) { return k.lend(ctx) }},
 	{"bare", "CREATE DATABASE … TEMPLATE, and one connection", func(ctx context.Context, k *kit, s *server) (func(), time.Duration, error) {
 		return k.copy(ctx, s, "")
@@ -98,7 +102,7 @@ func measureKit(ctx context.Context, c config, srv *server, out, log io.Writer) 
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, body := range []time.Duration{0, 50 * time.Millisecond, 500 * time.Millisecond} {
+	for _, body := range []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond} {
 		if err := k.measureSuites(ctx, c, body, servers, out, log); err != nil {
 			return err
 		}
@@ -109,17 +113,14 @@ func measureKit(ctx context.Context, c config, srv *server, out, log io.Writer) 
 // suiteTests is how many tests a suite has, one after the other.
 const suiteTests = 20
 
-// suiteWays are those of whole suites: the places in ways, and whether TestMain calls gooseplustest.Run.
-var suiteWays = []struct {
+// suiteWay is a way to the databases of a whole suite.
+type suiteWay struct {
 	name string
-	way  int
-	run  bool
-}{
-	{"kit with Run", 0, true},
-	{"kit", 0, false},
-	{"goose", 3, false},
-	{"goose from nothing", 4, false},
+	run  bool // TestMain calls gooseplustest.Run
 }
+
+// suiteWays are some of ways, by their names.
+var suiteWays = []suiteWay{{"kit", true}, {"kit", false}, {"goose", false}, {"goose from nothing", false}}
 
 // measureSuites measures suites of tests, each of which needs nothing of the server and of the processors for a while. In
 // such a while gooseplustest.Run has the next database made.
@@ -129,14 +130,14 @@ func (k *kit) measureSuites(ctx context.Context, c config, body time.Duration, s
 	rounds := max(1, c.rounds/10)
 	for range rounds {
 		for _, i := range rand.Perm(len(suiteWays)) {
-			w := suiteWays[i]
+			w, way := suiteWays[i], slices.IndexFunc(ways, func(one way) bool { return one.name == suiteWays[i].name })
 			runtime.GC()
 			var err error
 			tests := suiteFunc(func() int {
 				for range suiteTests {
 					var end func()
 					var took time.Duration
-					if end, took, err = ways[w.way].get(ctx, k, servers[w.way]); err != nil {
+					if end, took, err = ways[way].get(ctx, k, servers[way]); err != nil {
 						return 1
 					}
 					time.Sleep(body)
@@ -161,8 +162,11 @@ func (k *kit) measureSuites(ctx context.Context, c config, body time.Duration, s
 	fmt.Fprintf(out, "\nkit: suites of %d tests in a row, each of which works for %v (%d suites)\n", suiteTests, body, rounds)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "way\tmin\tp10\tmedian\tp90\tit / goose\tthe whole, by tests\t")
-	goose := percentile(ready[2], 50)
+	goose := percentile(ready[slices.IndexFunc(suiteWays, func(w suiteWay) bool { return w.name == "goose" })], 50)
 	for i, way := range suiteWays {
+		if way.run {
+			way.name += " with Run"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.2f\t%s\t\n", way.name, milliseconds(percentile(ready[i], 0)), milliseconds(percentile(ready[i], 10)),
 			milliseconds(percentile(ready[i], 50)), milliseconds(percentile(ready[i], 90)), ratio(percentile(ready[i], 50), goose),
 			milliseconds(percentile(whole[i], 50)))

@@ -8,7 +8,8 @@
 //
 // The environments base and test are applied: rows that only tests want are migrations in sql/test. An application passes
 // the same options as when it boots. A project without such a folder needs nothing; where test would be a near miss of
-// another folder's name, gooseplus.SetEnvironments says which ones are meant. Nothing has to be called from TestMain.
+// another folder's name, gooseplus.SetEnvironments says which ones are meant. Nothing has to be called from TestMain; a
+// TestMain that calls [Run] has the databases made in advance.
 //
 // # Templates
 //
@@ -33,8 +34,8 @@
 //
 // # What is left behind
 //
-// Nothing but the template, if the test has passed. The database of a failed test is kept for three days, and its DSN is
-// in the test's log. Databases of a process that was killed, or that ended in a timeout of `go test`, are removed by the
+// Nothing but the template, if the test has passed; with [Run], when all tests are done. The database of a failed test is
+// kept for three days, and its DSN is in the test's log. Databases of a process that was killed, or that ended in a timeout of `go test`, are removed by the
 // next process that uses the server: each process holds advisory locks as long as it lives (on MySQL and MariaDB
 // GET_LOCK), by which others see that its databases are in use. They need a session, so the DSN must not be that of a
 // pooler in transaction mode. The names of all databases begin with gpt_. Processes that use one server should name the same
@@ -45,7 +46,8 @@
 // A process opens at most two connections for the creation and removal of PostgreSQL databases, and keeps them until it ends;
 // on MySQL and MariaDB two, as long as a test has a database. Each test adds what it uses of its own pool. If a PostgreSQL
 // server has no connection to give, everybody waits, a minute at most, instead of failing; max_connections then decides
-// how many tests go on at once. There is no goroutine between tests.
+// how many tests go on at once. There is no goroutine between tests, and no connection but those two, unless TestMain
+// calls [Run]: then there is one to each database that is made in advance.
 //
 // # Migrations
 //

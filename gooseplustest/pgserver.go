@@ -29,6 +29,7 @@ type pgServer struct {
 	templates map[string]*pgTemplate // guarded by mu; by the key of the set
 	version   string                 // guarded by mu; the server's, with the user and the search_path
 	strategy  string                 // guarded by mu; of CREATE DATABASE
+	used      []string               // guarded by mu; databases of tests that are over
 	swept     sync.Once
 }
 

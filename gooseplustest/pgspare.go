@@ -34,16 +34,60 @@ func (s *pgServer) prepare(set *set, t *pgTemplate) {
 	spare := &pgSpare{pgCopy: pgCopy{name: ownName(set.project, kindClone)}, made: make(chan struct{})}
 	template, settings := t.name, t.settings
 	begun := spares.begin(func() {
-		defer close(spare.made)
 		ctx, cancel := context.WithTimeout(context.Background(), createLimit)
 		defer cancel()
 		if spare.err = s.create(ctx, spare.name, template, settings); spare.err == nil {
 			spare.conn = s.tryConnect(ctx, spare.name)
 		}
+		close(spare.made)
+		// Not before: a test may wait for that, and nobody waits for this.
+		spares.failed(s.dropUsed(usedBatch))
 	})
 	if begun {
 		t.spare = spare
 	}
+}
+
+// usedBatch is how many databases of tests that are over are dropped together, at most twice as many wait for that. Each
+// DROP DATABASE has the server write to its disk what is new in all other databases, among them the one of the next
+// test: that is cheap right after another one.
+const usedBatch = 4
+
+// putOff leaves the database of a test that is over to the next goroutine that makes one. It is false if there is none, or
+// if that has enough to do.
+func (s *pgServer) putOff(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.used) == 2*usedBatch || !spares.are() {
+		return false
+	}
+	s.used = append(s.used, name)
+	return true
+}
+
+// dropUsed drops the databases of tests that are over, if there are so many.
+func (s *pgServer) dropUsed(enough int) (err error) {
+	s.mu.Lock()
+	var used []string
+	if len(s.used) >= enough {
+		used, s.used = s.used, nil
+	}
+	s.mu.Unlock()
+	for _, name := range used {
+		err = errors.Join(err, s.drop(context.Background(), name))
+	}
+	return err
+}
+
+// drop drops the database of a test.
+func (s *pgServer) drop(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createLimit)
+	defer cancel()
+	err := s.admin(ctx, func(c *pgConn) error { return c.drop(ctx, name, true) })
+	if err != nil {
+		return fmt.Errorf("drop database %s: %w", name, err)
+	}
+	return nil
 }
 
 // tryConnect connects to a database. If that fails, who needs the connection will hear why: a test may wait for one, this
@@ -82,30 +126,25 @@ func (s *pgServer) adopt(ctx context.Context, spare *pgSpare) bool {
 	if pinger, ok := spare.conn.(driver.Pinger); !ok || pinger.Ping(ctx) == nil {
 		return true
 	}
-	_ = s.dropSpare(context.WithoutCancel(ctx), spare) // somebody has dropped it already, or the connection is cut
+	_ = s.dropSpare(ctx, spare) // somebody has dropped it already, or the connection is cut
 	return false
 }
 
 func (s *pgServer) dropSpare(ctx context.Context, spare *pgSpare) error {
-	ctx, cancel := context.WithTimeout(ctx, createLimit)
-	defer cancel()
 	if spare.conn != nil {
 		_ = spare.conn.Close()
 	}
-	err := s.admin(ctx, func(c *pgConn) error { return c.drop(ctx, spare.name, true) })
-	if err != nil {
-		return fmt.Errorf("database %s: %w", spare.name, err)
-	}
-	return nil
+	return s.drop(ctx, spare.name)
 }
 
-// dropSpares removes what no test has taken, once no more are made.
+// dropSpares removes what no test has taken, and what is left of those that are over, once no more are made.
 func dropSpares() error {
 	pgServers.Lock()
 	servers := slices.Collect(maps.Values(pgServers.byDSN))
 	pgServers.Unlock()
 	var errs []error
 	for _, s := range servers {
+		errs = append(errs, s.dropUsed(0))
 		for _, spare := range s.takeSpares() {
 			if <-spare.made; spare.err == nil {
 				errs = append(errs, s.dropSpare(context.Background(), spare))

@@ -167,14 +167,17 @@ func (s *pgServer) end(t testing.TB, db *sql.DB, name string) {
 			t.Errorf("gooseplustest: close database %s: %v", name, redact.Text(err.Error()))
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), createLimit)
-	defer cancel()
 	if t.Failed() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), createLimit)
+		defer cancel()
 		s.keep(ctx, t, name)
 		return
 	}
-	if err := s.admin(ctx, func(c *pgConn) error { return c.drop(ctx, name, true) }); err != nil {
-		t.Errorf("gooseplustest: drop database %s: %s", name, redact.Text(err.Error()))
+	if s.putOff(name) {
+		return
+	}
+	if err := s.drop(t.Context(), name); err != nil {
+		t.Errorf("gooseplustest: %s", redact.Text(err.Error()))
 	}
 }
 

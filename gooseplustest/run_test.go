@@ -78,9 +78,13 @@ func TestRunHasTheNextDatabaseMade(t *testing.T) {
 			if name != spare.name || fmt.Sprint(oid) != "["+got+"]" {
 				t.Errorf("test %d got %s with OID %s, want %s with %v", i, name, got, spare.name, oid)
 			}
-			if last = name; slices.Contains(ours(t, kindClone), name) {
-				t.Errorf("%s is still there", name)
-			}
+			last = name
+		}
+		for range 5 * usedBatch {
+			oneTest(t, dsn, "TestMore", files(fsys))
+		}
+		if there := mine(t, kindClone); len(there) > 3*usedBatch+2 { // those that wait, those that are being dropped, and the last and the next one
+			t.Errorf("%d databases: %v", len(there), there)
 		}
 		return 7
 	})}.Run()
@@ -182,6 +186,7 @@ func TestRunSaysWhatItCouldNotDrop(t *testing.T) {
 	for code, want := range map[int]int{0: 1, 2: 2} {
 		gone.mu.Lock()
 		gone.templates["x"] = &pgTemplate{spare: &pgSpare{pgCopy: pgCopy{name: "gpt_x"}, made: made}}
+		gone.used = []string{"gpt_y"}
 		gone.mu.Unlock()
 		stderr := os.Stderr
 		r, w, err := os.Pipe()
@@ -198,7 +203,7 @@ func TestRunSaysWhatItCouldNotDrop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got != want || !strings.Contains(string(text), "gpt_x") || strings.Contains(string(text), "secret") {
+		if got != want || !strings.Contains(string(text), "gpt_x") || !strings.Contains(string(text), "gpt_y") || strings.Contains(string(text), "secret") {
 			t.Errorf("exit code %d, want %d: %s", got, want, text)
 		}
 	}

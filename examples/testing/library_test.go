@@ -3,6 +3,7 @@ package library
 import (
 	"database/sql"
 	"errors"
+	"os"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver of the service, and so that of its tests
@@ -10,6 +11,9 @@ import (
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/gooseplustest"
 )
+
+// TestMain is for speed alone: PostgreSQL copies the database of the next test while one works.
+func TestMain(m *testing.M) { os.Exit(gooseplustest.Run(m)) }
 
 // open is all that a test needs: sql/base and sql/test are applied.
 func open(t *testing.T) *sql.DB {
