@@ -210,6 +210,17 @@ func (c *pgConn) drop(ctx context.Context, database string, force bool) error {
 	return c.dropOnce(ctx, database, force)
 }
 
+// awaitNobody gives connections that were closed just now a moment to end: DROP DATABASE waits for 100 ms if it finds one.
+func (c *pgConn) awaitNobody(ctx context.Context, database string) {
+	for range 20 {
+		rows, err := c.query(ctx, `SELECT FROM pg_stat_activity WHERE datname = `+pq.QuoteLiteral(database)+` LIMIT 1`)
+		if err != nil || len(rows) == 0 {
+			return // drop will say what is wrong
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func (c *pgConn) dropOnce(ctx context.Context, database string, force bool) error {
 	statement := "DROP DATABASE IF EXISTS " + pq.QuoteIdentifier(database)
 	if !force {

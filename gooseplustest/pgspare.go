@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 )
@@ -77,17 +76,6 @@ func (s *pgServer) dropUsed(enough int) (err error) {
 		err = errors.Join(err, s.drop(context.Background(), name))
 	}
 	return err
-}
-
-// drop drops the database of a test.
-func (s *pgServer) drop(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createLimit)
-	defer cancel()
-	err := s.admin(ctx, func(c *pgConn) error { return c.drop(ctx, name, true) })
-	if err != nil {
-		return fmt.Errorf("drop database %s: %w", name, err)
-	}
-	return nil
 }
 
 // tryConnect connects to a database. If that fails, who needs the connection will hear why: a test may wait for one, this

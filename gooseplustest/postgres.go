@@ -181,6 +181,20 @@ func (s *pgServer) end(t testing.TB, db *sql.DB, name string) {
 	}
 }
 
+// drop drops the database of a test.
+func (s *pgServer) drop(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createLimit)
+	defer cancel()
+	err := s.admin(ctx, func(c *pgConn) error {
+		c.awaitNobody(ctx, name)
+		return c.drop(ctx, name, true)
+	})
+	if err != nil {
+		return fmt.Errorf("drop database %s: %w", name, err)
+	}
+	return nil
+}
+
 // keep leaves the database of a failed test for its author.
 func (s *pgServer) keep(ctx context.Context, t testing.TB, name string) {
 	t.Helper()
