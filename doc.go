@@ -290,7 +290,8 @@
 //
 //   - an environment that has no folder, or that there are no migrations at all;
 //   - a file that looks like a migration and is badly named: x.sql, 1_x.SQL, 1_x.UP.sql, x.up.sql;
-//   - a file that looks like a migration and is beside the folders of the environments or of the namespaces;
+//   - a file that looks like a migration and is beside the folders of the environments or of the namespaces, or in a folder
+//     inside one of them, which goose doesn't read either: of several the first one is named;
 //   - a gap in the numbering, if versions are counted (below ten million, and not in larger steps) rather
 //     than made of the time. Versions in the folders of other environments are no gap. A branch that is
 //     merged later may fill it, so it is no fault;

@@ -129,9 +129,14 @@ func TestEnvironments(t *testing.T) {
 	t.Run("a file that is no migration is logged", func(t *testing.T) {
 		db := openSQLite(t)
 		logger, logs := observedLogger()
-		mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/create_users.sql", "sql/base/2_b.SQL"), gooseplus.WithLogger(logger)))
-		applied(t, db, 1)
-		for _, path := range []string{"sql/base/create_users.sql", "sql/base/2_b.SQL"} {
+		mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/create_users.sql", "sql/base/2_b.SQL",
+			"sql/base/2024/3_c.sql", "sql/base/2024/4_d.sql", "sql/base/views/v.sql", "sql/base/eu/5_e.sql"),
+			gooseplus.WithEnvironments("base/eu"), gooseplus.WithLogger(logger)))
+		applied(t, db, 1, 5)
+		if n := logs.FilterMessageSnippet(" is ignored").Len(); n != 3 {
+			t.Errorf("%d warnings: %v", n, logs.All())
+		}
+		for _, path := range []string{"sql/base/create_users.sql", "sql/base/2_b.SQL", "sql/base/2024/3_c.sql"} {
 			if logs.FilterMessageSnippet(path+" is ignored").Len() != 1 {
 				t.Errorf("no warning about %s: %v", path, logs.All())
 			}

@@ -185,7 +185,7 @@ func (f *fleet) collected(t Tenant, err error) bool {
 func (f *fleet) canaries(ctx context.Context) {
 	for range f.options.canary {
 		j, ok := f.next()
-		if !ok {
+		if !ok || ctx.Err() != nil {
 			return
 		}
 		f.work(ctx, j, true)
@@ -205,7 +205,7 @@ func (f *fleet) workers(ctx context.Context, next func() (job, bool), first bool
 		all.Go(func() {
 			for {
 				j, ok := next()
-				if !ok {
+				if !ok || ctx.Err() != nil { // f.stop may not have been called yet
 					return
 				}
 				f.work(ctx, j, first)

@@ -121,11 +121,8 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 	d := &fleetDone{Generated: time.Now().UTC().Truncate(time.Second), Total: r.Total, Tenants: []tenantState{}}
 	for _, result := range r.Tenants {
 		var s tenantState
-		if told := found[result.Name]; result.Err == nil && len(told) > 0 {
-			s = told[0]
-			if len(told) > 1 {
-				found[result.Name] = told[1:]
-			}
+		if told := found[result.Name]; result.Err == nil && result.State != gooseplus.TenantSkipped && len(told) > 0 {
+			s, found[result.Name] = told[0], told[1:]
 		} else {
 			if result.State == gooseplus.TenantFailedAndUndone { // a fault of the files: nothing was done
 				result.State = gooseplus.TenantFailed

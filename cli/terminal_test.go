@@ -210,9 +210,10 @@ func TestInterruptALook(t *testing.T) {
 	var query []string
 	for i := range tenants {
 		tenants[i] = dbtest.Postgres(t).NewDatabase(t)
-		query = append(query, fmt.Sprintf("SELECT 't%d' AS name, '%s' AS dsn", i, tenants[i].DSN))
+		// The third has the name of the first.
+		query = append(query, fmt.Sprintf("SELECT %d AS place, 't%d' AS name, '%s' AS dsn", i, i%2, tenants[i].DSN))
 	}
-	args := []string{"--databases-query", strings.Join(query, " UNION ALL ") + " ORDER BY name", "--concurrency", "1"}
+	args := []string{"--databases-query", "SELECT name, dsn FROM (" + strings.Join(query, " UNION ALL ") + ") AS t ORDER BY place", "--concurrency", "1"}
 	env := []string{"GOOSEPLUS_DSN=" + tenants[0].DSN}
 	onTerminal(t, dir, env, append([]string{"tenants", "up"}, args...)...).exit(0)
 

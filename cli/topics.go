@@ -55,8 +55,8 @@ data is, of
                can't be read), duration_ms, error
     tenants status
                generated, total, up_to_date, pending, failed, skipped and tenants: name, state ("up to date",
-               "pending", or that of a failure as above), version, pending (-1 if it can't be read, and the version
-               of several namespaces), error
+               "pending", "skipped", or that of a failure as above), version, pending (-1 if it can't be read, and the
+               version of several namespaces), error
     tenants list
                tenants (names)
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/lib/pq"
 
 	"github.com/gooseplus/gooseplus/internal/redact"
@@ -62,6 +63,17 @@ func postgresDSN(dsn, database string) (string, error) {
 		u.RawQuery = q.Encode()
 	}
 	return u.String(), nil
+}
+
+// address is the host and the port of a URL or of a MySQL DSN, and any other DSN as it is.
+func address(dsn string) string {
+	if u, err := url.Parse(dsn); err == nil && u.Host != "" {
+		return u.Host
+	}
+	if config, err := mysql.ParseDSN(dsn); err == nil {
+		return config.Addr
+	}
+	return dsn
 }
 
 var (

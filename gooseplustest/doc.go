@@ -16,8 +16,9 @@
 // On PostgreSQL the migrations run once, into a template, which is copied for each test with CREATE DATABASE … TEMPLATE.
 // A template belongs to what it was made of: the text of all migrations, the environments, the options that matter
 // (dialect, base path, namespaces, schema, version table, lock, strategy), the server's version, the user, and the
-// search_path of the DSN. Of a migration in Go it is the version and the Go files of the folder that it was compiled in; what it calls in other packages is not seen,
-// nor is anything with -trimpath. A template is made from template0, so that nothing of the machine is in it.
+// search_path of the DSN. Of a migration in Go it is the version and the Go files of the folder that it was compiled in;
+// what it calls in other packages is not seen, nor is anything with -trimpath. A template is made from template0, so that
+// nothing of the machine is in it.
 //
 // All tests of all packages share it, at the same time or one after the other. If several processes want one that isn't
 // there, one makes it and the others wait. It gets its name when it is whole; what a killed process left half-made
@@ -34,12 +35,13 @@
 //
 // # What is left behind
 //
-// Nothing but the template, if the test has passed; with [Run], when all tests are done. The database of a failed test is
-// kept for three days, and its DSN is in the test's log. Databases of a process that was killed, or that ended in a timeout of `go test`, are removed by the
-// next process that uses the server: each process holds advisory locks as long as it lives (on MySQL and MariaDB
-// GET_LOCK), by which others see that its databases are in use. They need a session, so the DSN must not be that of a
-// pooler in transaction mode. The names of all databases begin with gpt_. Processes that use one server should name the same
-// database in their DSNs: locks of PostgreSQL belong to a database. If they don't, a template may be made twice.
+// Nothing but the template, if the test has passed. With [Run] that is true when all tests are done. The database of a
+// failed test is kept for three days, and its DSN is in the test's log. Databases of a process that was killed, or that
+// ended in a timeout of `go test`, are removed by the next process that uses the server: each process holds advisory locks
+// as long as it lives (on MySQL and MariaDB GET_LOCK), by which others see that its databases are in use. They need a
+// session, so the DSN must not be that of a pooler in transaction mode. The names of all databases begin with gpt_.
+// Processes that use one server should name the same database in their DSNs: locks of PostgreSQL belong to a database. If
+// they don't, a template may be made twice.
 //
 // # Connections
 //

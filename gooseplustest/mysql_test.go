@@ -83,8 +83,8 @@ func TestMySQLSessionStays(t *testing.T) {
 
 func TestMySQLKeepsTheDatabaseOfAFailedTest(t *testing.T) {
 	dsn := dsnOf(dbtest.MySQL(t))
-	private.Delete(dsn)
-	defer private.Store(dsn, true)
+	private.Delete(address(dsn))
+	defer private.Store(address(dsn), true)
 	r := &recorder{TB: t, name: "TestFailed"}
 	db := MySQL(r, dsn, files(folder("sql/base/1_users.sql")))
 	name := texts(t, db, `SELECT DATABASE()`)[0]

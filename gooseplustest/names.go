@@ -15,8 +15,8 @@ import (
 //
 //	gpt_<project>_t_<lineage>_<key>            a template
 //	gpt_<project>_b_<process>_<number>         one that is being built
-//	gpt_<project>_c_<process>_<number>         the database of the next test
 //	gpt_<project>_c_<process>_<number>_<test>  the database of a test
+//	gpt_<project>_c_<process>_<number>         the same, made before there was a test for it
 const (
 	prefix       = "gpt_"
 	kindTemplate = "t"

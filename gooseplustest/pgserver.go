@@ -29,7 +29,8 @@ type pgServer struct {
 	templates map[string]*pgTemplate // guarded by mu; by the key of the set
 	version   string                 // guarded by mu; the server's, with the user and the search_path
 	strategy  string                 // guarded by mu; of CREATE DATABASE
-	used      []string               // guarded by mu; databases of tests that are over
+	spared    []*pgTemplate          // guarded by mu; those that have a copy in advance, the latest last
+	used      []pgUsed               // guarded by mu; databases of tests that are over
 	swept     sync.Once
 }
 
@@ -155,21 +156,25 @@ func (c *pgConn) exec(ctx context.Context, statement string) error {
 }
 
 // query returns the rows of a query whose columns are all text.
-func (c *pgConn) query(ctx context.Context, query string) (list [][]string, err error) {
-	rows, err := c.conn.(driver.QueryerContext).QueryContext(ctx, query, nil)
+func (c *pgConn) query(ctx context.Context, query string, args ...string) (list [][]string, err error) {
+	var values []driver.NamedValue
+	for i, arg := range args {
+		values = append(values, driver.NamedValue{Ordinal: i + 1, Value: arg})
+	}
+	rows, err := c.conn.(driver.QueryerContext).QueryContext(ctx, query, values)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	values := make([]driver.Value, len(rows.Columns()))
+	columns := make([]driver.Value, len(rows.Columns()))
 	for {
-		if err := rows.Next(values); err == io.EOF {
+		if err := rows.Next(columns); err == io.EOF {
 			return list, nil
 		} else if err != nil {
 			return nil, err
 		}
-		row := make([]string, len(values))
-		for i, v := range values {
+		row := make([]string, len(columns))
+		for i, v := range columns {
 			switch v := v.(type) {
 			case nil:
 			case []byte:
@@ -210,15 +215,20 @@ func (c *pgConn) drop(ctx context.Context, database string, force bool) error {
 	return c.dropOnce(ctx, database, force)
 }
 
-// awaitNobody gives connections that were closed just now a moment to end: DROP DATABASE waits for 100 ms if it finds one.
-func (c *pgConn) awaitNobody(ctx context.Context, database string) {
+// awaitNobody gives connections that were closed just now a moment to end, and says whether they have: DROP DATABASE waits
+// for 100 ms if it finds one, and RENAME for five seconds.
+func (c *pgConn) awaitNobody(ctx context.Context, database string) bool {
 	for range 20 {
-		rows, err := c.query(ctx, `SELECT FROM pg_stat_activity WHERE datname = `+pq.QuoteLiteral(database)+` LIMIT 1`)
-		if err != nil || len(rows) == 0 {
-			return // drop will say what is wrong
+		rows, err := c.query(ctx, `SELECT FROM pg_stat_activity WHERE datname = $1 LIMIT 1`, database)
+		if err != nil {
+			return false // what comes next will say what is wrong
+		}
+		if len(rows) == 0 {
+			return true
 		}
 		time.Sleep(time.Millisecond)
 	}
+	return false
 }
 
 func (c *pgConn) dropOnce(ctx context.Context, database string, force bool) error {

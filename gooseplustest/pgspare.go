@@ -4,78 +4,87 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strings"
+	"time"
 )
 
 // pgCopy is a database that is a copy of a template.
 type pgCopy struct {
-	name string
-	conn driver.Conn // to it; nil if there is none yet
+	name, template string
+	conn           driver.Conn // to it; nil if there is none yet
 }
 
 // pgSpare is a copy that is made while a test works with another one. It becomes the database of a test with the name that
 // it has, and with its connection: to give it the name of the test takes ten times as long as everything else, and nobody
 // may be connected meanwhile.
 type pgSpare struct {
-	pgCopy               // conn is read after made
-	made   chan struct{} // closed when there is a database or an error
-	err    error         // read after made
+	pgCopy                    // conn is read after made
+	environment string        // what conn depends on besides the DSN
+	made        chan struct{} // closed when there is a database or an error
+	err         error         // read after made
 }
 
-// prepare has a copy made for the next test, unless there is one.
+// spareLimit is how many sets of migrations have a copy in advance, on one server: those that were used last.
+const spareLimit = 4
+
+// prepare has a copy made for the next test, unless there is one. A set that only one test uses needs none.
 func (s *pgServer) prepare(set *set, t *pgTemplate) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.spare != nil || t.name == "" {
+	if t.uses++; t.uses == 1 || t.spare != nil || t.name == "" {
 		return
 	}
-	spare := &pgSpare{pgCopy: pgCopy{name: ownName(set.project, kindClone)}, made: make(chan struct{})}
-	template, settings := t.name, t.settings
+	spare := &pgSpare{
+		pgCopy:      pgCopy{name: ownName(set.project, kindClone), template: t.name},
+		environment: libpqEnvironment(), made: make(chan struct{}),
+	}
+	settings := t.settings
 	begun := spares.begin(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), createLimit)
 		defer cancel()
-		if spare.err = s.create(ctx, spare.name, template, settings); spare.err == nil {
+		if spare.err = s.create(ctx, spare.name, spare.template, settings); spare.err == nil {
 			spare.conn = s.tryConnect(ctx, spare.name)
 		}
 		close(spare.made)
 		// Not before: a test may wait for that, and nobody waits for this.
-		spares.failed(s.dropUsed(usedBatch))
+		if old := s.tooMany(t); old != nil {
+			spares.failed(s.dropSpare(ctx, old))
+		}
+		spares.failed(s.dropUsed(ctx, usedBatch))
 	})
 	if begun {
 		t.spare = spare
 	}
 }
 
-// usedBatch is how many databases of tests that are over are dropped together, at most twice as many wait for that. Each
-// DROP DATABASE has the server write to its disk what is new in all other databases, among them the one of the next
-// test: that is cheap right after another one.
-const usedBatch = 4
-
-// putOff leaves the database of a test that is over to the next goroutine that makes one. It is false if there is none, or
-// if that has enough to do.
-func (s *pgServer) putOff(name string) bool {
+// tooMany notes that a template has a copy, and takes that of the one that was used longest ago, if there are too many.
+func (s *pgServer) tooMany(latest *pgTemplate) *pgSpare {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.used) == 2*usedBatch || !spares.are() {
-		return false
-	}
-	s.used = append(s.used, name)
-	return true
-}
-
-// dropUsed drops the databases of tests that are over, if there are so many.
-func (s *pgServer) dropUsed(enough int) (err error) {
-	s.mu.Lock()
-	var used []string
-	if len(s.used) >= enough {
-		used, s.used = s.used, nil
+	s.spared = append(slices.DeleteFunc(s.spared, func(t *pgTemplate) bool { return t == latest }), latest)
+	var oldest *pgTemplate
+	if len(s.spared) > spareLimit {
+		oldest, s.spared = s.spared[0], slices.Clone(s.spared[1:])
 	}
 	s.mu.Unlock()
-	for _, name := range used {
-		err = errors.Join(err, s.drop(context.Background(), name))
+	if oldest == nil {
+		return nil
 	}
-	return err
+	return oldest.takeSpare()
+}
+
+// libpqEnvironment are the variables that a driver reads when it connects. A test may set them.
+func libpqEnvironment() string {
+	var list []string
+	for _, v := range os.Environ() {
+		if strings.HasPrefix(v, "PG") {
+			list = append(list, v)
+		}
+	}
+	return strings.Join(list, "\x00")
 }
 
 // tryConnect connects to a database. If that fails, who needs the connection will hear why: a test may wait for one, this
@@ -105,24 +114,102 @@ func (t *pgTemplate) takeSpare() *pgSpare {
 // if that fails too. The wait is not longer than createLimit, and shorter than for a copy that begins now.
 func (s *pgServer) adopt(ctx context.Context, spare *pgSpare) bool {
 	<-spare.made
-	if spare.err != nil {
-		return false
+	if spare.conn != nil && spare.environment != libpqEnvironment() {
+		spare.disconnect()
 	}
-	if spare.conn == nil {
+	if spare.err == nil && spare.conn == nil {
 		return true
 	}
-	if pinger, ok := spare.conn.(driver.Pinger); !ok || pinger.Ping(ctx) == nil {
-		return true
+	if spare.err == nil {
+		if pinger, ok := spare.conn.(driver.Pinger); !ok || pinger.Ping(ctx) == nil {
+			return true
+		}
 	}
-	_ = s.dropSpare(ctx, spare) // somebody has dropped it already, or the connection is cut
+	// Somebody has dropped it already, or the connection is cut, or nobody knows whether there is a database.
+	spares.failed(s.dropSpare(context.WithoutCancel(ctx), spare))
 	return false
 }
 
-func (s *pgServer) dropSpare(ctx context.Context, spare *pgSpare) error {
+func (spare *pgSpare) disconnect() {
 	if spare.conn != nil {
 		_ = spare.conn.Close()
+		spare.conn = nil
 	}
+}
+
+func (s *pgServer) dropSpare(ctx context.Context, spare *pgSpare) error {
+	<-spare.made
+	spare.disconnect()
 	return s.drop(ctx, spare.name)
+}
+
+// pgUsed is the database of a test that has passed.
+type pgUsed struct{ name, test string }
+
+// usedBatch is how many databases of tests that are over are dropped together; at most twice as many wait for that. Each
+// DROP DATABASE has the server write to its disk what is new in all other databases, among them the one of the next
+// test: that is cheap right after another one.
+const usedBatch = 4
+
+// putOff leaves the database of a test that is over to a goroutine that makes another one, or to the end of Run. It is
+// false without Run, if enough databases wait, and if somebody outside the database would notice.
+func (s *pgServer) putOff(ctx context.Context, c pgCopy, test string) bool {
+	if !spares.are() || s.tied(ctx, c) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.used) == 2*usedBatch {
+		return false
+	}
+	s.used = append(s.used, pgUsed{c.name, test})
+	return true
+}
+
+// tied says whether the test has tied the database to what belongs to the whole server: a role that it has given
+// something, which can't be dropped as long as the database is there, a tablespace, a replication slot, or a
+// prepared transaction. What the template is tied to, other databases are as well.
+func (s *pgServer) tied(ctx context.Context, c pgCopy) bool {
+	ctx, cancel := context.WithTimeout(ctx, createLimit)
+	defer cancel()
+	tied := true
+	_ = s.admin(ctx, func(conn *pgConn) error { // drop will say what is wrong
+		rows, err := conn.query(ctx, `
+			WITH ties AS (
+				SELECT b.datname, d.refclassid, d.refobjid FROM pg_shdepend d JOIN pg_database b
+				ON b.oid = d.dbid OR d.dbid = 0 AND d.classid = 'pg_database'::regclass AND d.objid = b.oid
+				WHERE b.datname IN ($1, $2) AND d.refobjid <> (SELECT oid FROM pg_roles WHERE rolname = current_user)
+			)
+			SELECT FROM ties WHERE datname = $1 AND (refclassid, refobjid) NOT IN (SELECT refclassid, refobjid FROM ties WHERE datname = $2)
+			UNION ALL SELECT FROM pg_replication_slots WHERE database = $1
+			UNION ALL SELECT FROM pg_prepared_xacts WHERE database = $1
+			LIMIT 1`, c.name, c.template)
+		tied = err != nil || len(rows) > 0
+		return err
+	})
+	return tied
+}
+
+// dropUsed drops the databases of tests that are over, if there are so many. It ends at the first that the server can't be
+// asked to drop.
+func (s *pgServer) dropUsed(ctx context.Context, enough int) (err error) {
+	s.mu.Lock()
+	var list []pgUsed
+	if len(s.used) >= enough {
+		list, s.used = s.used, nil
+	}
+	s.mu.Unlock()
+	for _, used := range list {
+		dropErr := s.drop(ctx, used.name)
+		if dropErr == nil {
+			continue
+		}
+		err = errors.Join(err, fmt.Errorf("%s: %w", used.test, dropErr))
+		if cut(dropErr) {
+			break
+		}
+	}
+	return err
 }
 
 // dropSpares removes what no test has taken, and what is left of those that are over, once no more are made.
@@ -132,19 +219,32 @@ func dropSpares() error {
 	pgServers.Unlock()
 	var errs []error
 	for _, s := range servers {
-		errs = append(errs, s.dropUsed(0))
-		for _, spare := range s.takeSpares() {
-			if <-spare.made; spare.err == nil {
-				errs = append(errs, s.dropSpare(context.Background(), spare))
-			}
-		}
+		errs = append(errs, s.dropLeft())
 	}
 	return errors.Join(errs...)
+}
+
+// endLimit bounds what is done for one server after the tests, if it doesn't answer any more.
+const endLimit = 30 * time.Second
+
+func (s *pgServer) dropLeft() error {
+	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
+	defer cancel()
+	err := s.dropUsed(ctx, 0)
+	for _, spare := range s.takeSpares() {
+		if err != nil && cut(err) {
+			spare.disconnect()
+			continue
+		}
+		err = errors.Join(err, s.dropSpare(ctx, spare))
+	}
+	return err
 }
 
 func (s *pgServer) takeSpares() (list []*pgSpare) {
 	s.mu.Lock()
 	templates := slices.Collect(maps.Values(s.templates))
+	s.spared = nil
 	s.mu.Unlock()
 	for _, t := range templates {
 		if spare := t.takeSpare(); spare != nil {
@@ -176,5 +276,15 @@ func (c connected) Connect(ctx context.Context) (driver.Conn, error) {
 		return conn, nil
 	default:
 		return c.Connector.Connect(ctx)
+	}
+}
+
+// Close is called by the pool when it is closed: the test may never have used it.
+func (c connected) Close() error {
+	select {
+	case conn := <-c.first:
+		return conn.Close()
+	default:
+		return nil
 	}
 }

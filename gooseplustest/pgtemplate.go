@@ -22,6 +22,7 @@ type pgTemplate struct {
 	// settings are those of the database, which a copy doesn't get.
 	settings []string // guarded by mu
 	spare    *pgSpare // guarded by mu; for the next test, nil if there is none
+	uses     int      // guarded by mu; how many tests have got a copy
 }
 
 // buildLimit bounds the wait for a template, whoever makes it. A run has limits of its own.

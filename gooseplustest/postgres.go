@@ -24,7 +24,7 @@ import (
 // dsn is a URL or keywords with values, of any database of the server; the user must be allowed to create databases.
 // "" is [Server]. The pool that is returned uses pgx if the test binary imports github.com/jackc/pgx/v5/stdlib, and
 // lib/pq otherwise; it is closed when the test ends. Then the database is dropped, together with whatever connections
-// are left to it. After a failed test it stays for three days, and its DSN is in the test's log; a password that is
+// are left to it (within [Run] perhaps a few tests later). After a failed test it stays for three days, and its DSN is in the test's log; a password that is
 // in a variable of the environment is masked there.
 //
 // The options are those of [gooseplus.New], after WithEnvironments("test"). The test fails at once if they have a
@@ -77,9 +77,9 @@ func (s *pgServer) clone(t testing.TB, set *set) *sql.DB {
 func (s *pgServer) lend(t testing.TB, project string, c pgCopy) *sql.DB {
 	t.Helper()
 	var db *sql.DB
-	t.Cleanup(func() { s.end(t, db, c.name) })
+	t.Cleanup(func() { s.end(t, db, c) })
 	db, err := s.open(c.name, c.conn)
-	if err == nil {
+	if err == nil && c.conn == nil {
 		err = db.PingContext(t.Context())
 	}
 	if err != nil {
@@ -112,12 +112,13 @@ func (s *pgServer) copyTemplate(t testing.TB, set *set) (from *pgTemplate, copie
 			return from, spare.pgCopy, nil
 		}
 		template, settings := from.get()
+		copied = pgCopy{name: name, template: template}
 		if err = s.create(ctx, name, template, settings); sqlState(err) != "3D000" { // somebody has dropped it by hand
 			break
 		}
 		from.forget(template)
 	}
-	return from, pgCopy{name: name}, err
+	return from, copied, err
 }
 
 func (t *pgTemplate) get() (name string, settings []string) {
@@ -151,6 +152,8 @@ func (s *pgServer) create(ctx context.Context, name, template string, settings [
 		}
 		for _, setting := range settings {
 			if err := c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(name)+" "+setting); err != nil {
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createLimit)
+				defer cancel()
 				return errors.Join(fmt.Errorf("database %s: %w", name, err), c.drop(ctx, name, true))
 			}
 		}
@@ -159,31 +162,30 @@ func (s *pgServer) create(ctx context.Context, name, template string, settings [
 }
 
 // end drops the database of a test, or keeps it if the test has failed.
-func (s *pgServer) end(t testing.TB, db *sql.DB, name string) {
+func (s *pgServer) end(t testing.TB, db *sql.DB, c pgCopy) {
 	t.Helper()
 	if db != nil {
 		origins.Delete(db)
 		if err := db.Close(); err != nil {
-			t.Errorf("gooseplustest: close database %s: %v", name, redact.Text(err.Error()))
+			t.Errorf("gooseplustest: close database %s: %v", c.name, redact.Text(err.Error()))
 		}
 	}
+	ctx := context.WithoutCancel(t.Context())
 	if t.Failed() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), createLimit)
-		defer cancel()
-		s.keep(ctx, t, name)
+		s.keep(ctx, t, c.name)
 		return
 	}
-	if s.putOff(name) {
+	if s.putOff(ctx, c, t.Name()) {
 		return
 	}
-	if err := s.drop(t.Context(), name); err != nil {
+	if err := s.drop(ctx, c.name); err != nil {
 		t.Errorf("gooseplustest: %s", redact.Text(err.Error()))
 	}
 }
 
 // drop drops the database of a test.
 func (s *pgServer) drop(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createLimit)
+	ctx, cancel := context.WithTimeout(ctx, createLimit)
 	defer cancel()
 	err := s.admin(ctx, func(c *pgConn) error {
 		c.awaitNobody(ctx, name)
@@ -202,10 +204,13 @@ func (s *pgServer) keep(ctx context.Context, t testing.TB, name string) {
 		t.Logf("gooseplustest: database %s goes with the server, which was started for this process; %s names one that stays", name, postgresEnv)
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, createLimit)
+	defer cancel()
 	until := time.Now().Add(keep)
 	err := s.admin(ctx, func(c *pgConn) error {
-		if named := testName(name, t.Name()); ofAnyTest(name) && c.rename(ctx, name, named) == nil {
-			name = named // as long as the test has left no connection
+		named := testName(name, t.Name())
+		if ofAnyTest(name) && c.awaitNobody(ctx, name) && c.rename(ctx, name, named) == nil {
+			name = named
 		}
 		return c.comment(ctx, name, note(kept, until))
 	})

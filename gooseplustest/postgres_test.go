@@ -121,7 +121,7 @@ func TestPostgresKeepsTheDatabaseOfAFailedTest(t *testing.T) {
 	dsn := Server(t)
 	for name, secret := range map[string]bool{"a password in clear": false, "a password of the environment": true} {
 		t.Run(name, func(t *testing.T) {
-			private.Delete(dsn)
+			private.Delete(address(dsn))
 			_, rest, _ := strings.Cut(dsn, "://")
 			userinfo, _, _ := strings.Cut(rest, "@")
 			_, password, _ := strings.Cut(userinfo, ":")
@@ -153,6 +153,22 @@ func TestPostgresKeepsTheDatabaseOfAFailedTest(t *testing.T) {
 				t.Errorf("%s is still there", dead)
 			}
 		})
+	}
+}
+
+// A server that was started for this process ends with it, whatever a test adds to its DSN.
+func TestPostgresKeepsNothingOnAServerThatEnds(t *testing.T) {
+	dsn := Server(t)
+	if _, already := private.LoadOrStore(address(dsn), true); !already {
+		defer private.Delete(address(dsn))
+	}
+	r := &recorder{TB: t, name: "TestFailed"}
+	name := databaseOf(t, Postgres(r, strings.Replace(dsn, "?", "?application_name=added&", 1), files(folder("sql/base/1_failed.sql"))))
+	r.failed = true
+	r.end()
+	mustExec(t, admin(t), "DROP DATABASE "+name)
+	if text := r.text(); !strings.Contains(text, "goes with the server") {
+		t.Errorf("the log is %q", text)
 	}
 }
 

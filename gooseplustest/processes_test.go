@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -26,7 +27,8 @@ const (
 	testsAtOnce     = 8 // in each process
 
 	// connectionBound is what all of them may take: a process has its own connections, and each test that runs the one
-	// that it works on. A test that passed leaves one more behind for the moment in which the server ends it.
+	// that it works on. A test that passed leaves one more behind for the moment in which the server ends it, and with Run
+	// there is one to the next database, instead of the one to a database that is not there yet.
 	connectionBound = processes * (adminConnections + 2*testsAtOnce)
 
 	childEnv = "GOOSEPLUSTEST_CHILD"
@@ -129,10 +131,19 @@ func TestOneProcessOfMany(t *testing.T) {
 	fsys := folder("sql/base/1_many.sql", "sql/test/2_seed.sql") // the same in all of them, and in no other run
 	fsys["sql/base/1_many.sql"].Data = append(fsys["sql/base/1_many.sql"].Data, "-- "+os.Getenv("GOOSEPLUSTEST_RUN")+"\n"...)
 	_, _ = io.Copy(io.Discard, os.Stdin) // until all of them are there
+	var ahead atomic.Int64
+	t.Cleanup(func() {
+		if made := ahead.Load(); (made > 0) != (os.Getenv(aheadEnv) != "") {
+			t.Errorf("%d databases were made in advance", made)
+		}
+	})
 	for i := range testsPerProcess {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			db := Postgres(t, "", files(fsys), gooseplus.WithGoMigrations(counted))
+			if ofAnyTest(databaseOf(t, db)) {
+				ahead.Add(1)
+			}
 			mustExec(t, db, "INSERT INTO many VALUES (1)") // twice in one database would fail
 			if got := tables(t, db); fmt.Sprint(got) != "[many seed]" {
 				t.Errorf("tables %v", got)

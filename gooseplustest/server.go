@@ -27,17 +27,17 @@ func Server(t testing.TB) string {
 	return dsnOf(dbtest.Postgres(t))
 }
 
-// private are the DSNs of servers that end with this process.
+// private are the addresses of servers that end with this process.
 var private sync.Map
 
 func dsnOf(s dbtest.Server) string {
 	if !s.Outlives() {
-		private.Store(s.DSN(), true)
+		private.Store(address(s.DSN()), true)
 	}
 	return s.DSN()
 }
 
 func isPrivate(dsn string) bool {
-	_, found := private.Load(dsn)
+	_, found := private.Load(address(dsn))
 	return found
 }

@@ -18,6 +18,15 @@ func (d Dialect) Contention(err error) bool {
 	return code != nil && within(err, code)
 }
 
+// Deadlock says whether err has MySQL's ER_LOCK_DEADLOCK: InnoDB has rolled back the transaction because it and
+// another one waited for each other.
+func (d Dialect) Deadlock(err error) bool {
+	return d.Goose == goose.DialectMySQL && within(err, func(err error) bool {
+		number := field(err, "Number", reflect.Uint16)
+		return number.IsValid() && number.Uint() == 1213
+	})
+}
+
 func (d Dialect) contentionCode() func(error) bool {
 	switch d.Goose {
 	case goose.DialectPostgres:

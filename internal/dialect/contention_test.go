@@ -74,6 +74,28 @@ func TestContention(t *testing.T) {
 var sqliteDrivers = []string{"sqlite"}
 
 // TestContentionInSQLite has two connections meet.
+func TestDeadlock(t *testing.T) {
+	for _, tc := range []struct {
+		dialect string
+		err     error
+		want    bool
+	}{
+		{"mysql", fmt.Errorf("upgrade: %w", &mysql.MySQLError{Number: 1213}), true},
+		{"mysql", &mysql.MySQLError{Number: 1205}, false},
+		{"mysql", nil, false},
+		{"postgres", &mysql.MySQLError{Number: 1213}, false},
+		{"postgres", &pq.Error{Code: "40P01"}, false},
+	} {
+		d, err := Lookup(tc.dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Deadlock(tc.err); got != tc.want {
+			t.Errorf("%s, %v: %t", tc.dialect, tc.err, got)
+		}
+	}
+}
+
 func TestContentionInSQLite(t *testing.T) {
 	for _, driver := range sqliteDrivers {
 		t.Run(driver, func(t *testing.T) {

@@ -36,7 +36,7 @@ type Overlay struct {
 	// Ignored are the paths of files that goose would skip although they end in .sql, or .SQL.
 	Ignored []string
 	// Stray are the paths of files that look like migrations and are where none are read from: beside the
-	// folders of the environments.
+	// folders of the environments, and the first one of each folder inside these.
 	Stray []string
 	// Missing are the environments that have no folder.
 	Missing []string
@@ -115,6 +115,9 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 			faults = append(faults, fmt.Errorf("environment %q: %w", environment, err))
 		default:
 			o.add(environment, dir, entries)
+			if environment != "" {
+				o.lookInto(base, dir, entries, environments)
+			}
 		}
 	}
 	sortByVersion(o.SQL)
@@ -204,6 +207,25 @@ func (o *Overlay) add(environment, dir string, entries []fs.DirEntry) {
 	}
 	if len(downs) > 0 {
 		o.unpaired = append(o.unpaired, pair(o.SQL[first:], downs)...)
+	}
+}
+
+// lookInto notes which folders inside that of an environment have migrations, which goose doesn't read either. What has
+// no version is what a migration in Go reads, perhaps.
+func (o *Overlay) lookInto(base, dir string, entries []fs.DirEntry, environments []string) {
+	for _, folder := range entries {
+		inside := path.Join(dir, folder.Name())
+		asked := func(environment string) bool { return path.Join(base, environment) == inside }
+		if !folder.IsDir() || slices.ContainsFunc(environments, asked) {
+			continue
+		}
+		below, err := fs.ReadDir(o.fsys, inside)
+		if err != nil {
+			continue // nothing in it is read
+		}
+		if i := slices.IndexFunc(below, isMigration); i >= 0 {
+			o.Stray = append(o.Stray, path.Join(inside, below[i].Name()))
+		}
 	}
 }
 

@@ -192,8 +192,8 @@ func (t *Table) claim(ctx context.Context, tx *sql.Tx) (mine, there bool, err er
 }
 
 // Ensure makes the table what this version expects: it creates it, upgrades the one-column table of
-// the original gooseplus, and puts back a mutex row that is missing. That others do the same at
-// the same moment is no error.
+// the original gooseplus, and puts back a mutex row that is missing. Others may do the same at the same
+// moment: it is [ErrBusy] at worst.
 func (t *Table) Ensure(ctx context.Context, db *sql.DB) error {
 	var last error
 	for range ensureAttempts {
@@ -218,13 +218,13 @@ func (t *Table) Ensure(ctx context.Context, db *sql.DB) error {
 			}
 			if missing := t.missing(have); len(missing) > 0 {
 				last = t.upgrade(ctx, db, missing)
-			} else if last = t.ensureMutex(ctx, db); last == nil {
-				return nil
+			} else if last = t.ensureMutex(ctx, db); last == nil || t.dialect.Goose != goose.DialectMySQL {
+				return last
 			}
 		}
 		// InnoDB ends one of several transactions that upgrade at the same moment, or put back the row.
-		if t.dialect.Goose == goose.DialectMySQL && t.dialect.Contention(last) {
-			return ErrBusy
+		if t.dialect.Deadlock(last) {
+			return fmt.Errorf("%w: %w", ErrBusy, last)
 		}
 		if errors.Is(last, ErrBusy) || ctx.Err() != nil {
 			return last
