@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	crand "crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -51,7 +52,9 @@ type kit struct {
 
 // measureKit measures how long it takes until a test has its database, all ways in turns.
 func measureKit(ctx context.Context, c config, srv *server, out, log io.Writer) error {
-	k := &kit{srv: srv, files: gooseFiles("sql/base")(pending()), flat: gooseFiles(".")(pending())}
+	list := pending()
+	list[0].up[0] += " /* " + crand.Text() + " */" // so that gooseplustest has no template of an earlier run, which is slower to copy
+	k := &kit{srv: srv, files: gooseFiles("sql/base")(list), flat: gooseFiles(".")(pending())}
 	var err error
 	if k.template, err = srv.create(ctx, nil); err != nil {
 		return err
@@ -70,7 +73,7 @@ func measureKit(ctx context.Context, c config, srv *server, out, log io.Writer) 
 	servers := make([]*server, len(ways))
 	for i := range ways {
 		own := *srv
-		if own.admin, err = sql.Open("postgres", srv.dsn.String()); err != nil {
+		if own.admin, err = sql.Open("pgx", srv.dsn.String()); err != nil {
 			return err
 		}
 		defer own.admin.Close()
@@ -194,7 +197,7 @@ func (k *kit) copy(ctx context.Context, s *server, strategy string) (func(), tim
 	if err != nil {
 		return nil, 0, err
 	}
-	db, err := sql.Open("postgres", made.dsn)
+	db, err := sql.Open("pgx", made.dsn) // as gooseplustest does where there is pgx
 	if err == nil {
 		err = db.PingContext(ctx)
 	}
@@ -208,7 +211,7 @@ func (k *kit) fresh(ctx context.Context, s *server, creation bool) (func(), time
 	if err != nil {
 		return nil, 0, err
 	}
-	db, err := sql.Open("postgres", made.dsn)
+	db, err := sql.Open("pgx", made.dsn) // as gooseplustest does where there is pgx
 	if err == nil {
 		err = db.PingContext(ctx)
 	}
