@@ -98,6 +98,13 @@ func note(what string, at time.Time) string {
 	return "gooseplustest: " + what + " " + at.UTC().Format(time.RFC3339)
 }
 
+// noteOf is the note of a template: it says as well which migrations it has.
+func noteOf(at time.Time, migrations []string) string {
+	return note(used, at) + noteMigrations + strings.Join(migrations, " ")
+}
+
+const noteMigrations = ", migrations "
+
 const (
 	used = "used"
 	kept = "kept until"
@@ -109,6 +116,13 @@ func noted(text, what string) (at time.Time, ok bool) {
 	if !ok {
 		return time.Time{}, false
 	}
+	rest, _, _ = strings.Cut(rest, noteMigrations)
 	at, err := time.Parse(time.RFC3339, rest)
 	return at, err == nil
+}
+
+// notedMigrations are those that a template has by its note.
+func notedMigrations(text string) []string {
+	_, list, _ := strings.Cut(text, noteMigrations)
+	return strings.Fields(list)
 }

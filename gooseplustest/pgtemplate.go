@@ -94,7 +94,7 @@ func (s *pgServer) obtain(ctx context.Context, c *pgConn, set *set, t *pgTemplat
 	if free, err := c.guard(ctx, name); err != nil || !free {
 		return "", false, err
 	}
-	found, err := s.find(ctx, c, name, t)
+	found, err := s.find(ctx, c, set, name, t)
 	if err != nil || found {
 		return name, found, err
 	}
@@ -103,13 +103,13 @@ func (s *pgServer) obtain(ctx context.Context, c *pgConn, set *set, t *pgTemplat
 		return "", false, err
 	}
 	defer func() { err = errors.Join(err, c.unlock(context.WithoutCancel(ctx), build)) }()
-	if found, err = s.find(ctx, c, name, t); err != nil || found {
+	if found, err = s.find(ctx, c, set, name, t); err != nil || found {
 		return name, found, err
 	}
 	if err := s.build(ctx, c, set, name); err != nil && sqlState(err) != "42P04" { // somebody else was faster
 		return "", false, err
 	}
-	found, err = s.find(ctx, c, name, t)
+	found, err = s.find(ctx, c, set, name, t)
 	return name, found, err
 }
 
@@ -126,14 +126,14 @@ func (c *pgConn) guard(ctx context.Context, name string) (free bool, err error) 
 }
 
 // find looks for the template and notes that it is used.
-func (s *pgServer) find(ctx context.Context, c *pgConn, name string, t *pgTemplate) (bool, error) {
+func (s *pgServer) find(ctx context.Context, c *pgConn, set *set, name string, t *pgTemplate) (bool, error) {
 	rows, err := c.query(ctx, `SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = `+pq.QuoteLiteral(name))
 	if err != nil || len(rows) == 0 {
 		return false, err
 	}
 	if at, ok := noted(rows[0][0], used); !ok || time.Since(at) > forget/7 {
 		// Two processes may do so at once, and one of them fails.
-		_ = c.comment(ctx, name, note(used, time.Now()))
+		_ = c.comment(ctx, name, noteOf(time.Now(), set.list))
 	}
 	// The values of the settings that are lists have the quotes that they need.
 	rows, err = c.query(ctx, `SELECT 'SET ' || split_part(setting, '=', 1) || ' TO ' || CASE
@@ -164,7 +164,7 @@ func (s *pgServer) build(ctx context.Context, c *pgConn, set *set, name string) 
 	if err := s.migrate(ctx, set, building); err != nil {
 		return &templateError{err}
 	}
-	if err := c.comment(ctx, building, note(used, time.Now())); err != nil {
+	if err := c.comment(ctx, building, noteOf(time.Now(), set.list)); err != nil {
 		return err
 	}
 	for _, statement := range []string{

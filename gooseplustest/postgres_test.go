@@ -243,6 +243,27 @@ func TestPostgresReplacesTheTemplateOfOlderMigrations(t *testing.T) {
 	}
 }
 
+// Services of one module may have the same options and number their files from 1.
+func TestPostgresKeepsTheTemplatesOfOtherServices(t *testing.T) {
+	dsn := Server(t)
+	first := 1000 * number.Add(1)
+	init := fmt.Sprintf("sql/base/%d_init.sql", first)
+	services := []fstest.MapFS{
+		folder(init, fmt.Sprintf("sql/base/%d_orders.sql", first+1), fmt.Sprintf("sql/base/%d_lines.sql", first+2)),
+		folder(init, fmt.Sprintf("sql/base/%d_readers.sql", first+1), fmt.Sprintf("sql/base/%d_loans.sql", first+2)),
+	}
+	templateOf := func(fsys fstest.MapFS) string {
+		closeServer(t, dsn) // each in a process of its own
+		db := Postgres(t, dsn, files(fsys))
+		// The migrations' own time, which is that of the template.
+		return texts(t, db, `SELECT tstamp::text FROM goose_db_version WHERE version_id > 0 ORDER BY id LIMIT 1`)[0]
+	}
+	before := []string{templateOf(services[0]), templateOf(services[1])}
+	if after := []string{templateOf(services[0]), templateOf(services[1])}; !slices.Equal(before, after) {
+		t.Errorf("the migrations ran again: %v, then %v", before, after)
+	}
+}
+
 // closeServer has the process forget the server, as if it were another one.
 func closeServer(t *testing.T, dsn string) {
 	t.Helper()

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"hash"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/gooseplus/gooseplus"
@@ -21,9 +23,11 @@ const testEnvironment = "test"
 type set struct {
 	inside.Set
 	opts []gooseplus.Option
-	// project is the same for all sets of a Go module, lineage for those that follow each other as somebody edits
-	// the migrations, and key for those that make the same database.
+	// project is the same for all sets of a Go module, lineage for those that may follow each other as somebody
+	// edits the migrations, and key for those that make the same database.
 	project, lineage, key string
+	// list are short hashes of the migrations' names, by which a set knows what it was before.
+	list []string
 }
 
 // newSet reads the migrations that the options name. The dialect is what the options say unless they say something.
@@ -38,7 +42,7 @@ func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
 	sum := sha256.New()
 	s.project = projectName()
 	digest(sum, s.project)
-	// The first version tells apart the sets of several services in one module, whose options are often the same.
+	// See follows for the sets of several services in one module that have the first version in common.
 	first := int64(0)
 	if len(s.Migrations) > 0 {
 		first = s.Migrations[0].Version
@@ -49,9 +53,23 @@ func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
 		for _, dir := range m.Folders {
 			digest(sum, sources(dir))
 		}
+		s.list = append(s.list, digest(sha256.New(), fmt.Sprintf("%q %d %q", m.Namespace, m.Version, path.Base(filepath.ToSlash(m.Source))))[:8])
 	}
 	s.key = digest(sum, layout)[:16]
 	return s, nil
+}
+
+// follows says whether a set with these migrations is what this one was before somebody edited it, rather than that of
+// another service, which begins with a version and with options that are often the same: at least half of all
+// migrations are in both.
+func (s *set) follows(list []string) bool {
+	both := 0
+	for _, m := range list {
+		if slices.Contains(s.list, m) {
+			both++
+		}
+	}
+	return 2*both >= len(list)+len(s.list)-both
 }
 
 // layout is changed when a template of an earlier version of this package can't be used any more.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -65,6 +66,42 @@ func TestKeysOfMigrationSets(t *testing.T) {
 	}
 	if a, b := of(), of(gooseplus.WithMigrationTimeout(7), gooseplus.WithStrictOrder(true), gooseplus.WithProtectedEnvironments()); a.key != b.key {
 		t.Error("options that don't matter change the key")
+	}
+}
+
+func TestSetsThatFollowEachOther(t *testing.T) {
+	of := func(paths ...string) *set {
+		fsys := folder(paths...)
+		for path := range fsys {
+			fsys["sql/base/"+path] = fsys[path]
+		}
+		s, err := newSet("postgres", []gooseplus.Option{files(unique(fsys))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	now := of("1_init.sql", "2_orders.sql", "3_lines.sql", "4_prices.sql")
+	for name, c := range map[string]struct {
+		old  *set
+		want bool
+	}{
+		"other texts":         {of("1_init.sql", "2_orders.sql", "3_lines.sql", "4_prices.sql"), true},
+		"one less":            {of("1_init.sql", "2_orders.sql", "3_lines.sql"), true},
+		"two less":            {of("1_init.sql", "2_orders.sql"), true},
+		"two more":            {of("1_init.sql", "2_orders.sql", "3_lines.sql", "4_prices.sql", "5_taxes.sql", "6_states.sql"), true},
+		"another name":        {of("1_init.sql", "2_orders.sql", "3_lines.sql", "4_price_lists.sql"), true},
+		"another service":     {of("1_init.sql", "2_readers.sql", "3_loans.sql"), false},
+		"a small service":     {of("1_init.sql"), false},
+		"of the same numbers": {of("1_books.sql", "2_readers.sql", "3_loans.sql", "4_lists.sql"), false},
+	} {
+		if got := now.follows(notedMigrations(noteOf(time.Now(), c.old.list))); got != c.want || c.old.lineage != now.lineage {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
+	}
+	at := time.Now().UTC().Truncate(time.Second)
+	if got, ok := noted(noteOf(at, now.list), used); !ok || !got.Equal(at) {
+		t.Errorf("the note says %v, want %v", got, at)
 	}
 }
 

@@ -79,7 +79,7 @@ func (s *pgServer) removeOld(set *set, current string) {
 			if err != nil && cut(err) {
 				break
 			}
-			if isTemplate(d.name, set.project, set.lineage) && d.name != current {
+			if isTemplate(d.name, set.project, set.lineage) && d.name != current && set.follows(notedMigrations(d.note)) {
 				err = c.dropTemplate(ctx, d.name, locks)
 			}
 		}
