@@ -107,6 +107,33 @@ func (p *place) counting(t *testing.T) {
 	p.exec(t, "DROP TABLE IF EXISTS goose_db_version_lock", "CREATE TABLE counted (v BIGINT)")
 }
 
+// barring keeps everybody from a table until the function that it returns is called.
+func (p *place) barring(t *testing.T, table string) (proceed func()) {
+	t.Helper()
+	conn, err := p.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, end := []string{"BEGIN", "LOCK TABLE " + table}, "COMMIT"
+	if p.dialect == "mysql" {
+		begin, end = []string{"LOCK TABLES " + table + " WRITE"}, "UNLOCK TABLES"
+	}
+	for _, statement := range begin {
+		if _, err := conn.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		t.Helper()
+		if _, err := conn.ExecContext(t.Context(), end); err != nil {
+			t.Error(err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func (p *place) wantCounted(t *testing.T, want ...int64) {
 	t.Helper()
 	if got := column[int64](t, p.db, "SELECT v FROM counted ORDER BY v"); !slices.Equal(got, want) {

@@ -150,12 +150,14 @@ func (s *process) let(t *testing.T) {
 func (s *process) until(t *testing.T, wanted ...string) remark {
 	t.Helper()
 	limit := time.After(time.Minute)
+	var said []string
 	for {
 		select {
 		case r, alive := <-s.said:
 			if !alive {
-				t.Fatalf("the process ended without saying %q", wanted)
+				t.Fatalf("the process ended without saying %q; what it said is %q", wanted, said)
 			}
+			said = append(said, strings.TrimSpace(r.what+" "+r.more))
 			for _, w := range wanted {
 				if w == r.what || w == r.what+" "+r.more {
 					return r
