@@ -4,13 +4,23 @@ import "testing"
 
 func TestPostgresDSNNamesAnotherDatabase(t *testing.T) {
 	for dsn, want := range map[string]string{
-		"postgres://u:p@h:1/a?sslmode=disable":     "postgres://u:p@h:1/x?sslmode=disable",
-		"postgresql://u@h":                         "postgresql://u@h/x",
-		"postgres://u:p%2F@h/a?dbname=b&sslmode=a": "postgres://u:p%2F@h/x?sslmode=a",
-		"host=h user=u password='a b' dbname=a":    "host=h user=u password='a b' dbname=a dbname='x'",
-		"mysql://nonsense":                         "",
-		"postgres://u:secret%zz@h/a":               "",
-		"just text":                                "",
+		"postgres://u:p@h:1/a?sslmode=disable":         "postgres://u:p@h:1/x?sslmode=disable",
+		"postgresql://u@h":                             "postgresql://u@h/x",
+		"postgres://u:p%2F@h/a?dbname=b&sslmode=a":     "postgres://u:p%2F@h/x?sslmode=a",
+		"postgres://h/a?options=-c%20b%3D1&database=b": "postgres://h/x?options=-c%20b%3D1",
+		"postgres:///a?host=/run/x":                    "postgres:///x?host=/run/x",
+		"postgres://u:p@h1,h2:5432,5433/a":             "postgres://u:p@h1,h2:5432,5433/x",
+		"postgres://[::1]:5432,[::1]:5433":             "postgres://[::1]:5432,[::1]:5433/x",
+		"postgres://u@%2Ftmp%2Fsock/a":                 "postgres://u@%2Ftmp%2Fsock/x",
+		" postgres://u@h/a\n":                          "postgres://u@h/x",
+		" host=h":                                      "host=h dbname='x'",
+		"host=h options='-c a://b'":                    "host=h options='-c a://b' dbname='x'",
+		"jdbc:postgresql://h/a?user=u":                 "",
+		"POSTGRES://h/a?user=u":                        "",
+		"host=h user=u password='a b' dbname=a":        "host=h user=u password='a b' dbname=a dbname='x'",
+		"mysql://nonsense":                             "",
+		"postgres://u:secret%zz@h/a":                   "",
+		"just text":                                    "",
 	} {
 		got, err := postgresDSN(dsn, "x")
 		if got != want || (err == nil) != (want != "") {
@@ -23,6 +33,11 @@ func TestAPasswordOfTheEnvironmentIsNotShown(t *testing.T) {
 	t.Setenv("GOOSEPLUSTEST_SECRET", "hunter/2")
 	t.Setenv("GOOSEPLUSTEST_DSN", "mysql://u:tiger@h/")
 	t.Setenv("GOOSEPLUSTEST_OTHER_DSN", "postgres://h/?password=query&sslmode=disable")
+	t.Setenv("GOOSEPLUSTEST_ESCAPED", "postgres://u:c2VjcmV0Kw%3D%3d@h/")
+	t.Setenv("GOOSEPLUSTEST_KEYS", `host=h password='it\'s a \\'`)
+	t.Setenv("GOOSEPLUSTEST_JSON", `{"user": "u", "password":"json1"}`)
+	t.Setenv("GOOSEPLUSTEST_MYSQL", "u:my pass@tcp(h:1)/?connectionAttributes=a:b@c")
+	t.Setenv("GOOSEPLUSTEST_PATH", "/usr/lib/postgresql/bin")
 	for dsn, want := range map[string]string{
 		"postgres://u:clear@h/d":              "postgres://u:clear@h/d",
 		"postgres://u:hunter%2F2@h/d":         "postgres://u:xxxxx@h/d",
@@ -35,6 +50,13 @@ func TestAPasswordOfTheEnvironmentIsNotShown(t *testing.T) {
 		"u:clear@tcp(h:1)/d":                  "u:clear@tcp(h:1)/d",
 		"u:tiger@tcp(h:1)/d":                  "u:xxxxx@tcp(h:1)/d",
 		"u@tcp(h:1)/d":                        "u@tcp(h:1)/d",
+		"postgres://u:c2VjcmV0Kw==@h/d":       "postgres://u:xxxxx@h/d",
+		"postgres://u:it%27s%20a%20%5C@h/d":   "postgres://u:xxxxx@h/d",
+		`host=h password='it\'s a \\'`:        `host=h password=xxxxx`,
+		"postgres://u:json1@h/d":              "postgres://u:xxxxx@h/d",
+		"postgres://postgres:postgres@h/d":    "postgres://postgres:postgres@h/d",
+		"u:my pass@tcp(h:1)/d":                "u:xxxxx@tcp(h:1)/d",
+		"u:my pass@tcp(h:1)/d?a=b@c":          "u:xxxxx@tcp(h:1)/d?a=b%40c",
 	} {
 		if got := shown(dsn); got != want {
 			t.Errorf("%s is shown as %s, want %s", dsn, got, want)

@@ -14,11 +14,12 @@
 // # Templates
 //
 // On PostgreSQL the migrations run once, into a template, which is copied for each test with CREATE DATABASE … TEMPLATE.
-// A template belongs to what it was made of: the text of all migrations, the environments, the options that matter
-// (dialect, base path, namespaces, schema, version table, lock, strategy), the server's version, the user, and the
-// search_path of the DSN. Of a migration in Go it is the version and the Go files of the folder that it was compiled in;
-// what it calls in other packages is not seen, nor is anything with -trimpath. A template is made from template0, so that
-// nothing of the machine is in it.
+// A template belongs to what it was made of: the text of all migrations, with the variables of the environment that goose
+// puts into it, the environments, the options that matter (dialect, base path, namespaces, schema, version table, lock,
+// strategy), the server's version, the user, and the settings of his sessions, such as a search_path or a TimeZone in the
+// DSN. Of a migration in Go it is the version, the Go files of the folder that it was compiled in, and the files that those
+// embed; what it calls in other packages is not seen, nor is anything with -trimpath. A template is made from template0,
+// so that nothing of the machine is in it.
 //
 // All tests of all packages share it, at the same time or one after the other. If several processes want one that isn't
 // there, one makes it and the others wait. It gets its name when it is whole; what a killed process left half-made
@@ -46,11 +47,12 @@
 //
 // # Connections
 //
-// A process opens at most two connections for the creation and removal of PostgreSQL databases, and keeps them until it ends;
-// on MySQL and MariaDB two, as long as a test has a database. Each test adds what it uses of its own pool. If a PostgreSQL
-// server has no connection to give, everybody waits, a minute at most, instead of failing; max_connections then decides
-// how many tests go on at once. There is no goroutine between tests, and no connection but those two, unless TestMain
-// calls [Run]: then there is one to each database that is made in advance.
+// For each DSN that its tests name, a process opens at most two connections for the creation and removal of PostgreSQL
+// databases, and keeps them until it ends; while it makes templates, two at a time, it has one more for each, and those of
+// the migrations. On MySQL and MariaDB it has three, as long as a test has a database. Each test adds what it uses of its
+// own pool. If a server has no connection to give, everybody waits, a minute at most, instead of failing; max_connections
+// then decides how many tests go on at once. There is no goroutine between tests, and no connection but those, unless
+// TestMain calls [Run]: then there is one to each database that is made in advance.
 //
 // # Migrations
 //

@@ -49,7 +49,7 @@ func MySQL(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 		fail(t, err)
 	}
 	db := s.empty(t, set.project)
-	if err := gooseplus.New(db, set.opts...).Migrate(t.Context()); err != nil {
+	if err := gooseplus.New(db, set.opts...).Migrate(contextOf(t)); err != nil {
 		fail(t, fmt.Errorf("migrate the database: %w", err))
 	}
 	return db
@@ -64,7 +64,7 @@ type mysqlServer struct {
 	mu    sync.Mutex
 	users int       // guarded by mu; tests that have a database
 	admin *sql.DB   // guarded by mu; nil without users, because the driver has a goroutine for each connection
-	alive *sql.Conn // guarded by mu; it holds the lock that says that this process lives
+	alive *sql.Conn // guarded by mu; it holds the lock that says that this process lives; nil if it may have lost it
 }
 
 // mysqlServers are the servers by their DSN, for all tests of the process.
@@ -80,7 +80,7 @@ func mysqlServerAt(dsn string) (*mysqlServer, error) {
 	return s.(*mysqlServer), nil
 }
 
-// open makes a pool for a database, "" is none.
+// open makes a pool for a database, "" is none. Like those of PostgreSQL it waits for a server that is full.
 func (s *mysqlServer) open(database string) (*sql.DB, error) {
 	config := s.config.Clone()
 	config.DBName = database
@@ -88,33 +88,55 @@ func (s *mysqlServer) open(database string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(connector), nil
+	return sql.OpenDB(patient{connector}), nil
 }
 
 func mysqlLock(process string) string { return prefix + process }
 
-// enter opens the connection that databases are created on, unless another test has. It says that this process lives
-// before there is a database of this process.
+// enter opens the connections that databases are created on, unless another test has. It sees to it that they say that this
+// process lives before there is a database of the test: a server may have ended the session since the last one.
 func (s *mysqlServer) enter(ctx context.Context) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.users > 0 {
-		s.users++
-		return nil
+	if s.users == 0 {
+		if s.admin, err = s.open(""); err != nil {
+			return err
+		}
+		s.admin.SetMaxOpenConns(1 + adminConnections)
 	}
-	if s.admin, err = s.open(""); err != nil {
-		return err
-	}
-	if s.alive, err = s.admin.Conn(ctx); err == nil {
-		_, err = s.alive.ExecContext(ctx, "SET SESSION wait_timeout = 31536000") // a year: an idle session loses its lock
+	if s.alive == nil || !holdsLock(ctx, s.alive) {
+		err = s.revive(ctx)
 	}
 	if err == nil {
-		err = s.alive.QueryRowContext(ctx, "SELECT IF(GET_LOCK(?, 30) = 1, 1, NULL)", mysqlLock(process)).Scan(new(int))
+		s.users++
+	} else if s.users == 0 {
+		err = errors.Join(err, s.close())
+	}
+	return err
+}
+
+func holdsLock(ctx context.Context, conn *sql.Conn) (holds bool) {
+	err := conn.QueryRowContext(ctx, "SELECT COALESCE(IS_USED_LOCK(?) = CONNECTION_ID(), 0)", mysqlLock(process)).Scan(&holds)
+	return err == nil && holds
+}
+
+// revive takes the lock that says that this process lives. It is called with mu held.
+func (s *mysqlServer) revive(ctx context.Context) (err error) {
+	if s.alive != nil {
+		_ = s.alive.Close() // its session is gone, or of no use
+		s.alive = nil
+	}
+	conn, err := s.admin.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err = conn.ExecContext(ctx, "SET SESSION wait_timeout = 31536000"); err == nil { // a year: an idle session loses its lock
+		err = conn.QueryRowContext(ctx, "SELECT IF(GET_LOCK(?, 30) = 1, 1, NULL)", mysqlLock(process)).Scan(new(int))
 	}
 	if err != nil {
-		return errors.Join(err, s.close())
+		return errors.Join(err, conn.Close())
 	}
-	s.users = 1
+	s.alive = conn
 	return nil
 }
 
@@ -149,56 +171,73 @@ func (s *mysqlServer) pool() *sql.DB {
 // empty makes an empty database for a test.
 func (s *mysqlServer) empty(t testing.TB, project string) *sql.DB {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), createLimit)
-	defer cancel()
-	if err := s.enter(ctx); err != nil {
+	ctx := contextOf(t)
+	if err := limited(ctx, s.enter); err != nil {
 		fail(t, err)
 	}
 	s.swept.Do(func() { s.sweep() })
 	name := cloneName(project, t.Name())
 	var db *sql.DB
-	t.Cleanup(func() { s.end(t, db, name) })
-	_, err := s.pool().ExecContext(ctx, "CREATE DATABASE `"+name+"` CHARACTER SET utf8mb4")
+	created := false
+	t.Cleanup(func() { s.end(t, db, name, created) })
+	err := limited(ctx, func(ctx context.Context) error {
+		_, err := s.pool().ExecContext(ctx, "CREATE DATABASE `"+name+"` CHARACTER SET utf8mb4")
+		return err
+	})
+	var refused *mysql.MySQLError
+	created = !errors.As(err, &refused) // if the connection was cut, nobody knows
 	if err == nil {
 		db, err = s.open(name)
 	}
 	if err == nil {
-		err = db.PingContext(ctx)
+		err = limited(ctx, db.PingContext)
 	}
 	if err != nil {
 		fail(t, fmt.Errorf("create database %s: %w", name, err))
 	}
-	origins.Store(db, origin{func(t testing.TB, _ string) *sql.DB {
-		t.Helper()
-		return s.empty(t, project)
-	}})
+	origins.Store(db, origin{
+		empty: func(t testing.TB, _ string) *sql.DB {
+			t.Helper()
+			return s.empty(t, project)
+		},
+		mysql: s,
+	})
 	return db
 }
 
 // end drops the database of a test, or keeps it if the test has failed.
-func (s *mysqlServer) end(t testing.TB, db *sql.DB, name string) {
+func (s *mysqlServer) end(t testing.TB, db *sql.DB, name string, created bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), createLimit)
-	defer cancel()
 	var errs []error
 	if db != nil {
 		origins.Delete(db)
 		errs = append(errs, db.Close())
 	}
-	switch until := time.Now().Add(keep); {
-	case !t.Failed():
-		errs = append(errs, dbtest.DropMySQL(ctx, s.pool(), name))
-	case isPrivate(s.dsn):
-		t.Logf("gooseplustest: database %s goes with the server, which was started for this process; GOOSEPLUS_TEST_MYSQL names one that stays", name)
-	default:
-		errs = append(errs, keepMySQL(ctx, s.pool(), name, until))
-		config := s.config.Clone()
-		config.DBName = name
-		t.Logf("gooseplustest: the test failed, and its database is kept until %s: %s", until.Format(time.DateTime), shown(config.FormatDSN()))
+	if created {
+		errs = append(errs, limited(contextOf(t), func(ctx context.Context) error { return s.dropOrKeep(ctx, t, name) }))
 	}
 	if err := errors.Join(append(errs, s.leave())...); err != nil {
 		t.Errorf("gooseplustest: database %s: %s", name, redact.Text(err.Error()))
 	}
+}
+
+func (s *mysqlServer) dropOrKeep(ctx context.Context, t testing.TB, name string) error {
+	t.Helper()
+	if !t.Failed() {
+		return dbtest.DropMySQL(ctx, s.pool(), name)
+	}
+	if isPrivate(s.dsn) {
+		t.Logf("gooseplustest: database %s goes with the server, which was started for this process; GOOSEPLUS_TEST_MYSQL names one that stays", name)
+		return nil
+	}
+	until := time.Now().Add(keep)
+	if err := keepMySQL(ctx, s.pool(), name, until); err != nil {
+		return err
+	}
+	config := s.config.Clone()
+	config.DBName = name
+	t.Logf("gooseplustest: the test failed, and its database is kept until %s: %s", until.Format(time.DateTime), shown(config.FormatDSN()))
+	return nil
 }
 
 // keepMySQL leaves a database with a note, which is the comment of a table: a database has none.
@@ -213,9 +252,10 @@ func (s *mysqlServer) sweep() {
 	ctx, cancel := context.WithTimeout(context.Background(), sweepLimit)
 	defer cancel()
 	db := s.pool()
+	// Who is connected to it may be a living process whose session was ended, and with it the lock.
 	rows, err := db.QueryContext(ctx, `SELECT s.schema_name, COALESCE(t.table_comment, '') FROM information_schema.schemata s
 		LEFT JOIN information_schema.tables t ON t.table_schema = s.schema_name AND t.table_name = 'gooseplustest_kept'
-		WHERE s.schema_name LIKE 'gpt\_%'`)
+		WHERE s.schema_name LIKE 'gpt\_%' AND s.schema_name NOT IN (SELECT db FROM information_schema.processlist WHERE db IS NOT NULL)`)
 	if err != nil {
 		return
 	}

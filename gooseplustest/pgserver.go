@@ -2,6 +2,7 @@ package gooseplustest
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -10,8 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/lib/pq"
 )
 
@@ -19,15 +22,19 @@ import (
 // between tests: what tells other processes that this one lives is a lock on each of them.
 const adminConnections = 2
 
+// makesAtOnce is how many templates a process makes at once. Each has a connection of its own for that time.
+const makesAtOnce = 2
+
 // pgServer is a PostgreSQL server as this process uses it.
 type pgServer struct {
 	dsn   string
 	slots chan struct{} // one for each of adminConnections that is in use
+	makes chan struct{} // one for each template that is being made
 
 	mu        sync.Mutex
 	idle      []*pgConn              // guarded by mu; the one used last is at the end, and used next
 	templates map[string]*pgTemplate // guarded by mu; by the key of the set
-	version   string                 // guarded by mu; the server's, with the user and the search_path
+	known     *identity              // guarded by mu; nil until somebody has asked
 	strategy  string                 // guarded by mu; of CREATE DATABASE
 	spared    []*pgTemplate          // guarded by mu; those that have a copy in advance, the latest last
 	used      []pgUsed               // guarded by mu; databases of tests that are over
@@ -42,11 +49,15 @@ var pgServers = struct {
 
 // pgServerAt returns the server of a DSN.
 func pgServerAt(dsn string) *pgServer {
+	dsn = strings.TrimSpace(dsn)
 	pgServers.Lock()
 	defer pgServers.Unlock()
 	s := pgServers.byDSN[dsn]
 	if s == nil {
-		s = &pgServer{dsn: dsn, slots: make(chan struct{}, adminConnections), templates: make(map[string]*pgTemplate)}
+		s = &pgServer{
+			dsn: dsn, slots: make(chan struct{}, adminConnections), makes: make(chan struct{}, makesAtOnce),
+			templates: make(map[string]*pgTemplate),
+		}
 		pgServers.byDSN[dsn] = s
 	}
 	return s
@@ -60,37 +71,66 @@ type pgConn struct {
 	guarding map[string]bool // the templates that it keeps from being removed
 }
 
+// contextOf outlives the context of a test, which ends before its Cleanups: all that is done for a test has a limit of
+// its own. To cancel a statement may break the connection that says that this process lives.
+func contextOf(t testing.TB) context.Context { return context.WithoutCancel(t.Context()) }
+
+// adminLimit bounds what is done with one of the connections at a time, such as the creation or the removal of a database on
+// a server that is busy with many. The wait for the connection doesn't count.
+const adminLimit = 2 * time.Minute
+
 // admin calls what with a connection that nobody else uses meanwhile.
-func (s *pgServer) admin(ctx context.Context, what func(*pgConn) error) error {
+func (s *pgServer) admin(ctx context.Context, what func(context.Context, *pgConn) error) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	c := s.take()
-	if c != nil && time.Since(c.used) > time.Second {
-		if _, err := c.query(ctx, "SELECT 1"); err != nil {
-			c.close()
-			c = nil
-		}
-	}
-	if c == nil {
-		var err error
-		if c, err = s.connect(ctx); err != nil {
-			return err
-		}
-	}
-	err := what(c)
-	if err != nil && cut(err) && !c.answers(ctx) {
-		c.close()
+	ctx, cancel := context.WithTimeout(ctx, adminLimit)
+	defer cancel()
+	c, err := s.ready(ctx, s.take())
+	if err != nil {
 		return err
 	}
-	c.used = time.Now()
+	err = what(ctx, c)
+	if c.used = time.Now(); err != nil && cut(err) {
+		c.used = time.Time{}
+	}
+	s.put(c)
+	return err
+}
+
+// ready returns a connection that works: the one that is given, or another one in its place. That is opened first, since
+// the old one may have the last lock that says that this process lives: it need not be dead because it doesn't answer.
+func (s *pgServer) ready(ctx context.Context, old *pgConn) (*pgConn, error) {
+	if old != nil && (time.Since(old.used) < time.Second || old.answers(ctx)) {
+		return old, nil
+	}
+	c, err := s.connect(ctx)
+	if old == nil {
+		return c, err
+	}
+	if err != nil {
+		s.put(old)
+		return nil, err
+	}
+	defer old.close()
+	for name := range old.guarding {
+		if _, err := c.guard(ctx, name); err != nil {
+			return c, nil // whoever uses it will hear what is wrong
+		}
+	}
+	return c, nil
+}
+
+func (s *pgServer) put(c *pgConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.idle = append(s.idle, c)
-	return err
 }
 
 // take returns a connection that is open, nil if there is none.
@@ -127,10 +167,13 @@ func (s *pgServer) connect(ctx context.Context) (*pgConn, error) {
 		return nil, err
 	}
 	c := &pgConn{conn: conn, guarding: make(map[string]bool)}
-	_, err = c.query(ctx, fmt.Sprintf(`SELECT pg_advisory_lock_shared(%d)::text`, lockKey("process", process)))
+	// Some are unknown to older servers, which don't end anything for that reason either.
+	err = c.exec(ctx, `DO $$ DECLARE name text; BEGIN
+		FOREACH name IN ARRAY '{statement_timeout,lock_timeout,idle_session_timeout,transaction_timeout}'::text[] LOOP
+			BEGIN PERFORM set_config(name, '0', false); EXCEPTION WHEN undefined_object THEN NULL; END;
+		END LOOP; END $$`)
 	if err == nil {
-		// Unknown before PostgreSQL 14, which closes no idle connection either.
-		err = c.exec(ctx, `DO $$ BEGIN PERFORM set_config('idle_session_timeout', '0', false); EXCEPTION WHEN undefined_object THEN NULL; END $$`)
+		_, err = c.query(ctx, fmt.Sprintf(`SELECT pg_advisory_lock_shared(%d)::text`, lockKey("process", process)))
 	}
 	if err != nil {
 		c.close()
@@ -139,8 +182,7 @@ func (s *pgServer) connect(ctx context.Context) (*pgConn, error) {
 	return c, nil
 }
 
-// answers says whether the connection can be used after an error that need not have been its own. To close it might
-// give up the last lock that says that this process lives.
+// answers says whether the connection can be used.
 func (c *pgConn) answers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -240,15 +282,20 @@ func (c *pgConn) dropOnce(ctx context.Context, database string, force bool) erro
 	// Without being a superuser nobody can end an autovacuum worker, and if there is one, nobody's connection is ended.
 	// DROP DATABASE by itself does end the worker, and waits five seconds for the rest to go.
 	for attempts := 0; sqlState(err) == "42501" && attempts < 5; attempts++ {
-		_, err = c.query(ctx, `SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
-			WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = `+pq.QuoteLiteral(database))
-		if err == nil {
+		if err = c.terminate(ctx, database); err == nil {
 			err = c.exec(ctx, statement)
 		}
 		if sqlState(err) == "55006" { // object_in_use
 			err = c.exec(ctx, statement+" WITH (FORCE)")
 		}
 	}
+	return err
+}
+
+// terminate ends the user's own connections to a database.
+func (c *pgConn) terminate(ctx context.Context, database string) error {
+	_, err := c.query(ctx, `SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
+		WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = `+pq.QuoteLiteral(database))
 	return err
 }
 
@@ -285,7 +332,7 @@ func (p patient) Connect(ctx context.Context) (driver.Conn, error) {
 	defer cancel()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		conn, err := p.Connector.Connect(ctx)
-		if state := sqlState(err); state != "53300" { // too_many_connections
+		if !isFull(err) {
 			return conn, err
 		}
 		select {
@@ -294,6 +341,12 @@ func (p patient) Connect(ctx context.Context) (driver.Conn, error) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// isFull says whether a server has no connection to give.
+func isFull(err error) bool {
+	var e *mysql.MySQLError
+	return sqlState(err) == "53300" || errors.As(err, &e) && (e.Number == 1040 || e.Number == 1203) // of the server, of the user
 }
 
 // open makes a pool for one of the server's databases. It begins with the connection first, unless that is nil.
@@ -313,22 +366,35 @@ func (s *pgServer) connector(database string) (driver.Connector, error) {
 	return postgresConnector(dsn)
 }
 
-// identity is the server's version, the user, and the search_path, which a DSN can have: a template depends on all of
-// them. It is asked for once, together with what decides how databases are copied.
-func (s *pgServer) identity(ctx context.Context, c *pgConn) (string, error) {
+// identity is what a template depends on besides its set: the user and the settings of his connections, which a DSN can
+// have, and the server's version. It is asked for once, together with what decides how databases are copied.
+func (s *pgServer) identity(ctx context.Context, c *pgConn) (identity, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.version != "" {
-		return s.version, nil
+	if s.known != nil {
+		return *s.known, nil
 	}
+	// The settings are those that decide what a migration makes, or may do so: search_path, TimeZone, default_tablespace …
+	// Those of the database are not the copy's.
 	rows, err := c.query(ctx, `SELECT version(), current_user::text, current_setting('server_version_num'), current_setting('fsync'),
-		COALESCE(current_setting('file_copy_method', true), ''), current_setting('search_path')`)
+		COALESCE(current_setting('file_copy_method', true), ''), COALESCE((SELECT string_agg(name || '=' || setting, E'\n' ORDER BY name)
+			FROM pg_settings WHERE context IN ('user', 'superuser') AND source NOT IN ('default', 'database', 'database user')
+			AND name <> ALL ('{application_name,client_encoding,client_min_messages,extra_float_digits}') AND name !~ '(^|_)(timeout|log)(_|$)'), '')`)
 	if err != nil {
-		return "", err
+		return identity{}, err
 	}
 	row := rows[0]
-	s.version, s.strategy = row[0]+" "+row[1]+" "+row[5], strategy(row[2], row[3], row[4])
-	return s.version, nil
+	s.known, s.strategy = &identity{user: row[1], settings: row[5], version: row[0]}, strategy(row[2], row[3], row[4])
+	return *s.known, nil
+}
+
+type identity struct{ user, settings, version string }
+
+// template is the name of a set's template.
+func (i identity) template(set *set) string {
+	sum := sha256.New()
+	lineage := digest(sum, set.lineage+" "+i.user+"\n"+i.settings)[:8]
+	return templateName(set.project, lineage, digest(sum, set.key+" "+i.version)[:16])
 }
 
 // strategy is how the server copies a database of the size that migrations make fastest; benchmarks/ measures it. From

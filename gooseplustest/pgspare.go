@@ -44,8 +44,7 @@ func (s *pgServer) prepare(set *set, t *pgTemplate) {
 	}
 	settings := t.settings
 	begun := spares.begin(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), createLimit)
-		defer cancel()
+		ctx := context.Background()
 		if spare.err = s.create(ctx, spare.name, spare.template, settings); spare.err == nil {
 			spare.conn = s.tryConnect(ctx, spare.name)
 		}
@@ -111,7 +110,7 @@ func (t *pgTemplate) takeSpare() *pgSpare {
 }
 
 // adopt waits for the database. It is false if there is none: the test copies the template then, and says what is wrong
-// if that fails too. The wait is not longer than createLimit, and shorter than for a copy that begins now.
+// if that fails too. The wait is not longer than adminLimit, and shorter than for a copy that begins now.
 func (s *pgServer) adopt(ctx context.Context, spare *pgSpare) bool {
 	<-spare.made
 	if spare.conn != nil && spare.environment != libpqEnvironment() {
@@ -170,10 +169,8 @@ func (s *pgServer) putOff(ctx context.Context, c pgCopy, test string) bool {
 // something, which can't be dropped as long as the database is there, a tablespace, a replication slot, or a
 // prepared transaction. What the template is tied to, other databases are as well.
 func (s *pgServer) tied(ctx context.Context, c pgCopy) bool {
-	ctx, cancel := context.WithTimeout(ctx, createLimit)
-	defer cancel()
 	tied := true
-	_ = s.admin(ctx, func(conn *pgConn) error { // drop will say what is wrong
+	_ = s.admin(ctx, func(ctx context.Context, conn *pgConn) error { // drop will say what is wrong
 		rows, err := conn.query(ctx, `
 			WITH ties AS (
 				SELECT b.datname, d.refclassid, d.refobjid FROM pg_shdepend d JOIN pg_database b

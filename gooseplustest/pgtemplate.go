@@ -2,10 +2,13 @@ package gooseplustest
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,7 +28,7 @@ type pgTemplate struct {
 	uses     int      // guarded by mu; how many tests have got a copy
 }
 
-// buildLimit bounds the wait for a template, whoever makes it. A run has limits of its own.
+// buildLimit bounds the wait for a template that another process makes. A run has limits of its own.
 const buildLimit = 15 * time.Minute
 
 // template returns the template of a set. It is made unless it is there; of all processes that want it, one does so.
@@ -43,33 +46,54 @@ func (s *pgServer) template(ctx context.Context, set *set) (*pgTemplate, error) 
 	if t.name != "" || t.fault != nil {
 		return t, t.fault
 	}
-	ctx, cancel := context.WithTimeout(ctx, buildLimit)
-	defer cancel()
-	var name string
-	for done := false; !done; {
-		err := s.admin(ctx, func(c *pgConn) (err error) {
-			name, done, err = s.obtain(ctx, c, set, t)
-			return err
-		})
+	name, found, err := s.look(ctx, set, t)
+	if err == nil && !found {
+		err = s.obtain(ctx, set, name, t)
+	}
+	if err != nil {
 		var fault *templateError
-		if errors.As(err, &fault) {
+		if errors.As(err, &fault) && !passing(err) {
 			t.fault = err
 		}
-		if err != nil {
-			return nil, err
-		}
-		if !done {
-			select {
-			case <-ctx.Done():
-				return nil, fmt.Errorf("another process is at the template for too long: %w", context.Cause(ctx))
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
+		return nil, err
 	}
 	t.name = name
-	s.swept.Do(func() { s.sweep(set.project) })
-	s.removeOld(set, name)
+	s.swept.Do(func() { s.sweep(ctx, set.project) })
+	s.removeOld(ctx, set, name)
 	return t, nil
+}
+
+// look finds the template if it is there, and keeps it, or the one that will be made, from being removed.
+func (s *pgServer) look(ctx context.Context, set *set, t *pgTemplate) (name string, found bool, err error) {
+	err = s.admin(ctx, func(ctx context.Context, c *pgConn) error {
+		identity, err := s.identity(ctx, c)
+		if err != nil {
+			return err
+		}
+		name = identity.template(set)
+		// First the lock, then the look: what is seen under it stays.
+		for free := false; !free; {
+			if free, err = c.guard(ctx, name); err == nil && !free {
+				err = pause(ctx)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		found, err = s.find(ctx, c, set, name, t)
+		return err
+	})
+	return name, found, err
+}
+
+// pause is for who waits for another process.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("another process is at the template for too long: %w", context.Cause(ctx))
+	case <-time.After(20 * time.Millisecond):
+		return nil
+	}
 }
 
 // forget has the next test look again: the template is gone.
@@ -81,36 +105,46 @@ func (t *pgTemplate) forget(name string) {
 	}
 }
 
-// obtain finds the template or makes it. done is false while another process is at it.
-func (s *pgServer) obtain(ctx context.Context, c *pgConn, set *set, t *pgTemplate) (name string, done bool, err error) {
-	identity, err := s.identity(ctx, c)
+// obtain makes the template, or waits until another process has made it. It has a connection of its own for that, since
+// a migration may take its time, and the process has but a few for all its tests.
+func (s *pgServer) obtain(ctx context.Context, set *set, name string, t *pgTemplate) error {
+	waiting, cancel := context.WithTimeout(ctx, buildLimit)
+	defer cancel()
+	select {
+	case s.makes <- struct{}{}:
+		defer func() { <-s.makes }()
+	case <-waiting.Done():
+		return context.Cause(waiting)
+	}
+	c, err := s.connect(waiting)
 	if err != nil {
-		return "", false, err
+		return err
 	}
-	sum := sha256.New()
-	digest(sum, set.key)
-	name = templateName(set.project, set.lineage, digest(sum, identity)[:16])
-	// First the lock, then the look: what is seen under it stays.
-	if free, err := c.guard(ctx, name); err != nil || !free {
-		return "", false, err
+	defer c.close() // and with it the lock
+	for mine := false; ; {
+		if found, err := s.find(waiting, c, set, name, t); err != nil || found {
+			return err
+		}
+		if mine { // so nobody else has made it before the look
+			break
+		}
+		if mine, err = c.try(waiting, false, lockKey("build", name)); err == nil && !mine {
+			err = pause(waiting)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	found, err := s.find(ctx, c, set, name, t)
-	if err != nil || found {
-		return name, found, err
+	if err := s.build(ctx, c, set, name); err != nil && sqlState(err) != "42P04" { // somebody without the lock was faster
+		return err
 	}
-	build := lockKey("build", name)
-	if free, err := c.try(ctx, false, build); err != nil || !free {
-		return "", false, err
-	}
-	defer func() { err = errors.Join(err, c.unlock(context.WithoutCancel(ctx), build)) }()
-	if found, err = s.find(ctx, c, set, name, t); err != nil || found {
-		return name, found, err
-	}
-	if err := s.build(ctx, c, set, name); err != nil && sqlState(err) != "42P04" { // somebody else was faster
-		return "", false, err
-	}
-	found, err = s.find(ctx, c, set, name, t)
-	return name, found, err
+	return limited(ctx, func(ctx context.Context) error {
+		found, err := s.find(ctx, c, set, name, t)
+		if err == nil && !found {
+			err = fmt.Errorf("somebody has removed the template %s", name)
+		}
+		return err
+	})
 }
 
 // guard keeps the template from being removed by others, as long as this connection is open.
@@ -135,10 +169,10 @@ func (s *pgServer) find(ctx context.Context, c *pgConn, set *set, name string, t
 		// Two processes may do so at once, and one of them fails.
 		_ = c.comment(ctx, name, noteOf(time.Now(), set.list))
 	}
-	// The values of the settings that are lists have the quotes that they need.
+	// The values of the settings that are lists have the quotes that they need, but for an empty name.
 	rows, err = c.query(ctx, `SELECT 'SET ' || split_part(setting, '=', 1) || ' TO ' || CASE
 			WHEN split_part(setting, '=', 1) IN ('search_path', 'temp_tablespaces', 'session_preload_libraries', 'local_preload_libraries')
-			THEN substr(setting, strpos(setting, '=') + 1) ELSE quote_literal(substr(setting, strpos(setting, '=') + 1)) END
+			THEN regexp_replace(substr(setting, strpos(setting, '=') + 1), '(^|, )""(?=, |$)', '\1''''', 'g') ELSE quote_literal(substr(setting, strpos(setting, '=') + 1)) END
 		FROM pg_db_role_setting, unnest(setconfig) AS setting WHERE setrole = 0
 			AND setdatabase = (SELECT oid FROM pg_database WHERE datname = `+pq.QuoteLiteral(name)+`)`)
 	t.settings = nil
@@ -150,39 +184,70 @@ func (s *pgServer) find(ctx context.Context, c *pgConn, set *set, name string, t
 
 // build migrates a new database and makes it the template. It gets the template's name last: what has that name is
 // whole. What a process that was killed had begun has the name of a process that isn't there any more, see sweep.
-func (s *pgServer) build(ctx context.Context, c *pgConn, set *set, name string) (err error) {
+func (s *pgServer) build(ctx context.Context, c *pgConn, set *set, name string) error {
 	building := ownName(set.project, kindBuilding)
-	quoted := pq.QuoteIdentifier(building)
-	if err := c.exec(ctx, "CREATE DATABASE "+quoted+" TEMPLATE template0"); err != nil {
+	err := limited(ctx, func(ctx context.Context) error {
+		return c.exec(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(building)+" TEMPLATE template0")
+	})
+	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.drop(context.WithoutCancel(ctx), building, true))
-		}
-	}()
-	if err := s.migrate(ctx, set, building); err != nil {
-		return &templateError{err}
+	if err = s.migrate(ctx, set, building); err != nil {
+		err = &templateError{err}
+	} else {
+		err = limited(ctx, func(ctx context.Context) error { return c.finish(ctx, building, name, set) })
 	}
+	if err != nil {
+		err = errors.Join(err, limited(ctx, func(ctx context.Context) error { return c.drop(ctx, building, true) }))
+	}
+	return err
+}
+
+// limited calls what with adminLimit.
+func limited(ctx context.Context, what func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, adminLimit)
+	defer cancel()
+	return what(ctx)
+}
+
+// finish makes a migrated database the template.
+func (c *pgConn) finish(ctx context.Context, building, name string, set *set) error {
 	if err := c.comment(ctx, building, noteOf(time.Now(), set.list)); err != nil {
 		return err
 	}
-	for _, statement := range []string{
-		"ALTER DATABASE " + quoted + " WITH ALLOW_CONNECTIONS false IS_TEMPLATE true",
-		"ALTER DATABASE " + quoted + " RENAME TO " + pq.QuoteIdentifier(name), // waits for connections that are about to end
-	} {
-		if err := c.exec(ctx, statement); err != nil {
+	if err := c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(building)+" WITH ALLOW_CONNECTIONS false IS_TEMPLATE true"); err != nil {
+		return err
+	}
+	// A migration in Go may have forgotten to close something, and so left a connection.
+	if !c.awaitNobody(ctx, building) {
+		if err := c.terminate(ctx, building); err != nil {
 			return err
 		}
 	}
-	return nil
+	err := c.rename(ctx, building, name) // waits for connections that are about to end
+	if sqlState(err) == "55006" {        // object_in_use
+		return &templateError{fmt.Errorf("somebody whose connection can't be ended stays in the database: %w", err)}
+	}
+	return err
 }
 
-// templateError says that it is the migrations that fail: the next test need not try again.
+// templateError says that it is the migrations that fail.
 type templateError struct{ err error }
 
 func (e *templateError) Error() string { return fmt.Sprintf("migrate the template: %v", e.err) }
 func (e *templateError) Unwrap() error { return e.err }
+
+// passing says whether an error may not come again when the next test tries: that of a limit, of a server that is
+// restarted or too busy, of a connection that was cut.
+func passing(err error) bool {
+	var network net.Error
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, driver.ErrBadConn) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) {
+		return true
+	}
+	state := sqlState(err) // query_canceled, and the classes of connections, resources and the operator
+	return state == "57014" || strings.HasPrefix(state, "08") || strings.HasPrefix(state, "53") || strings.HasPrefix(state, "57P")
+}
 
 func (s *pgServer) migrate(ctx context.Context, set *set, database string) error {
 	db, err := s.open(database, nil)

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,9 +55,11 @@ func fail(t testing.TB, err error) {
 // origins say where the databases of the tests that run now come from.
 var origins sync.Map // *sql.DB to origin
 
-// origin makes an empty database like the one of a test, with a schema for migrations that are bound to one.
+// origin is where a database comes from.
 type origin struct {
+	// empty makes an empty one like it, with a schema for migrations that are bound to one.
 	empty func(t testing.TB, schema string) *sql.DB
+	mysql *mysqlServer // nil for PostgreSQL and SQLite
 }
 
 // clone returns a copy of the set's template.
@@ -80,19 +81,19 @@ func (s *pgServer) lend(t testing.TB, project string, c pgCopy) *sql.DB {
 	t.Cleanup(func() { s.end(t, db, c) })
 	db, err := s.open(c.name, c.conn)
 	if err == nil && c.conn == nil {
-		err = db.PingContext(t.Context())
+		err = limited(contextOf(t), db.PingContext)
 	}
 	if err != nil {
 		fail(t, fmt.Errorf("connect to database %s: %w", c.name, err))
 	}
-	origins.Store(db, origin{func(t testing.TB, schema string) *sql.DB {
+	origins.Store(db, origin{empty: func(t testing.TB, schema string) *sql.DB {
 		t.Helper()
 		name := cloneName(project, t.Name())
-		if err := s.create(t.Context(), name, "template0", nil); err != nil {
+		if err := s.create(contextOf(t), name, "template0", nil); err != nil {
 			fail(t, err)
 		}
 		db := s.lend(t, project, pgCopy{name: name})
-		if err := createSchema(t.Context(), db, schema); err != nil {
+		if err := createSchema(contextOf(t), db, schema); err != nil {
 			fail(t, err)
 		}
 		return db
@@ -103,7 +104,7 @@ func (s *pgServer) lend(t testing.TB, project string, c pgCopy) *sql.DB {
 // copyTemplate copies the set's template for a test, whatever happens to it meanwhile, or takes the copy that has been made.
 func (s *pgServer) copyTemplate(t testing.TB, set *set) (from *pgTemplate, copied pgCopy, err error) {
 	const attempts = 5
-	ctx, name := t.Context(), cloneName(set.project, t.Name())
+	ctx, name := contextOf(t), cloneName(set.project, t.Name())
 	for range attempts {
 		if from, err = s.template(ctx, set); err != nil {
 			return nil, pgCopy{}, err
@@ -127,14 +128,9 @@ func (t *pgTemplate) get() (name string, settings []string) {
 	return t.name, t.settings
 }
 
-// createLimit bounds the creation and the removal of one database, on a server that is busy with many.
-const createLimit = 2 * time.Minute
-
 // create makes a database.
 func (s *pgServer) create(ctx context.Context, name, template string, settings []string) error {
-	ctx, cancel := context.WithTimeout(ctx, createLimit)
-	defer cancel()
-	return s.admin(ctx, func(c *pgConn) error {
+	return s.admin(ctx, func(ctx context.Context, c *pgConn) error {
 		statement := "CREATE DATABASE " + pq.QuoteIdentifier(name) + " TEMPLATE " + pq.QuoteIdentifier(template) + s.copyStrategy()
 		for {
 			err := c.exec(ctx, statement)
@@ -152,9 +148,9 @@ func (s *pgServer) create(ctx context.Context, name, template string, settings [
 		}
 		for _, setting := range settings {
 			if err := c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(name)+" "+setting); err != nil {
-				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createLimit)
-				defer cancel()
-				return errors.Join(fmt.Errorf("database %s: %w", name, err), c.drop(ctx, name, true))
+				return errors.Join(fmt.Errorf("database %s: %w", name, err), limited(context.WithoutCancel(ctx), func(ctx context.Context) error {
+					return c.drop(ctx, name, true)
+				}))
 			}
 		}
 		return nil
@@ -170,7 +166,7 @@ func (s *pgServer) end(t testing.TB, db *sql.DB, c pgCopy) {
 			t.Errorf("gooseplustest: close database %s: %v", c.name, redact.Text(err.Error()))
 		}
 	}
-	ctx := context.WithoutCancel(t.Context())
+	ctx := contextOf(t)
 	if t.Failed() {
 		s.keep(ctx, t, c.name)
 		return
@@ -185,9 +181,7 @@ func (s *pgServer) end(t testing.TB, db *sql.DB, c pgCopy) {
 
 // drop drops the database of a test.
 func (s *pgServer) drop(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, createLimit)
-	defer cancel()
-	err := s.admin(ctx, func(c *pgConn) error {
+	err := s.admin(ctx, func(ctx context.Context, c *pgConn) error {
 		c.awaitNobody(ctx, name)
 		return c.drop(ctx, name, true)
 	})
@@ -204,10 +198,8 @@ func (s *pgServer) keep(ctx context.Context, t testing.TB, name string) {
 		t.Logf("gooseplustest: database %s goes with the server, which was started for this process; %s names one that stays", name, postgresEnv)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, createLimit)
-	defer cancel()
 	until := time.Now().Add(keep)
-	err := s.admin(ctx, func(c *pgConn) error {
+	err := s.admin(ctx, func(ctx context.Context, c *pgConn) error {
 		named := testName(name, t.Name())
 		if ofAnyTest(name) && c.awaitNobody(ctx, name) && c.rename(ctx, name, named) == nil {
 			name = named
@@ -221,5 +213,5 @@ func (s *pgServer) keep(ctx context.Context, t testing.TB, name string) {
 		return
 	}
 	t.Logf("gooseplustest: the test failed, and its database is kept until %s: %s",
-		until.Format(time.DateTime), strings.TrimSpace(shown(dsn)))
+		until.Format(time.DateTime), shown(dsn))
 }

@@ -143,12 +143,12 @@ func TestPostgresKeepsTheDatabaseOfAFailedTest(t *testing.T) {
 			s := pgServerAt(dsn)
 			dead := strings.Replace(kept, process, "longdeadlong", 1)
 			mustExec(t, admin(t), fmt.Sprintf("ALTER DATABASE %s RENAME TO %s", kept, dead))
-			s.sweep("")
+			s.sweep(t.Context(), "")
 			if !slices.Contains(ours(t, kindClone), dead) {
 				t.Errorf("%s was removed before its time", dead)
 			}
 			mustExec(t, admin(t), fmt.Sprintf("COMMENT ON DATABASE %s IS '%s'", dead, note("kept until", time.Now().Add(-time.Minute))))
-			s.sweep("")
+			s.sweep(t.Context(), "")
 			if slices.Contains(ours(t, kindClone), dead) {
 				t.Errorf("%s is still there", dead)
 			}
@@ -201,7 +201,7 @@ func TestPostgresRebuildsWhatAKilledProcessLeft(t *testing.T) {
 	if got := tables(t, Postgres(t, dsn, files(folder("sql/base/1_after_the_kill.sql")))); fmt.Sprint(got) != "[after_the_kill]" {
 		t.Errorf("tables %v", got)
 	}
-	pgServerAt(dsn).sweep(project)
+	pgServerAt(dsn).sweep(t.Context(), project)
 	left := append(ours(t, kindBuilding), ours(t, kindClone)...)
 	if slices.Contains(left, halfMade) || slices.Contains(left, clone) || slices.Contains(left, unnamed) ||
 		!slices.Contains(left, alive) || !slices.Contains(left, stranger) {
@@ -218,7 +218,8 @@ func TestPostgresReplacesTheTemplateOfOlderMigrations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		templates := slices.DeleteFunc(ours(t, kindTemplate), func(n string) bool { return !isTemplate(n, set.project, set.lineage) })
+		lineage := splitName(pgServerAt(dsn).known.template(set))[3]
+		templates := slices.DeleteFunc(ours(t, kindTemplate), func(n string) bool { return !isTemplate(n, set.project, lineage) })
 		return strings.Join(templates, " ")
 	}
 	Postgres(t, dsn, files(fsys))
@@ -494,7 +495,7 @@ func TestPostgresDropsADatabaseThatTheServerIsAtWork(t *testing.T) {
 	}
 	dropped := make(chan error)
 	go func() {
-		dropped <- s.admin(context.Background(), func(c *pgConn) error { return c.drop(context.Background(), name, true) })
+		dropped <- s.admin(context.Background(), func(_ context.Context, c *pgConn) error { return c.drop(context.Background(), name, true) })
 	}()
 	const waiting = `SELECT pid::text FROM pg_stat_activity WHERE usename = 'gooseplustest_low' AND state = 'active' AND query LIKE 'DROP DATABASE%' AND query NOT LIKE '%FORCE%'`
 	for len(texts(t, db, waiting)) == 0 {

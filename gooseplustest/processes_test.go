@@ -184,7 +184,7 @@ func TestTheProcessThatMakesTheTemplateIsKilled(t *testing.T) {
 	if got := tables(t, db); fmt.Sprint(got) != "[killed]" {
 		t.Errorf("tables %v", got)
 	}
-	pgServerAt(dsn).sweep(projectName())
+	pgServerAt(dsn).sweep(t.Context(), projectName())
 	if left := ownerless(t, kindBuilding); len(left) != 0 {
 		t.Errorf("half-made templates: %v", left)
 	}

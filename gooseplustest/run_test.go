@@ -272,7 +272,7 @@ func TestRunDropsAtOnceWhatIsTiedToTheServer(t *testing.T) {
 func TestRunSaysWhatItCouldNotDrop(t *testing.T) {
 	s := pgServerAt(Server(t))
 	var own string
-	err := s.admin(t.Context(), func(c *pgConn) error {
+	err := s.admin(t.Context(), func(_ context.Context, c *pgConn) error {
 		rows, err := c.query(t.Context(), `SELECT current_database()::text`)
 		own = rows[0][0]
 		return err

@@ -5,11 +5,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gooseplus/gooseplus"
@@ -49,7 +52,7 @@ func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
 	}
 	s.lineage = digest(sum, fmt.Sprintf("%s %d", s.Settings, first))[:8]
 	for _, m := range s.Migrations {
-		digest(sum, fmt.Sprintf("%q %d %q %q", m.Namespace, m.Version, m.Source, m.Text))
+		digest(sum, fmt.Sprintf("%q %d %q %q %q", m.Namespace, m.Version, m.Source, m.Text, substitutes(m.Text)))
 		for _, dir := range m.Folders {
 			digest(sum, sources(dir))
 		}
@@ -92,26 +95,77 @@ func modulePath() string {
 	return ""
 }
 
-// folders are the hashes of the Go files in a folder, by its path: they don't change while a test runs.
+// variable is one of the environment in a text, as goose substitutes it.
+var variable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
+
+// substitutes are the variables of the environment that goose may put into a text, with their values.
+func substitutes(text string) (list []string) {
+	if !strings.Contains(text, "ENVSUB ON") {
+		return nil
+	}
+	for _, m := range variable.FindAllStringSubmatch(text, -1) {
+		if value, is := os.LookupEnv(m[1]); is {
+			list = append(list, m[1]+"="+value)
+		}
+	}
+	return list
+}
+
+// folders are the hashes of the files in a folder, by its path: they don't change while a test runs.
 var folders sync.Map
 
-// sources is the hash of the Go files in a folder, so that a migration in Go counts as another one when somebody edits
-// it. Where the tests were compiled with -trimpath, or on another machine, there is nothing to read.
+// sources is the hash of the Go files in a folder, and of the files that they embed, so that a migration in Go counts as
+// another one when somebody edits it. Where the tests were compiled with -trimpath, or on another machine, there is nothing
+// to read.
 func sources(dir string) string {
 	if known, ok := folders.Load(dir); ok {
 		return known.(string)
 	}
 	sum := sha256.New()
 	text := digest(sum, "")
-	files, _ := os.ReadDir(dir) // sorted; none if there is no such folder here
-	for _, f := range files {
-		if filepath.Ext(f.Name()) != ".go" {
-			continue
+	add := func(path string) (content []byte) {
+		content, err := os.ReadFile(path)
+		if err == nil {
+			name, _ := filepath.Rel(dir, path) // both are absolute
+			text = digest(sum, name+"\x00"+string(content))
 		}
-		if content, err := os.ReadFile(filepath.Join(dir, f.Name())); err == nil {
-			text = digest(sum, f.Name()+"\x00"+string(content))
+		return content
+	}
+	files, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "*.go")) // sorted; none if there is no such folder here
+	for _, file := range files {
+		for _, path := range embedded(dir, add(file)) {
+			add(path)
 		}
 	}
 	folders.Store(dir, text)
 	return text
+}
+
+var embeds = regexp.MustCompile(`(?m)^//go:embed[ \t]+(.+)$`)
+
+// embedded are the files that a Go file in a folder embeds.
+func embedded(dir string, source []byte) (paths []string) {
+	for _, directive := range embeds.FindAllSubmatch(source, -1) {
+		for _, pattern := range strings.Fields(string(directive[1])) {
+			pattern = strings.TrimPrefix(strings.Trim(pattern, "\"`"), "all:")
+			found, _ := filepath.Glob(filepath.Join(escapeGlob(dir), filepath.FromSlash(pattern))) // the compiler takes no bad ones
+			for _, root := range found {
+				_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error { // what can't be read is not in the hash
+					if err == nil && d.Type().IsRegular() {
+						paths = append(paths, path)
+					}
+					return nil
+				})
+			}
+		}
+	}
+	return paths
+}
+
+// escapeGlob has a path mean itself in a pattern.
+func escapeGlob(path string) string {
+	if filepath.Separator == '\\' {
+		return path // there is no escape on Windows
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

@@ -3,6 +3,9 @@ package gooseplustest
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -139,5 +142,47 @@ func TestGoMigrationsAreHashedWithTheirSource(t *testing.T) {
 	folders := s.Migrations[1].Folders
 	if len(folders) != 1 || sources(folders[0]) == sources(t.TempDir()) {
 		t.Errorf("the folders are %v", folders)
+	}
+}
+
+func TestSourcesAreGoFilesAndWhatTheyEmbed(t *testing.T) {
+	of := func(edited string) string {
+		dir := filepath.Join(t.TempDir(), "with [brackets]")
+		for name, content := range map[string]string{
+			"a.go": "package a\n\n//go:embed seed.csv all:more\nvar files embed.FS\n", "b.go": "package a\n",
+			"seed.csv": "1", "more/deep/seed.csv": "1", "more/_seed.csv": "1", "cover.out": "1",
+		} {
+			if name == edited {
+				content += "2"
+			}
+			path := filepath.Join(dir, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return sources(dir)
+	}
+	before := of("")
+	for name, changes := range map[string]bool{"a.go": true, "b.go": true, "seed.csv": true, "more/deep/seed.csv": true, "more/_seed.csv": true, "cover.out": false} {
+		if after := of(name); (after != before) != changes {
+			t.Errorf("with another %s it is another one: %t", name, after != before)
+		}
+	}
+}
+
+func TestKeysOfTheVariablesThatGooseSubstitutes(t *testing.T) {
+	of := func(text string) string {
+		s, err := newSet("postgres", []gooseplus.Option{files(fstest.MapFS{"sql/base/1_a.sql": migration(text, "SELECT 1;")})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.key
+	}
+	const on, off = "-- +goose ENVSUB ON\nSELECT '${GOOSEPLUSTEST_REGION}';", "SELECT '${GOOSEPLUSTEST_REGION}';"
+	t.Setenv("GOOSEPLUSTEST_REGION", "eu")
+	eu, plain := of(on), of(off)
+	t.Setenv("GOOSEPLUSTEST_REGION", "us")
+	if of(on) == eu || of(off) != plain {
+		t.Errorf("with another value it is another key: %t; without a substitution: %t", of(on) != eu, of(off) != plain)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// sweepLimit bounds what one process does for those that were killed. The next one goes on.
+// sweepLimit is when a process stops removing what others have left. The next one goes on.
 const sweepLimit = 30 * time.Second
 
 // pgDatabase is a database of the server that has one of our names.
@@ -42,17 +42,16 @@ func (c *pgConn) list(ctx context.Context) (databases []pgDatabase, locks map[in
 // sweep removes what processes have left that were killed, half-made templates among it, what was kept long enough,
 // and the project's templates that nobody has used for long. That something can't be removed is nobody's problem
 // now; the next process tries again.
-func (s *pgServer) sweep(project string) {
-	ctx, cancel := context.WithTimeout(context.Background(), sweepLimit)
-	defer cancel()
-	_ = s.admin(ctx, func(c *pgConn) error {
+func (s *pgServer) sweep(ctx context.Context, project string) {
+	until := time.Now().Add(sweepLimit)
+	_ = s.admin(ctx, func(ctx context.Context, c *pgConn) error {
 		const key = "sweep"
 		if free, err := c.try(ctx, false, lockKey(key, "")); err != nil || !free {
 			return err
 		}
 		databases, locks, err := c.list(ctx)
 		for _, d := range databases {
-			if err != nil && cut(err) {
+			if err != nil && cut(err) || time.Now().After(until) {
 				break
 			}
 			switch process := owner(d.name); {
@@ -65,21 +64,20 @@ func (s *pgServer) sweep(project string) {
 				err = c.dropTemplate(ctx, d.name, locks)
 			}
 		}
-		return errors.Join(err, c.unlock(ctx, lockKey(key, "")))
+		return errors.Join(err, limited(context.WithoutCancel(ctx), func(ctx context.Context) error { return c.unlock(ctx, lockKey(key, "")) }))
 	})
 }
 
 // removeOld removes the templates that this one replaces.
-func (s *pgServer) removeOld(set *set, current string) {
-	ctx, cancel := context.WithTimeout(context.Background(), sweepLimit)
-	defer cancel()
-	_ = s.admin(ctx, func(c *pgConn) error {
+func (s *pgServer) removeOld(ctx context.Context, set *set, current string) {
+	until, lineage := time.Now().Add(sweepLimit), splitName(current)[3]
+	_ = s.admin(ctx, func(ctx context.Context, c *pgConn) error {
 		databases, locks, err := c.list(ctx)
 		for _, d := range databases {
-			if err != nil && cut(err) {
+			if err != nil && cut(err) || time.Now().After(until) {
 				break
 			}
-			if isTemplate(d.name, set.project, set.lineage) && d.name != current && set.follows(notedMigrations(d.note)) {
+			if isTemplate(d.name, set.project, lineage) && d.name != current && set.follows(notedMigrations(d.note)) {
 				err = c.dropTemplate(ctx, d.name, locks)
 			}
 		}
@@ -107,5 +105,6 @@ func (c *pgConn) dropTemplate(ctx context.Context, name string, locks map[int64]
 	if free, err := c.try(ctx, false, key); err != nil || !free {
 		return err
 	}
-	return errors.Join(c.drop(ctx, name, false), c.unlock(ctx, key))
+	err := c.drop(ctx, name, false)
+	return errors.Join(err, limited(context.WithoutCancel(ctx), func(ctx context.Context) error { return c.unlock(ctx, key) }))
 }

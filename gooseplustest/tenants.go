@@ -12,6 +12,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/dbtest"
 	"github.com/gooseplus/gooseplus/internal/inside"
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
@@ -21,7 +22,8 @@ import (
 // is a database of the same server.
 //
 // The schemas have names that no other test has. They are removed when the test has passed, and stay as long as the
-// database when it has failed; on a database of [Postgres] they go or stay with that. The options are those of
+// database when it has failed; on a database of [Postgres] they go or stay with that. On any other one db has to be open
+// until the test's Cleanups run: it must not be closed by a defer of the test. The options are those of
 // [gooseplus.Migrator.MigrateTenants]. The test fails at once if n is below 1, if a migration fails, or on a database that
 // has no schemas.
 func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...gooseplus.TenantsOption) []gooseplus.Tenant {
@@ -46,7 +48,7 @@ func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...goo
 	t.Cleanup(func() { dropTenants(t, db, set, names) })
 	moved := inside.Move(m, db).(*gooseplus.Migrator)
 	opts = append([]gooseplus.TenantsOption{gooseplus.WithCreateSchema(true)}, opts...)
-	if _, err := moved.MigrateTenants(t.Context(), gooseplus.Schemas(names...), opts...); err != nil {
+	if _, err := moved.MigrateTenants(contextOf(t), gooseplus.Schemas(names...), opts...); err != nil {
 		fail(t, err)
 	}
 	return tenants
@@ -54,27 +56,44 @@ func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...goo
 
 func dropTenants(t testing.TB, db *sql.DB, set inside.Set, names []string) {
 	t.Helper()
-	mysql := set.Dialect == goose.DialectMySQL
-	if _, ours := origins.Load(db); ours && !mysql {
+	from, ours := origins.Load(db)
+	isMySQL := set.Dialect == goose.DialectMySQL
+	if ours && !isMySQL || t.Failed() && !isMySQL {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), createLimit)
-	defer cancel()
+	if ours {
+		db = from.(origin).mysql.pool() // the test may have closed its own
+	}
 	var errs []error
 	for _, name := range names {
-		var err error
-		switch {
-		case t.Failed() && mysql:
-			err = keepMySQL(ctx, db, name, time.Now().Add(keep))
-		case t.Failed():
-		case mysql:
-			_, err = db.ExecContext(ctx, "DROP DATABASE IF EXISTS `"+name+"`")
-		default:
-			_, err = db.ExecContext(ctx, "DROP SCHEMA IF EXISTS "+name+" CASCADE")
-		}
-		errs = append(errs, err)
+		errs = append(errs, limited(contextOf(t), func(ctx context.Context) error {
+			switch {
+			case t.Failed():
+				return keepMySQL(ctx, db, name, time.Now().Add(keep))
+			case isMySQL:
+				return dbtest.DropMySQL(ctx, db, name)
+			default:
+				return dropSchema(ctx, db, name)
+			}
+		}))
 	}
 	if err := errors.Join(errs...); err != nil {
 		t.Errorf("gooseplustest: drop the tenants: %s", redact.Text(err.Error()))
 	}
+}
+
+// dropSchema doesn't wait for a transaction that the test has forgotten.
+func dropSchema(ctx context.Context, db *sql.DB, name string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a Commit
+	if _, err := tx.ExecContext(ctx, "SET LOCAL lock_timeout = '10s'"); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "DROP SCHEMA IF EXISTS "+name+" CASCADE"); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
