@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -43,19 +45,34 @@ func startContainer(ctx context.Context, e *engine, image string) (Server, error
 		return Server{}, fmt.Errorf("watchdog of the docker container: %w", err)
 	}
 	password := randomText(20)
+	at, host := published(pool.Client.Endpoint())
 	res, err := pool.RunWithOptions(&dockertest.RunOptions{
 		Name: name, Repository: repository, Tag: tag, Env: e.container.env(password), Cmd: e.container.cmd,
-		PortBindings: map[docker.Port][]docker.PortBinding{docker.Port(e.container.port): {{HostIP: "127.0.0.1"}}},
+		PortBindings: map[docker.Port][]docker.PortBinding{docker.Port(e.container.port): {{HostIP: at}}},
 	}, func(c *docker.HostConfig) { c.ShmSize = containerMemory })
 	if err != nil {
 		return Server{}, errors.Join(fmt.Errorf("docker image %s: %w", image, err), k.stop())
 	}
-	ep := e.address(res.GetHostPort(e.container.port), password)
+	ep := e.address(net.JoinHostPort(host, res.GetPort(e.container.port)), password)
 	err = errors.Join(k.running(), e.await(ctx, ep, func() error { return containerEnded(pool, res) }))
 	if err != nil {
 		return Server{}, errors.Join(hide(fmt.Errorf("docker image %s: %w", image, err), password), k.stop())
 	}
 	return Server{engine: e, endpoint: ep, from: "docker image " + image + ", container " + name, stop: k.stop}, nil
+}
+
+// published says at which address a container's port is published, and by which name it is reached: on this machine alone,
+// unless the engine runs on another one, as a service of a CI job does.
+func published(engine string) (address, host string) {
+	const local = "127.0.0.1"
+	u, err := url.Parse(engine)
+	if err != nil || u.Scheme == "unix" || u.Scheme == "npipe" {
+		return local, local
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+		return local, local
+	}
+	return "0.0.0.0", u.Hostname()
 }
 
 // dockerPool returns a client of an engine that has just answered.

@@ -102,3 +102,15 @@ func TestSplitImage(t *testing.T) {
 		}
 	}
 }
+
+func TestPublished(t *testing.T) {
+	const local = "127.0.0.1 127.0.0.1"
+	for engine, want := range map[string]string{
+		"unix:///var/run/docker.sock": local, "npipe:////./pipe/docker_engine": local, "tcp://127.0.0.1:2375": local, "http://localhost:2375": local,
+		"tcp://docker:2375": "0.0.0.0 docker", "https://[2001:db8::1]:2376": "0.0.0.0 2001:db8::1",
+	} {
+		if address, host := published(engine); address+" "+host != want {
+			t.Errorf("%s: %s %s, want %s", engine, address, host, want)
+		}
+	}
+}

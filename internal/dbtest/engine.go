@@ -75,6 +75,7 @@ const (
 func (e *engine) await(ctx context.Context, ep endpoint, dead func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	started := time.Now()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
@@ -87,7 +88,7 @@ func (e *engine) await(ctx context.Context, ep endpoint, dead func() error) erro
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s did not answer within %v: %w", e.name, startTimeout, err)
+			return fmt.Errorf("%s did not answer within %v: %w", e.name, time.Since(started).Round(time.Second), err)
 		case <-tick.C:
 		}
 	}

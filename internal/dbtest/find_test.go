@@ -150,3 +150,21 @@ func TestReportSkips(t *testing.T) {
 		t.Errorf("the file holds %q, error %v", text, err)
 	}
 }
+
+// What no server could mend is said at once, and without the password.
+func TestAGivenDSNWithAFault(t *testing.T) {
+	for dsn, want := range map[string]string{
+		"postgres://u:hunter2@127.0.0.1:1/x?sslmode=maybe": "sslmode",
+		"postgres://u:hunter2%zz@127.0.0.1:1/x":            "not a URL",
+		"mysql://u:hunter2@127.0.0.1:1/x":                  "not a URL",
+		"postgres:///x":                                    "not a URL",
+	} {
+		_, err := postgres.parse(dsn)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+	if _, err := postgres.parse("postgres:///x?host=/run/postgresql"); err != nil {
+		t.Error(err)
+	}
+}

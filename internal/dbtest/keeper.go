@@ -63,14 +63,11 @@ func (k *keeper) stop() error {
 	return errors.Join(k.pipe.Close(), k.cmd.Wait())
 }
 
-const (
-	// containerLimit ends a container whose keeper was killed as well.
-	containerLimit = 2 * time.Hour
-	// removeLimit bounds the search for a container that was being created when the test process died.
-	removeLimit = 5 * time.Second
-)
+// removeLimit bounds the search for a container that was being created when the test process died.
+const removeLimit = 5 * time.Second
 
-// keep is the life of a keeper process. It returns the process's status.
+// keep is the life of a keeper process. It returns the process's status. There is no limit in the engine itself besides:
+// dockertest's Expire sends the signal to stop at once, which a server obeys if it comes after its start.
 func keep(container string, in io.Reader) int {
 	pool, err := dockertest.NewPool("")
 	if err != nil {
@@ -78,9 +75,6 @@ func keep(container string, in io.Reader) int {
 	}
 	r := bufio.NewReader(in)
 	if _, err := r.ReadString('\n'); err == nil {
-		if res, ok := pool.ContainerByName("^/" + container + "$"); ok {
-			_ = res.Expire(uint(containerLimit.Seconds()))
-		}
 		_, _ = io.Copy(io.Discard, r)
 	}
 	for deadline := time.Now().Add(removeLimit); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {

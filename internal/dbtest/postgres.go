@@ -57,11 +57,15 @@ var postgres = &engine{
 	},
 	parse: func(dsn string) (endpoint, error) {
 		u, err := url.Parse(dsn)
-		if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" {
+		if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" && !u.Query().Has("host") {
 			// The parser's own error quotes what it could not read, which may be the password.
 			return endpoint{}, errors.New("not a URL like postgres://user:password@host:port/database?sslmode=disable")
 		}
-		return postgresEndpoint(u), nil
+		ep := postgresEndpoint(u)
+		if _, err := pq.NewConfig(dsn); err != nil {
+			return endpoint{}, hide(err, ep.password)
+		}
+		return ep, nil
 	},
 	address: func(hostPort, password string) endpoint {
 		return postgresEndpoint(&url.URL{
