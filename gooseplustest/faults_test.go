@@ -200,9 +200,9 @@ func TestPostgresWithATimeZone(t *testing.T) {
 
 // Limits for an application's statements are none for the creation of a database.
 func TestPostgresWithAStatementTimeout(t *testing.T) {
-	dsn := withParameters(t, "statement_timeout=20")
+	dsn := withParameters(t, "statement_timeout=400")
 	err := pgServerAt(dsn).admin(t.Context(), func(ctx context.Context, c *pgConn) error {
-		_, err := c.query(ctx, "SELECT pg_sleep(0.05)::text")
+		_, err := c.query(ctx, "SELECT pg_sleep(0.6)::text")
 		return err
 	})
 	if err != nil {

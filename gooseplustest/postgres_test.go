@@ -122,6 +122,7 @@ func TestPostgresKeepsTheDatabaseOfAFailedTest(t *testing.T) {
 	for name, secret := range map[string]bool{"a password in clear": false, "a password of the environment": true} {
 		t.Run(name, func(t *testing.T) {
 			private.Delete(address(dsn))
+			t.Setenv(postgresEnv, "") // which may have the password too
 			_, rest, _ := strings.Cut(dsn, "://")
 			userinfo, _, _ := strings.Cut(rest, "@")
 			_, password, _ := strings.Cut(userinfo, ":")
