@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -161,7 +160,7 @@ func TestChaosLockConnection(t *testing.T) {
 			await(t, "the other one waiting", other.waiting)
 			time.Sleep(moment(random, 2300*time.Millisecond)) // what makes the rounds differ
 			id := fmt.Sprint(p.lockConnection(t))
-			p.exec(t, strings.NewReplacer("$1", id, "?", id).Replace(p.kill))
+			p.exec(t, fmt.Sprintf(p.kill, id))
 			switch err := first.wait(t); {
 			case errors.Is(err, gooseplus.ErrLockLost):
 				lost++

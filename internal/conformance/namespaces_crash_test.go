@@ -263,7 +263,7 @@ func TestNamespacesLockLost(t *testing.T) {
 		r := p.boot(ctx, p.instance(t), from(nextContexts(nil)), inContexts, gooseplus.WithDefinitions(d))
 		await(t, "the third namespace", reached)
 		id := fmt.Sprint(p.lockConnection(t))
-		p.exec(t, strings.NewReplacer("$1", id, "?", id).Replace(p.kill))
+		p.exec(t, fmt.Sprintf(p.kill, id))
 		err := r.wait(t)
 		wantIs(t, err, gooseplus.ErrLockLost)
 		wantIs(t, err, gooseplus.ErrRollBack)

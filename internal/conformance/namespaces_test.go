@@ -382,7 +382,7 @@ func TestNamespacesInterrupted(t *testing.T) {
 			if err := tx.QueryRowContext(ctx, p.id).Scan(&id); err != nil {
 				return err
 			}
-			if _, err := p.db.ExecContext(ctx, p.kill, id); err != nil {
+			if _, err := p.db.ExecContext(ctx, fmt.Sprintf(p.kill, id)); err != nil {
 				return err
 			}
 			return execTx(ctx, tx, "CREATE TABLE never (id INTEGER)")

@@ -30,7 +30,7 @@ type target struct {
 	transactionalDDL bool
 	// schemas: the version table can be in another schema of the same database.
 	schemas bool
-	// kill is a query that ends the connection whose id it is given, "" where there is none; id
+	// kill is the format of a query that ends a connection, given its id, "" where there is none; id
 	// asks a connection for its id.
 	kill, id string
 	// sleep is a statement that takes half a minute unless it is interrupted.
@@ -47,7 +47,7 @@ func postgresTarget(driver string) target {
 		database:         func(t testing.TB) string { return dbtest.Postgres(t).NewDatabase(t).DSN },
 		transactionalDDL: true,
 		schemas:          true,
-		kill:             `SELECT pg_terminate_backend($1)`, id: `SELECT pg_backend_pid()`,
+		kill:             `SELECT pg_terminate_backend(%v)`, id: `SELECT pg_backend_pid()`,
 		sleep: `SELECT pg_sleep(30);`,
 		tables: `SELECT table_name FROM information_schema.tables
 			WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%' ORDER BY 1`,
@@ -72,7 +72,7 @@ var targets = []target{
 		name: "mariadb over mysql", dialect: "mysql", driver: "mysql",
 		database: func(t testing.TB) string { return dbtest.MySQL(t).NewDatabase(t).DSN },
 		schemas:  true,
-		kill:     `KILL ?`, id: `SELECT CONNECTION_ID()`,
+		kill:     `KILL %v`, id: `SELECT CONNECTION_ID()`,
 		sleep: `DO SLEEP(30);`,
 		tables: `SELECT table_name FROM information_schema.tables
 			WHERE table_schema = DATABASE() AND table_name NOT LIKE 'goose%' ORDER BY 1`,

@@ -422,7 +422,7 @@ func TestLostConnection(t *testing.T) {
 				if err := execTx(ctx, tx, "CREATE TABLE half (id INTEGER)"); err != nil {
 					return err
 				}
-				if _, err := other.ExecContext(ctx, p.kill, id); err != nil {
+				if _, err := other.ExecContext(ctx, fmt.Sprintf(p.kill, id)); err != nil {
 					return err
 				}
 				return execTx(ctx, tx, "CREATE TABLE never (id INTEGER)")
@@ -478,7 +478,7 @@ func (p *place) killSleeper() error {
 		if err != nil {
 			return err
 		}
-		_, err = p.db.Exec(p.kill, id)
+		_, err = p.db.Exec(fmt.Sprintf(p.kill, id))
 		return err
 	}
 	return errors.New("no connection sleeps")
