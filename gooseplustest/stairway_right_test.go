@@ -54,7 +54,7 @@ var rightDowns = map[string][]struct{ up, down string }{
 		{`DROP INDEX users_trgm; ALTER TABLE users DROP COLUMN c;`, `ALTER TABLE users ADD COLUMN c TEXT CONSTRAINT people_c_key UNIQUE; CREATE INDEX users_trgm ON users USING gin (c ext.gin_trgm_ops);`},
 	},
 	"MariaDB": {
-		{`CREATE TABLE p (id INT PRIMARY KEY, e INT CHECK (e > 2), g INT AS (e + 1), KEY (e));
+		{nobody + `CREATE TABLE p (id INT PRIMARY KEY, e INT CHECK (e > 2), g INT AS (e + 1), KEY (e));
 CREATE TABLE c (p INT, CONSTRAINT fk FOREIGN KEY (p) REFERENCES p (id));
 CREATE TRIGGER tr BEFORE INSERT ON p FOR EACH ROW SET NEW.e = 4;
 CREATE VIEW v AS SELECT p FROM c;`, `DROP VIEW v;
@@ -69,7 +69,7 @@ DROP EVENT ev;
 SELECT SLEEP(1.1);`},
 		{`CREATE FUNCTION f(a INT, b VARCHAR(10)) RETURNS INT DETERMINISTIC COMMENT 'x' RETURN a;
 CREATE PROCEDURE f(IN a INT, OUT b INT) SQL SECURITY INVOKER SELECT 1 INTO b;
-GRANT EXECUTE ON PROCEDURE f TO CURRENT_USER;`, `REVOKE EXECUTE ON PROCEDURE f FROM CURRENT_USER;
+GRANT EXECUTE ON PROCEDURE f TO gp_nobody@localhost;`, `REVOKE EXECUTE ON PROCEDURE f FROM gp_nobody@localhost;
 DROP FUNCTION f;
 DROP PROCEDURE f;`},
 		{"CREATE TABLE `order` (`select` INT, `a``b` INT, `c.d e` INT CHECK (`c.d e` > 1), KEY `i``x` (`a``b`), CONSTRAINT `k on t` CHECK (`select` > 0));\n" +
