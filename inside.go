@@ -42,6 +42,11 @@ func (m *Migrator) inside() (inside.Set, error) {
 	}
 	if known.state != nil {
 		set.Tables = known.state.Tables()
+		if name, err := known.dialect.ParseName(known.table.Name()); err != nil {
+			return inside.Set{}, err
+		} else if known.schema == "" {
+			set.TablesIn = name.Schema
+		}
 	}
 	for _, part := range known.all() {
 		if known.state != nil && part.namespace != "" {

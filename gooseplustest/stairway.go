@@ -25,15 +25,18 @@ import (
 // then what comes before it is only applied.
 //
 // It is for PostgreSQL, MySQL and MariaDB, and SQLite, and compares schemas, tables, columns with their types and
-// defaults, constraints, indexes, triggers, views, functions, sequences, types, enum values, extensions, policies,
-// comments and grants, as far as the database has them. What belongs to the whole server, such as roles, is not seen.
+// defaults, constraints, indexes, triggers, views, functions, sequences, types, enum values, extensions, policies, owners,
+// comments, grants and the settings of the database, as far as the database has them, but not the times of events.
+//
+// What belongs to the whole server is not seen: roles above all. Nor can a migration that creates a role be right here, since
+// it meets the role that it has created in another database; roles are for whoever sets up the server.
 //
 // The database of m has to be empty, or made by [Postgres], [MySQL] or [SQLite]: then Stairway takes an empty one beside
 // it. If migrations are applied to any other database, they are undone first. It is for this test alone.
 //
-// What a Down left behind is dropped before the second Up, so that the migrations after it can be tried. If that Up fails
-// all the same, they are tried in another database beside that of Postgres, MySQL or SQLite; with any other database their
-// subtests are skipped, and say so.
+// After a fault, the migrations after it are tried in another database beside that of Postgres, MySQL or SQLite. In any other
+// database, what a Down left behind is dropped if nothing else depends on it, and if the Up then makes what it made the first
+// time, the next migrations are tried; if it doesn't, their subtests are skipped, and say so.
 func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	t.Helper()
 	set, err := inside.Look(m)
@@ -87,7 +90,7 @@ type stairs struct {
 
 func (s *stairs) read(ctx context.Context, t *testing.T) catalog.Catalog {
 	t.Helper()
-	c, err := catalog.Read(ctx, s.db, s.set.Dialect, s.set.Schema, s.set.Tables)
+	c, err := catalog.Read(ctx, s.db, catalog.Scope{Dialect: s.set.Dialect, Schema: s.set.Schema, Ignore: s.set.Tables, IgnoreIn: s.set.TablesIn})
 	if err != nil {
 		s.broken = t.Name()
 		fail(t, fmt.Errorf("read the catalog: %w", err))
@@ -142,13 +145,12 @@ func (s *stairs) step(t *testing.T, i int) {
 		t.Fatalf("gooseplustest: up: %s", redact.Text(err.Error()))
 	}
 	first := s.read(ctx, t)
-	if err := m.RollbackTo(ctx, previous); err != nil {
-		what := "down"
-		if errors.Is(err, gooseplus.ErrIrreversible) {
-			what = "it has no Down"
-		}
-		t.Errorf("gooseplustest: %s: %s", what, redact.Text(err.Error()))
-		s.reach(t, i)
+	if err := m.RollbackTo(ctx, previous); errors.Is(err, gooseplus.ErrIrreversible) { // nothing was touched
+		t.Errorf("gooseplustest: it has no Down: %s", redact.Text(err.Error()))
+		return
+	} else if err != nil {
+		t.Errorf("gooseplustest: down: %s", redact.Text(err.Error()))
+		s.reach(t, i, first)
 		return
 	}
 	left := catalog.Diff(before, s.read(ctx, t))
@@ -156,43 +158,61 @@ func (s *stairs) step(t *testing.T, i int) {
 		t.Errorf("gooseplustest: after the Down, %s", d.Leftover())
 	}
 	if len(left) > 0 {
-		s.tidy(ctx, left)
-		s.reach(t, i)
+		if s.empty == nil {
+			s.tidy(ctx, left)
+		}
+		s.reach(t, i, first)
 		return
 	}
 	if err := m.MigrateTo(ctx, version); err != nil {
 		t.Errorf("gooseplustest: up again: %s", redact.Text(err.Error()))
-		s.reach(t, i)
+		s.reach(t, i, first)
 		return
 	}
-	for _, d := range catalog.Diff(first, s.read(ctx, t)) {
+	again := catalog.Diff(first, s.read(ctx, t))
+	for _, d := range again {
 		t.Errorf("gooseplustest: after the second Up, %s", d.Again())
 	}
-}
-
-// tidy drops what a Down has left behind, so that the Up has a chance. What it can't drop, reach has to deal with.
-func (s *stairs) tidy(ctx context.Context, left []catalog.Difference) {
-	for _, d := range left {
-		_ = d.Drop(ctx, s.db, s.set.Dialect, s.set.Schema)
+	if len(again) > 0 && s.empty != nil {
+		s.reach(t, i, first)
 	}
 }
 
-// reach has a migration applied from wherever a fault has left the database, so that the next migration can be tried:
-// by the Up, or on another database if this one was ours.
-func (s *stairs) reach(t *testing.T, i int) {
+// tidy drops what a Down has left behind, so that the Up has a chance, in rounds until nothing more goes: one thing can
+// depend on another. Nothing is dropped with it, since that may be older than the migration.
+func (s *stairs) tidy(ctx context.Context, left []catalog.Difference) {
+	for more := true; more; {
+		more = false
+		left = slices.DeleteFunc(left, func(d catalog.Difference) bool {
+			if d.Change != catalog.Added || d.Drop == "" {
+				return true
+			}
+			_, err := s.db.ExecContext(ctx, d.Drop)
+			more = more || err == nil
+			return err == nil
+		})
+	}
+}
+
+// reach has a migration applied after a fault, so that the next migration can be tried: in another database, or by the Up if
+// that makes what it made the first time.
+func (s *stairs) reach(t *testing.T, i int, first catalog.Catalog) {
 	t.Helper()
 	ctx := t.Context()
-	err := s.climb(ctx, i+1)
-	if err == nil {
-		return
-	}
 	if s.empty != nil {
 		s.db = s.empty()
 		s.m = inside.Move(s.m, s.db).(*gooseplus.Migrator)
-		err = s.climb(ctx, i+1)
 	}
-	if err != nil {
+	if err := s.climb(ctx, i+1); err != nil {
 		s.broken = t.Name()
 		t.Errorf("gooseplustest: up again, after that: %s", redact.Text(err.Error()))
+		return
+	}
+	if s.empty != nil {
+		return
+	}
+	if differ := catalog.Diff(first, s.read(ctx, t)); len(differ) > 0 {
+		s.broken = t.Name()
+		t.Errorf("gooseplustest: up again, after that, %s", differ[0].Again())
 	}
 }

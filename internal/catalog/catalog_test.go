@@ -1,12 +1,12 @@
 package catalog
 
 import (
-	"database/sql"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite"
 )
 
 func catalogOf(objects ...Object) Catalog {
@@ -31,10 +31,18 @@ func TestDiffTellsOnlyWhatDoesNotFollow(t *testing.T) {
 	mood := Object{Kind: "type", Name: "mood"}
 	sad := Object{Kind: "enum value", Name: "mood.'sad'", Of: "type mood"}
 	order := Object{Kind: "order of the values", Name: "of mood", Of: "type mood", Definition: "'sad'", Weak: true}
+	people := Object{Kind: "table", Name: "people"}
+	index := Object{Kind: "index", Name: "i"}
+	part := Object{Kind: "table", Name: "users_1"}
+	partID := Object{Kind: "column", Name: "users_1.id", Of: "table users_1", CopyOf: "column users.id", Definition: "integer"}
 	view := Object{Kind: "view", Name: "v", Definition: "SELECT 1"}
 	column := Object{Kind: "column", Name: "v.a", Of: "view v", Weak: true}
 	with := func(o Object, definition string) Object {
 		o.Definition = definition
+		return o
+	}
+	of := func(o, parent Object) Object {
+		o.Of = parent.Key()
 		return o
 	}
 	for name, c := range map[string]struct {
@@ -51,6 +59,13 @@ func TestDiffTellsOnlyWhatDoesNotFollow(t *testing.T) {
 			[]string{"enum value mood.'sad' is left behind"}},
 		"the order alone": {catalogOf(mood, order), catalogOf(mood, with(order, "'b', 'a'")),
 			[]string{`order of the values of mood is not as it was: before "'sad'", now "'b', 'a'"`}},
+		"a table, and not the parts that it took over": {catalogOf(users, with(of(index, users), "on users")), catalogOf(people, with(of(index, people), "on people")),
+			[]string{"table people is left behind", "table users is not put back"}},
+		"a column, and not its copies": {catalogOf(users, id, part, partID), catalogOf(users, with(id, "bigint"), part, with(partID, "bigint")),
+			[]string{`column users.id is not as it was: before "integer", now "bigint"`}},
+		"a new column, and not its copies": {catalogOf(users, part), catalogOf(users, id, part, partID), []string{"column users.id is left behind: integer"}},
+		"a copy alone": {catalogOf(users, id, part, partID), catalogOf(users, id, part, with(partID, "bigint")),
+			[]string{`column users_1.id is not as it was: before "integer", now "bigint"`}},
 		"a view, and not its columns": {catalogOf(view), catalogOf(with(view, "SELECT 2"), column),
 			[]string{`view v is not as it was: before "SELECT 1", now "SELECT 2"`}},
 	} {
@@ -60,55 +75,35 @@ func TestDiffTellsOnlyWhatDoesNotFollow(t *testing.T) {
 	}
 }
 
-// SQLite writes a table down as it was created, and edits the text when it is altered: all of these are the same.
-func TestSQLiteTablesAreComparedByWhatTheyAre(t *testing.T) {
-	read := func(statements ...string) Catalog {
-		db, err := sql.Open("sqlite", ":memory:")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		db.SetMaxOpenConns(1)
-		for _, s := range append(statements, "CREATE TABLE versions (id INTEGER); CREATE INDEX versions_id ON versions (id)") {
-			if _, err := db.Exec(s); err != nil {
-				t.Fatalf("%s: %v", s, err)
-			}
-		}
-		c, err := Read(t.Context(), db, goose.DialectSQLite3, "", []string{"versions"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	plain := read(`CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT DEFAULT ('a, b' || -1), CHECK (id > 0))`)
-	if len(plain) != 5 {
-		t.Errorf("the catalog is %v", plain)
-	}
-	for name, statements := range map[string][]string{
-		"written otherwise": {"create  table \"users\" -- who\n (/* it's */ `id` integer primary key,\n\t[name] Text default('a, b'||-1), check(id>0))"},
-		"added and dropped": {`CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT DEFAULT ('a, b' || -1), CHECK (id > 0))`,
-			`ALTER TABLE users ADD COLUMN x DEFAULT 7`, `ALTER TABLE users DROP COLUMN x`},
-		"renamed":          {`CREATE TABLE other (id INTEGER PRIMARY KEY, name TEXT DEFAULT ('a, b' || -1), CHECK (id > 0))`, `ALTER TABLE other RENAME TO users`},
-		"in another order": {`CREATE TABLE users (name TEXT DEFAULT ('a, b' || -1), id INTEGER PRIMARY KEY, CHECK (id > 0))`},
+func TestMessageShowsWhereTwoDefinitionsPart(t *testing.T) {
+	long := strings.Repeat("ä", 400)
+	for name, c := range map[string]struct{ was, is, want string }{
+		"short":              {"a  b", "a c", `before "a b", now "a c"`},
+		"white space":        {"select 1", "select  1", `before "select 1", now "select  1"`},
+		"late":               {long + "1", long + "2 and more", fmt.Sprintf(`before "… %[1]s1", now "… %[1]s2 and more"`, long[:100])},
+		"early, and long":    {"1" + long, "2" + long, fmt.Sprintf(`before "1%[1]s …", now "2%[1]s …"`, long[:598])},
+		"the end is missing": {long, long + "x", fmt.Sprintf(`before "… %[1]s", now "… %[1]sx"`, long[:100])},
 	} {
-		if got := leftovers(plain, read(statements...)); got != nil {
-			t.Errorf("%s: %q", name, got)
-		}
-	}
-	for name, c := range map[string]struct{ statement, want string }{
-		"a text with another case": {`CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT DEFAULT ('A, b' || -1), CHECK (id > 0))`,
-			`default of users.name is not as it was: before "( 'a, b' | | - 1 )", now "( 'A, b' | | - 1 )"`},
-		"STRICT": {`CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT DEFAULT ('a, b' || -1), CHECK (id > 0)) STRICT`,
-			`table users is not as it was: before "", now "strict"`},
-	} {
-		if got := leftovers(plain, read(c.statement)); !slices.Equal(got, []string{c.want}) {
-			t.Errorf("%s: %q", name, got)
+		was, is := Object{Kind: "view", Name: "v", Definition: c.was}, Object{Kind: "view", Name: "v", Definition: c.is}
+		if got, want := leftovers(catalogOf(was), catalogOf(is)), []string{"view v is not as it was: " + c.want}; !slices.Equal(got, want) {
+			t.Errorf("%s:\ngot  %q\nwant %q", name, got, want)
 		}
 	}
 }
 
+func TestPostgresWritesAListOfVarcharsInTwoWays(t *testing.T) {
+	first := `CHECK (((a)::text = ANY ((ARRAY['it''s, (x)'::character varying, 'y'::character varying])::text[])))`
+	then := `CHECK (((a)::text = ANY (ARRAY[('it''s, (x)'::character varying)::text, ('y'::character varying)::text])))`
+	if got := settled(first); got != then {
+		t.Errorf("got %s", got)
+	}
+	if got := settled(then); got != then {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestDialectWithoutACatalog(t *testing.T) {
-	if _, err := Read(t.Context(), nil, goose.DialectClickHouse, "", nil); err == nil {
+	if _, err := Read(t.Context(), nil, Scope{Dialect: goose.DialectClickHouse}); err == nil {
 		t.Error("no error")
 	}
 }

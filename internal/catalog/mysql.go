@@ -3,9 +3,12 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // mysqlReader reads one database of a MySQL or MariaDB server.
@@ -17,23 +20,27 @@ type mysqlReader struct {
 
 // readMySQL reads on one connection. What SHOW CREATE TABLE says is the same on MySQL and MariaDB, and more than there
 // is in information_schema.
-func readMySQL(ctx context.Context, db *sql.DB, schema string, ignore map[string]bool) (Catalog, error) {
-	if schema == "" {
-		if err := db.QueryRowContext(ctx, "SELECT COALESCE(DATABASE(), '')").Scan(&schema); err != nil {
+func readMySQL(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
+	r := &mysqlReader{q: db, schema: scope.Schema, catalog: make(Catalog)}
+	if r.schema == "" {
+		if err := db.QueryRowContext(ctx, "SELECT COALESCE(DATABASE(), '')").Scan(&r.schema); err != nil {
 			return nil, err
 		}
 	}
-	r := &mysqlReader{q: db, schema: schema, catalog: make(Catalog)}
-	for _, read := range []func(context.Context) error{r.tables, r.columns, r.views, r.triggers, r.routines, r.events, r.grants} {
+	for _, read := range []func(context.Context) error{
+		r.database, r.tables, r.columns, r.views, r.triggers, r.order, r.routines, r.events, r.grants, r.routineGrants,
+	} {
 		if err := read(ctx); err != nil {
 			return nil, err
 		}
 	}
-	ignored := make(map[string]bool)
-	for name := range ignore {
-		ignored["table "+name] = true
+	if scope.IgnoreIn == "" || scope.IgnoreIn == r.schema {
+		ignored := make(map[string]bool)
+		for _, name := range scope.Ignore {
+			ignored["table "+name] = true
+		}
+		r.catalog.without(ignored)
 	}
-	r.catalog.without(ignored)
 	return r.catalog, nil
 }
 
@@ -42,7 +49,22 @@ func (r *mysqlReader) each(ctx context.Context, query string, scan func(*sql.Row
 	return rows(ctx, r.q, query, []any{r.schema}, scan)
 }
 
+// name is that of something in the database for a statement. There, a name alone can mean what is in another database.
+func (r *mysqlReader) name(name string) string { return backquote(r.schema) + "." + backquote(name) }
+
 func backquote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
+
+func (r *mysqlReader) database(ctx context.Context) error {
+	return r.each(ctx, `SELECT CONCAT_WS(' ', default_character_set_name, default_collation_name) FROM information_schema.schemata WHERE schema_name = ?`,
+		func(rows *sql.Rows) error {
+			o := Object{Kind: "character set", Name: "of the database"}
+			if err := rows.Scan(&o.Definition); err != nil {
+				return err
+			}
+			r.catalog.add(o)
+			return nil
+		})
+}
 
 func (r *mysqlReader) tables(ctx context.Context) error {
 	kinds := make(map[string]string)
@@ -68,13 +90,13 @@ func (r *mysqlReader) tables(ctx context.Context) error {
 			what, word = "SEQUENCE", "sequence"
 		}
 		var shown, text string
-		err := r.q.QueryRowContext(ctx, "SHOW CREATE "+what+" "+backquote(r.schema)+"."+backquote(name)).Scan(&shown, &text)
+		err := r.q.QueryRowContext(ctx, "SHOW CREATE "+what+" "+r.name(name)).Scan(&shown, &text)
 		if err != nil {
 			return err
 		}
 		if word == "sequence" {
 			_, definition, _ := strings.Cut(text, backquote(name))
-			r.catalog.add(Object{Kind: word, Name: name, Definition: oneLine(definition)})
+			r.catalog.add(Object{Kind: word, Name: name, Definition: oneLine(definition), Drop: "DROP SEQUENCE " + r.name(name)})
 			continue
 		}
 		r.table(name, text)
@@ -90,10 +112,10 @@ var (
 	lineName      = regexp.MustCompile("^[A-Z ]*`((?:[^`]|``)*)`")
 )
 
-// table reads the lines of a SHOW CREATE TABLE. Of the columns it takes what is nowhere else; what begins with a word is an index or a
-// constraint, and the rest after the closing parenthesis is of the table itself.
+// table reads the lines of a SHOW CREATE TABLE. Of the columns it takes what is nowhere else; what begins with a word is
+// an index or a constraint, and the rest after the closing parenthesis is of the table itself.
 func (r *mysqlReader) table(name, text string) {
-	key := "table " + name
+	key, alter := "table "+name, "ALTER TABLE "+r.name(name)
 	var options []string
 	inside := true
 	for line := range strings.Lines(text) {
@@ -113,16 +135,18 @@ func (r *mysqlReader) table(name, text string) {
 			line = tableComment.ReplaceAllString(tableCounter.ReplaceAllString(line, ""), "")
 			options = append(options, strings.TrimPrefix(line, ") "))
 		case strings.HasPrefix(line, "PRIMARY KEY"):
-			r.catalog.add(Object{Kind: "primary key", Name: "of " + name, Of: key, Definition: line})
+			r.catalog.add(Object{Kind: "primary key", Name: "of " + name, Of: key, Definition: line, Drop: alter + " DROP PRIMARY KEY"})
 		case strings.HasPrefix(line, "CONSTRAINT"):
-			r.catalog.add(Object{Kind: "constraint", Name: lineNamed(line) + " on " + name, Of: key, Definition: line})
+			r.catalog.add(Object{Kind: "constraint", Name: lineNamed(line) + " on " + name, Of: key, Definition: line,
+				Drop: alter + " DROP CONSTRAINT " + backquote(lineNamed(line))})
 		case strings.HasPrefix(line, "PERIOD"), strings.HasPrefix(line, "CHECK"):
 			r.catalog.add(Object{Kind: "constraint", Name: line + " on " + name, Of: key})
 		default:
-			r.catalog.add(Object{Kind: "index", Name: lineNamed(line) + " on " + name, Of: key, Definition: line})
+			r.catalog.add(Object{Kind: "index", Name: lineNamed(line) + " on " + name, Of: key, Definition: line,
+				Drop: alter + " DROP INDEX " + backquote(lineNamed(line))})
 		}
 	}
-	r.catalog.add(Object{Kind: "table", Name: name, Definition: strings.Join(options, " ")})
+	r.catalog.add(Object{Kind: "table", Name: name, Definition: strings.Join(options, " "), Drop: "DROP TABLE " + r.name(name)})
 }
 
 func lineNamed(line string) string {
@@ -143,7 +167,8 @@ func (r *mysqlReader) columns(ctx context.Context) error {
 			if err := rows.Scan(&table, &column, &typ, &base, &nullable, &extra, &generated, &collation, &fallback, &comment); err != nil {
 				return err
 			}
-			o := Object{Kind: "column", Name: table + "." + column, Of: "table " + table}
+			alter := "ALTER TABLE " + r.name(table)
+			o := Object{Kind: "column", Name: table + "." + column, Of: "table " + table, Drop: alter + " DROP COLUMN " + backquote(column)}
 			if values, ok := listed(typ, base); ok {
 				typ = base
 				for _, v := range values {
@@ -157,7 +182,8 @@ func (r *mysqlReader) columns(ctx context.Context) error {
 			o.Definition = strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s", typ, collation, extra, generated)), " ")
 			r.catalog.add(o)
 			if fallback.Valid && fallback.String != "NULL" {
-				r.catalog.add(Object{Kind: "default", Name: "of " + o.Name, Of: o.Key(), Definition: fallback.String})
+				r.catalog.add(Object{Kind: "default", Name: "of " + o.Name, Of: o.Key(), Definition: fallback.String,
+					Drop: alter + " ALTER COLUMN " + backquote(column) + " DROP DEFAULT"})
 			}
 			if comment != "" {
 				r.catalog.add(Object{Kind: "comment", Name: "on " + o.Key(), Of: o.Key(), Definition: comment})
@@ -176,51 +202,90 @@ func listed(typ, base string) (values []string, ok bool) {
 }
 
 func (r *mysqlReader) views(ctx context.Context) error {
-	return r.simple(ctx, "view", "", `SELECT table_name, '', CONCAT(view_definition, ' with check option ', check_option, ', security ', security_type)
+	return r.programs(ctx, `SELECT 'view', table_name, '',
+			CONCAT(view_definition, ' with check option ', check_option, ', security ', security_type), definer, ''
 		FROM information_schema.views WHERE table_schema = ?`)
 }
 
 func (r *mysqlReader) triggers(ctx context.Context) error {
-	return r.simple(ctx, "trigger", "table", `SELECT trigger_name, event_object_table,
-			CONCAT_WS(' ', action_timing, event_manipulation, 'on', event_object_table, action_statement)
+	return r.programs(ctx, `SELECT 'trigger', trigger_name, event_object_table,
+			CONCAT_WS(' ', action_timing, event_manipulation, 'on', event_object_table, action_statement), definer, sql_mode
 		FROM information_schema.triggers WHERE trigger_schema = ?`)
 }
 
-func (r *mysqlReader) routines(ctx context.Context) error {
-	return r.simple(ctx, "", "", `SELECT CONCAT(LOWER(routine_type), ' ', routine_name), '', CONCAT_WS(' ',
-			(SELECT GROUP_CONCAT(CONCAT_WS(' ', parameter_mode, parameter_name, dtd_identifier) ORDER BY ordinal_position SEPARATOR ', ')
-				FROM information_schema.parameters p WHERE p.specific_schema = routine_schema AND p.specific_name = routines.specific_name),
-			CONCAT('returns ', dtd_identifier), is_deterministic, sql_data_access, security_type, routine_definition, routine_comment)
-		FROM information_schema.routines WHERE routine_schema = ?`)
-}
-
-func (r *mysqlReader) events(ctx context.Context) error {
-	return r.simple(ctx, "event", "", `SELECT event_name, '', CONCAT_WS(' ', event_type, execute_at, interval_value, interval_field, status, on_completion,
-			event_definition, event_comment)
-		FROM information_schema.events WHERE event_schema = ?`)
-}
-
-// simple adds what a query returns: name, the name of the table that it is a part of, definition. Without a kind it is
-// the first word of the name.
-func (r *mysqlReader) simple(ctx context.Context, kind, of, query string) error {
-	return r.each(ctx, query, func(rows *sql.Rows) error {
-		o := Object{Kind: kind}
-		var table string
-		var definition sql.NullString // of what the user may not see
-		if err := rows.Scan(&o.Name, &table, &definition); err != nil {
+// order is that in which the triggers of the same time fire.
+func (r *mysqlReader) order(ctx context.Context) error {
+	return r.each(ctx, `SELECT trigger_name, event_object_table, LOWER(CONCAT(action_timing, ' ', event_manipulation)) FROM information_schema.triggers
+		WHERE trigger_schema = ? ORDER BY action_order`, func(rows *sql.Rows) error {
+		var trigger, table, when string
+		if err := rows.Scan(&trigger, &table, &when); err != nil {
 			return err
 		}
-		o.Definition = definition.String
-		if kind == "" {
-			o.Kind, o.Name, _ = strings.Cut(o.Name, " ")
-		}
-		if of != "" {
-			o.Of = of + " " + table
-			o.Name += " on " + table
-		}
+		o := Object{Kind: "order of the triggers", Name: when + " on " + table, Of: "table " + table, Weak: true}
+		o.Definition = strings.TrimPrefix(r.catalog[o.Key()].Definition+", "+trigger, ", ")
 		r.catalog.add(o)
 		return nil
 	})
+}
+
+func (r *mysqlReader) routines(ctx context.Context) error {
+	return r.programs(ctx, `SELECT LOWER(routine_type), routine_name, '', CONCAT_WS(' ',
+			(SELECT GROUP_CONCAT(CONCAT_WS(' ', parameter_mode, parameter_name, dtd_identifier) ORDER BY ordinal_position SEPARATOR ', ')
+				FROM information_schema.parameters p WHERE p.specific_schema = routine_schema AND p.specific_name = routines.specific_name
+					AND p.routine_type = routines.routine_type AND ordinal_position > 0),
+			CONCAT('returns ', dtd_identifier), CASE is_deterministic WHEN 'YES' THEN 'deterministic' END, sql_data_access, 'security', security_type,
+			routine_definition, routine_comment), definer, sql_mode
+		FROM information_schema.routines WHERE routine_schema = ?`)
+}
+
+// events are read without their times, which most count from now.
+func (r *mysqlReader) events(ctx context.Context) error {
+	return r.programs(ctx, `SELECT 'event', event_name, '', CONCAT_WS(' ', event_type, interval_value, interval_field, status, 'on completion', on_completion,
+			event_definition, event_comment), definer, sql_mode
+		FROM information_schema.events WHERE event_schema = ?`)
+}
+
+// programs adds what a query returns: kind, name, the name of the table that it is a part of or "", definition, definer and
+// SQL mode.
+func (r *mysqlReader) programs(ctx context.Context, query string) error {
+	return r.each(ctx, query, func(rows *sql.Rows) error {
+		var o Object
+		var table, definer, mode string
+		var definition sql.NullString // of what the user may not see
+		if err := rows.Scan(&o.Kind, &o.Name, &table, &definition, &definer, &mode); err != nil {
+			return err
+		}
+		o.Definition, o.Drop = definition.String, "DROP "+strings.ToUpper(o.Kind)+" "+r.name(o.Name)
+		if table != "" {
+			o.Of = "table " + table
+			o.Name += " on " + table
+		}
+		r.catalog.add(o)
+		r.catalog.add(Object{Kind: "definer", Name: "of " + o.Key(), Of: o.Key(), Definition: definer})
+		r.catalog.add(Object{Kind: "SQL mode", Name: "of " + o.Key(), Of: o.Key(), Definition: mode})
+		return nil
+	})
+}
+
+// routineGrants are in no view of information_schema: who may not read the table that they are in doesn't see them.
+func (r *mysqlReader) routineGrants(ctx context.Context) error {
+	err := r.each(ctx, `SELECT LOWER(routine_type), routine_name, user, host, LOWER(proc_priv) FROM mysql.procs_priv WHERE db = ?`, func(rows *sql.Rows) error {
+		var kind, name, user, host, privileges string
+		if err := rows.Scan(&kind, &name, &user, &host, &privileges); err != nil {
+			return err
+		}
+		on := kind + " " + name
+		for privilege := range strings.SplitSeq(privileges, ",") {
+			r.catalog.add(Object{Kind: "grant", Name: fmt.Sprintf("of %s on %s to '%s'@'%s'", privilege, on, user, host), Of: on})
+		}
+		return nil
+	})
+	const denied = 1142 // ER_TABLEACCESS_DENIED_ERROR
+	var my *mysql.MySQLError
+	if errors.As(err, &my) && my.Number == denied {
+		return nil
+	}
+	return err
 }
 
 func (r *mysqlReader) grants(ctx context.Context) error {

@@ -5,28 +5,32 @@ import (
 	"database/sql"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 // readSQLite reads sqlite_master. SQLite edits the text of a table when it is altered, and so does it for the name of a
-// table that is renamed: the texts are compared word by word, and not as they are written.
-func readSQLite(ctx context.Context, db *sql.DB, _ string, ignore map[string]bool) (Catalog, error) {
+// table that is renamed: the texts are compared word by word, and not as they are written. Its names have no case. The
+// tables in which a virtual one keeps its rows are left out.
+func readSQLite(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 	c, ignored := make(Catalog), make(map[string]bool)
-	query := `SELECT type, name, tbl_name, COALESCE(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\'`
+	query := `SELECT type, name, tbl_name, COALESCE(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\'
+		AND tbl_name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')`
 	err := rows(ctx, db, query, nil, func(r *sql.Rows) error {
 		var kind, name, table, text string
 		if err := r.Scan(&kind, &name, &table, &text); err != nil {
 			return err
 		}
 		words := sqlWords(text)
+		o := Object{Kind: kind, Name: strings.ToLower(name), Definition: strings.Join(words, " "),
+			Drop: "DROP " + strings.ToUpper(kind) + " main." + doubleQuote(name)}
 		switch kind {
 		case "table":
-			c.sqliteTable(name, words)
-		case "view":
-			c.add(Object{Kind: kind, Name: name, Definition: strings.Join(words, " ")})
-		default:
-			c.add(Object{Kind: kind, Name: name + " on " + table, Of: "table " + table, Definition: strings.Join(words, " ")})
+			c.sqliteTable(o, "ALTER TABLE main."+doubleQuote(name), words)
+			return nil
+		case "index", "trigger":
+			o.Of = "table " + strings.ToLower(table)
+			o.Name += " on " + strings.ToLower(table)
 		}
+		c.add(o)
 		return nil
 	})
 	if err != nil {
@@ -41,19 +45,19 @@ func readSQLite(ctx context.Context, db *sql.DB, _ string, ignore map[string]boo
 			c[key] = o
 		}
 	}
-	for name := range ignore {
-		ignored["table "+name] = true
+	for _, name := range scope.Ignore {
+		ignored["table "+strings.ToLower(name)] = true
 	}
 	c.without(ignored)
 	return c, nil
 }
 
+func doubleQuote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
 // sqliteTable adds a table with its columns and constraints, of which each stands between two commas.
-func (c Catalog) sqliteTable(name string, words []string) {
-	table := Object{Kind: "table", Name: name}
+func (c Catalog) sqliteTable(table Object, alter string, words []string) {
 	first := slices.Index(words, "(")
 	if first < 0 || len(words) > 1 && words[1] == "virtual" {
-		table.Definition = strings.Join(words, " ")
 		c.add(table)
 		return
 	}
@@ -65,7 +69,7 @@ func (c Catalog) sqliteTable(name string, words []string) {
 			depth--
 		}
 		if depth == 0 && w == ")" || depth == 1 && w == "," {
-			c.sqliteItem(table, item)
+			c.sqliteItem(table, alter, item)
 			item = nil
 		} else if depth > 0 {
 			item = append(item, w)
@@ -81,123 +85,82 @@ func (c Catalog) sqliteTable(name string, words []string) {
 	c.add(table)
 }
 
-func (c Catalog) sqliteItem(table Object, words []string) {
+func (c Catalog) sqliteItem(table Object, alter string, words []string) {
 	if len(words) == 0 {
 		return
 	}
-	switch strings.ToLower(words[0]) {
-	case "constraint", "primary", "unique", "check", "foreign":
-		c.add(Object{Kind: "constraint", Name: strings.Join(words, " ") + " on " + table.Name, Of: table.Key()})
+	if slices.Contains(constraintWords, words[0]) {
+		o := Object{Kind: "constraint", Name: strings.Join(words, " ") + " on " + table.Name, Of: table.Key()}
+		if words[0] == "constraint" && len(words) > 2 {
+			o.Name, o.Definition = words[1]+" on "+table.Name, strings.Join(words[2:], " ")
+		}
+		c.add(o)
 		return
 	}
-	column := Object{Kind: "column", Name: table.Name + "." + strings.Trim(words[0], `"`), Of: table.Key()}
-	rest := words[1:]
-	if at := slices.Index(rest, "default"); at >= 0 && at+1 < len(rest) {
-		end := expressionEnd(rest, at+1)
-		c.add(Object{Kind: "default", Name: "of " + column.Name, Of: column.Key(), Definition: strings.Join(rest[at+1:end], " ")})
-		rest = slices.Concat(rest[:at], rest[end:])
+	name := strings.Trim(words[0], `"`)
+	column := Object{Kind: "column", Name: table.Name + "." + name, Of: table.Key(), Drop: alter + " DROP COLUMN " + doubleQuote(name)}
+	var list []string
+	for i, clause := range clauses(words[1:]) {
+		text := strings.Join(clause, " ")
+		switch {
+		case i == 0: // the type
+			column.Definition = text
+		case clause[0] == "default":
+			c.add(Object{Kind: "default", Name: "of " + column.Name, Of: column.Key(), Definition: strings.TrimPrefix(text, "default ")})
+		default:
+			list = append(list, text)
+		}
 	}
-	column.Definition = strings.Join(rest, " ")
+	slices.Sort(list) // they mean the same in any order
+	column.Definition = strings.TrimSpace(column.Definition + " " + strings.Join(list, " "))
 	c.add(column)
 }
 
-// expressionEnd returns where the value that begins at a word ends: it is one word, with a sign before it, or
-// something in parentheses.
-func expressionEnd(words []string, at int) int {
-	if words[at] == "-" || words[at] == "+" {
-		at++
-	}
+// constraintWords begin the constraint of a table, and clauseWords that of a column. A name that is one of them is in
+// quotes, and stays so.
+var (
+	constraintWords = []string{"constraint", "primary", "unique", "check", "foreign"}
+	clauseWords     = []string{"constraint", "primary", "unique", "check", "not", "null", "default", "collate", "references", "generated", "as"}
+)
+
+// clauses splits what comes after the name of a column: its type, which may be nothing, and each of its constraints.
+func clauses(words []string) [][]string {
+	list := [][]string{nil}
 	depth := 0
-	for ; at < len(words); at++ {
-		switch words[at] {
+	for i, w := range words {
+		last := &list[len(list)-1]
+		if depth == 0 && slices.Contains(clauseWords, w) && !continues(*last, words[i:]) {
+			list = append(list, nil)
+			last = &list[len(list)-1]
+		}
+		*last = append(*last, w)
+		switch w {
 		case "(":
 			depth++
 		case ")":
 			depth--
 		}
-		if depth == 0 {
-			return at + 1
-		}
 	}
-	return len(words)
+	return list
 }
 
-// sqlWords splits SQL into its words without comments. Words that are not quoted are in lower case, and quotes around a
-// name that doesn't need them are taken off.
-func sqlWords(text string) (words []string) {
-	runes := []rune(text)
-	for i := 0; i < len(runes); {
-		r := runes[i]
-		rest := runes[i:]
-		switch {
-		case unicode.IsSpace(r):
-			i++
-		case hasPrefix(rest, "--"):
-			i += until(rest, "\n")
-		case hasPrefix(rest, "/*"):
-			i += until(rest, "*/")
-		case r == '\'' || r == '"' || r == '`' || r == '[':
-			n := quotedLength(rest)
-			words = append(words, unquoted(string(rest[:n])))
-			i += n
-		case wordRune(r):
-			n := slices.IndexFunc(rest, func(r rune) bool { return !wordRune(r) })
-			if n < 0 {
-				n = len(rest)
-			}
-			words = append(words, strings.ToLower(string(rest[:n])))
-			i += n
-		default:
-			words = append(words, string(r))
-			i++
-		}
+// continues says whether a word that can begin a constraint is within the one before it.
+func continues(clause, words []string) bool {
+	if len(clause) == 0 {
+		return false
 	}
-	return words
-}
-
-func wordRune(r rune) bool {
-	return r == '_' || r == '$' || r == '.' || unicode.IsLetter(r) || unicode.IsDigit(r)
-}
-
-func hasPrefix(runes []rune, prefix string) bool {
-	return len(runes) >= len(prefix) && string(runes[:len(prefix)]) == prefix
-}
-
-func until(runes []rune, end string) int {
-	for i := range runes {
-		if hasPrefix(runes[i:], end) {
-			return i + len(end)
-		}
+	if len(clause) == 2 && clause[0] == "constraint" { // after its name
+		return true
 	}
-	return len(runes)
-}
-
-// quotedLength is the length of what stands in quotes, in which the closing one is doubled.
-func quotedLength(runes []rune) int {
-	end := runes[0]
-	if end == '[' {
-		end = ']'
+	switch last := clause[len(clause)-1]; words[0] {
+	case "null":
+		return last == "not" || last == "set" || last == "default"
+	case "default":
+		return last == "set"
+	case "as":
+		return last == "always"
+	case "not":
+		return len(words) > 1 && words[1] == "deferrable"
 	}
-	for i := 1; i < len(runes); i++ {
-		if runes[i] != end {
-			continue
-		}
-		if i+1 < len(runes) && runes[i+1] == end && end != ']' {
-			i++
-			continue
-		}
-		return i + 1
-	}
-	return len(runes)
-}
-
-func unquoted(word string) string {
-	if word[0] == '\'' || len(word) < 3 {
-		return word
-	}
-	name := word[1 : len(word)-1]
-	if !strings.ContainsFunc(name, func(r rune) bool { return !wordRune(r) || r == '.' }) {
-		return strings.ToLower(name) // SQLite's names have no case
-	}
-	return `"` + name + `"`
+	return false
 }

@@ -15,6 +15,8 @@ type Set struct {
 	Schema  string // that it is bound to, "" if it is to none
 	// Tables are the names of the version tables, of the state table and of its parts, without their schema.
 	Tables []string
+	// TablesIn is the schema that the option for the version table names, "" if it names none.
+	TablesIn string
 	// Settings are the options as text, for comparison only.
 	Settings string
 	// Migrations are ascending by version in each namespace; the namespaces are in their order.

@@ -1,0 +1,132 @@
+package catalog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Change is what has happened to an object.
+type Change int
+
+const (
+	Added Change = iota
+	Removed
+	Altered
+)
+
+// Difference is one between two catalogs.
+type Difference struct {
+	Change Change
+	Object // as it is; as it was if it was Removed
+	Was    Object
+}
+
+// Diff returns the differences, sorted by key. What follows from another difference is left out: the parts of an object
+// that came or went, and what happened to a copy as it did to what it is a copy of.
+func Diff(before, after Catalog) []Difference {
+	var list []Difference
+	for key, o := range after {
+		was, ok := before[key]
+		switch {
+		case !ok:
+			list = append(list, Difference{Change: Added, Object: o})
+		case was.Definition != o.Definition:
+			list = append(list, Difference{Change: Altered, Object: o, Was: was})
+		}
+	}
+	for key, o := range before {
+		if _, ok := after[key]; !ok {
+			list = append(list, Difference{Change: Removed, Object: o})
+		}
+	}
+	changed := [3]map[string]bool{{}, {}, {}} // by Change
+	touched := make(map[string]bool)
+	for _, d := range list {
+		changed[d.Change][d.Key()] = true
+		if d.Change == Altered {
+			touched[d.Key()] = true
+		}
+		if !d.Weak {
+			touched[d.Of] = true
+		}
+	}
+	list = slices.DeleteFunc(list, func(d Difference) bool {
+		parent := changed[d.Change][d.Of]
+		if d.Change == Altered {
+			parent = changed[Added][d.Of] || changed[Removed][d.Was.Of]
+		}
+		return parent || changed[d.Change][d.CopyOf] || d.Weak && touched[d.Of]
+	})
+	slices.SortFunc(list, func(a, b Difference) int { return strings.Compare(a.Key(), b.Key()) })
+	return list
+}
+
+// Leftover tells the difference as that of a Down: between the catalog before its Up and the one after it.
+func (d Difference) Leftover() string {
+	switch d.Change {
+	case Added:
+		return d.Key() + " is left behind" + colon(d.Definition)
+	case Removed:
+		return d.Key() + " is not put back" + colon(d.Definition)
+	default:
+		was, is := apart(d.Was.Definition, d.Definition)
+		return fmt.Sprintf("%s is not as it was: before %q, now %q", d.Key(), was, is)
+	}
+}
+
+// Again tells the difference as that of a second Up: between the catalogs after the first and after the second.
+func (d Difference) Again() string {
+	switch d.Change {
+	case Added:
+		return d.Key() + " is there only the second time" + colon(d.Definition)
+	case Removed:
+		return d.Key() + " was there only the first time" + colon(d.Definition)
+	default:
+		was, is := apart(d.Was.Definition, d.Definition)
+		return fmt.Sprintf("%s differs: first %q, then %q", d.Key(), was, is)
+	}
+}
+
+func colon(definition string) string {
+	if definition == "" {
+		return ""
+	}
+	return ": " + cut([]rune(oneLine(definition)), 0)
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// limit is how many characters of a definition a message has.
+const limit = 300
+
+// cut makes a text fit for a message, from a place in it on.
+func cut(text []rune, from int) string {
+	before, after := "", ""
+	if from > 0 {
+		before = "… "
+	}
+	text = text[min(from, len(text)):]
+	if len(text) > limit {
+		text, after = text[:limit], " …"
+	}
+	return before + string(text) + after
+}
+
+// apart makes two texts fit for a message that shows where they part. White space is shown only if there is no other
+// difference.
+func apart(a, b string) (string, string) {
+	x, y := []rune(oneLine(a)), []rune(oneLine(b))
+	if slices.Equal(x, y) {
+		x, y = []rune(a), []rune(b)
+	}
+	same := 0
+	for same < min(len(x), len(y)) && x[same] == y[same] {
+		same++
+	}
+	const context = 50
+	if same+context <= limit {
+		return cut(x, 0), cut(y, 0)
+	}
+	return cut(x, same-context), cut(y, same-context)
+}
