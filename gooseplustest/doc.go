@@ -19,7 +19,7 @@
 // strategy), the server's version, the user, and the settings of his sessions, such as a search_path or a TimeZone in the
 // DSN. Of a migration in Go it is the version, the Go files of the folder that it was compiled in, and the files that those
 // embed; what it calls in other packages is not seen, nor is anything with -trimpath. A template is made from template0,
-// so that nothing of the machine is in it.
+// so that nothing of the machine is in it; but for the schema that WithSchema or WithVersionTable names.
 //
 // All tests of all packages share it, at the same time or one after the other. If several processes want one that isn't
 // there, one makes it and the others wait. It gets its name when it is whole; what a killed process left half-made

@@ -255,13 +255,13 @@ func (s *pgServer) migrate(ctx context.Context, set *set, database string) error
 		return err
 	}
 	defer db.Close()
-	if err := createSchema(ctx, db, set.Schema); err != nil {
+	if err := createSchema(ctx, db, set.Home()); err != nil {
 		return err
 	}
 	return gooseplus.New(db, set.opts...).Migrate(ctx)
 }
 
-// createSchema makes the schema that a set is bound to, "" for none.
+// createSchema makes the schema that has to be there before the migrations, "" for none.
 func createSchema(ctx context.Context, db *sql.DB, schema string) error {
 	if schema == "" {
 		return nil

@@ -57,7 +57,7 @@ var origins sync.Map // *sql.DB to origin
 
 // origin is where a database comes from.
 type origin struct {
-	// empty makes an empty one like it, with a schema for migrations that are bound to one.
+	// empty makes an empty one like it, with the schema that has to be there before the migrations.
 	empty func(t testing.TB, schema string) *sql.DB
 	mysql *mysqlServer // nil for PostgreSQL and SQLite
 }

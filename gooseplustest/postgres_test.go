@@ -424,6 +424,18 @@ func TestPostgresWithASchema(t *testing.T) {
 	}
 }
 
+// Somebody has made the schema of the version table, where the application runs.
+func TestPostgresWithAVersionTableInASchema(t *testing.T) {
+	for table, schema := range map[string]string{"app.versions": "app", `"The App".versions`: "The App"} {
+		opts := []gooseplus.Option{files(folder("sql/base/1_versioned.sql")), gooseplus.WithVersionTable(table)}
+		db := Postgres(t, "", opts...)
+		if got := texts(t, db, `SELECT schemaname::text FROM pg_tables WHERE tablename = 'versions'`); fmt.Sprint(got) != "["+schema+"]" {
+			t.Errorf("the version table is in %v, want %s", got, schema)
+		}
+		Stairway(t, gooseplus.New(db, opts...))
+	}
+}
+
 // A search_path of the DSN is where the migrations have gone.
 func TestPostgresWithASearchPath(t *testing.T) {
 	u, err := url.Parse(Server(t))

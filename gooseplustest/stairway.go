@@ -51,7 +51,7 @@ func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	defer done()
 	var empty func() *sql.DB
 	if from, ok := origins.Load(db); ok {
-		empty = func() *sql.DB { return from.(origin).empty(t, set.Schema) }
+		empty = func() *sql.DB { return from.(origin).empty(t, set.Home()) }
 		db = empty()
 		m = inside.Move(m, db).(*gooseplus.Migrator)
 	}

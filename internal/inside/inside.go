@@ -3,6 +3,7 @@
 package inside
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 
@@ -22,6 +23,9 @@ type Set struct {
 	// Migrations are ascending by version in each namespace; the namespaces are in their order.
 	Migrations []Migration
 }
+
+// Home is the schema that has to be there before the migrations: that of WithSchema or of the version table, "" for none.
+func (s Set) Home() string { return cmp.Or(s.Schema, s.TablesIn) }
 
 // Migration is one of a Set.
 type Migration struct {
