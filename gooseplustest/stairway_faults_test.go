@@ -177,7 +177,7 @@ const nobody = "CREATE USER IF NOT EXISTS gp_nobody@localhost ACCOUNT LOCK;\n"
 var mysqlFaults = []fault{
 	{"index", users, `CREATE INDEX users_email_idx ON users (email);`, ``, `DROP INDEX users_email_idx ON users;`,
 		[]string{"index users_email_idx on users is left behind: KEY `users_email_idx` (`email`)"}},
-	{"column", users, `ALTER TABLE users ADD COLUMN fax INT;`, ``, `ALTER TABLE users DROP COLUMN fax;`, []string{`column users.fax is left behind: int(11)`}},
+	{"column", users, `ALTER TABLE users ADD COLUMN fax INT;`, ``, `ALTER TABLE users DROP COLUMN fax;`, []string{`column users.fax is left behind: int`}},
 	{"default", users, `ALTER TABLE users ALTER COLUMN age SET DEFAULT 21;`, ``, `ALTER TABLE users ALTER COLUMN age SET DEFAULT 18;`,
 		[]string{`default of users.age is not as it was: before "18", now "21"`}},
 	{"enum value", `CREATE TABLE feelings (mood ENUM ('sad', 'glad'));`, `ALTER TABLE feelings MODIFY mood ENUM ('sad', 'so, so', 'glad');`, ``,
@@ -190,13 +190,16 @@ var mysqlFaults = []fault{
 		`CREATE OR REPLACE VIEW adults AS SELECT id FROM users WHERE age >= 18;`, []string{`view adults is not as it was`}},
 	{"sequence", users, `CREATE SEQUENCE invoices START 1000;`, ``, `DROP SEQUENCE invoices;`, []string{`sequence invoices is left behind: start with 1000`}},
 	{"constraint", users, `ALTER TABLE users ADD CONSTRAINT old_enough CHECK (age > 17);`, ``, `ALTER TABLE users DROP CONSTRAINT old_enough;`,
-		[]string{"constraint old_enough on users is left behind: CONSTRAINT `old_enough` CHECK (`age` > 17)"}},
+		[]string{"constraint old_enough on users is left behind: CONSTRAINT `old_enough` CHECK ("}},
 	{"constraint of a column", users, `ALTER TABLE users MODIFY age INT DEFAULT 18 COMMENT 'it''s CHECK (x)' CHECK (age > 17);`, `ALTER TABLE users MODIFY age INT DEFAULT 18 CHECK (age > 17);`,
 		`ALTER TABLE users MODIFY age INT DEFAULT 18;`, []string{"check of users.age is left behind: CHECK (`age` > 17)"}},
 	{"comment", users, `ALTER TABLE users COMMENT = 'who has paid';`, ``, `ALTER TABLE users COMMENT = '';`, []string{`comment on table users is left behind: who has paid`}},
 	{"grant", nobody + users, `GRANT SELECT ON users TO gp_nobody@localhost;`, ``, `REVOKE SELECT ON users FROM gp_nobody@localhost;`, []string{`grant of SELECT on table users to`}},
 	{"table", users, `CREATE TABLE orders (id INT PRIMARY KEY AUTO_INCREMENT);`, ``, `DROP TABLE orders;`, []string{`table orders is left behind: ENGINE=InnoDB`}},
 }
+
+// onlyMariaDB are the names of faults that MySQL has not: there are no sequences, and constraints belong to the table.
+var onlyMariaDB = []string{"sequence", "constraint of a column"}
 
 var mysqlMore = []fault{
 	{"attributes", nobody + `CREATE TABLE t (a INT, b INT);
@@ -257,6 +260,20 @@ func (f fault) set(dialect, down string) fstest.MapFS {
 	return fstest.MapFS{
 		"sql/base/1_first.sql":  migration(f.base, f.down1(dialect)),
 		"sql/base/2_second.sql": migration(statement(f.up), down),
+	}
+}
+
+// possible skips what there is not on the server.
+func (f fault) possible(t *testing.T, d product) {
+	if d.dialect != "mysql" || !slices.Contains(onlyMariaDB, f.name) {
+		return
+	}
+	var version string
+	if err := dbtest.MySQL(t).NewDatabase(t).Open(t, "mysql").QueryRow("SELECT VERSION()").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(version, "MariaDB") {
+		t.Skip("only MariaDB has it")
 	}
 }
 
