@@ -83,9 +83,9 @@ func faulty(t *testing.T, database, subtests string) string {
 // dropKept removes what a process has kept, since its test was to fail.
 func dropKept(t *testing.T, out string) {
 	t.Helper()
-	for _, name := range regexp.MustCompile(`kept until .*(gpt_\w+)`).FindAllStringSubmatch(out, -1) {
+	for _, name := range regexp.MustCompile(`(?:kept until .*|kept database )(gpt?_\w+).*`).FindAllStringSubmatch(out, -1) {
 		switch {
-		case strings.Contains(name[0], "tcp("):
+		case strings.Contains(name[0], "tcp("), strings.Contains(name[0], "GOOSEPLUS_TEST_MYSQL"):
 			db, err := sql.Open("mysql", dbtest.MySQL(t).DSN())
 			if err != nil {
 				t.Fatal(err)

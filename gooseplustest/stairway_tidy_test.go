@@ -180,6 +180,7 @@ func child(t *testing.T, test, argument string) string {
 	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.v")
 	cmd.Env = append(os.Environ(), faultEnv+"="+argument, "GOOSEPLUS_TEST_POSTGRES="+Server(t), "GOOSEPLUS_TEST_MYSQL="+dsnOf(dbtest.MySQL(t)))
 	out, err := cmd.CombinedOutput()
+	dropKept(t, string(out))
 	if err == nil {
 		t.Errorf("%s found nothing:\n%s", test, out)
 	}
