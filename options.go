@@ -285,7 +285,9 @@ func WithRollback(s Strategy) Option {
 // a file beside the database. A holder that lost its lock can't commit.
 //
 // It takes one connection more: a pool with SetMaxOpenConns(1) is an error, except on SQLite. On
-// dialects other than PostgreSQL, MySQL (MariaDB) and SQLite it is a configuration fault.
+// dialects other than PostgreSQL, MySQL (MariaDB) and SQLite it is a configuration fault. It needs
+// FOR UPDATE SKIP LOCKED: MySQL 8.0 and MariaDB 10.6 are the oldest that have it, and an older one
+// answers with a syntax error, before anything is touched.
 //
 // The default is false.
 func WithGlobalLock(lock bool) Option {
