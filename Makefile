@@ -53,8 +53,8 @@ cover: ## test coverage over all packages, in cover.out
 	go test -coverprofile=cover.out -coverpkg=$(COVERED) -timeout 20m ./...
 	@go tool cover -func=cover.out | tail -n 1
 
-test-image: ## docker images of the servers from distribution packages, where no registry is reachable
-	internal/dbtest/image/build
+test-image: ## docker images of the servers from distribution packages (SUITE=trixie: another suite), where no registry is reachable
+	internal/dbtest/image/build $(SUITE)
 
 chaos: ## long runs that kill processes, servers and connections
 	GOOSEPLUS_CHAOS=1 go test $(RACE) -run '$(CHAOS)' -count=1 -timeout 60m -v ./...
