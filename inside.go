@@ -81,7 +81,7 @@ func (ms *migrations) shown() (list []inside.Migration, err error) {
 		if !isFile && one.goFuncs == nil {
 			return nil, fmt.Errorf("migration %s has neither a text nor a function", ref(one.version, one.source))
 		}
-		list = append(list, inside.Migration{Version: one.version, Source: one.source, Text: text, Folders: one.compiledIn()})
+		list = append(list, inside.Migration{Version: one.version, Source: one.source, Text: text, Files: one.compiledIn()})
 	}
 	return list, nil
 }
@@ -110,13 +110,13 @@ func (ms *migrations) texts() (map[int64]string, error) {
 	return texts, nil
 }
 
-// compiledIn returns the folders of a migration's functions, as far as they are known.
-func (m migration) compiledIn() (folders []string) {
+// compiledIn returns the files of a migration's functions, as far as they are known.
+func (m migration) compiledIn() (files []string) {
 	var functions []any
 	if g := m.goFuncs; g != nil {
 		functions = append(functions, g.UpFnContext, g.UpFnNoTxContext, g.DownFnContext, g.DownFnNoTxContext)
 		if filepath.IsAbs(g.Source) {
-			folders = append(folders, filepath.Dir(g.Source))
+			files = append(files, g.Source)
 		}
 	}
 	if m.down != nil {
@@ -129,10 +129,10 @@ func (m migration) compiledIn() (folders []string) {
 		}
 		if code := runtime.FuncForPC(v.Pointer()); code != nil {
 			file, _ := code.FileLine(v.Pointer())
-			if dir := filepath.Dir(file); filepath.IsAbs(dir) && !slices.Contains(folders, dir) {
-				folders = append(folders, dir)
+			if filepath.IsAbs(file) && !slices.Contains(files, file) {
+				files = append(files, file)
 			}
 		}
 	}
-	return folders
+	return files
 }

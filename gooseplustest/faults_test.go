@@ -102,6 +102,72 @@ func TestPostgresProcessLivesOn(t *testing.T) {
 	}
 }
 
+// Whoever waits for a connection gives back what others may wait for.
+func TestPostgresOfAUserWithFewConnections(t *testing.T) {
+	db := admin(t)
+	mustExec(t, db, `DROP ROLE IF EXISTS gooseplustest_few`, `CREATE ROLE gooseplustest_few LOGIN CREATEDB CONNECTION LIMIT 3 PASSWORD 'few'`)
+	u, err := url.Parse(Server(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword("gooseplustest_few", "few")
+	dsn, fsys := u.String(), unique(folder("sql/base/1_ahead.sql"))
+	s := pgServerAt(dsn)
+	runs(t, func() {
+		twoTests(t, dsn, fsys) // and a connection to the next database
+		spare := spareOf(t, dsn, fsys)
+		err := s.admin(t.Context(), func(ctx context.Context, _ *pgConn) error {
+			return s.admin(ctx, func(context.Context, *pgConn) error { return nil })
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.idle) != adminConnections || spare.conn == nil {
+			t.Fatalf("%d connections are idle, and %v", len(s.idle), spare.conn)
+		}
+		guarded := len(s.idle[0].guarding) + len(s.idle[1].guarding)
+		c, err := s.connector(spare.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := patient{c, s.relieve}.Connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.idle) != 1 || len(s.idle[0].guarding) != guarded || spare.conn != nil {
+			t.Errorf("%d connections are idle and guard %d templates, want %d, and %v", len(s.idle), len(s.idle[0].guarding), guarded, spare.conn)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	closeServer(t, dsn)
+	for _, name := range ours(t, kindTemplate) {
+		if texts(t, db, `SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = '`+name+`'`)[0] == "gooseplustest_few" {
+			mustExec(t, db, "ALTER DATABASE "+name+" IS_TEMPLATE false", "DROP DATABASE "+name)
+		}
+	}
+	mustExec(t, db, `DROP ROLE gooseplustest_few`)
+}
+
+// A test that panics counts as failed only after its Cleanups.
+func TestTheDatabaseOfATestThatPanicsIsKept(t *testing.T) {
+	dsn := Server(t)
+	private.Delete(address(dsn))
+	r := &recorder{TB: t, name: "TestPanics"}
+	var name string
+	func() {
+		defer func() { _ = recover() }()
+		defer r.end()
+		name = databaseOf(t, Postgres(r, dsn, files(folder("sql/base/1_users.sql"))))
+		panic("of the test")
+	}()
+	if !slices.Contains(ours(t, kindClone), name) || !strings.Contains(r.text(), "is kept until") {
+		t.Errorf("%s is gone: %s", name, r.text())
+	}
+	mustExec(t, admin(t), "DROP DATABASE "+name)
+}
+
 // As many templates are being made as can be at once. Tests that have theirs go on.
 func TestPostgresWhileTemplatesAreMade(t *testing.T) {
 	dsn := withParameters(t, "application_name=makes")

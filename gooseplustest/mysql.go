@@ -88,7 +88,7 @@ func (s *mysqlServer) open(database string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(patient{connector}), nil
+	return sql.OpenDB(patient{connector, func(context.Context) {}}), nil
 }
 
 func mysqlLock(process string) string { return prefix + process }
@@ -223,7 +223,7 @@ func (s *mysqlServer) end(t testing.TB, db *sql.DB, name string, created bool) {
 
 func (s *mysqlServer) dropOrKeep(ctx context.Context, t testing.TB, name string) error {
 	t.Helper()
-	if !t.Failed() {
+	if !failed(t) {
 		return dbtest.DropMySQL(ctx, s.pool(), name)
 	}
 	if isPrivate(s.dsn) {

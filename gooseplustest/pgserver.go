@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -152,7 +154,7 @@ func (s *pgServer) connect(ctx context.Context) (*pgConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := patient{connector}.Connect(ctx)
+	conn, err := patient{connector, s.relieve}.Connect(ctx)
 	if sqlState(err) == "3D000" { // the DSN names no database, or one that isn't there
 		dsn, dsnErr := postgresDSN(s.dsn, "postgres")
 		if dsnErr != nil {
@@ -161,7 +163,7 @@ func (s *pgServer) connect(ctx context.Context) (*pgConn, error) {
 		if connector, err = postgresConnector(dsn); err != nil {
 			return nil, err
 		}
-		conn, err = patient{connector}.Connect(ctx)
+		conn, err = patient{connector, s.relieve}.Connect(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -322,8 +324,12 @@ func cut(err error) bool {
 	return state == "" || strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57P")
 }
 
-// patient waits for a connection as long as the server has none to give: many tests at once must not fail for that.
-type patient struct{ driver.Connector }
+// patient waits for a connection as long as the server has none to give: many tests at once must not fail for that. It gives
+// back what the process can do without meanwhile, since others may wait for just that.
+type patient struct {
+	driver.Connector
+	relieve func(context.Context)
+}
 
 const patience = time.Minute
 
@@ -335,6 +341,7 @@ func (p patient) Connect(ctx context.Context) (driver.Conn, error) {
 		if !isFull(err) {
 			return conn, err
 		}
+		p.relieve(ctx)
 		select {
 		case <-ctx.Done():
 			return nil, err
@@ -349,13 +356,45 @@ func isFull(err error) bool {
 	return sqlState(err) == "53300" || errors.As(err, &e) && (e.Number == 1040 || e.Number == 1203) // of the server, of the user
 }
 
+// relieve closes the connections that nobody uses at the moment, but for one that says that this process lives.
+func (s *pgServer) relieve(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	for {
+		s.mu.Lock()
+		if len(s.idle) < 2 {
+			s.mu.Unlock()
+			break
+		}
+		one, other := s.idle[0], s.idle[1]
+		s.idle = slices.Clone(s.idle[2:])
+		s.mu.Unlock()
+		for name := range one.guarding {
+			if _, err := other.guard(ctx, name); err != nil {
+				other.used = time.Time{} // who uses it next will hear what is wrong
+			}
+		}
+		one.close()
+		s.put(other)
+	}
+	s.mu.Lock()
+	templates := slices.Collect(maps.Values(s.templates))
+	s.mu.Unlock()
+	for _, t := range templates {
+		if t.mu.TryLock() { // or somebody takes it, or makes it
+			t.spare.idle()
+			t.mu.Unlock()
+		}
+	}
+}
+
 // open makes a pool for one of the server's databases. It begins with the connection first, unless that is nil.
 func (s *pgServer) open(database string, first driver.Conn) (*sql.DB, error) {
 	connector, err := s.connector(database)
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(withFirst(patient{connector}, first)), nil
+	return sql.OpenDB(withFirst(patient{connector, s.relieve}, first)), nil
 }
 
 func (s *pgServer) connector(database string) (driver.Connector, error) {

@@ -129,6 +129,18 @@ func (s *pgServer) adopt(ctx context.Context, spare *pgSpare) bool {
 	return false
 }
 
+// idle closes the connection of a database that no test has taken, if there is one already.
+func (spare *pgSpare) idle() {
+	if spare == nil {
+		return
+	}
+	select {
+	case <-spare.made:
+		spare.disconnect()
+	default:
+	}
+}
+
 func (spare *pgSpare) disconnect() {
 	if spare.conn != nil {
 		_ = spare.conn.Close()

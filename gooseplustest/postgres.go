@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -50,6 +51,24 @@ func Postgres(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 func fail(t testing.TB, err error) {
 	t.Helper()
 	t.Fatal("gooseplustest: " + redact.Text(err.Error()))
+}
+
+// failed says whether a test has failed. One that panics says so only after its Cleanups.
+func failed(t testing.TB) bool {
+	if t.Failed() {
+		return true
+	}
+	callers := make([]uintptr, 100)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers)])
+	for {
+		frame, more := frames.Next()
+		if frame.Function == "runtime.gopanic" {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // origins say where the databases of the tests that run now come from.
@@ -167,7 +186,7 @@ func (s *pgServer) end(t testing.TB, db *sql.DB, c pgCopy) {
 		}
 	}
 	ctx := contextOf(t)
-	if t.Failed() {
+	if failed(t) {
 		s.keep(ctx, t, c.name)
 		return
 	}

@@ -472,14 +472,15 @@ END $$;
 // A server that has no connection to give at the moment is waited for.
 func TestPostgresWaitsForAConnection(t *testing.T) {
 	calls := 0
+	relieved := 0
 	c := patient{connectorFunc(func() error {
 		if calls++; calls < 3 {
 			return &pq.Error{Code: "53300"}
 		}
 		return errors.New("there")
-	})}
-	if _, err := c.Connect(t.Context()); err == nil || err.Error() != "there" || calls != 3 {
-		t.Errorf("%v after %d calls", err, calls)
+	}), func(context.Context) { relieved++ }}
+	if _, err := c.Connect(t.Context()); err == nil || err.Error() != "there" || calls != 3 || relieved != 2 {
+		t.Errorf("%v after %d calls, relieved %d times", err, calls, relieved)
 	}
 }
 

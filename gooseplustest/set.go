@@ -53,8 +53,8 @@ func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
 	s.lineage = digest(sum, fmt.Sprintf("%s %d", s.Settings, first))[:8]
 	for _, m := range s.Migrations {
 		digest(sum, fmt.Sprintf("%q %d %q %q %q", m.Namespace, m.Version, m.Source, m.Text, substitutes(m.Text)))
-		for _, dir := range m.Folders {
-			digest(sum, sources(dir))
+		for _, file := range m.Files {
+			digest(sum, sources(file))
 		}
 		s.list = append(s.list, digest(sha256.New(), fmt.Sprintf("%q %d %q", m.Namespace, m.Version, path.Base(filepath.ToSlash(m.Source))))[:8])
 	}
@@ -111,17 +111,17 @@ func substitutes(text string) (list []string) {
 	return list
 }
 
-// folders are the hashes of the files in a folder, by its path: they don't change while a test runs.
-var folders sync.Map
+// hashes are those of sources: files don't change while a test runs.
+var hashes sync.Map
 
-// sources is the hash of the Go files in a folder, and of the files that they embed, so that a migration in Go counts as
-// another one when somebody edits it. Where the tests were compiled with -trimpath, or on another machine, there is nothing
-// to read.
-func sources(dir string) string {
-	if known, ok := folders.Load(dir); ok {
+// sources is the hash of the Go files beside one of them, and of the files that they embed, so that a migration in Go counts
+// as another one when somebody edits it. Tests are not among them, unless the file is one. Where the tests were compiled
+// with -trimpath, or on another machine, there is nothing to read.
+func sources(file string) string {
+	if known, ok := hashes.Load(file); ok {
 		return known.(string)
 	}
-	sum := sha256.New()
+	sum, dir := sha256.New(), filepath.Dir(file)
 	text := digest(sum, "")
 	add := func(path string) (content []byte) {
 		content, err := os.ReadFile(path)
@@ -131,13 +131,17 @@ func sources(dir string) string {
 		}
 		return content
 	}
+	const test = "_test.go"
 	files, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "*.go")) // sorted; none if there is no such folder here
-	for _, file := range files {
-		for _, path := range embedded(dir, add(file)) {
+	for _, beside := range files {
+		if strings.HasSuffix(beside, test) && !strings.HasSuffix(file, test) {
+			continue
+		}
+		for _, path := range embedded(dir, add(beside)) {
 			add(path)
 		}
 	}
-	folders.Store(dir, text)
+	hashes.Store(file, text)
 	return text
 }
 

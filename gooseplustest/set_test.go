@@ -139,17 +139,17 @@ func TestGoMigrationsAreHashedWithTheirSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folders := s.Migrations[1].Folders
-	if len(folders) != 1 || sources(folders[0]) == sources(t.TempDir()) {
-		t.Errorf("the folders are %v", folders)
+	files := s.Migrations[1].Files
+	if len(files) != 1 || sources(files[0]) == sources(filepath.Join(t.TempDir(), "x_test.go")) {
+		t.Errorf("the files are %v", files)
 	}
 }
 
 func TestSourcesAreGoFilesAndWhatTheyEmbed(t *testing.T) {
-	of := func(edited string) string {
+	of := func(edited, file string) string {
 		dir := filepath.Join(t.TempDir(), "with [brackets]")
 		for name, content := range map[string]string{
-			"a.go": "package a\n\n//go:embed seed.csv all:more\nvar files embed.FS\n", "b.go": "package a\n",
+			"a.go": "package a\n\n//go:embed seed.csv all:more\nvar files embed.FS\n", "b.go": "package a\n", "c_test.go": "package a\n",
 			"seed.csv": "1", "more/deep/seed.csv": "1", "more/_seed.csv": "1", "cover.out": "1",
 		} {
 			if name == edited {
@@ -160,11 +160,14 @@ func TestSourcesAreGoFilesAndWhatTheyEmbed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return sources(dir)
+		return sources(filepath.Join(dir, file))
 	}
-	before := of("")
-	for name, changes := range map[string]bool{"a.go": true, "b.go": true, "seed.csv": true, "more/deep/seed.csv": true, "more/_seed.csv": true, "cover.out": false} {
-		if after := of(name); (after != before) != changes {
+	before := of("", "a.go")
+	if of("c_test.go", "c_test.go") == of("", "c_test.go") {
+		t.Error("a migration in a test's file is not in its hash")
+	}
+	for name, changes := range map[string]bool{"a.go": true, "b.go": true, "c_test.go": false, "seed.csv": true, "more/deep/seed.csv": true, "more/_seed.csv": true, "cover.out": false} {
+		if after := of(name, "a.go"); (after != before) != changes {
 			t.Errorf("with another %s it is another one: %t", name, after != before)
 		}
 	}

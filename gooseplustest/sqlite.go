@@ -180,7 +180,7 @@ func endSQLite(t testing.TB, db *sql.DB, dir, path string) {
 			t.Errorf("gooseplustest: close %s: %s", path, redact.Text(err.Error()))
 		}
 	}
-	if t.Failed() {
+	if failed(t) {
 		t.Logf("gooseplustest: the test failed, and its database is kept: %s", path)
 		return
 	}

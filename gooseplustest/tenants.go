@@ -58,7 +58,7 @@ func dropTenants(t testing.TB, db *sql.DB, set inside.Set, names []string) {
 	t.Helper()
 	from, ours := origins.Load(db)
 	isMySQL := set.Dialect == goose.DialectMySQL
-	if ours && !isMySQL || t.Failed() && !isMySQL {
+	if ours && !isMySQL || failed(t) && !isMySQL {
 		return
 	}
 	if ours {
@@ -68,7 +68,7 @@ func dropTenants(t testing.TB, db *sql.DB, set inside.Set, names []string) {
 	for _, name := range names {
 		errs = append(errs, limited(contextOf(t), func(ctx context.Context) error {
 			switch {
-			case t.Failed():
+			case failed(t):
 				return keepMySQL(ctx, db, name, time.Now().Add(keep))
 			case isMySQL:
 				return dbtest.DropMySQL(ctx, db, name)

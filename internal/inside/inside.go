@@ -35,8 +35,8 @@ type Migration struct {
 	Source    string
 	// Text is what goose reads of it, "" for a Go migration.
 	Text string
-	// Folders are those that a Go migration's functions were compiled in. They need not exist here.
-	Folders []string
+	// Files are those that a Go migration's functions were compiled in. They need not exist here.
+	Files []string
 }
 
 var (
