@@ -129,7 +129,7 @@ func (m migration) compiledIn() (files []string) {
 		}
 		if code := runtime.FuncForPC(v.Pointer()); code != nil {
 			file, _ := code.FileLine(v.Pointer())
-			if filepath.IsAbs(file) && !slices.Contains(files, file) {
+			if !slices.Contains(files, file) {
 				files = append(files, file)
 			}
 		}

@@ -17,9 +17,12 @@
 // A template belongs to what it was made of: the text of all migrations, with the variables of the environment that goose
 // puts into it, the environments, the options that matter (dialect, base path, namespaces, schema, version table, lock,
 // strategy), the server's version, the user, and the settings of his sessions, such as a search_path or a TimeZone in the
-// DSN. Of a migration in Go it is the version, the Go files of the folder that it was compiled in, and the files that those
-// embed; what it calls in other packages is not seen, nor is anything with -trimpath. A template is made from template0,
-// so that nothing of the machine is in it; but for the schema that WithSchema or WithVersionTable names.
+// DSN. Of a migration in Go it is the version, the Go files of the folder that it was compiled in without its tests, and the
+// files that those embed; with -trimpath, or away from the sources, the whole program, so that each package has a template of
+// its own. Nobody sees the rest: what a function calls in other packages, the variables that a closure has, values of a
+// context (the migrations of a template have none). A set that depends on such a thing should say so in a version or in a
+// text. A template is made from template0, so that nothing of the machine is in it, but for the schema that WithSchema or
+// WithVersionTable names.
 //
 // All tests of all packages share it, at the same time or one after the other. If several processes want one that isn't
 // there, one makes it and the others wait. It gets its name when it is whole; what a killed process left half-made
@@ -37,22 +40,26 @@
 //
 // # What is left behind
 //
-// Nothing but the template, if the test has passed. With [Run] that is true when all tests are done. The database of a
-// failed test is kept for three days, and its DSN is in the test's log. Databases of a process that was killed, or that
-// ended in a timeout of `go test`, are removed by the next process that uses the server: each process holds advisory locks
-// as long as it lives (on MySQL and MariaDB GET_LOCK), by which others see that its databases are in use. They need a
-// session, so the DSN must not be that of a pooler in transaction mode. The names of all databases begin with gpt_.
-// Processes that use one server should name the same database in their DSNs: locks of PostgreSQL belong to a database. If
-// they don't, a template may be made twice.
+// Nothing but the templates, if the tests have passed. With [Run] that is true when all tests are done. The database of a
+// failed test is kept for three days, and its DSN is in the test's log; DROP DATABASE removes it sooner, and a template after
+// ALTER DATABASE … IS_TEMPLATE false. Databases of a process that was killed, or that ended in a timeout of `go test`, are
+// removed by the next process that uses the server: each process holds advisory locks as long as it lives (on MySQL and
+// MariaDB GET_LOCK), by which others see that its databases are in use. They need a session, so the DSN must not be that of a
+// pooler in transaction mode. SQLite files of a process that was killed stay for three days. The names of all databases begin
+// with gpt_. Processes that use one server should name the same database in their DSNs: locks of PostgreSQL belong to a
+// database. If they don't, a template may be made twice.
 //
 // # Connections
 //
 // For each DSN that its tests name, a process opens at most two connections for the creation and removal of PostgreSQL
 // databases, and keeps them until it ends; while it makes templates, two at a time, it has one more for each, and those of
 // the migrations. On MySQL and MariaDB it has three, as long as a test has a database. Each test adds what it uses of its
-// own pool. If a server has no connection to give, everybody waits, a minute at most, instead of failing; max_connections
-// then decides how many tests go on at once. There is no goroutine between tests, and no connection but those, unless
-// TestMain calls [Run]: then there is one to each database that is made in advance.
+// own pool. There is no goroutine between tests, and no connection but those, unless TestMain calls [Run]: then there is one
+// to each database that is made in advance.
+//
+// If a server has no connection to give, everybody gives back what he doesn't use, but for one, and waits, a minute at most,
+// instead of failing. max_connections then decides how many tests go on at once. It has to be more than the number of
+// processes that use the server at a time, which is what `go test -p` says.
 //
 // # Migrations
 //

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -116,10 +117,13 @@ var hashes sync.Map
 
 // sources is the hash of the Go files beside one of them, and of the files that they embed, so that a migration in Go counts
 // as another one when somebody edits it. Tests are not among them, unless the file is one. Where the tests were compiled
-// with -trimpath, or on another machine, there is nothing to read.
+// with -trimpath, or on another machine, there is nothing to read, and whatever else is compiled may have changed.
 func sources(file string) string {
 	if known, ok := hashes.Load(file); ok {
 		return known.(string)
+	}
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() || !filepath.IsAbs(file) {
+		return program()
 	}
 	sum, dir := sha256.New(), filepath.Dir(file)
 	text := digest(sum, "")
@@ -144,6 +148,24 @@ func sources(file string) string {
 	hashes.Store(file, text)
 	return text
 }
+
+// program is the hash of this process's program.
+var program = sync.OnceValue(func() string {
+	path, err := os.Executable()
+	if err != nil {
+		return process // for a template that nobody else has
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return process
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return process
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+})
 
 var embeds = regexp.MustCompile(`(?m)^//go:embed[ \t]+(.+)$`)
 

@@ -3,7 +3,9 @@ package dbtest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -73,22 +75,31 @@ const (
 
 // await polls until the server answers. It gives up early when dead reports that the server has ended.
 func (e *engine) await(ctx context.Context, ep endpoint, dead func() error) error {
+	return e.awaitUnless(ctx, ep, func(error) error { return dead() })
+}
+
+// awaitUnless is await, but hopeless is told why the server didn't answer, too.
+func (e *engine) awaitUnless(ctx context.Context, ep endpoint, hopeless func(error) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	started := time.Now()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
+	var why error // the last one that tells more than that there was no time left
 	for {
 		err := e.ping(ctx, ep)
 		if err == nil {
 			return nil
 		}
-		if gone := dead(); gone != nil {
+		if gone := hopeless(err); gone != nil {
 			return gone
+		}
+		if why == nil || !errors.Is(err, context.DeadlineExceeded) && !os.IsTimeout(err) {
+			why = err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s did not answer within %v: %w", e.name, time.Since(started).Round(time.Second), err)
+			return fmt.Errorf("%s did not answer within %v: %w", e.name, time.Since(started).Round(time.Second), why)
 		case <-tick.C:
 		}
 	}

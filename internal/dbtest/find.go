@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 const (
@@ -93,13 +96,27 @@ func given(ctx context.Context, e *engine, dsn string) (Server, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if err := e.await(ctx, ep, func() error { return nil }); err != nil {
+	if err := e.awaitUnless(ctx, ep, refused); err != nil {
 		return Server{}, fmt.Errorf("%s: %w", e.dsnEnv, hide(err, ep.password))
 	}
 	return Server{
 		engine: e, endpoint: ep, outlives: true, from: e.dsnEnv,
 		stop: func() error { return nil },
 	}, nil
+}
+
+// refused returns an error that time doesn't mend: the server has answered, and doesn't take the user, the password or the
+// database.
+func refused(err error) error {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) && slices.Contains([]string{"28000", "28P01", "3D000"}, state.SQLState()) {
+		return err
+	}
+	var e *mysql.MySQLError
+	if errors.As(err, &e) && slices.Contains([]uint16{1044, 1045, 1049, 1698}, e.Number) { // ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_BAD_DB_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR
+		return err
+	}
+	return nil
 }
 
 // hide returns err, or an error without the password if its text holds it.

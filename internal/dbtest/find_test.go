@@ -87,6 +87,12 @@ func TestGivenServer(t *testing.T) {
 					return map[string]string{kind.engine.dsnEnv: dsn, serversEnv: "docker"}[name]
 				}
 			}
+			t.Run("doesn't take the password", func(t *testing.T) {
+				_, err := find(t.Context(), kind.engine, env(strings.Replace(there.endpoint.admin, there.endpoint.password, "wrong", 1)), t.Logf)
+				if err == nil || strings.Contains(err.Error(), "did not answer") || refused(err) == nil {
+					t.Errorf("error %v", err)
+				}
+			})
 			t.Run("is used and stays", func(t *testing.T) {
 				s, err := find(t.Context(), kind.engine, env(there.endpoint.admin), t.Logf)
 				if err != nil {

@@ -35,7 +35,7 @@ type Migration struct {
 	Source    string
 	// Text is what goose reads of it, "" for a Go migration.
 	Text string
-	// Files are those that a Go migration's functions were compiled in. They need not exist here.
+	// Files are those that a Go migration's functions were compiled in, as the compiler names them. They need not exist here.
 	Files []string
 }
 
