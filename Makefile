@@ -5,7 +5,7 @@ FUZZTIME    ?= 1m
 # The longest one first: the others are tested beside it.
 PACKAGES    ?= ./internal/conformance ./...
 RUN         ?=
-CHAOS       ?= Chaos|ReplicaProcesses|ConnectionKilled|HolderKilled|TenantsKilled|TenantsThatFail|StartOrTarget
+CHAOS       ?= Chaos|TestKilled|ReplicaProcesses|ConnectionKilled|HolderKilled|TenantsKilled|TenantsThatFail|StartOrTarget
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector is a C library.
@@ -27,7 +27,7 @@ demo: ## run the quickstart example, on SQLite
 test: ## run all tests; those without a database server are skipped and listed
 	$(if $(RACE),,@echo "no cgo or no C compiler: testing WITHOUT the race detector")
 	@skips=$$(mktemp) || exit; trap 'rm -f "$$skips"' EXIT; set -x; \
-	GOOSEPLUS_TEST_SKIPS=$$skips go test $(RACE) $(if $(RUN),-run "$(RUN)") -shuffle=on -timeout 20m $(PACKAGES); status=$$?; \
+	GOOSEPLUS_TEST_SKIPS=$$skips go test $(RACE) $(if $(RUN),-run "$(RUN)") -shuffle=on -timeout 40m $(PACKAGES); status=$$?; \
 	{ set +x; } 2>/dev/null; cat "$$skips"; exit $$status
 	$(if $(and $(BENCHMARKS),$(filter ./...,$(PACKAGES))),cd benchmarks && go test ./...)
 

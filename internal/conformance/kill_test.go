@@ -20,7 +20,6 @@ import (
 const (
 	victimEnv  = "GOOSEPLUS_KILL_VICTIM" // driver, dialect and DSN of the process that gets killed
 	killSteps  = 20
-	killRounds = 50
 )
 
 // killFiles is a chain of migrations that each take several statements: a whole one leaves two
@@ -53,24 +52,37 @@ func TestKilled(t *testing.T) {
 			t.Logf("seed %d", seed)
 			random := rand.New(rand.NewPCG(seed, 0))
 			p := x.place(t)
-			took := p.undisturbed(t)
-			t.Logf("a run that nobody kills takes %v", took)
-			cut := 0
-			for range killRounds {
+			took := map[string]time.Duration{} // from what the process says to its end
+			for _, from := range []string{"begin", "started"} {
 				p.reset(t)
-				p.kill9(t, time.Duration(random.Int64N(int64(took))))
+				took[from] = p.undisturbed(t, from)
+			}
+			t.Logf("runs that nobody kills take %v", took)
+			cut, rounds := 0, chaosRounds(18, 50)
+			for i := range rounds {
+				p.reset(t)
+				from := "started"
+				if i%3 == 0 { // before the first migration, too
+					from = "begin"
+				}
+				p.kill9(t, from, time.Duration(random.Int64N(int64(took[from]))))
 				n := p.wholeOrAbsent(t)
-				if n > 0 && n < killSteps {
+				switch n { // the machine may be faster or slower than it was
+				case 0:
+					took[from] += took[from] / 10
+				case killSteps:
+					took[from] -= took[from] / 10
+				default:
 					cut++
 				}
-				if err := p.migrator(from(killFiles())).Migrate(context.Background()); err != nil {
+				if err := p.migrator(gooseplus.WithFS(killFiles())).Migrate(context.Background()); err != nil {
 					t.Fatalf("the next run: %v", err)
 				}
 				if n := p.wholeOrAbsent(t); n != killSteps {
 					t.Fatalf("%d of %d migrations after the next run", n, killSteps)
 				}
 			}
-			t.Logf("%d of %d runs were killed between their first and their last migration", cut, killRounds)
+			t.Logf("%d of %d runs were killed between their first and their last migration", cut, rounds)
 			if cut == 0 {
 				t.Error("no run was killed in its middle: the test shows nothing")
 			}
@@ -78,7 +90,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// beVictim is the child process. It says when it begins.
+// beVictim is the child process. It says when it begins, and when its run has started.
 func beVictim(t *testing.T, victim string) {
 	part := strings.SplitN(victim, " ", 3)
 	db, err := sql.Open(part[0], part[2])
@@ -89,7 +101,12 @@ func beVictim(t *testing.T, victim string) {
 		t.Fatal(err)
 	}
 	fmt.Println("begin")
-	if err := gooseplus.New(db, gooseplus.WithDialect(part[1]), from(killFiles())).Migrate(context.Background()); err != nil {
+	started := gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+		if _, is := e.(gooseplus.RunStarted); is {
+			fmt.Println("started")
+		}
+	})
+	if err := gooseplus.New(db, gooseplus.WithDialect(part[1]), from(killFiles()), started).Migrate(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Println("end")
@@ -98,8 +115,8 @@ func beVictim(t *testing.T, victim string) {
 	}
 }
 
-// victim starts the child process and waits until it begins its run.
-func (p *place) victim(t *testing.T) (*exec.Cmd, *bufio.Scanner) {
+// victim starts the child process and waits until it says so.
+func (p *place) victim(t *testing.T, says string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilled$")
 	cmd.Env = append(os.Environ(), victimEnv+"="+p.driver+" "+p.dialect+" "+p.dsn)
@@ -113,18 +130,18 @@ func (p *place) victim(t *testing.T) (*exec.Cmd, *bufio.Scanner) {
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if lines.Text() == "begin" {
+		if lines.Text() == says {
 			return cmd, lines
 		}
 	}
-	t.Fatalf("the child process did not begin: %v", cmd.Wait())
+	t.Fatalf("the child process did not say %s: %v", says, cmd.Wait())
 	return nil, nil
 }
 
 // undisturbed measures a run of the child process, so that the kills can be spread over it.
-func (p *place) undisturbed(t *testing.T) time.Duration {
+func (p *place) undisturbed(t *testing.T, from string) time.Duration {
 	t.Helper()
-	cmd, lines := p.victim(t)
+	cmd, lines := p.victim(t, from)
 	started := time.Now()
 	for lines.Scan() && lines.Text() != "end" {
 	}
@@ -138,9 +155,9 @@ func (p *place) undisturbed(t *testing.T) time.Duration {
 }
 
 // kill9 runs the child process and kills it after a while, which is what makes each round differ.
-func (p *place) kill9(t *testing.T, after time.Duration) {
+func (p *place) kill9(t *testing.T, from string, after time.Duration) {
 	t.Helper()
-	cmd, lines := p.victim(t)
+	cmd, lines := p.victim(t, from)
 	time.Sleep(after)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)

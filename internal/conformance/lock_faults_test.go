@@ -691,7 +691,7 @@ func TestLockFreeAtTheEndOfTheWait(t *testing.T) {
 				})
 			}
 		}
-		set = []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{}), gooseplus.WithLockWait(200 * time.Millisecond)}
+		set = []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{}), gooseplus.WithLockWait(1500 * time.Millisecond)}
 		if err := p.boot(context.Background(), db, set...).wait(t); err != nil {
 			t.Error(err)
 		}
