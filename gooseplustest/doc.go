@@ -28,9 +28,9 @@
 // there, one makes it and the others wait. It gets its name when it is whole; what a killed process left half-made
 // has another one, is never taken for a template, and is removed by the next process. When the migrations change, the
 // first process that uses the new template removes the old one, unless another process still works with it. Two sets
-// count as old and new if the module, the options and the first version are the same, and the names of at least half of all
-// their migrations; so several services of one module, whose files are numbered from 1, keep theirs. A template that nobody
-// has used for a week is removed by the next process that tests the same module.
+// count as old and new if the module, the options and the first version are the same, the names of at least half of all their
+// migrations, and one migration as a whole; so several services of one module, whose files are numbered from 1, keep theirs.
+// A template that nobody has used for a week is removed by the next process that tests the same module.
 //
 // A copy has the settings that migrations gave the database with ALTER DATABASE … SET. It does not have what they granted
 // on the database itself, which PostgreSQL does not copy.

@@ -30,7 +30,7 @@ type set struct {
 	// project is the same for all sets of a Go module, lineage for those that may follow each other as somebody
 	// edits the migrations, and key for those that make the same database.
 	project, lineage, key string
-	// list are short hashes of the migrations' names, by which a set knows what it was before.
+	// list are short hashes of the migrations, by which a set knows what it was before: of the name, a dot, of the text.
 	list []string
 }
 
@@ -57,23 +57,28 @@ func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
 		for _, file := range m.Files {
 			digest(sum, sources(file))
 		}
-		s.list = append(s.list, digest(sha256.New(), fmt.Sprintf("%q %d %q", m.Namespace, m.Version, path.Base(filepath.ToSlash(m.Source))))[:8])
+		name := fmt.Sprintf("%q %d %q", m.Namespace, m.Version, path.Base(filepath.ToSlash(m.Source)))
+		s.list = append(s.list, digest(sha256.New(), name)[:8]+"."+digest(sha256.New(), m.Text)[:8])
 	}
 	s.key = digest(sum, layout)[:16]
 	return s, nil
 }
 
 // follows says whether a set with these migrations is what this one was before somebody edited it, rather than that of
-// another service, which begins with a version and with options that are often the same: at least half of all
-// migrations are in both.
+// another service, which begins with a version and with options that are often the same: at least half of all names are in
+// both, and one migration as a whole, unless there is but one.
 func (s *set) follows(list []string) bool {
-	both := 0
-	for _, m := range list {
-		if slices.Contains(s.list, m) {
-			both++
+	names, whole := 0, 0
+	for _, old := range list {
+		name, _, _ := strings.Cut(old, ".")
+		if slices.Contains(s.list, old) {
+			whole++
+		}
+		if slices.ContainsFunc(s.list, func(own string) bool { return strings.HasPrefix(own, name+".") }) {
+			names++
 		}
 	}
-	return 2*both >= len(list)+len(s.list)-both
+	return 2*names >= len(list)+len(s.list)-names && (whole > 0 || len(list) < 2 || len(s.list) < 2)
 }
 
 // layout is changed when a template of an earlier version of this package can't be used any more.

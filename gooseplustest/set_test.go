@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -73,34 +74,40 @@ func TestKeysOfMigrationSets(t *testing.T) {
 }
 
 func TestSetsThatFollowEachOther(t *testing.T) {
-	of := func(paths ...string) *set {
-		fsys := folder(paths...)
-		for path := range fsys {
-			fsys["sql/base/"+path] = fsys[path]
+	// Each text is in the name, behind an equals sign.
+	of := func(named ...string) *set {
+		fsys := fstest.MapFS{}
+		for _, one := range named {
+			name, text, _ := strings.Cut(one, "=")
+			fsys["sql/base/"+name+".sql"] = migration("SELECT '"+text+"';", "SELECT 1;")
 		}
-		s, err := newSet("postgres", []gooseplus.Option{files(unique(fsys))})
+		s, err := newSet("postgres", []gooseplus.Option{files(fsys)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
-	now := of("1_init.sql", "2_orders.sql", "3_lines.sql", "4_prices.sql")
+	now := of("1_init=a", "2_orders=b", "3_lines=c", "4_prices=d")
 	for name, c := range map[string]struct {
 		old  *set
 		want bool
 	}{
-		"other texts":         {of("1_init.sql", "2_orders.sql", "3_lines.sql", "4_prices.sql"), true},
-		"one less":            {of("1_init.sql", "2_orders.sql", "3_lines.sql"), true},
-		"two less":            {of("1_init.sql", "2_orders.sql"), true},
-		"two more":            {of("1_init.sql", "2_orders.sql", "3_lines.sql", "4_prices.sql", "5_taxes.sql", "6_states.sql"), true},
-		"another name":        {of("1_init.sql", "2_orders.sql", "3_lines.sql", "4_price_lists.sql"), true},
-		"another service":     {of("1_init.sql", "2_readers.sql", "3_loans.sql"), false},
-		"a small service":     {of("1_init.sql"), false},
-		"of the same numbers": {of("1_books.sql", "2_readers.sql", "3_loans.sql", "4_lists.sql"), false},
+		"other texts":         {of("1_init=x", "2_orders=x", "3_lines=c", "4_prices=x"), true},
+		"one less":            {of("1_init=a", "2_orders=b", "3_lines=c"), true},
+		"two less":            {of("1_init=a", "2_orders=b"), true},
+		"two more":            {of("1_init=a", "2_orders=b", "3_lines=c", "4_prices=d", "5_taxes=e", "6_states=f"), true},
+		"another name":        {of("1_init=a", "2_orders=b", "3_lines=c", "4_price_lists=d"), true},
+		"another service":     {of("1_init=a", "2_readers=b", "3_loans=c"), false},
+		"of the same names":   {of("1_init=w", "2_orders=x", "3_lines=y", "4_prices=z"), false},
+		"a small service":     {of("1_init=a"), false},
+		"of the same numbers": {of("1_books=a", "2_readers=b", "3_loans=c", "4_lists=d"), false},
 	} {
 		if got := now.follows(notedMigrations(noteOf(time.Now(), c.old.list))); got != c.want || c.old.lineage != now.lineage {
 			t.Errorf("%s: %t, want %t", name, got, c.want)
 		}
+	}
+	if !of("1_init=a").follows(of("1_init=b").list) {
+		t.Error("the only migration, edited, is another service's")
 	}
 	at := time.Now().UTC().Truncate(time.Second)
 	if got, ok := noted(noteOf(at, now.list), used); !ok || !got.Equal(at) {

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	victimEnv  = "GOOSEPLUS_KILL_VICTIM" // driver, dialect and DSN of the process that gets killed
-	killSteps  = 20
+	victimEnv = "GOOSEPLUS_KILL_VICTIM" // driver, dialect and DSN of the process that gets killed
+	killSteps = 20
 )
 
 // killFiles is a chain of migrations that each take several statements: a whole one leaves two
