@@ -369,6 +369,9 @@ func (s *pgServer) relieve(ctx context.Context) {
 		one, other := s.idle[0], s.idle[1]
 		s.idle = slices.Clone(s.idle[2:])
 		s.mu.Unlock()
+		if !other.answers(ctx) {
+			one, other = other, one
+		}
 		for name := range one.guarding {
 			if _, err := other.guard(ctx, name); err != nil {
 				other.used = time.Time{} // who uses it next will hear what is wrong

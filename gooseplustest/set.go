@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 
@@ -68,14 +67,20 @@ func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
 // another service, which begins with a version and with options that are often the same: at least half of all names are in
 // both, and one migration as a whole, unless there is but one.
 func (s *set) follows(list []string) bool {
+	texts := make(map[string]string) // by the names
+	for _, own := range s.list {
+		name, text, _ := strings.Cut(own, ".")
+		texts[name] = text
+	}
 	names, whole := 0, 0
 	for _, old := range list {
-		name, _, _ := strings.Cut(old, ".")
-		if slices.Contains(s.list, old) {
-			whole++
-		}
-		if slices.ContainsFunc(s.list, func(own string) bool { return strings.HasPrefix(own, name+".") }) {
+		name, oldText, _ := strings.Cut(old, ".")
+		text, is := texts[name]
+		if is {
 			names++
+		}
+		if is && text == oldText {
+			whole++
 		}
 	}
 	return 2*names >= len(list)+len(s.list)-names && (whole > 0 || len(list) < 2 || len(s.list) < 2)

@@ -73,6 +73,22 @@ func TestKeysOfMigrationSets(t *testing.T) {
 	}
 }
 
+// What is known of the server: another version has other templates, which replace the old ones; another user has his own.
+func TestTemplatesOfServers(t *testing.T) {
+	set, err := newSet("postgres", []gooseplus.Option{files(folder("sql/base/1_a.sql"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := identity{"u", "TimeZone=UTC", "17.1"}.template(set)
+	for other, replaces := range map[identity]bool{
+		{"u", "TimeZone=UTC", "17.2"}: true, {"v", "TimeZone=UTC", "17.1"}: false, {"u", "TimeZone=CET", "17.1"}: false,
+	} {
+		if got := other.template(set); got == name || isTemplate(got, set.project, splitName(name)[3]) != replaces {
+			t.Errorf("%v has %s beside %s, want one that replaces it: %t", other, got, name, replaces)
+		}
+	}
+}
+
 func TestSetsThatFollowEachOther(t *testing.T) {
 	// Each text is in the name, behind an equals sign.
 	of := func(named ...string) *set {

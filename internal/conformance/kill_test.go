@@ -53,29 +53,29 @@ func TestKilled(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			p := x.place(t)
 			took := map[string]time.Duration{} // from what the process says to its end
-			for _, from := range []string{"begin", "started"} {
+			for _, since := range []string{"begin", "started"} {
 				p.reset(t)
-				took[from] = p.undisturbed(t, from)
+				took[since] = p.undisturbed(t, since)
 			}
 			t.Logf("runs that nobody kills take %v", took)
 			cut, rounds := 0, chaosRounds(18, 50)
 			for i := range rounds {
 				p.reset(t)
-				from := "started"
+				since := "started"
 				if i%3 == 0 { // before the first migration, too
-					from = "begin"
+					since = "begin"
 				}
-				p.kill9(t, from, time.Duration(random.Int64N(int64(took[from]))))
+				p.kill9(t, since, time.Duration(random.Int64N(int64(took[since]))))
 				n := p.wholeOrAbsent(t)
 				switch n { // the machine may be faster or slower than it was
 				case 0:
-					took[from] += took[from] / 10
+					took[since] += took[since] / 10
 				case killSteps:
-					took[from] -= took[from] / 10
+					took[since] -= took[since] / 10
 				default:
 					cut++
 				}
-				if err := p.migrator(gooseplus.WithFS(killFiles())).Migrate(context.Background()); err != nil {
+				if err := p.migrator(from(killFiles())).Migrate(context.Background()); err != nil {
 					t.Fatalf("the next run: %v", err)
 				}
 				if n := p.wholeOrAbsent(t); n != killSteps {
@@ -139,9 +139,9 @@ func (p *place) victim(t *testing.T, says string) (*exec.Cmd, *bufio.Scanner) {
 }
 
 // undisturbed measures a run of the child process, so that the kills can be spread over it.
-func (p *place) undisturbed(t *testing.T, from string) time.Duration {
+func (p *place) undisturbed(t *testing.T, since string) time.Duration {
 	t.Helper()
-	cmd, lines := p.victim(t, from)
+	cmd, lines := p.victim(t, since)
 	started := time.Now()
 	for lines.Scan() && lines.Text() != "end" {
 	}
@@ -155,9 +155,9 @@ func (p *place) undisturbed(t *testing.T, from string) time.Duration {
 }
 
 // kill9 runs the child process and kills it after a while, which is what makes each round differ.
-func (p *place) kill9(t *testing.T, from string, after time.Duration) {
+func (p *place) kill9(t *testing.T, since string, after time.Duration) {
 	t.Helper()
-	cmd, lines := p.victim(t, from)
+	cmd, lines := p.victim(t, since)
 	time.Sleep(after)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
