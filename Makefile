@@ -5,7 +5,7 @@ FUZZTIME    ?= 1m
 # The longest one first: the others are tested beside it.
 PACKAGES    ?= ./internal/conformance ./...
 RUN         ?=
-CHAOS       ?= Chaos|TestKilled|ReplicaProcesses|ConnectionKilled|HolderKilled|TenantsKilled|TenantsThatFail|StartOrTarget
+CHAOS       ?= Chaos|TestKilled|TenPackages|ReplicaProcesses|ConnectionKilled|HolderKilled|TenantsKilled|TenantsThatFail|StartOrTarget
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector is a C library.
