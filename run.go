@@ -81,7 +81,7 @@ type run struct {
 	off    int             // how many of undone stay undone
 }
 
-func (m *Migrator) newRun(known *migrations, db database, events *stream) *run {
+func (m *Migrator) newRun(known *migrations, db site, events *stream) *run {
 	return &run{
 		db:      db.own,
 		pool:    db.pool,
@@ -310,9 +310,8 @@ func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 	return errors.Join(r.reversible(), r.transactional(), r.connections())
 }
 
-// connections refuses a pool in which the run would wait for a connection for ever. goose works on
-// one, and a Go migration without a transaction takes another from the pool meanwhile. The lock has
-// one for itself, and notes on one more which connection a step is on that no row lock covers.
+// connections refuses a pool in which the run would wait for a connection for ever. The migrations work on one. The
+// lock has one for itself, and notes on one more which connection a step is on that no row lock covers.
 func (r *run) connections() error {
 	limit := r.db.Stats().MaxOpenConnections
 	need, why := 1, ""
@@ -320,13 +319,6 @@ func (r *run) connections() error {
 		need, why = need+1, "the lock takes a connection for itself"
 		if slices.ContainsFunc(r.steps, unfenced) {
 			need, why = need+1, "the lock takes a connection for itself, and one for steps that are not transactional"
-		}
-	}
-	for _, s := range r.steps {
-		if s.ownConnection {
-			need++
-			why = fmt.Sprintf("migration %s is a Go migration without a transaction, which takes two", ref(s.Version, s.Source))
-			break
 		}
 	}
 	if limit == 0 || limit >= need {

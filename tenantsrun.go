@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 )
@@ -42,7 +41,7 @@ type fleet struct {
 	options tenantsOptions
 	do      func(context.Context, *Migrator) error // nil: Migrate
 	known   *migrations
-	db      database // the Migrator's own, if there is one
+	db      site          // the Migrator's own, if there is one
 	slots   chan struct{} // for tenants in the Migrator's own database, as many as its pool allows
 	look    bool          // at many schemas at once
 	survey  *survey       // that the command line wants; nil: no
@@ -108,26 +107,16 @@ func (f *fleet) room() int {
 	if limit == 0 {
 		return f.options.concurrency
 	}
-	return max(1, min(f.options.concurrency, (limit-1)/f.m.options.mostConnections(f.known)))
+	return max(1, min(f.options.concurrency, (limit-1)/f.m.options.mostConnections()))
 }
 
 // mostConnections is how many connections a run can need at once, see run.connections.
-func (o *options) mostConnections(known *migrations) int {
-	need := 1
+func (o *options) mostConnections() int {
+	need := 2 // the migrations', which stays from step to step, and the run's own
 	if o.globalLock {
-		need += 2
-	}
-	if slices.ContainsFunc(known.all(), (*migrations).takeOwnConnections) {
 		need++
 	}
 	return need
-}
-
-// takeOwnConnections says whether there is a Go migration that takes a connection from the pool for itself.
-func (ms *migrations) takeOwnConnections() bool {
-	return slices.ContainsFunc(ms.list, func(m migration) bool {
-		return m.goFuncs != nil && (m.goFuncs.UpFnNoTxContext != nil || m.goFuncs.DownFnNoTxContext != nil)
-	})
 }
 
 // run returns when every tenant has come to its end.
