@@ -15,6 +15,7 @@ import (
 // TestBothDown lets two runners go down at once. The one whose DELETE finds no row any more must not
 // take the version for undone by itself, and apply it again when a later Down fails.
 func TestBothDown(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("both down", func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 // TestDeadlock has a migration and another session each wait for what the other has. The server ends
 // the migration's transaction, the other session gets on, and the migration is tried again.
 func TestDeadlock(t *testing.T) {
+	t.Parallel()
 	for _, x := range targets {
 		switch x.dialect {
 		case "postgres":

@@ -21,6 +21,7 @@ func onEachLocked(t *testing.T, test func(*testing.T, *place, gooseplus.Option))
 	for _, lock := range []bool{false, true} {
 		for _, x := range targets {
 			t.Run(fmt.Sprintf("%s, lock %t", x.name, lock), func(t *testing.T) {
+				t.Parallel()
 				test(t, x.place(t), gooseplus.WithGlobalLock(lock))
 			})
 		}
@@ -44,6 +45,7 @@ func (p *place) wantNoState(t *testing.T) {
 
 // TestDirty leaves a step half-applied that no transaction protects.
 func TestDirty(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	half := noTransaction("CREATE TABLE half (id INTEGER);\nINSERT INTO missing VALUES (1);", "DROP TABLE half;\nDROP TABLE missing;")
 	set := map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_half.sql": half, "3_c.sql": table("c")}
@@ -161,6 +163,7 @@ func TestDirty(t *testing.T) {
 
 // TestDirtyCrash kills a process in the middle of a step.
 func TestDirtyCrash(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for name, s := range map[string]struct {
 		dialect string

@@ -10,6 +10,7 @@ import (
 )
 
 func TestForce(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("a database that another tool has migrated", func(t *testing.T) {
@@ -69,6 +70,7 @@ func TestForce(t *testing.T) {
 }
 
 func TestLockVersion(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
 		fsys := chain(4)
@@ -132,6 +134,7 @@ func TestLockVersion(t *testing.T) {
 }
 
 func TestProtectedEnvironments(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
 	fsys["sql/production/2_p.sql"] = table("p")

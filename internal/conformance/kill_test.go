@@ -43,6 +43,7 @@ func TestKilled(t *testing.T) {
 		beVictim(t, victim)
 		return
 	}
+	t.Parallel()
 	for _, x := range targets {
 		if !x.transactionalDDL || x.driver == "sqlite3" {
 			continue

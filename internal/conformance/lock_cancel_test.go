@@ -25,6 +25,7 @@ func (p *place) working(text string) string {
 // TestLockCancelled: the context ends in the middle of a statement. Nothing of the way back, nor the
 // next run, may begin while the server still executes it.
 func TestLockCancelled(t *testing.T) {
+	t.Parallel()
 	const mark = "interrupted"
 	for name, step := range map[string]struct {
 		statement func(*place) string

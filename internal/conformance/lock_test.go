@@ -19,6 +19,7 @@ import (
 
 // TestReplicas boots several replicas of a service at the same moment, each with a pool of its own.
 func TestReplicas(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, p *place) {
 		p.patient()
 		fsys := chain(20)
@@ -70,6 +71,7 @@ func TestReplicaProcesses(t *testing.T) {
 		beReplica(t, replica)
 		return
 	}
+	t.Parallel()
 	for _, x := range targets {
 		if x.driver != "postgres" && x.driver != "mysql" {
 			continue

@@ -51,6 +51,7 @@ func (p *place) rows(t *testing.T, want ...int64) {
 }
 
 func TestRollback(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("the last that were applied, not the highest", func(t *testing.T) {
@@ -238,6 +239,7 @@ func TestRollback(t *testing.T) {
 }
 
 func TestGoto(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("up, down, and nowhere", func(t *testing.T) {
@@ -302,6 +304,7 @@ func TestGoto(t *testing.T) {
 // TestWayBackUp plays the ways in which a run down can fail, at version 11, after it has undone 13
 // and 12. Wherever nothing is said to the contrary, the database must be back where it was.
 func TestWayBackUp(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	startVersions := []int64{1, 10, 5, 11, 12, 13}
 	startTables := []string{"next", "teams", "users", "x", "y"}
@@ -593,6 +596,7 @@ func (p *place) backOrDirty(t *testing.T, err error, back func(*testing.T, *plac
 // TestVersionTableThatRefuses: where DDL commits by itself, the only statement of a migration can
 // have succeeded and its row be refused. Then it is there, whatever the version table says.
 func TestVersionTableThatRefuses(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, x := range targets {
 		if x.dialect != "mysql" {

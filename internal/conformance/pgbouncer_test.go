@@ -80,6 +80,7 @@ func bouncerFiles() fstest.MapFS {
 // TestPgBouncer boots replicas at the same moment behind a bouncer that has fewer connections to the server than they
 // want. Two is the least: the lock keeps one of them in its transaction.
 func TestPgBouncer(t *testing.T) {
+	t.Parallel()
 	for _, pool := range []int{20, 2} {
 		t.Run(fmt.Sprintf("%d server connections", pool), func(t *testing.T) {
 			onBouncers(t, pool, func(t *testing.T, b *bounced) {
@@ -110,6 +111,7 @@ func TestPgBouncer(t *testing.T) {
 
 // TestPgBouncerWithoutLock: others are at work meanwhile, so that the statements of the run go to several connections.
 func TestPgBouncerWithoutLock(t *testing.T) {
+	t.Parallel()
 	onBouncers(t, 5, func(t *testing.T, b *bounced) {
 		b.p.counting(t)
 		ctx, stop := context.WithCancel(t.Context())
@@ -229,6 +231,7 @@ func leftovers(t *testing.T, tx *sql.Tx) (list []string) {
 // TestPgBouncerHolderKilled kills the process that has the lock, some time after it has executed a migration outside a
 // transaction on a connection that is the bouncer's, and so stays.
 func TestPgBouncerHolderKilled(t *testing.T) {
+	t.Parallel()
 	onBouncers(t, 20, func(t *testing.T, b *bounced) {
 		b.p.counting(t)
 		holder := b.p.start(t, "bouncer", b.pooled)

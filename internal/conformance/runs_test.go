@@ -14,6 +14,7 @@ import (
 
 // TestRuns reads what is recorded of a run while it works, after it succeeded, and after it failed.
 func TestRuns(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		p.patient()

@@ -38,6 +38,7 @@ func wantStatus(t *testing.T, m *gooseplus.Migrator, want ...string) gooseplus.S
 }
 
 func TestStatus(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("before the first run", func(t *testing.T) {
@@ -190,6 +191,7 @@ func withParameters(dsn, parameters string) string {
 
 // TestPlan: what Plan says is what Migrate does.
 func TestPlan(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		fsys := deploy(t, p, map[string]*fstest.MapFile{

@@ -1,15 +1,17 @@
 package conformance
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
+	"runtime/pprof"
+	"strings"
 	"testing"
 	"time"
 
 	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "github.com/lib/pq"
-	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
 	"github.com/gooseplus/gooseplus"
@@ -80,11 +82,12 @@ var targets = []target{
 	sqliteTarget("sqlite"),
 }
 
-// onEach runs a test on every target. When it ends, no connection may be in use and no goroutine
-// may be left.
+// onEach runs a test on every target, on all at once. When it ends, no connection may be in use and no
+// goroutine may be left.
 func onEach(t *testing.T, test func(*testing.T, *place)) {
 	for _, x := range targets {
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			test(t, x.place(t))
 		})
 	}
@@ -100,7 +103,7 @@ type place struct {
 func (x target) place(t *testing.T) *place {
 	t.Helper()
 	p := &place{target: x, dsn: x.database(t)}
-	before := goleak.IgnoreCurrent()
+	left := leaks(t)
 	p.db = p.open(t)
 	t.Cleanup(func() {
 		if n := p.inUse(); n != 0 {
@@ -109,22 +112,44 @@ func (x target) place(t *testing.T) *place {
 		if err := p.db.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		if err := leak(before); err != nil {
-			t.Error(err)
-		}
+		left()
 	})
 	return p
 }
 
-// leak finds goroutines that are left. pgx takes up to 15 seconds to close a connection whose query
-// was interrupted.
-func leak(before goleak.Option) (err error) {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		if err = goleak.Find(before); err == nil {
-			return nil
+// leaks labels the goroutines that the test starts from here on, however indirectly: other tests run at the same
+// time. The function that it returns fails the test if one of them is left. pgx takes up to 15 seconds to close a
+// connection whose query was interrupted.
+func leaks(t *testing.T) (wantNone func()) {
+	t.Helper()
+	label := fmt.Sprintf("%s %p", t.Name(), t)
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("test", label)))
+	return func() {
+		t.Helper()
+		pprof.SetGoroutineLabels(context.Background()) // this one's own
+		var left []string
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			if left = labelled(t, label); len(left) == 0 {
+				return
+			}
+		}
+		t.Errorf("goroutines are left:\n%s", strings.Join(left, "\n\n"))
+	}
+}
+
+// labelled returns the stacks of the goroutines with a label, equal ones in one text.
+func labelled(t *testing.T, label string) (found []string) {
+	t.Helper()
+	var all strings.Builder
+	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
+		t.Fatal(err)
+	}
+	for stack := range strings.SplitSeq(all.String(), "\n\n") {
+		if strings.Contains(stack, fmt.Sprintf("%q", label)) {
+			found = append(found, stack)
 		}
 	}
-	return err
+	return found
 }
 
 // inUse gives the pool a moment: a driver may still be closing a connection that was interrupted.

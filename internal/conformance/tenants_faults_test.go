@@ -17,6 +17,7 @@ import (
 // TestTenantsBehindPgBouncer: what is in a transaction lands in the right schema, though each transaction may
 // be on another connection of the server.
 func TestTenantsBehindPgBouncer(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onBouncers(t, 5, func(t *testing.T, b *bounced) {
 		p := &fleetPlace{place: b.p}
@@ -75,6 +76,7 @@ func TestFleetVictim(t *testing.T) {
 
 // TestTenantsKilled kills the process in the middle of a fleet. The next call finishes it.
 func TestTenantsKilled(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(chaosRounds(100, 300))

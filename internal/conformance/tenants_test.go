@@ -26,7 +26,10 @@ var awkward = []string{"plain", "Capitals", "with space", "with.dot", `with"quot
 func onSchemas(t *testing.T, test func(*testing.T, *fleetPlace)) {
 	for _, x := range targets {
 		if x.schemas {
-			t.Run(x.name, func(t *testing.T) { test(t, &fleetPlace{place: x.place(t)}) })
+			t.Run(x.name, func(t *testing.T) {
+				t.Parallel()
+				test(t, &fleetPlace{place: x.place(t)})
+			})
 		}
 	}
 }
@@ -124,6 +127,7 @@ var thingsInGo = gooseplus.WithGoMigrations(
 	}}))
 
 func TestSchemaNames(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		before := column[string](t, p.db, p.where())[0]
@@ -184,6 +188,7 @@ func wantReport(t *testing.T, r *gooseplus.TenantsReport, total, migrated, upToD
 }
 
 func TestMigrateTenants(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, lock := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
@@ -244,6 +249,7 @@ func TestMigrateTenants(t *testing.T) {
 
 // TestTenantsThatFail: seven of many fail, each in its own way.
 func TestTenantsThatFail(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		count := chaosRounds(60, 500)
@@ -356,6 +362,7 @@ func TestTenantsThatFail(t *testing.T) {
 }
 
 func TestTenantsStopRules(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(50)
@@ -409,6 +416,7 @@ func TestTenantsStopRules(t *testing.T) {
 
 // TestTenantsOnFewConnections: a fleet that wants more than the pool has.
 func TestTenantsOnFewConnections(t *testing.T) {
+	t.Parallel()
 	for _, lock := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
 			onSchemas(t, func(t *testing.T, p *fleetPlace) {
@@ -430,6 +438,7 @@ func TestTenantsOnFewConnections(t *testing.T) {
 
 // TestTwoFleets: two processes share the work, and both end well.
 func TestTwoFleets(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(40)
@@ -463,6 +472,7 @@ func TestTwoFleets(t *testing.T) {
 
 // TestTenantsInTurn: several look at the tenants at once, and yet they are worked on in the order of the source.
 func TestTenantsInTurn(t *testing.T) {
+	t.Parallel()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(120)
 		p.create(t, names...)

@@ -19,6 +19,7 @@ var inOne = gooseplus.WithRollback(gooseplus.RollbackTransaction)
 
 // TestRollbackTransaction: nothing of a run is left that failed, though the Downs are of no use.
 func TestRollbackTransaction(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	useless := func(name string) *fstest.MapFile {
 		return script("CREATE TABLE "+name+" (id INTEGER);", "DROP TABLE never;")
@@ -123,6 +124,7 @@ func TestRollbackTransaction(t *testing.T) {
 
 // TestRollbackTransactionOnOneConnection: the run's transaction is all that needs one.
 func TestRollbackTransactionOnOneConnection(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		if !p.transactionalDDL {
@@ -142,10 +144,10 @@ func TestRollbackTransactionOnOneConnection(t *testing.T) {
 
 // TestRollbackTransactionKilled kills the process in the middle: nothing may be left.
 func TestRollbackTransactionKilled(t *testing.T) {
+	t.Parallel()
 	onLockServers(t, "postgres", func(t *testing.T, p *place) {
 		p.counting(t)
-		t.Setenv(oneTransactionEnv, "1")
-		kill := p.lockVictim(t, "many")
+		kill := p.lockVictim(t, "many", oneTransactionEnv+"=1")
 		time.Sleep(300 * time.Millisecond) // about half of them
 		kill()
 		if got := column[int64](t, p.db, "SELECT v FROM counted"); len(got) > 0 {
@@ -176,6 +178,7 @@ func victimOptions() []gooseplus.Option {
 
 // TestLostCommit loses the answer to the COMMIT of the whole run.
 func TestLostCommit(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, x := range targets {
 		if x.dialect != "postgres" {

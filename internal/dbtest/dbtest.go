@@ -2,8 +2,11 @@
 //
 // A package that needs one calls [Main] from its TestMain, asks for a server with [Postgres] or [MySQL], and for a
 // fresh database on it with [Server.NewDatabase]. A server is started when the first test asks for it and is shared
-// by the tests of one process; `go test ./...` runs one process for each package, each with servers and ports of
-// its own.
+// by the tests of one process. `go test ./...` runs one process for each package, each with servers and ports of
+// its own. `make test` starts the servers once for all packages, with internal/dbtest/serve.
+//
+// So a test looks at nothing but its own database: pg_stat_activity and the process list show other tests too. What
+// belongs to a whole server (a role, a setting, on MariaDB a second schema) gets a name of its own, and is dropped.
 //
 // # Where the servers come from
 //
@@ -25,7 +28,7 @@
 //
 // # How the servers behave
 //
-// They listen on a free port of 127.0.0.1, want a password (random for each server), accept 300 connections, and
+// They listen on a free port of 127.0.0.1, want a password (random for each server), accept 500 connections, and
 // never sync to disk. They do not outlive the test process, however it ends: a watchdog in a process of its own
 // holds the reading end of a pipe, and stops the server and removes its files when the kernel closes the other end.
 // dbtest leaves no goroutine behind in the test process.
@@ -35,27 +38,48 @@
 package dbtest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 )
 
 // Main runs the tests, stops every server that they started, removes the servers' files, and exits with the tests'
 // status. Call it from TestMain of each package that uses [Postgres] or [MySQL].
-func Main(m *testing.M) { os.Exit(Tests{m}.Run()) }
+func Main(m *testing.M) { os.Exit(Tests{M: m}.Run()) }
 
 // Tests are those of a package whose TestMain has more to do than Main: Run is Main without the exit.
-type Tests struct{ M interface{ Run() int } }
+type Tests struct {
+	M interface{ Run() int }
+	// OwnServers keeps away from those that [Serve] shares: the tests stop a server, or count what is on it.
+	OwnServers bool
+}
 
 // Run runs the tests and returns their status.
 func (t Tests) Run() int {
-	process.ready()
+	process.ready(!t.OwnServers)
+	waitTogether()
 	code := t.M.Run()
 	if err := process.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "dbtest:", err)
 	}
 	return code
+}
+
+// waitTogether lets more parallel tests run at once than there are processors: most of their time they wait for a
+// server. The flag -parallel counts.
+func waitTogether() {
+	if !flag.Parsed() {
+		flag.Parse()
+	}
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(5*runtime.GOMAXPROCS(0))) // nothing is wrong with that number
+	}
 }
 
 // Unattended is for tests whose TestMain, if there is one, doesn't call Main: the watchdogs alone end the servers,
