@@ -121,3 +121,30 @@ func TestMigrationsBesideTheFolders(t *testing.T) {
 		})
 	}
 }
+
+// TestWarningsNeedNoDatabase: a unit test or a check in CI sees what a run would say.
+func TestWarningsNeedNoDatabase(t *testing.T) {
+	fsys := folder("sql/base/1_a.sql", "sql/base/3_c.sql", "sql/base/2024/4_d.sql")
+	got := sqlite(nil, fsys, gooseplus.WithEnvironments("staging")).Warnings()
+	want := []string{`environment "staging" has no folder sql/staging`, "sql/base/2024/4_d.sql is ignored", "there is no version 2"}
+	if len(got) != len(want) {
+		t.Fatalf("warnings %q", got)
+	}
+	for i := range want {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("warning %q, want %q", got[i], want[i])
+		}
+	}
+
+	two := folder("sql/core/1_a.sql", "sql/core/3_c.sql", "sql/shared/1_b.sql")
+	m := sqlite(nil, two, gooseplus.WithNamespaces("core", "shared"))
+	if got := m.Warnings(); len(got) != 1 || !strings.HasPrefix(got[0], `namespace "core": the numbering has a gap`) {
+		t.Errorf("warnings %q", got)
+	}
+	if got := m.Namespace("shared").Warnings(); len(got) != 0 {
+		t.Errorf("warnings %q", got)
+	}
+	if got := sqlite(nil, two, gooseplus.WithTimeout(-1)).Warnings(); got != nil {
+		t.Errorf("with a fault: %q", got)
+	}
+}
