@@ -102,14 +102,14 @@ func (m *Migrator) Migrate(ctx context.Context) error {
 	return m.migrate(ctx, upTo(math.MaxInt64))
 }
 
-// MigrateTo is [Migrator.Migrate] up to and including the given version, which need not exist. It
+// MigrateTo is [Migrator.Migrate] up to and including the given version. It
 // never undoes anything: nothing happens if the database is beyond version. A version below 1 is
-// an error.
+// an error, and so is one that looks mistyped: see [Migrator.Goto].
 func (m *Migrator) MigrateTo(ctx context.Context, version int64) error {
 	if version < 1 {
 		return fmt.Errorf("version %d: the lowest version is 1", version)
 	}
-	return m.migrate(ctx, upTo(version))
+	return m.migrate(ctx, existing(version, upTo(version)))
 }
 
 // Version returns the highest version applied, 0 if there is none. It takes one statement and
@@ -234,9 +234,9 @@ func (m *Migrator) openAny(ctx context.Context) (known *migrations, db *sql.DB, 
 	return known, m.db, func() {}, nil
 }
 
-// withTimeout limits a run, unless the caller has done so.
+// withTimeout limits a run. The default gives way to a deadline of the caller's.
 func (m *Migrator) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, limited := ctx.Deadline(); limited {
+	if _, limited := ctx.Deadline(); limited && !m.options.timeoutSet {
 		return context.WithCancel(ctx)
 	}
 	return limit(ctx, m.options.timeout, "timeout")

@@ -47,6 +47,7 @@ type options struct {
 	protectedEnvironments []string
 
 	timeout          time.Duration
+	timeoutSet       bool // with WithTimeout: else a deadline of the context counts instead
 	migrationTimeout time.Duration
 	rollbackTimeout  time.Duration
 	rollback         Strategy
@@ -250,13 +251,13 @@ func WithStrictOrder(strict bool) Option {
 }
 
 // WithTimeout limits a whole run. When the time is over, the migration that is running is
-// interrupted and the way back begins, which has a limit of its own ([WithRollbackTimeout]). A
-// deadline that the context already has wins over this option. Zero means no limit; a negative
-// duration is a configuration fault.
+// interrupted and the way back begins, which has a limit of its own ([WithRollbackTimeout]). If the
+// context has a deadline too, the earlier of the two ends the run. Zero means no limit but the context's; a
+// negative duration is a configuration fault.
 //
-// The default is 5 minutes.
+// The default is 5 minutes, and gives way to a deadline of the context, whichever is earlier.
 func WithTimeout(d time.Duration) Option {
-	return optionFunc(func(o *options) { o.timeout = d })
+	return optionFunc(func(o *options) { o.timeout, o.timeoutSet = d, true })
 }
 
 // WithMigrationTimeout limits each single migration, up and down. Zero means no limit; a negative
