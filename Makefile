@@ -14,6 +14,7 @@ STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
 # benchmarks is a module of its own, with the tools that gooseplus is compared with.
 BENCHMARKS := $(wildcard benchmarks/go.mod)
+# So are the tests with github.com/ory/dockertest: docker's modules must not get into the go.sum of those who use the library.
 # What measures and shows the library is not part of it.
 COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
 
@@ -47,6 +48,7 @@ lint: ## gofmt, go vet, staticcheck, go mod tidy
 	go vet ./...
 	$(STATICCHECK) ./...
 	go mod tidy -diff
+	cd internal/dockertest && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	$(if $(BENCHMARKS),cd benchmarks && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff)
 
 fuzz: ## run every fuzz target for FUZZTIME (1m)

@@ -15,22 +15,24 @@
 //  1. The DSN in GOOSEPLUS_TEST_POSTGRES (a URL, PostgreSQL 13 or newer) or GOOSEPLUS_TEST_MYSQL (as
 //     go-sql-driver/mysql writes it; MySQL or MariaDB). Its user must be allowed to create and drop databases. A
 //     server that is named so and does not answer is an error.
-//  2. A docker engine on this machine (DOCKER_HOST or the usual socket), with the images
-//     GOOSEPLUS_TEST_POSTGRES_IMAGE and GOOSEPLUS_TEST_MYSQL_IMAGE, each repository:tag; by default the official
-//     images of PostgreSQL and MariaDB.
+//  2. A container that the program docker runs, of the images GOOSEPLUS_TEST_POSTGRES_IMAGE and
+//     GOOSEPLUS_TEST_MYSQL_IMAGE, each repository:tag; by default the official images of PostgreSQL and MariaDB.
 //  3. Server programs installed on this machine, PostgreSQL and MariaDB, started in a temporary directory. Root
 //     starts them as an unprivileged user, since neither runs as root.
 //
-// GOOSEPLUS_TEST_SERVERS=docker or GOOSEPLUS_TEST_SERVERS=local allows only that way; when it fails, so does the test.
+// GOOSEPLUS_TEST_SERVERS=docker or GOOSEPLUS_TEST_SERVERS=local allows only that way.
 //
-// Without any server a test is skipped, or fails when GOOSEPLUS_REQUIRE_SERVERS=1, as it is in CI. `go test` hides
-// skips, so [Main] also appends a line about them to the file named by GOOSEPLUS_TEST_SKIPS, which `make test` prints.
+// A test is skipped where no way leads to a server: no program, no engine that answers, an image that can't be pulled.
+// It fails instead when GOOSEPLUS_REQUIRE_SERVERS=1, as it is in CI, and whenever a server is there and doesn't start.
+// `go test` hides skips, so [Main] also appends a line about them to the file named by GOOSEPLUS_TEST_SKIPS, which
+// `make test` prints.
 //
 // # How the servers behave
 //
 // They listen on a free port of 127.0.0.1, want a password (random for each server), accept 500 connections, and
-// never sync to disk. They do not outlive the test process, however it ends: a watchdog in a process of its own
-// holds the reading end of a pipe, and stops the server and removes its files when the kernel closes the other end.
+// never sync to disk. They do not outlive the test process, however it ends: another process holds the reading end of a
+// pipe, and stops the server and removes its files when the kernel closes the other end. That is a watchdog of a local
+// server's own, and the program docker for a container.
 // dbtest leaves no goroutine behind in the test process.
 //
 // [PgBouncer] puts the distribution's pgbouncer in front of such a PostgreSQL, for one test, on the same terms: it is

@@ -67,7 +67,7 @@ func (r *registry) server(t testing.TB, e *engine) Server {
 	case o.err == nil:
 		return o.server
 	case mustFail(o.err, os.Getenv(requireEnv)):
-		t.Fatalf("dbtest: %v", o.err)
+		t.Fatal(o.err)
 	default:
 		o.skipped++
 		if r.unwatched && o.skipped == 1 {
@@ -75,7 +75,7 @@ func (r *registry) server(t testing.TB, e *engine) Server {
 				t.Error(err)
 			}
 		}
-		t.Skipf("dbtest: %v", o.err)
+		t.Skip(o.err)
 	}
 	panic("not reached")
 }
