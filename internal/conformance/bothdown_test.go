@@ -19,7 +19,7 @@ func TestBothDown(t *testing.T) {
 	ctx := context.Background()
 
 	t.Run("both down", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": table("b")})
 			hold := newBarrier()
 			version3 := func(f func()) *goose.Migration {

@@ -16,10 +16,10 @@ import (
 	"github.com/gooseplus/gooseplus"
 )
 
-// onEachLocked is onEach with the lock off and on.
+// onEachLocked is onDatabases with the lock off and, over another driver, on.
 func onEachLocked(t *testing.T, test func(*testing.T, *place, gooseplus.Option)) {
-	for _, lock := range []bool{false, true} {
-		for _, x := range targets {
+	for turn, lock := range []bool{false, true} {
+		for _, x := range oneDriverEach(t, uint32(turn)) {
 			t.Run(fmt.Sprintf("%s, lock %t", x.name, lock), func(t *testing.T) {
 				t.Parallel()
 				test(t, x.place(t), gooseplus.WithGlobalLock(lock))
@@ -178,9 +178,8 @@ func TestDirtyCrash(t *testing.T) {
 			onLockServers(t, s.dialect, func(t *testing.T, p *place) {
 				p.counting(t)
 				kill := p.lockVictim(t, name)
-				for column[int](t, p.db, "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'dirty' AND version_id = 2")[0] == 0 {
-				}
-				time.Sleep(200 * time.Millisecond) // so that the server is likely to be in its statement
+				p.untilAny(t, "the step is marked", "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'dirty' AND version_id = 2")
+				p.untilAny(t, "the server is in its slow statement", p.working("SLEEP("))
 				kill()
 				m := p.locking(p.instance(t), append(victimSetOptions(p, name), from(victimSets[name](p)))...)
 				err := m.Migrate(ctx)

@@ -56,7 +56,7 @@ func TestForce(t *testing.T) {
 	})
 
 	t.Run("versions that are not known", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			m := p.migrator(from(chain(2)))
 			if err := m.Force(ctx, 2); err != nil {
 				t.Fatal(err)
@@ -181,7 +181,7 @@ func TestProtectedEnvironments(t *testing.T) {
 	})
 
 	t.Run("a run that failed leaves no trace", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			broken := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
 			broken["sql/production/2_p.sql"] = script("CREATE TABLE a (id INTEGER);", "DROP TABLE IF EXISTS p;")
 			wantFailed(t, p.migrator(from(broken), in("production")).Migrate(ctx), 2)
@@ -195,7 +195,7 @@ func TestProtectedEnvironments(t *testing.T) {
 	})
 
 	t.Run("a name of one's own", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			live := gooseplus.WithProtectedEnvironments("live", "it's")
 			fsys["sql/it's/5_e.sql"] = table("e")
 			if err := p.migrator(from(fsys), in("it's"), live).Migrate(ctx); err != nil {

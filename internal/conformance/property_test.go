@@ -23,6 +23,7 @@ func TestStartOrTarget(t *testing.T) {
 			continue // the same databases
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			short, full := 8, 300
 			if x.dialect == "sqlite" {
 				short, full = 101, 5000

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -201,6 +200,7 @@ func TestForeignVersionAtCommit(t *testing.T) {
 			continue // nothing else refuses a COMMIT
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			setup := files(map[string]*fstest.MapFile{"1_plans.sql": script(`CREATE TABLE plans (id INTEGER);
 -- +goose StatementBegin
@@ -299,6 +299,7 @@ func TestSettle(t *testing.T) {
 			continue // SQLite's COMMIT is no request to anybody
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			if err := p.migrator(from(chain(1))).Migrate(ctx); err != nil {
 				t.Fatal(err)
@@ -334,12 +335,7 @@ func TestSettle(t *testing.T) {
 					rows, err := known.Owned(ctx, p.db, true)
 					settled <- answer{rows, !ended.Load(), err}
 				}()
-				for deadline := time.Now().Add(10 * time.Second); column[int](t, p.db, waiting)[0] == 0; {
-					if len(settled) > 0 || time.Now().After(deadline) {
-						t.Error("the look doesn't wait")
-						break
-					}
-				}
+				eventually(t, "the look waits", func() bool { return len(settled) > 0 || column[int](t, p.db, waiting)[0] > 0 })
 				ended.Store(true)
 				want := "[1]"
 				if commit {

@@ -16,7 +16,7 @@ import (
 func TestRuns(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		p.patient()
 		db, counter := p.counted(t)
 		reader := gooseplus.New(db, gooseplus.WithDialect(p.dialect), from(chain(1)))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"hash/fnv"
+	"os"
 	"runtime/pprof"
 	"strings"
 	"testing"
@@ -93,6 +95,39 @@ func onEach(t *testing.T, test func(*testing.T, *place)) {
 	}
 }
 
+// onDatabases is onEach for tests of what the driver makes no difference to: they run over one driver for each
+// database, which depends on the test's name. The long form (GOOSEPLUS_CHAOS=1) takes all of them.
+func onDatabases(t *testing.T, test func(*testing.T, *place)) {
+	for _, x := range oneDriverEach(t, 0) {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, x.place(t))
+		})
+	}
+}
+
+// oneDriverEach chooses among the drivers of each database, another one for another turn.
+func oneDriverEach(t *testing.T, turn uint32) (chosen []target) {
+	if os.Getenv("GOOSEPLUS_CHAOS") != "" {
+		return targets
+	}
+	name := fnv.New32a()
+	_, _ = name.Write([]byte(t.Name()))
+	turn += name.Sum32() >> 8 // the low bits of similar names are similar
+	of := make(map[string][]target)
+	var dialects []string
+	for _, x := range targets {
+		if of[x.dialect] == nil {
+			dialects = append(dialects, x.dialect)
+		}
+		of[x.dialect] = append(of[x.dialect], x)
+	}
+	for _, dialect := range dialects {
+		chosen = append(chosen, of[dialect][turn%uint32(len(of[dialect]))])
+	}
+	return chosen
+}
+
 // place is an empty database for one test.
 type place struct {
 	target
@@ -150,6 +185,32 @@ func labelled(t *testing.T, label string) (found []string) {
 		}
 	}
 	return found
+}
+
+// eventually returns when the condition holds, and fails the test if it doesn't for half a minute. It asks less and less
+// often: the server needs the processor too, and MariaDB renews what innodb_trx shows only for somebody who has not
+// looked for 100 ms.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	pause := time.Millisecond
+	for deadline := time.Now().Add(30 * time.Second); !holds(); pause = min(2*pause, 160*time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 30 s: %s", what)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// untilAny returns when the query, of a count, finds something.
+func (p *place) untilAny(t testing.TB, what, query string) {
+	t.Helper()
+	eventually(t, what, func() bool {
+		var n int
+		if err := p.db.QueryRow(query).Scan(&n); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		return n > 0
+	})
 }
 
 // inUse gives the pool a moment: a driver may still be closing a connection that was interrupted.

@@ -22,9 +22,9 @@ import (
 var awkward = []string{"plain", "Capitals", "with space", "with.dot", `with"quote`, "with`tick", "it's", "ünïcödé", "select", "a;b--c",
 	"$1 ? {table}", strings.Repeat("x", 63), strings.Repeat("é", 31)}
 
-// onSchemas is onEach where a run can be bound to a schema.
+// onSchemas is onDatabases where a run can be bound to a schema.
 func onSchemas(t *testing.T, test func(*testing.T, *fleetPlace)) {
-	for _, x := range targets {
+	for _, x := range oneDriverEach(t, 0) {
 		if x.schemas {
 			t.Run(x.name, func(t *testing.T) {
 				t.Parallel()
@@ -194,7 +194,8 @@ func TestMigrateTenants(t *testing.T) {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
 			onSchemas(t, func(t *testing.T, p *fleetPlace) {
 				before := column[string](t, p.db, p.where())[0]
-				names := p.names(60)
+				count := chaosRounds(20, 60)
+				names := p.names(count)
 				p.create(t, names...)
 				p.db.SetMaxOpenConns(20)
 				m := p.migrator(from(things(nil)), thingsInGo, gooseplus.WithGlobalLock(lock))
@@ -211,9 +212,9 @@ func TestMigrateTenants(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 60, 60, 0, 0, 0)
+				wantReport(t, r, count, count, 0, 0, 0)
 				mu.Lock()
-				if last.Done != 60 || last.Total != 60 || !last.Counted || last.Failed != 0 || last.Rate <= 0 {
+				if last.Done != count || last.Total != count || !last.Counted || last.Failed != 0 || last.Rate <= 0 {
 					t.Errorf("the last progress is %+v", last)
 				}
 				mu.Unlock()
@@ -228,7 +229,7 @@ func TestMigrateTenants(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 60, 0, 60, 0, 0)
+				wantReport(t, r, count, 0, count, 0, 0)
 				if x := r.Tenants[7]; x.State != gooseplus.TenantUpToDate || x.From != 5 || x.To != 5 {
 					t.Errorf("%+v", x)
 				}
@@ -240,8 +241,8 @@ func TestMigrateTenants(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 60, 60, 0, 0, 0)
-				p.wantIn(t, names[59], nil, -1)
+				wantReport(t, r, count, count, 0, 0, 0)
+				p.wantIn(t, names[count-1], nil, -1)
 			})
 		})
 	}
@@ -420,7 +421,7 @@ func TestTenantsOnFewConnections(t *testing.T) {
 	for _, lock := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
 			onSchemas(t, func(t *testing.T, p *fleetPlace) {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 				defer cancel()
 				names := p.names(30)
 				p.create(t, names...)
@@ -441,7 +442,7 @@ func TestTwoFleets(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
-		names := p.names(40)
+		names := p.names(chaosRounds(16, 40))
 		p.create(t, names...)
 		other := p.open(t)
 		defer other.Close()

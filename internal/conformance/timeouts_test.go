@@ -230,6 +230,7 @@ func TestTimeoutsTakeNoSnapshot(t *testing.T) {
 			continue
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			fsys := files(map[string]*fstest.MapFile{
 				"1_a.sql": script("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nCREATE TABLE a (id INTEGER);", "DROP TABLE a;"),

@@ -412,6 +412,7 @@ func TestLostConnection(t *testing.T) {
 			continue // SQLite runs in this process
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			fsys := deploy(t, p, map[string]*fstest.MapFile{"13_x.sql": table("x")})
 			other := p.open(t)
@@ -447,6 +448,7 @@ func TestLostConnectionInTheFirstStatement(t *testing.T) {
 			continue
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_cut.sql": script(p.sleep, "CREATE TABLE down_was_run (id INTEGER);"),
