@@ -20,7 +20,8 @@ import (
 
 // run is one call of Migrate & co on one database. It is used by one goroutine.
 type run struct {
-	db      *sql.DB
+	db      *sql.DB // for what the run executes for itself
+	pool    *sql.DB // the application's: migrations get their connections from it
 	options *options
 	known   *migrations
 	events  *stream
@@ -80,9 +81,10 @@ type run struct {
 	off    int             // how many of undone stay undone
 }
 
-func (m *Migrator) newRun(known *migrations, db *sql.DB, events *stream) *run {
+func (m *Migrator) newRun(known *migrations, db database, events *stream) *run {
 	return &run{
-		db:      db,
+		db:      db.own,
+		pool:    db.pool,
 		options: &m.options,
 		known:   known,
 		events:  events,
