@@ -154,11 +154,7 @@ func (j *joint) applied(ctx context.Context) error {
 		if r.known.state == nil || r.absent {
 			return j.appliedOneByOne(ctx)
 		}
-		flag := r.known.state.There()
-		if r.options.globalLock {
-			flag = r.known.busy()
-		}
-		tables, flags = append(tables, r.known.table), append(flags, flag)
+		tables, flags = append(tables, r.known.table), append(flags, r.flag().Query)
 	}
 	looks, err := versions.AppliedTogether(ctx, j.lead.db, tables, flags)
 	if err != nil {

@@ -139,14 +139,12 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 	switch {
 	case r.known.state == nil:
 		applied, r.ready, err = r.known.table.Applied(ctx, r.db)
-	case r.options.globalLock:
-		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.busy(), r.absent)
 	default:
-		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state.There(), r.absent)
+		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.flag(), r.absent)
 	}
 	r.to, r.absent = plan.Newest(applied), err == nil && !r.ready
-	if r.absent && r.known.namespace != "" && r.known.state != nil && !r.options.globalLock {
-		flagged, err = r.known.state.IsThere(ctx, r.db) // for another namespace, which AppliedAndFlag can't know
+	if r.absent && r.known.state != nil && !r.options.globalLock {
+		flagged, err = r.known.state.IsThere(ctx, r.db) // which a version table without rows can't tell
 	}
 	if err == nil && r.absent && r.options.bound {
 		r.schemaMissing, err = r.known.schemaMissing(ctx, r.db)
@@ -155,6 +153,14 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 		r.to = -1
 	}
 	return applied, flagged, err
+}
+
+// flag is what applied asks of the state table.
+func (r *run) flag() versions.Flag {
+	if !r.options.globalLock {
+		return versions.Flag{Query: r.known.state.There()}
+	}
+	return versions.Flag{Query: r.known.busy(), Missing: func(ctx context.Context) (bool, error) { return r.known.state.Missing(ctx, r.db) }}
 }
 
 // owned reads the applied versions of a table that has to be there: one that is not, is no empty one.

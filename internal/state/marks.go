@@ -55,9 +55,10 @@ const (
 // Read reads all of it. A table that is not there, or that is the original gooseplus's, remembers
 // nothing.
 func (t *Table) Read(ctx context.Context, db Querier) (Facts, error) {
-	there, err := t.there(ctx, db)
-	if err != nil || !there {
-		return Facts{}, err
+	if t.dialect.Goose != goose.DialectMySQL { // which hides what a user may not read
+		if there, err := t.there(ctx, db); err != nil || !there {
+			return Facts{}, err
+		}
 	}
 	return t.ReadThere(ctx, db)
 }
@@ -68,11 +69,23 @@ func (t *Table) ReadThere(ctx context.Context, db Querier) (Facts, error) {
 	if err == nil {
 		return f, nil
 	}
-	have, haveErr := t.have(ctx, db)
-	if haveErr == nil && len(t.missing(have)) > 0 {
-		return Facts{}, nil
+	return Facts{}, t.unlessMissing(ctx, db, err)
+}
+
+// Missing says whether there is no table that could remember anything: none at all, or the original gooseplus's.
+func (t *Table) Missing(ctx context.Context, db Querier) (bool, error) {
+	have, err := t.have(ctx, db)
+	return err == nil && len(t.missing(have)) > 0, err
+}
+
+// unlessMissing is the error of a read, but for one that only says that there is nothing to read. MySQL says of a table
+// that isn't there that it may not be read, if nothing of the database may: nobody can tell then.
+func (t *Table) unlessMissing(ctx context.Context, db Querier, err error) error {
+	missing, checkErr := t.Missing(ctx, db)
+	if checkErr == nil && missing && !t.dialect.Denied(err) {
+		return nil
 	}
-	return Facts{}, err
+	return err
 }
 
 func (t *Table) facts(ctx context.Context, db Querier) (f Facts, err error) {
