@@ -40,8 +40,7 @@ func (m *Migrator) migrateAll(ctx context.Context, to goal) error {
 			}
 			// 4. Read the starting points and plan from them: nothing is begun before all are found to be in order.
 			if err := j.begin(ctx, to); err != nil || len(j.working) == 0 {
-				j.settle(ctx, err)
-				return err
+				return j.settle(ctx, err)
 			}
 			// 5. Apply one namespace after the other, and verify all.
 			err := j.apply(ctx)
@@ -52,8 +51,7 @@ func (m *Migrator) migrateAll(ctx context.Context, to goal) error {
 			if err != nil {
 				err = j.wayBack(ctx, err)
 			}
-			j.settle(ctx, err)
-			return err
+			return j.settle(ctx, err)
 		})
 		// 8. Record the outcomes and release.
 	})

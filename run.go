@@ -47,8 +47,12 @@ type run struct {
 	stamped    []string // those of them that it has been told
 
 	begun  bool // its first step is next
-	marked bool // the state table says which step the run is at, atStep
+	marked bool // the state table may say which step the run is at, atStep
 	atStep plannedStep
+	left   *plannedStep // what the run leaves half-applied, if that is not what it is marked to be at
+	// elsewhere is true when the run, without the lock, has met another one at a step.
+	elsewhere bool
+	warned    bool // the observers know that there is another run
 	// session lends goose the caller's connections; with the lock it fences every transaction.
 	session *session.Session
 	orphans orphans
@@ -230,6 +234,9 @@ func (r *run) readStart(ctx context.Context, to goal) (err error) {
 
 // judge refuses what must not be done, and forgets the marks of steps that were finished.
 func (r *run) judge(ctx context.Context, facts state.Facts) error {
+	if len(facts.Running) > 0 {
+		r.warnOther("it is recorded as running, with the lock")
+	}
 	facts = r.known.own(facts)
 	if err := r.admit(ctx, facts, r.start); err != nil {
 		return err
@@ -359,14 +366,16 @@ func (r *run) apply(ctx context.Context) error {
 	return nil
 }
 
-// record remembers a step that this run has to take back if it fails.
+// record remembers a step that this run has to take back if it fails. What a run that was cut off had done the other
+// way round is not owed any more.
 func (r *run) record(step plannedStep) {
+	same := func(v int64) bool { return v == step.Version }
 	if step.Direction == directionDown {
-		r.undone = append(r.undone, step.Version)
-	} else {
-		r.mine = append(r.mine, step.Version)
-		r.keys[step.Version] = r.recorder.Key()
+		r.undone, r.mine = append(r.undone, step.Version), slices.DeleteFunc(r.mine, same)
+		return
 	}
+	r.mine, r.undone = append(r.mine, step.Version), slices.DeleteFunc(r.undone, same)
+	r.keys[step.Version] = r.recorder.Key()
 }
 
 func (r *run) planned() []Step {
@@ -385,7 +394,7 @@ func (r *run) verify(ctx context.Context, db *sql.DB) error {
 	}
 	now := rows.Applied
 	if foreign := r.foreign(rows, r.mine); len(foreign) > 0 {
-		return fmt.Errorf("%w: it applied %v too", errOtherRunner, foreign)
+		return r.otherRunner(fmt.Sprintf("it applied %v too", foreign))
 	}
 	want, _ := plan.Diff(slices.Concat(r.start, r.mine), r.undone)
 	if missing, _ := plan.Diff(want, now); len(missing) > 0 {
