@@ -149,8 +149,7 @@ func (m *Migrator) migrate(ctx context.Context, to goal) error {
 			}
 			// 4. Read the starting point and plan from it.
 			if err := r.begin(ctx, to); err != nil || len(r.steps) == 0 {
-				r.settle(ctx, err)
-				return err
+				return r.settle(ctx, err)
 			}
 			// 5. Undo and apply, and verify that what was planned is what is there.
 			err := r.apply(ctx)
@@ -161,8 +160,7 @@ func (m *Migrator) migrate(ctx context.Context, to goal) error {
 			if err != nil {
 				err = r.wayBack(ctx, err)
 			}
-			r.settle(ctx, err)
-			return err
+			return r.settle(ctx, err)
 		})
 		// 8. Record the outcome and release.
 	})

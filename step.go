@@ -91,6 +91,7 @@ func (r *run) drive(ctx context.Context, step plannedStep) error {
 			statement = "" // the step's own were all executed: it was the version table, or the COMMIT
 		}
 		if otherRunner(err) {
+			r.warnOther("it is at migration " + ref(step.Version, step.Source) + " too")
 			err = fmt.Errorf("%w: %w", errOtherRunner, err)
 		}
 		err = r.migrationError(step, statement, tidyError{stopped(ctx, err)})
