@@ -57,7 +57,7 @@ func TestText(t *testing.T) {
 		{"keywords, odd password", `host=db password=s3;c&r'e"t dbname=app`, "host=db password=xxxxx dbname=app"},
 		{"keywords, escaped by %q", `"host=db password='it\\'s' dbname=app"`, `"host=db password=xxxxx' dbname=app"`},
 		{"keywords, a key's password", "sslkey=k sslpassword=s3cret host=db", "sslkey=k sslpassword=xxxxx host=db"},
-		{"the environment", "PGPASSWORD=s3cret psql", "PGPASSWORD=xxxxx psql"},
+		{"the environment", "PGPASSWORD=s3cret psql", "PGPASSWORD=xxxxx"},
 
 		{"ADO", "Server=db;User Id=app;Password=s3cret;Database=app", "Server=db;User Id=app;Password=xxxxx;Database=app"},
 		{"ADO, the short form", "server=db;uid=app;pwd=s3cret;", "server=db;uid=app;pwd=xxxxx;"},
