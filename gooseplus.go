@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ func (m *Migrator) DB() *sql.DB { return m.db }
 // each that goose can't parse or that has a fault in its Replay. A run finds these in the files of its own
 // steps only, before the first ([ErrRollForward]); so Err belongs in a unit test rather than into a boot.
 //
-// What is only suspicious is no fault: a run tells it to the observers ([Warning]).
+// What is only suspicious is no fault: see [Migrator.Warnings].
 func (m *Migrator) Err() error {
 	known, err := m.resolve()
 	if err != nil {
@@ -62,6 +63,24 @@ func (m *Migrator) Err() error {
 		faults = append(faults, part.unreadable(errs, directionUp))
 	}
 	return errors.Join(faults...)
+}
+
+// Warnings returns what is suspicious in the folders and the files but no fault: an environment without a
+// folder, a file that is ignored, a gap in the numbering. It needs no database. A run tells the observers of
+// the same ([Warning]), as far as it has read the files. With a fault in the options or the folders there are no
+// warnings: mend what [Migrator.Err] returns first.
+func (m *Migrator) Warnings() []string {
+	known, err := m.resolve()
+	if err != nil {
+		return nil
+	}
+	list := slices.Clone(known.warnings)
+	for _, part := range known.parts {
+		for _, w := range part.warnings {
+			list = append(list, where(part.tenant, part.namespace)+w)
+		}
+	}
+	return list
 }
 
 // Migrate applies the migrations that are not applied yet, lowest version first. If one fails, the

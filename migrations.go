@@ -149,7 +149,7 @@ func (o *options) merge(ms *migrations, files *envfs.Overlay, err error) error {
 	if noFolder(err) && (len(o.goMigrations) > 0 || o.defined()) {
 		err = nil // they need none
 	}
-	faults := prefixed(err)
+	faults := prefixed(o.baseFault(err))
 
 	definitions, err := o.collectDefinitions(files)
 	faults = append(faults, prefixed(err)...)
@@ -168,6 +168,12 @@ func (o *options) merge(ms *migrations, files *envfs.Overlay, err error) error {
 		slices.SortStableFunc(ms.list, func(a, b migration) int { return cmp.Compare(a.version, b.version) })
 	}
 	faults = append(faults, prefixed(duplicates(ms.list, faults))...)
+	if len(faults) == 0 {
+		faults = prefixed(errors.Join(ms.misplaced(o.given())...))
+	}
+	if len(faults) == 0 && !o.namespaced {
+		faults = prefixed(ms.nowhere())
+	}
 	ms.warnings = ms.findWarnings()
 	return errors.Join(faults...)
 }
