@@ -124,7 +124,7 @@ func traces(s, secret, rest string) []span {
 	}
 	for _, q := range goQuoted.FindAllStringIndex(s, -1) {
 		if text, err := strconv.Unquote(s[q[0]:q[1]]); err == nil && telling(strings.TrimPrefix(text, ":")) {
-			found = append(found, span{start: q[0] + 1, end: q[1] - 1})
+			found = append(found, span{start: q[1] - 1 - len(strings.TrimPrefix(s[q[0]+1:q[1]-1], ":")), end: q[1] - 1})
 		}
 	}
 	for _, t := range token.FindAllStringIndex(s, -1) {
