@@ -10,6 +10,7 @@ import (
 )
 
 func TestForce(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("a database that another tool has migrated", func(t *testing.T) {
@@ -38,21 +39,24 @@ func TestForce(t *testing.T) {
 				version int64
 				want    []int64
 			}{
-				{100, []int64{1, 2, 3, 4}}, {100, []int64{1, 2, 3, 4}}, {3, []int64{1, 2, 3}}, {0, nil}, {1, []int64{1}},
+				{4, []int64{1, 2, 3, 4}}, {4, []int64{1, 2, 3, 4}}, {3, []int64{1, 2, 3}}, {0, nil}, {1, []int64{1}},
 			} {
 				if err := m.Force(ctx, s.version); err != nil {
 					t.Fatal(err)
 				}
 				p.want(t, s.want, tables)
 			}
-			if err := m.Force(ctx, -1); err == nil {
-				t.Error("version -1 is accepted")
+			for _, version := range []int64{-1, 5, 100} {
+				if err := m.Force(ctx, version); err == nil {
+					t.Errorf("version %d is accepted", version)
+				}
 			}
+			p.want(t, []int64{1}, tables)
 		})
 	})
 
 	t.Run("versions that are not known", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			m := p.migrator(from(chain(2)))
 			if err := m.Force(ctx, 2); err != nil {
 				t.Fatal(err)
@@ -69,6 +73,7 @@ func TestForce(t *testing.T) {
 }
 
 func TestLockVersion(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
 		fsys := chain(4)
@@ -132,6 +137,7 @@ func TestLockVersion(t *testing.T) {
 }
 
 func TestProtectedEnvironments(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
 	fsys["sql/production/2_p.sql"] = table("p")
@@ -175,7 +181,7 @@ func TestProtectedEnvironments(t *testing.T) {
 	})
 
 	t.Run("a run that failed leaves no trace", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			broken := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
 			broken["sql/production/2_p.sql"] = script("CREATE TABLE a (id INTEGER);", "DROP TABLE IF EXISTS p;")
 			wantFailed(t, p.migrator(from(broken), in("production")).Migrate(ctx), 2)
@@ -189,7 +195,7 @@ func TestProtectedEnvironments(t *testing.T) {
 	})
 
 	t.Run("a name of one's own", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			live := gooseplus.WithProtectedEnvironments("live", "it's")
 			fsys["sql/it's/5_e.sql"] = table("e")
 			if err := p.migrator(from(fsys), in("it's"), live).Migrate(ctx); err != nil {
