@@ -31,8 +31,8 @@ func reach(d dialect.Dialect, pool *sql.DB) (site, func()) {
 	}
 }
 
-// kind is what a session has to know of the database.
-func kind(d dialect.Dialect) session.Kind {
+// sessionKind is what a session has to know of the database.
+func sessionKind(d dialect.Dialect) session.Kind {
 	switch d.Goose {
 	case goose.DialectPostgres:
 		return session.PostgreSQL
