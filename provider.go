@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -113,10 +114,19 @@ func (r *run) most() int {
 	return max(1, limit)
 }
 
+// recordLimit is how long it may take to record a step that was executed outside a transaction, whatever has ended
+// meanwhile: otherwise nobody would know of it.
+const recordLimit = 2 * time.Second
+
 // recordStep has a step recorded whose own statements are executed: in the transaction in which they were, if that is
 // there, or else in another one, which begins like every other transaction of the run.
 func (r *run) recordStep(ctx context.Context, db database.DBTxConn, record func(context.Context, database.DBTxConn) error) error {
 	_, inTransaction := db.(*sql.Tx)
+	if !inTransaction { // it is done, and only this is missing
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+		defer cancel()
+	}
 	whole, err := r.session.Finish(ctx, inTransaction)
 	if err != nil {
 		return err

@@ -42,9 +42,9 @@ func (s section) gooseTransaction() bool {
 	return s.isGo && s.noTx == nil || !s.isGo && s.transactional
 }
 
-// watched says whether it might end that transaction.
+// watched says whether it might end that transaction, or change its session.
 func (s section) watched() bool {
-	return s.isGo || slices.ContainsFunc(s.statements, sqltext.MayEndTransaction)
+	return s.isGo || slices.ContainsFunc(s.statements, sqltext.Meddles)
 }
 
 func (s section) empty() bool { return s.tx == nil && s.noTx == nil && len(s.statements) == 0 }

@@ -95,7 +95,7 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 	}
 	if c.tx == nil {
 		c.link.outside = c.link.outside || !c.inTx
-		return nil
+		return c.s.autocommit(ctx, c.link)
 	}
 	return c.tx.beginBefore(ctx, query)
 }
@@ -203,7 +203,7 @@ func (c *conn) Close() error {
 func (c *conn) settle(ctx context.Context) error {
 	l := c.link
 	switch {
-	case c.inTx || c.s.outer != nil:
+	case c.inTx || c.s.outer != nil && c.s.outer.tx != nil:
 		return nil
 	case l.set:
 		return l.unset

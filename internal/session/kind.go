@@ -27,8 +27,10 @@ func (k Kind) networked() bool { return k == PostgreSQL || k == MySQL }
 const markName = "gooseplus_step"
 
 // resetSQL makes a connection of PostgreSQL new, but for prepared statements, which the drivers keep.
-const resetSQL = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; UNLISTEN *; " +
+const resetSQL = "CLOSE ALL; " + resetSettingsSQL + "; UNLISTEN *; " +
 	"SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES"
+
+const resetSettingsSQL = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL"
 
 // ownSettings reads what was set on a connection of PostgreSQL since it was made, as by a hook of the application's
 // that is called on each new one, as statements that set it again. What begins with the name of an extension isn't
@@ -110,11 +112,10 @@ func sqlState(err error) string {
 var pragmas = []string{"foreign_keys", "ignore_check_constraints", "recursive_triggers", "locking_mode", "busy_timeout", "cache_size",
 	"synchronous", "temp_store", "legacy_alter_table", "query_only", "read_uncommitted", "writable_schema", "trusted_schema",
 	"automatic_index", "secure_delete", "cell_size_check", "reverse_unordered_selects", "threads", "wal_autocheckpoint",
-	"journal_size_limit", "cache_spill", "fullfsync", "checkpoint_fullfsync", "defer_foreign_keys"}
+	"journal_size_limit", "fullfsync", "checkpoint_fullfsync", "defer_foreign_keys"}
 
-// remember reads how a connection is made, so that clean can make it so again. Where it is to be replaced, nothing
-// has to be known.
-func (l *link) remember(ctx context.Context, k Kind, stays bool) (err error) {
+// remember reads how a connection is made, so that clean can make it so again.
+func (l *link) remember(ctx context.Context, k Kind) (err error) {
 	switch {
 	case k == PostgreSQL:
 		row, err := l.queryRow(ctx, ownSettings)
@@ -130,10 +131,8 @@ func (l *link) remember(ctx context.Context, k Kind, stays bool) (err error) {
 			return err
 		}
 		l.memory = row[0] == nil || row[0] == ""
-		if l.memory || stays {
-			l.before, err = l.pragmas(ctx)
-			return err
-		}
+		l.before, err = l.pragmas(ctx)
+		return err
 	}
 	return nil
 }
@@ -155,8 +154,13 @@ func (l *link) pragmas(ctx context.Context) (map[string]string, error) {
 func (l *link) clean(ctx context.Context, k Kind) error {
 	switch {
 	case k == PostgreSQL:
+		if l.outside {
+			if err := l.exec(ctx, "ROLLBACK"); err != nil { // if there is nothing to roll back, that is none
+				return err
+			}
+		}
 		return l.exec(ctx, resetSQL+"; "+l.own)
-	case k == SQLite && l.before != nil:
+	case k == SQLite:
 		return l.cleanSQLite(ctx)
 	}
 	return errReplaced

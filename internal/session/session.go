@@ -20,6 +20,7 @@ type Session struct {
 	cfg    Config
 	db     *sql.DB
 	outer  *outer // nil unless all is done in one transaction
+	schema string // of MySQL, quoted, that the connections begin in; "" is none, or one of the settings
 	keeps  bool   // a connection that can be cleaned stays from step to step
 
 	// ending is done when the session ends: nobody waits for the parent's connections any more.
@@ -27,12 +28,14 @@ type Session struct {
 	end    context.CancelFunc
 
 	mu      sync.Mutex
-	inUse   map[*conn]*link // guarded by mu: what db has and has not given back
-	free    []*link         // guarded by mu: what the step has used and doesn't use now
-	kept    *link           // guarded by mu: what the step before has used, nil if there is none
-	step    stepState       // guarded by mu
-	closed  bool            // guarded by mu: nothing is added to inUse any more
-	drained chan struct{}   // closed when closed is true and inUse is empty, under mu
+	inUse   map[*conn]*link      // guarded by mu: what db has and has not given back
+	free    []*link              // guarded by mu: what the step has used and doesn't use now
+	kept    *link                // guarded by mu: what the step before has used, nil if there is none
+	commits map[driver.Conn]bool // guarded by mu: the parent's connections on which autocommit is known to be on
+	used    bool                 // guarded by mu: something was executed outside a transaction
+	step    stepState            // guarded by mu
+	closed  bool                 // guarded by mu: nothing is added to inUse any more
+	drained chan struct{}        // closed when closed is true and inUse is empty, under mu
 }
 
 // Open makes a session over connections of parent, which are borrowed when they are needed. It does
@@ -206,11 +209,17 @@ func (s *Session) borrow(ctx context.Context) (*link, error) {
 		l.backend, err = l.queryRow(ctx, s.cfg.Backend.Query)
 	}
 	if err == nil {
-		err = l.remember(ctx, s.cfg.Kind, s.db.Stats().MaxOpenConnections == 1)
+		err = l.remember(ctx, s.cfg.Kind)
 	}
 	if err != nil {
 		l.discard()
 		return nil, err
+	}
+	if s.cfg.Kind == MySQL && s.schema == "" && len(s.cfg.Settings) == 0 {
+		row, err := l.queryRow(ctx, "SELECT CONCAT('`', REPLACE(DATABASE(), '`', '``'), '`')")
+		if err == nil && row[0] != nil {
+			s.schema = fmt.Sprint(row[0])
+		}
 	}
 	if l.memory { // another connection would be another database
 		s.db.SetMaxOpenConns(1)
@@ -220,4 +229,4 @@ func (s *Session) borrow(ctx context.Context) (*link, error) {
 
 // keepAt is the limit of the parent pool from which on a connection may stay with the session between two steps:
 // below, it would be missing.
-const keepAt = 4
+const keepAt = 5

@@ -9,7 +9,7 @@ import (
 type Step struct {
 	Function      bool // it is a Go function
 	InTransaction bool // goose opens a transaction for it
-	// Watched has it found out whether the step ends that transaction by itself.
+	// Watched says that it might end that transaction, or change settings of its connection.
 	Watched bool
 }
 
@@ -62,7 +62,7 @@ func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, e
 	}
 	s.mu.Unlock()
 	if inTransaction && open != nil {
-		intact, err := open.intact(ctx)
+		intact, err := open.intact(ctx, s.settled())
 		switch {
 		case err != nil:
 			return true, err
@@ -167,10 +167,11 @@ func (s *Session) announce(ctx context.Context, l *link) error {
 	s.mu.Lock()
 	number := s.step.number
 	s.mu.Unlock()
-	if l.backend == nil || l.step == number && number > 0 {
+	again := l.step == number && number > 0
+	l.step = number
+	if l.backend == nil || again {
 		return nil
 	}
-	l.step = number
 	return guard(func() error { return s.cfg.Backend.Found(ctx, l.backend) })
 }
 
@@ -205,7 +206,7 @@ func (s *Session) dispose(l *link) {
 	switch {
 	case keep:
 		return
-	case l.spent || l.outside && s.cfg.Kind == PostgreSQL, s.cfg.Kind == MySQL, s.cfg.Kind == PostgreSQL && s.keeps:
+	case l.spent, s.cfg.Kind == MySQL, s.cfg.Kind == PostgreSQL && s.keeps:
 	case s.cfg.Kind == Other:
 		_ = s.release(l) // the error that counts is another one
 		return
@@ -266,6 +267,28 @@ func (s *Session) stepContext(ctx context.Context) context.Context {
 		return s.step.ctx
 	}
 	return ctx
+}
+
+// settled are the statements of PostgreSQL and MySQL that take back settings of a step, so that its version can be
+// recorded in its transaction.
+func (s *Session) settled() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.step.Watched:
+		return nil
+	case s.cfg.Kind == PostgreSQL:
+		list := []string{resetSettingsSQL}
+		for _, set := range s.cfg.OnBeginSettings {
+			list = append(list, set.Query)
+		}
+		return list
+	case s.cfg.Kind == MySQL && s.schema != "":
+		return []string{"UNLOCK TABLES", "USE " + s.schema}
+	case s.cfg.Kind == MySQL:
+		return []string{"UNLOCK TABLES"}
+	}
+	return nil
 }
 
 func (s *Session) opened(t *tx) {

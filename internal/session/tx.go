@@ -6,6 +6,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -201,13 +202,32 @@ func (t *tx) lookForMark() {
 	}
 }
 
-// intact says whether what was executed in the transaction has left it open. If it was marked, the mark goes.
-func (t *tx) intact(ctx context.Context) (bool, error) {
-	if !t.marked {
-		return true, nil
+// intact says whether what was executed in the transaction has left it open. If it was marked, the mark goes. Then it
+// executes the statements that make the settings those of the beginning.
+func (t *tx) intact(ctx context.Context, settled []string) (bool, error) {
+	if t.pending { // what has no statements has nothing but settings
+		if err := t.beginNow(ctx); err != nil {
+			return true, err
+		}
+	}
+	if t.c.s.cfg.Kind == PostgreSQL && len(settled) > 0 {
+		settled = []string{strings.Join(append(settled, t.link.own), "; ")}
+	}
+	if t.marked {
+		release := "RELEASE SAVEPOINT " + markName
+		if t.c.s.cfg.Kind == PostgreSQL {
+			release += "; " + strings.Join(settled, "; ")
+			settled = nil
+		}
+		settled = append([]string{release}, settled...)
 	}
 	t.marked = false
-	err := t.link.exec(ctx, "RELEASE SAVEPOINT "+markName)
+	var err error
+	for _, statement := range settled {
+		if err = t.link.exec(ctx, statement); err != nil {
+			break
+		}
+	}
 	if t.c.s.cfg.Kind.markGone(err) {
 		return false, nil
 	}

@@ -30,10 +30,11 @@ func ControlsTransactions(text string) bool {
 	return false
 }
 
-// MayEndTransaction says whether a text has any of the words that end a transaction, wherever: if not, it doesn't.
-func MayEndTransaction(text string) bool { return ending.MatchString(text) }
+// Meddles says whether a text has any of the words, wherever, with which a migration ends its transaction or changes its
+// session. If not, it does neither, unless it calls a function that does.
+func Meddles(text string) bool { return meddling.MatchString(text) }
 
-var ending = regexp.MustCompile(`(?i)\b(commit|end|abort|rollback|prepare)\b`)
+var meddling = regexp.MustCompile(`(?i)\b(commit|end|abort|rollback|prepare|set|set_config|reset|discard|do|call|use|lock)\b`)
 
 var end = regexp.MustCompile(`(?i)^end\b`)
 
