@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
@@ -24,6 +25,7 @@ type Migrator struct {
 	resolve func() (*migrations, error) // once, and for all runs
 	own     *ownDatabase                // of a tenant that brings one, instead of db
 	events  *stream                     // of the many runs that this one's is one of, if it is
+	keeper  *session.Keeper             // of the connections of the many runs
 	ended   func(*run)                  // is told of the end of a run, if it is not nil
 }
 

@@ -77,6 +77,7 @@ func (r *run) newSession(ctx context.Context, cfg session.Config) (*session.Sess
 		t.configure(&cfg, r.known.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
 	}
 	cfg.Kind, cfg.Ends, cfg.Most = sessionKind(r.known.dialect), sqltext.ControlsTransactions, r.most()
+	cfg.Keeper = r.keeper
 	if !r.options.oneTransaction() {
 		return session.Open(r.pool, cfg), nil
 	}

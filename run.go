@@ -20,8 +20,9 @@ import (
 
 // run is one call of Migrate & co on one database. It is used by one goroutine.
 type run struct {
-	db      *sql.DB // for what the run executes for itself
-	pool    *sql.DB // the application's: migrations get their connections from it
+	db      *sql.DB         // for what the run executes for itself
+	pool    *sql.DB         // the application's: migrations get their connections from it
+	keeper  *session.Keeper // of the connections of many runs, if this is one of them
 	options *options
 	known   *migrations
 	events  *stream
@@ -89,6 +90,7 @@ func (m *Migrator) newRun(known *migrations, db site, events *stream) *run {
 	return &run{
 		db:      db.own,
 		pool:    db.pool,
+		keeper:  m.keeper,
 		options: &m.options,
 		known:   known,
 		events:  events,
@@ -347,6 +349,7 @@ func (r *run) connections() error {
 func (r *run) apply(ctx context.Context) error {
 	r.events.send(RunStarted{From: r.from, Steps: r.planned()})
 	r.warnIrreversible()
+	defer r.session.Rest() // what comes next may need the connection
 	for _, step := range r.steps {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), stopped(ctx, nil))

@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/gooseplus/gooseplus/internal/session"
 )
 
 // MigrateTenants is [Migrator.Migrate] for every tenant of a source, each with its own lock if the lock
@@ -41,10 +43,11 @@ type fleet struct {
 	options tenantsOptions
 	do      func(context.Context, *Migrator) error // nil: Migrate
 	known   *migrations
-	db      site          // the Migrator's own, if there is one
-	slots   chan struct{} // for tenants in the Migrator's own database, as many as its pool allows
-	look    bool          // at many schemas at once
-	survey  *survey       // that the command line wants; nil: no
+	keeper  *session.Keeper // of the connections of the tenants there
+	db      site            // the Migrator's own, if there is one
+	slots   chan struct{}   // for tenants in the Migrator's own database, as many as its pool allows
+	look    bool            // at many schemas at once
+	survey  *survey         // that the command line wants; nil: no
 	started time.Time
 
 	mu       sync.Mutex
@@ -96,6 +99,8 @@ func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], o
 		var leave func()
 		f.db, leave = reach(known.dialect, m.db)
 		defer leave()
+		f.keeper = new(session.Keeper)
+		defer f.keeper.Close()
 	}
 	f.run(ctx, source)
 	if len(f.results) == 0 && f.err == nil && ctx.Err() == nil {
@@ -249,6 +254,9 @@ func (f *fleet) work(ctx context.Context, j job, first bool) {
 		defer func() { <-f.slots }()
 	}
 	tm := f.m.tenant(j.tenant)
+	if j.tenant.Open == nil {
+		tm.keeper = f.keeper
+	}
 	if first {
 		tm.options.lockWait = 0
 	}

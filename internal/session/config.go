@@ -11,6 +11,8 @@ type Config struct {
 	Kind Kind
 	// Ends says of a text whether it ends the transaction that it is executed in; nil is for none.
 	Ends func(query string) bool
+	// Keeper, if not nil, has the connections that can be made clean when the session ends.
+	Keeper *Keeper
 	// Most is how many connections the session may have at once, 0 for as many as the parent.
 	Most int
 	// OnBeginSettings is executed at the start of every transaction, in order, before BeginTx returns: what may come

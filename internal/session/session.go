@@ -91,12 +91,8 @@ func (s *Session) stop() bool {
 	if first && len(s.inUse) == 0 {
 		close(s.drained)
 	}
-	kept := s.kept
-	s.kept = nil
 	s.mu.Unlock()
-	if kept != nil {
-		s.discard(kept)
-	}
+	s.Rest()
 	s.end()
 	s.db.Close() // it has no idle connections, so nothing can fail
 	return first
@@ -198,6 +194,12 @@ func (s *Session) borrow(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.ending, func() { cancel(ErrClosed) })()
+	if l := s.cfg.Keeper.take(); l != nil && l.valid() {
+		l.step = 0
+		return l, s.ask(ctx, l)
+	} else if l != nil {
+		l.discard()
+	}
 	l, err := connect(ctx, s.parent, s.cfg.Guarded || s.cfg.Kind.networked())
 	if err != nil {
 		if context.Cause(ctx) == ErrClosed {
@@ -205,10 +207,7 @@ func (s *Session) borrow(ctx context.Context) (*link, error) {
 		}
 		return nil, err
 	}
-	if s.cfg.Backend.Query != "" {
-		l.backend, err = l.queryRow(ctx, s.cfg.Backend.Query)
-	}
-	if err == nil {
+	if err = s.ask(ctx, l); err == nil {
 		err = l.remember(ctx, s.cfg.Kind)
 	}
 	if err != nil {
@@ -225,6 +224,14 @@ func (s *Session) borrow(ctx context.Context) (*link, error) {
 		s.db.SetMaxOpenConns(1)
 	}
 	return l, nil
+}
+
+// ask asks the server, once, what it calls a connection.
+func (s *Session) ask(ctx context.Context, l *link) (err error) {
+	if s.cfg.Backend.Query != "" && l.backend == nil {
+		l.backend, err = l.queryRow(ctx, s.cfg.Backend.Query)
+	}
+	return err
 }
 
 // keepAt is the limit of the parent pool from which on a connection may stay with the session between two steps:

@@ -119,6 +119,19 @@ func (s *Session) EndStep() {
 	}
 }
 
+// Rest lets go of the connection that is kept for the next step: the Keeper has it, or it is closed. There may be another one.
+func (s *Session) Rest() {
+	s.mu.Lock()
+	kept := s.kept
+	s.kept = nil
+	s.mu.Unlock()
+	switch {
+	case kept == nil:
+	case s.cfg.Keeper == nil || s.clean(kept) != nil || !s.cfg.Keeper.put(kept):
+		s.discard(kept)
+	}
+}
+
 // attach gives a connection of the session's pool one of the parent's: one that the step has used before, the one
 // that was kept from the step before, or another one.
 func (s *Session) attach(ctx context.Context, c *conn) error {
