@@ -209,6 +209,9 @@ func (s *Session) detach(c *conn) error {
 
 // dispose lets go of a connection on which a step was executed: the application's pool never gets it as it is.
 func (s *Session) dispose(l *link) {
+	if l.erred && !l.spent && l.broken() {
+		l.spent = true // what has to wait for it must hear of it now
+	}
 	s.mu.Lock()
 	keep := s.cfg.Kind == PostgreSQL && !l.outside && !s.closed && s.keeps && s.kept == nil && l.valid()
 	if keep {
