@@ -39,12 +39,12 @@ import (
 // fails, or makes something else than the first time, the subtests of the later migrations are skipped and say so.
 func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	t.Helper()
-	set, err := inside.Look(m)
+	set, err := m.Inside().Set()
 	if err != nil {
 		fail(t, err)
 	}
 	ctx := t.Context()
-	db, done, err := inside.Open(ctx, m)
+	db, done, err := m.Inside().Open(ctx)
 	if err != nil {
 		fail(t, err)
 	}
@@ -53,7 +53,7 @@ func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	if from, ok := origins.Load(db); ok {
 		empty = func() *sql.DB { return from.(origin).empty(t, set.Home()) }
 		db = empty()
-		m = inside.Move(m, db).(*gooseplus.Migrator)
+		m = m.Inside().On(db)
 	}
 	s := &stairs{m: m, db: db, set: set, empty: empty}
 	for i, one := range slices.Backward(set.Migrations) {
@@ -214,7 +214,7 @@ func (s *stairs) reach(t *testing.T, i int, first catalog.Catalog) {
 			return // nobody needs another database
 		}
 		s.db = s.empty()
-		s.m = inside.Move(s.m, s.db).(*gooseplus.Migrator)
+		s.m = s.m.Inside().On(s.db)
 	}
 	if err := s.climb(ctx, i+1); err != nil {
 		s.broken = t.Name()

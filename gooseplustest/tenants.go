@@ -32,7 +32,7 @@ func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...goo
 	if n < 1 {
 		fail(t, fmt.Errorf("%d tenants: at least 1 is needed", n))
 	}
-	set, err := inside.Look(m)
+	set, err := m.Inside().Set()
 	if err != nil {
 		fail(t, err)
 	}
@@ -47,7 +47,7 @@ func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...goo
 		tenants[i] = gooseplus.Tenant{Schema: names[i]}
 	}
 	t.Cleanup(func() { dropTenants(t, db, set, names) })
-	moved := inside.Move(m, db).(*gooseplus.Migrator)
+	moved := m.Inside().On(db)
 	opts = append([]gooseplus.TenantsOption{gooseplus.WithCreateSchema(true)}, opts...)
 	if _, err := moved.MigrateTenants(contextOf(t), gooseplus.Schemas(names...), opts...); err != nil {
 		fail(t, err)
