@@ -20,11 +20,17 @@ func (r *run) mark(ctx context.Context, step plannedStep) error {
 	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
 	defer cancel()
 	if !r.marked {
-		if err := r.ensureState(ctx); err != nil {
-			return r.known.stateError(ctx, err)
+		if err := r.ensureStateAlone(ctx); err != nil {
+			return err
 		}
 	}
-	if err := r.known.state.MarkDirty(ctx, r.db, r.at(step)); err != nil {
+	err := r.known.state.MarkDirty(ctx, r.db, r.at(step))
+	if err != nil {
+		if gone, restored := r.restore(ctx); gone && restored == nil {
+			err = r.known.state.MarkDirty(ctx, r.db, r.at(step))
+		}
+	}
+	if err != nil {
 		return r.known.stateError(ctx, err)
 	}
 	r.marked, r.atStep = true, step
