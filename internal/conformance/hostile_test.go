@@ -116,7 +116,7 @@ var hostiles = []hostile{
 	{name: "Go: tx.Commit in the whole run", on: "postgres sqlite", one: true, tx: func(ctx context.Context, tx *sql.Tx) error {
 		return errors.Join(execAll(createB)(ctx, tx), tx.Commit())
 	}, want: undone},
-	{name: "settings in the whole run", on: "postgres", one: true, up: createB + "\nSELECT set_config('search_path', '', false);", want: undone},
+	{name: "settings in the whole run", on: "postgres", one: true, up: createB + "\nSELECT set_config('search_path', '', false);\nSET ROLE pg_monitor;"},
 	{name: "Go: tx.Commit", tx: func(ctx context.Context, tx *sql.Tx) error {
 		return errors.Join(execAll(createB)(ctx, tx), tx.Commit())
 	}, down: dropB, want: undone},
