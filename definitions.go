@@ -108,7 +108,8 @@ const (
 // Command executes SQL in the transaction of the migration, as one piece: functions with semicolons need
 // no annotations. Several statements at once are sent as they are. PostgreSQL and SQLite take that;
 // go-sql-driver/mysql does only with multiStatements=true in the DSN, and returns the server's syntax
-// error otherwise.
+// error otherwise. A single statement that the database refuses in a transaction, such as CREATE INDEX CONCURRENTLY or
+// VACUUM, is executed outside one.
 func Command(sql string) Action { return Action{kind: command, sql: sql} }
 
 // TxFunc calls a Go function with the transaction of the migration, which it must not end.
@@ -223,7 +224,7 @@ func (m *Definition) downAction() Action {
 
 // migration is a definition without faults, as the Migrator knows it. What of it is SQL goes to the files,
 // and what is not to goose's Go migrations; a Down that is not of the same sort as the Up is apart.
-func (m *Definition) migration(files *envfs.Overlay) migration {
+func (m *Definition) migration(files *envfs.Overlay, alone func(sql string) bool) migration {
 	known := migration{version: m.version, source: m.source}
 	up, down := m.up[0], m.downAction()
 	together := down.kind == noAction || down.kind == up.kind
@@ -238,6 +239,7 @@ func (m *Definition) migration(files *envfs.Overlay) migration {
 	if together && down.kind == command {
 		text.Down = []string{down.sql}
 	}
+	text.NoTransaction = slices.ContainsFunc(slices.Concat(text.Up, text.Down), alone)
 	files.Add(text)
 	return known
 }
@@ -245,7 +247,7 @@ func (m *Definition) migration(files *envfs.Overlay) migration {
 var errNilDefinitions = errors.New("WithDefinitions: it is nil")
 
 // collectDefinitions takes over the definitions, once.
-func (o *options) collectDefinitions(files *envfs.Overlay) (list []migration, err error) {
+func (o *options) collectDefinitions(files *envfs.Overlay, alone func(sql string) bool) (list []migration, err error) {
 	var faults []error
 	for _, d := range o.definitions {
 		if d == nil {
@@ -259,7 +261,7 @@ func (o *options) collectDefinitions(files *envfs.Overlay) (list []migration, er
 		faults = append(faults, wrong...)
 		for _, m := range defined {
 			if len(wrong) == 0 {
-				list = append(list, m.migration(files))
+				list = append(list, m.migration(files, alone))
 			} else { // for what else claims its version
 				list = append(list, migration{version: m.version, source: m.source})
 			}

@@ -150,13 +150,13 @@ func (o *options) merge(ms *migrations, files *envfs.Overlay, err error) error {
 	}
 	faults := prefixed(o.baseFault(err))
 
-	definitions, err := o.collectDefinitions(files)
+	definitions, err := o.collectDefinitions(files, ms.alone)
 	faults = append(faults, prefixed(err)...)
 
 	goMigrations, err := o.collectGo(files)
 	faults = append(faults, prefixed(err)...)
 
-	ms.files = files
+	ms.files, files.Alone = files, ms.alone
 	goMigrations = append(goMigrations, definitions...)
 	ms.list = make([]migration, 0, len(files.SQL)+len(goMigrations))
 	for _, f := range files.SQL {
@@ -290,6 +290,7 @@ func (ms *migrations) step(m migration, b body) plannedStep {
 	s.inTransaction, s.downInTransaction = up.inTransaction(), down.inTransaction()
 	s.Transactional = s.inTransaction && ms.dialect.TransactionalDDL
 	s.downTransactional = s.downInTransaction && ms.dialect.TransactionalDDL
+	s.opened, s.downOpened = up.transactional, down.transactional
 	s.ownConnection = up.noTx != nil || down.noTx != nil
 	return s
 }

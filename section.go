@@ -99,7 +99,7 @@ func (ms *migrations) read(ctx context.Context, have reader, versions []int64, b
 		}
 		of, err := ms.replayOf(m, b)
 		if err == nil && m.down != nil && m.down.kind == command {
-			b, err = withDown(ctx, v, b, m.down.sql)
+			b, err = withDown(ctx, v, b, m.down.sql, !ms.alone(m.down.sql))
 		}
 		if err != nil {
 			errs = append(errs, &MigrationError{Tenant: ms.tenant, Namespace: ms.namespace, Version: v, Source: m.source, Environment: m.environment, Direction: directionDown, Err: err})
@@ -130,7 +130,12 @@ func (ms *migrations) readFiles(ctx context.Context, have reader, versions []int
 		return !ok || m.goFuncs != nil
 	}))
 	for v, script := range scripts {
-		bodies[v] = body{Script: script}
+		b := body{Script: script}
+		if err := ms.wholeness(v, b); err != nil {
+			errs = append(errs, each(err)...)
+			continue
+		}
+		bodies[v] = b
 	}
 	return errs
 }
@@ -182,10 +187,10 @@ func (ms *migrations) unknownReplays() error {
 }
 
 // withDown gives a body the Down that is a Command beside a Go function.
-func withDown(ctx context.Context, version int64, b body, sql string) (body, error) {
+func withDown(ctx context.Context, version int64, b body, sql string, transactional bool) (body, error) {
 	text := envfs.Text{Version: version, Down: []string{sql}}
 	scripts, errs := dryrun.Scripts(ctx, envfs.Texts(text), []int64{version})
-	b.Down, b.DownTransactional = scripts[version].Down, true
+	b.Down, b.DownTransactional = scripts[version].Down, transactional
 	return b, errors.Join(errs...)
 }
 

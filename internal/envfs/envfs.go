@@ -61,8 +61,13 @@ type Overlay struct {
 	// Folders has the path of each environment that was asked for, present or not.
 	Folders map[string]string
 
+	// Alone, if not nil, says of one half of a pair that it can't run in a transaction. It is set before anything is
+	// read.
+	Alone func(text string) bool
+
 	fsys  fs.FS
 	texts map[string][]byte // goose files that are in no file system
+	long  sync.Map          // what goose gets a placeholder for, by that
 	// byName has the SQL files. It is made when the first is opened: a boot with nothing pending
 	// opens none.
 	byName func() map[string]File
