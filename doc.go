@@ -102,7 +102,7 @@
 //
 // # Down
 //
-// [Migrator.Rollback], [Migrator.RollbackTo] and [Migrator.Goto] undo migrations in the reverse of
+// [Migrator.Rollback], [Migrator.RollbackTo], [Migrator.RollbackToLocked] and [Migrator.Goto] undo migrations in the reverse of
 // the order in which they were applied, which is that of the rows in the version table: after late
 // versions it is not the order of the numbers. Before anything is touched, the whole run is refused
 // ([ErrIrreversible]) if one of the versions to undo has no Down, an empty one, or isn't known: its
@@ -283,7 +283,8 @@
 //	-- +gooseplus Replay 3
 //
 // The other version can be of any sort, a Go function too; a version that isn't known to the run, itself,
-// or a later one is a fault, as is a Replay beside a statement or in an Up. goose alone refuses the line.
+// or a later one is a fault, as is a Replay beside a statement or, in a file, in an Up. goose alone refuses the line. In a
+// definition an Up can be a Replay too.
 //
 // # Faults and warnings
 //

@@ -149,27 +149,27 @@ func (ms *migrations) replayOf(m migration, b body) (int64, error) {
 	if err != nil || of == 0 {
 		return 0, err
 	}
-	if err := misplacedReplay(m.version, of); err != nil {
+	if err := misplacedReplay("Down", m.version, of); err != nil {
 		return 0, err
 	}
 	if _, ok := ms.find(of); !ok {
-		return 0, unknownReplay(of)
+		return 0, unknownReplay("Down", of)
 	}
 	return of, nil
 }
 
-func misplacedReplay(version, of int64) error {
+func misplacedReplay(side string, version, of int64) error {
 	switch {
 	case of == version:
-		return errors.New("its Down is a Replay of itself")
+		return fmt.Errorf("its %s is a Replay of itself", side)
 	case of > version:
-		return fmt.Errorf("its Down is a Replay of version %d, which is later", of)
+		return fmt.Errorf("its %s is a Replay of version %d, which is later", side, of)
 	}
 	return nil
 }
 
-func unknownReplay(of int64) error {
-	return fmt.Errorf("its Down is a Replay of version %d, which is not known", of)
+func unknownReplay(side string, of int64) error {
+	return fmt.Errorf("its %s is a Replay of version %d, which is not known", side, of)
 }
 
 // unknownReplays reports the definitions that replay what is not in the sequence.
@@ -180,10 +180,39 @@ func (ms *migrations) unknownReplays() error {
 			continue
 		}
 		if _, ok := ms.find(m.down.replay); !ok {
-			faults = append(faults, fmt.Errorf("%w: version %d (%s): %w", ErrMergeMigrations, m.version, m.source, unknownReplay(m.down.replay)))
+			faults = append(faults, ms.definitionFault(m, unknownReplay("Down", m.down.replay)))
 		}
 	}
 	return errors.Join(faults...)
+}
+
+func (ms *migrations) definitionFault(m migration, err error) error {
+	return fmt.Errorf("%w: %w", ErrMergeMigrations, &DefinitionError{Version: m.version, Source: m.source, Err: err})
+}
+
+// replayUps gives the definitions whose Up is a Replay the Up of the other version, which may be one of them itself: they
+// are taken in their order.
+func (ms *migrations) replayUps() (faults []error) {
+	for i := range ms.list {
+		m := &ms.list[i]
+		if m.upReplay == 0 {
+			continue
+		}
+		of, ok := ms.find(m.upReplay)
+		switch {
+		case !ok:
+			faults = append(faults, ms.definitionFault(*m, unknownReplay("Up", m.upReplay)))
+		case of.goFuncs != nil:
+			m.goFuncs = goose.NewGoMigration(m.version, &goose.GoFunc{RunTx: of.goFuncs.UpFnContext, RunDB: of.goFuncs.UpFnNoTxContext}, nil)
+		default:
+			ms.files.AddReplay(m.version, func() (up []string, noTransaction bool, err error) {
+				scripts, errs := dryrun.Scripts(context.Background(), ms.files, []int64{of.version})
+				script := scripts[of.version]
+				return script.Up, !script.Transactional, errors.Join(errs...)
+			})
+		}
+	}
+	return faults
 }
 
 // withDown gives a body the Down that is a Command beside a Go function.

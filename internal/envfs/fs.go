@@ -41,6 +41,9 @@ func (o *Overlay) read(f File) ([]byte, error) {
 	if text, ok := o.texts[f.Name]; ok {
 		return text, nil
 	}
+	if replay, ok := o.replays[f.Name]; ok {
+		return replay()
+	}
 	if f.paired {
 		return o.readPair(f)
 	}

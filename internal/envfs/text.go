@@ -185,6 +185,20 @@ func (o *Overlay) Add(t Text) {
 	o.texts[name] = o.file(t)
 }
 
+// AddReplay is Add for a migration whose Up is that of another one, which is not read before it is needed.
+func (o *Overlay) AddReplay(version int64, up func() (statements []string, noTransaction bool, err error)) {
+	if o.replays == nil {
+		o.replays = make(map[string]func() ([]byte, error))
+	}
+	o.replays[fmt.Sprintf("%d_defined.sql", version)] = func() ([]byte, error) {
+		statements, noTransaction, err := up()
+		if err != nil {
+			return nil, err
+		}
+		return o.file(Text{Version: version, Up: statements, NoTransaction: noTransaction}), nil
+	}
+}
+
 // Texts is an overlay of nothing but the given migrations.
 func Texts(texts ...Text) *Overlay {
 	o := new(Overlay)
