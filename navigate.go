@@ -88,7 +88,7 @@ func (m *Migrator) highestLocked(ctx context.Context) (highest int64, err error)
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
 	if known.state != nil {
-		facts, err := known.state.Read(ctx, db)
+		facts, err := known.state.Read(ctx, db.own)
 		if err != nil {
 			return 0, known.named(known.stateError(ctx, err))
 		}

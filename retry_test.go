@@ -8,7 +8,7 @@ import (
 	"testing/fstest"
 
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/database"
+	goosedb "github.com/pressly/goose/v3/database"
 	_ "modernc.org/sqlite"
 )
 
@@ -46,7 +46,7 @@ func TestAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := (&Migrator{options: o}).newRun(known, nil, new(stream))
+			r := (&Migrator{options: o}).newRun(known, database{}, new(stream))
 			if err := r.newProvider(); err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func record(t *testing.T, r *run, there bool) {
 	}
 	r.recorder = known.table.Recorder()
 	r.recorder.Step(false)
-	if err := r.recorder.Insert(ctx, db, database.InsertRequest{Version: 1}); (err == nil) != there {
+	if err := r.recorder.Insert(ctx, db, goosedb.InsertRequest{Version: 1}); (err == nil) != there {
 		t.Fatal(err)
 	}
 }
