@@ -12,21 +12,24 @@ import (
 )
 
 // Force says what the database is at: that of the known migrations exactly those up to and including
-// the given version are applied, which need not exist; 0 is none of them. No migration is executed.
+// the given version are applied; 0 is none of them. No migration is executed.
 // It is for a database that a person has put right after [ErrDirty], and for one that another tool
-// has migrated. In one transaction it adds the versions that are missing, lowest first, takes away
+// has migrated ([ErrForeignHistory]), unless that one says that it has failed half-way. In one transaction it adds the versions that are missing, lowest first, takes away
 // those that are above, known or not, and forgets what was dirty; applied versions below that are not
 // known stay, and so do protected versions and the environments that the database has seen. It takes
 // the lock if there is one, and waits until the server has let go of a run that was cut off. A
-// version below 0 is an error.
+// version below 0 is an error, and so is one that is neither known nor applied.
 func (m *Migrator) Force(ctx context.Context, version int64) error {
 	if version < 0 {
 		return fmt.Errorf("version %d: the lowest to force is 0, which is before the first migration", version)
 	}
 	return m.run(ctx, func(ctx context.Context, r *run) error {
+		if err := r.lookToForce(ctx, version); err != nil {
+			return err
+		}
 		return r.alone(ctx, always, func(ctx context.Context) error {
-			if _, _, err := r.applied(ctx); err != nil {
-				return r.known.tableError(ctx, err)
+			if err := r.lookToForce(ctx, version); err != nil {
+				return err
 			}
 			if err := r.makeTable(ctx); err != nil {
 				return err
@@ -34,6 +37,24 @@ func (m *Migrator) Force(ctx context.Context, version int64) error {
 			return r.force(ctx, version)
 		})
 	})
+}
+
+// lookToForce refuses what Force must not say of the database.
+func (r *run) lookToForce(ctx context.Context, version int64) error {
+	r.forced = true
+	applied, _, err := r.applied(ctx)
+	if err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	if _, known := r.known.find(version); version != 0 && !known && !slices.Contains(applied, version) {
+		return fmt.Errorf("version %d is neither known nor applied, and can't be forced: the highest known is %d",
+			version, plan.Newest(r.known.versions()))
+	}
+	if len(applied) > 0 || r.vetted {
+		return nil
+	}
+	r.vetted = true
+	return r.vetForce(ctx)
 }
 
 // always is for what takes the lock in any case.
@@ -55,6 +76,11 @@ func (r *run) force(ctx context.Context, version int64) error {
 	if r.lock != nil {
 		if err := r.register(ctx); err != nil {
 			return err
+		}
+	}
+	if r.adopts {
+		if err := r.ensureState(ctx); err != nil {
+			return r.known.stateError(ctx, err)
 		}
 	}
 	add := plan.Pending(r.known.versions(), rows.Applied, version)
@@ -105,6 +131,9 @@ func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add
 		if err := r.known.state.ClearDirty(ctx, tx, s); err != nil {
 			return err
 		}
+	}
+	if r.adopts {
+		return r.known.state.Adopt(ctx, tx)
 	}
 	return nil
 }

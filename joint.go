@@ -135,6 +135,9 @@ func (j *joint) look(ctx context.Context, to goal) (needed bool, err error) {
 	if err := errors.Join(faults...); err != nil {
 		return false, err
 	}
+	if err := j.vet(ctx, needed); err != nil {
+		return false, err
+	}
 	switch {
 	case needed || !j.lead.flagged:
 		return needed, nil
@@ -142,6 +145,18 @@ func (j *joint) look(ctx context.Context, to goal) (needed bool, err error) {
 		return true, nil
 	}
 	return false, j.dirtyNow(ctx)
+}
+
+// vet is run.vet for all. One that has nothing applied beside one that has is only new.
+func (j *joint) vet(ctx context.Context, needed bool) error {
+	for _, r := range j.parts {
+		r.vetted = true
+		needed = needed && len(r.seen) == 0
+	}
+	if !needed {
+		return nil
+	}
+	return j.lead.vet(ctx)
 }
 
 // applied reads what is applied in each.
