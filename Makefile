@@ -4,6 +4,8 @@
 FUZZTIME    ?= 1m
 # The longest one first: the others are tested beside it.
 PACKAGES    ?= ./internal/conformance ./...
+# What is concurrent by itself; the rest is called by one goroutine at a time.
+RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/state ./internal/versions
 RUN         ?=
 CHAOS       ?= Chaos|TestKilled|TenPackages|ReplicaProcesses|ConnectionKilled|HolderKilled|TenantsKilled|TenantsThatFail|StartOrTarget
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -12,11 +14,12 @@ STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
 # benchmarks is a module of its own, with the tools that gooseplus is compared with.
 BENCHMARKS := $(wildcard benchmarks/go.mod)
+# So are the tests with github.com/ory/dockertest: docker's modules must not get into the go.sum of those who use the library.
 # What measures and shows the library is not part of it.
 COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz bench cover test-image chaos
+.PHONY: help demo test test-race chaos lint fuzz bench cover test-image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,18 +27,28 @@ help: ## list the targets
 demo: ## run the quickstart example, on SQLite
 	go run ./examples/quickstart
 
-test: ## run all tests; those without a database server are skipped and listed
-	$(if $(RACE),,@echo "no cgo or no C compiler: testing WITHOUT the race detector")
+# $(call tests,flags,packages) tests packages, all of them on the same servers, and lists what was skipped.
+define tests
 	@skips=$$(mktemp) || exit; trap 'rm -f "$$skips"' EXIT; set -x; \
-	GOOSEPLUS_TEST_SKIPS=$$skips go test $(RACE) $(if $(RUN),-run "$(RUN)") -shuffle=on -timeout 40m $(PACKAGES); status=$$?; \
+	GOOSEPLUS_TEST_SKIPS=$$skips go run ./internal/dbtest/serve \
+		go test $(1) $(if $(RUN),-run "$(RUN)") -shuffle=on -timeout 40m $(2); status=$$?; \
 	{ set +x; } 2>/dev/null; cat "$$skips"; exit $$status
-	$(if $(and $(BENCHMARKS),$(filter ./...,$(PACKAGES))),cd benchmarks && go test ./...)
+endef
+
+test: ## run all tests, the long ones in a short form; those without a database server are skipped and listed
+	$(call tests,-vet=off,$(PACKAGES))
+	$(if $(and $(BENCHMARKS),$(filter ./...,$(PACKAGES))),cd benchmarks && go test -vet=off ./...)
+
+test-race: ## run the tests of what is concurrent with the race detector (RACES: other packages)
+	$(if $(RACE),,@echo "the race detector needs cgo and a C compiler"; exit 1)
+	$(call tests,$(RACE),$(RACES))
 
 lint: ## gofmt, go vet, staticcheck, go mod tidy
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w is needed:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	$(STATICCHECK) ./...
 	go mod tidy -diff
+	cd internal/dockertest && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	$(if $(BENCHMARKS),cd benchmarks && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff)
 
 fuzz: ## run every fuzz target for FUZZTIME (1m)

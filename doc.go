@@ -201,7 +201,8 @@
 // [WithNamespaces] divides the base path into bounded contexts: each has a folder there, versions of its own, and
 // a version table of its own, {version table}_{namespace}. The folder has folders of environments, or the files
 // directly, as it has with SetEnvironments(nil) in any case. Both at once is a fault, since a run could mean
-// either. Files directly in the base path are in no namespace, which is a warning.
+// either. Migrations directly in the base path are in no namespace, which is a fault; migrations in a folder that is
+// none of a namespace are a warning.
 //
 // [Migrator.Migrate] runs all of them in the order given, as one run: all starting points are read, and everything
 // that can be refused is, in whichever namespace, before the first step of the first. If a namespace fails, the
@@ -261,7 +262,10 @@
 // outside one. goose's other annotations are comments there. PostgreSQL executes several statements that
 // are sent as one piece in a transaction of its own, so CREATE INDEX CONCURRENTLY has to be alone in its file.
 //
-// An up without a down can't be undone ([ErrIrreversible]). A down without an up of the same name in the
+// As in golang-migrate, the halves of one version in one folder belong together, and what a name has after .up or
+// .down doesn't matter: 1_a.up..sql is half a pair too. Halves whose names differ otherwise are a warning.
+//
+// An up without a down can't be undone ([ErrIrreversible]). A down without an up of the same version in the
 // same folder is a fault, as is a version that a pair and something else claim.
 //
 // To adopt a database that golang-migrate has migrated, call [Migrator.Force] once with the version in its
@@ -302,12 +306,26 @@
 // folders, the Go migrations and the definitions, and if there are none, those in the files: sections that
 // goose can't parse, and faults of a Replay. Err reads all files for it; a run reads those of its own steps.
 //
-// A warning stops nothing, and is an event of each run ([Warning]), which the logger writes:
+// A run that looked in the wrong place would find nothing to do. So these are faults, which name a file and the
+// option that mends it:
+//
+//   - migrations directly in the base path, while there are environments or namespaces;
+//   - a base path that is the folder of an environment;
+//   - no folder at all for any of the environments, and no migrations of another sort;
+//   - files that are badly named, or in deeper folders, and no migrations beside them;
+//   - a version of 0 or below, or above the highest int64;
+//   - an environment's name that is a list or a path.
+//
+// A folder without files is no fault, and neither are migrations in Go without a folder.
+//
+// A warning stops nothing. [Migrator.Warnings] returns those of the folders and files without a database, and each is an
+// event of each run ([Warning]), which the logger writes:
 //
 //   - an environment that has no folder, or that there are no migrations at all;
-//   - a file that looks like a migration and is badly named: x.sql, 1_x.SQL, 1_x.UP.sql, x.up.sql;
-//   - a file that looks like a migration and is beside the folders of the environments or of the namespaces, or in a folder
+//   - a file that looks like a migration and is badly named, beside others: x.sql, 1_x.SQL, 1_x.UP.sql, x.up.sql;
+//   - a badly named file beside the folders of the environments or of the namespaces, and a migration in a folder
 //     inside one of them, which goose doesn't read either: of several the first one is named;
+//   - a migration in a folder of the base path that is none of a namespace, and a pair whose halves differ in name;
 //   - a gap in the numbering, if versions are counted (below ten million, and not in larger steps) rather
 //     than made of the time. Versions in the folders of other environments are no gap. A branch that is
 //     merged later may fill it, so it is no fault;

@@ -12,13 +12,13 @@ import (
 )
 
 // Force says what the database is at: that of the known migrations exactly those up to and including
-// the given version are applied; 0 is none of them. No migration is executed.
+// the given version are applied; 0 is none of them. A version that is neither known nor applied is an error. No migration is executed.
 // It is for a database that a person has put right after [ErrDirty], and for one that another tool
 // has migrated ([ErrForeignHistory]), unless that one says that it has failed half-way. In one transaction it adds the versions that are missing, lowest first, takes away
 // those that are above, known or not, and forgets what was dirty; applied versions below that are not
 // known stay, and so do protected versions and the environments that the database has seen. It takes
 // the lock if there is one, and waits until the server has let go of a run that was cut off. A
-// version below 0 is an error, and so is one that is neither known nor applied.
+// version below 0 is an error.
 func (m *Migrator) Force(ctx context.Context, version int64) error {
 	if version < 0 {
 		return fmt.Errorf("version %d: the lowest to force is 0, which is before the first migration", version)
@@ -46,9 +46,8 @@ func (r *run) lookToForce(ctx context.Context, version int64) error {
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
-	if _, known := r.known.find(version); version != 0 && !known && !slices.Contains(applied, version) {
-		return fmt.Errorf("version %d is neither known nor applied, and can't be forced: the highest known is %d",
-			version, plan.Newest(r.known.versions()))
+	if err := unknownVersion(version, r.known.versions(), applied); err != nil {
+		return err
 	}
 	if len(applied) > 0 || r.vetted {
 		return nil

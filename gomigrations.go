@@ -70,6 +70,16 @@ func (o *options) collectGo(files *envfs.Overlay) ([]migration, error) {
 	return list, errors.Join(faults...)
 }
 
+// given are the versions of the Go migrations that are given explicitly.
+func (o *options) given() (versions []int64) {
+	for _, m := range o.goMigrations {
+		if m != nil {
+			versions = append(versions, m.Version)
+		}
+	}
+	return versions
+}
+
 // checkGo asks goose whether it would take m.
 func checkGo(m *goose.Migration) error {
 	if m == nil {

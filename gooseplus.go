@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ func (m *Migrator) DB() *sql.DB { return m.db }
 // each that goose can't parse or that has a fault in its Replay. A run finds these in the files of its own
 // steps only, before the first ([ErrRollForward]); so Err belongs in a unit test rather than into a boot.
 //
-// What is only suspicious is no fault: a run tells it to the observers ([Warning]).
+// What is only suspicious is no fault: see [Migrator.Warnings].
 func (m *Migrator) Err() error {
 	known, err := m.resolve()
 	if err != nil {
@@ -62,6 +63,24 @@ func (m *Migrator) Err() error {
 		faults = append(faults, part.unreadable(errs, directionUp))
 	}
 	return errors.Join(faults...)
+}
+
+// Warnings returns what is suspicious in the folders and the files but no fault: an environment without a
+// folder, a file that is ignored, a gap in the numbering. It needs no database. A run tells the observers of
+// the same ([Warning]), as far as it has read the files. With a fault in the options or the folders there are no
+// warnings: mend what [Migrator.Err] returns first.
+func (m *Migrator) Warnings() []string {
+	known, err := m.resolve()
+	if err != nil {
+		return nil
+	}
+	list := slices.Clone(known.warnings)
+	for _, part := range known.parts {
+		for _, w := range part.warnings {
+			list = append(list, where(part.tenant, part.namespace)+w)
+		}
+	}
+	return list
 }
 
 // Migrate applies the migrations that are not applied yet, lowest version first. If one fails, the
@@ -83,14 +102,14 @@ func (m *Migrator) Migrate(ctx context.Context) error {
 	return m.migrate(ctx, upTo(math.MaxInt64))
 }
 
-// MigrateTo is [Migrator.Migrate] up to and including the given version, which need not exist. It
+// MigrateTo is [Migrator.Migrate] up to and including the given version. It
 // never undoes anything: nothing happens if the database is beyond version. A version below 1 is
-// an error.
+// an error, and so is one that looks mistyped: see [Migrator.Goto].
 func (m *Migrator) MigrateTo(ctx context.Context, version int64) error {
 	if version < 1 {
 		return fmt.Errorf("version %d: the lowest version is 1", version)
 	}
-	return m.migrate(ctx, upTo(version))
+	return m.migrate(ctx, existing(version, upTo(version)))
 }
 
 // Version returns the highest version applied, 0 if there is none. It takes one statement and
@@ -103,9 +122,9 @@ func (m *Migrator) Version(ctx context.Context) (int64, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	applied, ready, err := known.table.Applied(ctx, db)
+	applied, ready, err := known.table.Applied(ctx, db.own)
 	if err == nil && !ready && m.options.bound {
-		_, err = known.schemaMissing(ctx, db)
+		_, err = known.schemaMissing(ctx, db.own)
 	}
 	if err != nil {
 		return 0, known.tableError(ctx, err)
@@ -186,36 +205,37 @@ func (m *Migrator) refuse(ctx context.Context, err error) error {
 
 // open is resolve for the methods that go on to use the database, and that database. It has to be
 // given back. They are about one version table.
-func (m *Migrator) open(ctx context.Context) (known *migrations, db *sql.DB, done func(), err error) {
+func (m *Migrator) open(ctx context.Context) (known *migrations, db database, done func(), err error) {
 	if known, err = m.resolve(); err == nil {
 		err = known.oneOnly()
 	}
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, database{}, nil, err
 	}
 	return m.openAny(ctx)
 }
 
 // openAny is open for those that know what to do with several.
-func (m *Migrator) openAny(ctx context.Context) (known *migrations, db *sql.DB, done func(), err error) {
+func (m *Migrator) openAny(ctx context.Context) (known *migrations, db database, done func(), err error) {
 	if known, err = m.resolve(); err != nil {
-		return nil, nil, nil, err
+		return nil, database{}, nil, err
 	}
+	pool, closePool := m.db, func() {}
 	if m.own != nil {
-		if db, done, err = m.own.use(ctx); err != nil {
-			return nil, nil, nil, m.named(known.tableError(ctx, err))
+		if pool, closePool, err = m.own.use(ctx); err != nil {
+			return nil, database{}, nil, m.named(known.tableError(ctx, err))
 		}
-		return known, db, done, nil
 	}
-	if m.db == nil {
-		return nil, nil, nil, errors.New("the database given to New is nil")
+	if pool == nil {
+		return nil, database{}, nil, errors.New("the database given to New is nil")
 	}
-	return known, m.db, func() {}, nil
+	db, leave := reach(known.dialect, pool)
+	return known, db, func() { leave(); closePool() }, nil
 }
 
-// withTimeout limits a run, unless the caller has done so.
+// withTimeout limits a run. The default gives way to a deadline of the caller's.
 func (m *Migrator) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, limited := ctx.Deadline(); limited {
+	if _, limited := ctx.Deadline(); limited && !m.options.timeoutSet {
 		return context.WithCancel(ctx)
 	}
 	return limit(ctx, m.options.timeout, "timeout")

@@ -20,7 +20,7 @@ func init() {
 	inside.Look = func(migrator any) (inside.Set, error) { return migrator.(*Migrator).inside() }
 	inside.Open = func(ctx context.Context, migrator any) (*sql.DB, func(), error) {
 		_, db, done, err := migrator.(*Migrator).openAny(ctx)
-		return db, done, err
+		return db.pool, done, err
 	}
 	inside.Move = func(migrator any, db *sql.DB) any {
 		moved := *migrator.(*Migrator)

@@ -13,6 +13,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/envfs"
+	"github.com/gooseplus/gooseplus/internal/redact"
 	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
@@ -148,7 +149,7 @@ func (o *options) merge(ms *migrations, files *envfs.Overlay, err error) error {
 	if noFolder(err) && (len(o.goMigrations) > 0 || o.defined()) {
 		err = nil // they need none
 	}
-	faults := prefixed(err)
+	faults := prefixed(o.baseFault(err))
 
 	definitions, err := o.collectDefinitions(files)
 	faults = append(faults, prefixed(err)...)
@@ -167,6 +168,12 @@ func (o *options) merge(ms *migrations, files *envfs.Overlay, err error) error {
 		slices.SortStableFunc(ms.list, func(a, b migration) int { return cmp.Compare(a.version, b.version) })
 	}
 	faults = append(faults, prefixed(duplicates(ms.list, faults))...)
+	if len(faults) == 0 {
+		faults = prefixed(errors.Join(ms.misplaced(o.given())...))
+	}
+	if len(faults) == 0 && !o.namespaced {
+		faults = prefixed(ms.nowhere())
+	}
 	ms.warnings = ms.findWarnings()
 	return errors.Join(faults...)
 }
@@ -263,8 +270,9 @@ func (ms *migrations) unreadable(errs []error, direction string) error {
 		var script *dryrun.ScriptError
 		if errors.As(err, &script) {
 			m, _ := ms.find(script.Version)
+			secrets := redact.In(script.SQL)
 			errs[i] = &MigrationError{Tenant: ms.tenant, Namespace: ms.namespace, Version: m.version, Source: m.source, Environment: m.environment,
-				Direction: direction, Statement: script.SQL, Err: script}
+				Direction: direction, Statement: secrets.Text(), Err: &statementError{script, secrets}}
 		}
 	}
 	return errors.Join(errs...)

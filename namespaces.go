@@ -68,7 +68,7 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 	defer cancel()
 	var facts state.Facts
 	if known.state != nil {
-		if facts, err = known.state.Read(ctx, db); err != nil {
+		if facts, err = known.state.Read(ctx, db.own); err != nil {
 			return nil, known.named(known.stateError(ctx, err))
 		}
 	}
@@ -76,7 +76,7 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 	var unreadable []error
 	pending, none := false, true
 	for _, part := range known.parts {
-		history, err := m.history(ctx, part, db)
+		history, err := m.history(ctx, part, db.own)
 		if err != nil {
 			return nil, part.named(err)
 		}
@@ -165,6 +165,16 @@ func (o *options) divide(ms *migrations, restrict bool) (faults []error) {
 	for _, stray := range folders.Stray {
 		ms.warnings = append(ms.warnings, fmt.Sprintf("%s is in no namespace: it is ignored", stray))
 	}
+	given := o.given()
+	for _, f := range folders.Direct {
+		if path.Ext(f.Name) != ".go" || !slices.Contains(given, f.Version) {
+			faults = append(faults, fmt.Errorf("%w: %s is directly in the base path, and in no namespace: move it into the folder of one (%s)",
+				ErrMergeMigrations, f.Path, quotedList(o.namespaces)))
+		}
+	}
+	for _, file := range folders.Elsewhere() {
+		ms.warnings = append(ms.warnings, fmt.Sprintf("%s is ignored: its folder is none of a namespace (WithNamespaces)", file))
+	}
 	shares, misplaced := o.shares(folders)
 	faults = append(faults, misplaced...)
 	seen := make(map[string]string)
@@ -192,6 +202,13 @@ func (o *options) divide(ms *migrations, restrict bool) (faults []error) {
 		files, err := folders.Overlay(name, o.environments)
 		for _, err := range each(shares[i].sequence(part, files, err, restrict)) {
 			faults = append(faults, part.named(err))
+		}
+	}
+	if len(faults) == 0 && !slices.ContainsFunc(ms.parts, func(part *migrations) bool { return len(part.list) > 0 }) {
+		for _, part := range ms.parts {
+			for _, err := range prefixed(part.nowhere()) {
+				faults = append(faults, part.named(err))
+			}
 		}
 	}
 	return faults

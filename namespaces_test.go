@@ -169,7 +169,6 @@ func TestNamespaceLayouts(t *testing.T) {
 		"both, on purpose":                    {[]string{"sql/core/1_a.sql", "sql/core/test/2_b.sql"}, []gooseplus.Option{gooseplus.SetEnvironments([]string{"", "test"})}, []int64{1, 2}},
 		"a folder without migrations":         {[]string{"sql/core/1_a.sql", "sql/core/docs/about.md"}, nil, []int64{1}},
 		"a base path that is the root":        {[]string{"core/1_a.sql"}, []gooseplus.Option{gooseplus.WithBasePath(".")}, []int64{1}},
-		"nothing but another environment":     {[]string{"sql/core/test/1_a.sql"}, nil, nil},
 		"nothing but a file that is ignored":  {[]string{"sql/core/about.md"}, nil, nil},
 		"a pair beside an environment's file": {[]string{"sql/core/base/1_a.sql", "sql/core/about.md"}, nil, []int64{1}},
 	} {
@@ -193,7 +192,7 @@ func TestNamespaceLayouts(t *testing.T) {
 func TestNamespaceWarnings(t *testing.T) {
 	var mu sync.Mutex
 	var warnings []string
-	m := sqlite(openSQLite(t), folder("sql/1_a.sql", "sql/about.md", "sql/core/1_b.sql", "sql/core/3_c.sql", "sql/shared/base/1_d.sql"),
+	m := sqlite(openSQLite(t), folder("sql/a.sql", "sql/about.md", "sql/core/1_b.sql", "sql/core/3_c.sql", "sql/shared/base/1_d.sql"),
 		gooseplus.WithNamespaces("core", "shared"), gooseplus.WithEnvironments("test"), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -205,7 +204,7 @@ func TestNamespaceWarnings(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	want := []string{
-		": sql/1_a.sql is in no namespace: it is ignored",
+		": sql/a.sql is in no namespace: it is ignored",
 		"core: the numbering has a gap: there is no version 2",
 		`shared: environment "test" has no folder sql/shared/test: it counts as empty`,
 	}

@@ -48,6 +48,7 @@ type options struct {
 	protectedEnvironments []string
 
 	timeout          time.Duration
+	timeoutSet       bool // with WithTimeout: else a deadline of the context counts instead
 	migrationTimeout time.Duration
 	rollbackTimeout  time.Duration
 	rollback         Strategy
@@ -101,6 +102,7 @@ func (o *options) faults() []error {
 		faults = append(faults, errors.New("WithEnvironments: an environment's name is empty, "+
 			"which may be a variable that is not set; SetEnvironments(nil) means no folders"))
 	}
+	faults = append(faults, o.environmentFaults()...)
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -154,9 +156,12 @@ func WithBasePath(path string) Option {
 }
 
 // WithEnvironments adds environments: folders of the base path whose migrations are merged, by
-// version, with those that are already chosen. A folder that does not exist is logged and counts
-// as empty, unless its name is nearly that of one that does, or an abbreviation of it (prod for
-// production): that is a configuration fault. So is an empty name, as of a variable that isn't set.
+// version, with those that are already chosen. A missing folder counts as empty, with a warning.
+//
+// These are configuration faults: a missing folder whose name resembles an existing one, or abbreviates it (prod for
+// production); no folder at all for any of the environments, and no migrations elsewhere; migrations directly in
+// the base path; a name that is empty, as of a variable that isn't set, and one that has a comma, a slash, or spaces
+// around it.
 //
 // The default is the one environment "base".
 func WithEnvironments(names ...string) Option {
@@ -198,6 +203,8 @@ func SetEnvironments(names []string) Option {
 // character or a blank at its ends, one that is given twice (also in other capitals, except on PostgreSQL), one that
 // makes the table's name too long for the server, "lock" and what begins with "lock_", which are the state table's, and
 // on PostgreSQL "pkey", "id_seq" and what ends in them after an underscore, as indexes and sequences do.
+// Migrations directly in the base path are a configuration fault, and so are those in a folder that is none of a namespace:
+// a namespace that was forgotten would not be migrated.
 //
 // There are no namespaces by default. Of two uses the last one counts.
 func WithNamespaces(names ...string) Option {
@@ -249,13 +256,13 @@ func WithStrictOrder(strict bool) Option {
 }
 
 // WithTimeout limits a whole run. When the time is over, the migration that is running is
-// interrupted and the way back begins, which has a limit of its own ([WithRollbackTimeout]). A
-// deadline that the context already has wins over this option. Zero means no limit; a negative
-// duration is a configuration fault.
+// interrupted and the way back begins, which has a limit of its own ([WithRollbackTimeout]). If the
+// context has a deadline too, the earlier of the two ends the run. Zero means no limit but the context's; a
+// negative duration is a configuration fault.
 //
-// The default is 5 minutes.
+// The default is 5 minutes, and gives way to a deadline of the context, whichever is earlier.
 func WithTimeout(d time.Duration) Option {
-	return optionFunc(func(o *options) { o.timeout = d })
+	return optionFunc(func(o *options) { o.timeout, o.timeoutSet = d, true })
 }
 
 // WithMigrationTimeout limits each single migration, up and down. Zero means no limit; a negative

@@ -142,26 +142,6 @@ func TestTimeoutZeroIsNoLimit(t *testing.T) {
 	applied(t, db, 1, 2)
 }
 
-func TestDeadlineOfTheCallerWins(t *testing.T) {
-	db := openSQLite(t)
-	want := time.Now().Add(time.Hour)
-	ctx, cancel := context.WithDeadline(context.Background(), want)
-	defer cancel()
-	var got time.Time
-	m := goose.NewGoMigration(1, &goose.GoFunc{RunTx: func(ctx context.Context, _ *sql.Tx) error {
-		got, _ = ctx.Deadline()
-		return nil
-	}}, nil)
-	err := sqlite(db, folder("sql/base/2_a.sql"), gooseplus.WithGoMigrations(m),
-		gooseplus.WithTimeout(time.Minute), gooseplus.WithMigrationTimeout(0)).Migrate(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !got.Equal(want) {
-		t.Errorf("the migration ran with the deadline %v, want %v", got, want)
-	}
-}
-
 func TestGooseOptions(t *testing.T) {
 	fsys := folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql")
 

@@ -20,7 +20,8 @@ import (
 
 // run is one call of Migrate & co on one database. It is used by one goroutine.
 type run struct {
-	db      *sql.DB
+	db      *sql.DB // for what the run executes for itself
+	pool    *sql.DB // the application's: migrations get their connections from it
 	options *options
 	known   *migrations
 	events  *stream
@@ -87,9 +88,10 @@ type run struct {
 	off    int             // how many of undone stay undone
 }
 
-func (m *Migrator) newRun(known *migrations, db *sql.DB, events *stream) *run {
+func (m *Migrator) newRun(known *migrations, db database, events *stream) *run {
 	return &run{
-		db:      db,
+		db:      db.own,
+		pool:    db.pool,
 		options: &m.options,
 		known:   known,
 		events:  events,
@@ -319,7 +321,10 @@ func (r *run) resume(ctx context.Context) error {
 func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 	r.from = plan.Newest(applied)
 	known := r.known.versions()
-	down, pending := to(known, applied)
+	down, pending, err := to(known, applied)
+	if err != nil {
+		return err
+	}
 	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
 		return unknownError(unknown)
 	}

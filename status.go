@@ -61,13 +61,13 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	history, err := m.history(ctx, known, db)
+	history, err := m.history(ctx, known, db.own)
 	if err != nil {
 		return Status{}, err
 	}
 	var facts state.Facts
 	if known.state != nil {
-		if facts, err = known.state.Read(ctx, db); err != nil {
+		if facts, err = known.state.Read(ctx, db.own); err != nil {
 			return Status{}, known.stateError(ctx, err)
 		}
 	}
@@ -80,7 +80,7 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	return status, unreadable
 }
 
-func (m *Migrator) foreignText(ctx context.Context, known *migrations, db *sql.DB) (string, error) {
+func (m *Migrator) foreignText(ctx context.Context, known *migrations, db database) (string, error) {
 	found, err := m.newRun(known, db, new(stream)).findForeign(ctx)
 	if err != nil || len(found) == 0 {
 		return "", err

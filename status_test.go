@@ -12,21 +12,22 @@ import (
 )
 
 func TestStatusOfEnvironments(t *testing.T) {
-	fsys := folder("sql/base/1_a.sql", "sql/test/2_b.sql", "sql/3_c.sql")
+	folders := folder("sql/base/1_a.sql", "sql/test/2_b.sql")
 	for _, s := range []struct {
 		situation string
+		fsys      fstest.MapFS
 		opt       gooseplus.Option
 		want      []string
 		versions  []int64
 	}{
-		{"default", gooseplus.WithEnvironments(), []string{"base"}, []int64{1}},
-		{"added", gooseplus.WithEnvironments("test", "demo"), []string{"base", "test", "demo"}, []int64{1, 2}},
-		{"replaced", gooseplus.SetEnvironments([]string{"test"}), []string{"test"}, []int64{2}},
-		{"none", gooseplus.SetEnvironments(nil), nil, []int64{3}},
+		{"default", folders, gooseplus.WithEnvironments(), []string{"base"}, []int64{1}},
+		{"added", folders, gooseplus.WithEnvironments("test", "demo"), []string{"base", "test", "demo"}, []int64{1, 2}},
+		{"replaced", folders, gooseplus.SetEnvironments([]string{"test"}), []string{"test"}, []int64{2}},
+		{"none", folder("sql/3_c.sql", "sql/test/2_b.sql"), gooseplus.SetEnvironments(nil), nil, []int64{3}},
 	} {
 		t.Run(s.situation, func(t *testing.T) {
 			db := openSQLite(t)
-			status, err := sqlite(db, fsys, s.opt).Status(context.Background())
+			status, err := sqlite(db, s.fsys, s.opt).Status(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,12 +13,12 @@ func (ms *migrations) findWarnings() (list []string) {
 			environment, ms.files.Folders[environment]))
 	}
 	for _, path := range ms.files.Ignored {
-		list = append(list, fmt.Sprintf("%s is ignored: a migration's name is VERSION_name.sql, or for a pair "+
-			"VERSION_name.up.sql and VERSION_name.down.sql", path))
+		list = append(list, fmt.Sprintf("%s is ignored: %s", path, namingRule))
 	}
 	for _, path := range ms.files.Stray {
 		list = append(list, fmt.Sprintf("%s is ignored: it is in none of the folders that migrations are read from", path))
 	}
+	list = append(list, ms.files.Odd...)
 	if len(ms.list) == 0 {
 		list = append(list, "there are no migrations at all")
 	}

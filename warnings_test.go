@@ -96,21 +96,22 @@ func TestNamesThatLookLikeAMigration(t *testing.T) {
 	}
 }
 
-// TestMigrationsBesideTheFolders: a file that is not where migrations are read from is not skipped silently.
-func TestMigrationsBesideTheFolders(t *testing.T) {
+// TestFilesBesideTheFolders: a file that is not where migrations are read from is not skipped silently.
+func TestFilesBesideTheFolders(t *testing.T) {
 	inCore := gooseplus.WithNamespaces("core")
 	for situation, s := range map[string]struct {
 		fsys fstest.MapFS
 		opts []gooseplus.Option
 		want string // the path
 	}{
-		"beside the environments":             {folder("sql/base/1_a.sql", "sql/2_b.sql"), nil, "sql/2_b.sql"},
-		"beside them, and badly named":        {folder("sql/base/1_a.sql", "sql/b.sql"), nil, "sql/b.sql"},
+		"beside the environments":             {folder("sql/base/1_a.sql", "sql/b.sql"), nil, "sql/b.sql"},
 		"no environments":                     {folder("sql/1_a.sql", "sql/2_b.sql"), []gooseplus.Option{gooseplus.SetEnvironments(nil)}, ""},
 		"a text":                              {folder("sql/base/1_a.sql", "sql/README.md"), nil, ""},
 		"beside the namespaces":               {folder("sql/core/1_a.sql", "sql/2_b.SQL"), []gooseplus.Option{inCore}, "sql/2_b.SQL"},
 		"beside a namespace's environments":   {folder("sql/core/base/1_a.sql", "sql/core/b.sql"), []gooseplus.Option{inCore}, "sql/core/b.sql"},
 		"below a namespace that has no such":  {folder("sql/core/1_a.sql", "sql/core/base/b.sql"), []gooseplus.Option{inCore}, "sql/core/base/b.sql"},
+		"in the folder of no namespace":       {folder("sql/core/1_a.sql", "sql/billing/1_b.sql", "sql/billing/2_c.sql"), []gooseplus.Option{inCore}, "sql/billing/1_b.sql"},
+		"in an environment of no namespace":   {folder("sql/core/1_a.sql", "sql/billing/base/1_b.sql"), []gooseplus.Option{inCore}, "sql/billing/base/1_b.sql"},
 		"below a namespace, and no migration": {folder("sql/core/1_a.sql", "sql/core/docs/x.txt"), []gooseplus.Option{inCore}, ""},
 	} {
 		t.Run(situation, func(t *testing.T) {
@@ -119,5 +120,32 @@ func TestMigrationsBesideTheFolders(t *testing.T) {
 				t.Errorf("warnings %q, want one about %q", got, s.want)
 			}
 		})
+	}
+}
+
+// TestWarningsNeedNoDatabase: a unit test or a check in CI sees what a run would say.
+func TestWarningsNeedNoDatabase(t *testing.T) {
+	fsys := folder("sql/base/1_a.sql", "sql/base/3_c.sql", "sql/base/2024/4_d.sql")
+	got := sqlite(nil, fsys, gooseplus.WithEnvironments("staging")).Warnings()
+	want := []string{`environment "staging" has no folder sql/staging`, "sql/base/2024/4_d.sql is ignored", "there is no version 2"}
+	if len(got) != len(want) {
+		t.Fatalf("warnings %q", got)
+	}
+	for i := range want {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("warning %q, want %q", got[i], want[i])
+		}
+	}
+
+	two := folder("sql/core/1_a.sql", "sql/core/3_c.sql", "sql/shared/1_b.sql")
+	m := sqlite(nil, two, gooseplus.WithNamespaces("core", "shared"))
+	if got := m.Warnings(); len(got) != 1 || !strings.HasPrefix(got[0], `namespace "core": the numbering has a gap`) {
+		t.Errorf("warnings %q", got)
+	}
+	if got := m.Namespace("shared").Warnings(); len(got) != 0 {
+		t.Errorf("warnings %q", got)
+	}
+	if got := sqlite(nil, two, gooseplus.WithTimeout(-1)).Warnings(); got != nil {
+		t.Errorf("with a fault: %q", got)
 	}
 }

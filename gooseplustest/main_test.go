@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(aheadEnv) != "" {
 		goleak.VerifyTestMain(testsFunc(func() int { return Run(m) }))
 	}
-	goleak.VerifyTestMain(dbtest.Tests{M: m})
+	goleak.VerifyTestMain(dbtest.Tests{M: m, OwnServers: true})
 }
 
 // folder makes a file system: each path gets a migration that creates a table and drops it again. The table is named

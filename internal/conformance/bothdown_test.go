@@ -15,10 +15,11 @@ import (
 // TestBothDown lets two runners go down at once. The one whose DELETE finds no row any more must not
 // take the version for undone by itself, and apply it again when a later Down fails.
 func TestBothDown(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("both down", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": table("b")})
 			hold := newBarrier()
 			version3 := func(f func()) *goose.Migration {

@@ -40,6 +40,7 @@ func chaos(t *testing.T, short, full int) (rounds int, random *rand.Rand) {
 
 // TestChaosBoot boots many processes at the same moment on an empty database.
 func TestChaosBoot(t *testing.T) {
+	t.Parallel()
 	onLockServers(t, "postgres mysql", func(t *testing.T, p *place) {
 		rounds, count := chaosRounds(1, 10), chaosRounds(30, 100)
 		var spread times
@@ -86,6 +87,7 @@ func (p *place) wantChain(t *testing.T) {
 
 // TestChaosHolderKilled kills the process that has the lock while five others wait for it.
 func TestChaosHolderKilled(t *testing.T) {
+	t.Parallel()
 	const limit = 2 * time.Second // until the next one begins
 	onLockServers(t, "postgres mysql", func(t *testing.T, p *place) {
 		rounds, random := chaos(t, 5, 50)
@@ -140,6 +142,7 @@ func TestChaosHolderKilled(t *testing.T) {
 // TestChaosLockConnection kills the connection of the lock alone, at any moment of a slow migration, while another
 // instance waits.
 func TestChaosLockConnection(t *testing.T) {
+	t.Parallel()
 	onLockServers(t, "postgres mysql", func(t *testing.T, p *place) {
 		rounds, random := chaos(t, 2, 50)
 		lost := 0

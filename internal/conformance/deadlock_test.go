@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -15,12 +14,19 @@ import (
 // TestDeadlock has a migration and another session each wait for what the other has. The server ends
 // the migration's transaction, the other session gets on, and the migration is tried again.
 func TestDeadlock(t *testing.T) {
+	t.Parallel()
 	for _, x := range targets {
 		switch x.dialect {
 		case "postgres":
-			t.Run(x.name, func(t *testing.T) { deadlockInPostgres(t, x.place(t)) })
+			t.Run(x.name, func(t *testing.T) {
+				t.Parallel()
+				deadlockInPostgres(t, x.place(t))
+			})
 		case "mysql":
-			t.Run(x.name, func(t *testing.T) { deadlockInMySQL(t, x.place(t)) })
+			t.Run(x.name, func(t *testing.T) {
+				t.Parallel()
+				deadlockInMySQL(t, x.place(t))
+			})
 		}
 	}
 }
@@ -132,17 +138,11 @@ func (e errorText) Error() string { return string(e) }
 
 // untilWaiting returns when a session of this database waits for a lock of another one.
 func (p *place) untilWaiting(t *testing.T) {
-	pause := 5 * time.Millisecond
+	t.Helper()
 	query := "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 	if p.dialect == "mysql" {
-		pause = 150 * time.Millisecond // who reads the view more often than every 100 ms gets what was there before
 		query = `SELECT count(*) FROM information_schema.innodb_trx x JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id
 			WHERE p.db = DATABASE() AND x.trx_state = 'LOCK WAIT'`
 	}
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(pause) {
-		if n := column[int](t, p.db, query); n[0] > 0 {
-			return
-		}
-	}
-	t.Error("nobody waits for a lock")
+	p.untilAny(t, "a session waits for a lock", query)
 }

@@ -16,11 +16,12 @@ import (
 	"github.com/gooseplus/gooseplus"
 )
 
-// onEachLocked is onEach with the lock off and on.
+// onEachLocked is onDatabases with the lock off and, over another driver, on.
 func onEachLocked(t *testing.T, test func(*testing.T, *place, gooseplus.Option)) {
-	for _, lock := range []bool{false, true} {
-		for _, x := range targets {
+	for turn, lock := range []bool{false, true} {
+		for _, x := range oneDriverEach(t, uint32(turn)) {
 			t.Run(fmt.Sprintf("%s, lock %t", x.name, lock), func(t *testing.T) {
+				t.Parallel()
 				test(t, x.place(t), gooseplus.WithGlobalLock(lock))
 			})
 		}
@@ -44,6 +45,7 @@ func (p *place) wantNoState(t *testing.T) {
 
 // TestDirty leaves a step half-applied that no transaction protects.
 func TestDirty(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	half := noTransaction("CREATE TABLE half (id INTEGER);\nINSERT INTO missing VALUES (1);", "DROP TABLE half;\nDROP TABLE missing;")
 	set := map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_half.sql": half, "3_c.sql": table("c")}
@@ -161,6 +163,7 @@ func TestDirty(t *testing.T) {
 
 // TestDirtyCrash kills a process in the middle of a step.
 func TestDirtyCrash(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for name, s := range map[string]struct {
 		dialect string
@@ -175,9 +178,8 @@ func TestDirtyCrash(t *testing.T) {
 			onLockServers(t, s.dialect, func(t *testing.T, p *place) {
 				p.counting(t)
 				kill := p.lockVictim(t, name)
-				for column[int](t, p.db, "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'dirty' AND version_id = 2")[0] == 0 {
-				}
-				time.Sleep(200 * time.Millisecond) // so that the server is likely to be in its statement
+				p.untilAny(t, "the step is marked", "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'dirty' AND version_id = 2")
+				p.untilAny(t, "the server is in its slow statement", p.working("SLEEP("))
 				kill()
 				m := p.locking(p.instance(t), append(victimSetOptions(p, name), from(victimSets[name](p)))...)
 				err := m.Migrate(ctx)

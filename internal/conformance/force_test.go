@@ -10,6 +10,7 @@ import (
 )
 
 func TestForce(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("a database that another tool has migrated", func(t *testing.T) {
@@ -45,9 +46,9 @@ func TestForce(t *testing.T) {
 				}
 				p.want(t, s.want, tables)
 			}
-			for _, v := range []int64{-1, 5, 100} {
-				if err := m.Force(ctx, v); err == nil {
-					t.Errorf("version %d is accepted", v)
+			for _, version := range []int64{-1, 5, 100} {
+				if err := m.Force(ctx, version); err == nil {
+					t.Errorf("version %d is accepted", version)
 				}
 			}
 			p.want(t, []int64{1}, tables)
@@ -55,7 +56,7 @@ func TestForce(t *testing.T) {
 	})
 
 	t.Run("versions that are not known", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			m := p.migrator(from(chain(2)))
 			if err := m.Force(ctx, 2); err != nil {
 				t.Fatal(err)
@@ -72,6 +73,7 @@ func TestForce(t *testing.T) {
 }
 
 func TestLockVersion(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
 		fsys := chain(4)
@@ -135,6 +137,7 @@ func TestLockVersion(t *testing.T) {
 }
 
 func TestProtectedEnvironments(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
 	fsys["sql/production/2_p.sql"] = table("p")
@@ -178,7 +181,7 @@ func TestProtectedEnvironments(t *testing.T) {
 	})
 
 	t.Run("a run that failed leaves no trace", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			broken := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
 			broken["sql/production/2_p.sql"] = script("CREATE TABLE a (id INTEGER);", "DROP TABLE IF EXISTS p;")
 			wantFailed(t, p.migrator(from(broken), in("production")).Migrate(ctx), 2)
@@ -192,7 +195,7 @@ func TestProtectedEnvironments(t *testing.T) {
 	})
 
 	t.Run("a name of one's own", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			live := gooseplus.WithProtectedEnvironments("live", "it's")
 			fsys["sql/it's/5_e.sql"] = table("e")
 			if err := p.migrator(from(fsys), in("it's"), live).Migrate(ctx); err != nil {

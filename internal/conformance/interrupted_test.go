@@ -41,6 +41,7 @@ func wantFinished(t *testing.T, got gooseplus.RunFinished, from, to int64, appli
 // TestLostAnswer loses the answer to something that the database has done. Wherever that is, the run
 // has to find out what is there, and to be back at its start.
 func TestLostAnswer(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	const insert, remove = "INSERT INTO", "DELETE FROM"
 
@@ -175,6 +176,7 @@ func TestLostAnswer(t *testing.T) {
 // TestSlowCommit cuts the connection off after a COMMIT that the server takes a second for. What
 // the run says has to be true when the server is done, too.
 func TestSlowCommit(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	const setup = `CREATE TABLE slow (id INTEGER);
 -- +goose StatementBegin
@@ -286,6 +288,7 @@ func (p *place) alone(t *testing.T, db *sql.DB) {
 // TestInterruptedWithoutTransaction interrupts a NO TRANSACTION step in its second statement: its
 // own Down is run.
 func TestInterruptedWithoutTransaction(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	half := func(p *place) map[string]*fstest.MapFile {
 		return map[string]*fstest.MapFile{
@@ -346,6 +349,7 @@ func TestInterruptedWithoutTransaction(t *testing.T) {
 
 // TestHalfApplied asserts what RollbackNone says of a step that was left half-way.
 func TestHalfApplied(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for name, file := range map[string]func(up, down string) *fstest.MapFile{"script": script, "NO TRANSACTION": noTransaction} {
 		t.Run(name, func(t *testing.T) {
@@ -375,6 +379,7 @@ func TestHalfApplied(t *testing.T) {
 // TestOneStatementDown: on the way back, a Down whose only statement was refused has left nothing,
 // wherever that is.
 func TestOneStatementDown(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		fsys := deploy(t, p, map[string]*fstest.MapFile{
@@ -394,6 +399,7 @@ func TestOneStatementDown(t *testing.T) {
 // TestMixedGoMigration has Go migrations of which one direction is in a transaction and the other
 // isn't. Each direction is judged by its own mode.
 func TestMixedGoMigration(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	boom := errors.New("boom")
 	inTx := func(end error, statements ...string) *goose.GoFunc {
@@ -477,6 +483,7 @@ func TestMixedGoMigration(t *testing.T) {
 // TestOwnTransaction: a file that commits by itself is not whole or absent, whatever goose puts
 // around it.
 func TestOwnTransaction(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for name, up := range map[string]string{
 		"COMMIT": "CREATE TABLE own (id INTEGER);\nCOMMIT;\nINSERT INTO nowhere VALUES (1);",
@@ -506,12 +513,14 @@ func TestOwnTransaction(t *testing.T) {
 
 // TestRefusedCommit: the statements of a step were all executed, so none of them is what failed.
 func TestRefusedCommit(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, x := range targets {
 		if x.dialect != "postgres" {
 			continue
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_x.sql": script("CREATE TABLE x (id INTEGER UNIQUE DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO x VALUES (1), (1);\nSELECT 1;", "DROP TABLE x;"),

@@ -13,18 +13,19 @@ import (
 	"github.com/gooseplus/gooseplus"
 )
 
-// working counts the statements with the given text that the server executes.
+// working counts the statements with the given text, in upper case or lower, that the server executes.
 func (p *place) working(text string) string {
 	if p.dialect == "mysql" {
 		return `SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%` + text + `%'`
 	}
 	return `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-		AND state = 'active' AND query LIKE '%` + text + `%'`
+		AND state = 'active' AND query ILIKE '%` + text + `%'`
 }
 
 // TestLockCancelled: the context ends in the middle of a statement. Nothing of the way back, nor the
 // next run, may begin while the server still executes it.
 func TestLockCancelled(t *testing.T) {
+	t.Parallel()
 	const mark = "interrupted"
 	for name, step := range map[string]struct {
 		statement func(*place) string
@@ -58,8 +59,7 @@ func TestLockCancelled(t *testing.T) {
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
 				a := p.boot(ctx, p.instance(t), from(slow), gooseplus.WithGoMigrations(first), gooseplus.WithRollback(step.rollback))
-				for column[int](t, p.db, p.working(mark))[0] == 0 {
-				}
+				p.untilAny(t, "the statement is executed", p.working(mark))
 				cancelled := time.Now()
 				cancel()
 				err = a.wait(t)

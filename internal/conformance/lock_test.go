@@ -19,6 +19,7 @@ import (
 
 // TestReplicas boots several replicas of a service at the same moment, each with a pool of its own.
 func TestReplicas(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, p *place) {
 		p.patient()
 		fsys := chain(20)
@@ -61,29 +62,26 @@ func (p *place) patient() {
 
 const (
 	replicaEnv = "GOOSEPLUS_REPLICA" // driver, dialect and DSN of a process that boots
-	replicas   = 100
 )
 
-// TestReplicaProcesses boots a hundred processes at the same moment.
+// TestReplicaProcesses boots many processes at the same moment.
 func TestReplicaProcesses(t *testing.T) {
 	if replica := os.Getenv(replicaEnv); replica != "" {
 		beReplica(t, replica)
 		return
 	}
+	t.Parallel()
 	for _, x := range targets {
 		if x.driver != "postgres" && x.driver != "mysql" {
 			continue
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
-			rounds := 2
-			if os.Getenv("GOOSEPLUS_CHAOS") != "" {
-				rounds = 10
-			}
-			for range rounds {
+			for range chaosRounds(1, 10) {
 				p.reset(t)
 				p.exec(t, "DROP TABLE IF EXISTS goose_db_version_lock")
-				p.bootAll(t)
+				p.bootAll(t, chaosRounds(25, 100))
 				if versions := p.state(t).versions; len(versions) != 20 {
 					t.Errorf("versions %v", versions)
 				}
@@ -96,7 +94,7 @@ func TestReplicaProcesses(t *testing.T) {
 }
 
 // bootAll starts the processes, lets them go when all are ready, and waits for them.
-func (p *place) bootAll(t *testing.T) {
+func (p *place) bootAll(t *testing.T, replicas int) {
 	t.Helper()
 	type process struct {
 		cmd   *exec.Cmd

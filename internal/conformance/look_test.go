@@ -12,6 +12,7 @@ import (
 
 // TestLook asserts what booting costs when there is nothing to do.
 func TestLook(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("nothing pending is one statement that reads", func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 )
 
 func TestMigrate(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("empty database", func(t *testing.T) {
@@ -137,6 +138,7 @@ func TestMigrate(t *testing.T) {
 }
 
 func TestVersionTable(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, x := range targets {
 		t.Run(x.name, func(t *testing.T) {

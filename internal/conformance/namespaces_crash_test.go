@@ -67,6 +67,7 @@ func onKillable(t *testing.T, test func(*testing.T, *place)) {
 
 // TestNamespacesCrash kills a process in the third of four namespaces.
 func TestNamespacesCrash(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	bad := func(at string) fstest.MapFS {
 		return nextContexts(map[string]*fstest.MapFile{at: script("INSERT INTO nowhere VALUES (1);", "")})
@@ -170,6 +171,7 @@ func nextInOne() fstest.MapFS {
 
 // TestNamespacesKilledInOneTransaction: nothing is left of any of them.
 func TestNamespacesKilledInOneTransaction(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onKillable(t, func(t *testing.T, p *place) {
 		if p.dialect == "mysql" {
@@ -189,6 +191,7 @@ func TestNamespacesKilledInOneTransaction(t *testing.T) {
 
 // TestNamespacesAtOnce boots processes over all namespaces, and over single ones, at the same moment.
 func TestNamespacesAtOnce(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onKillable(t, func(t *testing.T, p *place) {
 		var all []*process
@@ -251,6 +254,7 @@ func TestNamespacesAtOnce(t *testing.T) {
 // TestNamespacesLockLost kills the lock's connection in the middle: nothing is undone without the lock, and the next
 // run takes all starting points over.
 func TestNamespacesLockLost(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onLockServers(t, "postgres mysql", func(t *testing.T, p *place) {
 		if err := p.locking(p.db, from(bounded(nil)), inContexts).Migrate(ctx); err != nil {

@@ -102,6 +102,7 @@ func (p *place) wantContexts(t *testing.T, want contextVersions, tables []string
 
 // TestNamespaces: the layout of the folders, the order, and each call, with the lock and without.
 func TestNamespaces(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
 		var order []string
@@ -175,8 +176,9 @@ func TestNamespaces(t *testing.T) {
 
 // TestNamespacesInOtherStyles: pairs, definitions, Replay and NO TRANSACTION in namespaces.
 func TestNamespacesInOtherStyles(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		styles, cities := p.styles()
 		cities.Namespace = "core"
 		fsys := bounded(nil)
@@ -232,6 +234,7 @@ func nextContexts(more map[string]*fstest.MapFile) fstest.MapFS {
 
 // TestNamespacesOnTheWayBack: when the third of four fails, what the run applied in all is undone, the last first.
 func TestNamespacesOnTheWayBack(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for situation, s := range map[string]struct {
 		file *fstest.MapFile
@@ -349,7 +352,7 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 	})
 
 	t.Run("RollbackTransaction on one connection", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			if !p.transactionalDDL {
 				return
 			}
@@ -366,6 +369,7 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 
 // TestNamespacesInterrupted ends a run over all in the third namespace in other ways than by an error of SQL.
 func TestNamespacesInterrupted(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for situation, fail := range map[string]func(context.Context, context.CancelFunc, *place, *sql.Tx) error{
 		"the caller cancels": func(ctx context.Context, cancel context.CancelFunc, _ *place, _ *sql.Tx) error {
@@ -423,6 +427,7 @@ func (p *place) dirty(t *testing.T) []string {
 
 // TestNamespacesAreRefused: whatever is wrong in any of them is found before the first step of the first.
 func TestNamespacesAreRefused(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
 		fsys := bounded(map[string]*fstest.MapFile{"customer-mgmt/2_torn.sql": {Data: []byte("-- +goose Sideways\n")}})
@@ -472,6 +477,7 @@ func TestNamespacesAreRefused(t *testing.T) {
 
 // TestNamespaceEnvironments: the environments that a database remembers are those of all namespaces.
 func TestNamespaceEnvironments(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
 		fsys := bounded(map[string]*fstest.MapFile{"core/production/9_settings.sql": table("settings")})
@@ -496,8 +502,9 @@ func TestNamespaceEnvironments(t *testing.T) {
 
 // TestNamespaceNames: names that need quotes, and names that differ in capitals on PostgreSQL.
 func TestNamespaceNames(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		names := []string{"plain", "with space", "with.dot", `with"quote`, "with`tick", "it's", "ünïcödé", "select", "a;b--c", "$1 ? {table}", "Capitals", "100%", "_lock"}
 		if p.dialect == "postgres" {
 			names = append(names, "capitals")
@@ -535,6 +542,7 @@ func TestNamespaceNames(t *testing.T) {
 
 // TestNamespacesLook: with nothing to do, one statement looks at all of them.
 func TestNamespacesLook(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
 		if err := p.migrator(from(bounded(nil)), inContexts, lock).Migrate(ctx); err != nil {
@@ -569,6 +577,7 @@ func (p *place) stateTable(t *testing.T) []string {
 
 // TestTenantNamespaces: namespaces and tenants combine.
 func TestTenantNamespaces(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		for _, lock := range []bool{false, true} {
@@ -645,6 +654,7 @@ func TestTenantNamespaces(t *testing.T) {
 
 // TestTenantNamespacesOneByOne: schemas that are missing, or made, and EachTenant.
 func TestTenantNamespacesOneByOne(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(3)
@@ -683,6 +693,7 @@ func TestTenantNamespacesOneByOne(t *testing.T) {
 
 // TestNamespacesBind: what a Go function in a namespace of a tenant sees.
 func TestNamespacesBind(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(1)

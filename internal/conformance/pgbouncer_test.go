@@ -39,6 +39,7 @@ type bounced struct {
 func onBouncers(t *testing.T, pool int, test func(*testing.T, *bounced)) {
 	for _, mode := range bouncerModes {
 		t.Run(mode.driver+" "+mode.parameters, func(t *testing.T) {
+			t.Parallel()
 			d := dbtest.Postgres(t).NewDatabase(t)
 			x := postgresTarget(mode.driver)
 			x.database = func(testing.TB) string { return d.DSN }
@@ -80,11 +81,12 @@ func bouncerFiles() fstest.MapFS {
 // TestPgBouncer boots replicas at the same moment behind a bouncer that has fewer connections to the server than they
 // want. Two is the least: the lock keeps one of them in its transaction.
 func TestPgBouncer(t *testing.T) {
+	t.Parallel()
 	for _, pool := range []int{20, 2} {
 		t.Run(fmt.Sprintf("%d server connections", pool), func(t *testing.T) {
 			onBouncers(t, pool, func(t *testing.T, b *bounced) {
 				b.p.counting(t)
-				pools := make([]*sql.DB, 20)
+				pools := make([]*sql.DB, chaosRounds(8, 20))
 				for i := range pools {
 					pools[i] = b.instance(t)
 				}
@@ -99,7 +101,7 @@ func TestPgBouncer(t *testing.T) {
 					})
 				}
 				all.Wait()
-				t.Logf("20 replicas took %v", time.Since(started))
+				t.Logf("%d replicas took %v", len(pools), time.Since(started))
 				b.wantUntouched(t)
 				b.p.wantCounted(t, upTo(20)...)
 				b.p.wantFree(t)
@@ -110,6 +112,7 @@ func TestPgBouncer(t *testing.T) {
 
 // TestPgBouncerWithoutLock: others are at work meanwhile, so that the statements of the run go to several connections.
 func TestPgBouncerWithoutLock(t *testing.T) {
+	t.Parallel()
 	onBouncers(t, 5, func(t *testing.T, b *bounced) {
 		b.p.counting(t)
 		ctx, stop := context.WithCancel(t.Context())
@@ -149,12 +152,7 @@ func (b *bounced) wantUntouched(t *testing.T) {
 		return column[string](t, b.p.db, `SELECT state || ': ' || query FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'`)
 	}
-	for deadline := time.Now().Add(5 * time.Second); len(busy()) > 0 && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
-	if left := busy(); len(left) > 0 {
-		t.Errorf("still at work: %q", left)
-	}
+	eventually(t, "the server has nothing left to do for the bouncer", func() bool { return len(busy()) == 0 })
 	seen := make(map[int]bool)
 	for _, tx := range b.allConnections(t) {
 		var pid int
@@ -229,6 +227,7 @@ func leftovers(t *testing.T, tx *sql.Tx) (list []string) {
 // TestPgBouncerHolderKilled kills the process that has the lock, some time after it has executed a migration outside a
 // transaction on a connection that is the bouncer's, and so stays.
 func TestPgBouncerHolderKilled(t *testing.T) {
+	t.Parallel()
 	onBouncers(t, 20, func(t *testing.T, b *bounced) {
 		b.p.counting(t)
 		holder := b.p.start(t, "bouncer", b.pooled)

@@ -17,11 +17,13 @@ import (
 // applied, and has one step of the next release fail, or none. The database has to end at its starting point or at
 // the target, and never between; and once the step is repaired, at the target.
 func TestStartOrTarget(t *testing.T) {
+	t.Parallel()
 	for _, x := range targets {
 		if x.driver == "sqlite3" || x.driver == "pgx" {
 			continue // the same databases
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			short, full := 8, 300
 			if x.dialect == "sqlite" {
 				short, full = 101, 5000

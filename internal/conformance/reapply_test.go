@@ -12,6 +12,7 @@ import (
 // TestLostCommitOfAReapply: that nothing but the answer to the COMMIT of an Up was lost doesn't end the
 // way back of a run down.
 func TestLostCommitOfAReapply(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		fsys := grow(t, p, map[string]*fstest.MapFile{"12_x.sql": table("x"), "13_y.sql": table("y")})
@@ -27,6 +28,7 @@ func TestLostCommitOfAReapply(t *testing.T) {
 }
 
 func TestLostCommitOfTheLastReapply(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		fsys := grow(t, p, map[string]*fstest.MapFile{"12_x.sql": table("x")})

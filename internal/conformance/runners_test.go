@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -46,6 +45,7 @@ var idle = map[string]func(version int64, f func()) *goose.Migration{
 // TestTwoRunners lets another run, the winner, begin and end while one is inside a step. Nothing of
 // what the winner applied, or built on, may be undone, as far as the loser's other steps go too.
 func TestTwoRunners(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	again := func(name string) *fstest.MapFile {
 		return script("CREATE TABLE IF NOT EXISTS "+name+" (id INTEGER);", "DROP TABLE IF EXISTS "+name+";")
@@ -126,6 +126,7 @@ func (p *place) foreign(versions ...int64) error {
 
 // TestForeignVersions has rows of another runner's appear in the middle of a run, in version 12.
 func TestForeignVersions(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for situation, s := range map[string]struct {
 		foreign int64
@@ -192,12 +193,14 @@ func TestForeignVersions(t *testing.T) {
 // TestForeignVersionAtCommit: the row of the winner's appears after the loser has inserted its own,
 // and the loser's COMMIT is refused. What the table says of the version is the winner's then.
 func TestForeignVersionAtCommit(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, x := range targets {
 		if x.dialect != "postgres" {
 			continue // nothing else refuses a COMMIT
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			setup := files(map[string]*fstest.MapFile{"1_plans.sql": script(`CREATE TABLE plans (id INTEGER);
 -- +goose StatementBegin
@@ -237,6 +240,7 @@ CREATE CONSTRAINT TRIGGER one AFTER INSERT ON plans DEFERRABLE INITIALLY DEFERRE
 
 // TestPlannedAgain has another run end between the look and the reading of the starting point.
 func TestPlannedAgain(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for situation, s := range map[string]struct {
 		meanwhile int64
@@ -282,6 +286,7 @@ func TestPlannedAgain(t *testing.T) {
 
 // TestSettle: a look that settles sees what a transaction has written that was open when it began.
 func TestSettle(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, x := range targets {
 		waiting := map[string]string{
@@ -294,6 +299,7 @@ func TestSettle(t *testing.T) {
 			continue // SQLite's COMMIT is no request to anybody
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			if err := p.migrator(from(chain(1))).Migrate(ctx); err != nil {
 				t.Fatal(err)
@@ -329,12 +335,7 @@ func TestSettle(t *testing.T) {
 					rows, err := known.Owned(ctx, p.db, true)
 					settled <- answer{rows, !ended.Load(), err}
 				}()
-				for deadline := time.Now().Add(10 * time.Second); column[int](t, p.db, waiting)[0] == 0; {
-					if len(settled) > 0 || time.Now().After(deadline) {
-						t.Error("the look doesn't wait")
-						break
-					}
-				}
+				eventually(t, "the look waits", func() bool { return len(settled) > 0 || column[int](t, p.db, waiting)[0] > 0 })
 				ended.Store(true)
 				want := "[1]"
 				if commit {

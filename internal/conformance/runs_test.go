@@ -14,8 +14,9 @@ import (
 
 // TestRuns reads what is recorded of a run while it works, after it succeeded, and after it failed.
 func TestRuns(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		p.patient()
 		db, counter := p.counted(t)
 		reader := gooseplus.New(db, gooseplus.WithDialect(p.dialect), from(chain(1)))

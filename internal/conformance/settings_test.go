@@ -11,7 +11,6 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
-	"go.uber.org/goleak"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -71,6 +70,7 @@ func halfway() *fstest.MapFile {
 }
 
 func TestOneConnection(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, p *place) {
 		db := p.open(t)
 		defer db.Close()
@@ -82,6 +82,7 @@ func TestOneConnection(t *testing.T) {
 // TestOneConnectionAndAGoMigrationWithoutATransaction: it would wait for ever, so that it is
 // refused before anything is touched.
 func TestOneConnectionAndAGoMigrationWithoutATransaction(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		fsys := deploy(t, p, nil)
@@ -95,6 +96,7 @@ func TestOneConnectionAndAGoMigrationWithoutATransaction(t *testing.T) {
 
 // TestConnectionSettings has an application's own settings in the DSN.
 func TestConnectionSettings(t *testing.T) {
+	t.Parallel()
 	type settings struct {
 		change func(dsn string) (string, error)
 		bad    *fstest.MapFile
@@ -169,14 +171,14 @@ func TestConnectionSettings(t *testing.T) {
 
 // TestSideBySide migrates every kind of database at once in one process, each again and again.
 func TestSideBySide(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	const rounds = 5
 	var places []*place
 	for _, x := range targets {
 		places = append(places, &place{target: x, dsn: x.database(t)})
 	}
-	// One check for all: each would find the connections of the others.
-	before := goleak.IgnoreCurrent()
+	wantNone := leaks(t)
 	t.Cleanup(func() {
 		for _, p := range places {
 			if n := p.inUse(); n != 0 {
@@ -186,9 +188,7 @@ func TestSideBySide(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := leak(before); err != nil {
-			t.Error(err)
-		}
+		wantNone()
 	})
 	for _, p := range places {
 		p.db = p.open(t)

@@ -38,10 +38,11 @@ func wantStatus(t *testing.T, m *gooseplus.Migrator, want ...string) gooseplus.S
 }
 
 func TestStatus(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("before the first run", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			db, counter := p.counted(t)
 			m := gooseplus.New(db, gooseplus.WithDialect(p.dialect), from(chain(2)))
 			wantStatus(t, m, "at 0, 2 pending, [base]",
@@ -57,7 +58,7 @@ func TestStatus(t *testing.T) {
 	})
 
 	t.Run("applied, pending, late and unknown versions", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_x.sql":      table("x"),
 				"test/7_go.sql": noTransaction("CREATE TABLE g (id INTEGER);\n\n-- why\nINSERT INTO g VALUES (1);", ""),
@@ -98,7 +99,7 @@ func TestStatus(t *testing.T) {
 	})
 
 	t.Run("nothing but reads", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := chain(5)
 			if err := p.migrator(from(fsys)).MigrateTo(ctx, 3); err != nil {
 				t.Fatal(err)
@@ -152,7 +153,7 @@ func TestStatus(t *testing.T) {
 	})
 
 	t.Run("a version table that can't be read", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			p.exec(t, `CREATE TABLE goose_db_version (name VARCHAR(9))`)
 			m := p.migrator(from(chain(1)))
 			_, err := m.Status(ctx)
@@ -190,8 +191,9 @@ func withParameters(dsn, parameters string) string {
 
 // TestPlan: what Plan says is what Migrate does.
 func TestPlan(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		fsys := deploy(t, p, map[string]*fstest.MapFile{
 			"12_keep.sql": script("CREATE TABLE kept (id INTEGER);", ""),
 			"13_x.sql":    noTransaction("CREATE TABLE x (id INTEGER);", "DROP TABLE IF EXISTS x;"),

@@ -85,6 +85,7 @@ func (p *place) versions(t *testing.T, want ...int64) {
 }
 
 func TestThreeStyles(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		fsys, d := p.styles()
@@ -161,6 +162,7 @@ func (p *place) statusOfStyles(t *testing.T, m *gooseplus.Migrator) {
 
 // TestStylesOnTheWayBack: a run of all sorts that fails returns to its start, with the lock and without.
 func TestStylesOnTheWayBack(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		for _, lock := range []bool{false, true} {
@@ -192,6 +194,7 @@ func TestStylesOnTheWayBack(t *testing.T) {
 
 // TestLateStyles: lower versions of all sorts that are merged late are applied in ascending order.
 func TestLateStyles(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		d := new(gooseplus.Definitions)
@@ -220,6 +223,7 @@ func TestLateStyles(t *testing.T) {
 // TestWhatAFailedCommandLeaves: a Command is an SQL statement, whatever the Down is. A server that refuses
 // the only one has done nothing, where nobody knows that of a function.
 func TestWhatAFailedCommandLeaves(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	nothing := func(context.Context, *sql.Tx) error { return nil }
 	for situation, down := range map[string]*gooseplus.Action{
@@ -258,6 +262,7 @@ func TestWhatAFailedCommandLeaves(t *testing.T) {
 
 // TestSeveralStatementsInOneText: MySQL's driver takes them only if the DSN says so; its error is passed on.
 func TestSeveralStatementsInOneText(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		d := new(gooseplus.Definitions)
@@ -295,6 +300,7 @@ func TestSeveralStatementsInOneText(t *testing.T) {
 
 // TestNoTransactionInOneText: the kinds of both directions are those of the sections that are executed.
 func TestNoTransactionInOneText(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		index, drop, inTransaction := "CREATE INDEX i ON a (id)", "DROP INDEX i", "DROP INDEX i"

@@ -15,6 +15,7 @@ import (
 
 // TestSurvey asks of tenants of all kinds, many at once, what Plan and Version say of each.
 func TestSurvey(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(9)
@@ -106,6 +107,7 @@ func TestSurvey(t *testing.T) {
 
 // TestSurveyNamespaces: several namespaces are planned together, so that only who is up to date needs no question.
 func TestSurveyNamespaces(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(3)

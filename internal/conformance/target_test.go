@@ -1,15 +1,19 @@
 package conformance
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
+	"hash/fnv"
+	"os"
+	"runtime/pprof"
+	"strings"
 	"testing"
 	"time"
 
 	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "github.com/lib/pq"
-	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
 	"github.com/gooseplus/gooseplus"
@@ -80,14 +84,48 @@ var targets = []target{
 	sqliteTarget("sqlite"),
 }
 
-// onEach runs a test on every target. When it ends, no connection may be in use and no goroutine
-// may be left.
+// onEach runs a test on every target, on all at once. When it ends, no connection may be in use and no
+// goroutine may be left.
 func onEach(t *testing.T, test func(*testing.T, *place)) {
 	for _, x := range targets {
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			test(t, x.place(t))
 		})
 	}
+}
+
+// onDatabases is onEach for tests of what the driver makes no difference to: they run over one driver for each
+// database, which depends on the test's name. The long form (GOOSEPLUS_CHAOS=1) takes all of them.
+func onDatabases(t *testing.T, test func(*testing.T, *place)) {
+	for _, x := range oneDriverEach(t, 0) {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, x.place(t))
+		})
+	}
+}
+
+// oneDriverEach chooses among the drivers of each database, another one for another turn.
+func oneDriverEach(t *testing.T, turn uint32) (chosen []target) {
+	if os.Getenv("GOOSEPLUS_CHAOS") != "" {
+		return targets
+	}
+	name := fnv.New32a()
+	_, _ = name.Write([]byte(t.Name()))
+	turn += name.Sum32() >> 8 // the low bits of similar names are similar
+	of := make(map[string][]target)
+	var dialects []string
+	for _, x := range targets {
+		if of[x.dialect] == nil {
+			dialects = append(dialects, x.dialect)
+		}
+		of[x.dialect] = append(of[x.dialect], x)
+	}
+	for _, dialect := range dialects {
+		chosen = append(chosen, of[dialect][turn%uint32(len(of[dialect]))])
+	}
+	return chosen
 }
 
 // place is an empty database for one test.
@@ -100,7 +138,7 @@ type place struct {
 func (x target) place(t *testing.T) *place {
 	t.Helper()
 	p := &place{target: x, dsn: x.database(t)}
-	before := goleak.IgnoreCurrent()
+	left := leaks(t)
 	p.db = p.open(t)
 	t.Cleanup(func() {
 		if n := p.inUse(); n != 0 {
@@ -109,22 +147,70 @@ func (x target) place(t *testing.T) *place {
 		if err := p.db.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		if err := leak(before); err != nil {
-			t.Error(err)
-		}
+		left()
 	})
 	return p
 }
 
-// leak finds goroutines that are left. pgx takes up to 15 seconds to close a connection whose query
-// was interrupted.
-func leak(before goleak.Option) (err error) {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		if err = goleak.Find(before); err == nil {
-			return nil
+// leaks labels the goroutines that the test starts from here on, however indirectly: other tests run at the same
+// time. The function that it returns fails the test if one of them is left. pgx takes up to 15 seconds to close a
+// connection whose query was interrupted.
+func leaks(t *testing.T) (wantNone func()) {
+	t.Helper()
+	label := fmt.Sprintf("%s %p", t.Name(), t)
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("test", label)))
+	return func() {
+		t.Helper()
+		pprof.SetGoroutineLabels(context.Background()) // this one's own
+		var left []string
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			if left = labelled(t, label); len(left) == 0 {
+				return
+			}
+		}
+		t.Errorf("goroutines are left:\n%s", strings.Join(left, "\n\n"))
+	}
+}
+
+// labelled returns the stacks of the goroutines with a label, equal ones in one text.
+func labelled(t *testing.T, label string) (found []string) {
+	t.Helper()
+	var all strings.Builder
+	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
+		t.Fatal(err)
+	}
+	for stack := range strings.SplitSeq(all.String(), "\n\n") {
+		if strings.Contains(stack, fmt.Sprintf("%q", label)) {
+			found = append(found, stack)
 		}
 	}
-	return err
+	return found
+}
+
+// eventually returns when the condition holds, and fails the test if it doesn't for half a minute. It asks less and less
+// often: the server needs the processor too, and MariaDB renews what innodb_trx shows only for somebody who has not
+// looked for 100 ms.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	pause := time.Millisecond
+	for deadline := time.Now().Add(30 * time.Second); !holds(); pause = min(2*pause, 160*time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 30 s: %s", what)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// untilAny returns when the query, of a count, finds something.
+func (p *place) untilAny(t testing.TB, what, query string) {
+	t.Helper()
+	eventually(t, what, func() bool {
+		var n int
+		if err := p.db.QueryRow(query).Scan(&n); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		return n > 0
+	})
 }
 
 // inUse gives the pool a moment: a driver may still be closing a connection that was interrupted.

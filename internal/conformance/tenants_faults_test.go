@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -17,10 +16,12 @@ import (
 // TestTenantsBehindPgBouncer: what is in a transaction lands in the right schema, though each transaction may
 // be on another connection of the server.
 func TestTenantsBehindPgBouncer(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onBouncers(t, 5, func(t *testing.T, b *bounced) {
 		p := &fleetPlace{place: b.p}
-		names := p.names(50)
+		count := chaosRounds(12, 50)
+		names := p.names(count)
 		p.create(t, names...)
 		set := things(nil)
 		delete(set, "sql/base/3_apart.sql")
@@ -31,9 +32,9 @@ func TestTenantsBehindPgBouncer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantReport(t, r, 50, 50*(1-i), 50*i, 0, 0)
-			if r.Tenants[49].State != gooseplus.TenantState(want) {
-				t.Errorf("%+v", r.Tenants[49])
+			wantReport(t, r, count, count*(1-i), count*i, 0, 0)
+			if r.Tenants[count-1].State != gooseplus.TenantState(want) {
+				t.Errorf("%+v", r.Tenants[count-1])
 			}
 		}
 		for _, name := range names {
@@ -55,6 +56,9 @@ func fleetVictimFiles() fstest.MapFS {
 	return files(named)
 }
 
+// fleetVictimDone is how many tenants are done when the process is killed, while others are in their middle.
+const fleetVictimDone = 10
+
 func TestFleetVictim(t *testing.T) {
 	part := strings.SplitN(os.Getenv(fleetVictimEnv), " ", 4)
 	if len(part) != 4 {
@@ -64,7 +68,7 @@ func TestFleetVictim(t *testing.T) {
 	db := p.open(t)
 	source := gooseplus.SchemasLike(db, strings.ReplaceAll(part[2], "_", `\_`)+"%")
 	_, err := p.locking(db, from(fleetVictimFiles()), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
-		if e, ok := e.(gooseplus.TenantsProgress); ok && e.Done > 0 {
+		if e, ok := e.(gooseplus.TenantsProgress); ok && e.Done >= fleetVictimDone {
 			fmt.Println("begin")
 		}
 	})).MigrateTenants(context.Background(), source)
@@ -75,9 +79,10 @@ func TestFleetVictim(t *testing.T) {
 
 // TestTenantsKilled kills the process in the middle of a fleet. The next call finishes it.
 func TestTenantsKilled(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
-		names := p.names(chaosRounds(100, 300))
+		names := p.names(chaosRounds(40, 300))
 		p.create(t, names...)
 		cmd := exec.Command(os.Args[0], "-test.run=^TestFleetVictim$")
 		cmd.Env = append(os.Environ(), fleetVictimEnv+"="+strings.Join([]string{p.driver, p.dialect, p.prefix, p.dsn}, " "))
@@ -92,7 +97,6 @@ func TestTenantsKilled(t *testing.T) {
 		lines := bufio.NewScanner(out)
 		for lines.Scan() && lines.Text() != "begin" {
 		}
-		time.Sleep(300 * time.Millisecond) // so that some tenants are done and others are in their middle
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}

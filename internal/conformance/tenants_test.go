@@ -22,11 +22,14 @@ import (
 var awkward = []string{"plain", "Capitals", "with space", "with.dot", `with"quote`, "with`tick", "it's", "ünïcödé", "select", "a;b--c",
 	"$1 ? {table}", strings.Repeat("x", 63), strings.Repeat("é", 31)}
 
-// onSchemas is onEach where a run can be bound to a schema.
+// onSchemas is onDatabases where a run can be bound to a schema.
 func onSchemas(t *testing.T, test func(*testing.T, *fleetPlace)) {
-	for _, x := range targets {
+	for _, x := range oneDriverEach(t, 0) {
 		if x.schemas {
-			t.Run(x.name, func(t *testing.T) { test(t, &fleetPlace{place: x.place(t)}) })
+			t.Run(x.name, func(t *testing.T) {
+				t.Parallel()
+				test(t, &fleetPlace{place: x.place(t)})
+			})
 		}
 	}
 }
@@ -124,6 +127,7 @@ var thingsInGo = gooseplus.WithGoMigrations(
 	}}))
 
 func TestSchemaNames(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		before := column[string](t, p.db, p.where())[0]
@@ -184,12 +188,14 @@ func wantReport(t *testing.T, r *gooseplus.TenantsReport, total, migrated, upToD
 }
 
 func TestMigrateTenants(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, lock := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
 			onSchemas(t, func(t *testing.T, p *fleetPlace) {
 				before := column[string](t, p.db, p.where())[0]
-				names := p.names(60)
+				count := chaosRounds(20, 60)
+				names := p.names(count)
 				p.create(t, names...)
 				p.db.SetMaxOpenConns(20)
 				m := p.migrator(from(things(nil)), thingsInGo, gooseplus.WithGlobalLock(lock))
@@ -206,9 +212,9 @@ func TestMigrateTenants(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 60, 60, 0, 0, 0)
+				wantReport(t, r, count, count, 0, 0, 0)
 				mu.Lock()
-				if last.Done != 60 || last.Total != 60 || !last.Counted || last.Failed != 0 || last.Rate <= 0 {
+				if last.Done != count || last.Total != count || !last.Counted || last.Failed != 0 || last.Rate <= 0 {
 					t.Errorf("the last progress is %+v", last)
 				}
 				mu.Unlock()
@@ -223,7 +229,7 @@ func TestMigrateTenants(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 60, 0, 60, 0, 0)
+				wantReport(t, r, count, 0, count, 0, 0)
 				if x := r.Tenants[7]; x.State != gooseplus.TenantUpToDate || x.From != 5 || x.To != 5 {
 					t.Errorf("%+v", x)
 				}
@@ -235,8 +241,8 @@ func TestMigrateTenants(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 60, 60, 0, 0, 0)
-				p.wantIn(t, names[59], nil, -1)
+				wantReport(t, r, count, count, 0, 0, 0)
+				p.wantIn(t, names[count-1], nil, -1)
 			})
 		})
 	}
@@ -244,6 +250,7 @@ func TestMigrateTenants(t *testing.T) {
 
 // TestTenantsThatFail: seven of many fail, each in its own way.
 func TestTenantsThatFail(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		count := chaosRounds(60, 500)
@@ -356,6 +363,7 @@ func TestTenantsThatFail(t *testing.T) {
 }
 
 func TestTenantsStopRules(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(50)
@@ -409,10 +417,11 @@ func TestTenantsStopRules(t *testing.T) {
 
 // TestTenantsOnFewConnections: a fleet that wants more than the pool has.
 func TestTenantsOnFewConnections(t *testing.T) {
+	t.Parallel()
 	for _, lock := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
 			onSchemas(t, func(t *testing.T, p *fleetPlace) {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 				defer cancel()
 				names := p.names(30)
 				p.create(t, names...)
@@ -430,9 +439,10 @@ func TestTenantsOnFewConnections(t *testing.T) {
 
 // TestTwoFleets: two processes share the work, and both end well.
 func TestTwoFleets(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
-		names := p.names(40)
+		names := p.names(chaosRounds(16, 40))
 		p.create(t, names...)
 		other := p.open(t)
 		defer other.Close()
@@ -463,6 +473,7 @@ func TestTwoFleets(t *testing.T) {
 
 // TestTenantsInTurn: several look at the tenants at once, and yet they are worked on in the order of the source.
 func TestTenantsInTurn(t *testing.T) {
+	t.Parallel()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(120)
 		p.create(t, names...)

@@ -40,6 +40,7 @@ func (p *place) ownTimeouts() (set []string, read string) {
 // TestTimeouts reads the timeouts where migrations are, and afterwards on the application's only
 // connection.
 func TestTimeouts(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		limits := gooseplus.StatementTimeouts{Lock: 1234 * time.Millisecond, Statement: 5678 * time.Millisecond}
@@ -156,6 +157,7 @@ func (p *place) wantNote(t *testing.T, want string) {
 
 // TestTimeoutsAfterAFailure has the pool's one connection go through a migration that waited for a lock in vain.
 func TestTimeoutsAfterAFailure(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for name, file := range map[string]*fstest.MapFile{
 		"in a transaction":      script(addNote, dropNote),
@@ -189,6 +191,7 @@ func TestTimeoutsAfterAFailure(t *testing.T) {
 
 // TestStatementTimeout: a statement that takes too long is not tried again, it would take as long.
 func TestStatementTimeout(t *testing.T) {
+	t.Parallel()
 	for _, x := range targets {
 		slow := map[string]string{"postgres": "SELECT pg_sleep(30);", "mysql": "SELECT SLEEP(30);"}[x.dialect]
 		if slow == "" {
@@ -220,12 +223,14 @@ func TestStatementTimeout(t *testing.T) {
 
 // TestTimeoutsTakeNoSnapshot: a migration's first statement can still choose the isolation level.
 func TestTimeoutsTakeNoSnapshot(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, x := range targets {
 		if x.dialect != "postgres" {
 			continue
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			fsys := files(map[string]*fstest.MapFile{
 				"1_a.sql": script("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nCREATE TABLE a (id INTEGER);", "DROP TABLE a;"),

@@ -19,6 +19,7 @@ var inOne = gooseplus.WithRollback(gooseplus.RollbackTransaction)
 
 // TestRollbackTransaction: nothing of a run is left that failed, though the Downs are of no use.
 func TestRollbackTransaction(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	useless := func(name string) *fstest.MapFile {
 		return script("CREATE TABLE "+name+" (id INTEGER);", "DROP TABLE never;")
@@ -123,6 +124,7 @@ func TestRollbackTransaction(t *testing.T) {
 
 // TestRollbackTransactionOnOneConnection: the run's transaction is all that needs one.
 func TestRollbackTransactionOnOneConnection(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
 		if !p.transactionalDDL {
@@ -142,26 +144,38 @@ func TestRollbackTransactionOnOneConnection(t *testing.T) {
 
 // TestRollbackTransactionKilled kills the process in the middle: nothing may be left.
 func TestRollbackTransactionKilled(t *testing.T) {
+	t.Parallel()
 	onLockServers(t, "postgres", func(t *testing.T, p *place) {
 		p.counting(t)
-		t.Setenv(oneTransactionEnv, "1")
-		kill := p.lockVictim(t, "many")
-		time.Sleep(300 * time.Millisecond) // about half of them
+		p.exec(t, "CREATE TABLE gate (id INTEGER)")
+		proceed := p.barring(t, "gate")
+		kill := p.lockVictim(t, "barred", oneTransactionEnv+"=1")
+		p.untilWaiting(t)
 		kill()
+		proceed()
 		if got := column[int64](t, p.db, "SELECT v FROM counted"); len(got) > 0 {
 			t.Errorf("counted %v", got)
 		}
-		m := p.locking(p.instance(t), from(victimSets["many"](p)), inOne)
+		m := p.locking(p.instance(t), from(victimSets["barred"](p)), inOne)
 		if err := m.Migrate(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		p.wantCounted(t, upTo(20)...)
+		p.wantCounted(t, upTo(8)...)
 		outcomes := column[string](t, p.db, "SELECT outcome FROM goose_db_version_lock WHERE kind = 'run' ORDER BY started_at")
 		if !slices.Equal(outcomes, []string{"crashed", "migrated"}) {
 			t.Errorf("outcomes %v", outcomes)
 		}
 		p.wantFree(t)
 	})
+}
+
+func init() {
+	victimSets["barred"] = func(p *place) fstest.MapFS { // in the middle of it stands a table that the test may have locked
+		fsys := p.victimFiles(8, 0)
+		fsys["sql/base/004_gate.sql"] = script("INSERT INTO counted SELECT 4 FROM (SELECT count(*) FROM gate) AS g;", "DELETE FROM counted WHERE v = 4;")
+		delete(fsys, "sql/base/004_v.sql")
+		return fsys
+	}
 }
 
 // oneTransactionEnv has the process that gets killed use RollbackTransaction.
@@ -176,12 +190,14 @@ func victimOptions() []gooseplus.Option {
 
 // TestLostCommit loses the answer to the COMMIT of the whole run.
 func TestLostCommit(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, x := range targets {
 		if x.dialect != "postgres" {
 			continue
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			if err := p.migrator(from(chain(1))).Migrate(ctx); err != nil {
 				t.Fatal(err)

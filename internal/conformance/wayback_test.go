@@ -49,6 +49,7 @@ func deploy(t *testing.T, p *place, more map[string]*fstest.MapFile) fstest.MapF
 // TestWayBack plays the ways in which a run can fail at version 12, or between 11 and 12. Wherever
 // nothing is said to the contrary, the database must be back where the earlier deployment left it.
 func TestWayBack(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("SQL error", func(t *testing.T) {
@@ -404,12 +405,14 @@ func TestWayBack(t *testing.T) {
 
 // TestLostConnection ends the connection that a migration runs on, from another one.
 func TestLostConnection(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, x := range targets {
 		if x.kill == "" {
 			continue // SQLite runs in this process
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			fsys := deploy(t, p, map[string]*fstest.MapFile{"13_x.sql": table("x")})
 			other := p.open(t)
@@ -438,12 +441,14 @@ func TestLostConnection(t *testing.T) {
 // TestLostConnectionInTheFirstStatement: a single statement that the server refuses has no effect,
 // but of one that was cut off nobody knows what it did. Where DDL commits by itself, the Down is run.
 func TestLostConnectionInTheFirstStatement(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, x := range targets {
 		if x.kill == "" {
 			continue
 		}
 		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
 			p := x.place(t)
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_cut.sql": script(p.sleep, "CREATE TABLE down_was_run (id INTEGER);"),

@@ -2,8 +2,11 @@
 //
 // A package that needs one calls [Main] from its TestMain, asks for a server with [Postgres] or [MySQL], and for a
 // fresh database on it with [Server.NewDatabase]. A server is started when the first test asks for it and is shared
-// by the tests of one process; `go test ./...` runs one process for each package, each with servers and ports of
-// its own.
+// by the tests of one process. `go test ./...` runs one process for each package, each with servers and ports of
+// its own. `make test` starts the servers once for all packages, with internal/dbtest/serve.
+//
+// So a test looks at nothing but its own database: pg_stat_activity and the process list show other tests too. What
+// belongs to a whole server (a role, a setting, on MariaDB a second schema) gets a name of its own, and is dropped.
 //
 // # Where the servers come from
 //
@@ -12,22 +15,24 @@
 //  1. The DSN in GOOSEPLUS_TEST_POSTGRES (a URL, PostgreSQL 13 or newer) or GOOSEPLUS_TEST_MYSQL (as
 //     go-sql-driver/mysql writes it; MySQL or MariaDB). Its user must be allowed to create and drop databases. A
 //     server that is named so and does not answer is an error.
-//  2. A docker engine on this machine (DOCKER_HOST or the usual socket), with the images
-//     GOOSEPLUS_TEST_POSTGRES_IMAGE and GOOSEPLUS_TEST_MYSQL_IMAGE, each repository:tag; by default the official
-//     images of PostgreSQL and MariaDB.
+//  2. A container that the program docker runs, of the images GOOSEPLUS_TEST_POSTGRES_IMAGE and
+//     GOOSEPLUS_TEST_MYSQL_IMAGE, each repository:tag; by default the official images of PostgreSQL and MariaDB.
 //  3. Server programs installed on this machine, PostgreSQL and MariaDB, started in a temporary directory. Root
 //     starts them as an unprivileged user, since neither runs as root.
 //
-// GOOSEPLUS_TEST_SERVERS=docker or GOOSEPLUS_TEST_SERVERS=local allows only that way; when it fails, so does the test.
+// GOOSEPLUS_TEST_SERVERS=docker or GOOSEPLUS_TEST_SERVERS=local allows only that way.
 //
-// Without any server a test is skipped, or fails when GOOSEPLUS_REQUIRE_SERVERS=1, as it is in CI. `go test` hides
-// skips, so [Main] also appends a line about them to the file named by GOOSEPLUS_TEST_SKIPS, which `make test` prints.
+// A test is skipped where no way leads to a server: no program, no engine that answers, an image that can't be pulled.
+// It fails instead when GOOSEPLUS_REQUIRE_SERVERS=1, as it is in CI, and whenever a server is there and doesn't start.
+// `go test` hides skips, so [Main] also appends a line about them to the file named by GOOSEPLUS_TEST_SKIPS, which
+// `make test` prints.
 //
 // # How the servers behave
 //
-// They listen on a free port of 127.0.0.1, want a password (random for each server), accept 300 connections, and
-// never sync to disk. They do not outlive the test process, however it ends: a watchdog in a process of its own
-// holds the reading end of a pipe, and stops the server and removes its files when the kernel closes the other end.
+// They listen on a free port of 127.0.0.1, want a password (random for each server), accept 500 connections, and
+// never sync to disk. They do not outlive the test process, however it ends: another process holds the reading end of a
+// pipe, and stops the server and removes its files when the kernel closes the other end. That is a watchdog of a local
+// server's own, and the program docker for a container.
 // dbtest leaves no goroutine behind in the test process.
 //
 // [PgBouncer] puts the distribution's pgbouncer in front of such a PostgreSQL, for one test, on the same terms: it is
@@ -35,27 +40,48 @@
 package dbtest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 )
 
 // Main runs the tests, stops every server that they started, removes the servers' files, and exits with the tests'
 // status. Call it from TestMain of each package that uses [Postgres] or [MySQL].
-func Main(m *testing.M) { os.Exit(Tests{m}.Run()) }
+func Main(m *testing.M) { os.Exit(Tests{M: m}.Run()) }
 
 // Tests are those of a package whose TestMain has more to do than Main: Run is Main without the exit.
-type Tests struct{ M interface{ Run() int } }
+type Tests struct {
+	M interface{ Run() int }
+	// OwnServers keeps away from those that [Serve] shares: the tests stop a server, or count what is on it.
+	OwnServers bool
+}
 
 // Run runs the tests and returns their status.
 func (t Tests) Run() int {
-	process.ready()
+	process.ready(!t.OwnServers)
+	waitTogether()
 	code := t.M.Run()
 	if err := process.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "dbtest:", err)
 	}
 	return code
+}
+
+// waitTogether lets more parallel tests run at once than there are processors: most of their time they wait for a
+// server. The flag -parallel counts.
+func waitTogether() {
+	if !flag.Parsed() {
+		flag.Parse()
+	}
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(5*runtime.GOMAXPROCS(0))) // nothing is wrong with that number
+	}
 }
 
 // Unattended is for tests whose TestMain, if there is one, doesn't call Main: the watchdogs alone end the servers,

@@ -160,7 +160,7 @@ func TestNewDatabaseOfAFailedTest(t *testing.T) {
 	}
 }
 
-func TestServersAcceptThreeHundredConnections(t *testing.T) {
+func TestServersAcceptFiveHundredConnections(t *testing.T) {
 	for name, kind := range kinds {
 		t.Run(name, func(t *testing.T) {
 			s := kind.server(t)
@@ -169,7 +169,7 @@ func TestServersAcceptThreeHundredConnections(t *testing.T) {
 			}
 			query := map[*engine]string{postgres: "SHOW max_connections", mariadb: "SELECT @@max_connections"}[kind.engine]
 			var n int
-			if err := s.NewDatabase(t).Open(t, kind.drivers[0]).QueryRow(query).Scan(&n); err != nil || n != 300 {
+			if err := s.NewDatabase(t).Open(t, kind.drivers[0]).QueryRow(query).Scan(&n); err != nil || n != 500 {
 				t.Errorf("max_connections is %d, error %v", n, err)
 			}
 		})
@@ -186,7 +186,7 @@ func TestServersWantThePassword(t *testing.T) {
 			}
 			for what, password := range map[string]string{"another": "wrong", "no": ""} {
 				dsn := strings.Replace(d.DSN, ":"+d.Password+"@", ":"+password+"@", 1)
-				db, err := s.engine.open(dsn)
+				db, err := s.engine.open(dsn, pingTimeout)
 				if err != nil {
 					t.Fatal(err)
 				}

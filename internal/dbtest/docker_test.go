@@ -1,8 +1,11 @@
 package dbtest
 
 import (
+	"cmp"
+	"errors"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,15 +24,11 @@ func giveUp(t *testing.T) func(string, ...any) {
 // test, or fails it if docker is forced.
 func testImage(t *testing.T, e *engine) string {
 	t.Helper()
-	pool, err := dockerPool(t.Context())
-	if err != nil {
+	if err := dockerAnswers(t.Context()); err != nil {
 		giveUp(t)("%v", err)
 	}
-	image := os.Getenv(e.imageEnv)
-	if image == "" {
-		image = e.image
-	}
-	if _, err := pool.Client.InspectImage(image); err != nil {
+	image := cmp.Or(os.Getenv(e.imageEnv), e.image)
+	if _, err := docker(t.Context(), dockerLimit, "image", "inspect", image); err != nil {
 		giveUp(t)("docker image %s: %v", image, err)
 	}
 	return image
@@ -67,39 +66,58 @@ func containerExists(t *testing.T, text string) bool {
 	if name == "" {
 		t.Fatalf("no container is named in %q", text)
 	}
-	pool, err := dockerPool(t.Context())
+	out, err := docker(t.Context(), dockerLimit, "ps", "--all", "--quiet", "--filter", "name="+name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, ok := pool.ContainerByName("^/" + name + "$")
-	return ok
+	return out != ""
 }
 
 func TestStartContainerOfAnImageThatNobodyHas(t *testing.T) {
-	if _, err := dockerPool(t.Context()); err != nil {
+	if err := dockerAnswers(t.Context()); err != nil {
 		giveUp(t)("%v", err)
 	}
 	start := time.Now()
 	// The port answers nothing, as an unreachable registry.
 	_, err := startContainer(t.Context(), postgres, "127.0.0.1:1/gooseplus/no-such-image:none")
-	if err == nil {
-		t.Fatal("no error")
+	if !errors.Is(err, errAbsent) {
+		t.Fatalf("error %v, want one that skips", err)
 	}
 	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("it took %v to give up: %v", took, err)
 	}
 }
 
-func TestSplitImage(t *testing.T) {
-	for image, want := range map[string][2]string{
-		"postgres":                  {"postgres", "latest"},
-		"postgres:17":               {"postgres", "17"},
-		"localhost:5000/a/mariadb":  {"localhost:5000/a/mariadb", "latest"},
-		"localhost:5000/mariadb:11": {"localhost:5000/mariadb", "11"},
-	} {
-		if repository, tag := splitImage(image); repository != want[0] || tag != want[1] {
-			t.Errorf("%s: got %s and %s", image, repository, tag)
-		}
+// The container has no other guard than the program docker that is attached to it.
+func TestContainerEndsWithTheProgramDocker(t *testing.T) {
+	image := testImage(t, postgres)
+	entrypoint, err := pulled(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := postgres.runContainer(image, entrypoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.stop() }()
+	if _, err := c.address(t.Context(), postgres.container.port); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the container is there", func() bool { return containerExists(t, c.name) })
+}
+
+// What a container says last is what its user needs.
+func TestStartContainerThatEndsByItself(t *testing.T) {
+	image := testImage(t, postgres)
+	e := *postgres
+	e.container.cmd = []string{"postgres", "--no-such-option"}
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	_, err := startContainer(t.Context(), &e, image)
+	if err == nil || errors.Is(err, errAbsent) || !strings.Contains(err.Error(), "no-such-option") {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -24,8 +24,9 @@ type engine struct {
 	parse   func(dsn string) (endpoint, error)
 	address func(hostPort, password string) endpoint
 
-	// open connects to a database of the server; the pool it returns is closed by the caller.
-	open func(dsn string) (*sql.DB, error)
+	// open connects to a database of the server, and takes no longer than the given time for it. The pool that it returns
+	// is closed by the caller.
+	open func(dsn string, within time.Duration) (*sql.DB, error)
 	// create and drop are given a name of letters, digits and underscores.
 	create func(ctx context.Context, db *sql.DB, database string) error
 	drop   func(ctx context.Context, db *sql.DB, database string) error
@@ -40,15 +41,18 @@ type endpoint struct {
 	dsn func(database string) string
 }
 
-// adminTimeout bounds the creation or removal of one database.
-const adminTimeout = 30 * time.Second
+const (
+	// adminTimeout bounds the creation or removal of one database, on a server that many tests use at once.
+	adminTimeout = time.Minute
+	pingTimeout  = 2 * time.Second
+)
 
 // administer runs fn on a connection of its own, so that between two calls dbtest holds neither connections nor
 // goroutines.
 func (e *engine) administer(ep endpoint, fn func(context.Context, *sql.DB) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
 	defer cancel()
-	db, err := e.open(ep.admin)
+	db, err := e.open(ep.admin, adminTimeout)
 	if err != nil {
 		return err
 	}
@@ -58,12 +62,12 @@ func (e *engine) administer(ep endpoint, fn func(context.Context, *sql.DB) error
 }
 
 func (e *engine) ping(ctx context.Context, ep endpoint) error {
-	db, err := e.open(ep.admin)
+	db, err := e.open(ep.admin, pingTimeout)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	return db.PingContext(ctx)
 }

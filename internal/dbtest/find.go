@@ -19,6 +19,12 @@ const (
 // errAbsent marks that a way to a server does not exist here, as opposed to one that exists and is broken.
 var errAbsent = errors.New("not there")
 
+// absent marks an error with errAbsent, and leaves its text as it is.
+type absent struct{ error }
+
+func (absent) Is(target error) bool { return target == errAbsent }
+func (a absent) Unwrap() error      { return a.error }
+
 // A missingError says that none of the ways led to a server.
 type missingError struct {
 	engine *engine
@@ -55,7 +61,8 @@ func mustFail(err error, require string) bool {
 	return !errors.As(err, &missing) || require != "" && require != "0"
 }
 
-// find returns a server, trying the ways in the order that the package comment gives.
+// find returns a server, trying the ways in the order that the package comment gives. If none of them leads to a server
+// because nothing is there, the error is a missingError; one that is there and doesn't start is any other error.
 func find(ctx context.Context, e *engine, getenv func(string) string, logf func(string, ...any)) (Server, error) {
 	if dsn := getenv(e.dsnEnv); dsn != "" {
 		return given(ctx, e, dsn)
@@ -64,28 +71,38 @@ func find(ctx context.Context, e *engine, getenv func(string) string, logf func(
 	if image == "" {
 		image = e.image
 	}
-	switch only := getenv(serversEnv); only {
-	case "docker":
-		return startContainer(ctx, e, image)
-	case "local":
-		return startLocal(ctx, e, freePort)
-	case "":
-	default:
+	only := getenv(serversEnv)
+	if only != "" && only != "docker" && only != "local" {
 		return Server{}, fmt.Errorf("%s=%q: want docker, local or nothing", serversEnv, only)
 	}
-
-	server, dockerErr := startContainer(ctx, e, image)
-	if dockerErr == nil {
+	var tried []error
+	broken := false
+	for _, way := range []struct {
+		name  string
+		start func() (Server, error)
+	}{
+		{"docker", func() (Server, error) { return startContainer(ctx, e, image) }},
+		{"local", func() (Server, error) { return startLocal(ctx, e, freePort) }},
+	} {
+		if only != "" && only != way.name {
+			tried = append(tried, fmt.Errorf("%s=%s allows no other way", serversEnv, only))
+			continue
+		}
+		server, err := way.start()
+		if err != nil {
+			tried = append(tried, err)
+			broken = broken || !errors.Is(err, errAbsent)
+			continue
+		}
+		if broken {
+			logf("using %v: %v", server, errors.Join(tried...))
+		}
 		return server, nil
 	}
-	server, err := startLocal(ctx, e, freePort)
-	if errors.Is(err, errAbsent) {
-		return Server{}, &missingError{engine: e, tried: []error{dockerErr, err}}
+	if broken {
+		return Server{}, fmt.Errorf("start %s: %w", e.name, errors.Join(tried...))
 	}
-	if err == nil && !errors.Is(dockerErr, errAbsent) {
-		logf("dbtest: using %v: %v", server, dockerErr)
-	}
-	return server, err
+	return Server{}, &missingError{engine: e, tried: tried}
 }
 
 // given connects to a server that somebody else runs, and which may still be starting.

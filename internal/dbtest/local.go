@@ -81,7 +81,7 @@ func (e *engine) startOn(ctx context.Context, bin string, port func() (int, erro
 // locate returns the path of the server's binary, the newest if there are several.
 func (p *program) locate() (string, error) {
 	if runtime.GOOS == "windows" {
-		return "", fmt.Errorf("%s on this system: %w", p.binary, errAbsent)
+		return "", absent{fmt.Errorf("%s can't be started on this system", p.binary)}
 	}
 	var found []string
 	for _, pattern := range p.dirs {
@@ -105,7 +105,7 @@ func (p *program) locate() (string, error) {
 			return filepath.Join(dir, p.binary), nil
 		}
 	}
-	return "", fmt.Errorf("no program %s in PATH or in %s: %w", p.binary, strings.Join(p.dirs, ", "), errAbsent)
+	return "", absent{fmt.Errorf("no program %s in PATH or in %s", p.binary, strings.Join(p.dirs, ", "))}
 }
 
 // versionOf returns the first number in the text, so that 15 is newer than 9.6.

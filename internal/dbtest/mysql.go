@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -13,7 +14,7 @@ import (
 // mysqlSettings trade durability for speed, and are understood by MariaDB and MySQL alike. Lock timeouts and isolation
 // are those that an application meets.
 var mysqlSettings = []string{
-	"--max-connections=300",
+	"--max-connections=500",
 	"--skip-log-bin",
 	"--skip-name-resolve",
 	"--innodb-flush-log-at-trx-commit=0",
@@ -65,13 +66,14 @@ var mariadb = &engine{
 		cfg.User, cfg.Passwd, cfg.Net, cfg.Addr = "root", password, "tcp", hostPort
 		return mysqlEndpoint(cfg)
 	},
-	open: func(dsn string) (*sql.DB, error) {
+	open: func(dsn string, within time.Duration) (*sql.DB, error) {
 		cfg, err := mysql.ParseDSN(dsn)
 		if err != nil {
 			return nil, err
 		}
 		// Otherwise the driver writes to stderr whenever a server that is still starting hangs up.
 		cfg.Logger = &mysql.NopLogger{}
+		cfg.Timeout = within
 		connector, err := mysql.NewConnector(cfg)
 		if err != nil {
 			return nil, err

@@ -17,7 +17,7 @@ var postgresSettings = []string{
 	"-c", "fsync=off",
 	"-c", "synchronous_commit=off",
 	"-c", "full_page_writes=off",
-	"-c", "max_connections=300",
+	"-c", "max_connections=500",
 	"-c", "max_wal_size=128MB", // the files may lie in memory
 }
 
@@ -73,14 +73,14 @@ var postgres = &engine{
 			RawQuery: "sslmode=disable",
 		})
 	},
-	open: func(dsn string) (*sql.DB, error) {
+	open: func(dsn string, within time.Duration) (*sql.DB, error) {
 		cfg, err := pq.NewConfig(dsn)
 		if err != nil {
 			return nil, err
 		}
 		// The driver minds no context before the server has answered, and whatever else listens on the port of a server
 		// that is being started may never do so.
-		cfg.ConnectTimeout = 2 * time.Second
+		cfg.ConnectTimeout = within
 		connector, err := pq.NewConnectorConfig(cfg)
 		if err != nil {
 			return nil, err

@@ -18,6 +18,7 @@ var process registry
 type registry struct {
 	mu      sync.Mutex // held while a server starts, so that others wait for it
 	managed bool       // Main was called, or nobody is to call it
+	shared  bool       // servers may be those that Serve started, which other processes use too
 	// unwatched says that stop may never be called, so that a skip has to be told at once.
 	unwatched bool
 	servers   map[*engine]*outcome
@@ -30,10 +31,10 @@ type outcome struct {
 	skipped int
 }
 
-func (r *registry) ready() {
+func (r *registry) ready(shared bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.managed, r.unwatched = true, false
+	r.managed, r.unwatched, r.shared = true, false, shared
 	r.servers = make(map[*engine]*outcome)
 }
 
@@ -55,14 +56,18 @@ func (r *registry) server(t testing.TB, e *engine) Server {
 	o := r.servers[e]
 	if o == nil {
 		o = new(outcome)
-		o.server, o.err = find(context.Background(), e, os.Getenv, t.Logf)
+		if dsn := os.Getenv(e.sharedEnv()); dsn != "" && r.shared && os.Getenv(e.dsnEnv) == "" {
+			o.server, o.err = served(context.Background(), e, dsn)
+		} else {
+			o.server, o.err = find(context.Background(), e, os.Getenv, t.Logf)
+		}
 		r.servers[e] = o
 	}
 	switch {
 	case o.err == nil:
 		return o.server
 	case mustFail(o.err, os.Getenv(requireEnv)):
-		t.Fatalf("dbtest: %v", o.err)
+		t.Fatal(o.err)
 	default:
 		o.skipped++
 		if r.unwatched && o.skipped == 1 {
@@ -70,7 +75,7 @@ func (r *registry) server(t testing.TB, e *engine) Server {
 				t.Error(err)
 			}
 		}
-		t.Skipf("dbtest: %v", o.err)
+		t.Skip(o.err)
 	}
 	panic("not reached")
 }

@@ -66,7 +66,7 @@ func TestServerDiesWithItsProcess(t *testing.T) {
 func startAndKill(t *testing.T, sig os.Signal, env ...string) (dsn, server string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestChild$", "-test.v")
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(withoutShared(os.Environ()), env...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +96,11 @@ func startAndKill(t *testing.T, sig os.Signal, env ...string) (dsn, server strin
 		t.Fatal("the child ended as if nothing had happened")
 	}
 	return dsn, server
+}
+
+// withoutShared makes a process that has these variables start servers of its own.
+func withoutShared(env []string) []string {
+	return append(env, postgres.sharedEnv()+"=", mariadb.sharedEnv()+"=")
 }
 
 // eventually fails the test if the state does not go away.

@@ -3,6 +3,8 @@
 // The result is one read-only, flat fs.FS with the SQL files of every folder, which is the shape
 // that goose reads, together with what each file is and where it comes from. A pair of files,
 // NUMBER_name.up.sql and NUMBER_name.down.sql, is one goose file there, joined when it is opened.
+//
+// The package tells what is where. Whether a run may do with it is for its caller to decide.
 package envfs
 
 import (
@@ -10,8 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -35,13 +40,22 @@ type Overlay struct {
 	SQL, Go []File
 	// Ignored are the paths of files that goose would skip although they end in .sql, or .SQL.
 	Ignored []string
-	// Stray are the paths of files that look like migrations and are where none are read from: beside the
-	// folders of the environments, and the first one of each folder inside these.
+	// Direct are the migrations directly in the base path, if none are read from there.
+	Direct []File
+	// Stray are the paths of other files that look like migrations and are where none are read from: badly named ones
+	// beside the folders of the environments, and the first migration of each folder inside these.
 	Stray []string
 	// Missing are the environments that have no folder.
 	Missing []string
+	// Odd says which pairs have names that only just make them pairs.
+	Odd []string
+
+	// Base is the base path, and Siblings are the folders in it.
+	Base     string
+	Siblings []string
 
 	unpaired []File   // down files that have no up file
+	faults   []error  // of single files
 	others   []string // the folders of the base path that nobody asked for
 
 	// Folders has the path of each environment that was asked for, present or not.
@@ -86,11 +100,11 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 	if err != nil {
 		return o, &BaseError{Path: base, Err: err}
 	}
-	siblings := folders(fsys, base, inBase)
+	o.Base, o.Siblings = base, folders(fsys, base, inBase)
 	if !slices.Contains(environments, "") {
-		o.Stray = strays(base, inBase)
+		o.Direct, o.Stray = direct(base, inBase)
 	}
-	for _, name := range siblings {
+	for _, name := range o.Siblings {
 		if !slices.Contains(environments, name) {
 			o.others = append(o.others, path.Join(base, name))
 		}
@@ -106,7 +120,7 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 		entries, err := fs.ReadDir(fsys, dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && !lists(inBase, environment): // a link to nowhere is no missing folder
-			if near := nearMiss(environment, siblings, environments); near != "" {
+			if near := nearMiss(environment, o.Siblings, environments); near != "" {
 				faults = append(faults, &NearMissError{Environment: environment, DidYouMean: near, Base: base})
 				continue
 			}
@@ -122,6 +136,7 @@ func New(fsys fs.FS, base string, environments []string) (*Overlay, error) {
 	}
 	sortByVersion(o.SQL)
 	sortByVersion(o.Go)
+	faults = append(faults, o.faults...)
 	faults = append(faults, o.duplicates()...)
 	for _, down := range o.unpaired {
 		faults = append(faults, o.whyUnpaired(down))
@@ -170,44 +185,93 @@ func (o *Overlay) add(environment, dir string, entries []fs.DirEntry) {
 		prefix = ""
 	}
 	first := len(o.SQL)
-	downs := make(map[string]File)
+	var downs []File
 	for i, e := range entries {
 		name := e.Name()
 		ext := path.Ext(name)
 		if e.IsDir() || !strings.EqualFold(ext, ".sql") && ext != ".go" || strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		version, err := goose.NumericComponent(name)
-		if err != nil && ext == ".go" {
-			continue // a helper beside Go migrations, as in goose
-		}
-		if err != nil || ext != ".sql" && ext != ".go" {
-			o.Ignored = append(o.Ignored, prefix+name)
+		f := File{Environment: environment, Name: name, Path: prefix + name}
+		if number, below := misnumbered(name); number != "" {
+			o.faults = append(o.faults, &VersionError{Path: f.Path, Number: number, TooLow: below})
 			continue
 		}
-		f := File{Version: version, Environment: environment, Name: name, Path: prefix + name}
-		if ext == ".go" {
+		suffix, plain := half(name)
+		var ok bool
+		if f.Version, ok = version(name, suffix); !ok {
+			if ext != ".go" { // else a helper beside Go migrations, as in goose
+				o.Ignored = append(o.Ignored, f.Path)
+			}
+			continue
+		}
+		switch {
+		case ext == ".go":
 			o.Go = append(o.Go, f)
 			continue
+		case suffix != "" && !plain:
+			o.Odd = append(o.Odd, fmt.Sprintf("%s is taken for the %s half of a pair, as golang-migrate does: better end its name in .%[2]s.sql",
+				f.Path, suffix))
 		}
-		stem, suffix, near := half(name)
-		if near {
-			o.Ignored = append(o.Ignored, f.Path)
+		if suffix == "down" {
+			downs = append(downs, f)
 			continue
 		}
-		if suffix == ".down" {
-			downs[stem] = f
-			continue
+		f.paired = suffix == "up"
+		if ext != ".sql" {
+			f.Name += ".sql" // goose looks at no others
 		}
-		f.paired = suffix == ".up"
 		if cap(o.SQL) == len(o.SQL) {
 			o.SQL = slices.Grow(o.SQL, len(entries)-i)
 		}
 		o.SQL = append(o.SQL, f)
 	}
 	if len(downs) > 0 {
-		o.unpaired = append(o.unpaired, pair(o.SQL[first:], downs)...)
+		o.pair(o.SQL[first:], downs)
 	}
+}
+
+// version is what the name of a migration begins with, false if it is no migration's name.
+func version(name, half string) (int64, bool) {
+	switch ext := path.Ext(name); {
+	case half != "":
+		number, _, _ := strings.Cut(name, "_")
+		v, err := strconv.ParseInt(number, 10, 64)
+		return v, err == nil && v > 0
+	case ext != ".sql" && ext != ".go" || badCase(name):
+		return 0, false
+	}
+	v, err := goose.NumericComponent(name)
+	return v, err == nil
+}
+
+// VersionError says that a file is named like a migration and has a version that there can't be.
+type VersionError struct {
+	Path   string
+	Number string
+	TooLow bool
+}
+
+func (e *VersionError) Error() string {
+	if e.TooLow {
+		return fmt.Sprintf("%s has version %s, and versions begin at 1: rename the file", e.Path, e.Number)
+	}
+	return fmt.Sprintf("%s has version %s, and the highest is %d: rename the file", e.Path, e.Number, int64(math.MaxInt64))
+}
+
+var numbered = regexp.MustCompile(`^([+-]?[0-9]+)_`)
+
+// misnumbered returns what a name has for a version if it is below 1 or too high, and which of the two.
+func misnumbered(name string) (number string, tooLow bool) {
+	m := numbered.FindStringSubmatch(name)
+	if m == nil {
+		return "", false
+	}
+	v, err := strconv.ParseInt(m[1], 10, 64)
+	if err == nil && v > 0 {
+		return "", false
+	}
+	return m[1], v <= 0
 }
 
 // lookInto notes which folders inside that of an environment have migrations, which goose doesn't read either. What has
@@ -227,6 +291,41 @@ func (o *Overlay) lookInto(base, dir string, entries []fs.DirEntry, environments
 			o.Stray = append(o.Stray, path.Join(inside, below[i].Name()))
 		}
 	}
+}
+
+// Inside returns the path of the first migration in each folder of the base path, and in each folder of these.
+func (o *Overlay) Inside() (paths []string) {
+	var look func(dir string, depth int)
+	look = func(dir string, depth int) {
+		entries, err := fs.ReadDir(o.fsys, dir)
+		if err != nil {
+			return // nothing in it is read
+		}
+		if i := slices.IndexFunc(entries, isMigration); i >= 0 {
+			paths = append(paths, path.Join(dir, entries[i].Name()))
+		} else if depth > 1 {
+			for _, name := range folders(o.fsys, dir, entries) {
+				look(path.Join(dir, name), depth-1)
+			}
+		}
+	}
+	for _, name := range o.Siblings {
+		look(path.Join(o.Base, name), 2)
+	}
+	return paths
+}
+
+// Beside returns the folders beside the base path.
+func (o *Overlay) Beside() []string {
+	if o.Base == "." {
+		return nil
+	}
+	parent := path.Dir(o.Base)
+	entries, err := fs.ReadDir(o.fsys, parent)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(folders(o.fsys, parent, entries), func(name string) bool { return name == path.Base(o.Base) })
 }
 
 // Elsewhere returns the versions of the files in folders of the base path that nobody asked for, in no

@@ -350,38 +350,51 @@ func TestIgnoredFiles(t *testing.T) {
 
 func TestVersionNumberLimits(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		name    string
-		version int64 // 0: not a migration
-	}{
-		{"1_x.sql", 1},
-		{"9223372036854775806_x.sql", math.MaxInt64 - 1},
-		{"9223372036854775807_x.sql", math.MaxInt64},
-		{"9223372036854775808_x.sql", 0},
-		{"99999999999999999999_x.sql", 0},
-		{"0_x.sql", 0},
-		{"000_x.sql", 0},
-		{"-1_x.sql", 0},
-		{"-9223372036854775808_x.sql", 0},
-		{"1e3_x.sql", 0},
-		{"0x10_x.sql", 0},
-		{" 1_x.sql", 0},
-		{"20261231235959_x.sql", 20261231235959},
-		{"1_.sql", 1},
-		{"1__x.sql", 1},
-		{"1_x_2_y.sql", 1},
+	const tooLow, tooHigh, none = -1, -2, 0
+	for name, want := range map[string]int64{
+		"1_x.sql":                    1,
+		"+1_x.sql":                   1,
+		"9223372036854775806_x.sql":  math.MaxInt64 - 1,
+		"9223372036854775807_x.sql":  math.MaxInt64,
+		"20261231235959_x.sql":       20261231235959,
+		"1_.sql":                     1,
+		"1__x.sql":                   1,
+		"1_x_2_y.sql":                1,
+		"9223372036854775808_x.sql":  tooHigh,
+		"99999999999999999999_x.go":  tooHigh,
+		"0_x.sql":                    tooLow,
+		"0_x.SQL":                    tooLow,
+		"0_x.go":                     tooLow,
+		"000_x.up.sql":               tooLow,
+		"00000_x.down.sql":           tooLow,
+		"-0_x.sql":                   tooLow,
+		"+0_x.sql":                   tooLow,
+		"-1_x.sql":                   tooLow,
+		"-9223372036854775808_x.sql": tooLow,
+		"1e3_x.sql":                  none,
+		"0x10_x.sql":                 none,
+		" 1_x.sql":                   none,
 	} {
-		t.Run(tc.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := "sql/base/" + tc.name
-			o := mustNew(t, tree(file), "sql", "base")
-			if tc.version == 0 {
+			file := "sql/base/" + name
+			o, err := New(tree(file), "sql", []string{"base"})
+			var fault *VersionError
+			switch {
+			case want == tooLow || want == tooHigh:
+				if !errors.As(err, &fault) || fault.Path != file || fault.TooLow != (want == tooLow) || !strings.Contains(err.Error(), file) {
+					t.Errorf("%v", err)
+				}
+				equal(t, "files", slices.Concat(o.SQL, o.Go), nil)
+			case err != nil:
+				t.Error(err)
+			case want == none:
 				equal(t, "Ignored", o.Ignored, []string{file})
 				equal(t, "SQL", o.SQL, nil)
-				return
+			default:
+				equal(t, "Ignored", o.Ignored, nil)
+				equal(t, "SQL", o.SQL, []File{{Version: want, Environment: "base", Name: name, Path: file}})
 			}
-			equal(t, "Ignored", o.Ignored, nil)
-			equal(t, "SQL", o.SQL, []File{{Version: tc.version, Environment: "base", Name: tc.name, Path: file}})
 		})
 	}
 }

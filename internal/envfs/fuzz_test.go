@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -24,6 +27,7 @@ func FuzzOverlay(f *testing.F) {
 	f.Add("_.sql\n1_.sql\n.sql\n1.sql", "1_[a].sql\n2_*.sql\n3_?.sql", "4_\\.sql\n5_é.sql\n..")
 	f.Add("1_a.SQL\n1_a.sql~\n1_a.sql.go", "1_x.go.sql", "\x00_1.sql\n1_\x00.sql")
 	f.Add("1_a.up.sql\tx\n1_a.down.sql\ty\n2_b.down.sql", "3_c.UP.sql\n4_d.up.sql\n04_d.down.sql", "1_a.down.sql\n2_b.sql")
+	f.Add("1_a.up..sql\n1_b.down.sql\n2_c.up.x.sql", "3_a.up.SQL\n3_a.down.SQL", "+4_a.up.sql\n0_a.down.sql\n5_.up.sql\n5_a.down.up.sql")
 	f.Fuzz(func(t *testing.T, base, test, production string) {
 		fsys := make(fstest.MapFS)
 		addFiles(fsys, "sql/base", base)
@@ -36,21 +40,21 @@ func FuzzOverlay(f *testing.F) {
 		if o == nil {
 			t.Fatal("no overlay")
 		}
-		twice, alone := claimedTwice(fsys), withoutUp(fsys)
+		wrong := wrongVersions(fsys)
 		for _, fault := range faults(err) {
 			var d *DuplicateError
 			var p *PairError
+			var v *VersionError
 			switch {
-			case errors.As(fault, &p):
-				if !alone[p.Down] || p.Up == p.Down {
-					t.Errorf("unexpected fault: %v", fault)
-				}
-			case !errors.As(fault, &d) || !twice[d.Version] && !alone[d.Paths[1]] || d.Paths[0] == d.Paths[1]:
+			case errors.As(fault, &d) && wrong[d.Version] && d.Paths[0] != d.Paths[1]:
+			case errors.As(fault, &p) && wrong[p.Version]:
+			case errors.As(fault, &v) && wrong[0] && fsys[v.Path] != nil:
+			default:
 				t.Errorf("unexpected fault: %v", fault)
 			}
 		}
-		if len(twice)+len(alone) > 0 != (err != nil) {
-			t.Errorf("versions %v are claimed twice, %v are alone, the error is %v", twice, alone, err)
+		if len(wrong) > 0 != (err != nil) {
+			t.Errorf("wrong are %v, the error is %v", wrong, err)
 		}
 		sorted(t, o.SQL, err == nil)
 		sorted(t, o.Go, err == nil)
@@ -75,35 +79,54 @@ func addFiles(fsys fstest.MapFS, folder, files string) {
 	}
 }
 
-// claimedTwice finds the duplicates again, with nothing but goose's reading of names.
-func claimedTwice(fsys fstest.MapFS) map[int64]bool {
-	seen, twice := make(map[int64]bool), make(map[int64]bool)
-	for name := range fsys {
-		version, err := goose.NumericComponent(name)
+// wrongVersions finds the versions with faults again: those claimed twice, those with a down file too many, and 0 for
+// numbers that are no version.
+func wrongVersions(fsys fstest.MapFS) map[int64]bool {
+	wrong, claims, spare := make(map[int64]bool), make(map[int64]int), make(map[string]int)
+	for file := range fsys {
+		folder, name := path.Split(file)
+		number, rest, cut := strings.Cut(name, "_")
 		lower := strings.ToLower(name)
-		if err != nil || strings.HasSuffix(name, "_test.go") || strings.HasSuffix(lower, ".down.sql") ||
-			strings.HasSuffix(lower, ".up.sql") && !strings.HasSuffix(name, ".up.sql") {
+		sql := strings.HasSuffix(lower, ".sql")
+		if !cut || strings.HasSuffix(name, "_test.go") || !sql && !strings.HasSuffix(name, ".go") {
 			continue
 		}
-		if seen[version] {
-			twice[version] = true
+		digits := strings.TrimLeft(number, "0123456789") == ""
+		version, err := strconv.ParseInt(number, 10, 64)
+		signed := len(number) > 1 && strings.Trim(number[1:], "0123456789") == "" && strings.ContainsAny(number[:1], "+-")
+		if number != "" && (digits || signed) && (err != nil || version < 1) {
+			wrong[0] = true
+			continue
 		}
-		seen[version] = true
-	}
-	return twice
-}
-
-// withoutUp finds the down files that have no up file.
-func withoutUp(fsys fstest.MapFS) map[string]bool {
-	alone := make(map[string]bool)
-	for name := range fsys {
-		if stem, down := strings.CutSuffix(name, ".down.sql"); down && fsys[stem+".up.sql"] == nil {
-			if _, err := goose.NumericComponent(name); err == nil {
-				alone[name] = true
-			}
+		if err != nil {
+			continue
+		}
+		up, down := strings.LastIndex(rest, ".up."), strings.LastIndex(rest, ".down.")
+		key := fmt.Sprint(folder, version)
+		switch {
+		case sql && digits && up > down:
+			claims[version]++
+			spare[key]++
+		case sql && digits && down > up:
+			spare[key]--
+		case sql && (strings.HasSuffix(strings.TrimRight(lower[:len(lower)-4], "."), ".up") || strings.HasSuffix(strings.TrimRight(lower[:len(lower)-4], "."), ".down")):
+		case strings.HasSuffix(name, ".sql") || !sql:
+			claims[version]++
 		}
 	}
-	return alone
+	for version, n := range claims {
+		if n > 1 {
+			wrong[version] = true
+		}
+	}
+	for key, n := range spare {
+		if n < 0 {
+			_, version := path.Split(key)
+			v, _ := strconv.ParseInt(version, 10, 64)
+			wrong[v] = true
+		}
+	}
+	return wrong
 }
 
 func sorted(t *testing.T, files []File, unique bool) {

@@ -7,14 +7,14 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/pressly/goose/v3"
 )
 
 // Namespaces are the folders of a base path that each have a sequence of their own.
 type Namespaces struct {
-	// Stray are the paths of files directly in the base path that look like migrations: they are in no namespace.
-	Stray []string
+	// Direct are the migrations directly in the base path, and Stray the paths of badly named ones: they are in no
+	// namespace.
+	Direct []File
+	Stray  []string
 
 	fsys    fs.FS
 	base    string
@@ -36,8 +36,20 @@ func OpenNamespaces(fsys fs.FS, base string, names []string) (*Namespaces, error
 		return n, &BaseError{Path: clean, Err: err}
 	}
 	n.folders = folders(fsys, clean, entries)
-	n.Stray = strays(clean, entries)
+	n.Direct, n.Stray = direct(clean, entries)
 	return n, nil
+}
+
+// Elsewhere returns the paths of migrations that are in a folder of the base path that is none of a namespace: the
+// first of each folder, or of each folder of it.
+func (n *Namespaces) Elsewhere() []string {
+	o := Overlay{fsys: n.fsys, Base: n.base}
+	for _, name := range n.folders {
+		if !slices.Contains(n.names, name) {
+			o.Siblings = append(o.Siblings, name)
+		}
+	}
+	return o.Inside()
 }
 
 // MissingError says that a namespace has no folder.
@@ -82,8 +94,8 @@ func (n *Namespaces) Overlay(name string, environments []string) (*Overlay, erro
 		return missing(n.fsys, dir), err
 	}
 	inside := folders(n.fsys, dir, entries)
-	direct := slices.IndexFunc(entries, isMigration)
-	if direct < 0 {
+	first := slices.IndexFunc(entries, isMigration)
+	if first < 0 {
 		if len(inside) == 0 {
 			environments = []string{""}
 		}
@@ -95,9 +107,10 @@ func (n *Namespaces) Overlay(name string, environments []string) (*Overlay, erro
 		if i := slices.IndexFunc(below, isMigration); err == nil && i >= 0 {
 			return missing(n.fsys, dir), fmt.Errorf("there are migrations both directly in %s and in a folder of it, %s and %s: "+
 				"move them all into folders of environments, or none",
-				dir, path.Join(dir, entries[direct].Name()), path.Join(dir, folder, below[i].Name()))
+				dir, path.Join(dir, entries[first].Name()), path.Join(dir, folder, below[i].Name()))
 		}
-		stray = append(stray, strays(path.Join(dir, folder), below)...)
+		_, bad := direct(path.Join(dir, folder), below)
+		stray = append(stray, bad...)
 	}
 	o, err := New(n.fsys, dir, []string{""})
 	o.Stray = stray
@@ -107,23 +120,31 @@ func (n *Namespaces) Overlay(name string, environments []string) (*Overlay, erro
 // missing is the overlay of a folder that can't be used.
 func missing(fsys fs.FS, dir string) *Overlay { return newOverlay(fsys, map[string]string{"": dir}) }
 
-// strays are the paths of those entries of dir that look like migrations, however they are named.
-func strays(dir string, entries []fs.DirEntry) (paths []string) {
+// direct returns the entries of dir that are migrations, and the paths of those that look like one and are badly named.
+func direct(dir string, entries []fs.DirEntry) (files []File, bad []string) {
 	for _, e := range entries {
-		if isMigration(e) || !e.IsDir() && strings.EqualFold(path.Ext(e.Name()), ".sql") {
-			paths = append(paths, path.Join(dir, e.Name()))
+		switch name := e.Name(); {
+		case isMigration(e):
+			suffix, _ := half(name)
+			v, _ := version(name, suffix)
+			files = append(files, File{Version: v, Name: name, Path: path.Join(dir, name)})
+		case !e.IsDir() && strings.EqualFold(path.Ext(name), ".sql"):
+			bad = append(bad, path.Join(dir, name))
 		}
 	}
-	return paths
+	return files, bad
 }
 
-// isMigration says whether goose would take the file.
+// isMigration says whether a file would be read as a migration, or refused as one, if it were in the right folder.
 func isMigration(e fs.DirEntry) bool {
 	name := e.Name()
-	ext := path.Ext(name)
-	if e.IsDir() || ext != ".sql" && ext != ".go" || strings.HasSuffix(name, "_test.go") {
+	if ext := path.Ext(name); e.IsDir() || !strings.EqualFold(ext, ".sql") && ext != ".go" || strings.HasSuffix(name, "_test.go") {
 		return false
 	}
-	_, err := goose.NumericComponent(name)
-	return err == nil
+	if number, _ := misnumbered(name); number != "" {
+		return true
+	}
+	suffix, _ := half(name)
+	_, ok := version(name, suffix)
+	return ok
 }

@@ -4,76 +4,90 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
-// PairError says that a down file has no up file.
+// PairError says that a down file has no up file in its folder.
 type PairError struct {
 	Version int64
 	Down    string // its path
-	// Up is the path of an up file of the same version, in the same folder, with another name; "" if
-	// there is none.
-	Up string
 }
 
 func (e *PairError) Error() string {
-	if e.Up != "" {
-		return fmt.Sprintf("version %d has %s and %s, which have to differ in .up and .down only", e.Version, e.Up, e.Down)
-	}
 	return fmt.Sprintf("version %d has %s without the .up.sql file that belongs to it", e.Version, e.Down)
 }
 
-// half tells the halves of a pair by their names: NUMBER_name.up.sql and NUMBER_name.down.sql. near is
-// true for a name in other letters, which golang-migrate wouldn't take for one.
-func half(name string) (stem, suffix string, near bool) {
-	name = strings.TrimSuffix(name, ".sql")
-	i := strings.LastIndexByte(name, '.')
-	if i < 0 {
-		return "", "", false
+// halves are named as golang-migrate has it, which doesn't care for what comes after .up or .down.
+var halves = regexp.MustCompile(`^[0-9]+_.*\.(up|down)\.(.*)$`)
+
+// half tells the halves of a pair by their names: "up", "down", or "". plain is true for the usual end, .up.sql.
+func half(name string) (suffix string, plain bool) {
+	m := halves.FindStringSubmatch(name)
+	if m == nil || !strings.EqualFold(path.Ext(name), ".sql") {
+		return "", false
 	}
-	switch suffix := name[i:]; {
-	case suffix == ".up", suffix == ".down":
-		return name[:i], suffix, false
-	default:
-		return "", "", strings.EqualFold(suffix, ".up") || strings.EqualFold(suffix, ".down")
-	}
+	return m[1], m[2] == "sql"
 }
 
-// pair gives the up files of a folder, which are among its files, the down files with their names. What
-// is left has no up file.
-func pair(files []File, downs map[string]File) (left []File) {
+// badCase says whether the name ends like one half of a pair in other letters, which golang-migrate doesn't take for
+// one. As a goose file it would be half a migration.
+func badCase(name string) bool {
+	suffix, _ := half(name)
+	return suffix == "" && nearlyHalf.MatchString(name)
+}
+
+var nearlyHalf = regexp.MustCompile(`(?i)\.(up|down)\.+sql$`)
+
+// pair gives the up files of a folder, which are among its files, the down files of the same version: of several the one
+// with the same name.
+func (o *Overlay) pair(files, downs []File) {
+	stem := func(name string) string {
+		return name[:max(strings.LastIndex(name, ".up."), strings.LastIndex(name, ".down."))]
+	}
 	for i := range files {
-		if stem, _, _ := half(files[i].Name); files[i].paired {
-			files[i].Down = downs[stem].Path
-			delete(downs, stem)
+		up := &files[i]
+		if !up.paired {
+			continue
 		}
+		fits := func(sameName bool) int {
+			return slices.IndexFunc(downs, func(f File) bool {
+				return f.Version == up.Version && (!sameName || stem(f.Name) == stem(up.Name))
+			})
+		}
+		at := fits(true)
+		if at < 0 {
+			if at = fits(false); at < 0 {
+				continue
+			}
+			o.Odd = append(o.Odd, fmt.Sprintf("%s and %s are taken for a pair, since they have the same version: better give them the same name",
+				up.Path, downs[at].Path))
+		}
+		up.Down = downs[at].Path
+		downs = slices.Delete(downs, at, at+1)
 	}
-	for _, f := range downs {
-		left = append(left, f)
-	}
-	sortByVersion(left)
-	return left
+	sortByVersion(downs)
+	o.unpaired = append(o.unpaired, downs...)
 }
 
 // whyUnpaired reports a down file that has no up file, with the file that is in the way.
 func (o *Overlay) whyUnpaired(down File) error {
 	for _, files := range [][]File{o.SQL, o.Go} {
 		for _, f := range files {
-			if f.Version == down.Version && !f.paired {
+			switch {
+			case f.Version != down.Version:
+			case !f.paired:
 				return &DuplicateError{Version: f.Version, Paths: [2]string{f.Path, down.Path}}
+			case f.Down != "" && f.Environment == down.Environment:
+				return &DuplicateError{Version: f.Version, Paths: [2]string{f.Down, down.Path}}
 			}
 		}
 	}
-	fault := &PairError{Version: down.Version, Down: down.Path}
-	for _, f := range o.SQL {
-		if f.Version == down.Version && f.Environment == down.Environment && f.Down == "" {
-			fault.Up = f.Path
-		}
-	}
-	return fault
+	return &PairError{Version: down.Version, Down: down.Path}
 }
 
 // readPair joins the two files.
