@@ -100,11 +100,16 @@ func (j *joint) of(r *run, err error) error {
 
 // finish tells the observers how the run ended, and sums up.
 func (j *joint) finish(ctx context.Context, err error) {
+	unread := false
 	for _, r := range j.parts {
 		r.disconnect(ctx)
 		r.finish(j.of(r, err))
-		j.lead.from, j.lead.to = max(j.lead.from, r.from), max(j.lead.to, r.to)
+		j.lead.from, unread = max(j.lead.from, r.from), unread || r.to < 0
+		j.lead.to, j.lead.begun = max(j.lead.to, r.to), j.begun
 		j.lead.kept, j.lead.off = j.lead.kept+r.kept, j.lead.off+r.off
+	}
+	if unread {
+		j.lead.to = -1
 	}
 	j.lead.disconnect(ctx)
 	j.lead.events.close()
