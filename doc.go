@@ -43,6 +43,7 @@
 //	dirty                    nothing was touched                                ErrDirty alone
 //	version protected        nothing was touched                                ErrVersionLocked alone
 //	environment refused      nothing was touched                                ErrProtectedEnvironment
+//	another tool's database  nothing was touched                                ErrForeignHistory
 //	lock not obtained        nothing was touched                                ErrLocked
 //	lock lost                nothing was committed after that; besides, one of  ErrLockLost
 //	                         the two above, or success before the loss
@@ -269,7 +270,22 @@
 // same folder is a fault, as is a version that a pair and something else claim.
 //
 // To adopt a database that golang-migrate has migrated, call [Migrator.Force] once with the version in its
-// table schema_migrations, if that isn't dirty. The table is not used any more.
+// table schema_migrations, see below. The table is not used any more.
+//
+// # Databases of other tools
+//
+// An Up with IF NOT EXISTS is content with what another tool has made, and its Down removes that on the way back.
+// So a run that would apply something where nothing is applied looks, in the schema of the version table, for the
+// histories of other tools, by the names and the columns of their tables: golang-migrate, Flyway, Liquibase, dbmate, Rails,
+// sql-migrate, tern, Atlas, Django, Alembic, bun and others, and goose with another version table. One that has a row
+// refuses the run, [Migrator.Plan] too, before anything is touched ([ErrForeignHistory]), with an error that names the
+// version to call [Migrator.Force] with; [Migrator.Status] shows it. So does one that can't be read. The version
+// tables of this Migrator's namespaces are no such history, and with a version applied in one of them nothing is looked for.
+// [WithForeignHistory] makes a warning of it, or nothing: services that share a schema need that.
+//
+// Where golang-migrate says that it is dirty, or another tool that it has failed, Force is refused too: put the database
+// right, tell that tool so, and try again, or call Force with WithForeignHistory(Ignore). After a Force the question is
+// settled, and the state table remembers that.
 //
 // # Definitions
 //
@@ -388,9 +404,12 @@
 // back what the other has recorded: a version is recorded unless it is recorded already, a run knows
 // the rows that it wrote, and the way back doesn't begin where there are others. But two processes
 // can be inside the same migration at once. In a transaction, one of them is rolled back. Outside a
-// transaction, which is everywhere on MySQL and MariaDB, the one that looks later finds the other's step
-// marked and is refused ([ErrDirty]); if both looked before, the Down of the one that failed can
-// remove what the other is about to record, which is reported as [ErrDirty] too.
+// transaction, which is everywhere on MySQL and MariaDB, a run claims its first such step in the state table before
+// it begins it, and keeps the claim to its end: one that comes to such a step later is refused ([ErrDirty]) before it
+// touches anything, and takes back nothing below another one's claim. If two come at the same moment, one gets it. The run
+// that finds the other one at work says so once ([Warning]). All of this is true of runs without the lock among
+// themselves, and of nothing else: a run with the lock doesn't heed claims that come after its first look, and goose's
+// own commands know nothing of them.
 //
 // # The command line
 //

@@ -30,20 +30,21 @@ func (f optionFunc) apply(o *options) { f(o) }
 // options are the settings as given. They are checked by faults, not when they are set, so that
 // everything that is wrong is found together.
 type options struct {
-	dialect      string
-	fsys         fs.FS
-	basePath     string
-	environments []string
-	unnamed      bool // WithEnvironments was given an empty name
-	versionTable string
-	strictOrder  bool
-	schema       string // "" with bound: the tenant has no schema of its own
-	bound        bool   // to a schema
-	createSchema bool
-	tenant       string
-	namespaces   []string // in the order in which they are migrated
-	namespaced   bool     // WithNamespaces was given
-	namespace    string   // the one of them that the Migrator is for
+	dialect        string
+	fsys           fs.FS
+	basePath       string
+	environments   []string
+	unnamed        bool // WithEnvironments was given an empty name
+	versionTable   string
+	strictOrder    bool
+	foreignHistory Policy
+	schema         string // "" with bound: the tenant has no schema of its own
+	bound          bool   // to a schema
+	createSchema   bool
+	tenant         string
+	namespaces     []string // in the order in which they are migrated
+	namespaced     bool     // WithNamespaces was given
+	namespace      string   // the one of them that the Migrator is for
 
 	protectedEnvironments []string
 
@@ -78,6 +79,7 @@ func defaultOptions() options {
 		environments: []string{baseEnvironment},
 		versionTable: goose.DefaultTablename,
 
+		foreignHistory:        Refuse,
 		protectedEnvironments: []string{"production"},
 
 		timeout:          5 * time.Minute,
@@ -116,6 +118,9 @@ func (o *options) faults() []error {
 	}
 	if o.namespaced && len(o.namespaces) == 0 {
 		faults = append(faults, errors.New("WithNamespaces: there is no name"))
+	}
+	if o.foreignHistory < Ignore || o.foreignHistory > Refuse {
+		faults = append(faults, fmt.Errorf("WithForeignHistory: %v is not a policy", o.foreignHistory))
 	}
 	if !o.rollback.known() {
 		faults = append(faults, fmt.Errorf("WithRollback: %v is not a strategy", o.rollback))
