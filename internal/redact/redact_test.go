@@ -311,6 +311,7 @@ func pieces(t *testing.T, random []byte) {
 
 // quotedByDrivers are the words of the drivers' own, of which a password can have some by chance.
 var quotedByDrivers = []string{
+	`missing "=" after " in connection info string`, `invalid port ": after host`, `invalid URL escape "`,
 	"alone: parse cannot failed to as URL keyword/value invalid port after host missing = in connection info string xxxxxx", "net/url: invalid userinfo",
 	"forbidden value %00 in percent-encoded value", "unexpected spaces found in password, use percent-encoded spaces (%20) instead", "invalid percent-encoded token in password", "unterminated quoted",
 	"invalid DSN: missing the slash separating the database name did you forget to escape a param value? default addr for network unknown",
