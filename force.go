@@ -12,7 +12,7 @@ import (
 )
 
 // Force says what the database is at: that of the known migrations exactly those up to and including
-// the given version are applied, which need not exist; 0 is none of them. No migration is executed.
+// the given version are applied; 0 is none of them. A version that is neither known nor applied is an error. No migration is executed.
 // It is for a database that a person has put right after [ErrDirty], and for one that another tool
 // has migrated. In one transaction it adds the versions that are missing, lowest first, takes away
 // those that are above, known or not, and forgets what was dirty; applied versions below that are not
@@ -25,8 +25,12 @@ func (m *Migrator) Force(ctx context.Context, version int64) error {
 	}
 	return m.run(ctx, func(ctx context.Context, r *run) error {
 		return r.alone(ctx, always, func(ctx context.Context) error {
-			if _, _, err := r.applied(ctx); err != nil {
+			applied, _, err := r.applied(ctx)
+			if err != nil {
 				return r.known.tableError(ctx, err)
+			}
+			if err := unknownVersion(version, r.known.versions(), applied); err != nil {
+				return err
 			}
 			if err := r.makeTable(ctx); err != nil {
 				return err

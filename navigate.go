@@ -9,26 +9,36 @@ import (
 )
 
 // A goal says what a run has to do, of the known and the applied versions: which to undo, in that
-// order, and which to apply after that, lowest first.
-type goal func(known, applied []int64) (down, up []int64)
+// order, and which to apply after that, lowest first. Its error refuses the run.
+type goal func(known, applied []int64) (down, up []int64, err error)
 
 func upTo(version int64) goal {
-	return func(known, applied []int64) (down, up []int64) {
-		return nil, plan.Pending(known, applied, version)
+	return func(known, applied []int64) (down, up []int64, err error) {
+		return nil, plan.Pending(known, applied, version), nil
 	}
 }
 
 func undoLast(steps int) goal {
-	return func(_, applied []int64) (down, up []int64) { return plan.Last(applied, steps), nil }
+	return func(_, applied []int64) (down, up []int64, err error) { return plan.Last(applied, steps), nil, nil }
 }
 
 func undoAbove(version int64) goal {
-	return func(_, applied []int64) (down, up []int64) { return plan.Above(applied, version), nil }
+	return func(_, applied []int64) (down, up []int64, err error) { return plan.Above(applied, version), nil, nil }
 }
 
 func exactly(version int64) goal {
-	return func(known, applied []int64) (down, up []int64) {
-		return plan.Above(applied, version), plan.Pending(known, applied, version)
+	return func(known, applied []int64) (down, up []int64, err error) {
+		return plan.Above(applied, version), plan.Pending(known, applied, version), nil
+	}
+}
+
+// existing is the goal to, unless its version looks mistyped.
+func existing(version int64, to goal) goal {
+	return func(known, applied []int64) (down, up []int64, err error) {
+		if err := mistyped(version, known, applied); err != nil {
+			return nil, nil, err
+		}
+		return to(known, applied)
 	}
 }
 
@@ -50,25 +60,62 @@ func (m *Migrator) Rollback(ctx context.Context, steps int) error {
 }
 
 // RollbackTo is [Migrator.Rollback] of every applied migration with a higher version than the one
-// given, which need not exist; 0 undoes all. Applied versions up to it are left alone, known or
-// not. A version below 0 is an error.
+// given; 0 undoes all. Applied versions up to it are left alone, known or
+// not. A version below 0 is an error, and so is one that looks mistyped: see [Migrator.Goto].
 func (m *Migrator) RollbackTo(ctx context.Context, version int64) error {
 	if version < 0 {
 		return fmt.Errorf("version %d: the lowest to go back to is 0, which is before the first migration", version)
 	}
-	return m.migrate(ctx, undoAbove(version))
+	return m.migrate(ctx, existing(version, undoAbove(version)))
+}
+
+// RollbackToLocked is [Migrator.RollbackTo] of the highest version that is protected ([Migrator.LockVersion]): it undoes all
+// that may be undone. If no version is protected it is an error, and nothing is touched.
+func (m *Migrator) RollbackToLocked(ctx context.Context) error {
+	highest, err := m.highestLocked(ctx)
+	if err != nil {
+		return err
+	}
+	return m.migrate(ctx, undoAbove(highest))
+}
+
+func (m *Migrator) highestLocked(ctx context.Context) (highest int64, err error) {
+	known, db, done, err := m.open(ctx)
+	if err != nil {
+		return 0, m.refuse(ctx, err)
+	}
+	defer done()
+	ctx, cancel := m.withTimeout(ctx)
+	defer cancel()
+	if known.state != nil {
+		facts, err := known.state.Read(ctx, db)
+		if err != nil {
+			return 0, known.named(known.stateError(ctx, err))
+		}
+		for _, p := range known.own(facts).Protected {
+			highest = max(highest, p.Version)
+		}
+	}
+	if highest == 0 {
+		return 0, m.named(errors.New("no version is protected (LockVersion), so there is none to go back to. Nothing was touched"))
+	}
+	return highest, nil
 }
 
 // Goto goes up or down, so that of the known migrations exactly those up to and including the given
-// version are applied; the version need not exist, and 0 is none of them. What is above it is
+// version are applied; 0 is none of them. What is above it is
 // undone, as by [Migrator.RollbackTo], then what is missing below it is applied, as by
-// [Migrator.MigrateTo]: one run, which if it fails returns to where it started. A version below 0
-// is an error.
+// [Migrator.MigrateTo]: one run, which if it fails returns to where it started.
+//
+// A version below 0 is an error. A version that is neither known nor applied may lie between two that are, as a
+// date may between two time stamps. It looks mistyped, and is refused before anything is touched, if it is above or
+// below all of them, or if those next to it have another number of digits, as 20240102 and 20240102090000 have; the error
+// names the versions next to it.
 func (m *Migrator) Goto(ctx context.Context, version int64) error {
 	if version < 0 {
 		return fmt.Errorf("version %d: the lowest to go to is 0, which is before the first migration", version)
 	}
-	return m.migrate(ctx, exactly(version))
+	return m.migrate(ctx, existing(version, exactly(version)))
 }
 
 // reversible refuses steps down that goose would report as a success and that would undo nothing.

@@ -1,6 +1,7 @@
 package gooseplus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type options struct {
 	protectedEnvironments []string
 
 	timeout          time.Duration
+	timeoutSet       bool // with WithTimeout: else a deadline of the context counts instead
 	migrationTimeout time.Duration
 	rollbackTimeout  time.Duration
 	rollback         Strategy
@@ -210,7 +212,8 @@ func WithNamespaces(names ...string) Option {
 // what is there. On PostgreSQL it is the whole search_path of each transaction, so that what an
 // extension has in another schema needs that schema's name. The name is taken as it is, capitals, dots
 // and quotes included. That the schema is missing is [ErrTenantMissing]. An empty name, one that
-// is longer than the server takes (63 bytes on PostgreSQL), a dialect that has no such schemas, and a
+// is longer than the server takes (63 bytes on PostgreSQL), "$user" and "pg_temp", which mean something else in a
+// search_path of PostgreSQL even with quotes, a dialect that has no such schemas, and a
 // version table that is named with a schema are configuration faults. See [Migrator.Tenant] for many
 // schemas.
 //
@@ -236,9 +239,9 @@ func WithProtectedEnvironments(names ...string) Option {
 // than the server's limit leaves room for: the state table's is longer by up to 11 bytes, so that
 // PostgreSQL takes 52.
 //
-// The default is "goose_db_version", goose's own.
+// The default is "goose_db_version", goose's own, which an empty name means too.
 func WithVersionTable(name string) Option {
-	return optionFunc(func(o *options) { o.versionTable = name })
+	return optionFunc(func(o *options) { o.versionTable = cmp.Or(name, goose.DefaultTablename) })
 }
 
 // WithStrictOrder makes a late version a fault: a pending migration with a lower version than the
@@ -250,13 +253,13 @@ func WithStrictOrder(strict bool) Option {
 }
 
 // WithTimeout limits a whole run. When the time is over, the migration that is running is
-// interrupted and the way back begins, which has a limit of its own ([WithRollbackTimeout]). A
-// deadline that the context already has wins over this option. Zero means no limit; a negative
-// duration is a configuration fault.
+// interrupted and the way back begins, which has a limit of its own ([WithRollbackTimeout]). If the
+// context has a deadline too, the earlier of the two ends the run. Zero means no limit but the context's; a
+// negative duration is a configuration fault.
 //
-// The default is 5 minutes.
+// The default is 5 minutes, and gives way to a deadline of the context, whichever is earlier.
 func WithTimeout(d time.Duration) Option {
-	return optionFunc(func(o *options) { o.timeout = d })
+	return optionFunc(func(o *options) { o.timeout, o.timeoutSet = d, true })
 }
 
 // WithMigrationTimeout limits each single migration, up and down. Zero means no limit; a negative

@@ -67,7 +67,6 @@ func TestFaults(t *testing.T) {
 
 	t.Run("version table", func(t *testing.T) {
 		for name, text := range map[string]string{
-			"":                       "empty",
 			"a.b.c":                  "more than a schema and a table",
 			"versions; DROP TABLE x": "needs quotes",
 			`"open`:                  "not closed",
@@ -140,26 +139,6 @@ func TestTimeoutZeroIsNoLimit(t *testing.T) {
 		t.Error("the migration's context has a deadline")
 	}
 	applied(t, db, 1, 2)
-}
-
-func TestDeadlineOfTheCallerWins(t *testing.T) {
-	db := openSQLite(t)
-	want := time.Now().Add(time.Hour)
-	ctx, cancel := context.WithDeadline(context.Background(), want)
-	defer cancel()
-	var got time.Time
-	m := goose.NewGoMigration(1, &goose.GoFunc{RunTx: func(ctx context.Context, _ *sql.Tx) error {
-		got, _ = ctx.Deadline()
-		return nil
-	}}, nil)
-	err := sqlite(db, folder("sql/base/2_a.sql"), gooseplus.WithGoMigrations(m),
-		gooseplus.WithTimeout(time.Minute), gooseplus.WithMigrationTimeout(0)).Migrate(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !got.Equal(want) {
-		t.Errorf("the migration ran with the deadline %v, want %v", got, want)
-	}
 }
 
 func TestGooseOptions(t *testing.T) {

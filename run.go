@@ -286,7 +286,10 @@ func (r *run) resume(ctx context.Context) error {
 func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 	r.from = plan.Newest(applied)
 	known := r.known.versions()
-	down, pending := to(known, applied)
+	down, pending, err := to(known, applied)
+	if err != nil {
+		return err
+	}
 	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
 		return unknownError(unknown)
 	}

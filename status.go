@@ -23,6 +23,15 @@ type Status struct {
 	Migrations     []MigrationStatus // ascending by version
 }
 
+// Migration returns the status of one version, false if it is neither known nor applied.
+func (s Status) Migration(version int64) (MigrationStatus, bool) {
+	i, ok := slices.BinarySearchFunc(s.Migrations, version, func(m MigrationStatus, v int64) int { return cmp.Compare(m.Version, v) })
+	if !ok {
+		return MigrationStatus{}, false
+	}
+	return s.Migrations[i], true
+}
+
 // MigrationStatus is one migration: one that the Migrator knows, or one that is applied, or both.
 type MigrationStatus struct {
 	Version int64

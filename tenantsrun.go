@@ -18,7 +18,7 @@ import (
 // unless an option says so; what is under way is never interrupted but by the context.
 //
 // The source is ranged over once, ahead of the work. The report is never nil, and has every tenant that
-// the source gave. The error is a [*TenantsError] if any of them failed; the source's own error, or that
+// the source gave; if that is none, the observers get a [Warning]. The error is a [*TenantsError] if any of them failed; the source's own error, or that
 // of a context that ended, is in it as well. A fault of the configuration or of the options is returned
 // before the source is asked.
 func (m *Migrator) MigrateTenants(ctx context.Context, source iter.Seq2[Tenant, error], opts ...TenantsOption) (*TenantsReport, error) {
@@ -84,12 +84,18 @@ func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], o
 	defer events.close()
 	shared := *m
 	shared.events, shared.options.createSchema = events, options.createSchema
+	if options.timeout > 0 {
+		shared.options.timeout, shared.options.timeoutSet = 0, true // that of the tenant counts instead
+	}
 	f := &fleet{m: &shared, options: options, do: do, known: known, started: time.Now()}
 	f.more = sync.NewCond(&f.mu)
 	f.slots = make(chan struct{}, f.room())
 	f.survey = newSurvey(ctx)
 	f.look = (do == nil || f.survey != nil) && m.db != nil && known.dialect.Schemas()
 	f.run(ctx, source)
+	if len(f.results) == 0 && f.err == nil && ctx.Err() == nil {
+		events.send(Warning{Message: "the source gave no tenant: nothing was done"})
+	}
 	return f.report(ctx)
 }
 

@@ -38,16 +38,19 @@ func TestForce(t *testing.T) {
 				version int64
 				want    []int64
 			}{
-				{100, []int64{1, 2, 3, 4}}, {100, []int64{1, 2, 3, 4}}, {3, []int64{1, 2, 3}}, {0, nil}, {1, []int64{1}},
+				{4, []int64{1, 2, 3, 4}}, {4, []int64{1, 2, 3, 4}}, {3, []int64{1, 2, 3}}, {0, nil}, {1, []int64{1}},
 			} {
 				if err := m.Force(ctx, s.version); err != nil {
 					t.Fatal(err)
 				}
 				p.want(t, s.want, tables)
 			}
-			if err := m.Force(ctx, -1); err == nil {
-				t.Error("version -1 is accepted")
+			for _, version := range []int64{-1, 5, 100} {
+				if err := m.Force(ctx, version); err == nil {
+					t.Errorf("version %d is accepted", version)
+				}
 			}
+			p.want(t, []int64{1}, tables)
 		})
 	})
 

@@ -27,6 +27,22 @@ func (d Dialect) Deadlock(err error) bool {
 	})
 }
 
+// Unparsed says whether err is the answer of a server that could not parse a statement: PostgreSQL's syntax_error, MySQL's
+// ER_PARSE_ERROR and ER_SYNTAX_ERROR. A statement that executes others can fail so after it has done a part of them.
+func (d Dialect) Unparsed(err error) bool {
+	return within(err, func(err error) bool {
+		switch d.Goose {
+		case goose.DialectPostgres:
+			e, ok := err.(interface{ SQLState() string })
+			return ok && !nilPointer(err) && e.SQLState() == "42601"
+		case goose.DialectMySQL:
+			number := field(err, "Number", reflect.Uint16)
+			return number.IsValid() && (number.Uint() == 1064 || number.Uint() == 1149)
+		}
+		return false
+	})
+}
+
 func (d Dialect) contentionCode() func(error) bool {
 	switch d.Goose {
 	case goose.DialectPostgres:
