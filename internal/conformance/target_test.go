@@ -163,10 +163,12 @@ func leaks(t *testing.T) (wantNone func()) {
 		t.Helper()
 		pprof.SetGoroutineLabels(context.Background()) // this one's own
 		var left []string
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		pause := time.Millisecond
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); pause = min(2*pause, 500*time.Millisecond) {
 			if left = labelled(t, label); len(left) == 0 {
 				return
 			}
+			time.Sleep(pause)
 		}
 		t.Errorf("goroutines are left:\n%s", strings.Join(left, "\n\n"))
 	}
