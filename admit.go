@@ -81,11 +81,13 @@ func (r *run) stamp(ctx context.Context) error {
 	if err := r.ensureState(ctx); err != nil {
 		return r.known.stateError(ctx, err)
 	}
+	ctx, cancel := outlive(ctx, markGrace)
+	defer cancel()
 	for _, e := range r.unseen {
+		r.stamped = append(r.stamped, e) // the answer may be all that is lost
 		if err := r.known.state.Stamp(ctx, r.db, e); err != nil {
 			return r.known.stateError(ctx, err)
 		}
-		r.stamped = append(r.stamped, e)
 	}
 	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
+	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/state"
 )
 
@@ -24,11 +26,78 @@ func (r *run) mark(ctx context.Context, step plannedStep) error {
 			return r.known.stateError(ctx, err)
 		}
 	}
-	if err := r.known.state.MarkDirty(ctx, r.db, r.at(step)); err != nil {
+	// The server may have executed what ctx interrupts: so it is given time to answer, and what it may have been told
+	// counts as told.
+	ctx, cancelAnswer := outlive(ctx, markGrace)
+	defer cancelAnswer()
+	claimed := r.marked
+	r.marked, r.atStep = true, step
+	if r.lock != nil {
+		if err := r.known.state.MarkDirty(ctx, r.db, r.at(step)); err != nil {
+			return r.known.stateError(ctx, err)
+		}
+		return nil
+	}
+	return r.claim(ctx, step, claimed)
+}
+
+// markGrace is how long the answer to a mark is waited for after the end of the run's time.
+const markGrace = 2 * time.Second
+
+// outlive is a context that ends a while after ctx.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(longer, func() { timer.Stop() })
+	})
+	return longer, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// claim is the mark of a run without the lock, for which nobody else may be at such a step: its Down would take
+// away what the other one is about to record.
+func (r *run) claim(ctx context.Context, step plannedStep, claimed bool) error {
+	if claimed {
+		if still, err := r.known.state.Move(ctx, r.db, r.at(step)); err != nil {
+			return r.known.stateError(ctx, err)
+		} else if still {
+			return nil
+		}
+	}
+	others, err := r.known.state.Claim(ctx, r.db, r.at(step))
+	if err != nil {
 		return r.known.stateError(ctx, err)
 	}
-	r.marked, r.atStep = true, step
+	if len(others) > 0 {
+		r.marked, r.elsewhere = false, true
+		return r.dirty(others)
+	}
+	// What another one has finished before the claim, it has recorded.
+	rows, err := r.owned(ctx, r.db, false)
+	if err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	expected, _ := plan.Diff(slices.Concat(r.start, r.mine), r.undone)
+	if missing, extra := plan.Diff(expected, rows.Applied); len(missing)+len(extra) > 0 {
+		return r.otherRunner(fmt.Sprintf("it added %v and removed %v", extra, missing))
+	}
 	return nil
+}
+
+// otherRunner is the error of a run that has found another one at work, of which the observers hear once.
+func (r *run) otherRunner(what string) error {
+	r.warnOther(what)
+	return fmt.Errorf("%w: %s", errOtherRunner, what)
+}
+
+func (r *run) warnOther(what string) {
+	if r.lock == nil && !r.warned {
+		r.warned = true
+		r.events.send(Warning{Message: "this run is without the global lock (WithGlobalLock) and has found another one at work: " + what})
+	}
 }
 
 func (r *run) at(step plannedStep) state.Step {
@@ -40,36 +109,64 @@ func (r *run) at(step plannedStep) state.Step {
 
 // settle decides, at the end of a run, what the state table keeps of it. What a run which lost its
 // lock has left there stays: the next holder finds out what is true.
-func (r *run) settle(ctx context.Context, err error) {
-	r.settleAs(ctx, err, errors.Is(err, ErrRollForward) || !r.begun)
+func (r *run) settle(ctx context.Context, err error) error {
+	return joined(err, r.settleAs(ctx, err, errors.Is(err, ErrRollForward) || !r.begun))
 }
 
 // settleAs is settle of a run that may be one of several; nothing says that none of them has left anything.
-func (r *run) settleAs(ctx context.Context, err error, nothing bool) {
+// If what it leaves there will have later runs refused for nothing, that is its error.
+func (r *run) settleAs(ctx context.Context, err error, nothing bool) error {
 	if errors.Is(err, ErrLockLost) {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
 	defer cancel()
-	var failed []error
-	if r.marked {
-		failed = append(failed, r.settleMark(ctx, errors.Is(err, ErrDirty)))
+	var stuck *RollbackError
+	dirty := errors.As(err, &stuck) && errors.Is(stuck.Err, ErrDirty)
+	var marked, stamped error
+	if r.marked || dirty && r.left != nil {
+		marked = persist(ctx, func() error { return r.settleMark(ctx, dirty) })
 	}
 	if nothing {
-		failed = append(failed, r.unstamp(ctx))
+		stamped = persist(ctx, func() error { return r.unstamp(ctx) })
 	}
-	if err := errors.Join(failed...); err != nil {
-		r.events.send(Warning{Message: r.known.stateError(ctx, err).Error()})
+	if marked == nil && stamped == nil {
+		return nil
+	}
+	failed := r.known.stateError(ctx, errors.Join(marked, stamped))
+	r.events.send(Warning{Message: failed.Error()})
+	switch {
+	case err == nil || dirty: // it is marked, but for a failed one or for none
+		return nil
+	case marked != nil:
+		return fmt.Errorf("the mark of migration %s may be there still: later runs are refused then, until Force is called with the version that the database is at: %w",
+			ref(r.atStep.Version, r.atStep.Source), failed)
+	}
+	return fmt.Errorf("the database may remember the environments %q: %w", r.stamped, failed)
+}
+
+// persist tries what the server has to know some times more, with pauses.
+func persist(ctx context.Context, try func() error) (err error) {
+	for pause := 50 * time.Millisecond; ; pause *= 2 {
+		if err = try(); err == nil || pause > time.Second || !sleep(ctx, pause) {
+			return err
+		}
 	}
 }
 
 func (r *run) settleMark(ctx context.Context, dirty bool) error {
-	step := r.at(r.atStep)
-	if dirty {
-		step.Failed = true
-		return r.known.state.MarkDirty(ctx, r.db, step)
+	if !dirty {
+		return r.known.state.Unmark(ctx, r.db, r.id)
 	}
-	return r.known.state.ClearDirty(ctx, r.db, step)
+	step := r.at(r.atStep)
+	if r.left != nil {
+		if err := r.ensureState(ctx); err != nil {
+			return err
+		}
+		step = r.at(*r.left)
+	}
+	step.Failed = true
+	return r.known.state.MarkDirty(ctx, r.db, step)
 }
 
 // unfinished returns the steps that were not finished, of all that the state table remembers.
@@ -87,6 +184,9 @@ func finished(s state.Step, applied []int64) bool {
 func (r *run) dirty(steps []state.Step) error {
 	var faults []error
 	for _, s := range steps {
+		if !s.Failed {
+			r.warnOther("it is at migration " + ref(s.Version, s.Source) + ", or was cut off in it")
+		}
 		direction := directionUp
 		if s.Down {
 			direction = directionDown

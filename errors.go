@@ -81,7 +81,8 @@ type MigrationError struct {
 	Source      string // as in [MigrationStatus]
 	Direction   string // "up" or "down"
 	// Statement is the SQL statement that failed, "" for a Go function. It can hold data, so it is
-	// not part of the message.
+	// not part of the message. Passwords in it, as in CREATE ROLE … PASSWORD 'x', are replaced by xxxxx, and so they
+	// are in the message when the server quotes the statement.
 	Statement string
 	Err       error
 }
@@ -195,6 +196,15 @@ type tidyError struct{ err error }
 
 func (e tidyError) Error() string { return reason(e.err) }
 func (e tidyError) Unwrap() error { return e.err }
+
+// statementError is tidyError for the error of a statement: it hides the passwords of the statement too.
+type statementError struct {
+	err     error
+	secrets redact.Secrets
+}
+
+func (e *statementError) Error() string { return e.secrets.Hide(reason(e.err)) }
+func (e *statementError) Unwrap() error { return e.err }
 
 // timeoutError is the cause of a context that one of the timeouts ended.
 type timeoutError struct {

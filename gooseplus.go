@@ -122,9 +122,9 @@ func (m *Migrator) Version(ctx context.Context) (int64, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	applied, ready, err := known.table.Applied(ctx, db)
+	applied, ready, err := known.table.Applied(ctx, db.own)
 	if err == nil && !ready && m.options.bound {
-		_, err = known.schemaMissing(ctx, db)
+		_, err = known.schemaMissing(ctx, db.own)
 	}
 	if err != nil {
 		return 0, known.tableError(ctx, err)
@@ -149,8 +149,7 @@ func (m *Migrator) migrate(ctx context.Context, to goal) error {
 			}
 			// 4. Read the starting point and plan from it.
 			if err := r.begin(ctx, to); err != nil || len(r.steps) == 0 {
-				r.settle(ctx, err)
-				return err
+				return r.settle(ctx, err)
 			}
 			// 5. Undo and apply, and verify that what was planned is what is there.
 			err := r.apply(ctx)
@@ -161,8 +160,7 @@ func (m *Migrator) migrate(ctx context.Context, to goal) error {
 			if err != nil {
 				err = r.wayBack(ctx, err)
 			}
-			r.settle(ctx, err)
-			return err
+			return r.settle(ctx, err)
 		})
 		// 8. Record the outcome and release.
 	})
@@ -207,31 +205,32 @@ func (m *Migrator) refuse(ctx context.Context, err error) error {
 
 // open is resolve for the methods that go on to use the database, and that database. It has to be
 // given back. They are about one version table.
-func (m *Migrator) open(ctx context.Context) (known *migrations, db *sql.DB, done func(), err error) {
+func (m *Migrator) open(ctx context.Context) (known *migrations, db database, done func(), err error) {
 	if known, err = m.resolve(); err == nil {
 		err = known.oneOnly()
 	}
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, database{}, nil, err
 	}
 	return m.openAny(ctx)
 }
 
 // openAny is open for those that know what to do with several.
-func (m *Migrator) openAny(ctx context.Context) (known *migrations, db *sql.DB, done func(), err error) {
+func (m *Migrator) openAny(ctx context.Context) (known *migrations, db database, done func(), err error) {
 	if known, err = m.resolve(); err != nil {
-		return nil, nil, nil, err
+		return nil, database{}, nil, err
 	}
+	pool, closePool := m.db, func() {}
 	if m.own != nil {
-		if db, done, err = m.own.use(ctx); err != nil {
-			return nil, nil, nil, m.named(known.tableError(ctx, err))
+		if pool, closePool, err = m.own.use(ctx); err != nil {
+			return nil, database{}, nil, m.named(known.tableError(ctx, err))
 		}
-		return known, db, done, nil
 	}
-	if m.db == nil {
-		return nil, nil, nil, errors.New("the database given to New is nil")
+	if pool == nil {
+		return nil, database{}, nil, errors.New("the database given to New is nil")
 	}
-	return known, m.db, func() {}, nil
+	db, leave := reach(known.dialect, pool)
+	return known, db, func() { leave(); closePool() }, nil
 }
 
 // withTimeout limits a run. The default gives way to a deadline of the caller's.

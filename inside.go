@@ -15,17 +15,20 @@ import (
 	"github.com/gooseplus/gooseplus/internal/inside"
 )
 
-// gooseplustest has to know of which migrations a database was made.
-func init() {
-	inside.Look = func(migrator any) (inside.Set, error) { return migrator.(*Migrator).inside() }
-	inside.Open = func(ctx context.Context, migrator any) (*sql.DB, func(), error) {
-		_, db, done, err := migrator.(*Migrator).openAny(ctx)
-		return db, done, err
-	}
-	inside.Move = func(migrator any, db *sql.DB) any {
-		moved := *migrator.(*Migrator)
-		moved.db, moved.own = db, nil
-		return &moved
+// Inside is for package gooseplustest, which has to know of which migrations a database was made. It is no part of the API:
+// it may change in any release.
+func (m *Migrator) Inside() inside.View[*Migrator] {
+	return inside.View[*Migrator]{
+		Set: m.inside,
+		Open: func(ctx context.Context) (*sql.DB, func(), error) {
+			_, db, done, err := m.openAny(ctx)
+			return db.pool, done, err
+		},
+		On: func(db *sql.DB) *Migrator {
+			moved := *m
+			moved.db, moved.own = db, nil
+			return &moved
+		},
 	}
 }
 

@@ -2,7 +2,6 @@ package gooseplus
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"slices"
 	"time"
@@ -40,8 +39,7 @@ func (m *Migrator) migrateAll(ctx context.Context, to goal) error {
 			}
 			// 4. Read the starting points and plan from them: nothing is begun before all are found to be in order.
 			if err := j.begin(ctx, to); err != nil || len(j.working) == 0 {
-				j.settle(ctx, err)
-				return err
+				return j.settle(ctx, err)
 			}
 			// 5. Apply one namespace after the other, and verify all.
 			err := j.apply(ctx)
@@ -52,8 +50,7 @@ func (m *Migrator) migrateAll(ctx context.Context, to goal) error {
 			if err != nil {
 				err = j.wayBack(ctx, err)
 			}
-			j.settle(ctx, err)
-			return err
+			return j.settle(ctx, err)
 		})
 		// 8. Record the outcomes and release.
 	})
@@ -83,7 +80,7 @@ func (m *Migrator) runAll(ctx context.Context, what func(context.Context, *joint
 	return m.named(what(ctx, j))
 }
 
-func (m *Migrator) newJoint(known *migrations, db *sql.DB, events *stream) *joint {
+func (m *Migrator) newJoint(known *migrations, db database, events *stream) *joint {
 	j := &joint{lead: m.newRun(known, db, events), ended: make(map[*run]error)}
 	for i, part := range known.parts {
 		r := m.newRun(part, db, events.share(m.options.tenant, part.namespace))
@@ -154,11 +151,7 @@ func (j *joint) applied(ctx context.Context) error {
 		if r.known.state == nil || r.absent {
 			return j.appliedOneByOne(ctx)
 		}
-		flag := r.known.state.There()
-		if r.options.globalLock {
-			flag = r.known.busy()
-		}
-		tables, flags = append(tables, r.known.table), append(flags, flag)
+		tables, flags = append(tables, r.known.table), append(flags, r.flag().Query)
 	}
 	looks, err := versions.AppliedTogether(ctx, j.lead.db, tables, flags)
 	if err != nil {

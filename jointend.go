@@ -12,6 +12,10 @@ import (
 
 // wayBack returns all of them to their starting points, and says which of them it did not.
 func (j *joint) wayBack(ctx context.Context, cause error) error {
+	if j.failed != nil && j.failed.elsewhere && !slices.ContainsFunc(j.working, (*run).touched) {
+		j.begun = false
+		return cause // as in run.wayBack
+	}
 	ctx, cancel := j.lead.detached(ctx)
 	defer cancel()
 	if j.lead.options.rollback != RollbackNone {
@@ -101,10 +105,13 @@ func (j *joint) undo(ctx context.Context) map[*run]error {
 }
 
 // settle is run.settle for each of them. What the database has of environments is not one's alone.
-func (j *joint) settle(ctx context.Context, err error) {
+func (j *joint) settle(ctx context.Context, err error) error {
+	nothing := errors.Is(err, ErrRollForward) || !j.begun
+	all := err
 	for _, r := range j.working {
-		r.settleAs(ctx, j.of(r, err), errors.Is(err, ErrRollForward) || !j.begun)
+		all = joined(all, r.known.named(r.settleAs(ctx, j.of(r, err), nothing)))
 	}
+	return all
 }
 
 // recordOutcomes ends the rows of all, at once: a process that dies between two would leave a part of a starting

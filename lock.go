@@ -270,12 +270,12 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 			return nil, r.known.tableError(ctx, err)
 		}
 		if file == "" {
-			return mutex.Memory{Key: r.db}, nil
+			return mutex.Memory{Key: r.pool}, nil
 		}
 		return mutex.File{Path: file}, nil
 	default:
 		before, after, locked := st.KeepOpen(r.options.lockTimes.idle)
-		return &mutex.Row{DB: r.db, Lock: st.TryLock, Before: before, After: after, Locked: locked}, nil
+		return &mutex.Row{DB: r.pool, Lock: st.TryLock, Before: before, After: after, Locked: locked}, nil
 	}
 }
 

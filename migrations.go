@@ -13,6 +13,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/envfs"
+	"github.com/gooseplus/gooseplus/internal/redact"
 	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
@@ -269,8 +270,9 @@ func (ms *migrations) unreadable(errs []error, direction string) error {
 		var script *dryrun.ScriptError
 		if errors.As(err, &script) {
 			m, _ := ms.find(script.Version)
+			secrets := redact.In(script.SQL)
 			errs[i] = &MigrationError{Tenant: ms.tenant, Namespace: ms.namespace, Version: m.version, Source: m.source, Environment: m.environment,
-				Direction: direction, Statement: script.SQL, Err: script}
+				Direction: direction, Statement: secrets.Text(), Err: &statementError{script, secrets}}
 		}
 	}
 	return errors.Join(errs...)

@@ -68,14 +68,14 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 	defer cancel()
 	var facts state.Facts
 	if known.state != nil {
-		if facts, err = known.state.Read(ctx, db); err != nil {
+		if facts, err = known.state.Read(ctx, db.own); err != nil {
 			return nil, known.named(known.stateError(ctx, err))
 		}
 	}
 	all := make(map[string]Status)
 	var unreadable []error
 	for _, part := range known.parts {
-		history, err := m.history(ctx, part, db)
+		history, err := m.history(ctx, part, db.own)
 		if err != nil {
 			return nil, part.named(err)
 		}

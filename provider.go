@@ -37,7 +37,7 @@ func (r *run) newProvider() (err error) {
 		return nil
 	}
 	r.trace, r.recorder = new(trace), r.known.table.Recorder()
-	opts := append(r.providerOptions(), goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.pool)...))
+	opts := append(r.providerOptions(), goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.functionPool)...))
 	r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...)
 	return err
 }
@@ -72,10 +72,11 @@ func (r *run) newSession(ctx context.Context, cfg session.Config) (*session.Sess
 	if t := r.options.statementTimeouts; t != nil {
 		t.configure(&cfg, r.known.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
 	}
+	cfg.Guarded, cfg.EndsBySQL = networked(r.known.dialect), r.known.dialect.Goose == goose.DialectMySQL
 	if !r.options.oneTransaction() {
-		return session.Open(r.db, cfg), nil
+		return session.Open(r.pool, cfg), nil
 	}
-	s, err := session.InTransaction(ctx, r.db, cfg)
+	s, err := session.InTransaction(ctx, r.pool, cfg)
 	if err != nil {
 		return nil, r.known.tableError(ctx, err)
 	}
@@ -99,11 +100,11 @@ func (r *run) use(s *session.Session) error {
 // pool is what a Go migration without a transaction works on. That of the Provider can't give it the
 // driver's own connection, and neither can that of a session: it gets the caller's unless the
 // lock's fence, the schema or the timeouts have to hold.
-func (r *run) pool() *sql.DB {
+func (r *run) functionPool() *sql.DB {
 	if r.lock != nil || r.options.bound || r.options.statementTimeouts != nil {
 		return r.session.DB()
 	}
-	return r.db
+	return r.pool
 }
 
 // disconnect gives the connections back. There are some only if a migration has kept them.

@@ -49,6 +49,10 @@ func (s Strategy) String() string {
 // wayBack returns a failed run to its starting point and says, in the error that the run ends
 // with, how far that went. It runs on a context that outlives the run's.
 func (r *run) wayBack(ctx context.Context, cause error) error {
+	if r.elsewhere && !r.touched() {
+		r.begun = false
+		return cause // it was refused, a little later than others
+	}
 	ctx, cancel := r.detached(ctx)
 	defer cancel()
 	var undone error
@@ -63,6 +67,11 @@ func (r *run) wayBack(ctx context.Context, cause error) error {
 		undone = r.undo(ctx)
 	}
 	return r.conclude(ctx, cause, undone)
+}
+
+// touched says whether the run has changed anything that a way back could be about.
+func (r *run) touched() bool {
+	return len(r.mine)+len(r.undone) > 0 || r.failed != nil && !r.failed.leftNothing
 }
 
 // detached is the context of the way back, which outlives the run's.
@@ -97,6 +106,9 @@ func (r *run) stay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if lost := r.lost(rows); lost != nil {
+		return r.lostFault(lost[0])
+	}
 	if len(plan.WayBack(r.start, rows.Applied, r.mine))+len(plan.Reapply(r.start, rows.Applied, r.undone)) > 0 {
 		return errRollbackOff
 	}
@@ -123,7 +135,7 @@ func (r *run) clear(ctx context.Context) (versions.Rows, error) {
 	if err != nil {
 		return rows, r.dirtyIfHalf(err)
 	}
-	if err := r.onlyOurs(rows); err != nil {
+	if err := r.onlyOurs(ctx, rows); err != nil {
 		return rows, r.dirtyIfHalf(err)
 	}
 	if r.failed == nil || r.failed.leftNothing {
@@ -135,17 +147,27 @@ func (r *run) clear(ctx context.Context) (versions.Rows, error) {
 	if rows, err = r.reread(ctx); err != nil {
 		return rows, err
 	}
-	if err := r.onlyOurs(rows); err != nil {
+	if err := r.onlyOurs(ctx, rows); err != nil {
 		return rows, fmt.Errorf("%w: %w", ErrDirty, err) // it was at the step that was cleared away here
 	}
 	return rows, nil
 }
 
-// undoRecorded takes back what the version table says was done.
+// undoRecorded takes back what the version table says was done, and what it doesn't say any more.
 func (r *run) undoRecorded(ctx context.Context, rows versions.Rows) error {
-	for _, version := range plan.WayBack(r.start, rows.Applied, r.mine) {
-		if err := r.down(ctx, version); err != nil {
+	lost := r.lost(rows)
+	for _, version := range r.inOrder(plan.WayBack(r.start, rows.Applied, r.mine), lost) {
+		undo := r.down
+		if slices.ContainsFunc(lost, func(s plannedStep) bool { return s.Version == version }) {
+			undo = r.undoLost
+		}
+		if err := undo(ctx, version); err != nil {
 			return err
+		}
+	}
+	for _, s := range lost {
+		if s.Direction == directionDown || slices.Contains(r.start, s.Version) {
+			return r.lostFault(s)
 		}
 	}
 	for _, version := range plan.Reapply(r.start, rows.Applied, r.undone) {
@@ -158,13 +180,25 @@ func (r *run) undoRecorded(ctx context.Context, rows versions.Rows) error {
 
 // onlyOurs refuses to go back where another runner is at work: what it has built may rest on what this
 // run applied, and what both applied is its too.
-func (r *run) onlyOurs(rows versions.Rows) error {
+func (r *run) onlyOurs(ctx context.Context, rows versions.Rows) error {
 	_, extra := plan.Diff(r.start, rows.Applied)
 	added, _ := plan.Diff(extra, r.mine)
-	if added = append(added, r.foreign(rows, r.mine)...); len(added) == 0 {
+	if added = append(added, r.foreign(rows, r.mine)...); len(added) > 0 {
+		return r.otherRunner(fmt.Sprintf("it applied %v", added))
+	}
+	if r.lock != nil || r.known.state == nil || !r.touched() {
 		return nil
 	}
-	return fmt.Errorf("%w: it applied %v", errOtherRunner, added)
+	facts, err := r.known.state.Read(ctx, r.db)
+	if err != nil {
+		return r.known.stateError(ctx, err)
+	}
+	for _, s := range unfinished(r.known.own(facts), rows.Applied) {
+		if s.Run != r.id {
+			return r.otherRunner("it is at migration " + ref(s.Version, s.Source) + ", or left it half-applied")
+		}
+	}
+	return nil
 }
 
 // dirtyIfHalf marks err as that of a run whose last step may have been left half-applied.

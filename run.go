@@ -20,7 +20,8 @@ import (
 
 // run is one call of Migrate & co on one database. It is used by one goroutine.
 type run struct {
-	db      *sql.DB
+	db      *sql.DB // for what the run executes for itself
+	pool    *sql.DB // the application's: migrations get their connections from it
 	options *options
 	known   *migrations
 	events  *stream
@@ -47,8 +48,12 @@ type run struct {
 	stamped    []string // those of them that it has been told
 
 	begun  bool // its first step is next
-	marked bool // the state table says which step the run is at, atStep
+	marked bool // the state table may say which step the run is at, atStep
 	atStep plannedStep
+	left   *plannedStep // what the run leaves half-applied, if that is not what it is marked to be at
+	// elsewhere is true when the run, without the lock, has met another one at a step.
+	elsewhere bool
+	warned    bool // the observers know that there is another run
 	// session lends goose the caller's connections; with the lock it fences every transaction.
 	session *session.Session
 	orphans orphans
@@ -80,9 +85,10 @@ type run struct {
 	off    int             // how many of undone stay undone
 }
 
-func (m *Migrator) newRun(known *migrations, db *sql.DB, events *stream) *run {
+func (m *Migrator) newRun(known *migrations, db database, events *stream) *run {
 	return &run{
-		db:      db,
+		db:      db.own,
+		pool:    db.pool,
 		options: &m.options,
 		known:   known,
 		events:  events,
@@ -139,14 +145,12 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 	switch {
 	case r.known.state == nil:
 		applied, r.ready, err = r.known.table.Applied(ctx, r.db)
-	case r.options.globalLock:
-		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.busy(), r.absent)
 	default:
-		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state.There(), r.absent)
+		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.flag(), r.absent)
 	}
 	r.to, r.absent = plan.Newest(applied), err == nil && !r.ready
-	if r.absent && r.known.namespace != "" && r.known.state != nil && !r.options.globalLock {
-		flagged, err = r.known.state.IsThere(ctx, r.db) // for another namespace, which AppliedAndFlag can't know
+	if r.absent && r.known.state != nil && !r.options.globalLock {
+		flagged, err = r.known.state.IsThere(ctx, r.db) // which a version table without rows can't tell
 	}
 	if err == nil && r.absent && r.options.bound {
 		r.schemaMissing, err = r.known.schemaMissing(ctx, r.db)
@@ -155,6 +159,14 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 		r.to = -1
 	}
 	return applied, flagged, err
+}
+
+// flag is what applied asks of the state table.
+func (r *run) flag() versions.Flag {
+	if !r.options.globalLock {
+		return versions.Flag{Query: r.known.state.There()}
+	}
+	return versions.Flag{Query: r.known.busy(), Missing: func(ctx context.Context) (bool, error) { return r.known.state.Missing(ctx, r.db) }}
 }
 
 // owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
@@ -224,6 +236,9 @@ func (r *run) readStart(ctx context.Context, to goal) (err error) {
 
 // judge refuses what must not be done, and forgets the marks of steps that were finished.
 func (r *run) judge(ctx context.Context, facts state.Facts) error {
+	if len(facts.Running) > 0 {
+		r.warnOther("it is recorded as running, with the lock")
+	}
 	facts = r.known.own(facts)
 	if err := r.admit(ctx, facts, r.start); err != nil {
 		return err
@@ -356,14 +371,16 @@ func (r *run) apply(ctx context.Context) error {
 	return nil
 }
 
-// record remembers a step that this run has to take back if it fails.
+// record remembers a step that this run has to take back if it fails. What a run that was cut off had done the other
+// way round is not owed any more.
 func (r *run) record(step plannedStep) {
+	same := func(v int64) bool { return v == step.Version }
 	if step.Direction == directionDown {
-		r.undone = append(r.undone, step.Version)
-	} else {
-		r.mine = append(r.mine, step.Version)
-		r.keys[step.Version] = r.recorder.Key()
+		r.undone, r.mine = append(r.undone, step.Version), slices.DeleteFunc(r.mine, same)
+		return
 	}
+	r.mine, r.undone = append(r.mine, step.Version), slices.DeleteFunc(r.undone, same)
+	r.keys[step.Version] = r.recorder.Key()
 }
 
 func (r *run) planned() []Step {
@@ -382,7 +399,7 @@ func (r *run) verify(ctx context.Context, db *sql.DB) error {
 	}
 	now := rows.Applied
 	if foreign := r.foreign(rows, r.mine); len(foreign) > 0 {
-		return fmt.Errorf("%w: it applied %v too", errOtherRunner, foreign)
+		return r.otherRunner(fmt.Sprintf("it applied %v too", foreign))
 	}
 	want, _ := plan.Diff(slices.Concat(r.start, r.mine), r.undone)
 	if missing, _ := plan.Diff(want, now); len(missing) > 0 {

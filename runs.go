@@ -50,9 +50,9 @@ func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 	if known.state == nil {
 		return nil, nil
 	}
-	recorded, err := known.state.Recorded(ctx, db)
+	recorded, err := known.state.Recorded(ctx, db.own)
 	if err == nil && len(recorded) == 0 && m.options.bound {
-		_, err = known.schemaMissing(ctx, db)
+		_, err = known.schemaMissing(ctx, db.own)
 	}
 	if err != nil {
 		return nil, m.named(known.stateError(ctx, err))

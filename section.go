@@ -198,7 +198,7 @@ func (r *run) split(version int64) error {
 	}
 	_, down := r.known.sections(m, b)
 	if down.isGo {
-		fn := goFunc(down.tx, down.noTx, r.trace.function, r.pool)
+		fn := goFunc(down.tx, down.noTx, r.trace.function, r.functionPool)
 		opts := append(r.providerOptions(), goose.WithGoMigrations(goose.NewGoMigration(version, nil, fn)))
 		return r.provider.Split(version, nil, opts...)
 	}

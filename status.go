@@ -58,13 +58,13 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	history, err := m.history(ctx, known, db)
+	history, err := m.history(ctx, known, db.own)
 	if err != nil {
 		return Status{}, err
 	}
 	var facts state.Facts
 	if known.state != nil {
-		if facts, err = known.state.Read(ctx, db); err != nil {
+		if facts, err = known.state.Read(ctx, db.own); err != nil {
 			return Status{}, known.stateError(ctx, err)
 		}
 	}

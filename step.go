@@ -8,6 +8,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/redact"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
@@ -91,15 +92,17 @@ func (r *run) drive(ctx context.Context, step plannedStep) error {
 			statement = "" // the step's own were all executed: it was the version table, or the COMMIT
 		}
 		if otherRunner(err) {
+			r.warnOther("it is at migration " + ref(step.Version, step.Source) + " too")
 			err = fmt.Errorf("%w: %w", errOtherRunner, err)
 		}
-		err = r.migrationError(step, statement, tidyError{stopped(ctx, err)})
+		err = r.migrationError(step, statement, stopped(ctx, err))
 	}
 	r.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: err})
 	return err
 }
 
 func (r *run) migrationError(step plannedStep, statement string, err error) error {
+	secrets := redact.In(statement)
 	return &MigrationError{
 		Tenant:      r.options.tenant,
 		Namespace:   r.known.namespace,
@@ -107,8 +110,8 @@ func (r *run) migrationError(step plannedStep, statement string, err error) erro
 		Version:     step.Version,
 		Source:      step.Source,
 		Direction:   step.Direction,
-		Statement:   statement,
-		Err:         err,
+		Statement:   secrets.Text(),
+		Err:         &statementError{err, secrets},
 	}
 }
 

@@ -1,6 +1,7 @@
 package gooseplus
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,11 +9,14 @@ import (
 	"iter"
 	"strings"
 	"sync"
+
+	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
 // A Tenant is one schema of the database, or one database, that gets the whole migration set.
 type Tenant struct {
-	// Name is what errors, events and reports call the tenant; "" is the schema's name.
+	// Name is what errors, events and reports call the tenant; "" is the schema's name. If it is a DSN, they replace
+	// its password by xxxxx.
 	Name string
 	// Schema is the tenant's schema, taken as [WithSchema] does.
 	Schema string
@@ -21,12 +25,9 @@ type Tenant struct {
 	Open func(context.Context) (*sql.DB, error)
 }
 
-func (t Tenant) name() string {
-	if t.Name == "" {
-		return t.Schema
-	}
-	return t.Name
-}
+// name is what errors, events and reports call the tenant. A query that gives the DSN where the name belongs must not
+// bring its password there.
+func (t Tenant) name() string { return redact.Text(cmp.Or(t.Name, t.Schema)) }
 
 // Schemas are tenants by the names of their schemas.
 func Schemas(names ...string) iter.Seq2[Tenant, error] {

@@ -84,7 +84,7 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 		if err == nil {
 			var swept []*versions.Swept
 			table := inTable(version.Table, part.namespace)
-			swept, err = versions.Sweep(ctx, f.m.db, f.known.dialect, table, f.known.state.Base(), f.sweepFlag(part), names)
+			swept, err = versions.Sweep(ctx, f.db.own, f.known.dialect, table, f.known.state.Base(), f.sweepFlag(part), names)
 			found = append(found, swept)
 		}
 	}

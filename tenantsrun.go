@@ -42,6 +42,7 @@ type fleet struct {
 	options tenantsOptions
 	do      func(context.Context, *Migrator) error // nil: Migrate
 	known   *migrations
+	db      database // the Migrator's own, if there is one
 	slots   chan struct{} // for tenants in the Migrator's own database, as many as its pool allows
 	look    bool          // at many schemas at once
 	survey  *survey       // that the command line wants; nil: no
@@ -92,6 +93,11 @@ func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], o
 	f.slots = make(chan struct{}, f.room())
 	f.survey = newSurvey(ctx)
 	f.look = (do == nil || f.survey != nil) && m.db != nil && known.dialect.Schemas()
+	if m.db != nil {
+		var leave func()
+		f.db, leave = reach(known.dialect, m.db)
+		defer leave()
+	}
 	f.run(ctx, source)
 	if len(f.results) == 0 && f.err == nil && ctx.Err() == nil {
 		events.send(Warning{Message: "the source gave no tenant: nothing was done"})

@@ -41,7 +41,7 @@ func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
 	}
 	n, ok := s.pending[key.String()]
 	if !ok {
-		r := f.m.newRun(f.known, f.m.db, new(stream)) // of which nobody hears
+		r := f.m.newRun(f.known, f.db, new(stream)) // of which nobody hears
 		defer r.disconnect(ctx)
 		n = unsettled
 		if r.plan(ctx, applied, upTo(math.MaxInt64)) == nil {

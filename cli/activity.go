@@ -26,6 +26,7 @@ type activity struct {
 	finished []gooseplus.RunFinished         // guarded by mu; of it: one, or one for each namespace
 	warned   map[string]bool                 // guarded by mu
 	forced   *gooseplus.VersionForced        // guarded by mu
+	changed  map[string]int                  // guarded by mu; by tenant whose run has ended: the migrations that it applied and undid
 	widths   [2]int                          // guarded by mu; of the version and the source
 	goesBack bool                            // guarded by mu; the run is on its way back
 	progress func(gooseplus.TenantsProgress) // guarded by mu; nil: nobody wants to know
@@ -50,7 +51,7 @@ type stepDone struct {
 }
 
 func newActivity(out *printer) *activity {
-	return &activity{out: out, heard: make(chan struct{}, 1), doing: make(map[string]doing), warned: make(map[string]bool)}
+	return &activity{out: out, heard: make(chan struct{}, 1), doing: make(map[string]doing), warned: make(map[string]bool), changed: make(map[string]int)}
 }
 
 func (a *activity) watch(ctx context.Context) context.Context {
@@ -110,7 +111,10 @@ func (a *activity) observe(event any) {
 			case a.heard <- struct{}{}:
 			default:
 			}
-		} else if a.ended != nil {
+			break
+		}
+		a.changed[e.Tenant] += e.Applied + e.Undone
+		if a.ended != nil {
 			a.ended(e)
 		}
 	case gooseplus.VersionForced:
@@ -123,6 +127,18 @@ func (a *activity) observe(event any) {
 		if !a.warned[e.Message] { // ten thousand tenants have it too
 			a.warned[e.Message] = true
 			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), prefix(e.Tenant, e.Namespace), clean(e.Message))
+		}
+	}
+}
+
+// idle calls the tenants that there was nothing to do for up to date. The report of EachTenant can't know them.
+func (a *activity) idle(r *gooseplus.TenantsReport) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, t := range r.Tenants {
+		if n, ended := a.changed[t.Name]; t.State == gooseplus.TenantMigrated && ended && n == 0 {
+			r.Tenants[i].State = gooseplus.TenantUpToDate
+			r.Migrated, r.UpToDate = r.Migrated-1, r.UpToDate+1
 		}
 	}
 }

@@ -81,14 +81,16 @@ type app struct {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "gooseplus",
-		Short: "Migrate databases, with a way back",
+		Use:         "gooseplus",
+		Annotations: map[string]string{rootAnnotation: "yes"},
+		Short:       "Migrate databases, with a way back",
 		Long: "gooseplus runs the migrations of goose, and those of golang-migrate. A run that fails takes back what it\n" +
 			"did, one runner at a time migrates a database, and tenants are migrated many at once.",
-		Example: "  gooseplus --dsn postgres://app@localhost/shop up",
+		Example: "  gooseplus up",
 	}
 	if a.settings.standalone {
 		root.Version = version()
+		root.Example = "  gooseplus --dsn postgres://app@localhost/shop up"
 	}
 	a.settings.flags(root.PersistentFlags())
 	a.own(root, cobra.ArbitraryArgs, func(c *call) error {
@@ -110,10 +112,22 @@ func (a *app) root() *cobra.Command {
 	complete(root)
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) { // in a program of another name
-		cmd.Example = strings.ReplaceAll(cmd.Example, "  gooseplus ", "  "+root.CommandPath()+" ")
+		cmd.Example = strings.ReplaceAll(cmd.Example, "  gooseplus ", "  "+program(cmd)+" ")
 		help(cmd, args)
 	})
 	return root
+}
+
+const rootAnnotation = "root"
+
+// program is how a person calls the commands: gooseplus, or the program that they are hung into and their name there.
+func program(cmd *cobra.Command) string {
+	for at := cmd; at != nil; at = at.Parent() {
+		if at.Annotations[rootAnnotation] != "" {
+			return at.CommandPath()
+		}
+	}
+	return "gooseplus"
 }
 
 // version is that of the build.

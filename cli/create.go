@@ -1,13 +1,13 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"go/build"
 	"go/parser"
 	"go/token"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/gooseplus/gooseplus/internal/envfs"
 )
 
 type createFlags struct {
@@ -33,10 +31,8 @@ func (f *createFlags) add(cmd *cobra.Command, s *settings) {
 	flags.StringVar(&f.env, "env", "", "`environment` whose folder it goes to, instead of base")
 	flags.StringVar(&f.namespace, "namespace", "", "`namespace` whose folder it goes to")
 	flags.BoolVar(&f.goFile, "go", false, "a migration in Go instead of SQL")
-	flags.BoolVar(&f.paired, "paired", false, "a file for each direction: .up.sql and .down.sql")
-	for _, name := range []string{"env", "namespace"} {
-		flags.Lookup(name).Annotations = map[string][]string{perCall: {}}
-	}
+	flags.BoolVar(&f.paired, "paired", false, "a file for each direction: .up.sql and .down.sql; the default is what the folder has")
+	flags.Lookup("env").Annotations = map[string][]string{perCall: {}}
 }
 
 var (
@@ -65,11 +61,17 @@ func (c *call) create(f *createFlags) error {
 	if c.settings.standalone {
 		f.dir = c.settings.dir
 	}
+	if err := c.namespaceOf(f); err != nil {
+		return err
+	}
 	place, err := f.place()
 	if err != nil {
 		return err
 	}
-	created, err := place.create(name, f, time.Now())
+	if !f.goFile && !c.cmd.Flags().Changed("paired") {
+		f.paired = place.paired()
+	}
+	created, err := place.create(c.ctx, name, f, time.Now())
 	if err != nil {
 		return err
 	}
@@ -92,129 +94,36 @@ func constrained(name string) bool {
 	return err == nil && !match
 }
 
-// place is where a new migration goes to.
-type place struct {
-	root string // of the migrations that are numbered together
-	dir  string
-}
-
-// place finds the folder: that of the environment in the one of the namespace. Without an environment it is base,
-// unless the files are directly in the folder; those of a namespace are to begin with.
-func (f *createFlags) place() (place, error) {
-	root := filepath.Join(f.dir, f.namespace)
-	direct := flat(os.DirFS(root), ".")
-	if f.namespace != "" && !hasFolders(root) {
-		direct = true
-	}
-	if f.namespace != "" {
-		if err := misspelt("namespace", f.dir, f.namespace); err != nil {
-			return place{}, err
-		}
-	}
-	environment := f.env
-	switch {
-	case f.env != "":
-		if err := misspelt("env", root, f.env); err != nil {
-			return place{}, err
-		}
-	case !direct:
-		environment = "base"
-	}
-	return place{root: root, dir: filepath.Join(root, environment)}, nil
-}
-
-// misspelt says that a folder isn't there while one of nearly its name is.
-func misspelt(flag, root, name string) error {
-	_, err := envfs.New(os.DirFS(root), ".", []string{name})
-	var near *envfs.NearMissError
-	if errors.As(err, &near) {
-		return usagef("--%s %s: there is no such folder in %s, but %s is: make the folder first if that is not what was meant", flag, name, root, near.DidYouMean)
-	}
-	return nil
-}
-
-func hasFolders(dir string) bool {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return false
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			return true
-		}
-	}
-	return false
-}
-
-// numbering is how the migrations of all environments are numbered.
-type numbering struct {
-	highest int64
-	width   int // of the number of the highest
-	taken   map[int64]bool
-}
-
-func (p place) numbering() (numbering, error) {
-	n := numbering{taken: make(map[int64]bool)}
-	err := filepath.WalkDir(p.root, func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && path == p.root {
-			return nil // the first migration of all
-		}
-		if err != nil {
-			return err
-		}
-		if e.IsDir() {
-			if rel, err := filepath.Rel(p.root, path); err == nil && strings.Contains(rel, string(filepath.Separator)) {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		match := migrationName.FindStringSubmatch(e.Name())
-		if match == nil {
-			return nil
-		}
-		version, err := strconv.ParseInt(match[1], 10, 64)
-		if err != nil {
-			return nil // too long for a version; validate says so
-		}
-		n.taken[version] = true
-		if version > n.highest {
-			n.highest, n.width = version, len(match[1])
-		}
-		return nil
-	})
-	return n, err
-}
-
-// next is the version of a new migration, as its file has it.
-func (n numbering) next(now time.Time) string {
-	if n.highest > 0 && n.highest < firstTime {
-		return fmt.Sprintf("%0*d", n.width, n.highest+1)
-	}
-	for ; ; now = now.Add(time.Second) { // two in one second
-		text := now.UTC().Format("20060102150405")
-		version, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || !n.taken[version] {
-			return text
-		}
-	}
-}
-
 type created struct {
 	version int64
 	files   []string
 }
 
-func (p place) create(name string, f *createFlags, now time.Time) (created, error) {
+func (p place) create(ctx context.Context, name string, f *createFlags, now time.Time) (created, error) {
+	if err := os.MkdirAll(p.dir, 0o755); err != nil {
+		return created{}, err
+	}
+	folders := []string{f.dir}
+	if f.goFile {
+		folders = append(folders, moduleOf(f.dir))
+	}
+	unlock, err := lockFolders(ctx, folders)
+	if err != nil {
+		return created{}, err
+	}
+	defer unlock()
 	n, err := p.numbering()
 	if err != nil {
 		return created{}, err
 	}
+	if f.goFile {
+		if err := n.takeGo(moduleOf(f.dir)); err != nil {
+			return created{}, err
+		}
+	}
 	number := n.next(now)
 	version, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
-		return created{}, err
-	}
-	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return created{}, err
 	}
 	texts, order := p.texts(number+"_"+name, version, f)

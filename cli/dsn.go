@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -63,11 +64,15 @@ func parseDSN(dsn, driver string) (dsnTarget, error) {
 	var err error
 	switch {
 	case name == "postgres" && hasScheme:
-		_, err = url.Parse(dsn)
+		t.dsn, err = postgresDSN(dsn)
 	case name == "mysql" && hasScheme && strings.HasPrefix(rest, "//"):
 		t.dsn, err = mysqlDSN(strings.TrimPrefix(rest, "//"))
 	case name == "sqlite3":
 		t.dsn = sqliteDSN(dsn)
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return dsnTarget{}, err
 	}
 	if err != nil { // which quotes the DSN
 		return dsnTarget{}, usagef("the DSN is no URL: %s", "characters such as @ / ? # % in a password have to be written as %40 and the like")
@@ -91,6 +96,23 @@ func guess(dsn string) string {
 	return ""
 }
 
+// postgresDSN is the URL as it was given, unless there is an @ in its password: not every driver takes the last one for
+// the end of the password.
+func postgresDSN(dsn string) (string, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "", err
+	}
+	_, rest, _ := strings.Cut(dsn, "://")
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	if strings.Count(rest, "@") > 1 {
+		return u.String(), nil
+	}
+	return dsn, nil
+}
+
 // mysqlDSN makes a DSN of go-sql-driver of what follows mysql://, which is either a URL or, as golang-migrate has
 // it, such a DSN.
 func mysqlDSN(rest string) (string, error) {
@@ -112,13 +134,17 @@ func mysqlDSN(rest string) (string, error) {
 			address += ":3306"
 		}
 		password, _ := u.User.Password()
+		if strings.Contains(u.User.Username(), ":") {
+			return "", usagef("the user in the DSN has a colon (%%3A) in its name, where the MySQL driver takes the password to begin")
+		}
 		dsn = fmt.Sprintf("%s:%s@%s(%s)/%s", u.User.Username(), password, network, address, url.PathEscape(strings.TrimPrefix(u.Path, "/")))
 		if len(query) > 0 {
 			dsn += "?" + query.Encode()
 		}
 	}
-	if !strings.Contains(dsn, "multiStatements=") { // a golang-migrate file is executed as one piece
-		dsn += separator(dsn) + "multiStatements=true"
+	name := dsn[strings.LastIndex(dsn, "/")+1:]      // with the options: a password can have a ? in it
+	if !strings.Contains(name, "multiStatements=") { // a golang-migrate file is executed as one piece
+		dsn += separator(name) + "multiStatements=true"
 	}
 	return dsn, nil
 }
@@ -153,8 +179,14 @@ func (t dsnTarget) memory() bool {
 // shown is the DSN without its password and its options.
 func (t dsnTarget) shown() string {
 	dsn, _, _ := strings.Cut(redact.Text(t.given), "?")
-	return clean(dsn)
+	return clean(strings.TrimSpace(passwordWord.ReplaceAllString(dsn, "")))
 }
+
+// passwordWord is a password, hidden, among the words of libpq.
+var passwordWord = regexp.MustCompile(`(?i)\s*\b\w*password\s*=\s*xxxxx`)
+
+// why is the text of an error about the DSN, without its password and without pieces of it.
+func (t dsnTarget) why(err error) string { return redact.In(t.given).Hide(reason(err)) }
 
 // absent says whether it is a file of SQLite that isn't there, and that the driver would make.
 func (t dsnTarget) absent() bool {
@@ -186,7 +218,7 @@ func (t dsnTarget) open(looks bool) (*sql.DB, error) {
 		}
 		db, err := sql.Open(name, t.dsn)
 		if err != nil {
-			return nil, usagef("the DSN %s can't be used: %s", t.shown(), redact.Text(err.Error()))
+			return nil, usagef("the DSN %s can't be used: %s", t.shown(), redact.In(t.given).Hide(err.Error()))
 		}
 		if t.memory() {
 			db.SetMaxOpenConns(1)
@@ -209,9 +241,9 @@ func (t dsnTarget) ping(ctx context.Context, db *sql.DB) error {
 	case limited.Err() != nil:
 		err = fmt.Errorf("there was no answer within %v", connectTimeout)
 	case dialect.Refused(err):
-		return usagef("%s doesn't let us in: %s", t.shown(), redact.Text(reason(err)))
+		return usagef("%s doesn't let us in: %s", t.shown(), t.why(err))
 	case t.dialect != "sqlite3" && !disconnected(err):
-		return usagef("the DSN %s can't be used: %s", t.shown(), redact.Text(reason(err)))
+		return usagef("the DSN %s can't be used: %s", t.shown(), t.why(err))
 	}
-	return &connectionError{to: t.shown(), err: err}
+	return &connectionError{to: t.shown(), why: t.why(err), err: err}
 }

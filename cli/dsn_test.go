@@ -12,6 +12,8 @@ import (
 func TestParseDSN(t *testing.T) {
 	for _, tc := range []struct{ given, driver, dialect, dsn string }{
 		{"postgres://app:x@db/shop", "", "postgres", "postgres://app:x@db/shop"},
+		{"postgres://app:S3cr@tPart@db/shop", "", "postgres", "postgres://app:S3cr%40tPart@db/shop"},
+		{"postgres://app:S3cr%40tPart@db/shop?application_name=a@b", "", "postgres", "postgres://app:S3cr%40tPart@db/shop?application_name=a@b"},
 		{"postgresql://app:x@db/shop", "pgx", "postgres", "postgresql://app:x@db/shop"},
 		{"host=db dbname=shop", "", "postgres", "host=db dbname=shop"},
 		{"host=db options='-c search_path=a:b'", "", "postgres", "host=db options='-c search_path=a:b'"},
@@ -19,6 +21,9 @@ func TestParseDSN(t *testing.T) {
 		{"mariadb://app@db:3307/shop?loc=Europe%2FBerlin", "", "mysql", "app:@tcp(db:3307)/shop?loc=Europe%2FBerlin&multiStatements=true"},
 		{"mysql://app:x@localhost/shop?socket=/run/mysqld.sock&multiStatements=false", "", "mysql", "app:x@unix(/run/mysqld.sock)/shop?multiStatements=false"},
 		{"mysql://app:x@tcp(db:3306)/shop?parseTime=true", "", "mysql", "app:x@tcp(db:3306)/shop?parseTime=true&multiStatements=true"},
+		{"mysql://app:p?w@tcp(db:3306)/shop", "", "mysql", "app:p?w@tcp(db:3306)/shop?multiStatements=true"},
+		{"mysql://app:a/multiStatements=b?@tcp(db)/shop?parseTime=true", "", "mysql", "app:a/multiStatements=b?@tcp(db)/shop?parseTime=true&multiStatements=true"},
+		{"mysql://app:p%3Fw%2Fx@db/shop", "", "mysql", "app:p?w/x@tcp(db:3306)/shop?multiStatements=true"},
 		{"app:x@tcp(db:3306)/shop", "", "mysql", "app:x@tcp(db:3306)/shop"},
 		{"app:x@/shop", "mysql", "mysql", "app:x@/shop"},
 		{"mysql:x@tcp(db)/shop", "", "mysql", "mysql:x@tcp(db)/shop"},
@@ -40,13 +45,13 @@ func TestParseDSN(t *testing.T) {
 				t.Errorf("got  %s %s\nwant %s %s", got.dialect, got.dsn, tc.dialect, tc.dsn)
 			}
 			if tc.dialect == "mysql" {
-				if _, err := mysql.ParseDSN(got.dsn); err != nil {
-					t.Error(err)
+				if c, err := mysql.ParseDSN(got.dsn); err != nil || c.DBName != "shop" {
+					t.Errorf("the driver takes it for %+v, %v", c, err)
 				}
 			}
 		})
 	}
-	for _, given := range []string{"", "shop", "oracle://db/shop", "mongodb://app:s3cret@db/shop", "postgres://app:s3%cret@db/shop", "mysql://app:s3%cret@db/shop"} {
+	for _, given := range []string{"mysql://a%3Ab:s3cret@db/shop", "", "shop", "oracle://db/shop", "mongodb://app:s3cret@db/shop", "postgres://app:s3%cret@db/shop", "mysql://app:s3%cret@db/shop"} {
 		var usage *usageError
 		if _, err := parseDSN(given, ""); !errors.As(err, &usage) || strings.Contains(err.Error(), "s3") {
 			t.Errorf("%q: %v", given, err)
@@ -73,6 +78,27 @@ func TestClean(t *testing.T) {
 	} {
 		if got := clean(given); got != want {
 			t.Errorf("%q: got %s, want %s", given, got, want)
+		}
+	}
+}
+
+// TestShownDSN: neither a password nor a piece of one is shown, nor in what a driver says about the DSN.
+func TestShownDSN(t *testing.T) {
+	for _, tc := range []struct{ given, err, shown, why string }{
+		{"postgres://app:S3cr@tPart@h/x", "lookup tPart@h: no such host", "postgres://app:xxxxx@h/x", "lookup xxxxx@h: no such host"},
+		{"postgres://app:12345/tPart@h/x", `database "tPart@h/x" does not exist`, "postgres://app:xxxxx@h/x", `database "xxxxx@h/x" does not exist`},
+		{"host=h password=a b Secret user=x", `missing "=" after "Secret"`, "host=h user=x", `missing "=" after "xxxxx"`},
+		{`host=h password=hun\ ter2 user=x`, "invalid ter2", "host=h user=x", "invalid xxxxx"},
+		{`password='a b' host=h`, `no "a b"`, "host=h", `no "xxxxx"`},
+		{"postgres://app:app@h/x", `password authentication failed for user "app"`, "postgres://app:xxxxx@h/x", `password authentication failed for user "app"`},
+		{"app:S3cr@tPart@tcp(h)/x?a=b", "dial tPart", "app:xxxxx@tcp(h)/x", "dial xxxxx"},
+	} {
+		target := dsnTarget{given: tc.given}
+		if got := target.shown(); got != tc.shown {
+			t.Errorf("%s is shown as %s, want %s", tc.given, got, tc.shown)
+		}
+		if got := target.why(errors.New(tc.err)); got != tc.why {
+			t.Errorf("%s: %s, want %s", tc.given, got, tc.why)
 		}
 	}
 }

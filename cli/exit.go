@@ -75,11 +75,12 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 // connectionError is a database that can't be connected to.
 type connectionError struct {
 	to  string // the DSN without its password
+	why string // likewise
 	err error
 }
 
 func (e *connectionError) Error() string {
-	return fmt.Sprintf("can't connect to %s (%s)", e.to, reason(e.err))
+	return fmt.Sprintf("can't connect to %s (%s)", e.to, e.why)
 }
 func (e *connectionError) Unwrap() error { return e.err }
 

@@ -20,7 +20,7 @@ func (a *app) lookCommands() []*cobra.Command {
 			group: "look", use: "status", short: "Show what is applied and what is pending",
 			long: "Shows every migration that is known or applied. The state of one is: applied, pending, late (pending, and\n" +
 				"lower than the version the database is at), dirty (it may be half-applied), or unknown (applied, and its\n" +
-				"file isn't there). A locked one is protected by gooseplus lock.",
+				"file isn't there). A locked one is protected by the command lock.",
 			example: "gooseplus status --output json",
 			run:     status,
 		}),
@@ -207,7 +207,7 @@ func status(c *call) error {
 	})
 	if dirty {
 		c.out.line("\n%s a migration may be half-applied: no run is begun until a person has put the database right,\n"+
-			"and has said which version it is at: gooseplus force VERSION", paint(c.out.colour, red, "dirty:"))
+			"and has said which version it is at: %s force VERSION", paint(c.out.colour, red, "dirty:"), c.out.program)
 	}
 	return err
 }

@@ -22,6 +22,7 @@ import (
 // printer writes what a command has to say: results to the standard output, everything else to the
 // standard error.
 type printer struct {
+	program               string     // as in the commands that a person is told
 	mu                    sync.Mutex // observers print too
 	out, err              io.Writer
 	json                  bool
@@ -32,7 +33,7 @@ type printer struct {
 }
 
 func newPrinter(cmd *cobra.Command, noColor bool) *printer {
-	p := &printer{out: cmd.OutOrStdout(), err: cmd.ErrOrStderr()}
+	p := &printer{program: program(cmd), out: cmd.OutOrStdout(), err: cmd.ErrOrStderr()}
 	p.terminal, p.errTerminal = isTerminal(p.out), isTerminal(p.err)
 	plain := noColor || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb"
 	p.colour, p.errColour = p.terminal && !plain, p.errTerminal && !plain
@@ -128,7 +129,7 @@ func (p *printer) fail(err error) {
 		}
 	}
 	if errors.Is(err, gooseplus.ErrDirty) && ExitCode(err) == exitNotUndone {
-		fmt.Fprintln(&b, "A person has to put the database right, and then to say which version it is at: gooseplus force VERSION")
+		fmt.Fprintln(&b, "A person has to put the database right, and then to say which version it is at:", p.program, "force VERSION")
 	}
 	for _, refusal := range []error{gooseplus.ErrIrreversible, gooseplus.ErrVersionLocked, gooseplus.ErrProtectedEnvironment} {
 		if errors.Is(err, refusal) && ExitCode(err) == exitUsage {

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -68,7 +67,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 		return
 	}
 	f.StringVar(&s.dsn, "dsn", "", "`DSN` of the database (GOOSE_DBSTRING)")
-	f.BoolVar(&s.master, "master", false, "work on the master database where both it and --dsn are set")
+	f.BoolVar(&s.master, "master", false, "work on the master database, not on that of --dsn")
 	f.StringVar(&s.driver, "driver", "", "postgres, mysql or sqlite, if the DSN doesn't say so (GOOSE_DRIVER)")
 	f.StringVar(&s.dir, "dir", "sql", "`folder` of the migrations (GOOSE_MIGRATION_DIR)")
 	f.StringVar(&s.tenantsDriver, "tenants-driver", "", "postgres, mysql or sqlite, if the tenants' databases are of another kind than the master's")
@@ -115,7 +114,8 @@ func variables(flag string) []string {
 	return append([]string{own}, aliases[flag]...)
 }
 
-// load gives the flags that were not set the values of the environment, and then those of the file.
+// load gives the flags that were not set the values of the environment, and then those of the file. The file's other
+// variables, such as PGHOST or SSL_CERT_FILE, are another program's, and are not exported.
 func (s *settings) load(cmd *cobra.Command) error {
 	file, err := s.file(cmd)
 	if err != nil {
@@ -139,14 +139,6 @@ func (s *settings) load(cmd *cobra.Command) error {
 			}
 		}
 	})
-	// What drivers read, such as PGPASSWORD, works from the file too.
-	for _, name := range slices.Sorted(maps.Keys(file)) {
-		if _, set := os.LookupEnv(name); !set {
-			if setErr := os.Setenv(name, file[name]); setErr != nil && err == nil {
-				err = usagef("%s: %s: %w", s.envFile, name, setErr)
-			}
-		}
-	}
 	return err
 }
 
@@ -214,6 +206,9 @@ func (s *settings) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 
 // target is the database that is to be migrated.
 func (s *settings) target(p purpose) (dsnTarget, error) {
+	if s.master && s.masterDSN == "" && p != noDatabase {
+		return dsnTarget{}, usagef("MASTER_DB_URL is not set: --master works on the master database, which that variable names, in the environment or in %s, or the flag --master-dsn", s.envName())
+	}
 	if p == otherDatabases && s.tenantsDriver != "" {
 		return parseDSN("", s.tenantsDriver)
 	}
@@ -232,8 +227,10 @@ func (s *settings) target(p purpose) (dsnTarget, error) {
 		}
 		return dsnTarget{dialect: "postgres"}, nil
 	}
-	return dsnTarget{}, usagef("there is no database to work on: set --dsn, or GOOSEPLUS_DSN (or GOOSE_DBSTRING) in the environment or in %s", cmp.Or(s.envFile, ".env"))
+	return dsnTarget{}, usagef("there is no database to work on: set --dsn, or GOOSEPLUS_DSN (or GOOSE_DBSTRING) in the environment or in %s", s.envName())
 }
+
+func (s *settings) envName() string { return cmp.Or(s.envFile, ".env") }
 
 func (s *settings) options(tenants bool) ([]gooseplus.Option, error) {
 	dir := s.dir

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -12,14 +13,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
 func (a *app) tenantsCommands() []*cobra.Command {
+	asked := "The queries are asked of the master database, if there is one (--master-dsn, MASTER_DB_URL), else of\n" +
+		"the database of the program."
+	if a.settings.standalone {
+		asked = "The queries are asked of the master database, if there is one (--master-dsn, MASTER_DB_URL), else of --dsn."
+	}
 	tenants := &cobra.Command{
 		GroupID: "tenants", Use: "tenants", Short: "Migrate many schemas or databases",
 		Long: "Works on many tenants: schemas of one database, or databases. --schemas-like, --schemas-query and\n" +
-			"--databases-query say which there are; --tenant chooses from them, or names schemas by itself.\n" +
-			"The queries are asked of the master database, if there is one (--master-dsn, MASTER_DB_URL), else of --dsn.",
+			"--databases-query say which there are; --tenant chooses from them, or names schemas by itself.\n" + asked + "\n" +
+			"It is an error if there are none, unless --allow-none says that this is meant.",
 		Example: "  gooseplus tenants up --schemas-like 'tenant\\_%'",
 	}
 	a.own(tenants, cobra.ArbitraryArgs, func(c *call) error {
@@ -28,7 +35,7 @@ func (a *app) tenantsCommands() []*cobra.Command {
 		}
 		return c.cmd.Help()
 	})
-	up, down, status, list := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
+	up, status, list := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
 	tenants.AddCommand(
 		a.command(spec{
 			use: "up", short: "Apply all pending migrations to every tenant",
@@ -37,12 +44,6 @@ func (a *app) tenantsCommands() []*cobra.Command {
 			example: "gooseplus tenants up --schemas-like 'tenant\\_%' --canary 1 --max-failures 10",
 			flags:   func(cmd *cobra.Command) { up.add(cmd, true) },
 			run:     func(c *call) error { return c.tenantsUp(up) },
-		}),
-		a.command(spec{
-			use: "down", short: "Undo, in every tenant, the migration that was applied last",
-			example: "gooseplus tenants down --schemas-query 'SELECT schema FROM organisations' --tenant acme",
-			flags:   func(cmd *cobra.Command) { down.add(cmd, true) },
-			run:     func(c *call) error { return c.tenantsDown(down) },
 		}),
 		a.command(spec{
 			use: "status", looks: true, short: "Show the version of every tenant, and how many migrations are pending",
@@ -62,6 +63,7 @@ func (a *app) tenantsCommands() []*cobra.Command {
 			run:     func(c *call) error { return c.tenantsList(list) },
 		}),
 	)
+	tenants.AddCommand(a.tenantsNavigateCommands()...)
 	return []*cobra.Command{tenants}
 }
 
@@ -70,7 +72,7 @@ type tenantsFlags struct {
 	like, schemas, databases         string
 	names                            []string
 	concurrency, canary, maxFailures int
-	createSchema                     bool
+	createSchema, allowNone          bool
 	runs                             bool
 }
 
@@ -81,6 +83,7 @@ func (t *tenantsFlags) add(cmd *cobra.Command, runs bool) {
 	f.StringVar(&t.schemas, "schemas-query", "", "tenants are the schemas that this `query` names")
 	f.StringVar(&t.databases, "databases-query", "", "tenants are the databases that this `query` gives: name, DSN")
 	f.StringArrayVar(&t.names, "tenant", nil, "only the tenant of this `name`; can be given several times")
+	f.BoolVar(&t.allowNone, "allow-none", false, "it is no error if there are no tenants")
 	f.IntVar(&t.concurrency, "concurrency", 0, "how many `tenants` at once; 0 is twice the number of CPUs")
 	if !runs {
 		return
@@ -93,7 +96,7 @@ func (t *tenantsFlags) add(cmd *cobra.Command, runs bool) {
 // given is the name of one of the flags that was set, "" if none was.
 func (t *tenantsFlags) given(cmd *cobra.Command) string {
 	for _, name := range []string{
-		"schemas-like", "schemas-query", "databases-query", "tenant", "concurrency", "canary", "max-failures", "create-schema",
+		"schemas-like", "schemas-query", "databases-query", "tenant", "concurrency", "canary", "max-failures", "create-schema", "allow-none",
 	} {
 		if cmd.Flags().Changed(name) { // which a flag that a variable has set is not
 			return name
@@ -136,7 +139,39 @@ func (c *call) fleet(t *tenantsFlags) (fleet, error) {
 	if err != nil {
 		return fleet{}, err
 	}
-	return fleet{m, untilEnd(c.ctx, source)}, nil
+	return fleet{m, untilEnd(c.ctx, c.checked(t, source))}, nil
+}
+
+// checked fails for a source that has no tenants, which is rather a wrong pattern or database, and for one that takes
+// the DSN of a tenant for its name.
+func (c *call) checked(t *tenantsFlags, source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
+	return func(yield func(gooseplus.Tenant, error) bool) {
+		none := true
+		for tenant, err := range source {
+			if name := cmp.Or(tenant.Name, tenant.Schema); err == nil && redact.Text(name) != name {
+				tenant, err = gooseplus.Tenant{}, usagef("the name of a tenant is a DSN, %s: the query has to give the name first, and then the DSN", clean(redact.Text(name)))
+			}
+			none = none && err != nil
+			if !yield(tenant, err) || err != nil {
+				return
+			}
+		}
+		if none && !t.allowNone {
+			yield(gooseplus.Tenant{}, usagef("there are no tenants: %s (--allow-none if that is right)", c.nothingFrom(t)))
+		}
+	}
+}
+
+// nothingFrom says which source has no tenants.
+func (c *call) nothingFrom(t *tenantsFlags) string {
+	on := cmp.Or(c.settings.connected, "the database")
+	switch {
+	case t.like != "":
+		return fmt.Sprintf("no schema of %s matches --schemas-like %q", on, t.like)
+	case t.schemas != "":
+		return fmt.Sprintf("--schemas-query %q gives no row on %s", t.schemas, on)
+	}
+	return fmt.Sprintf("--databases-query %q gives no row on %s", t.databases, on)
 }
 
 // untilEnd ends a source when ctx ends. A source has no context: a query that hangs is left to itself.
@@ -251,6 +286,7 @@ func (c *call) master(m *gooseplus.Migrator) (*sql.DB, error) {
 		return nil, err
 	}
 	s.opened = append(s.opened, db)
+	s.connected = t.shown()
 	return db, t.ping(c.ctx, db)
 }
 
@@ -275,10 +311,7 @@ func only(source iter.Seq2[gooseplus.Tenant, error], names []string) iter.Seq2[g
 			missing[name] = true
 		}
 		for t, err := range source {
-			name := t.Name
-			if name == "" {
-				name = t.Schema
-			}
+			name := cmp.Or(t.Name, t.Schema)
 			if err == nil && !slices.Contains(names, name) {
 				continue
 			}
@@ -299,22 +332,8 @@ func (c *call) tenantsUp(t *tenantsFlags) error {
 	if err != nil {
 		return err
 	}
-	return c.report(false, func() (*gooseplus.TenantsReport, error) {
+	return c.report(upWords, func() (*gooseplus.TenantsReport, error) {
 		return f.m.MigrateTenants(c.ctx, f.source, t.options()...)
-	})
-}
-
-func (c *call) tenantsDown(t *tenantsFlags) error {
-	f, err := c.fleet(t)
-	if err != nil {
-		return err
-	}
-	if err := oneNamespace(f.m); err != nil {
-		return err
-	}
-	return c.report(true, func() (*gooseplus.TenantsReport, error) {
-		down := func(ctx context.Context, m *gooseplus.Migrator) error { return m.Rollback(ctx, 1) }
-		return f.m.EachTenant(c.ctx, f.source, down, t.options()...)
 	})
 }
 
@@ -338,6 +357,9 @@ func (c *call) masterThenTenants(t *tenantsFlags) error {
 	c.out.line("\nthe tenants:")
 	c.activity.reset()
 	err = c.tenantsUp(t)
+	if ExitCode(err) == exitUsage { // which would mean that nothing was touched
+		err = &tenantsError{fmt.Errorf("the master database is migrated, the tenants are not: %w", err)}
+	}
 	data.Tenants, _ = c.data.(*tenantsDone)
 	c.data = data
 	return err
@@ -362,10 +384,7 @@ func (c *call) tenantsList(t *tenantsFlags) error {
 		if err != nil {
 			return sourceError(err)
 		}
-		name := tenant.Name
-		if name == "" {
-			name = tenant.Schema
-		}
+		name := cmp.Or(tenant.Name, tenant.Schema)
 		names = append(names, name)
 		c.out.line("%s", clean(name))
 	}
@@ -389,7 +408,9 @@ func sourceError(err error) error {
 	switch {
 	case errors.Is(err, errInterrupted):
 		return errInterrupted
-	case errors.As(err, &usage) || disconnected(err) || !errors.As(err, &list):
+	case errors.As(err, &usage):
+		return usage
+	case disconnected(err) || !errors.As(err, &list):
 		return err
 	}
 	return &usageError{fmt.Errorf("the tenants can't be listed: %w", err)}

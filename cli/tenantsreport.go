@@ -9,7 +9,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// tenantsDone is the data of tenants up and tenants down.
+// tenantsDone is the data of the tenants commands that make runs.
 type tenantsDone struct {
 	Total      int          `json:"total"`
 	Migrated   int          `json:"migrated"`
@@ -29,11 +29,21 @@ type tenantDone struct {
 	Error      *failure `json:"error,omitempty"`
 }
 
-// report calls what works on the tenants, shows how far it is, and then how it ended. down says that it undoes.
-func (c *call) report(down bool, work func() (*gooseplus.TenantsReport, error)) error {
+// reportWords are what a summary calls the tenants that were changed, and those that were not.
+type reportWords struct{ changed, unchanged string }
+
+var (
+	upWords   = reportWords{"migrated", "up to date"}
+	downWords = reportWords{"undone", "had nothing to undo"}
+	gotoWords = reportWords{"moved", "were there"}
+)
+
+// report calls what works on the tenants, shows how far it is, and then how it ended.
+func (c *call) report(words reportWords, work func() (*gooseplus.TenantsReport, error)) error {
 	end := c.showProgress()
 	r, err := work()
 	end()
+	c.activity.idle(r)
 	d := &tenantsDone{
 		Total: r.Total, Migrated: r.Migrated, UpToDate: r.UpToDate, Failed: r.Failed, Skipped: r.Skipped,
 		DurationMS: r.Duration.Milliseconds(), Tenants: []tenantDone{},
@@ -52,7 +62,7 @@ func (c *call) report(down bool, work func() (*gooseplus.TenantsReport, error)) 
 		c.out.line("")
 	}
 	if r.Total > 0 || err == nil {
-		c.out.line("%s", summary(c.out, r, down))
+		c.out.line("%s", summary(c.out, r, words))
 	}
 	return fleetError(r, err)
 }
@@ -65,17 +75,8 @@ func known(n int64) string {
 	return fmt.Sprint(n)
 }
 
-func summary(p *printer, r *gooseplus.TenantsReport, down bool) string {
-	parts := []string{fmt.Sprintf("%d migrated", r.Migrated), fmt.Sprintf("%d up to date", r.UpToDate)}
-	if down {
-		undone := 0
-		for _, t := range r.Tenants {
-			if t.State == gooseplus.TenantMigrated && t.From != t.To {
-				undone++
-			}
-		}
-		parts = []string{fmt.Sprintf("%d undone", undone), fmt.Sprintf("%d had nothing to undo", r.Migrated-undone)}
-	}
+func summary(p *printer, r *gooseplus.TenantsReport, words reportWords) string {
+	parts := []string{fmt.Sprintf("%d %s", r.Migrated, words.changed), fmt.Sprintf("%d %s", r.UpToDate, words.unchanged)}
 	if r.Failed > 0 {
 		parts = append(parts, paint(p.colour, red, fmt.Sprintf("%d failed", r.Failed)))
 	}

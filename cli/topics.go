@@ -48,8 +48,9 @@ data is, of
     force      version, added, removed (lists of versions)
     lock, unlock
                version, locked
+    validate   warnings (texts; absent if there are faults)
     create     version, files
-    tenants up, tenants down
+    tenants up, tenants up-to, tenants down, tenants down-to, tenants goto
                total, migrated, up_to_date, failed, skipped, duration_ms and tenants: name, state ("migrated", "up to
                date", "failed and undone", "failed", "dirty", "missing", "locked" or "skipped"), from, to (-1 if it
                can't be read), duration_ms, error
@@ -76,7 +77,8 @@ what is going on. A process that is killed leaves whole migrations, and the next
 const settingsTopic = `A setting is that of its flag; else that of a variable of the environment; else that of a variable in the file .env of
 the current folder (--env-file). The variable of a flag is its name in capitals after GOOSEPLUS_: --lock-wait is
 GOOSEPLUS_LOCK_WAIT. These have a second name: GOOSE_DBSTRING (--dsn), GOOSE_DRIVER (--driver), GOOSE_MIGRATION_DIR
-(--dir), GOOSE_TABLE (--table) and MASTER_DB_URL (--master-dsn).
+(--dir), GOOSE_TABLE (--table) and MASTER_DB_URL (--master-dsn). Of the file .env only these variables count. What the
+drivers read, such as PGPASSWORD or PGHOST, has to be in the environment.
 
 The DSN says which database it is for:
 

@@ -1,4 +1,4 @@
-// Package gooseplustest gives each test a database of its own that is migrated and ready, in milliseconds.
+// Package gooseplustest gives each test its own migrated database, in milliseconds.
 //
 //	func TestLend(t *testing.T) {
 //		t.Parallel()
@@ -6,64 +6,85 @@
 //		…
 //	}
 //
-// The environments base and test are applied: rows that only tests want are migrations in sql/test. An application passes
-// the same options as when it boots. A project without such a folder needs nothing; where test would be a near miss of
-// another folder's name, gooseplus.SetEnvironments says which ones are meant. Nothing has to be called from TestMain; a
-// TestMain that calls [Run] has the databases made in advance.
+// Pass the options that the application boots with. The environments base and test are applied, so put rows that only tests
+// want into migrations in sql/test. A project without that folder needs nothing else. If the name test resembles that of
+// another folder, name the environments with gooseplus.SetEnvironments.
+//
+// No TestMain is needed. A TestMain that calls [Run] has the databases made in advance.
+//
+// # Servers
+//
+// [Server] finds or starts a PostgreSQL server, and [MySQL] does the same for MySQL and MariaDB. Where no server can be had,
+// the test is skipped and says why. Set GOOSEPLUS_REQUIRE_SERVERS=1 in CI: then the test fails instead. [SQLite] needs no
+// server.
 //
 // # Templates
 //
-// On PostgreSQL the migrations run once, into a template, which is copied for each test with CREATE DATABASE … TEMPLATE.
-// A template belongs to what it was made of: the text of all migrations, with the variables of the environment that goose
-// puts into it, the environments, the options that matter (dialect, base path, namespaces, schema, version table, lock,
-// strategy), the server's version, the user, and the settings of his sessions, such as a search_path or a TimeZone in the
-// DSN. Of a migration in Go it is the version, the Go files of the folder that it was compiled in without its tests, and the
-// files that those embed; with -trimpath, or away from the sources, the whole program, so that each package has a template of
-// its own. Nobody sees the rest: what a function calls in other packages, the variables that a closure has, values of a
-// context (the migrations of a template have none). A set that depends on such a thing should say so in a version or in a
-// text. A template is made from template0, so that nothing of the machine is in it, but for the schema that WithSchema or
-// WithVersionTable names.
+// On PostgreSQL the migrations run once, into a template database. Each test gets a copy of it, made with CREATE DATABASE …
+// TEMPLATE. All tests of all packages share the template, at the same time or one after the other. If several processes need
+// a template that does not exist yet, one process makes it and the others wait.
 //
-// All tests of all packages share it, at the same time or one after the other. If several processes want one that isn't
-// there, one makes it and the others wait. It gets its name when it is whole; what a killed process left half-made
-// has another one, is never taken for a template, and is removed by the next process. When the migrations change, the
-// first process that uses the new template removes the old one, unless another process still works with it. Two sets
-// count as old and new if the module, the options and the first version are the same, the names of at least half of all their
-// migrations, and one migration as a whole; so several services of one module, whose files are numbered from 1, keep theirs.
-// A template that nobody has used for a week is removed by the next process that tests the same module.
+// A template is used again as long as nothing that it was made from has changed:
 //
-// A copy has the settings that migrations gave the database with ALTER DATABASE … SET. It does not have what they granted
-// on the database itself, which PostgreSQL does not copy.
+//   - the text of all migrations, including the values of environment variables that goose substitutes;
+//   - the environments, and the options dialect, base path, namespaces, schema, version table, lock and strategy;
+//   - the version of the server, the user, and the session settings in the DSN, such as search_path or TimeZone;
+//   - for a migration in Go: its version, the Go files in its folder (without tests), and the files that they embed.
+//     With -trimpath, or where the sources are missing, it is the whole test program, and each package has its own template.
 //
-// The files are copied (STRATEGY = FILE_COPY) where that is faster: on a server from PostgreSQL 15 on that does not sync to
-// disk, or whose file system can share the blocks. Otherwise it is the server's default.
+// The kit does not notice other changes: code in other packages that a Go migration calls, variables of a closure, values of
+// a context (migrations of a template have none). If a migration depends on one of these, change its version or its text.
 //
-// # What is left behind
+// A template is made from template0, so it has nothing of your machine in it. Only the schema that WithSchema or
+// WithVersionTable names is created first.
 //
-// Nothing but the templates, if the tests have passed. With [Run] that is true when all tests are done. The database of a
-// failed test is kept for three days, and its DSN is in the test's log; DROP DATABASE removes it sooner, and a template after
-// ALTER DATABASE … IS_TEMPLATE false. Databases of a process that was killed, or that ended in a timeout of `go test`, are
-// removed by the next process that uses the server: each process holds advisory locks as long as it lives (on MySQL and
-// MariaDB GET_LOCK), by which others see that its databases are in use. They need a session, so the DSN must not be that of a
-// pooler in transaction mode. SQLite files of a process that was killed stay for three days. The names of all databases begin
-// with gpt_. Processes that use one server should name the same database in their DSNs: locks of PostgreSQL belong to a
-// database. If they don't, a template may be made twice.
+// A template gets its name when it is complete. The kit never copies what a killed process has left half-made; the next
+// process removes it. When the migrations change, the first process that uses the new template removes the old one, unless
+// another process still uses it. A new template replaces an old one if both have the same module, options and first version,
+// at least half of all migration names in common, and one migration that is the same in both. So several services of one
+// module keep their templates even if all of them number their files from 1. The next process that tests the same module
+// removes a template that nobody has used for a week.
+//
+// A copy has the settings that migrations gave the database with ALTER DATABASE … SET. It does not have grants on the
+// database itself, because PostgreSQL does not copy them.
+//
+// The server copies files (STRATEGY = FILE_COPY) where that is faster: from PostgreSQL 15 on, if the server does not sync to
+// disk or its file system can share blocks. Otherwise it uses its default strategy.
+//
+// # What stays on the server
+//
+// When the tests have passed, only the templates stay. With [Run] that is true once all tests are done.
+//
+// The database of a failed test is kept for three days. Its DSN is in the log of the test, with a masked password. DROP
+// DATABASE removes it sooner. To drop a template, run ALTER DATABASE … IS_TEMPLATE false first. The names of all databases
+// begin with gpt_.
+//
+// If a process is killed, or ends in a timeout of go test, the next process that uses the server removes its databases.
+// SQLite files of a killed process stay for three days.
+//
+// Each process holds advisory locks (GET_LOCK on MySQL and MariaDB) as long as it lives. They tell other processes that its
+// databases are in use. This has two consequences for the DSN:
+//
+//   - It must not lead through a pooler in transaction mode, because a lock needs a session.
+//   - All processes that use a server should name the same database, because PostgreSQL's locks belong to a database.
+//     Otherwise a template may be made twice.
 //
 // # Connections
 //
-// For each DSN that its tests name, a process opens at most two connections for the creation and removal of PostgreSQL
-// databases, and keeps them until it ends; while it makes templates, two at a time, it has one more for each, and those of
-// the migrations. On MySQL and MariaDB it has three, as long as a test has a database. Each test adds what it uses of its
-// own pool. There is no goroutine between tests, and no connection but those, unless TestMain calls [Run]: then there is one
-// to each database that is made in advance.
+// For each DSN, a process keeps at most two connections to PostgreSQL until it ends; they create and drop databases. While it
+// makes templates, at most two at a time, it has one more for each of them, and those of the migrations. On MySQL and MariaDB
+// it has three connections as long as a test has a database. Each test adds the connections of its own pool. With [Run] there
+// is also one connection to each database that is made in advance.
 //
-// If a server has no connection to give, everybody gives back what he doesn't use, but for one, and waits, a minute at most,
-// instead of failing. max_connections then decides how many tests go on at once. It has to be more than the number of
-// processes that use the server at a time, which is what `go test -p` says.
+// The kit leaves no goroutine and no other connection between tests, except with [Run], so tests may look for leaks.
 //
-// # Migrations
+// If the server has no free connection, the kit closes the connections that it does not need and waits up to a minute instead
+// of failing. max_connections then limits how many tests run at once. It must be higher than the number of processes that use
+// the server at the same time, which go test -p limits.
 //
-// [Stairway] tests the migrations themselves: it takes each up, down, and up again, and tells what a Down forgot.
+// # Testing the migrations
+//
+// [Stairway] tests the migrations themselves. It takes each one up, down and up again, and reports what a Down forgot:
 //
 //	func TestMigrations(t *testing.T) {
 //		db := gooseplustest.Postgres(t, gooseplustest.Server(t), opts...)

@@ -17,17 +17,19 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// MySQL returns a database of its own for the test, on a MySQL or MariaDB server, with everything migrated that the
-// options name and the environments base and test. These servers can't copy a database, so that the migrations run for
-// each test.
+// MySQL returns a migrated database for this test alone, on a MySQL or MariaDB server. It has the environments base and test.
+// These servers can't copy a database, so the migrations run for each test.
 //
-// dsn is as go-sql-driver/mysql has it, with any database or none; the user must be allowed to create databases. "" is a
-// server that is found as [Server] finds one: GOOSEPLUS_TEST_MYSQL, docker (GOOSEPLUS_TEST_MYSQL_IMAGE), MariaDB's
-// programs. The pool that is returned is closed when the test ends, and the database is dropped. After a failed test it
-// stays for three days, with its DSN in the test's log as [Postgres] has it, and a table gooseplustest_kept in it.
+// dsn has the format of go-sql-driver/mysql, with any database or none; "" means a server that is found as [Server] finds one,
+// with the variables GOOSEPLUS_TEST_MYSQL and GOOSEPLUS_TEST_MYSQL_IMAGE (mariadb:11.4). The user must be allowed to create
+// databases.
 //
-// The options are those of [gooseplus.New], after WithDialect("mysql") and WithEnvironments("test"). The test fails at
-// once if they have a fault or bind to a schema (see [Tenants]), if a migration fails, or if the server can't be reached.
+// When the test ends, the pool is closed and the database is dropped. If the test has failed, the database is kept for three
+// days with an additional table gooseplustest_kept, and the log of the test has its DSN with a masked password.
+//
+// opts are those of [gooseplus.New]; WithDialect("mysql") and WithEnvironments("test") come before them. The test fails at
+// once if the options have a fault or bind to a schema (use [Tenants] for that), if a migration fails, or if the server can't
+// be reached.
 func MySQL(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	t.Helper()
 	if dsn == "" {

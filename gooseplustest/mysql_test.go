@@ -9,6 +9,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
@@ -90,6 +92,13 @@ func TestMySQLKeepsTheDatabaseOfAFailedTest(t *testing.T) {
 	name := texts(t, db, `SELECT DATABASE()`)[0]
 	r.failed = true
 	r.end()
+	config, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Passwd != "" && strings.Contains(r.text(), config.Passwd) {
+		t.Errorf("the log has the password: %s", r.text())
+	}
 	if !slices.Contains(mysqlDatabases(t), name) || !strings.Contains(r.text(), name) {
 		t.Errorf("%s is gone, or not in %q", name, r.text())
 	}

@@ -17,17 +17,17 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// Postgres returns a database of its own for the test, with everything migrated that the options name and the
-// environments base and test. It is a copy of a template, which is migrated once for all tests of all packages that
-// have the same migrations, and removed when the migrations have changed and nobody uses it any more.
+// Postgres returns a migrated database for this test alone. It has the environments base and test. It is a copy of a
+// template, which is migrated once for all tests of all packages with the same migrations (see the package comment).
 //
-// dsn is a URL or keywords with values, of any database of the server; the user must be allowed to create databases.
-// "" is [Server]. The pool that is returned uses pgx if the test binary imports github.com/jackc/pgx/v5/stdlib, and
-// lib/pq otherwise; it is closed when the test ends. Then the database is dropped, together with whatever connections
-// are left to it (within [Run] perhaps a few tests later). After a failed test it stays for three days, and its DSN is in the test's log; a password that is
-// in a variable of the environment is masked there.
+// dsn is a URL, or keywords with values, of any database of the server; "" means [Server]. The user must be allowed to create
+// databases. The pool uses pgx if the test binary imports github.com/jackc/pgx/v5/stdlib, and lib/pq otherwise.
 //
-// The options are those of [gooseplus.New], after WithEnvironments("test"). The test fails at once if they have a
+// When the test ends, the pool is closed and the database is dropped, even if connections to it are left. With [Run] that may
+// happen a few tests later. If the test has failed, the database is kept for three days, and the log of the test has its DSN
+// with a masked password.
+//
+// opts are those of [gooseplus.New]; WithEnvironments("test") comes before them. The test fails at once if the options have a
 // fault, if a migration fails, or if the server can't be reached.
 func Postgres(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	t.Helper()

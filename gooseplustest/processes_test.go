@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,9 +21,8 @@ import (
 )
 
 const (
-	processes       = 8
-	testsPerProcess = 25
-	testsAtOnce     = 8 // in each process
+	processes   = 8
+	testsAtOnce = 8 // in each process
 
 	// connectionBound is what all of them may take: a process has its own connections, and each test that runs the one
 	// that it works on. A test that passed leaves one more behind for the moment in which the server ends it, and with Run
@@ -35,23 +33,36 @@ const (
 	aheadEnv = "GOOSEPLUSTEST_AHEAD" // the child's TestMain calls Run
 )
 
-// TestManyProcesses has 200 tests in eight processes, all of which want the same template at the same moment.
-func TestManyProcesses(t *testing.T) { testManyProcesses(t) }
+// testsPerProcess are 25 with GOOSEPLUS_CHAOS=1.
+func testsPerProcess() int {
+	if os.Getenv("GOOSEPLUS_CHAOS") != "" {
+		return 25
+	}
+	return testsAtOnce + 1
+}
 
-func TestManyProcessesWithRun(t *testing.T) { testManyProcesses(t, aheadEnv+"=1") }
+// TestManyProcesses has tests in eight processes, all of which want the same template at the same moment.
+func TestManyProcesses(t *testing.T) {
+	t.Parallel()
+	testManyProcesses(t)
+}
+
+func TestManyProcessesWithRun(t *testing.T) {
+	t.Parallel()
+	testManyProcesses(t, aheadEnv+"=1")
+}
 
 func testManyProcesses(t *testing.T, env ...string) {
 	t.Helper()
 	dsn := Server(t)
 	db := admin(t)
-	before := ownerless(t, kindClone) // of tests that failed
 	builds, run := t.TempDir()+"/builds", rand.Text()
 	var children []*exec.Cmd
 	var outputs [processes]bytes.Buffer
 	var gate []io.Closer
 	for i := range processes {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestOneProcessOfMany$", "-test.v", "-test.shuffle=on", fmt.Sprintf("-test.parallel=%d", testsAtOnce))
-		cmd.Env = append(os.Environ(), childEnv+"="+builds, "GOOSEPLUSTEST_RUN="+run, "GOOSEPLUS_TEST_POSTGRES="+dsn)
+		cmd.Env = append(os.Environ(), childEnv+"="+builds, "GOOSEPLUSTEST_RUN="+run, postgresEnv+"="+dsn, "PGAPPNAME="+run)
 		cmd.Env = append(cmd.Env, env...)
 		cmd.Stdout, cmd.Stderr = &outputs[i], &outputs[i]
 		stdin, err := cmd.StdinPipe()
@@ -66,17 +77,19 @@ func testManyProcesses(t *testing.T, env ...string) {
 	ended := make(chan struct{})
 	var sampler sync.WaitGroup
 	most := 0
-	sampler.Go(func() { most = mostConnections(db, ended) })
+	sampler.Go(func() { most = mostConnections(db, run, ended) })
 	for _, g := range gate {
 		_ = g.Close() // the child may have died; its status says so
 	}
+	var names []string
 	for i, cmd := range children {
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("process %d: %v\n%s", i, err, outputs[i].String())
 		}
-		if n := bytes.Count(outputs[i].Bytes(), []byte("--- PASS: TestOneProcessOfMany/")); n != testsPerProcess {
+		if n := bytes.Count(outputs[i].Bytes(), []byte("--- PASS: TestOneProcessOfMany/")); n != testsPerProcess() {
 			t.Errorf("process %d: %d tests passed", i, n)
 		}
+		names = append(names, processOf(t, outputs[i].String()))
 	}
 	close(ended)
 	sampler.Wait()
@@ -84,24 +97,18 @@ func testManyProcesses(t *testing.T, env ...string) {
 	if content, err := os.ReadFile(builds); err != nil || len(content) != 1 {
 		t.Errorf("the migrations ran %d times, error %v", len(content), err)
 	}
-	left := slices.DeleteFunc(ownerless(t, kindClone), func(name string) bool { return slices.Contains(before, name) })
-	if len(left) != 0 {
-		t.Errorf("databases are left: %v", left)
-	}
-	if left := ownerless(t, kindBuilding); len(left) != 0 {
-		t.Errorf("half-made templates are left: %v", left)
-	}
+	wantNothingLeft(t, names)
 	if most > connectionBound || most < processes {
 		t.Errorf("%d connections, want at most %d", most, connectionBound)
 	}
 	t.Logf("at most %d connections at once", most)
 }
 
-// mostConnections looks again and again how many there are, but for its own.
-func mostConnections(db *sql.DB, ended chan struct{}) (most int) {
+// mostConnections looks again and again how many connections the processes of a run have.
+func mostConnections(db *sql.DB, run string, ended chan struct{}) (most int) {
 	for {
 		var n int
-		err := db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&n)
+		err := db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE application_name = $1`, run).Scan(&n)
 		if err == nil {
 			most = max(most, n)
 		}
@@ -118,6 +125,7 @@ func TestOneProcessOfMany(t *testing.T) {
 	if builds == "" {
 		t.Skip("runs only as a child of TestManyProcesses")
 	}
+	tellProcess(t)
 	counted := goose.NewGoMigration(3, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error {
 		f, err := os.OpenFile(builds, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -137,7 +145,7 @@ func TestOneProcessOfMany(t *testing.T) {
 			t.Errorf("%d databases were made in advance", made)
 		}
 	})
-	for i := range testsPerProcess {
+	for i := range testsPerProcess() {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			db := Postgres(t, "", files(fsys), gooseplus.WithGoMigrations(counted))

@@ -10,21 +10,21 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// Run runs the tests of a package, with the next database made while a test works with its own. It is for a TestMain:
+// Run runs the tests of a package and has the next database made while a test works with its own. Call it from TestMain:
 //
 //	func TestMain(m *testing.M) { os.Exit(gooseplustest.Run(m)) }
 //
-// Nothing needs it, but [Postgres] is ready in less than a millisecond then, if the test before worked for as long as the
-// server takes to copy a database. There is one in advance for each of the four sets of migrations that were used last, from
-// the second test of a set on, and a connection to it.
+// It is only for speed: [Postgres] then takes less than a millisecond, if the test before worked for as long as the server
+// takes to copy a database. From the second test of a set of migrations on, one database with a connection is made in advance,
+// for each of the four sets that were used last.
 //
-// The databases of tests that have passed are dropped in the background, four at a time; up to eight of a server wait for
-// that. One that has something to do with the rest of the server, such as a grant to a role that the test has made or a
-// replication slot, is dropped as the test ends.
+// The databases of passed tests are dropped in the background, four at a time; at most eight of a server wait for that. A
+// database that is tied to the rest of the server, for example by a grant to a role that the test has made or by a replication
+// slot, is dropped as soon as the test ends.
 //
-// When the tests are done, what is left is dropped, and the servers that [Server] has started are stopped. Run returns the
-// exit code of the tests. If a database can't be dropped, standard error says so, and the code is 1 instead of 0, unless
-// its server doesn't answer any more.
+// After the tests, Run drops what is left and stops the servers that [Server] has started. It returns the exit code of the
+// tests. If a database can't be dropped, Run says so on standard error and returns 1 instead of 0. A server that does not
+// answer any more is no error.
 func Run(m interface{ Run() int }) int {
 	return dbtest.Tests{M: inAdvance{m}}.Run()
 }

@@ -10,17 +10,23 @@ import (
 // postgresEnv names a server that runs already.
 const postgresEnv = "GOOSEPLUS_TEST_POSTGRES"
 
-// Server returns the DSN of a PostgreSQL server, a URL. It is, in this order,
+// Server returns the DSN of a PostgreSQL server, as a URL. It tries, in this order:
 //
-//   - the one that the environment variable GOOSEPLUS_TEST_POSTGRES names;
-//   - one in a docker container: of the image that GOOSEPLUS_TEST_POSTGRES_IMAGE names, or the official one;
-//   - one whose programs are installed on this machine, in a temporary directory.
+//   - the server that the environment variable GOOSEPLUS_TEST_POSTGRES names;
+//   - a container, started by the program docker. The image is postgres:17, or the one that GOOSEPLUS_TEST_POSTGRES_IMAGE
+//     names. It is pulled if it is not on this machine. The port is published on 127.0.0.1 only, unless the docker engine runs
+//     on another machine;
+//   - PostgreSQL's programs, if they are installed on this machine, in a temporary directory.
 //
-// GOOSEPLUS_TEST_SERVERS=docker or local allows only that way. The last two are started when a test asks first, are
-// shared by the tests of the process, and end with it however it ends; each package that `go test ./...` tests has its
-// own then. They never sync to disk.
+// GOOSEPLUS_TEST_SERVERS=docker or GOOSEPLUS_TEST_SERVERS=local allows only the second or the third.
 //
-// Without any server the test is skipped. With GOOSEPLUS_REQUIRE_SERVERS=1, which a CI should set, it fails.
+// The first test that asks starts the server. All tests of the process share it, so go test ./... starts one for each package;
+// set GOOSEPLUS_TEST_POSTGRES to share one between packages. A server that the kit starts never syncs to disk, and ends with
+// the test process, even if that is killed.
+//
+// Where none of these is there, the test is skipped and says what is missing: no program, no docker engine that answers, an
+// image that can't be pulled. With GOOSEPLUS_REQUIRE_SERVERS=1, which CI should set, it fails instead. It always fails if the
+// server that GOOSEPLUS_TEST_POSTGRES names does not answer, and if a server does not start.
 func Server(t testing.TB) string {
 	t.Helper()
 	dbtest.Unattended()

@@ -39,7 +39,7 @@ func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
 		gooseplus.WithDialect(dialect), gooseplus.WithEnvironments(testEnvironment),
 	}, opts...)}
 	var err error
-	if s.Set, err = inside.Look(gooseplus.New(nil, s.opts...)); err != nil {
+	if s.Set, err = gooseplus.New(nil, s.opts...).Inside().Set(); err != nil {
 		return nil, err
 	}
 	sum := sha256.New()

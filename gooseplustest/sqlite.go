@@ -21,17 +21,18 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// SQLite returns a database of its own for the test, a file, with everything migrated that the options name and the
-// environments base and test. The migrations run once in the life of the test process for all tests that have the same;
-// each test gets a copy of the file.
+// SQLite returns a migrated database for this test alone, in a file. It has the environments base and test. The migrations
+// run once in each test process for all tests with the same migrations, and each test gets a copy of the file.
 //
-// The driver is github.com/mattn/go-sqlite3 if the test binary imports it, else modernc.org/sqlite. The migrations run
-// with the settings of the driver. The pool that is returned has foreign keys on, waits five seconds for a lock, and
-// does not sync to disk; it is closed when the test ends, and the file is removed. After a failed test it stays for
-// three days in the directory for temporary files, and its path is in the test's log.
+// The driver is github.com/mattn/go-sqlite3 if the test binary imports it, and modernc.org/sqlite otherwise. The migrations run
+// with the default settings of the driver. The pool that is returned has foreign keys on, waits five seconds for a lock, and
+// does not sync to disk.
 //
-// The options are those of [gooseplus.New], after WithDialect("sqlite3") and WithEnvironments("test"). The test fails at
-// once if they have a fault or if a migration fails.
+// When the test ends, the pool is closed and the file is removed. If the test has failed, the file is kept for three days in
+// the directory for temporary files, and the log of the test has its path.
+//
+// opts are those of [gooseplus.New]; WithDialect("sqlite3") and WithEnvironments("test") come before them. The test fails at
+// once if the options have a fault or if a migration fails.
 func SQLite(t testing.TB, opts ...gooseplus.Option) *sql.DB {
 	t.Helper()
 	set, err := newSet("sqlite3", opts)

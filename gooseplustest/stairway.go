@@ -16,35 +16,35 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// Stairway takes the migrations of m one by one, each in a subtest: up, down, up again. It compares what there is in
-// the database before the Up and after the Down, and after the first Up and the second, and reports each
-// difference: what a Down left behind, did not put back, or put back otherwise. A migration without a Down fails its
-// subtest. The rows of the tables are not compared, nor is the order of columns.
+// Stairway tests the migrations of m one by one, each in a subtest: up, down, and up again. It compares what is in the
+// database before the Up and after the Down, and after the first Up and the second. It reports each difference: what a Down
+// left behind, did not put back, or changed. A migration without a Down fails its subtest. Rows of tables and the order of
+// columns are not compared.
 //
-// With namespaces it is those of all of them, in the order of [gooseplus.WithNamespaces]; a subtest may be run alone, and
-// then what comes before it is only applied.
+// With namespaces, it tests the migrations of all of them, in the order of [gooseplus.WithNamespaces]. You can run a subtest
+// alone: the migrations before it are only applied then.
 //
-// It is for PostgreSQL, MySQL and MariaDB, and SQLite, and compares schemas, tables, columns with their types and
+// Stairway works with PostgreSQL, MySQL, MariaDB and SQLite. It compares schemas, tables, columns with their types and
 // defaults, constraints, indexes, triggers, views, functions, sequences, types, enum values, extensions, policies, owners,
-// comments, grants and the settings of the database, as far as the database has them, but not the times of events.
+// comments, grants and the settings of the database, where the database has them. The times of events are not compared.
 //
-// What belongs to the whole server is not seen: roles above all. Nor can a migration that creates a role be right here, since
-// it meets the role that it has created in another database; roles are for whoever sets up the server.
+// It does not see what belongs to the whole server, above all roles. A migration that creates a role fails, because the role
+// exists already when the migration runs in another database. Create roles where you set up the server.
 //
-// The database of m has to be empty, or made by [Postgres], [MySQL] or [SQLite]: then Stairway takes an empty one beside
-// it. If migrations are applied to any other database, they are undone first. It is for this test alone.
+// The database of m must come from [Postgres], [MySQL] or [SQLite], or be empty. If it comes from the kit, Stairway works in an
+// empty database beside it. In any other database, applied migrations are undone first; no other test may use that database.
 //
-// After a fault, the migrations after it are tried in another database beside that of Postgres, MySQL or SQLite. In any other
-// database, what a Down left behind is dropped if nothing else depends on it, and if the Up then makes what it made the first
-// time, the next migrations are tried; if it doesn't, their subtests are skipped, and say so.
+// After a fault, Stairway goes on with the next migration. With a database of the kit, it does so in another new database. In
+// any other database, it drops what the Down left behind if nothing else depends on it, and applies the migration again. If that
+// fails, or makes something else than the first time, the subtests of the later migrations are skipped and say so.
 func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	t.Helper()
-	set, err := inside.Look(m)
+	set, err := m.Inside().Set()
 	if err != nil {
 		fail(t, err)
 	}
 	ctx := t.Context()
-	db, done, err := inside.Open(ctx, m)
+	db, done, err := m.Inside().Open(ctx)
 	if err != nil {
 		fail(t, err)
 	}
@@ -53,7 +53,7 @@ func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	if from, ok := origins.Load(db); ok {
 		empty = func() *sql.DB { return from.(origin).empty(t, set.Home()) }
 		db = empty()
-		m = inside.Move(m, db).(*gooseplus.Migrator)
+		m = m.Inside().On(db)
 	}
 	s := &stairs{m: m, db: db, set: set, empty: empty}
 	for i, one := range slices.Backward(set.Migrations) {
@@ -84,6 +84,9 @@ type stairs struct {
 	set inside.Set
 	// empty makes another database, nil if there is no way to.
 	empty func() *sql.DB
+	// seen is what there was after the migration seenAfter was applied again as it should be: nobody need read that twice.
+	seen      catalog.Catalog
+	seenAfter int
 	// broken is the migration after which the database is not what it should be, "" if there is none.
 	broken string
 }
@@ -139,7 +142,11 @@ func (s *stairs) step(t *testing.T, i int) {
 		t.Fatalf("gooseplustest: up to the migration before: %s", redact.Text(err.Error()))
 	}
 	m, version := s.of(one), one.Version
-	before := s.read(ctx, t)
+	before := s.seen
+	if before == nil || s.seenAfter != i-1 {
+		before = s.read(ctx, t)
+	}
+	s.seen = nil
 	if err := m.MigrateTo(ctx, version); err != nil {
 		s.broken = t.Name()
 		t.Fatalf("gooseplustest: up: %s", redact.Text(err.Error()))
@@ -169,13 +176,16 @@ func (s *stairs) step(t *testing.T, i int) {
 		s.reach(t, i, first)
 		return
 	}
-	again := catalog.Diff(first, s.read(ctx, t))
+	second := s.read(ctx, t)
+	again := catalog.Diff(first, second)
 	for _, d := range again {
 		t.Errorf("gooseplustest: after the second Up, %s", d.Again())
 	}
 	if len(again) > 0 && s.empty != nil {
 		s.reach(t, i, first)
+		return
 	}
+	s.seen, s.seenAfter = second, i
 }
 
 // tidy drops what a Down has left behind, so that the Up has a chance, in rounds until nothing more goes: one thing can
@@ -200,8 +210,11 @@ func (s *stairs) reach(t *testing.T, i int, first catalog.Catalog) {
 	t.Helper()
 	ctx := t.Context()
 	if s.empty != nil {
+		if i == len(s.set.Migrations)-1 {
+			return // nobody needs another database
+		}
 		s.db = s.empty()
-		s.m = inside.Move(s.m, s.db).(*gooseplus.Migrator)
+		s.m = s.m.Inside().On(s.db)
 	}
 	if err := s.climb(ctx, i+1); err != nil {
 		s.broken = t.Name()

@@ -91,8 +91,10 @@ CREATE VIEW v AS SELECT users.id, teams.id AS team FROM users JOIN teams ON team
 }
 
 func TestStairwayOfRightDowns(t *testing.T) {
+	t.Parallel()
 	for _, d := range databases {
 		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
 			fsys := fstest.MapFS{}
 			for i, m := range rightDowns[d.name] {
 				fsys[fmt.Sprintf("sql/base/%d_right.sql", i+1)] = migration(m.up, m.down)

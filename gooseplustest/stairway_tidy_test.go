@@ -76,6 +76,7 @@ func (l leftover) set() fstest.MapFS {
 }
 
 func TestStairwayDropsWhatADownLeft(t *testing.T) {
+	t.Parallel()
 	for _, d := range databases {
 		out := child(t, "TestLeftovers", d.name)
 		for _, l := range leftovers {
@@ -135,6 +136,7 @@ func ownDatabase(t *testing.T, d product) *sql.DB {
 
 // A name alone means something else in the database of the connection.
 func TestStairwayDropsNothingOfAnotherDatabase(t *testing.T) {
+	t.Parallel()
 	db := dbtest.MySQL(t).NewDatabase(t).Open(t, "mysql")
 	other := dbtest.MySQL(t).NewDatabase(t)
 	for _, s := range []string{`CREATE TABLE orders (precious INT)`, `CREATE VIEW sums AS SELECT precious FROM orders`, `CREATE PROCEDURE p() SELECT 'precious'`} {

@@ -57,8 +57,11 @@ func (s *pgServer) sweep(ctx context.Context, project string) {
 			switch process := owner(d.name); {
 			case process != "" && !locks[lockKey("process", process)]:
 				if until, ok := noted(d.note, kept); !ok || time.Now().After(until) {
-					// A test's not by force: who is connected to it may be a living process that lost its lock.
-					err = c.drop(ctx, d.name, splitName(d.name)[2] == kindBuilding)
+					// A test's not by force: who is connected to it may be a living process that lost its lock. Nor does the
+					// sweep wait for that one, as DROP DATABASE does for five seconds.
+					if force := splitName(d.name)[2] == kindBuilding; force || c.awaitNobody(ctx, d.name) {
+						err = c.drop(ctx, d.name, force)
+					}
 				}
 			case isTemplate(d.name, project, "") && unused(d.note):
 				err = c.dropTemplate(ctx, d.name, locks)
@@ -99,7 +102,7 @@ func unused(text string) bool {
 // dropTemplate removes a template that no process guards.
 func (c *pgConn) dropTemplate(ctx context.Context, name string, locks map[int64]bool) error {
 	key := lockKey("template", name)
-	if locks[key] || c.guarding[name] {
+	if locks[key] { // perhaps this connection's own, which try would not notice
 		return nil
 	}
 	if free, err := c.try(ctx, false, key); err != nil || !free {

@@ -17,21 +17,22 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// Tenants makes n schema tenants in db, with the migrations of m applied, and returns them: a query needs the Schema of
-// each, and m.Tenant takes it as it is. m need not have a database; db is what counts. On MySQL and MariaDB a schema
-// is a database of the same server.
+// Tenants makes n schema tenants in db, applies the migrations of m to each, and returns them. Use a tenant's Schema in
+// queries, and the tenant itself with m.Tenant. The tenants are made in db, whatever database m has. On MySQL and MariaDB, a
+// schema is a database of the same server.
 //
-// The schemas have names that no other test has. They are removed when the test has passed, and stay as long as the
-// database when it has failed; on a database of [Postgres] they go or stay with that. On any other one db has to be open
-// until the test's Cleanups run: it must not be closed by a defer of the test. The options are those of
-// [gooseplus.Migrator.MigrateTenants]. The test fails at once if n is below 1, if a migration fails, or on a database that
-// has no schemas.
+// No other test has schemas of the same names. In a database of [Postgres] they are dropped or kept together with the database.
+// In any other database they are dropped when the test has passed, and kept when it has failed; don't close that database with
+// a defer of the test, because its Cleanups still need it.
+//
+// opts are those of [gooseplus.Migrator.MigrateTenants]. The test fails at once if n is below 1, if a migration fails, or if
+// the database has no schemas, as SQLite has none.
 func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...gooseplus.TenantsOption) []gooseplus.Tenant {
 	t.Helper()
 	if n < 1 {
 		fail(t, fmt.Errorf("%d tenants: at least 1 is needed", n))
 	}
-	set, err := inside.Look(m)
+	set, err := m.Inside().Set()
 	if err != nil {
 		fail(t, err)
 	}
@@ -46,7 +47,7 @@ func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...goo
 		tenants[i] = gooseplus.Tenant{Schema: names[i]}
 	}
 	t.Cleanup(func() { dropTenants(t, db, set, names) })
-	moved := inside.Move(m, db).(*gooseplus.Migrator)
+	moved := m.Inside().On(db)
 	opts = append([]gooseplus.TenantsOption{gooseplus.WithCreateSchema(true)}, opts...)
 	if _, err := moved.MigrateTenants(contextOf(t), gooseplus.Schemas(names...), opts...); err != nil {
 		fail(t, err)

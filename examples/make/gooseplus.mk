@@ -1,14 +1,14 @@
 # Targets for the databases of a project. Copy this file, or include it, after the settings:
 #
 #   MIGRATE_DIR         folder of the migrations that `migrate` applies: sql
-#   MIGRATE_NAMESPACES  its namespaces, if it has any: core billing
+#   MIGRATE_NAMESPACES  its namespaces, if it has any: core billing identity
 #   MIGRATE_MASTER_DIR  folder of the master database's migrations: sql/master
 #   MIGRATE_TENANT_DIR  folder of the tenants' migrations: sql/tenant
 #   MIGRATE_TENANTS     flags that say which tenants there are: --schemas-like 'tenant\_%'
 #   MIGRATE_FLAGS       flags for every command: --env test --timeout 10m
 #
 # The databases are in the environment or in .env, so that no password is in a command line: GOOSEPLUS_DSN for `migrate`,
-# MASTER_DB_URL for the master database and the list of the tenants.
+# MASTER_DB_URL for the master database and the list of the tenants. Without it the master's targets are refused.
 
 GOOSEPLUS          ?= go run github.com/gooseplus/gooseplus/cmd/gooseplus
 MIGRATE_DIR        ?= sql
@@ -40,10 +40,14 @@ migrate: ## apply all pending migrations
 $(addprefix migrate-,$(MIGRATE_NAMESPACES)): migrate-%:
 	$(gooseplus-run) --namespace $* up
 
-migrate-new: ## make a migration: NAME=add_users_email, and ENV=, NAMESPACE=, GO=1 or PAIRED=1
+# A bounded context is a namespace.
+NAMESPACE ?= $(CONTEXT)
+quoted     = '$(subst ','\'',$(1))'
+
+migrate-new: ## make a migration: NAME=add_users_email, and CONTEXT= (or NAMESPACE=), ENV=, GO=1 or PAIRED=1
 	$(if $(NAME),,$(error NAME is missing: make migrate-new NAME=add_users_email))
-	$(GOOSEPLUS) $(MIGRATE_FLAGS) --dir $(MIGRATE_DIR) create '$(subst ','\'',$(NAME))' \
-		$(if $(ENV),--env '$(ENV)') $(if $(NAMESPACE),--namespace '$(NAMESPACE)') $(if $(GO),--go) $(if $(PAIRED),--paired)
+	$(gooseplus-run) create $(call quoted,$(NAME)) $(if $(ENV),--env $(call quoted,$(ENV))) \
+		$(if $(NAMESPACE),--namespace $(call quoted,$(NAMESPACE))) $(if $(GO),--go) $(if $(PAIRED),--paired)
 
 migrate-status: ## show what is applied and what is pending
 	$(gooseplus-run) status
@@ -60,9 +64,9 @@ migrate-all: ## migrate the master database, and then all tenants
 migrate-down-master: ## undo the master database's last migration
 	$(gooseplus-master) down
 
-migrate-down-tenants: ## undo the last migration of every tenant
-	$(gooseplus-tenants) down $(MIGRATE_TENANTS)
+migrate-down-tenants: ## undo the last migration of every tenant; YES=1 doesn't ask
+	$(gooseplus-tenants) down $(MIGRATE_TENANTS) $(if $(YES),--yes)
 
-migrate-down-all: ## undo the last migration of every tenant, and then the master database's
-	$(gooseplus-tenants) down $(MIGRATE_TENANTS)
+migrate-down-all: ## undo the last migration of every tenant, and then the master database's; YES=1 doesn't ask
+	$(gooseplus-tenants) down $(MIGRATE_TENANTS) $(if $(YES),--yes)
 	$(gooseplus-master) down

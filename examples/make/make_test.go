@@ -4,11 +4,13 @@ package example
 import (
 	"bytes"
 	"database/sql"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	_ "modernc.org/sqlite"
@@ -21,15 +23,39 @@ type project struct {
 	tool string
 }
 
+// tool builds the command once.
+var tool = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(temporary, "gooseplus")
+	if out, err := exec.Command("go", "build", "-o", path, "../../cmd/gooseplus").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// temporary is a folder for what the tests share.
+var temporary string
+
+func TestMain(m *testing.M) {
+	var err error
+	if temporary, err = os.MkdirTemp("", "gooseplus-make"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(temporary)
+	os.Exit(code)
+}
+
 func newProject(t *testing.T) *project {
 	t.Helper()
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Fatal("make has to be installed: ", err)
 	}
-	p := &project{t: t, dir: t.TempDir(), tool: filepath.Join(t.TempDir(), "gooseplus")}
-	if out, err := exec.Command("go", "build", "-o", p.tool, "../../cmd/gooseplus").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	t.Parallel()
+	path, err := tool()
+	if err != nil {
+		t.Fatal(err)
 	}
+	p := &project{t: t, dir: t.TempDir(), tool: path}
 	if err := os.CopyFS(p.dir, os.DirFS(".")); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +123,8 @@ func TestNamespaces(t *testing.T) {
 	if out := p.make(true, "migrate"); !strings.Contains(out, "billing: nothing to do") {
 		t.Errorf("migrate: %s", out)
 	}
-	if out := p.make(true, "migrate-status"); strings.Count(out, "the database is at version 1, 0 pending") != 2 {
+	p.want("shop.db", "invoices", "products", "users")
+	if out := p.make(true, "migrate-status"); strings.Count(out, "the database is at version 1, 0 pending") != 3 {
 		t.Errorf("migrate-status: %s", out)
 	}
 	p.make(false, "migrate-nothing")
@@ -111,7 +138,11 @@ func TestTenants(t *testing.T) {
 	p.make(true, "migrate-tenants")
 	p.want("acme.db", "orders")
 	p.want("globex.db", "orders")
-	p.make(true, "migrate-down-tenants")
+	if out := p.make(false, "migrate-down-tenants"); !strings.Contains(out, "this would undo the last migration of 2 tenants") {
+		t.Errorf("migrate-down-tenants: %s", out)
+	}
+	p.want("acme.db", "orders")
+	p.make(true, "migrate-down-tenants", "YES=1")
 	p.want("acme.db")
 	p.make(true, "migrate-down-master")
 	p.want("master.db")
@@ -119,12 +150,27 @@ func TestTenants(t *testing.T) {
 		t.Errorf("migrate-all: %s", out)
 	}
 	p.want("globex.db", "orders")
-	p.make(true, "-j4", "migrate-down-all")
+	p.make(true, "-j4", "migrate-down-all", "YES=1")
 	p.want("master.db")
 	p.want("globex.db")
 	if p.want("shop.db"); t.Failed() {
 		t.Error("the master's commands have used another database")
 	}
+}
+
+// TestNoMaster: the master's targets never work on the shop's own database.
+func TestNoMaster(t *testing.T) {
+	p := newProject(t)
+	p.make(true, "migrate-core")
+	if err := os.WriteFile(filepath.Join(p.dir, ".env"), []byte("GOOSEPLUS_DSN=sqlite:shop.db\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"migrate-master", "migrate-down-master", "migrate-all"} {
+		if out := p.make(false, target, "YES=1"); !strings.Contains(out, "MASTER_DB_URL is not set") {
+			t.Errorf("%s: %s", target, out)
+		}
+	}
+	p.want("shop.db", "products")
 }
 
 func TestNew(t *testing.T) {
@@ -133,6 +179,7 @@ func TestNew(t *testing.T) {
 		args []string
 		file string
 	}{
+		{[]string{"NAME=x", "CONTEXT=identity"}, "sql/identity/base/2_x.sql"},
 		{[]string{"NAME=add_price", "NAMESPACE=core"}, "sql/core/base/2_add_price.sql"},
 		{[]string{"NAME=seed", "NAMESPACE=core", "ENV=test"}, "sql/core/test/3_seed.sql"},
 		{[]string{"NAME=load", "NAMESPACE=billing", "GO=1"}, "sql/billing/base/2_load.go"},
@@ -142,6 +189,12 @@ func TestNew(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(p.dir, tc.file)); err != nil {
 			t.Error(err)
 		}
+	}
+	if out := p.make(false, "migrate-new", "NAME=x"); !strings.Contains(out, "core, billing, identity") {
+		t.Error(out)
+	}
+	if out := p.make(false, "migrate-new", "NAME=x", "CONTEXT=identiy"); !strings.Contains(out, "core, billing, identity") {
+		t.Error(out)
 	}
 	if out := p.make(false, "migrate-new"); !strings.Contains(out, "NAME is missing") {
 		t.Error(out)

@@ -16,9 +16,10 @@ import (
 // then the connection is gone.
 type flaky struct {
 	connector driver.Connector
-	before    func(statement string)      // called before a statement or "COMMIT"; nil: nothing
-	lose      func(statement string) bool // asked after it; nil: never
-	answer    error                       // given instead; nil: driver.ErrBadConn
+	before    func(statement string)       // called before a statement or "COMMIT"; nil: nothing
+	lose      func(statement string) bool  // asked after it; nil: never
+	answer    error                        // given instead; nil: driver.ErrBadConn
+	refuse    func(statement string) error // instead of executing it; nil: never
 
 	mu   sync.Mutex // guards what is below, and is held while lose is asked
 	lost int
@@ -120,6 +121,16 @@ func (c *flakyConn) die() error {
 	return driver.ErrBadConn
 }
 
+// refused is the error of a statement that is not executed.
+func (f *flaky) refused(statement string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refuse == nil {
+		return nil
+	}
+	return f.refuse(statement)
+}
+
 func (c *flakyConn) IsValid() bool { return !c.dead }
 
 func (c *flakyConn) Close() error {
@@ -132,6 +143,9 @@ func (c *flakyConn) Close() error {
 func (c *flakyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	if !c.tell(query) {
 		return nil, driver.ErrBadConn
+	}
+	if err := c.f.refused(query); err != nil {
+		return nil, err
 	}
 	q, ok := c.Conn.(driver.QueryerContext)
 	if !ok {
@@ -148,6 +162,9 @@ func (c *flakyConn) QueryContext(ctx context.Context, query string, args []drive
 func (c *flakyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	if !c.tell(query) {
 		return nil, driver.ErrBadConn
+	}
+	if err := c.f.refused(query); err != nil {
+		return nil, err
 	}
 	e, ok := c.Conn.(driver.ExecerContext)
 	if !ok {

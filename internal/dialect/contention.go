@@ -68,6 +68,24 @@ func Refused(err error) bool {
 	})
 }
 
+// Denied says whether err has the server's answer that this user may not do that with what is there, of PostgreSQL
+// insufficient_privilege, of MySQL ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR
+// and ER_SPECIFIC_ACCESS_DENIED_ERROR. MySQL gives it of a table that isn't there, too, and hides from its catalog what
+// the user may not use.
+func (d Dialect) Denied(err error) bool {
+	return within(err, func(err error) bool {
+		switch d.Goose {
+		case goose.DialectPostgres:
+			e, ok := err.(interface{ SQLState() string })
+			return ok && !nilPointer(err) && e.SQLState() == "42501"
+		case goose.DialectMySQL:
+			number := field(err, "Number", reflect.Uint16)
+			return number.IsValid() && slices.Contains([]uint64{1044, 1142, 1143, 1227}, number.Uint())
+		}
+		return false
+	})
+}
+
 // within looks at every error of a tree: the one that counts may stand beside others.
 func within(err error, is func(error) bool) bool {
 	if err == nil {

@@ -1,5 +1,4 @@
-// Package inside shows gooseplustest what a Migrator consists of. The root package sets the functions; so none of
-// it is public.
+// Package inside has what a Migrator shows to gooseplustest.
 package inside
 
 import (
@@ -39,11 +38,12 @@ type Migration struct {
 	Files []string
 }
 
-var (
-	// Look returns the set of a *gooseplus.Migrator. The error is that of its method Err.
-	Look func(migrator any) (Set, error)
-	// Open returns the database of a *gooseplus.Migrator. It has to be given back.
-	Open func(ctx context.Context, migrator any) (db *sql.DB, done func(), err error)
-	// Move returns a copy of a *gooseplus.Migrator that works on another database.
-	Move func(migrator any, db *sql.DB) any
-)
+// View is what is inside a Migrator, whose type is M.
+type View[M any] struct {
+	// Set returns the migration set. The error is that of the Migrator's method Err.
+	Set func() (Set, error)
+	// Open returns the database. The caller has to call done.
+	Open func(context.Context) (db *sql.DB, done func(), err error)
+	// On returns a copy of the Migrator that works on another database.
+	On func(*sql.DB) M
+}

@@ -1,8 +1,13 @@
 package redact
 
 import (
+	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5"
+	"github.com/lib/pq"
 )
 
 func TestText(t *testing.T) {
@@ -57,7 +62,7 @@ func TestText(t *testing.T) {
 		{"keywords, odd password", `host=db password=s3;c&r'e"t dbname=app`, "host=db password=xxxxx dbname=app"},
 		{"keywords, escaped by %q", `"host=db password='it\\'s' dbname=app"`, `"host=db password=xxxxx' dbname=app"`},
 		{"keywords, a key's password", "sslkey=k sslpassword=s3cret host=db", "sslkey=k sslpassword=xxxxx host=db"},
-		{"the environment", "PGPASSWORD=s3cret psql", "PGPASSWORD=xxxxx psql"},
+		{"the environment", "PGPASSWORD=s3cret psql", "PGPASSWORD=xxxxx"},
 
 		{"ADO", "Server=db;User Id=app;Password=s3cret;Database=app", "Server=db;User Id=app;Password=xxxxx;Database=app"},
 		{"ADO, the short form", "server=db;uid=app;pwd=s3cret;", "server=db;uid=app;pwd=xxxxx;"},
@@ -66,6 +71,59 @@ func TestText(t *testing.T) {
 		{"ADO, quoted with a doubled quote", `Server=db;Password="s3"";cret";Database=app`, "Server=db;Password=xxxxx;Database=app"},
 		{"ADO, quoted and escaped by %q", `"Server=db;Password=\"s3;cret\";Database=app"`, `"Server=db;Password=xxxxx;Database=app"`},
 		{"ODBC, in braces", "Driver=x;PWD={s3;c}}ret};Database=app", "Driver=x;PWD=xxxxx;Database=app"},
+
+		{"a space in the password", "postgres://app:s3 cr et@db/app refused", "postgres://app:xxxxx@db/app refused"},
+		{"a space and an @ in the password", `parse "postgres://app:s3@ cr@et@db/app": refused`, `parse "postgres://app:xxxxx@db/app": refused`},
+		{"a user with a colon", "postgres://a%3Ab:s3cret@db/app", "postgres://a%3Ab:xxxxx@db/app"},
+		{"two @", "postgres://app:S3cr@tPart@h/x", "postgres://app:xxxxx@h/x"},
+		{"go-sql-driver, a space", "app:s3 cret@tcp(db)/app", "app:xxxxx@tcp(db)/app"},
+		{"go-sql-driver, a question mark", "mysql://u:p?w@tcp(h)/db", "mysql://u:xxxxx@tcp(h)/db"},
+		{"keywords, spaces in the value", "host=db password=a b Secret user=x", "host=db password=xxxxx user=x"},
+		{"keywords, spaces at the end", "cannot parse `host=db password=a b Secret`: refused", "cannot parse `host=db password=xxxxx`: refused"},
+		{"keywords, an escaped space", `password=hun\ ter2 user=x`, "password=xxxxx user=x"},
+		{"keywords, hidden in part", "cannot parse `host=db password=xxxxx b Secret`: refused", "cannot parse `host=db password=xxxxx`: refused"},
+
+		{"a piece in a port", `parse "postgres://app:S3cr/tPart@h/x": invalid port ":S3cr" after host`, `parse "postgres://app:xxxxx@h/x": invalid port ":xxxxx" after host`},
+		{"a piece in an escape", `parse "postgres://app:S3cr%zzPart@h/x": invalid URL escape "%zz"`, `parse "postgres://app:xxxxx@h/x": invalid URL escape "xxxxx"`},
+		{"a piece in a port, without the DSN", "failed to parse as URL (invalid port \":S3cr\" after host)", "failed to parse as URL (invalid port \":xxxxx\" after host)"},
+		{"a piece in a host", "lookup tPart@h: no such host", "lookup xxxxx@h: no such host"},
+		{"a piece in a database", "failed to connect to `user=root database=tPart@h:1/x`: refused", "failed to connect to `user=root database=xxxxx@h:1/x`: refused"},
+		{"a piece in a keyword", `missing "=" after "Secret" in connection info string`, `missing "=" after "xxxxx" in connection info string`},
+		{"a piece in a network", "default addr for network 'u:S3cr' unknown", "default addr for network 'xxxxx' unknown"},
+		{"the name of the user, which is the password", `postgres://app:app@h/x: no role "app"`, `postgres://app:xxxxx@h/x: no role "app"`},
+
+		{"JSON", `{"user": "app", "password": "s3c\"ret", "port": 1}`, `{"user": "app", "password": "xxxxx", "port": 1}`},
+		{"JSON, escaped", `"{\"password\":\"s3cret\",\"a\":\"b\"}"`, `"{\"password\":\"xxxxx\",\"a\":\"b\"}"`},
+		{"JSON, a number", `{"password": 123456}`, `{"password": xxxxx}`},
+		{"hstore", `"secret"=>"s3cret"`, `"secret"=>"xxxxx"`},
+		{"a secret", "https://x/?secret=s3cret&a=b", "https://x/?secret=xxxxx&a=b"},
+		{"a token", "https://x/?a=b&token=s3cret", "https://x/?a=b&token=xxxxx"},
+		{"a client's secret", "client_secret=s3cret", "client_secret=xxxxx"},
+		{"a key", "AWS_SECRET_ACCESS_KEY=s3cret", "AWS_SECRET_ACCESS_KEY=xxxxx"},
+		{"an API's key", `api_key = 's3cret'`, `api_key = xxxxx`},
+		{"a bearer", "Authorization: Bearer s3cret.x", "Authorization: Bearer xxxxx"},
+
+		{"a role", "CREATE ROLE x LOGIN PASSWORD 's3''cret' VALID UNTIL 'infinity'", "CREATE ROLE x LOGIN PASSWORD 'xxxxx' VALID UNTIL 'infinity'"},
+		{"a role, lower case", "alter user x with encrypted password 's3cret';", "alter user x with encrypted password 'xxxxx';"},
+		{"a role, an escape string", `ALTER ROLE x PASSWORD E's3\'cret'`, `ALTER ROLE x PASSWORD E'xxxxx'`},
+		{"a role, dollars", "ALTER ROLE x PASSWORD $a$s3'cret$a$ NOLOGIN", "ALTER ROLE x PASSWORD $a$xxxxx$a$ NOLOGIN"},
+		{"a role, no quotes", "CREATE ROLE x PASSWORD s3cret;", "CREATE ROLE x PASSWORD xxxxx;"},
+		{"a role without one", "ALTER ROLE x PASSWORD NULL", "ALTER ROLE x PASSWORD NULL"},
+		{"a user mapping", "OPTIONS (user 'x', password 's3cret')", "OPTIONS (user 'x', password 'xxxxx')"},
+		{"a subscription", "CONNECTION 'host=h password=s3cret' PUBLICATION p", "CONNECTION 'host=h password=xxxxx' PUBLICATION p"},
+		{"MySQL's user", "CREATE USER 'x'@'%' IDENTIFIED BY 's3cret' REQUIRE SSL", "CREATE USER 'x'@'%' IDENTIFIED BY 'xxxxx' REQUIRE SSL"},
+		{"MySQL's user, double quotes", `CREATE USER x IDENTIFIED BY "s3cret"`, `CREATE USER x IDENTIFIED BY "xxxxx"`},
+		{"MySQL's plugin", "IDENTIFIED WITH mysql_native_password AS '*AB12'", "IDENTIFIED WITH mysql_native_password AS 'xxxxx'"},
+		{"MySQL, the old one too", "ALTER USER x IDENTIFIED BY 's3cret' REPLACE 'old3r'", "ALTER USER x IDENTIFIED BY 'xxxxx' REPLACE 'xxxxx'"},
+		{"MariaDB's plugin", "IDENTIFIED VIA mysql_native_password USING PASSWORD('s3cret')", "IDENTIFIED VIA mysql_native_password USING PASSWORD('xxxxx')"},
+		{"MySQL's SET PASSWORD", "SET PASSWORD FOR 'x'@'%' = PASSWORD('s3cret')", "SET PASSWORD FOR 'x'@'%' = PASSWORD('xxxxx')"},
+		{"MySQL's SET PASSWORD, plain", "SET PASSWORD FOR x = 's3cret'", "SET PASSWORD FOR x = 'xxxxx'"},
+		{"MySQL's error", "near 'IDENTIFIED BY 's3cr' at line 1", "near 'IDENTIFIED BY 'xxxxx' at line 1"},
+		{"SQLite's key", "PRAGMA key = 's3cret'", "PRAGMA key = 'xxxxx'"},
+		{"SQLite's attached key", "ATTACH 'x.db' AS x KEY 's3cret'", "ATTACH 'x.db' AS x KEY 'xxxxx'"},
+		{"a hash that is made", "VALUES (crypt('s3cret', gen_salt('bf')))", "VALUES (crypt('xxxxx', gen_salt('bf')))"},
+		{"rows", "INSERT INTO users (name, \"password\") VALUES ('a', 's3cret'), (lower('B,('), 't0p;s')",
+			"INSERT INTO users (name, \"password\") VALUES ('a', 'xxxxx'), (lower('B,('), 'xxxxx')"},
 
 		{"SQLite", "file:x.db?_auth_user=app&_auth_pass=s3cret&_fk=1", "file:x.db?_auth_user=app&_auth_pass=xxxxx&_fk=1"},
 		{"Turso", "libsql://db.example.com?authToken=eyJ.s3cret", "libsql://db.example.com?authToken=xxxxx"},
@@ -102,6 +160,18 @@ func TestTextWithoutSecretsIsUnchanged(t *testing.T) {
 		"at 10:30 someone@example.com/x asked",
 		`Key (email)=(a@b.example) already exists.`,
 		`password authentication failed for user "app"`,
+		"Error 1045 (28000): Access denied for user 'app'@'localhost' (using password: YES)",
+		"Error 1054 (42S22): Unknown column 'users.password' in 'field list'",
+		"Error 1062 (23000): Duplicate entry 'a' for key 'PRIMARY'",
+		`duplicate key value violates unique constraint "users_password_key"`,
+		"ALTER TABLE users ADD COLUMN password text NOT NULL DEFAULT '', ADD COLUMN token text",
+		"INSERT INTO users (name, age) VALUES ('a', 3)",
+		"INSERT INTO settings VALUES ('colour', 'red')",
+		`unexpected token "x"`,
+		"CREATE USER x; COMMENT ON ROLE x IS 'y'",
+		"database=shop user=app",
+		`parse "x": invalid port ":x" after host`,
+		"lookup db on 10.0.0.1:53: no such host",
 		`column "password" does not exist`,
 		"syntax error at or near \"password\"",
 		"compass=north bypass=1 password_hash=abc passwords are missing",
@@ -130,6 +200,12 @@ var forms = []struct{ name, before, after, without string }{
 	{"keywords, quoted", "host=db password='", "' dbname=app", `'\`},
 	{"ADO", "Server=db;User Id=app;Password=", ";Database=app", ";&="},
 	{"ADO, quoted", `Server=db;User Id=app;Password="`, `";Database=app`, `"`},
+	{"a URL's query, a token", "https://api/x?token=", "&a=b", "&;="},
+	{"JSON", `{"user":"app","password":"`, `","a":1}`, `"\`},
+	{"a role", "CREATE ROLE x PASSWORD '", "' LOGIN", `'\`},
+	{"a role, dollars", "CREATE ROLE x PASSWORD $q$", "$q$", "$"},
+	{"a user", "CREATE USER x IDENTIFIED BY '", "' REQUIRE SSL", `'\`},
+	{"rows", "INSERT INTO users (name, password) VALUES ('a', '", "')", `'\`},
 	{"ODBC", "Driver=x;PWD={", "};Database=app", "}"},
 }
 
@@ -163,6 +239,7 @@ func FuzzText(f *testing.F) {
 			}
 		}
 		_ = Text(string(random))
+		pieces(t, random)
 	})
 }
 
@@ -187,4 +264,72 @@ func survivor(text, password, rest string) string {
 		}
 	}
 	return ""
+}
+
+// pieces has the drivers' own parsers take a DSN apart, whose errors quote a piece of it, and hides the pieces both with
+// the DSN at hand and without it.
+func pieces(t *testing.T, random []byte) {
+	password := passwordOf(random, "")
+	if len(password) < 6 {
+		return
+	}
+	for _, form := range []struct {
+		parse         func(string) error
+		before, after string
+		without       string
+	}{
+		{parseURL, "postgres://app:", "@db:5432/app", ""},
+		{parsePgx, "postgres://app:", "@db:5432/app", ""},
+		{parsePgx, "host=db user=app password=", " dbname=app", ` =\'`},
+		{parsePq, "postgres://app:", "@db:5432/app", ""},
+		{parsePq, "host=db user=app password=", " dbname=app", ` =\'`},
+		{parseMySQL, "app:", "@tcp(db:3306)/app", ""},
+	} {
+		password := password
+		if form.without != "" { // in the middle a space, which these forms don't have
+			password = passwordOf(random, form.without)
+			password = password[:len(password)/2] + " " + password[len(password)/2:]
+		}
+		dsn := form.before + password + form.after
+		err := form.parse(dsn)
+		if err == nil {
+			continue
+		}
+		rest := form.before + form.after + strings.Join(quotedByDrivers, " ")
+		for text, got := range map[string]string{err.Error(): In(dsn).Hide(err.Error()), "alone: " + err.Error(): Text("alone: " + err.Error())} {
+			if part := survivor(got, password, rest); part != "" {
+				t.Errorf("%q is left of %q\nin   %s\nfrom %s", part, password, got, text)
+			}
+		}
+	}
+}
+
+// quotedByDrivers are the words of the drivers' own, of which a password can have some by chance.
+var quotedByDrivers = []string{
+	"alone: parse cannot failed to as URL keyword/value invalid port after host missing = in connection info string xxxxxx", "net/url: invalid userinfo",
+	"forbidden value %00 in percent-encoded value", "unexpected spaces found in password, use percent-encoded spaces (%20) instead", "invalid percent-encoded token in password", "unterminated quoted",
+	"invalid DSN: missing the slash separating the database name did you forget to escape a param value? default addr for network unknown",
+	"invalid character in host name escape control URL path segment", "network address not terminated (missing closing brace)", "literal backslash",
+}
+
+func parseURL(dsn string) error   { _, err := url.Parse(dsn); return err }
+func parsePgx(dsn string) error   { _, err := pgx.ParseConfig(dsn); return err }
+func parsePq(dsn string) error    { _, err := pq.NewConnector(dsn); return err }
+func parseMySQL(dsn string) error { _, err := mysql.ParseDSN(dsn); return err }
+
+// TestIn hides what a statement has in it from the error about the statement.
+func TestIn(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ source, text, want string }{
+		{"CREATE ROLE x PASSWORD hunter2", `ERROR: syntax error at or near "hunter2" (SQLSTATE 42601)`, `ERROR: syntax error at or near "xxxxx" (SQLSTATE 42601)`},
+		{"INSERT INTO u (password) VALUES ('hunter2')", "Error 1062 (23000): Duplicate entry 'hunter2' for key 'password'", "Error 1062 (23000): Duplicate entry 'xxxxx' for key 'password'"},
+		{"GRANT x TO y IDENTIFIED BY 'hunter2' BAR", "near 'BY 'hunter2' BAR' at line 1", "near 'BY 'xxxxx' BAR' at line 1"},
+		{"CREATE ROLE app PASSWORD 'app'", `ERROR: role "app" already exists`, `ERROR: role "app" already exists`},
+		{"CREATE TABLE a (id int)", `ERROR: relation "a" already exists`, `ERROR: relation "a" already exists`},
+		{"host=h password=a b Secret", `missing "=" after "Secret"`, `missing "=" after "xxxxx"`},
+	} {
+		if got := In(tc.source).Hide(tc.text); got != tc.want {
+			t.Errorf("%s\ngot  %s\nwant %s", tc.source, got, tc.want)
+		}
+	}
 }

@@ -25,6 +25,11 @@ type Config struct {
 	// SettingsFirst makes the settings before a transaction begins as well, so that they hold in it,
 	// and in an outer transaction. It is for databases that have no settings of a transaction's own.
 	SettingsFirst bool
+	// Guarded ends calls that outlive their context: see [Guard].
+	Guarded bool
+	// EndsBySQL ends guarded transactions by statements, for a driver that heeds no context when it is told to end
+	// one, and that has no other way to do it: go-sql-driver/mysql.
+	EndsBySQL bool
 	// Backend, if its Query is set, is asked on each connection when it is borrowed.
 	Backend Backend
 }
@@ -60,38 +65,6 @@ type Backend struct {
 	// (driver.Validator) or as a ping shows: its last statement may have been interrupted here and not on the
 	// server.
 	Lost func(row []driver.Value)
-}
-
-// find asks the connection for its backend.
-func (b Backend) find(ctx context.Context, dc driver.Conn) (row []driver.Value, err error) {
-	if b.Query == "" {
-		return nil, nil
-	}
-	if row, err = queryRow(ctx, dc, b.Query); err != nil {
-		return nil, err
-	}
-	return row, guard(func() error { return b.Found(ctx, row) })
-}
-
-// run executes statements of the session's own, up to the first that fails.
-func run(ctx context.Context, dc driver.Conn, statements []Statement) error {
-	for _, s := range statements {
-		res, err := exec(ctx, dc, s.Query, s.Args)
-		if err != nil {
-			return err
-		}
-		if s.Check == nil {
-			continue
-		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if err := guard(func() error { return s.Check(n) }); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // guard makes an error of a panic in a function of the caller: database/sql does not expect that a

@@ -13,10 +13,11 @@ import (
 // hands out, with a lock held that is the connection's own; it guards the fields. In an outer
 // transaction one conn serves all connections of the session's pool, which are one at a time.
 type conn struct {
-	s      *Session
-	parent *sql.Conn
+	s    *Session
+	link *link
 
 	inTx  bool        // in a transaction that the session opened, or in a savepoint instead of it
+	tx    *tx         // that is open, nil if there is none
 	spent bool        // it must not be used again by anybody
 	erred bool        // something on it has failed
 	set   bool        // the settings are made, or were tried
@@ -37,78 +38,70 @@ var (
 	_ driver.Validator          = (*conn)(nil)
 )
 
-// raw calls the driver. An error does not reach the parent's Raw, which would close a bad connection
-// at once: the driver wants to see the rollback of a transaction, also of one that broke.
-func (c *conn) raw(f func(driver.Conn) error) error {
-	var err error
-	gone := c.parent.Raw(func(dc any) error {
-		err = f(dc.(driver.Conn)) // database/sql has no others
-		return nil
-	})
-	if gone != nil { // the session was closed over it
-		return ErrClosed
+// raw calls the driver on a connection of a session.
+func raw[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)) (T, error) {
+	if ctx.Done() == nil && c.tx != nil {
+		ctx = c.tx.ctx // as that of the call never ends
 	}
-	if errors.Is(err, driver.ErrBadConn) {
-		c.spent = true
+	value, err := call(ctx, c.link, f)
+	if errors.Is(err, driver.ErrBadConn) || c.link.lost || c.link.guarded && err != nil && ctx.Err() != nil {
+		c.spent = true // drivers close a connection whose call they interrupt, and pgx doesn't say so
 	}
-	if err != nil && err != driver.ErrSkip && err != io.EOF {
+	if !harmless(err) {
 		c.erred = true
 	}
+	return value, err
+}
+
+// do is raw for what returns nothing but an error.
+func (c *conn) do(ctx context.Context, f func(driver.Conn) error) error {
+	_, err := raw(ctx, c, func(dc driver.Conn) (struct{}, error) { return struct{}{}, f(dc) })
 	return err
 }
 
-// call is raw for what uses the database outside or inside a transaction.
-func (c *conn) call(f func(driver.Conn) error) error {
+// watched is raw for what uses the database outside or inside a transaction.
+func watched[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)) (value T, err error) {
 	if o := c.s.outer; o != nil {
-		return o.watch(c.inTx, func() error { return c.raw(f) })
+		err = o.watch(c.inTx, func() (err error) { value, err = raw(ctx, c, f); return err })
+		return value, err
 	}
-	return c.raw(f)
+	return raw(ctx, c, f)
 }
 
-// statement is call for statements.
-func (c *conn) statement(ctx context.Context, f func(driver.Conn) error) error {
-	return c.call(func(dc driver.Conn) error {
-		if err := c.settle(ctx, dc); err != nil {
-			return err
-		}
-		return f(dc)
-	})
+// statement is watched for statements, which need the settings.
+func statement[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)) (value T, err error) {
+	if err := c.settle(ctx); err != nil {
+		return value, err
+	}
+	return watched(ctx, c, f)
 }
 
-func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
-	err = c.statement(ctx, func(dc driver.Conn) (err error) {
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	return statement(ctx, c, func(dc driver.Conn) (driver.Result, error) {
 		e, ok := dc.(driver.ExecerContext)
 		if !ok {
-			return driver.ErrSkip
+			return nil, driver.ErrSkip
 		}
-		res, err = e.ExecContext(ctx, query, args)
-		return err
+		return e.ExecContext(ctx, query, args)
 	})
-	return res, err
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	var inner driver.Rows
-	err := c.statement(ctx, func(dc driver.Conn) (err error) {
+	inner, err := statement(ctx, c, func(dc driver.Conn) (driver.Rows, error) {
 		q, ok := dc.(driver.QueryerContext)
 		if !ok {
-			return driver.ErrSkip
+			return nil, driver.ErrSkip
 		}
-		inner, err = q.QueryContext(ctx, query, args)
-		return err
+		return q.QueryContext(ctx, query, args)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &rows{c, inner}, nil
+	return &rows{c, ctx, inner}, nil
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	var inner driver.Stmt
-	err := c.statement(ctx, func(dc driver.Conn) (err error) {
-		inner, err = prepare(ctx, dc, query)
-		return err
-	})
+	inner, err := statement(ctx, c, func(dc driver.Conn) (driver.Stmt, error) { return prepare(ctx, dc, query) })
 	if err != nil {
 		return nil, err
 	}
@@ -120,17 +113,18 @@ func (c *conn) Prepare(query string) (driver.Stmt, error) {
 }
 
 func (c *conn) Ping(ctx context.Context) error {
-	return c.call(func(dc driver.Conn) error {
+	_, err := watched(ctx, c, func(dc driver.Conn) (struct{}, error) {
 		if p, ok := dc.(driver.Pinger); ok {
-			return p.Ping(ctx)
+			return struct{}{}, p.Ping(ctx)
 		}
-		return nil
+		return struct{}{}, nil
 	})
+	return err
 }
 
 // CheckNamedValue is asked about the arguments of statements that are not prepared.
 func (c *conn) CheckNamedValue(nv *driver.NamedValue) error {
-	return c.raw(func(dc driver.Conn) error {
+	return c.do(background, func(dc driver.Conn) error {
 		if n, ok := dc.(driver.NamedValueChecker); ok {
 			return n.CheckNamedValue(nv)
 		}
@@ -143,13 +137,16 @@ func (c *conn) CheckNamedValue(nv *driver.NamedValue) error {
 	})
 }
 
+// background is the context of calls that don't use the network.
+var background = context.Background()
+
 // ResetSession is called when the session's pool hands the connection on without giving it back. In
 // an outer transaction nothing may be reset, and pgx refuses a connection in a transaction.
 func (c *conn) ResetSession(ctx context.Context) error {
 	if c.s.outer != nil {
 		return nil
 	}
-	return c.raw(func(dc driver.Conn) error {
+	return c.do(ctx, func(dc driver.Conn) error {
 		if r, ok := dc.(driver.SessionResetter); ok {
 			return r.ResetSession(ctx)
 		}
@@ -158,12 +155,9 @@ func (c *conn) ResetSession(ctx context.Context) error {
 }
 
 func (c *conn) IsValid() bool {
-	valid := true
-	err := c.raw(func(dc driver.Conn) error {
-		if v, ok := dc.(driver.Validator); ok {
-			valid = v.IsValid()
-		}
-		return nil
+	valid, err := raw(background, c, func(dc driver.Conn) (bool, error) {
+		v, ok := dc.(driver.Validator)
+		return !ok || v.IsValid(), nil
 	})
 	return err == nil && valid && !c.spent
 }
@@ -176,9 +170,9 @@ func (c *conn) broken() bool {
 	if !c.erred {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), pingFor)
+	ctx, cancel := context.WithTimeout(background, pingFor)
 	defer cancel()
-	return c.raw(func(dc driver.Conn) error {
+	return c.do(ctx, func(dc driver.Conn) error {
 		if _, says := dc.(driver.Validator); says {
 			return nil
 		}
@@ -204,33 +198,37 @@ func (c *conn) Close() error {
 // release returns the connection to the parent pool as it came from there, or closes it.
 func (c *conn) release() error {
 	if len(c.prior) > 0 && !c.spent {
-		c.spent = c.raw(c.restore) != nil
+		c.spent = c.restore() != nil
 	}
 	if lost := c.s.cfg.Backend.Lost; lost != nil && c.backend != nil && c.broken() {
 		_ = guard(func() error { lost(c.backend); return nil })
 	}
 	if c.spent {
-		c.discard()
+		c.link.discard()
 		return nil
 	}
-	if err := c.parent.Close(); err != nil && err != sql.ErrConnDone {
+	if err := c.link.parent.Close(); err != nil && err != sql.ErrConnDone {
 		return err
 	}
 	return nil
 }
 
-// discard has the parent pool close the connection, once no call is on its way. It does not matter
-// who else closed it.
-func (c *conn) discard() {
-	_ = c.parent.Raw(func(any) error { return driver.ErrBadConn })
-}
-
 // restoreFor bounds what is done on connections after the context of their user.
 const restoreFor = 10 * time.Second
 
+// after is a context for what is done on the connection after that of its user. Where the network can be cut, an
+// answer that is late costs more than a connection.
+func (c *conn) after(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := restoreFor
+	if c.link.guarded {
+		limit = grace
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+}
+
 // settle makes the settings before the first statement outside a transaction or, with SettingsFirst,
 // before the first transaction if that comes first.
-func (c *conn) settle(ctx context.Context, dc driver.Conn) error {
+func (c *conn) settle(ctx context.Context) error {
 	switch {
 	case c.inTx || c.s.outer != nil:
 		return nil
@@ -239,7 +237,7 @@ func (c *conn) settle(ctx context.Context, dc driver.Conn) error {
 	}
 	c.set = true
 	for _, s := range c.s.cfg.Settings {
-		if c.unset = c.make(ctx, dc, s); c.unset != nil {
+		if c.unset = c.make(ctx, s); c.unset != nil {
 			c.spent = true
 			break
 		}
@@ -247,8 +245,8 @@ func (c *conn) settle(ctx context.Context, dc driver.Conn) error {
 	return c.unset
 }
 
-func (c *conn) make(ctx context.Context, dc driver.Conn, s Setting) error {
-	row, err := queryRow(ctx, dc, s.Read)
+func (c *conn) make(ctx context.Context, s Setting) error {
+	row, err := c.queryRow(ctx, s.Read)
 	if err != nil {
 		return err
 	}
@@ -258,15 +256,55 @@ func (c *conn) make(ctx context.Context, dc driver.Conn, s Setting) error {
 		return err
 	}
 	c.prior = append(c.prior, before)
-	return run(ctx, dc, []Statement{after})
+	return c.run(ctx, []Statement{after})
 }
 
 // restore puts the settings back, the last first.
-func (c *conn) restore(dc driver.Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), restoreFor)
+func (c *conn) restore() error {
+	ctx, cancel := c.after(background)
 	defer cancel()
 	for i := len(c.prior) - 1; i >= 0; i-- {
-		if err := run(ctx, dc, c.prior[i:i+1]); err != nil {
+		if err := c.run(ctx, c.prior[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find asks the connection for its backend.
+func (c *conn) find(ctx context.Context) (err error) {
+	b := c.s.cfg.Backend
+	if b.Query == "" {
+		return nil
+	}
+	if c.backend, err = c.queryRow(ctx, b.Query); err != nil {
+		return err
+	}
+	return guard(func() error { return b.Found(ctx, c.backend) })
+}
+
+// queryRow reads the first row of a query of the session's own.
+func (c *conn) queryRow(ctx context.Context, query string) ([]driver.Value, error) {
+	return raw(ctx, c, func(dc driver.Conn) ([]driver.Value, error) { return queryRow(ctx, dc, query) })
+}
+
+// run executes statements of the session's own, up to the first that fails.
+func (c *conn) run(ctx context.Context, statements []Statement) error {
+	for _, s := range statements {
+		n, err := raw(ctx, c, func(dc driver.Conn) (n int64, err error) {
+			res, err := exec(ctx, dc, s.Query, s.Args)
+			if err == nil && s.Check != nil {
+				n, err = res.RowsAffected()
+			}
+			return n, err
+		})
+		if err != nil {
+			return err
+		}
+		if s.Check == nil {
+			continue
+		}
+		if err := guard(func() error { return s.Check(n) }); err != nil {
 			return err
 		}
 	}

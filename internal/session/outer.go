@@ -13,7 +13,7 @@ import (
 // outer is the transaction that a session does all its work in.
 type outer struct {
 	conn   *conn
-	tx     driver.Tx
+	tx     *tx
 	cancel context.CancelFunc // of the transaction's own context
 
 	mu   sync.Mutex
@@ -49,14 +49,14 @@ func InTransaction(ctx context.Context, parent *sql.DB, cfg Config) (*Session, e
 	stopWatching := context.AfterFunc(ctx, cancel)
 	tx, err := c.begin(own, driver.TxOptions{})
 	if err == nil {
-		err = c.raw(func(dc driver.Conn) error { return run(own, dc, mark) })
+		err = c.run(own, mark)
 	}
 	if !stopWatching() {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		if tx != nil {
-			_ = c.raw(func(driver.Conn) error { return tx.Rollback() }) // the connection is closed anyway
+			_ = tx.rollback() // the connection is closed anyway
 			c.spent = true
 		}
 		cancel()
@@ -94,7 +94,7 @@ func (o *outer) watch(inSavepoint bool, call func() error) error {
 	bad := errors.Is(err, driver.ErrBadConn)
 	switch {
 	case harmless(err), inSavepoint && !bad: // the end of the savepoint shows what is left
-	case bad, o.conn.raw(alive) != nil:
+	case bad, o.conn.alive() != nil:
 		o.lose(err)
 	}
 	return err
@@ -128,12 +128,12 @@ func (s *Session) Commit(ctx context.Context) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, s.outer.cancel)()
-	if err := s.outer.conn.raw(alive); err != nil {
+	if err := s.outer.conn.alive(); err != nil {
 		s.outer.lose(err)
-		_ = s.finish(s.outer.tx.Rollback)
+		_ = s.finish(s.outer.tx.rollback)
 		return s.outer.lostError()
 	}
-	return s.finish(s.outer.tx.Commit)
+	return s.finish(s.outer.tx.commit)
 }
 
 // rollback ends the outer transaction when its connection is free, or closes the connection, which
@@ -144,7 +144,7 @@ func (s *Session) rollback(ctx context.Context) error {
 		return err
 	}
 	defer time.AfterFunc(restoreFor, s.outer.cancel).Stop()
-	err := s.finish(s.outer.tx.Rollback)
+	err := s.finish(s.outer.tx.rollback)
 	if s.outer.lostError() != nil {
 		return nil // there was nothing left to roll back, or the server does it
 	}
@@ -154,7 +154,7 @@ func (s *Session) rollback(ctx context.Context) error {
 // finish calls the last method of the transaction and gives its connection back, unless that failed.
 func (s *Session) finish(end func() error) error {
 	c := s.outer.conn
-	err := c.raw(func(driver.Conn) error { return end() })
+	err := end()
 	c.spent = c.spent || err != nil
 	s.outer.cancel()
 	released := c.release()

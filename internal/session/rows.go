@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"database/sql/driver"
 	"io"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 // driver's rows don't, it answers what database/sql assumes then.
 type rows struct {
 	c     *conn
+	ctx   context.Context // of the query
 	inner driver.Rows
 }
 
@@ -24,7 +26,7 @@ var (
 
 // look reads what the driver knows already. If the session was closed meanwhile, it finds nothing.
 func (r *rows) look(f func()) {
-	_ = r.c.raw(func(driver.Conn) error { f(); return nil })
+	_ = r.c.do(background, func(driver.Conn) error { f(); return nil })
 }
 
 func (r *rows) Columns() (names []string) {
@@ -32,12 +34,26 @@ func (r *rows) Columns() (names []string) {
 	return names
 }
 
+// Next reads into memory of its own where the call can be given up.
 func (r *rows) Next(dest []driver.Value) error {
-	return r.c.call(func(driver.Conn) error { return r.inner.Next(dest) })
+	if !r.c.link.guarded {
+		return r.watched(func() error { return r.inner.Next(dest) })
+	}
+	row, err := watched(r.ctx, r.c, func(driver.Conn) ([]driver.Value, error) {
+		row := make([]driver.Value, len(dest))
+		return row, r.inner.Next(row)
+	})
+	copy(dest, row)
+	return err
+}
+
+func (r *rows) watched(f func() error) error {
+	_, err := watched(r.ctx, r.c, func(driver.Conn) (struct{}, error) { return struct{}{}, f() })
+	return err
 }
 
 func (r *rows) Close() error {
-	return r.c.raw(func(driver.Conn) error { return r.inner.Close() })
+	return r.c.do(r.ctx, func(driver.Conn) error { return r.inner.Close() })
 }
 
 func (r *rows) HasNextResultSet() (has bool) {
@@ -52,7 +68,7 @@ func (r *rows) NextResultSet() error {
 	if !ok {
 		return io.EOF
 	}
-	return r.c.call(func(driver.Conn) error { return n.NextResultSet() })
+	return r.watched(n.NextResultSet)
 }
 
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {

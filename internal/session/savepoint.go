@@ -20,13 +20,10 @@ var mark = []Statement{{Query: `SAVEPOINT gooseplus_transaction`}}
 
 // alive fails if the outer transaction is aborted, or is not there any more. SQLite begins another
 // one when it is told to make a savepoint, so one that was there before is released first.
-func alive(dc driver.Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), restoreFor)
+func (c *conn) alive() error {
+	ctx, cancel := c.after(background)
 	defer cancel()
-	if _, err := exec(ctx, dc, `RELEASE SAVEPOINT gooseplus_transaction`, nil); err != nil {
-		return err
-	}
-	return run(ctx, dc, mark)
+	return c.run(ctx, []Statement{{Query: `RELEASE SAVEPOINT gooseplus_transaction`}, mark[0]})
 }
 
 // savepoint is a transaction inside the outer one.
@@ -39,16 +36,13 @@ func (c *conn) savepoint(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 	if opts.ReadOnly || sql.IsolationLevel(opts.Isolation) != sql.LevelDefault {
 		return nil, errors.New("session: a transaction inside the outer one can't be read-only or have an isolation level")
 	}
-	err := c.call(func(dc driver.Conn) error {
-		_, err := exec(ctx, dc, savepointSQL, nil)
-		return err
-	})
+	err := c.watch(ctx, savepointSQL)
 	if err != nil {
 		return nil, err
 	}
 	c.inTx = true
 	sp := savepoint{c, ctx}
-	err = c.call(func(dc driver.Conn) error { return run(ctx, dc, c.s.cfg.OnSavepoint) })
+	err = c.s.outer.watch(true, func() error { return c.run(ctx, c.s.cfg.OnSavepoint) })
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -62,10 +56,7 @@ func (c *conn) savepoint(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 // Commit releases the savepoint. If that fails, as it does in PostgreSQL after a statement that
 // failed, the savepoint is rolled back, like a transaction would be.
 func (sp savepoint) Commit() error {
-	err := sp.c.call(func(dc driver.Conn) error {
-		_, err := exec(sp.ctx, dc, releaseSQL, nil)
-		return err
-	})
+	err := sp.c.watch(sp.ctx, releaseSQL)
 	if err != nil {
 		_ = sp.Rollback() // if it fails, the transaction is lost
 		return err
@@ -78,17 +69,23 @@ func (sp savepoint) Commit() error {
 // be done, nothing is known about what there is.
 func (sp savepoint) Rollback() error {
 	defer func() { sp.c.inTx = false }()
-	err := sp.c.call(func(dc driver.Conn) error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(sp.ctx), restoreFor)
-		defer cancel()
-		if _, err := exec(ctx, dc, rollbackToSQL, nil); err != nil {
-			return err
-		}
-		_, err := exec(ctx, dc, releaseSQL, nil)
-		return err
-	})
+	ctx, cancel := sp.c.after(sp.ctx)
+	defer cancel()
+	err := sp.c.watch(ctx, rollbackToSQL, releaseSQL)
 	if err != nil {
 		sp.c.s.outer.lose(err)
 	}
 	return err
+}
+
+// watch executes statements of the session's own, and notices when that loses the outer transaction.
+func (c *conn) watch(ctx context.Context, queries ...string) error {
+	return c.s.outer.watch(c.inTx, func() error {
+		for _, query := range queries {
+			if err := c.run(ctx, []Statement{{Query: query}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -111,7 +111,7 @@ func (s *Session) drain(ctx context.Context) error {
 	}
 	var closing sync.WaitGroup
 	for _, c := range forgotten {
-		closing.Go(c.discard) // waits for the statement that is running
+		closing.Go(c.link.discard) // waits for the statement that is running
 	}
 	closed := make(chan struct{})
 	go func() { closing.Wait(); close(closed) }()
@@ -177,19 +177,15 @@ func (s *Session) borrow(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.ending, func() { cancel(ErrClosed) })()
-	parent, err := s.parent.Conn(ctx)
+	l, err := connect(ctx, s.parent, s.cfg.Guarded)
 	if err != nil {
 		if context.Cause(ctx) == ErrClosed {
 			return nil, ErrClosed
 		}
 		return nil, err
 	}
-	c := &conn{s: s, parent: parent}
-	err = c.raw(func(dc driver.Conn) (err error) {
-		c.backend, err = s.cfg.Backend.find(ctx, dc)
-		return err
-	})
-	if err != nil {
+	c := &conn{s: s, link: l}
+	if err = c.find(ctx); err != nil {
 		c.release() // the error that counts is the first
 		return nil, err
 	}

@@ -40,38 +40,32 @@ func (s convertingStmt) ColumnConverter(i int) driver.ValueConverter {
 
 func (s *stmt) NumInput() (n int) {
 	n = -1
-	_ = s.c.raw(func(driver.Conn) error { n = s.inner.NumInput(); return nil })
+	_ = s.c.do(background, func(driver.Conn) error { n = s.inner.NumInput(); return nil })
 	return n
 }
 
 func (s *stmt) Close() error {
-	return s.c.raw(func(driver.Conn) error { return s.inner.Close() })
+	ctx, cancel := s.c.after(background)
+	defer cancel()
+	return s.c.do(ctx, func(driver.Conn) error { return s.inner.Close() })
 }
 
-func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res driver.Result, err error) {
-	err = s.c.statement(ctx, func(driver.Conn) (err error) {
-		res, err = stmtExec(ctx, s.inner, args)
-		return err
-	})
-	return res, err
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return statement(ctx, s.c, func(driver.Conn) (driver.Result, error) { return stmtExec(ctx, s.inner, args) })
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	var inner driver.Rows
-	err := s.c.statement(ctx, func(driver.Conn) (err error) {
-		inner, err = stmtQuery(ctx, s.inner, args)
-		return err
-	})
+	inner, err := statement(ctx, s.c, func(driver.Conn) (driver.Rows, error) { return stmtQuery(ctx, s.inner, args) })
 	if err != nil {
 		return nil, err
 	}
-	return &rows{s.c, inner}, nil
+	return &rows{s.c, ctx, inner}, nil
 }
 
 // CheckNamedValue asks the statement and, if it has no opinion, the connection: database/sql asks
 // the connection only where the statement can't be asked.
 func (s *stmt) CheckNamedValue(nv *driver.NamedValue) error {
-	return s.c.raw(func(dc driver.Conn) error {
+	return s.c.do(background, func(dc driver.Conn) error {
 		if n, ok := s.inner.(driver.NamedValueChecker); ok {
 			return n.CheckNamedValue(nv)
 		}

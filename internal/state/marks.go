@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -55,9 +56,10 @@ const (
 // Read reads all of it. A table that is not there, or that is the original gooseplus's, remembers
 // nothing.
 func (t *Table) Read(ctx context.Context, db Querier) (Facts, error) {
-	there, err := t.there(ctx, db)
-	if err != nil || !there {
-		return Facts{}, err
+	if t.dialect.Goose != goose.DialectMySQL { // which hides what a user may not read
+		if there, err := t.there(ctx, db); err != nil || !there {
+			return Facts{}, err
+		}
 	}
 	return t.ReadThere(ctx, db)
 }
@@ -68,11 +70,23 @@ func (t *Table) ReadThere(ctx context.Context, db Querier) (Facts, error) {
 	if err == nil {
 		return f, nil
 	}
-	have, haveErr := t.have(ctx, db)
-	if haveErr == nil && len(t.missing(have)) > 0 {
-		return Facts{}, nil
+	return Facts{}, t.unlessMissing(ctx, db, err)
+}
+
+// Missing says whether there is no table that could remember anything: none at all, or the original gooseplus's.
+func (t *Table) Missing(ctx context.Context, db Querier) (bool, error) {
+	have, err := t.have(ctx, db)
+	return err == nil && len(t.missing(have)) > 0, err
+}
+
+// unlessMissing is the error of a read, but for one that only says that there is nothing to read. MySQL says of a table
+// that isn't there that it may not be read, if nothing of the database may: nobody can tell then.
+func (t *Table) unlessMissing(ctx context.Context, db Querier, err error) error {
+	missing, checkErr := t.Missing(ctx, db)
+	if checkErr == nil && missing && !t.dialect.Denied(err) {
+		return nil
 	}
-	return Facts{}, err
+	return err
 }
 
 func (t *Table) facts(ctx context.Context, db Querier) (f Facts, err error) {
@@ -123,6 +137,88 @@ func (t *Table) MarkDirty(ctx context.Context, db Querier, s Step) error {
 	_, err := t.exec(ctx, db, "INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, holder, from_version)"+
 		" SELECT ?, ?, ?, ?, ?, ?, ?, ?, COALESCE(n.counted, -1) FROM (SELECT MAX(version_id) AS counted FROM {table} WHERE id = ?) AS n WHERE 1 = 1"+update,
 		dirtyPrefix+s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), failed, run, run)
+	return err
+}
+
+// Claim is MarkDirty for a run without the lock: it remembers the step only if no other run of the namespace is
+// remembered to be at one, and returns the steps of those otherwise. Of two that claim at the same moment one does.
+func (t *Table) Claim(ctx context.Context, db *sql.DB, s Step) (others []Step, err error) {
+	for range claimAttempts {
+		var mine bool
+		if t.dialect.Goose == goose.DialectPostgres { // where a condition doesn't see what is not committed yet
+			err = inTransaction(ctx, db, func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtextextended("+t.dialect.Literal(t.name+" claim")+", 0))")
+				if err == nil {
+					mine, others, err = t.claim1(ctx, tx, s)
+				}
+				return err
+			})
+		} else {
+			mine, others, err = t.claim1(ctx, db, s)
+		}
+		switch {
+		case t.dialect.Deadlock(err): // with another claim
+		case err != nil, mine:
+			return nil, err
+		case len(others) > 0:
+			return others, nil
+		}
+	}
+	return nil, errors.Join(errors.New("other runs come and go"), err)
+}
+
+// claimAttempts is how often a claim is made that met another one.
+const claimAttempts = 10
+
+func (t *Table) claim1(ctx context.Context, db Querier, s Step) (mine bool, others []Step, err error) {
+	index := ""
+	if t.dialect.Goose == goose.DialectMySQL {
+		index = " FORCE INDEX (PRIMARY)" // every row that is read is locked
+	}
+	update := " ON CONFLICT (id) DO UPDATE SET version_id = excluded.version_id, name = excluded.name, outcome = excluded.outcome, status = 0"
+	if t.dialect.Goose == goose.DialectMySQL {
+		update = " ON DUPLICATE KEY UPDATE version_id = VALUES(version_id), name = VALUES(name), outcome = VALUES(outcome), status = 0"
+	}
+	const marks = "o.id >= '" + dirtyPrefix + "' AND o.id < '" + afterDirty + "' AND o.namespace = ?"
+	_, err = t.exec(ctx, db, "INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, holder, from_version)"+
+		" SELECT ?, ?, ?, ?, ?, ?, 0, ?, -1 FROM (SELECT 1 AS one) AS n"+
+		" WHERE NOT EXISTS (SELECT 1 FROM {table} AS o"+index+" WHERE "+marks+" AND o.id <> ?)"+update,
+		dirtyPrefix+s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), runID(s.Run), s.Namespace, dirtyPrefix+s.Run)
+	if err != nil {
+		return false, nil, err
+	}
+	rows, err := db.QueryContext(ctx, t.rebind("SELECT o.id, o.version_id, o.name, o.outcome, o.status FROM {table} AS o WHERE "+marks), s.Namespace)
+	if err != nil {
+		return false, nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id, outcome string
+		var failed int
+		other := Step{Mark: Mark{Namespace: s.Namespace}}
+		if err := rows.Scan(&id, &other.Version, &other.Source, &outcome, &failed); err != nil {
+			return false, nil, err
+		}
+		other.Run, other.Down, other.Failed = strings.TrimPrefix(id, dirtyPrefix), outcome == directionDown, failed != 0
+		if other.Run == s.Run {
+			mine = true
+		} else {
+			others = append(others, other)
+		}
+	}
+	return mine, others, rows.Err()
+}
+
+// Move is MarkDirty for a run that has claimed a step before. false says that nothing is remembered of that any more.
+func (t *Table) Move(ctx context.Context, db Querier, s Step) (bool, error) {
+	n, err := t.exec(ctx, db, "UPDATE {table} SET version_id = ?, name = ?, outcome = ?, status = 0 WHERE id = ?",
+		s.Version, cut(s.Source, 255), direction(s.Down), dirtyPrefix+s.Run)
+	return n > 0, err
+}
+
+// Unmark forgets whatever step a run is remembered to be at.
+func (t *Table) Unmark(ctx context.Context, db Querier, run string) error {
+	_, err := t.exec(ctx, db, "DELETE FROM {table} WHERE id = ?", dirtyPrefix+run)
 	return err
 }
 
@@ -178,6 +274,9 @@ const markPrefix = "of:"
 
 // dirtyPrefix and a run's id are the key of the step that the run is at.
 const dirtyPrefix = markPrefix + kindDirty + ":"
+
+// afterDirty is the first key behind all of these.
+const afterDirty = markPrefix + kindDirty + ";"
 
 // markID is the key of a mark: one for each version of a namespace, or for each environment.
 func markID(kind string, m Mark) string {

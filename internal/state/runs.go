@@ -110,11 +110,7 @@ func (t *Table) Recorded(ctx context.Context, db Querier) ([]Run, error) {
 	if err == nil {
 		return runs, nil
 	}
-	have, haveErr := t.have(ctx, db)
-	if haveErr == nil && len(t.missing(have)) > 0 {
-		return nil, nil
-	}
-	return nil, err
+	return nil, t.unlessMissing(ctx, db, err)
 }
 
 // RunningNow says who is recorded as running, and since when; "" if nobody is.

@@ -19,7 +19,8 @@ import (
 
 // Table is a version table, which need not exist yet.
 type Table struct {
-	store database.Store
+	store   database.Store
+	dialect dialect.Dialect
 	// exists asks for the table in a single boolean; "" leaves it to goose's store.
 	exists string
 	// history reads the rows, newest first, with their times; "" leaves it to goose's store.
@@ -36,7 +37,7 @@ type Table struct {
 
 // New names a version table. name is what goose's WithTableName takes.
 func New(d dialect.Dialect, name string) (*Table, error) {
-	t := new(Table)
+	t := &Table{dialect: d}
 	quoted := name
 	if d.Quotes() {
 		n, err := d.ParseName(name)
@@ -129,22 +130,39 @@ func newest(rows []entry) (applied []int64) {
 	return applied
 }
 
-// AppliedAndFlag is Applied and, in the same statement, whether the query flag finds a row. Where
-// that fails, because one of the two tables is missing, it is left out. absent says that the version table
+// Flag is a question that is asked of another table in the statement that reads the versions.
+type Flag struct {
+	Query string // finds a row, or none
+	// Missing says whether the table of Query is not there, so that there is no row; nil if Query needs none.
+	Missing func(context.Context) (bool, error)
+}
+
+// AppliedAndFlag is Applied and, in the same statement, whether the flag's query finds a row. The query is left
+// out only if its table is found to be missing: any other error may hide a row. absent says that the version table
 // was missing a moment ago: what would fail, and stand in the server's log, is not tried then.
-func (t *Table) AppliedAndFlag(ctx context.Context, db database.DBTxConn, flag string, absent bool) (applied []int64, flagged, ready bool, err error) {
+func (t *Table) AppliedAndFlag(ctx context.Context, db database.DBTxConn, flag Flag, absent bool) (applied []int64, flagged, ready bool, err error) {
 	if absent {
 		if there, err := t.exist(ctx, db); err == nil && !there {
 			return nil, false, false, nil
 		}
 	}
-	rows, flagged, err := t.listWith(ctx, db, flag)
+	rows, flagged, err := t.listWith(ctx, db, flag.Query)
 	if err != nil {
-		if there, checkErr := t.exist(ctx, db); checkErr == nil && !there {
-			return nil, false, false, nil
+		if gone, checkErr := t.gone(ctx, db, err); checkErr != nil || gone {
+			return nil, false, false, checkErr
 		}
-		applied, ready, err = t.Applied(ctx, db)
-		return applied, false, ready, err
+		if flag.Missing != nil {
+			if missing, checkErr := flag.Missing(ctx); checkErr != nil {
+				return nil, false, false, err
+			} else if missing && !t.dialect.Denied(err) {
+				applied, ready, err = t.Applied(ctx, db)
+				return applied, false, ready, err
+			}
+		}
+		// Another process may have created one of them after the first try.
+		if rows, flagged, err = t.listWith(ctx, db, flag.Query); err != nil {
+			return nil, false, false, err
+		}
 	}
 	return newest(rows), flagged, len(rows) > 0, nil
 }
@@ -175,14 +193,20 @@ func (t *Table) read(ctx context.Context, db database.DBTxConn, query func() err
 	if err == nil {
 		return nil
 	}
-	there, checkErr := t.exist(ctx, db)
-	switch {
-	case checkErr != nil:
+	if gone, err := t.gone(ctx, db, err); err != nil || gone {
 		return err
-	case !there:
-		return nil
 	}
 	return query() // another process may have created it after the first look
+}
+
+// gone says whether there is no table, which may be why a statement failed with cause. That it can't be told is
+// cause.
+func (t *Table) gone(ctx context.Context, db database.DBTxConn, cause error) (bool, error) {
+	there, err := t.exist(ctx, db)
+	if err != nil || !there && t.dialect.Denied(cause) { // MySQL hides what a user may not read
+		return false, cause
+	}
+	return !there, nil
 }
 
 // exist says whether the table is there. A dialect for which nobody can tell is taken to have

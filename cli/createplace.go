@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/envfs"
+)
+
+// namespaceOf makes sure that a migration of a project with namespaces goes to one of them: a run reads no other folder.
+func (c *call) namespaceOf(f *createFlags) error {
+	names := c.settings.namespaces
+	if !c.settings.standalone {
+		// A program that can't make its Migrator here, for want of a database, has files all the same.
+		if m, err := c.open(withPurpose(c.ctx, noDatabase)); err == nil && m != nil {
+			names = m.Namespaces()
+		}
+	}
+	listed := len(names) > 0
+	if !listed {
+		names = namespacesIn(f.dir)
+	}
+	switch {
+	case len(names) == 0:
+		return nil
+	case f.namespace == "":
+		return usagef("each namespace has a folder of its own: choose one with --namespace, of %s", clean(strings.Join(names, ", ")))
+	case listed && !slices.Contains(names, f.namespace):
+		return usagef("--namespace %s: no run reads that folder, the namespaces are %s", f.namespace, clean(strings.Join(names, ", ")))
+	}
+	return nil
+}
+
+// namespacesIn are the folders that have a base of their own, in a folder that has none and no migrations.
+func namespacesIn(dir string) (names []string) {
+	fsys := os.DirFS(dir)
+	if isFolder(filepath.Join(dir, "base")) || flat(fsys, ".") {
+		return nil
+	}
+	entries, _ := os.ReadDir(dir) // the folder may have to be made first
+	for _, e := range entries {
+		if e.IsDir() && isFolder(filepath.Join(dir, e.Name(), "base")) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// place is where a new migration goes to.
+type place struct {
+	root string // of the migrations that are numbered together
+	dir  string
+}
+
+// place finds the folder: that of the environment in the one of the namespace. Without an environment it is base,
+// unless the files are directly in the folder; those of a namespace are to begin with.
+func (f *createFlags) place() (place, error) {
+	root := filepath.Join(f.dir, f.namespace)
+	direct := flat(os.DirFS(root), ".")
+	if f.namespace != "" && !hasFolders(root) {
+		direct = true
+	}
+	if f.namespace != "" {
+		if err := misspelt("namespace", f.dir, f.namespace); err != nil {
+			return place{}, err
+		}
+	}
+	environment := f.env
+	switch {
+	case f.env != "":
+		if err := misspelt("env", root, f.env); err != nil {
+			return place{}, err
+		}
+	case !direct:
+		environment = "base"
+	}
+	return place{root: root, dir: filepath.Join(root, environment)}, nil
+}
+
+// misspelt says that a folder isn't there while one of nearly its name is.
+func misspelt(flag, root, name string) error {
+	_, err := envfs.New(os.DirFS(root), ".", []string{name})
+	var near *envfs.NearMissError
+	if errors.As(err, &near) {
+		return usagef("--%s %s: there is no such folder in %s, but %s is: make the folder first if that is not what was meant", flag, name, root, near.DidYouMean)
+	}
+	return nil
+}
+
+func hasFolders(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			return true
+		}
+	}
+	return false
+}

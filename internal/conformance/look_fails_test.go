@@ -1,0 +1,163 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+var errInjected = errors.New("canceling statement due to statement timeout")
+
+// TestLookFails has the first look fail at a database that refuses the run: the refusal is what counts, and if the
+// state table can't be read at all, its error. An error is no answer.
+func TestLookFails(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	half := noTransaction("CREATE TABLE half (id INTEGER);\nINSERT INTO missing VALUES (1);", "DROP TABLE half;\nDROP TABLE missing;")
+	for name, s := range map[string]struct {
+		prepare func(*testing.T, *place, gooseplus.Option)
+		call    func(*gooseplus.Migrator) error
+		refusal error
+	}{
+		"dirty": {
+			func(t *testing.T, p *place, lock gooseplus.Option) {
+				fsys := files(map[string]*fstest.MapFile{"001_t.sql": table("t001"), "002_half.sql": half})
+				wantIs(t, p.migrator(from(fsys), lock).Migrate(ctx), gooseplus.ErrDirty)
+			},
+			func(m *gooseplus.Migrator) error { return m.MigrateTo(ctx, 1) }, // which has nothing to do
+			gooseplus.ErrDirty,
+		},
+		"protected version": {
+			func(t *testing.T, p *place, lock gooseplus.Option) {
+				m := p.migrator(from(chain(3)), lock)
+				if err := errors.Join(m.Migrate(ctx), m.LockVersion(ctx, 2)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			func(m *gooseplus.Migrator) error { return m.RollbackTo(ctx, 0) },
+			gooseplus.ErrVersionLocked,
+		},
+		"protected environment": {
+			func(t *testing.T, p *place, lock gooseplus.Option) {
+				if err := p.migrator(from(chain(1)), lock, gooseplus.WithEnvironments("production")).Migrate(ctx); err != nil {
+					t.Fatal(err)
+				}
+			},
+			func(m *gooseplus.Migrator) error { return m.Migrate(ctx) },
+			gooseplus.ErrProtectedEnvironment,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+				s.prepare(t, p, lock)
+				before := p.state(t)
+				db, f := p.flaky(t)
+				m := p.over(db, from(chain(3)), lock, gooseplus.WithEnvironments("test"))
+				for first := range 3 {
+					n := 0
+					f.refuse = func(statement string) error {
+						if strings.Contains(statement, "version_id") {
+							if n++; n == first+1 {
+								return errInjected
+							}
+						}
+						return nil
+					}
+					if err := s.call(m); !errors.Is(err, s.refusal) && !errors.Is(err, errInjected) {
+						t.Errorf("reading statement %d fails: %v", first+1, err)
+					} else if first == 0 && !errors.Is(err, s.refusal) {
+						t.Errorf("the look fails once: %v, want %v", err, s.refusal)
+					}
+				}
+				f.refuse = func(statement string) error {
+					if strings.Contains(statement, "goose_db_version_lock") && !strings.Contains(statement, "to_regclass") {
+						return errInjected
+					}
+					return nil
+				}
+				for what, err := range map[string]error{"the run": s.call(m), "Plan": second(m.Plan(ctx)), "Status": second(m.Status(ctx)), "Runs": second(m.Runs(ctx))} {
+					if !errors.Is(err, errInjected) {
+						t.Errorf("%s of a state table that can't be read: %v", what, err)
+					}
+				}
+				f.refuse = nil
+				if after := p.state(t); after.String() != before.String() {
+					t.Errorf("the database holds\n  %v, want\n  %v", after, before)
+				}
+			})
+		})
+	}
+}
+
+// reader connects as a user who may read these tables and nothing else.
+func (p *place) reader(t *testing.T, tables ...string) *sql.DB {
+	t.Helper()
+	sum := fnv.New64()
+	_, _ = sum.Write([]byte(t.Name()))
+	user := fmt.Sprintf("reader_%x", sum.Sum64())
+	dsn := ""
+	if p.dialect == "postgres" {
+		p.exec(t, "CREATE ROLE "+user+" LOGIN PASSWORD 'r'")
+		t.Cleanup(func() { p.exec(t, "DROP OWNED BY "+user, "DROP ROLE "+user) })
+		u, err := url.Parse(p.dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.User = url.UserPassword(user, "r")
+		dsn = u.String()
+	} else {
+		c, err := mysql.ParseDSN(p.dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.exec(t, "CREATE USER "+user+" IDENTIFIED BY 'r'")
+		t.Cleanup(func() { p.exec(t, "DROP USER "+user) })
+		c.User, c.Passwd = user, "r"
+		dsn = c.FormatDSN()
+	}
+	for _, table := range tables {
+		p.exec(t, "GRANT SELECT ON "+table+" TO "+user)
+	}
+	db, err := sql.Open(p.driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// TestReaderWithoutTheStateTable: who may read the version table and not the state table can't know that a database is
+// in order.
+func TestReaderWithoutTheStateTable(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		half := noTransaction("CREATE TABLE half (id INTEGER);\nINSERT INTO missing VALUES (1);", "DROP TABLE half;\nDROP TABLE missing;")
+		fsys := files(map[string]*fstest.MapFile{"001_t.sql": table("t001"), "002_half.sql": half})
+		wantIs(t, p.locking(p.db, from(fsys)).Migrate(ctx), gooseplus.ErrDirty)
+		db := p.reader(t, "goose_db_version")
+		for _, lock := range []bool{true, false} {
+			m := p.over(db, from(chain(1)), gooseplus.WithGlobalLock(lock))
+			if !lock && p.dialect == "mysql" {
+				continue // which shows nobody what he may not read
+			}
+			wantIs(t, m.Migrate(ctx), gooseplus.ErrMigrationTable)
+			wantIs(t, second(m.Plan(ctx)), gooseplus.ErrMigrationTable)
+		}
+		m := p.over(db, from(chain(1)))
+		wantIs(t, second(m.Status(ctx)), gooseplus.ErrMigrationTable)
+		if v, err := m.Version(ctx); v != 1 || err != nil {
+			t.Errorf("Version = %d, %v", v, err)
+		}
+	})
+}

@@ -1,0 +1,118 @@
+package redact
+
+import (
+	"regexp"
+	"strings"
+)
+
+// userinfo finds passwords that stand between a user and a host. The password is the first group.
+var userinfo = []*regexp.Regexp{
+	// scheme://user:password@host. The last @ before a space ends the password.
+	regexp.MustCompile(`://[^:/@\s]*:(\S*)@`),
+	// scheme://user@domain:password@host, which is not scheme://user@host:port/db?option=a@b.
+	regexp.MustCompile(`://[^:/\s]*@[^:/\s]*:(\d*[^\d/?\s]\S*|\d+)@`),
+	// go-sql-driver: user:password@net(address)/db, where net and address may be left out. It is
+	// no URL: the password doesn't begin with two slashes.
+	regexp.MustCompile("[^\\s:/\"'`]*:(/?[^\\s/]\\S*)@(?:[\\w.+-]*\\(|(?:tcp|unix)?/)"),
+}
+
+// spaced finds passwords with a space in them, in one DSN: they don't have in them what between says.
+var spaced = []struct{ pattern, between *regexp.Regexp }{
+	{regexp.MustCompile("://[^:/\\s\"'`]+:([^\\s\\d/\"'`][^\\n\"'`]* [^\\n\"'`]*)@"), regexp.MustCompile(`://`)},
+	{regexp.MustCompile("[^\\s:/\"'`]+:([^\\s/][^\\n]* [^\\n]*)@(?:tcp|unix)\\("), regexp.MustCompile(`@(tcp|unix)\(`)},
+}
+
+func userinfos(s string) (found []span) {
+	for _, pattern := range userinfo {
+		for _, m := range pattern.FindAllStringSubmatchIndex(s, -1) {
+			after, _, _ := strings.Cut(s[m[3]:], " ")
+			found = append(found, span{m[2], m[3], s[m[0]:m[2]] + after, true})
+		}
+	}
+	for _, p := range spaced {
+		for _, m := range p.pattern.FindAllStringSubmatchIndex(s, -1) {
+			if !p.between.MatchString(s[m[2]:m[3]]) {
+				found = append(found, span{m[2], m[3], s[m[0]:m[2]], true})
+			}
+		}
+	}
+	return found
+}
+
+// keyNames are the names of what is secret.
+const keyNames = `(?:\w*(?:password|passwd|pwd|passphrase)|(?:\w+_)?pass|\w*token|\w*secret(?:[_-]?(?:access[_-]?)?key)?|\w*(?:api|private|encryption)[_-]?key)`
+
+var (
+	// key is a keyword with its equals sign, in libpq's, ADO's and query strings, and in SQL.
+	key = regexp.MustCompile(`(?i)\b` + keyNames + `\s*(?:=>|:=|=)\s*`)
+	// quoted is a value in quotes, ODBC's braces, or quotes that %q has escaped.
+	quoted = regexp.MustCompile(`^(?:'(?:[^'\\]|\\.|'')*'|"(?:[^"]|"")*"|\{(?:[^}]|\}\})*\}|\\"(?:[^"\\]|\\[^"])*\\")`)
+	// afterQuoted is what follows a value in quotes.
+	afterQuoted = regexp.MustCompile("^(?:[\\s;&,:)\\]}\"'`]|\\\\n|$)")
+	// next is what ends a value without quotes: the next key, what closes the text, or the end of the line. A space
+	// does not: drivers quote a DSN whose password has spaces.
+	next = regexp.MustCompile("^(?:\\s+[\\w.-]+\\s*=|[;&]\\s*\\w[\\w.-]*=|[\"'`)\\]}][,.:;]?(?:\\s|$)|;?[ \\t]*(?:\\n|$))")
+	// pair is a keyword with its value.
+	pair = regexp.MustCompile("\\w+\\s*=\\s*[^\\s'\"`]+")
+)
+
+// values finds the values of keys that stand for a password.
+func values(s string) (found []span) {
+	for at := 0; ; {
+		m := key.FindStringIndex(s[at:])
+		if m == nil {
+			break
+		}
+		at += m[1]
+		end := at + valueEnd(s[at:])
+		found = append(found, span{at, end, "", true})
+		at = end
+	}
+	if len(found) > 0 {
+		rest := strings.Join(pair.FindAllString(mask(s, found), -1), " ")
+		for i := range found {
+			found[i].rest = rest
+		}
+	}
+	return found
+}
+
+func valueEnd(s string) int {
+	if m := quoted.FindStringIndex(s); m != nil {
+		if afterQuoted.MatchString(s[m[1]:]) {
+			return m[1]
+		}
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' { // and what it escapes, be it twice
+			for i < len(s)-1 && s[i] == '\\' {
+				i++
+			}
+			continue
+		}
+		if next.MatchString(s[i:]) {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// leftover is what remains of a password in the errors of drivers that took it for another part of the DSN. The DSN
+// itself is not there, or not with its password.
+var leftover = []*regexp.Regexp{
+	regexp.MustCompile(`invalid port ":((?:[^"\\]|\\.){2,})" after host`),
+	regexp.MustCompile(`invalid URL escape "((?:[^"\\]|\\.)+)"`),
+	regexp.MustCompile(`missing "=" after "((?:[^"\\]|\\.)+)"`),
+	regexp.MustCompile(`\blookup (\S+)@`),
+	regexp.MustCompile("\\bdatabase=([^`\\s]+)@"),
+	regexp.MustCompile(`default addr for network '([^']*)' unknown`),
+}
+
+func remains(s string) (found []span) {
+	for _, pattern := range leftover {
+		for _, m := range pattern.FindAllStringSubmatchIndex(s, -1) {
+			found = append(found, span{start: m[2], end: m[3]})
+		}
+	}
+	return found
+}

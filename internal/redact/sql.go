@@ -1,0 +1,150 @@
+package redact
+
+import (
+	"regexp"
+	"strings"
+)
+
+// quotedKey is a name of what is secret with a value after a colon or an arrow, as in JSON and hstore.
+var (
+	quotedKey   = regexp.MustCompile(`(?i)["']` + keyNames + `\\*["']\s*(?::|=>)\s*`)
+	quotedValue = regexp.MustCompile(`^(?:\\+"(.*?)\\+"|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.|'')*)'|([^\s,}\]\[{"'\\]+))`)
+)
+
+func quotedKeys(s string) (found []span) {
+	for _, m := range quotedKey.FindAllStringIndex(s, -1) {
+		value := quotedValue.FindStringSubmatchIndex(s[m[1]:])
+		for group := 2; group < len(value); group += 2 {
+			if value[group] >= 0 {
+				found = append(found, span{start: m[1] + value[group], end: m[1] + value[group+1], dsn: true})
+			}
+		}
+	}
+	return found
+}
+
+// clauses come before a password in SQL. Those of bare are followed by a password that may not be in quotes, which is
+// an error in most of them, that the server quotes.
+var (
+	clauses = []*regexp.Regexp{
+		regexp.MustCompile(`(?i)(?:^|[^'"\w.])(?:\w*password|passphrase)\s*\(?\s*`),
+		regexp.MustCompile(`(?i)\bIDENTIFIED\b[^;]*?\bREPLACE\s+`),
+		regexp.MustCompile(`(?i)\bATTACH\b[^;]*?\bKEY\s+`),
+		regexp.MustCompile(`(?i)\bcrypt\s*\(\s*`),
+	}
+	bare = []*regexp.Regexp{
+		regexp.MustCompile(`(?i)\bIDENTIFIED\s+(?:(?:WITH|VIA)\s+\S+\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s*\(?\s*)?`),
+		regexp.MustCompile(`(?i)\bSET\s+PASSWORD\s+(?:FOR\s+\S+\s*)?(?:=|TO\s)\s*(?:\w*PASSWORD\s*\(\s*)?`),
+		regexp.MustCompile(`(?i)\b(?:CREATE|ALTER)\s+(?:ROLE|USER|GROUP)\b[^;]*?\bPASSWORD\s+`),
+		regexp.MustCompile(`(?i)\bPRAGMA\s+(?:\w+\.)?(?:re|hex)?key\s*[=(]\s*`),
+		regexp.MustCompile(`\bBearer\s+`),
+	}
+	bareWord = regexp.MustCompile(`^[^\s;'"]+`)
+)
+
+// statements finds passwords in SQL.
+func statements(s string) (found []span) {
+	for i, pattern := range append(clauses, bare...) {
+		for _, m := range pattern.FindAllStringIndex(s, -1) {
+			at := m[1]
+			if start, end, ok := literal(s[at:]); ok {
+				found = append(found, span{start: at + start, end: at + end})
+			} else if w := bareWord.FindString(s[at:]); i >= len(clauses) && !strings.EqualFold(w, "NULL") && !strings.EqualFold(w, "RANDOM") {
+				found = append(found, span{start: at, end: at + len(w)})
+			}
+		}
+	}
+	return found
+}
+
+var dollarTag = regexp.MustCompile(`^\$\w*\$`)
+
+// literal finds the content of the string that s begins with. One that isn't closed, since a server shows only the
+// beginning of a statement, ends with the line.
+func literal(s string) (start, end int, ok bool) {
+	if tag := dollarTag.FindString(s); tag != "" {
+		if n := strings.Index(s[len(tag):], tag); n >= 0 {
+			return len(tag), len(tag) + n, true
+		}
+		return len(tag), len(s), true
+	}
+	for _, prefix := range []string{"E", "e", "N", "n", "U&", "u&", ""} {
+		if strings.HasPrefix(s, prefix+"'") {
+			start = len(prefix) + 1
+			break
+		}
+	}
+	if start == 0 && strings.HasPrefix(s, `"`) {
+		start = 1
+	}
+	if start == 0 {
+		return 0, 0, false
+	}
+	quote := s[start-1]
+	for i := start; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case quote:
+			if i+1 == len(s) || s[i+1] != quote {
+				return start, i, true
+			}
+			i++
+		case '\n':
+			return start, i, true
+		}
+	}
+	return start, len(s), true
+}
+
+var (
+	insert     = regexp.MustCompile(`(?i)\b(?:INSERT|REPLACE)\s+(?:\w+\s+)*?INTO\s+[^\s(]+\s*\(([^()]*)\)`)
+	secretName = regexp.MustCompile(`(?i)^` + keyNames + `$`)
+)
+
+// inserts finds the values of the columns that are called like a secret.
+func inserts(s string) (found []span) {
+	for _, m := range insert.FindAllStringSubmatchIndex(s, -1) {
+		secret := make(map[int]bool)
+		for i, column := range strings.Split(s[m[2]:m[3]], ",") {
+			if secretName.MatchString(strings.Trim(strings.TrimSpace(column), "\"`")) {
+				secret[i] = true
+			}
+		}
+		if len(secret) > 0 {
+			found = append(found, rows(s, m[1], secret)...)
+		}
+	}
+	return found
+}
+
+// rows finds the strings in some columns of the rows in parentheses that begin somewhere in a statement.
+func rows(s string, at int, columns map[int]bool) (found []span) {
+	depth, column := 0, 0
+	for i := at; i < len(s); i++ {
+		switch s[i] {
+		case '(':
+			if depth++; depth == 1 {
+				column = 0
+			}
+		case ')':
+			depth--
+		case ',':
+			if depth == 1 {
+				column++
+			}
+		case ';':
+			return found
+		case '\'', '"', '$':
+			start, end, ok := literal(s[i:])
+			if !ok {
+				continue
+			}
+			if depth > 0 && columns[column] {
+				found = append(found, span{start: i + start, end: i + end})
+			}
+			i += end
+		}
+	}
+	return found
+}
