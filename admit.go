@@ -78,8 +78,8 @@ func (r *run) stamp(ctx context.Context) error {
 	if r.known.state == nil || len(r.unseen) == 0 {
 		return nil
 	}
-	if err := r.ensureState(ctx); err != nil {
-		return r.known.stateError(ctx, err)
+	if err := r.ensureStateAlone(ctx); err != nil {
+		return err
 	}
 	ctx, cancel := outlive(ctx, markGrace)
 	defer cancel()

@@ -22,8 +22,8 @@ func (r *run) mark(ctx context.Context, step plannedStep) error {
 	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
 	defer cancel()
 	if !r.marked {
-		if err := r.ensureState(ctx); err != nil {
-			return r.known.stateError(ctx, err)
+		if err := r.ensureStateAlone(ctx); err != nil {
+			return err
 		}
 	}
 	// The server may have executed what ctx interrupts: so it is given time to answer, and what it may have been told
@@ -32,13 +32,24 @@ func (r *run) mark(ctx context.Context, step plannedStep) error {
 	defer cancelAnswer()
 	claimed := r.marked
 	r.marked, r.atStep = true, step
-	if r.lock != nil {
-		if err := r.known.state.MarkDirty(ctx, r.db, r.at(step)); err != nil {
-			return r.known.stateError(ctx, err)
+	err := r.putMark(ctx, step, claimed)
+	if err != nil {
+		if gone, restored := r.restore(ctx); gone && restored == nil {
+			err = r.putMark(ctx, step, false)
 		}
-		return nil
 	}
-	return r.claim(ctx, step, claimed)
+	return err
+}
+
+// putMark writes the mark. Without the lock somebody else may be at such a step.
+func (r *run) putMark(ctx context.Context, step plannedStep, claimed bool) error {
+	if r.lock == nil {
+		return r.claim(ctx, step, claimed)
+	}
+	if err := r.known.state.MarkDirty(ctx, r.db, r.at(step)); err != nil {
+		return r.known.stateError(ctx, err)
+	}
+	return nil
 }
 
 // markGrace is how long the answer to a mark is waited for after the end of the run's time.
@@ -160,7 +171,7 @@ func (r *run) settleMark(ctx context.Context, dirty bool) error {
 	}
 	step := r.at(r.atStep)
 	if r.left != nil {
-		if err := r.ensureState(ctx); err != nil {
+		if err := r.ensureStateAlone(ctx); err != nil {
 			return err
 		}
 		step = r.at(*r.left)

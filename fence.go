@@ -5,22 +5,33 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/mutex"
 	"github.com/gooseplus/gooseplus/internal/session"
 )
 
 // fence configures the session through which a run with the lock does all its work. Each transaction begins
-// with the run's own row, which stays locked until it ends: nobody can declare the run dead
+// with the run's own fence, a row which stays locked until it ends: nobody can declare the run dead
 // meanwhile. What the server does outside a transaction, or in one that DDL has committed, no row
-// lock can show; so the run's row says which connection it is on.
+// lock can show; so the state table says which connections the run uses for it. The same statements have the server look
+// after each connection: a machine that is gone sends no end of it.
 func (r *run) fence() session.Config {
+	fence, backend := r.known.state.Fence(r.id), r.known.state.BackendQuery(r.id)
+	if r.known.dialect.Goose == goose.DialectPostgres {
+		fence = mutex.KeepTransaction() + "; " + fence
+		backend = strings.Replace(backend, " FROM ", ", "+mutex.KeepSession()+" FROM ", 1)
+	}
 	cfg := session.Config{OnBegin: []session.Statement{{
-		Query: r.known.state.Fence(r.id),
+		Query: fence,
 		Check: func(rows int64) error { return r.stillOurs(rows > 0) },
 	}}}
 	if !r.oneWriter() && r.leavesFence() {
 		cfg.Backend = session.Backend{
-			Query: r.known.state.BackendQuery(), Found: r.onBackend,
+			Query: backend, Found: r.onBackend,
 			Lost: func(row []driver.Value) { r.orphans.add(backendName(row)) },
 		}
 	}
@@ -37,26 +48,43 @@ func (r *run) leavesFence() bool {
 // unfenced says whether a step, or its Down, has parts that no row lock covers.
 func unfenced(s plannedStep) bool { return !s.Transactional || !s.downTransactional }
 
-// onBackend is told what the server calls a connection before goose gets it. A name that is not needed any
-// more is taken back: behind a pooler the connection outlives this process, and whoever comes after it
+// backends are the connections of a run that the state table names.
+type backends struct {
+	mu   sync.Mutex // a Go migration may borrow connections on any goroutine
+	list []string
+}
+
+// onBackend is told what the server calls a connection before goose gets it. Names that are not needed any
+// more are taken back: behind a pooler the connection outlives this process, and whoever comes after it
 // would wait.
 func (r *run) onBackend(ctx context.Context, row []driver.Value) error {
-	backend := ""
-	switch {
-	case len(row) != 1 || r.current.Transactional && !r.named.Load():
+	r.backends.mu.Lock()
+	defer r.backends.mu.Unlock()
+	if r.current.Transactional {
+		return r.dropBackends(ctx)
+	}
+	name := backendName(row)
+	if slices.Contains(r.backends.list, name) {
 		return nil
-	case !r.current.Transactional:
-		backend = backendName(row)
 	}
-	r.named.Store(backend != "")
-	ours, err := r.known.state.SetBackend(ctx, r.db, r.id, backend)
+	ours, err := r.known.state.AddBackend(ctx, r.db, r.id, name)
 	if err != nil {
-		return err
+		return r.known.stateError(ctx, err)
 	}
+	r.backends.list = append(r.backends.list, name)
 	return r.stillOurs(ours)
 }
 
-func backendName(row []driver.Value) string { return fmt.Sprintf("%s", row[0]) }
+// dropBackends is called with the list locked.
+func (r *run) dropBackends(ctx context.Context) error {
+	if err := r.known.state.DropBackends(ctx, r.db, r.id, r.backends.list...); err != nil {
+		return r.known.stateError(ctx, err)
+	}
+	r.backends.list = nil
+	return nil
+}
+
+func backendName(row []driver.Value) string { return fmt.Sprint(row[0]) }
 
 func (r *run) stillOurs(ours bool) error {
 	if ours {

@@ -150,8 +150,8 @@ func (m *Migrator) protect(ctx context.Context, version int64, do func(context.C
 			return fmt.Errorf("dialect %s: gooseplus can't remember a protected version here", r.known.dialect.Goose)
 		}
 		return r.alone(ctx, always, func(ctx context.Context) error {
-			if err := r.ensureState(ctx); err != nil {
-				return r.known.stateError(ctx, err)
+			if err := r.ensureStateAlone(ctx); err != nil {
+				return err
 			}
 			source := ""
 			if known, ok := r.known.find(version); ok {

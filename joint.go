@@ -112,8 +112,8 @@ func (j *joint) finish(ctx context.Context, err error) {
 
 // look is run.look at all of them, in one statement unless a table is missing.
 func (j *joint) look(ctx context.Context, to goal) (needed bool, err error) {
-	if err := j.applied(ctx); err != nil {
-		if j.lead.options.globalLock && j.lead.oneWriter() {
+	if err := j.quickly(ctx); err != nil {
+		if j.lead.blind {
 			return true, nil // as in run.look
 		}
 		return false, err
@@ -141,6 +141,21 @@ func (j *joint) look(ctx context.Context, to goal) (needed bool, err error) {
 		return true, nil
 	}
 	return false, j.dirtyNow(ctx)
+}
+
+// quickly is run.quickly for all of them.
+func (j *joint) quickly(ctx context.Context) error {
+	if !j.lead.options.globalLock || j.lead.known.state == nil {
+		return j.applied(ctx)
+	}
+	soon, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	err := j.applied(soon)
+	j.lead.blind = err != nil && (j.lead.oneWriter() || soon.Err() != nil && ctx.Err() == nil)
+	for _, r := range j.parts {
+		r.blind = j.lead.blind
+	}
+	return err
 }
 
 // applied reads what is applied in each.
@@ -216,6 +231,9 @@ func (j *joint) alone(ctx context.Context, needed func(context.Context) (bool, e
 	return j.lead.alone(ctx, needed, func(ctx context.Context) (err error) {
 		for _, r := range j.parts {
 			r.lock, r.stateReady, r.schemaMissing = j.lead.lock, j.lead.stateReady, false
+			if r.lock != nil {
+				r.locate(r.lock.held)
+			}
 			r.inherited = slices.DeleteFunc(slices.Clone(j.lead.inherited), func(dead state.Run) bool { return !r.known.covers(dead.Namespace) })
 		}
 		if j.lead.lock != nil {

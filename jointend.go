@@ -147,7 +147,7 @@ func (j *joint) recordOutcomes(l *lock, runErr error) error {
 func (j *joint) endRows(ctx context.Context, registered []*run, runErr error) error {
 	tx, err := j.lead.db.BeginTx(ctx, nil)
 	if err != nil {
-		return j.lead.known.tableError(ctx, err)
+		return j.lead.unrecorded(ctx, err)
 	}
 	for _, r := range registered {
 		if err := r.endRow(ctx, tx, j.of(r, runErr)); err != nil {
@@ -155,7 +155,7 @@ func (j *joint) endRows(ctx context.Context, registered []*run, runErr error) er
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		return j.lead.known.tableError(ctx, err)
+		return j.lead.unrecorded(ctx, err)
 	}
 	return nil
 }

@@ -24,18 +24,19 @@ const (
 	// releaseLimit is how long a run that has ended waits for connections that are still in use, and
 	// for the server to take note of its end.
 	releaseLimit = 10 * time.Second
-	// lostLimit is that for the connection of a lock that is lost: it may never answer.
-	lostLimit = 100 * time.Millisecond
 	// answerLimit is how long a process whose wait for the lock is over waits for each of the answers that its
 	// error needs.
 	answerLimit = time.Second
 
-	// pollFirst and pollLast bound the mean time between two looks of a process that waits; between two
-	// tries, which take six statements, for a mutex whose holder seems to be at work, it is tryAgain.
+	// tryLimit is how long a try for the lock may take when the wait for it is over.
+	tryLimit = 5 * time.Second
+	// lookLimit is how long the look of a run that is to have the lock waits: the holder's migration may keep
+	// everybody from the version table, and who has the lock is told without it.
+	lookLimit = time.Second
+
+	// pollFirst and pollLast bound the mean time between two looks of a process that waits.
 	pollFirst = 20 * time.Millisecond
 	pollLast  = 150 * time.Millisecond
-	tryAgain  = 300 * time.Millisecond
-	tryFirst  = 100 * time.Millisecond
 )
 
 // lockTimes are lockIdle, lockBeat and lockPatience; tests have less time.
@@ -52,6 +53,8 @@ type lock struct {
 	// the lock is lost.
 	alive context.Context
 	end   context.CancelCauseFunc
+	// runs are those that are recorded under the lock, as they were when they began: see restore.
+	runs []state.Run
 }
 
 // hold takes the global lock. While somebody else has it, this process holds neither a transaction
@@ -72,15 +75,12 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 		waiting, cancel = context.WithTimeoutCause(ctx, r.options.lockWait, &timeoutError{what: "wait for the lock", after: r.options.lockWait})
 		defer cancel()
 	}
-	began := time.Now()
-	for {
+	for began := time.Now(); ; {
 		l, err := r.tryHold(ctx, waiting, m)
 		if err != nil || l != nil {
 			return l, err
 		}
-		// As long as a run is under way the mutex is tried only now and then, in case its process is dead. One
-		// that has just begun is not recorded yet.
-		for tried, busy := time.Now(), true; time.Since(tried) < tryFirst || busy && time.Since(tried) < tryAgain; {
+		for free := false; !free; {
 			if !sleep(waiting, poll(time.Since(began))) {
 				return r.lastTry(ctx, waiting, m)
 			}
@@ -88,40 +88,46 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 			if r.oneWriter() {
 				break // to read would get in the holder's way
 			}
-			if busy = r.stillBusy(waiting); busy {
-				continue
+			if r.holds, err = m.Holder(waiting); err != nil {
+				break // the next try finds out more
 			}
-			more, err := needed(waiting)
-			if err != nil && waiting.Err() != nil {
-				return r.lastTry(ctx, waiting, m)
-			}
-			if err != nil || !more {
-				return nil, err
-			}
-			busy = r.flagged
+			free = r.holds == ""
+		}
+		if err != nil && waiting.Err() != nil {
+			return r.lastTry(ctx, waiting, m)
+		}
+		if r.oneWriter() || err != nil {
+			continue
+		}
+		// The run that this one waited for has ended: it may have left nothing to do.
+		more, err := needed(waiting)
+		if err != nil && waiting.Err() != nil {
+			return r.lastTry(ctx, waiting, m)
+		}
+		if err != nil || !more {
+			return nil, err
 		}
 	}
 }
 
-// lastTry is for a process whose wait is over, and that may not have tried for a while.
+// lastTry is for a process whose wait is over. Somebody who had the lock a moment ago may have given it back.
 func (r *run) lastTry(ctx, waiting context.Context, m mutex.Mutex) (l *lock, err error) {
 	if r.options.lockWait > 0 && ctx.Err() == nil {
 		soon, cancel := context.WithTimeout(ctx, answerLimit)
-		defer cancel()
-		if l, err = r.tryHold(soon, waiting, m); l != nil || errors.Is(err, ErrLocked) {
-			return l, err
+		r.holds, err = m.Holder(soon)
+		cancel()
+		if err == nil && r.holds == "" {
+			if l, err = r.tryHold(ctx, waiting, m); l != nil || errors.Is(err, ErrLocked) {
+				return l, err
+			}
 		}
 	}
-	return nil, fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, err), r.holder(ctx))
+	return nil, r.locked(ctx, waiting, err)
 }
 
-// stillBusy is a look that asks for nothing but the run that the last one found.
-func (r *run) stillBusy(ctx context.Context) bool {
-	if !r.flagged {
-		return false
-	}
-	busy, err := r.known.state.StillBusy(ctx, r.db, r.known.busy())
-	return busy && err == nil
+// locked is the error of a run that did not get the lock in time.
+func (r *run) locked(ctx, waiting context.Context, err error) error {
+	return fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, err), r.holder(ctx))
 }
 
 // poll is how long a process that has waited for so long sleeps before it looks again: a part of that, so
@@ -152,22 +158,21 @@ func (r *run) alone(ctx context.Context, needed func(context.Context) (bool, err
 // tryHold tries once. What the server still does for dead runs is waited for no longer than waiting
 // lasts.
 func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error) {
-	held, err := r.tryMutex(ctx, m)
-	if err != nil {
-		return nil, r.known.tableError(ctx, err)
-	}
-	if held == nil {
-		return nil, nil
+	held, err := r.tryMutex(ctx, waiting, m)
+	if err != nil || held == nil {
+		return nil, err
 	}
 	l := r.newLock(ctx, held)
 	within, cancel := l.during(ctx)
 	defer cancel()
 	waiting, cancelWaiting := l.during(waiting)
 	defer cancelWaiting()
-	if err = r.ensureState(within); err != nil {
-		err = r.known.tableError(within, err)
-	} else {
-		err = r.bury(within, waiting)
+	r.locate(held)
+	if err = r.ensureState(within, waiting); err == nil {
+		err = r.takeOver(within, waiting)
+	}
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrLocked) {
+		err = r.locked(ctx, ctx, err) // nothing was touched
 	}
 	if err != nil {
 		return nil, joined(err, l.release())
@@ -176,29 +181,45 @@ func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error
 	return l, nil
 }
 
-// tryMutex tries once, but a second time at once if nothing but the mutex's row was missing: nobody has
-// it then. A replica of the original gooseplus may have deleted it, and may have the table that is to
-// become this version's: that it has its lock, which is the same, is no error.
-func (r *run) tryMutex(ctx context.Context, m mutex.Mutex) (held mutex.Held, err error) {
-	ensure := r.known.state.TryEnsure
-	for range 2 {
-		// On SQLite the mutex is no row, and to write before it is held would only meet its holder.
-		if !r.oneWriter() && !r.stateReady {
-			err = ensure(ctx, r.db)
-			r.stateReady = err == nil
-		}
-		if err == nil {
-			held, err = m.TryLock(ctx)
-		}
-		if !errors.Is(err, state.ErrNoMutex) {
-			break
-		}
-		r.stateReady, ensure = false, r.known.state.Ensure
+// tryMutex tries once. It may take a moment longer than the wait for the lock lasts, which may last no time at all.
+func (r *run) tryMutex(ctx, waiting context.Context, m mutex.Mutex) (mutex.Held, error) {
+	within, cancel := context.WithCancel(ctx)
+	if deadline, ok := waiting.Deadline(); ok {
+		within, cancel = context.WithDeadline(ctx, later(deadline, time.Now().Add(tryLimit)))
 	}
-	if errors.Is(err, state.ErrNoMutex) || errors.Is(err, state.ErrBusy) || errors.Is(err, state.ErrCreating) {
-		err = nil
+	defer cancel()
+	held, err := m.TryLock(within)
+	switch {
+	case err == nil:
+		return held, nil
+	case ctx.Err() != nil:
+		return nil, r.locked(ctx, ctx, err)
+	case within.Err() != nil:
+		return nil, r.locked(ctx, within, err)
 	}
-	return held, err
+	return nil, r.known.tableError(ctx, err)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// locate has this run call the state table by the name that the server has for it: what a migration, or the
+// application, sets the search_path to doesn't matter any more.
+func (r *run) locate(held mutex.Held) {
+	known := *r.known
+	switch h := held.(type) {
+	case interface{ Key() string }:
+		known.state = known.state.Located(h.Key())
+	case interface{ Autocommits() bool }:
+		if h.Autocommits() {
+			known.state = known.state.Autocommitting()
+		}
+	}
+	r.known = &known
 }
 
 // oneWriter is true of SQLite: who reads while another process writes may be told that the database
@@ -208,17 +229,33 @@ func (r *run) oneWriter() bool { return r.known.dialect.Goose == goose.DialectSQ
 // upgradeLimit is how long a run without the lock waits for others that are at the state table.
 const upgradeLimit = 5 * time.Second
 
-// ensureState makes sure of the state table, once.
-func (r *run) ensureState(ctx context.Context) error {
+// ensureState makes sure of the state table, once. Replicas of older versions that use it are waited for.
+func (r *run) ensureState(ctx, waiting context.Context) error {
 	if r.stateReady {
 		return nil
 	}
-	err := r.known.state.Ensure(ctx, r.db)
-	for began := time.Now(); errors.Is(err, state.ErrBusy) && time.Since(began) < upgradeLimit && sleep(ctx, pollFirst); {
-		err = r.known.state.Ensure(ctx, r.db)
+	began := time.Now()
+	for {
+		err := r.known.state.Ensure(ctx, r.db)
+		if err == nil {
+			r.stateReady = true
+			return nil
+		}
+		if !errors.Is(err, state.ErrBusy) {
+			return r.known.stateError(ctx, err)
+		}
+		r.announceWait(waiting)
+		if !sleep(waiting, poll(time.Since(began))) {
+			return fmt.Errorf("%w: %w: %w", ErrLocked, stopped(waiting, nil), err)
+		}
 	}
-	r.stateReady = err == nil
-	return err
+}
+
+// ensureStateAlone is ensureState for a run that may have no lock.
+func (r *run) ensureStateAlone(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, upgradeLimit)
+	defer cancel()
+	return r.ensureState(ctx, waiting)
 }
 
 func (r *run) newLock(ctx context.Context, held mutex.Held) *lock {
@@ -244,17 +281,13 @@ func (l *lock) during(ctx context.Context) (context.Context, context.CancelFunc)
 func (l *lock) release() error {
 	l.stop()
 	defer l.end(nil)
-	wait := releaseLimit
-	if l.alive.Err() != nil {
-		wait = lostLimit
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
-	defer cancel()
-	err := l.held.Release(ctx)
 	if lost := context.Cause(l.alive); lost != nil {
+		l.held.Abandon()
 		return lost
 	}
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	defer cancel()
+	if err := l.held.Release(ctx); err != nil {
 		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
 	}
 	return nil
@@ -265,17 +298,18 @@ func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
 	st := r.known.state
 	switch r.known.dialect.Goose {
 	case goose.DialectSQLite3:
-		file, err := st.File(ctx, r.db)
+		file, database, err := st.File(ctx, r.db)
 		if err != nil {
 			return nil, r.known.tableError(ctx, err)
 		}
 		if file == "" {
 			return mutex.Memory{Key: r.pool}, nil
 		}
-		return mutex.File{Path: file}, nil
+		return mutex.File{Path: file, Beside: database}, nil
+	case goose.DialectMySQL:
+		return &mutex.MySQL{DB: r.db, Name: st.MutexKey(), Idle: r.options.lockTimes.idle}, nil
 	default:
-		before, after, locked := st.KeepOpen(r.options.lockTimes.idle)
-		return &mutex.Row{DB: r.pool, Lock: st.TryLock, Before: before, After: after, Locked: locked}, nil
+		return &mutex.Postgres{DB: r.db, Key: st.MutexKey(), Idle: r.options.lockTimes.idle}, nil
 	}
 }
 
@@ -288,6 +322,8 @@ func (r *run) announceWait(ctx context.Context) {
 	if r.events.silent() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, answerLimit) // the holder may keep everybody from the table
+	defer cancel()
 	waiting := LockWaiting{}
 	if holder, since, err := r.known.state.RunningNow(ctx, r.db); err == nil {
 		waiting.Holder, waiting.Since = holder, since
@@ -300,10 +336,15 @@ func (r *run) holder(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
 	holder, since, err := r.known.state.RunningNow(ctx, r.db)
-	if err != nil || holder == "" {
-		return ""
+	switch {
+	case err == nil && holder != "" && r.holds != "":
+		return fmt.Sprintf(" (%s has it since %s, %s)", holder, since.Format(time.RFC3339), r.holds)
+	case err == nil && holder != "":
+		return fmt.Sprintf(" (%s has it since %s)", holder, since.Format(time.RFC3339))
+	case r.holds != "":
+		return fmt.Sprintf(" (%s has it)", r.holds)
 	}
-	return fmt.Sprintf(" (%s has it since %s)", holder, since.Format(time.RFC3339))
+	return ""
 }
 
 // release records how the run ended, if it had begun, and gives the lock back.

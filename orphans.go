@@ -2,12 +2,14 @@ package gooseplus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
-	"github.com/gooseplus/gooseplus/internal/mutex"
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // orphans are connections of the run that broke, by what the server calls them: it may still execute what
@@ -15,7 +17,7 @@ import (
 type orphans struct {
 	mu   sync.Mutex // a Go migration may give connections back on any goroutine
 	list []string
-	last map[string]string // what each was found executing; used by letGo alone
+	seen sightings // what each was found doing; used by letGo alone
 }
 
 func (o *orphans) add(backend string) {
@@ -34,58 +36,91 @@ func (o *orphans) first() string {
 	return o.list[0]
 }
 
-func (o *orphans) found(backend, what string) {
-	if o.last == nil {
-		o.last = make(map[string]string)
-	}
-	o.last[backend] = what
-}
-
 func (o *orphans) remove(backend string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.list = slices.DeleteFunc(o.list, func(b string) bool { return b == backend })
 }
 
+// cancelPatience is how long the server has to heed the cancel request of a driver before the run ends the connection.
+const cancelPatience = 2 * time.Second
+
 // letGo ends the connections that the run has lost, and waits until the server has let go of them:
 // what comes next would work beside a statement that was interrupted here and not there. If it can't be
 // done before ctx ends, nothing may come next.
 func (r *run) letGo(ctx context.Context) error {
-	poll := pollFirst
-	for {
-		backend := r.orphans.first()
-		if backend == "" {
+	for began := time.Now(); ; {
+		what, err := r.interrupt(ctx)
+		if err == nil && what == "" {
 			return nil
 		}
-		gone, err := r.interrupt(ctx, backend)
-		if gone {
-			r.orphans.remove(backend)
-			continue
+		if !sleep(ctx, poll(time.Since(began))) {
+			return fmt.Errorf("the server may still execute a statement that was interrupted (%s): %w", what, stopped(ctx, err))
 		}
-		if !sleep(ctx, poll) {
-			return fmt.Errorf("the server may still execute a statement that was interrupted: %w", stopped(ctx, err))
-		}
-		poll = min(2*poll, pollLast)
 	}
 }
 
-// interrupt ends a connection of the run unless it is gone.
-func (r *run) interrupt(ctx context.Context, backend string) (gone bool, err error) {
-	what, err := r.known.state.Executing(ctx, r.db, backend)
-	if err != nil || what == "" {
-		return err == nil, err
+// interrupt ends a connection that the run has lost. "" means that there is none left.
+func (r *run) interrupt(ctx context.Context) (what string, err error) {
+	st := r.known.state
+	for {
+		name := r.orphans.first()
+		if name == "" {
+			break
+		}
+		b := state.Backend{Run: r.id, Name: name}
+		a, err := st.Activity(ctx, r.db, b)
+		if err != nil {
+			return name, err
+		}
+		// On PostgreSQL an idle connection outside a transaction does nothing any more, and what is doing something else than
+		// at first works for somebody else, behind a pooler.
+		other := r.orphans.seen.other(name, a)
+		if a.Gone || r.known.dialect.Goose == goose.DialectPostgres && (a.Idle && !a.InTransaction || other) {
+			r.orphans.remove(name)
+			continue
+		}
+		return a.Who, r.end(ctx, b, a, &r.orphans.seen, cancelPatience)
 	}
-	if last, again := r.orphans.last[backend]; again && last != what {
-		return true, nil
+	if r.failed == nil || r.lock == nil {
+		return "", nil
 	}
-	r.orphans.found(backend, what)
-	if !r.known.state.Kills() {
-		return false, nil
+	// A transaction that its connection has left may still be open on the server, and has the fence.
+	a, err := st.Blocker(ctx, r.db, r.id)
+	if err != nil || a == nil {
+		return "", err
 	}
-	// A server that was restarted counts its connections anew. As long as the mutex's connection lives,
-	// this one's number can't be somebody else's.
-	if err := errors.Join(r.lock.alive.Err(), mutex.Check(r.lock.held, lockPatience)); err != nil {
-		return false, err
+	return a.Who, r.end(ctx, state.Backend{Run: r.id}, *a, &r.orphans.seen, cancelPatience)
+}
+
+// sightings are what connections were found doing, and since when.
+type sightings map[string]sighting
+
+type sighting struct {
+	what  string
+	since time.Time
+}
+
+// other notes what a connection does, and says whether it has been found doing something else before.
+func (s *sightings) other(name string, a state.Activity) bool {
+	before, ok := (*s)[name]
+	if ok && before.what == a.What {
+		return false
 	}
-	return false, r.known.state.Kill(ctx, r.db, backend)
+	if *s == nil {
+		*s = make(sightings)
+	}
+	(*s)[name] = sighting{a.What, time.Now()}
+	return ok
+}
+
+// end ends a connection of a run that has lost it: at once if it is idle, and after a while if the server is
+// executing something on it. One that isn't this user's is left alone.
+func (r *run) end(ctx context.Context, b state.Backend, a state.Activity, seen *sightings, patience time.Duration) error {
+	key := b.Name + " " + a.Who
+	seen.other(key, a)
+	if !a.Own || !a.Idle && time.Since((*seen)[key].since) < patience {
+		return nil
+	}
+	return r.known.state.End(ctx, r.db, b, a)
 }

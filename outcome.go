@@ -13,33 +13,23 @@ import (
 	"github.com/gooseplus/gooseplus/internal/state"
 )
 
-// bury closes the fence of runs that are recorded as running, though their process doesn't hold the
+// takeOver closes the fence of runs that are recorded as running, though their process doesn't hold the
 // lock any more, and waits until the server has let go of what they had begun, for as long as waiting
 // lasts: it is a part of the wait for the lock. Their starting point is this run's.
-func (r *run) bury(ctx, waiting context.Context) error {
+func (r *run) takeOver(ctx, waiting context.Context) error {
 	st := r.known.state
-	for poll := pollFirst; ; poll = min(2*poll, pollLast) {
-		// They are read anew each time: one of them may be alive, and end itself meanwhile.
-		running, err := st.Runs(ctx, r.db, state.Running)
+	var seen sightings
+	for began := time.Now(); ; {
+		busy, err := r.endDead(ctx, &seen)
 		if err != nil {
-			return r.known.tableError(ctx, err)
-		}
-		busy := ""
-		for _, dead := range running {
-			gone, err := r.departed(ctx, dead)
-			if err != nil {
-				return r.known.tableError(ctx, err)
-			}
-			if !gone {
-				busy = dead.Holder
-			}
+			return r.known.stateError(ctx, err)
 		}
 		if busy == "" {
 			break
 		}
-		r.announceWait(ctx)
-		if !sleep(waiting, poll) {
-			return fmt.Errorf("%w: %w (the server still works for %s, which has lost it)", ErrLocked, stopped(waiting, nil), busy)
+		r.announceWait(waiting)
+		if !sleep(waiting, poll(time.Since(began))) {
+			return fmt.Errorf("%w: %w (the server still works for %s)", ErrLocked, stopped(waiting, nil), busy)
 		}
 	}
 	cutOff, err := st.Runs(ctx, r.db, state.CutOff) // newest first
@@ -58,15 +48,69 @@ func (r *run) bury(ctx, waiting context.Context) error {
 	return nil
 }
 
-// departed says whether nothing that a run has begun is under way any more, nor can be.
-func (r *run) departed(ctx context.Context, dead state.Run) (bool, error) {
-	if dead.Backend != "" {
-		working, err := r.known.state.BackendWorks(ctx, r.db, dead.Backend)
-		if err != nil || working {
-			return false, err
+// endDead declares runs dead and ends what is left of them. It says what the server still works for, "" if there
+// is nothing any more.
+func (r *run) endDead(ctx context.Context, seen *sightings) (busy string, err error) {
+	st := r.known.state
+	soon, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	running, err := st.Runs(soon, r.db, state.Running)
+	if err != nil && soon.Err() != nil && ctx.Err() == nil {
+		// A transaction of the dead run may keep everybody from the table.
+		return r.endBlocker(ctx, state.Run{Holder: "somebody who has locked the state table"}, seen)
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, dead := range running {
+		done, err := st.TryCutOff(ctx, r.db, dead.ID, time.Now())
+		if err != nil {
+			return "", err
+		}
+		if !done {
+			if busy, err = r.endBlocker(ctx, dead, seen); err != nil {
+				return "", err
+			}
 		}
 	}
-	return r.known.state.TryCutOff(ctx, r.db, dead.ID, time.Now())
+	backends, err := st.Backends(ctx, r.db)
+	if err != nil {
+		return "", err
+	}
+	for _, dead := range running {
+		if dead.Backend != "" { // of an earlier version
+			backends = append(backends, state.Backend{Run: dead.ID, Name: dead.Backend, Holder: dead.Holder})
+		}
+	}
+	for _, b := range backends {
+		a, err := st.Activity(ctx, r.db, b)
+		if err != nil {
+			return "", err
+		}
+		if a.Gone {
+			if err := st.DropBackends(ctx, r.db, b.Run, b.Name); err != nil {
+				return "", err
+			}
+			continue
+		}
+		busy = fmt.Sprintf("%s, which has lost the lock: %s", b.Holder, a.Who)
+		_ = r.end(ctx, b, a, seen, r.options.lockTimes.beats.Patience) // somebody else's stays, and is named
+	}
+	return busy, nil
+}
+
+// endBlocker ends the transaction that keeps a run from being declared dead.
+func (r *run) endBlocker(ctx context.Context, dead state.Run, seen *sightings) (busy string, err error) {
+	a, err := r.known.state.Blocker(ctx, r.db, dead.ID)
+	if err != nil {
+		return "", err
+	}
+	busy = dead.Holder + ", which has lost the lock"
+	if a != nil {
+		busy += ": " + a.Who
+		_ = r.end(ctx, state.Backend{Run: dead.ID}, *a, seen, r.options.lockTimes.beats.Patience) // as above
+	}
+	return busy, nil
 }
 
 // inherit takes over the starting point of runs that were cut off, and the duty to undo what they
@@ -100,20 +144,50 @@ func (r *run) register(ctx context.Context) error {
 	for i, s := range r.steps {
 		planned[i] = s.Version
 	}
-	err := r.known.state.Inherit(ctx, r.db, state.Run{
+	record := state.Run{
 		ID: r.id, Holder: holderName(r.id), Namespace: r.known.namespace, Started: r.started, From: r.from,
 		Start: r.start, Planned: slices.Concat(planned, r.mine, r.undone),
-	})
-	if err != nil {
-		return r.known.tableError(ctx, err)
 	}
+	if err := r.known.state.Inherit(ctx, r.db, record); err != nil {
+		return r.known.stateError(ctx, err)
+	}
+	r.lock.runs = append(r.lock.runs, record)
 	r.registered = true
 	// From here on a new holder finds the row. One that came before would have missed it: so the
 	// lock must still be held now.
-	if err := mutex.Check(r.lock.held, lockPatience); err != nil {
+	return r.lock.check()
+}
+
+// check asks whether the lock is still held.
+func (l *lock) check() error {
+	if err := mutex.Check(l.held, lockPatience); err != nil {
 		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
 	}
 	return nil
+}
+
+// restore makes the state table again after a migration has removed it, with the runs that it knew: as long as
+// this process has the lock, nobody else can have declared them dead. It says whether the table was gone.
+func (r *run) restore(ctx context.Context) (gone bool, err error) {
+	if r.lock == nil || !r.registered {
+		return false, nil
+	}
+	there, err := r.known.state.IsThere(ctx, r.db)
+	if err != nil || there {
+		return false, err
+	}
+	if err := r.known.state.Ensure(ctx, r.db); err != nil {
+		return false, err
+	}
+	for _, record := range r.lock.runs {
+		if err := r.known.state.StartRun(ctx, r.db, record); err != nil {
+			return false, err
+		}
+	}
+	r.backends.mu.Lock()
+	r.backends.list = nil
+	r.backends.mu.Unlock()
+	return true, r.lock.check()
 }
 
 // joined is errors.Join that leaves a single error as it is, and its message on one line.
@@ -145,11 +219,13 @@ func (r *run) recordOutcome(ctx context.Context, runErr error) error {
 	return r.endRow(ctx, r.db, runErr)
 }
 
-// leaveRow leaves the run's row to the next holder. A connection that is none of the orphans is idle now,
-// but lives.
+// leaveRow leaves the run's row to the next holder, and of the connections that it names those that the server may
+// still work on. The others are idle now, but live.
 func (r *run) leaveRow(ctx context.Context) error {
-	_, err := r.known.state.SetBackend(ctx, r.db, r.id, r.orphans.first())
-	return err
+	r.backends.mu.Lock()
+	defer r.backends.mu.Unlock()
+	r.backends.list = slices.DeleteFunc(r.backends.list, func(name string) bool { return name == r.orphans.first() })
+	return r.dropBackends(ctx)
 }
 
 func (r *run) endRow(ctx context.Context, db state.Querier, runErr error) error {
@@ -160,11 +236,22 @@ func (r *run) endRow(ctx context.Context, db state.Querier, runErr error) error 
 	case runErr != nil:
 		outcome, text = state.Failed, reason(runErr)
 	}
-	own, err := r.known.state.EndRun(ctx, db, r.id, r.to, outcome, text, time.Now())
-	if err != nil {
-		return r.known.tableError(ctx, err)
+	own, err := r.known.state.EndRun(ctx, db, r.id, r.to, outcome, text, time.Now(), r.backends.list...)
+	if err == nil {
+		return r.stillOurs(own)
 	}
-	return r.stillOurs(own)
+	if there, checkErr := r.known.state.IsThere(ctx, r.db); checkErr == nil && !there {
+		r.events.send(Warning{Message: fmt.Sprintf("a migration has removed the state table %s: the outcome of the run was not recorded", r.known.state.Name())})
+		return nil
+	}
+	return r.unrecorded(ctx, err)
+}
+
+// unrecorded is the error of a run whose outcome could not be recorded. What it did stays done: so it is not that
+// of a table that can't be read, by which nothing was touched.
+func (r *run) unrecorded(ctx context.Context, err error) error {
+	return fmt.Errorf("the run has ended at version %d, but its outcome could not be recorded in %s, where the next run finds it as cut off: %w",
+		r.to, r.known.state.Name(), tidyError{stopped(ctx, err)})
 }
 
 func holderName(id string) string {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
@@ -31,12 +30,15 @@ type run struct {
 	ready bool   // the version table is there
 	// absent is true when the last look found none.
 	absent bool
-	// stateReady is true when the state table is there, with the mutex's row.
+	// blind is true when the last look got no answer in time.
+	blind bool
+	// stateReady is true when the state table is there, and is this version's.
 	stateReady bool
 	lock       *lock // nil while the run has none, and where it needs none
 	registered bool  // it has its row
 	// schemaMissing is true when the schema that the run is bound to is to be created.
 	schemaMissing bool
+	holds         string // who was found to have the lock, as the server calls it
 	// announced is true when the observers know that the run waits for the lock.
 	announced bool
 	// inherited are the runs that were cut off, and whose starting point this one takes over.
@@ -55,12 +57,11 @@ type run struct {
 	elsewhere bool
 	warned    bool // the observers know that there is another run
 	// session lends goose the caller's connections; with the lock it fences every transaction.
-	session *session.Session
-	orphans orphans
-	mariadb bool        // and not MySQL; asked only if it makes a difference
-	current plannedStep // the step that goose is at
-	// named says that the run's row names a connection. A Go migration may borrow some on any goroutine.
-	named atomic.Bool
+	session  *session.Session
+	orphans  orphans
+	mariadb  bool        // and not MySQL; asked only if it makes a difference
+	current  plannedStep // the step that goose is at
+	backends backends    // the connections that the state table names
 
 	found    versions.Rows // when the starting point was read
 	looked   bool
@@ -112,8 +113,8 @@ func (r *run) finish(err error) {
 // wait for. One that waits for the lock looks again, and plans again when the other run has ended: it may
 // have left a migration that this process doesn't know.
 func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
-	applied, flagged, err := r.applied(ctx)
-	if err != nil && r.options.globalLock && r.oneWriter() {
+	applied, flagged, err := r.quickly(ctx)
+	if err != nil && r.blind {
 		return true, nil // who writes can keep others from reading, but not from trying to get the lock
 	}
 	if err != nil {
@@ -136,6 +137,19 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 	default:
 		return flagged, nil
 	}
+}
+
+// quickly is applied, for a run that is to have the lock: what keeps it from an answer, such as the holder's ALTER
+// TABLE, it would wait for without knowing whom it waits for.
+func (r *run) quickly(ctx context.Context) (applied []int64, flagged bool, err error) {
+	if !r.options.globalLock || r.known.state == nil {
+		return r.applied(ctx)
+	}
+	soon, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	applied, flagged, err = r.applied(soon)
+	r.blind = err != nil && (r.oneWriter() || soon.Err() != nil && ctx.Err() == nil)
+	return applied, flagged, err
 }
 
 // applied reads the applied versions, in the order in which they were applied, and whether the state
@@ -191,6 +205,11 @@ func (r *run) foreign(rows versions.Rows, of []int64) (list []int64) {
 
 // makeTable makes sure of the version table.
 func (r *run) makeTable(ctx context.Context) error {
+	if r.blind { // now nobody is in the way
+		if _, _, err := r.applied(ctx); err != nil {
+			return r.known.tableError(ctx, err)
+		}
+	}
 	if r.ready {
 		return nil
 	}

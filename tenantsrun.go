@@ -42,7 +42,7 @@ type fleet struct {
 	options tenantsOptions
 	do      func(context.Context, *Migrator) error // nil: Migrate
 	known   *migrations
-	db      database // the Migrator's own, if there is one
+	db      database      // the Migrator's own, if there is one
 	slots   chan struct{} // for tenants in the Migrator's own database, as many as its pool allows
 	look    bool          // at many schemas at once
 	survey  *survey       // that the command line wants; nil: no

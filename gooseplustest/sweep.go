@@ -80,7 +80,7 @@ func (s *pgServer) removeOld(ctx context.Context, set *set, current string) {
 			if err != nil && cut(err) || time.Now().After(until) {
 				break
 			}
-			if isTemplate(d.name, set.project, lineage) && d.name != current && set.follows(notedMigrations(d.note)) {
+			if isTemplate(d.name, set.project, lineage) && set.follows(notedMigrations(d.note)) { // the current one is in use
 				err = c.dropTemplate(ctx, d.name, locks)
 			}
 		}

@@ -1,6 +1,7 @@
 package gooseplustest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,6 +44,37 @@ func TestPostgresSweepsByForceOnlyWhatWasBeingMade(t *testing.T) {
 		t.Errorf("left is %v: want %s, and not %s", left, clone, building)
 	}
 	mustExec(t, db, "DROP DATABASE "+clone+" WITH (FORCE)")
+}
+
+// One process sweeps at a time, and none drops a template that another one has begun to use since the look.
+func TestPostgresSweepsBesideAnotherProcess(t *testing.T) {
+	s, db := pgServerAt(Server(t)), admin(t)
+	dead := strings.Replace(ownName(projectName(), kindClone), process, "deaddeaddead", 1)
+	template := templateName(projectName(), "00000002", "1")
+	mustExec(t, db, "CREATE DATABASE "+dead, "CREATE DATABASE "+template)
+	other, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for _, statement := range []string{"SELECT pg_advisory_lock(%d)", "SELECT pg_advisory_lock_shared(%d)"} {
+		key := lockKey("sweep", "")
+		if strings.Contains(statement, "shared") {
+			key = lockKey("template", template)
+		}
+		if _, err := other.ExecContext(t.Context(), fmt.Sprintf(statement, key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.sweep(t.Context(), projectName())
+	if !slices.Contains(ours(t, kindClone), dead) {
+		t.Error("it swept while another process does")
+	}
+	err = s.admin(t.Context(), func(ctx context.Context, c *pgConn) error { return c.dropTemplate(ctx, template, nil) })
+	if err != nil || !slices.Contains(ours(t, kindTemplate), template) {
+		t.Errorf("the template is gone: %v", err)
+	}
+	mustExec(t, db, "DROP DATABASE "+dead, "DROP DATABASE "+template)
 }
 
 // Templates of the module that nobody has used for long go; one that is in use, or of another module, stays.

@@ -18,7 +18,9 @@ func isMark(statement string) bool {
 
 // isClaim says whether a statement begins the claim of a run without the lock, which is a mark, or on PostgreSQL a
 // transaction that has one.
-func isClaim(statement string) bool { return strings.Contains(statement, "claim'") || isMark(statement) }
+func isClaim(statement string) bool {
+	return strings.Contains(statement, "claim'") || isMark(statement)
+}
 
 // pauseAt has a run wait, once, before it tells the database such a statement.
 func pauseAt(f *flaky, is func(string) bool) barrier {

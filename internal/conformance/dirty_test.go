@@ -32,7 +32,7 @@ func onEachLocked(t *testing.T, test func(*testing.T, *place, gooseplus.Option))
 func (p *place) marks(t *testing.T) string {
 	t.Helper()
 	return strings.Join(column[string](t, p.db, `SELECT CONCAT(kind, ' ', version_id, ' ', name) FROM goose_db_version_lock
-		WHERE kind NOT IN ('mutex', 'run') ORDER BY 1`), ", ")
+		WHERE kind NOT IN ('fence', 'run', 'backend') ORDER BY 1`), ", ")
 }
 
 // wantNoState asserts that there is no state table, which goose's users need not have.

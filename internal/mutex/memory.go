@@ -24,6 +24,9 @@ func (m Memory) TryLock(context.Context) (Held, error) {
 	return heldMemory(m), nil
 }
 
+// Holder implements Mutex.
+func (Memory) Holder(context.Context) (string, error) { return "", nil }
+
 type heldMemory Memory
 
 // Check implements Held.
@@ -31,6 +34,9 @@ func (heldMemory) Check(context.Context) error { return nil }
 
 // Release implements Held.
 func (h heldMemory) Release(context.Context) error {
-	inMemory.Delete(h.Key)
+	h.Abandon()
 	return nil
 }
+
+// Abandon implements Held.
+func (h heldMemory) Abandon() { inMemory.Delete(h.Key) }

@@ -1,8 +1,9 @@
 // Package mutex lets one of many processes go on, and tells it when it has lost that right.
 //
-// There are three kinds, after what the database can do: a row that an open transaction keeps locked,
-// so that the server frees it when its holder dies; a file lock beside an SQLite file, which the
-// kernel frees; and a lock within the process, for SQLite in memory.
+// There are four kinds: a transaction-level advisory lock (PostgreSQL) and a user-level lock (MySQL and
+// MariaDB), each on a connection of its own, which the server frees when that connection ends; a file lock
+// beside an SQLite file, which the kernel frees; and a lock within the process, for SQLite in memory. None of
+// them needs a table, so the holder may create, upgrade, alter and drop any.
 package mutex
 
 import (
@@ -16,14 +17,20 @@ import (
 type Mutex interface {
 	// TryLock returns nil and no error when somebody else has the mutex.
 	TryLock(ctx context.Context) (Held, error)
+	// Holder asks who has the mutex, without taking it: a probe that took it would make somebody's only try
+	// fail. "" means that it is free, or that only a try can tell.
+	Holder(ctx context.Context) (string, error)
 }
 
 // Held is a mutex that this process has.
 type Held interface {
 	// Check asks whether the mutex is still held. It may block for longer than ctx lives.
 	Check(ctx context.Context) error
-	// Release gives the mutex back. It doesn't wait for longer than ctx lives.
+	// Release gives the mutex back. An error means that it was not held to the end. It doesn't wait for longer
+	// than ctx lives.
 	Release(ctx context.Context) error
+	// Abandon closes a mutex that is lost, without a word to the server, which may never answer.
+	Abandon()
 }
 
 // Beats says how often a held mutex is checked and how long a check may take.
@@ -31,9 +38,12 @@ type Beats struct {
 	Every, Patience time.Duration
 }
 
+// stopFor is how long the end of a watch waits for a check that is under way.
+const stopFor = 2 * time.Second
+
 // Watch checks a held mutex until stop is called, and calls lost, once, when a check fails or takes
-// too long. stop waits for the watch to end, and so for a check that is under way, whose
-// interruption would break the transaction it is made in.
+// too long. stop waits for the watch to end. A check that is under way, whose interruption would break the
+// connection it is made on, then has two seconds left.
 func Watch(held Held, beats Beats, lost func(error)) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -46,7 +56,7 @@ func Watch(held Held, beats Beats, lost func(error)) (stop func()) {
 				return
 			case <-ticker.C:
 			}
-			if err := Check(held, beats.Patience); err != nil {
+			if err := check(held, beats.Patience, quit); err != nil {
 				lost(err)
 				return
 			}
@@ -61,20 +71,29 @@ func Watch(held Held, beats Beats, lost func(error)) (stop func()) {
 var errNoAnswer = errors.New("the server doesn't answer")
 
 // Check is held.Check that takes no longer than patience. No other context may end it.
-func Check(held Held, patience time.Duration) error {
+func Check(held Held, patience time.Duration) error { return check(held, patience, nil) }
+
+func check(held Held, patience time.Duration, quit <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	answer := make(chan error, 1)
 	go func() { answer <- held.Check(ctx) }()
-	select {
-	case err := <-answer:
-		return err
-	case <-ctx.Done():
-	}
-	select { // it may have answered at the last moment
-	case err := <-answer:
-		return err
-	default:
-		return errNoAnswer
+	var over <-chan time.Time
+	for {
+		select {
+		case err := <-answer:
+			return err
+		case <-quit:
+			quit, over = nil, time.After(stopFor)
+			continue
+		case <-ctx.Done():
+		case <-over:
+		}
+		select { // it may have answered at the last moment
+		case err := <-answer:
+			return err
+		default:
+			return errNoAnswer
+		}
 	}
 }

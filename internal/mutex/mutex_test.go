@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,7 +44,7 @@ func TestExclusive(t *testing.T) {
 	}
 	t.Run("file", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "app.db.lock")
-		try(t, File{path}, File{path})
+		try(t, File{Path: path}, File{Path: path})
 	})
 	t.Run("memory", func(t *testing.T) {
 		key := new(int)
@@ -53,7 +56,7 @@ func TestExclusive(t *testing.T) {
 		_ = other.Release(ctx)
 	})
 	onEachServer(t, func(t *testing.T, p place) {
-		try(t, p.row(p.db), p.row(p.open(t)))
+		try(t, p.lock(p.db), p.lock(p.open(t)))
 	})
 }
 
@@ -61,21 +64,18 @@ func TestExclusive(t *testing.T) {
 func TestHolderDies(t *testing.T) {
 	ctx := context.Background()
 	onEachServer(t, func(t *testing.T, p place) {
-		var id int64
-		row := p.row(p.db)
-		row.Lock = func(ctx context.Context, tx *sql.Tx) (bool, error) {
-			if err := tx.QueryRowContext(ctx, p.id).Scan(&id); err != nil {
-				return false, err
-			}
-			return p.row(p.db).Lock(ctx, tx)
-		}
-		held, err := row.TryLock(ctx)
+		held, err := p.lock(p.db).TryLock(ctx)
 		if err != nil || held == nil {
 			t.Fatal(held, err)
 		}
+		who, err := p.lock(p.db).Holder(ctx)
+		if err != nil || who == "" {
+			t.Fatalf("the holder is %q, %v", who, err)
+		}
+		id := who[strings.LastIndex(who, " ")+1:]
 		lost := make(chan error, 1)
 		stop := Watch(held, Beats{Every: 10 * time.Millisecond, Patience: 5 * time.Second}, func(err error) { lost <- err })
-		if _, err := p.db.Exec(p.kill, id); err != nil {
+		if _, err := p.db.Exec(p.kill + id + p.killed); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -89,7 +89,7 @@ func TestHolderDies(t *testing.T) {
 			t.Error("the release of a lost mutex is no error")
 		}
 		for {
-			next, err := p.row(p.db).TryLock(ctx)
+			next, err := p.lock(p.db).TryLock(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,12 +107,12 @@ func TestHolderDies(t *testing.T) {
 func TestTheCallersContextEnds(t *testing.T) {
 	onEachServer(t, func(t *testing.T, p place) {
 		ctx, cancel := context.WithCancel(context.Background())
-		held, err := p.row(p.db).TryLock(ctx)
+		held, err := p.lock(p.db).TryLock(ctx)
 		if err != nil || held == nil {
 			t.Fatal(held, err)
 		}
 		cancel()
-		if second, err := p.row(p.db).TryLock(context.Background()); second != nil || err != nil {
+		if second, err := p.lock(p.db).TryLock(context.Background()); second != nil || err != nil {
 			t.Fatalf("a second holder: %v, %v", second, err)
 		}
 		if err := held.Release(context.Background()); err != nil {
@@ -121,31 +121,111 @@ func TestTheCallersContextEnds(t *testing.T) {
 	})
 }
 
+// TestHolder: everybody can ask who has the lock, without taking it.
+func TestHolder(t *testing.T) {
+	ctx := context.Background()
+	onEachServer(t, func(t *testing.T, p place) {
+		m := p.lock(p.db)
+		if who, err := m.Holder(ctx); who != "" || err != nil {
+			t.Errorf("the holder of a free lock is %q, %v", who, err)
+		}
+		held, err := m.TryLock(ctx)
+		if err != nil || held == nil {
+			t.Fatal(held, err)
+		}
+		if who, err := p.lock(p.open(t)).Holder(ctx); who == "" || err != nil {
+			t.Errorf("the holder of a lock is %q, %v", who, err)
+		}
+		if err := held.Release(ctx); err != nil {
+			t.Error(err)
+		}
+		if who, err := m.Holder(ctx); who != "" || err != nil {
+			t.Errorf("the holder of a lock that was given back is %q, %v", who, err)
+		}
+	})
+}
+
 func TestFailures(t *testing.T) {
 	ctx := context.Background()
 	onEachServer(t, func(t *testing.T, p place) {
-		boom := errors.New("boom")
-		for name, change := range map[string]func(*Row){
-			"locking":  func(r *Row) { r.Lock = func(context.Context, *sql.Tx) (bool, error) { return false, boom } },
-			"locked":   func(r *Row) { r.Locked = []string{"not SQL"} },
-			"settings": func(r *Row) { r.Before = []string{"not SQL"} },
-		} {
-			row := p.row(p.db)
-			change(row)
-			if held, err := row.TryLock(ctx); held != nil || err == nil {
-				t.Errorf("%s: %v, %v", name, held, err)
-			}
-			if n := p.db.Stats().InUse; n != 0 {
-				t.Errorf("%s: %d connections in use", name, n)
-			}
+		m := p.bad(p.db)
+		if held, err := m.TryLock(ctx); held != nil || err == nil {
+			t.Errorf("TryLock: %v, %v", held, err)
+		}
+		if _, err := m.Holder(ctx); err == nil {
+			t.Error("Holder has no error")
+		}
+		if n := p.db.Stats().InUse; n != 0 {
+			t.Errorf("%d connections in use", n)
 		}
 	})
+}
+
+// TestFile: everybody who may write the database may lock it, and a symbolic link is not followed.
+func TestFile(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	database, lock := filepath.Join(dir, "app.db"), filepath.Join(dir, "app.db.lock")
+	mode := func(want os.FileMode) {
+		t.Helper()
+		info, err := os.Stat(lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != want {
+			t.Errorf("the lock file's mode is %v, want %v", info.Mode(), want)
+		}
+	}
+	try := func() {
+		t.Helper()
+		held, err := File{lock, database}.TryLock(ctx)
+		if err != nil || held == nil {
+			t.Fatal(held, err)
+		}
+		if err := held.Release(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, want := range []os.FileMode{0o664, 0o640} {
+		if err := os.WriteFile(database, nil, want); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(database, want); err != nil {
+			t.Fatal(err)
+		}
+		try()
+		mode(want)
+	}
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Remove(lock), os.Chown(database, 1234, 1235)); err != nil {
+			t.Fatal(err)
+		}
+		try()
+		info, err := os.Stat(lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stat := info.Sys().(*syscall.Stat_t); stat.Uid != 1234 || stat.Gid != 1235 {
+			t.Errorf("the lock file is of %d:%d", stat.Uid, stat.Gid)
+		}
+	}
+	target := filepath.Join(dir, "target")
+	if err := errors.Join(os.Remove(lock), os.Symlink(target, lock)); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := (File{lock, database}).TryLock(ctx); held != nil || err == nil {
+		t.Errorf("through a symbolic link: %v, %v", held, err)
+	}
+	if _, err := os.Stat(target); err == nil {
+		t.Error("the target of the link was made")
+	}
 }
 
 type fake struct{ check func(context.Context) error }
 
 func (f fake) Check(ctx context.Context) error { return f.check(ctx) }
 func (f fake) Release(context.Context) error   { return nil }
+func (f fake) Abandon()                        {}
 
 func TestWatch(t *testing.T) {
 	defer goleak.VerifyNone(t)
@@ -181,40 +261,33 @@ func TestWatch(t *testing.T) {
 }
 
 type place struct {
-	open     func(*testing.T) *sql.DB
-	db       *sql.DB
-	id, kill string
-}
-
-func (p place) row(db *sql.DB) *Row {
-	return &Row{DB: db, Lock: func(ctx context.Context, tx *sql.Tx) (bool, error) {
-		var n int
-		err := tx.QueryRowContext(ctx, "SELECT n FROM m FOR UPDATE SKIP LOCKED").Scan(&n)
-		if errors.Is(err, sql.ErrNoRows) {
-			return false, nil
-		}
-		return err == nil, err
-	}}
+	open         func(*testing.T) *sql.DB
+	db           *sql.DB
+	lock, bad    func(*sql.DB) Mutex
+	kill, killed string // with the number of a connection between them
 }
 
 func onEachServer(t *testing.T, test func(*testing.T, place)) {
+	postgres := func(key string) func(*sql.DB) Mutex {
+		return func(db *sql.DB) Mutex { return &Postgres{DB: db, Key: key, Idle: time.Minute} }
+	}
+	mysql := func(name string) func(*sql.DB) Mutex {
+		return func(db *sql.DB) Mutex { return &MySQL{DB: db, Name: name, Idle: time.Minute} }
+	}
 	for driver, s := range map[string]struct {
-		server   func(testing.TB) dbtest.Server
-		id, kill string
+		server       func(testing.TB) dbtest.Server
+		lock         func(string) func(*sql.DB) Mutex
+		kill, killed string
 	}{
-		"postgres": {dbtest.Postgres, "SELECT pg_backend_pid()", "SELECT pg_terminate_backend($1)"},
-		"pgx":      {dbtest.Postgres, "SELECT pg_backend_pid()", "SELECT pg_terminate_backend($1)"},
-		"mysql":    {dbtest.MySQL, "SELECT CONNECTION_ID()", "KILL ?"},
+		"postgres": {dbtest.Postgres, postgres, "SELECT pg_terminate_backend(", ")"},
+		"pgx":      {dbtest.Postgres, postgres, "SELECT pg_terminate_backend(", ")"},
+		"mysql":    {dbtest.MySQL, mysql, "KILL ", ""},
 	} {
 		t.Run(driver, func(t *testing.T) {
 			database := s.server(t).NewDatabase(t)
-			p := place{open: func(t *testing.T) *sql.DB { return database.Open(t, driver) }, id: s.id, kill: s.kill}
+			p := place{open: func(t *testing.T) *sql.DB { return database.Open(t, driver) }, kill: s.kill, killed: s.killed,
+				lock: s.lock("'" + t.Name() + "'"), bad: s.lock("not SQL")}
 			p.db = p.open(t)
-			for _, s := range []string{"CREATE TABLE m (n INTEGER)", "INSERT INTO m VALUES (1)"} {
-				if _, err := p.db.Exec(s); err != nil {
-					t.Fatal(err)
-				}
-			}
 			test(t, p)
 			if n := p.db.Stats().InUse; n != 0 {
 				t.Errorf("%d connections are still in use", n)

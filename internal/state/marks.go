@@ -57,7 +57,7 @@ const (
 // nothing.
 func (t *Table) Read(ctx context.Context, db Querier) (Facts, error) {
 	if t.dialect.Goose != goose.DialectMySQL { // which hides what a user may not read
-		if there, err := t.there(ctx, db); err != nil || !there {
+		if l, err := t.layout(ctx, db); err != nil || l.original(t) {
 			return Facts{}, err
 		}
 	}
@@ -66,34 +66,43 @@ func (t *Table) Read(ctx context.Context, db Querier) (Facts, error) {
 
 // ReadThere is Read of a table that is known to be there.
 func (t *Table) ReadThere(ctx context.Context, db Querier) (Facts, error) {
-	f, err := t.facts(ctx, db)
+	f, err := t.facts(ctx, db, true)
 	if err == nil {
 		return f, nil
 	}
-	return Facts{}, t.unlessMissing(ctx, db, err)
+	// One of an older version is read as it is, and everything else that can be wrong is an error: nothing is
+	// remembered only where there is no table to remember it.
+	l, layoutErr := t.layout(ctx, db)
+	if layoutErr != nil || len(l.missing(t)) == 0 || t.hidden(l, err) {
+		return Facts{}, err
+	}
+	if l.original(t) {
+		return Facts{}, nil
+	}
+	return t.facts(ctx, db, false)
 }
 
 // Missing says whether there is no table that could remember anything: none at all, or the original gooseplus's.
 func (t *Table) Missing(ctx context.Context, db Querier) (bool, error) {
-	have, err := t.have(ctx, db)
-	return err == nil && len(t.missing(have)) > 0, err
+	l, err := t.layout(ctx, db)
+	return err == nil && l.original(t), err
 }
 
-// unlessMissing is the error of a read, but for one that only says that there is nothing to read. MySQL says of a table
-// that isn't there that it may not be read, if nothing of the database may: nobody can tell then.
-func (t *Table) unlessMissing(ctx context.Context, db Querier, err error) error {
-	missing, checkErr := t.Missing(ctx, db)
-	if checkErr == nil && missing && !t.dialect.Denied(err) {
-		return nil
+// hidden says whether err, the answer to a read, means that the table may be there although l doesn't have it: MySQL
+// refuses to read a table that isn't there, and hides one that is there, if the user may read nothing of the database.
+func (t *Table) hidden(l layout, err error) bool { return !l.there() && t.dialect.Denied(err) }
+
+// facts reads them from a table that has all columns, or all but the new ones.
+func (t *Table) facts(ctx context.Context, db Querier, all bool) (f Facts, err error) {
+	began, counted := "-1", "-1"
+	if all {
+		// A mark remembers what its run counted when the step began.
+		began = "m.transactions"
+		counted = "CASE m.kind WHEN 'dirty' THEN COALESCE((SELECT MAX(r.transactions) FROM " + t.name +
+			" AS r WHERE r.id = m.run_id OR r.kind = 'fence' AND r.run_id = m.run_id), -1) ELSE -1 END"
 	}
-	return err
-}
-
-func (t *Table) facts(ctx context.Context, db Querier) (f Facts, err error) {
-	// Of a mark, holder is the key of its run's row, and from_version what that row counted when the step began.
-	rows, err := db.QueryContext(ctx, "SELECT m.id, m.kind, m.namespace, m.version_id, m.name, m.outcome, m.status, m.from_version,"+
-		" COALESCE((SELECT r.version_id FROM "+t.rows()+" AS r WHERE r.id = m.holder), -1) FROM "+t.rows()+" AS m"+
-		" WHERE m.kind IN ('dirty', 'protected', 'environment') OR m.kind = 'run' AND m.outcome = 'running' ORDER BY m.version_id, m.name")
+	rows, err := db.QueryContext(ctx, "SELECT m.id, m.kind, m.namespace, m.version_id, m.name, m.outcome, m.status, "+began+", "+counted+
+		" FROM "+t.name+" AS m WHERE m.kind IN ('dirty', 'protected', 'environment') OR m.kind = 'run' AND m.outcome = 'running' ORDER BY m.version_id, m.name")
 	if err != nil {
 		return Facts{}, err
 	}
@@ -128,15 +137,14 @@ func (t *Table) MarkDirty(ctx context.Context, db Querier, s Step) error {
 		failed = 1
 	}
 	update := " ON CONFLICT (id) DO UPDATE SET version_id = excluded.version_id, name = excluded.name, outcome = excluded.outcome," +
-		" status = excluded.status, from_version = excluded.from_version"
+		" status = excluded.status, transactions = excluded.transactions"
 	if t.dialect.Goose == goose.DialectMySQL {
 		update = " ON DUPLICATE KEY UPDATE version_id = VALUES(version_id), name = VALUES(name), outcome = VALUES(outcome)," +
-			" status = VALUES(status), from_version = VALUES(from_version)"
+			" status = VALUES(status), transactions = VALUES(transactions)"
 	}
-	run := runID(s.Run)
-	_, err := t.exec(ctx, db, "INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, holder, from_version)"+
-		" SELECT ?, ?, ?, ?, ?, ?, ?, ?, COALESCE(n.counted, -1) FROM (SELECT MAX(version_id) AS counted FROM {table} WHERE id = ?) AS n WHERE 1 = 1"+update,
-		dirtyPrefix+s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), failed, run, run)
+	_, err := t.script(ctx, db, statement{"INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, run_id, transactions)" +
+		" SELECT ?, ?, ?, ?, ?, ?, ?, ?, COALESCE(n.counted, -1) FROM (SELECT MAX(transactions) AS counted FROM {table} WHERE id = ?) AS n WHERE 1 = 1" + update,
+		[]any{dirtyPrefix + s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), failed, runID(s.Run), fenceID(s.Run)}})
 	return err
 }
 
@@ -180,10 +188,10 @@ func (t *Table) claim1(ctx context.Context, db Querier, s Step) (mine bool, othe
 		update = " ON DUPLICATE KEY UPDATE version_id = VALUES(version_id), name = VALUES(name), outcome = VALUES(outcome), status = 0"
 	}
 	const marks = "o.id >= '" + dirtyPrefix + "' AND o.id < '" + afterDirty + "' AND o.namespace = ?"
-	_, err = t.exec(ctx, db, "INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, holder, from_version)"+
+	_, err = t.script(ctx, db, statement{"INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, run_id, transactions)"+
 		" SELECT ?, ?, ?, ?, ?, ?, 0, ?, -1 FROM (SELECT 1 AS one) AS n"+
 		" WHERE NOT EXISTS (SELECT 1 FROM {table} AS o"+index+" WHERE "+marks+" AND o.id <> ?)"+update,
-		dirtyPrefix+s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), runID(s.Run), s.Namespace, dirtyPrefix+s.Run)
+		[]any{dirtyPrefix + s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), runID(s.Run), s.Namespace, dirtyPrefix + s.Run}})
 	if err != nil {
 		return false, nil, err
 	}
@@ -211,20 +219,21 @@ func (t *Table) claim1(ctx context.Context, db Querier, s Step) (mine bool, othe
 
 // Move is MarkDirty for a run that has claimed a step before. false says that nothing is remembered of that any more.
 func (t *Table) Move(ctx context.Context, db Querier, s Step) (bool, error) {
-	n, err := t.exec(ctx, db, "UPDATE {table} SET version_id = ?, name = ?, outcome = ?, status = 0 WHERE id = ?",
-		s.Version, cut(s.Source, 255), direction(s.Down), dirtyPrefix+s.Run)
+	n, err := t.script(ctx, db, statement{"UPDATE {table} SET version_id = ?, name = ?, outcome = ?, status = 0 WHERE id = ?",
+		[]any{s.Version, cut(s.Source, 255), direction(s.Down), dirtyPrefix + s.Run}})
 	return n > 0, err
 }
 
 // Unmark forgets whatever step a run is remembered to be at.
 func (t *Table) Unmark(ctx context.Context, db Querier, run string) error {
-	_, err := t.exec(ctx, db, "DELETE FROM {table} WHERE id = ?", dirtyPrefix+run)
+	_, err := t.script(ctx, db, statement{"DELETE FROM {table} WHERE id = ?", []any{dirtyPrefix + run}})
 	return err
 }
 
 // ClearDirty forgets the step of a run, unless the run is at another one meanwhile.
 func (t *Table) ClearDirty(ctx context.Context, db Querier, s Step) error {
-	_, err := t.exec(ctx, db, "DELETE FROM {table} WHERE id = ? AND version_id = ? AND outcome = ?", dirtyPrefix+s.Run, s.Version, direction(s.Down))
+	_, err := t.script(ctx, db, statement{"DELETE FROM {table} WHERE id = ? AND version_id = ? AND outcome = ?",
+		[]any{dirtyPrefix + s.Run, s.Version, direction(s.Down)}})
 	return err
 }
 
@@ -256,20 +265,20 @@ func (t *Table) Unstamp(ctx context.Context, db Querier, environment string) err
 }
 
 func (t *Table) mark(ctx context.Context, db Querier, kind string, m Mark) error {
-	if err := t.unmark(ctx, db, kind, m); err != nil {
-		return err
-	}
-	_, err := t.exec(ctx, db, "INSERT INTO {table} (id, kind, namespace, version_id, name) VALUES (?, ?, ?, ?, ?)",
-		markID(kind, m), kind, m.Namespace, m.Version, cut(m.Source, 255))
+	_, err := t.script(ctx, db, unmark(kind, m), statement{"INSERT INTO {table} (id, kind, namespace, version_id, name) VALUES (?, ?, ?, ?, ?)",
+		[]any{markID(kind, m), kind, m.Namespace, m.Version, cut(m.Source, 255)}})
 	return err
 }
 
 func (t *Table) unmark(ctx context.Context, db Querier, kind string, m Mark) error {
-	_, err := t.exec(ctx, db, "DELETE FROM {table} WHERE id = ?", markID(kind, m))
+	_, err := t.script(ctx, db, unmark(kind, m))
 	return err
 }
 
-// markPrefix is higher than the mutex, see partitioned.
+func unmark(kind string, m Mark) statement {
+	return statement{"DELETE FROM {table} WHERE id = ?", []any{markID(kind, m)}}
+}
+
 const markPrefix = "of:"
 
 // dirtyPrefix and a run's id are the key of the step that the run is at.

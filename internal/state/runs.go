@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -50,31 +49,52 @@ const (
 	errorSize = 2000 // bytes of an error's text
 )
 
-// StartRun inserts the row of a run that begins, and prunes old ones.
+// StartRun inserts the row of a run that begins, and its fence, and prunes old runs.
 func (t *Table) StartRun(ctx context.Context, db Querier, r Run) error {
-	start, err := json.Marshal(r.Start)
+	list, err := t.starting(ctx, db, r)
 	if err != nil {
 		return err
+	}
+	_, err = t.script(ctx, db, list...)
+	return err
+}
+
+func (t *Table) starting(ctx context.Context, db Querier, r Run) ([]statement, error) {
+	start, err := json.Marshal(r.Start)
+	if err != nil {
+		return nil, err
 	}
 	planned, err := json.Marshal(r.Planned)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := t.exec(ctx, db, "INSERT INTO {table}"+
-		" (id, kind, namespace, holder, started_at, from_version, outcome, start_set, planned) VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?)",
-		runID(r.ID), r.Namespace, cut(r.Holder, 255), stamp(r.Started), r.From, string(Running), string(start), string(planned)); err != nil {
-		return err
+	list, err := t.pruning(ctx, db)
+	if err != nil {
+		return nil, err
 	}
-	return t.prune(ctx, db)
+	return append(list,
+		statement{"INSERT INTO {table} (id, kind, run_id, transactions) VALUES (?, 'fence', ?, 0)", []any{fenceID(r.ID), runID(r.ID)}},
+		statement{"INSERT INTO {table} (id, kind, namespace, holder, started_at, from_version, outcome, start_set, planned) VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?)",
+			[]any{runID(r.ID), r.Namespace, cut(r.Holder, 255), stamp(r.Started), r.From, string(Running), string(start), string(planned)}}), nil
 }
 
-// EndRun records the outcome of a run that this process owns. It returns false if the run is not
-// running any more: somebody else has declared it dead.
-func (t *Table) EndRun(ctx context.Context, db Querier, id string, to int64, outcome Outcome, text string, at time.Time) (bool, error) {
-	n, err := t.exec(ctx, db, "UPDATE {table}"+
-		" SET outcome = ?, to_version = ?, error_text = ?, ended_at = ?, backend = '' WHERE id = ? AND outcome = ?",
-		string(outcome), to, cut(text, errorSize), stamp(at), runID(id), string(Running))
+// EndRun records the outcome of a run that this process owns, and takes its fence away. It returns false if the run
+// is not running any more: somebody else has declared it dead. The connections that it names are forgotten.
+func (t *Table) EndRun(ctx context.Context, db Querier, id string, to int64, outcome Outcome, text string, at time.Time, backends ...string) (bool, error) {
+	n, err := t.script(ctx, db, append(dropping(id, backends), t.ending(id, to, outcome, text, at)...)...)
 	return n > 0, err
+}
+
+// ending has the row of the run last, of which the caller wants to know whether it was there. What the fence has
+// counted is kept there: the marks of steps that were cut off refer to it.
+func (t *Table) ending(id string, to int64, outcome Outcome, text string, at time.Time) []statement {
+	return []statement{
+		{"UPDATE {table} SET transactions = COALESCE((SELECT n.counted FROM (SELECT MAX(transactions) AS counted FROM {table} WHERE id = ?) AS n), -1)" +
+			" WHERE id = ? AND outcome = ?", []any{fenceID(id), runID(id), string(Running)}},
+		{"DELETE FROM {table} WHERE id = ?", []any{fenceID(id)}},
+		{"UPDATE {table} SET outcome = ?, to_version = ?, error_text = ?, ended_at = ?, backend = '' WHERE id = ? AND outcome = ?",
+			[]any{string(outcome), to, cut(text, errorSize), stamp(at), runID(id), string(Running)}},
+	}
 }
 
 // Runs returns the rows of runs, newest first.
@@ -102,15 +122,14 @@ func (t *Table) Runs(ctx context.Context, db Querier, only ...Outcome) ([]Run, e
 
 // Recorded is Runs of a table that need not be there, and that may be the original gooseplus's.
 func (t *Table) Recorded(ctx context.Context, db Querier) ([]Run, error) {
-	there, err := t.there(ctx, db)
-	if err != nil || !there {
-		return nil, err
-	}
 	runs, err := t.Runs(ctx, db)
 	if err == nil {
 		return runs, nil
 	}
-	return nil, t.unlessMissing(ctx, db, err)
+	if missing, checkErr := t.Missing(ctx, db); checkErr == nil && missing && !t.dialect.Denied(err) {
+		return nil, nil
+	}
+	return nil, err
 }
 
 // RunningNow says who is recorded as running, and since when; "" if nobody is.
@@ -147,86 +166,99 @@ func scanRun(rows *sql.Rows) (Run, error) {
 
 // TryCutOff declares a run dead, so that its fence is closed. It doesn't wait: false means that a
 // transaction of the run is still open, because the server has not noticed yet that its client is
-// gone, and executes or will commit what it was told. Since the fence locks the run's row first, that
+// gone, and executes or will commit what it was told. Since the fence locks its row first, that
 // can't be missed. A run that has ended by itself meanwhile stays as it is.
 func (t *Table) TryCutOff(ctx context.Context, db *sql.DB, id string, at time.Time) (done bool, err error) {
-	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
-		if t.dialect.Goose != goose.DialectSQLite3 {
-			var found string
-			err := tx.QueryRowContext(ctx, t.rebind("SELECT id FROM {table} WHERE id = ? FOR UPDATE SKIP LOCKED"), runID(id)).Scan(&found)
-			if errors.Is(err, sql.ErrNoRows) {
-				there, err := t.runThere(ctx, tx, id)
-				done = !there // a replica of the original gooseplus has deleted it
-				return err
-			}
-			if err != nil {
-				return err
-			}
+	if t.dialect.Goose != goose.DialectSQLite3 {
+		free, err := t.free(ctx, db, id)
+		if err != nil || !free {
+			return false, err
 		}
-		_, err := t.EndRun(ctx, tx, id, 0, CutOff, "its process is gone", at)
-		done = err == nil
+	}
+	_, err = t.EndRun(ctx, db, id, 0, CutOff, "its process is gone", at)
+	return err == nil, err
+}
+
+// free says whether nobody has locked the fence of a run, nor its row, which is the fence of an older version's
+// run. It keeps no lock.
+func (t *Table) free(ctx context.Context, db *sql.DB, id string) (free bool, err error) {
+	rows := " FROM {table} WHERE id IN (" + t.dialect.Literal(fenceID(id)) + ", " + t.dialect.Literal(runID(id)) + ")"
+	ask := func(q Querier) error {
+		unlocked, err := t.count(ctx, q, "SELECT id"+rows+" FOR UPDATE SKIP LOCKED")
+		if err != nil {
+			return err
+		}
+		all, err := t.count(ctx, q, "SELECT id"+rows)
+		free = unlocked >= all
 		return err
-	})
-	return done && err == nil, err
+	}
+	err = t.reading(ctx, db, ask)
+	return free, err
+}
+
+func (t *Table) count(ctx context.Context, db Querier, query string) (n int, err error) {
+	rows, err := db.QueryContext(ctx, t.rebind(query))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		n++
+	}
+	return n, rows.Err()
 }
 
 // Inherit marks the runs of the heir's namespace that were cut off as crashed, and starts the one that takes over from them:
 // at once, so that no starting point is lost in between.
 func (t *Table) Inherit(ctx context.Context, db *sql.DB, heir Run) error {
-	return inTransaction(ctx, db, func(tx *sql.Tx) error {
-		if err := t.Crash(ctx, tx, heir.Namespace); err != nil {
-			return err
-		}
-		return t.StartRun(ctx, tx, heir)
-	})
+	list, err := t.crashing(ctx, db, heir.Namespace)
+	if err != nil {
+		return err
+	}
+	start, err := t.starting(ctx, db, heir)
+	if err != nil {
+		return err
+	}
+	_, err = t.script(ctx, db, append(list, start...)...)
+	return err
 }
 
 // Crash marks the runs of a namespace that were cut off as crashed: there is nothing to take over from them.
 func (t *Table) Crash(ctx context.Context, db Querier, namespace string) error {
-	runs, err := t.Runs(ctx, db, CutOff)
-	if err != nil {
+	list, err := t.crashing(ctx, db, namespace)
+	if err != nil || len(list) == 0 {
 		return err
 	}
-	for _, r := range runs {
-		if r.Namespace != namespace {
-			continue
-		}
-		// On MySQL an UPDATE that has to scan would wait for the mutex, which its own process holds.
-		if _, err := t.exec(ctx, db, "UPDATE {table} SET outcome = ? WHERE id = ? AND outcome = ?",
-			string(Crashed), runID(r.ID), string(CutOff)); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = t.script(ctx, db, list...)
+	return err
 }
 
-func (t *Table) runThere(ctx context.Context, db Querier, id string) (bool, error) {
-	var n int
-	err := db.QueryRowContext(ctx, t.rebind("SELECT count(*) FROM {table} WHERE id = ?"), runID(id)).Scan(&n)
-	return n > 0, err
+func (t *Table) crashing(ctx context.Context, db Querier, namespace string) (list []statement, err error) {
+	runs, err := t.Runs(ctx, db, CutOff)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range runs {
+		if r.Namespace == namespace {
+			list = append(list, statement{"UPDATE {table} SET outcome = ? WHERE id = ? AND outcome = ?",
+				[]any{string(Crashed), runID(r.ID), string(CutOff)}})
+		}
+	}
+	return list, nil
 }
 
 // Fence is the statement that each transaction of a run begins with. That it finds no row means
-// that the run was declared dead; that it finds one locks the row until the transaction ends, so
-// that nobody can declare the run dead meanwhile. It counts the transactions that were committed, be it by DDL,
-// in version_id: see Step.Untouched. It takes no arguments, so that it is one round trip with any driver.
+// that the run was declared dead, or has ended; that it finds one locks the row until the transaction ends, so
+// that nobody can declare the run dead meanwhile. The row is narrow, since each transaction leaves a dead version
+// of it. It counts the transactions that were committed, be it by DDL: see Step.Untouched. It takes no arguments,
+// so that it is one round trip with any driver.
 func (t *Table) Fence(id string) string {
-	return "UPDATE " + t.rows() + " SET version_id = version_id + 1 WHERE id = '" + runID(id) + "' AND outcome = 'running'"
+	return "UPDATE " + t.name + " SET transactions = transactions + 1 WHERE id = '" + fenceID(id) + "'"
 }
 
 // Busy is a query that finds a row while IsBusy is true of any.
 func (t *Table) Busy() string {
-	return "SELECT 1 FROM " + t.rows() + " WHERE " + IsBusy
-}
-
-// StillBusy says whether Busy, or BusyIn, finds a row, in a table that is there.
-func (t *Table) StillBusy(ctx context.Context, db Querier, busy string) (bool, error) {
-	var one int
-	err := db.QueryRowContext(ctx, busy+" LIMIT 1").Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
+	return "SELECT 1 FROM " + t.name + " WHERE " + IsBusy
 }
 
 const (
@@ -265,7 +297,7 @@ func in(namespace string) string {
 
 // BusyIn is Busy for one namespace.
 func (t *Table) BusyIn(namespace string) string {
-	return "SELECT 1 FROM " + t.rows() + " WHERE " + BusyIn(namespace)
+	return "SELECT 1 FROM " + t.name + " WHERE " + BusyIn(namespace)
 }
 
 // There is a query that finds a row if the table is there.
@@ -283,78 +315,34 @@ func (t *Table) There() string {
 	}
 }
 
-// prune deletes the oldest rows of ended runs.
-func (t *Table) prune(ctx context.Context, db Querier) error {
+// pruning are the statements that delete the oldest of the runs that have ended and that nobody has to take over
+// from any more.
+func (t *Table) pruning(ctx context.Context, db Querier) (list []statement, err error) {
 	rows, err := db.QueryContext(ctx, t.rebind("SELECT id FROM {table}"+
-		" WHERE kind = 'run' AND outcome <> 'running' ORDER BY started_at DESC, id DESC"))
+		" WHERE kind = 'run' AND outcome NOT IN ('running', 'cut off') ORDER BY started_at DESC, id DESC"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var old []string
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for n := 1; rows.Next(); n++ {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return errors.Join(err, rows.Close())
+			return nil, err
 		}
 		if n >= keptRuns { // with the one that begins
-			old = append(old, id)
+			list = append(list, statement{"DELETE FROM {table} WHERE id = ?", []any{id}})
 		}
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
-	}
-	for _, id := range old {
-		if _, err := t.exec(ctx, db, "DELETE FROM {table} WHERE id = ?", id); err != nil {
-			return err
-		}
-	}
-	return nil
+	return list, rows.Err()
 }
 
-const runPrefix = "run:"
+const (
+	runPrefix   = "run:"
+	fencePrefix = "fence:"
+)
 
-func runID(id string) string { return runPrefix + id }
-
-func (t *Table) exec(ctx context.Context, db Querier, query string, args ...any) (int64, error) {
-	if t.dialect.Goose == goose.DialectPostgres {
-		query, args = t.inline(query, args), nil
-	} else {
-		query = t.rebind(query)
-	}
-	result, err := db.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-// inline puts the arguments into a statement: with them apart, PostgreSQL's drivers take two round trips, and
-// pgx keeps a prepared statement.
-func (t *Table) inline(query string, args []any) string {
-	var b strings.Builder
-	for i, piece := range strings.Split(query, "?") {
-		if i > 0 {
-			switch arg := args[i-1].(type) {
-			case int, int64:
-				fmt.Fprintf(&b, "%d", arg)
-			default:
-				b.WriteString(t.dialect.Literal(fmt.Sprint(arg)))
-			}
-		}
-		b.WriteString(strings.ReplaceAll(piece, "{table}", t.rows()))
-	}
-	return b.String()
-}
-
-// rebind puts the table's name and the dialect's placeholders into a statement.
-func (t *Table) rebind(query string) string {
-	if t.dialect.Goose == goose.DialectPostgres {
-		for n := 1; strings.Contains(query, "?"); n++ {
-			query = strings.Replace(query, "?", "$"+strconv.Itoa(n), 1)
-		}
-	}
-	return strings.ReplaceAll(query, "{table}", t.rows()) // last: the name may have any character
-}
+func runID(id string) string   { return runPrefix + id }
+func fenceID(id string) string { return fencePrefix + id }
 
 // stampLayout sorts as text. Times are text because drivers disagree about timestamps: MySQL's
 // gives bytes unless its DSN says otherwise, SQLite has no such type.

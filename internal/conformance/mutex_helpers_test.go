@@ -1,0 +1,73 @@
+package conformance
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// The lock as everybody has it who migrates goose_db_version in the place's database.
+const (
+	postgresMutex = `hashtextextended('"public"."goose_db_version_lock"', 0)`
+	mysqlMutex    = `CONCAT('gooseplus:', LEFT(SHA2(CONCAT(DATABASE(), '.goose_db_version_lock'), 256), 48))`
+)
+
+// holdMutex takes the lock as a process does that says nothing in the state table. The function it returns gives it
+// back.
+func (p *place) holdMutex(t *testing.T) (release func()) {
+	t.Helper()
+	conn, err := p.db.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	take, end := []string{"BEGIN", "SELECT pg_advisory_xact_lock(" + postgresMutex + ")"}, "COMMIT"
+	if p.dialect == "mysql" {
+		take, end = []string{"DO GET_LOCK(" + mysqlMutex + ", 10)"}, "DO RELEASE_ALL_LOCKS()"
+	}
+	for _, statement := range take {
+		if _, err := conn.ExecContext(context.Background(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := false
+	release = func() {
+		if done {
+			return
+		}
+		done = true
+		if _, err := conn.ExecContext(context.Background(), end); err != nil {
+			t.Error(err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(release)
+	return release
+}
+
+// lockConnection finds the connection that has the lock.
+func (p *place) lockConnection(t *testing.T) int64 {
+	t.Helper()
+	query := `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND ((classid::bigint << 32) | objid::bigint) = ` + postgresMutex
+	if p.dialect == "mysql" {
+		query = `SELECT c FROM (SELECT IS_USED_LOCK(` + mysqlMutex + `) AS c) AS m WHERE c IS NOT NULL`
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if ids := column[int64](t, p.db, query); len(ids) == 1 {
+			return ids[0]
+		}
+	}
+	t.Fatal("nobody holds the lock")
+	return 0
+}
+
+// wantNothingNamed asserts that no run has left a fence or a connection in the state table.
+func (p *place) wantNothingNamed(t *testing.T) {
+	t.Helper()
+	if left := column[string](t, p.db, `SELECT id FROM goose_db_version_lock WHERE kind IN ('fence', 'backend')`); len(left) > 0 {
+		t.Errorf("the state table still has %q", left)
+	}
+}
