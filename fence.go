@@ -23,7 +23,7 @@ func (r *run) fence() session.Config {
 	fence, backend := r.known.state.Fence(r.id), r.known.state.BackendQuery(r.id)
 	if r.known.dialect.Goose == goose.DialectPostgres {
 		fence = mutex.KeepTransaction() + "; " + fence
-		backend = strings.Replace(backend, " FROM ", ", "+mutex.KeepSession()+" FROM ", 1)
+		backend = strings.Replace(backend, " FROM pg_stat_activity", ", "+mutex.KeepSession()+" FROM pg_stat_activity", 1)
 	}
 	cfg := session.Config{OnBegin: []session.Statement{{
 		Query: fence,
