@@ -173,7 +173,8 @@ func (s *Session) take(ctx context.Context) (*link, error) {
 			return l, nil
 		}
 		if s.clean(l) == nil {
-			return l, nil
+			l.backend = nil // the question may set something too
+			return l, s.ask(ctx, l)
 		}
 		s.discard(l)
 	}
