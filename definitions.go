@@ -114,8 +114,8 @@ func Command(sql string) Action { return Action{kind: command, sql: sql} }
 // TxFunc calls a Go function with the transaction of the migration, which it must not end.
 func TxFunc(fn func(context.Context, *sql.Tx) error) Action { return Action{kind: function, tx: fn} }
 
-// DBFunc calls a Go function outside a transaction, with the pool: what it does can be left half-done, and
-// it needs a second connection.
+// DBFunc calls a Go function outside a transaction, with a pool of the run's own: what it does can be left half-done.
+// That lends it the run's connection, and more if the application's pool has them; what it sets there ends with it.
 func DBFunc(fn func(context.Context, *sql.DB) error) Action { return Action{kind: function, db: fn} }
 
 // Replay is a Down that executes the Up of a lower version, in a transaction or not as that is: the Down of

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
@@ -24,6 +25,7 @@ type Migrator struct {
 	resolve func() (*migrations, error) // once, and for all runs
 	own     *ownDatabase                // of a tenant that brings one, instead of db
 	events  *stream                     // of the many runs that this one's is one of, if it is
+	keeper  *session.Keeper             // of the connections of the many runs
 	ended   func(*run)                  // is told of the end of a run, if it is not nil
 }
 
@@ -205,29 +207,29 @@ func (m *Migrator) refuse(ctx context.Context, err error) error {
 
 // open is resolve for the methods that go on to use the database, and that database. It has to be
 // given back. They are about one version table.
-func (m *Migrator) open(ctx context.Context) (known *migrations, db database, done func(), err error) {
+func (m *Migrator) open(ctx context.Context) (known *migrations, db site, done func(), err error) {
 	if known, err = m.resolve(); err == nil {
 		err = known.oneOnly()
 	}
 	if err != nil {
-		return nil, database{}, nil, err
+		return nil, site{}, nil, err
 	}
 	return m.openAny(ctx)
 }
 
 // openAny is open for those that know what to do with several.
-func (m *Migrator) openAny(ctx context.Context) (known *migrations, db database, done func(), err error) {
+func (m *Migrator) openAny(ctx context.Context) (known *migrations, db site, done func(), err error) {
 	if known, err = m.resolve(); err != nil {
-		return nil, database{}, nil, err
+		return nil, site{}, nil, err
 	}
 	pool, closePool := m.db, func() {}
 	if m.own != nil {
 		if pool, closePool, err = m.own.use(ctx); err != nil {
-			return nil, database{}, nil, m.named(known.tableError(ctx, err))
+			return nil, site{}, nil, m.named(known.tableError(ctx, err))
 		}
 	}
 	if pool == nil {
-		return nil, database{}, nil, errors.New("the database given to New is nil")
+		return nil, site{}, nil, errors.New("the database given to New is nil")
 	}
 	db, leave := reach(known.dialect, pool)
 	return known, db, func() { leave(); closePool() }, nil

@@ -80,7 +80,7 @@ func (m *Migrator) runAll(ctx context.Context, what func(context.Context, *joint
 	return m.named(what(ctx, j))
 }
 
-func (m *Migrator) newJoint(known *migrations, db database, events *stream) *joint {
+func (m *Migrator) newJoint(known *migrations, db site, events *stream) *joint {
 	j := &joint{lead: m.newRun(known, db, events), ended: make(map[*run]error)}
 	for i, part := range known.parts {
 		r := m.newRun(part, db, events.share(m.options.tenant, part.namespace))

@@ -292,7 +292,8 @@ func (ms *migrations) step(m migration, b body) plannedStep {
 	s.inTransaction, s.downInTransaction = up.inTransaction(), down.inTransaction()
 	s.Transactional = s.inTransaction && ms.dialect.TransactionalDDL
 	s.downTransactional = s.downInTransaction && ms.dialect.TransactionalDDL
-	s.ownConnection = up.noTx != nil || down.noTx != nil
+	s.function, s.gooseTransaction, s.watched = up.isGo, up.gooseTransaction(), up.watched()
+	s.downFunction, s.downGooseTransaction, s.downWatched = down.isGo, down.gooseTransaction(), down.watched()
 	return s
 }
 

@@ -19,8 +19,9 @@ import (
 
 // run is one call of Migrate & co on one database. It is used by one goroutine.
 type run struct {
-	db      *sql.DB // for what the run executes for itself
-	pool    *sql.DB // the application's: migrations get their connections from it
+	db      *sql.DB         // for what the run executes for itself
+	pool    *sql.DB         // the application's: migrations get their connections from it
+	keeper  *session.Keeper // of the connections of many runs, if this is one of them
 	options *options
 	known   *migrations
 	events  *stream
@@ -86,10 +87,11 @@ type run struct {
 	off    int             // how many of undone stay undone
 }
 
-func (m *Migrator) newRun(known *migrations, db database, events *stream) *run {
+func (m *Migrator) newRun(known *migrations, db site, events *stream) *run {
 	return &run{
 		db:      db.own,
 		pool:    db.pool,
+		keeper:  m.keeper,
 		options: &m.options,
 		known:   known,
 		events:  events,
@@ -345,9 +347,8 @@ func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 	return errors.Join(r.reversible(), r.transactional(), r.connections())
 }
 
-// connections refuses a pool in which the run would wait for a connection for ever. goose works on
-// one, and a Go migration without a transaction takes another from the pool meanwhile. The lock has
-// one for itself, and notes on one more which connection a step is on that no row lock covers.
+// connections refuses a pool in which the run would wait for a connection for ever. The migrations work on one. The
+// lock has one for itself, and notes on one more which connection a step is on that no row lock covers.
 func (r *run) connections() error {
 	limit := r.db.Stats().MaxOpenConnections
 	need, why := 1, ""
@@ -355,13 +356,6 @@ func (r *run) connections() error {
 		need, why = need+1, "the lock takes a connection for itself"
 		if slices.ContainsFunc(r.steps, unfenced) {
 			need, why = need+1, "the lock takes a connection for itself, and one for steps that are not transactional"
-		}
-	}
-	for _, s := range r.steps {
-		if s.ownConnection {
-			need++
-			why = fmt.Sprintf("migration %s is a Go migration without a transaction, which takes two", ref(s.Version, s.Source))
-			break
 		}
 	}
 	if limit == 0 || limit >= need {
@@ -374,6 +368,7 @@ func (r *run) connections() error {
 func (r *run) apply(ctx context.Context) error {
 	r.events.send(RunStarted{From: r.from, Steps: r.planned()})
 	r.warnIrreversible()
+	defer r.session.Rest() // what comes next may need the connection
 	for _, step := range r.steps {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), stopped(ctx, nil))

@@ -110,7 +110,7 @@ func (ms *migrations) bind(cfg *session.Config) {
 		return
 	}
 	local := session.Statement{Query: "SET LOCAL search_path TO " + ms.quotedSchema()}
-	cfg.OnBegin = append(cfg.OnBegin, local)
+	cfg.OnBeginSettings = append(cfg.OnBeginSettings, local)
 	cfg.OnSavepoint = append(cfg.OnSavepoint, local)
 	cfg.Settings = append(cfg.Settings, session.Setting{
 		Read: "SELECT current_setting('search_path')",

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/envfs"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // body is what the SQL of a migration is, as goose has read it.
@@ -34,6 +35,16 @@ func (s section) inTransaction() bool {
 		return s.noTx == nil
 	}
 	return s.transactional && !controlsTransactions(s.statements)
+}
+
+// gooseTransaction says whether goose opens a transaction for it, whatever its statements do with that.
+func (s section) gooseTransaction() bool {
+	return s.isGo && s.noTx == nil || !s.isGo && s.transactional
+}
+
+// watched says whether it might end that transaction, or change its session.
+func (s section) watched() bool {
+	return s.isGo || slices.ContainsFunc(s.statements, sqltext.Meddles)
 }
 
 func (s section) empty() bool { return s.tx == nil && s.noTx == nil && len(s.statements) == 0 }

@@ -20,14 +20,16 @@ type plannedStep struct {
 	inTransaction bool
 	// downTransaction and downTransactional say the same of its Down.
 	downInTransaction, downTransactional bool
-	// ownConnection is true if one of its directions takes a connection from the pool for itself.
-	ownConnection bool
+	// function, gooseTransaction and watched are what the session has to know of it: see session.Step.
+	function, gooseTransaction, watched             bool
+	downFunction, downGooseTransaction, downWatched bool
 }
 
 // down is the step in the other direction.
 func (s plannedStep) down() plannedStep {
 	s.Direction = directionDown
 	s.inTransaction, s.Transactional = s.downInTransaction, s.downTransactional
+	s.function, s.gooseTransaction, s.watched = s.downFunction, s.downGooseTransaction, s.downWatched
 	return s
 }
 
@@ -127,6 +129,9 @@ func (r *run) migrationError(step plannedStep, statement string, err error) erro
 // statement that the server refused, not the row of the version table that comes after it, nor a
 // connection that was lost on the way: then the rollback that goose sent has succeeded.
 func (r *run) leftNothing(ctx context.Context, step plannedStep, err error) bool {
+	if r.session != nil && r.session.Ended() {
+		return false
+	}
 	if step.Transactional || !r.trace.began() {
 		return true
 	}

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"iter"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/gooseplus/gooseplus/internal/session"
 )
 
 // MigrateTenants is [Migrator.Migrate] for every tenant of a source, each with its own lock if the lock
@@ -42,10 +43,11 @@ type fleet struct {
 	options tenantsOptions
 	do      func(context.Context, *Migrator) error // nil: Migrate
 	known   *migrations
-	db      database      // the Migrator's own, if there is one
-	slots   chan struct{} // for tenants in the Migrator's own database, as many as its pool allows
-	look    bool          // at many schemas at once
-	survey  *survey       // that the command line wants; nil: no
+	keeper  *session.Keeper // of the connections of the tenants there
+	db      site            // the Migrator's own, if there is one
+	slots   chan struct{}   // for tenants in the Migrator's own database, as many as its pool allows
+	look    bool            // at many schemas at once
+	survey  *survey         // that the command line wants; nil: no
 	started time.Time
 
 	mu       sync.Mutex
@@ -97,6 +99,8 @@ func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], o
 		var leave func()
 		f.db, leave = reach(known.dialect, m.db)
 		defer leave()
+		f.keeper = new(session.Keeper)
+		defer f.keeper.Close()
 	}
 	f.run(ctx, source)
 	if len(f.results) == 0 && f.err == nil && ctx.Err() == nil {
@@ -114,26 +118,16 @@ func (f *fleet) room() int {
 	if limit == 0 {
 		return f.options.concurrency
 	}
-	return max(1, min(f.options.concurrency, (limit-1)/f.m.options.mostConnections(f.known)))
+	return max(1, min(f.options.concurrency, (limit-1)/f.m.options.mostConnections()))
 }
 
 // mostConnections is how many connections a run can need at once, see run.connections.
-func (o *options) mostConnections(known *migrations) int {
-	need := 1
+func (o *options) mostConnections() int {
+	need := 2 // the migrations', which stays from step to step, and the run's own
 	if o.globalLock {
-		need += 2
-	}
-	if slices.ContainsFunc(known.all(), (*migrations).takeOwnConnections) {
 		need++
 	}
 	return need
-}
-
-// takeOwnConnections says whether there is a Go migration that takes a connection from the pool for itself.
-func (ms *migrations) takeOwnConnections() bool {
-	return slices.ContainsFunc(ms.list, func(m migration) bool {
-		return m.goFuncs != nil && (m.goFuncs.UpFnNoTxContext != nil || m.goFuncs.DownFnNoTxContext != nil)
-	})
 }
 
 // run returns when every tenant has come to its end.
@@ -260,6 +254,9 @@ func (f *fleet) work(ctx context.Context, j job, first bool) {
 		defer func() { <-f.slots }()
 	}
 	tm := f.m.tenant(j.tenant)
+	if j.tenant.Open == nil {
+		tm.keeper = f.keeper
+	}
 	if first {
 		tm.options.lockWait = 0
 	}

@@ -15,7 +15,7 @@ func Uncommented(statement string) string { return comments.ReplaceAllString(sta
 
 // control matches a statement that ends the transaction that goose has opened for a migration, or
 // that means to open one of its own.
-var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback)\b`)
+var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback|prepare\s+transaction)\b`)
 
 // ControlsTransactions says whether a text has transactions of its own. A statement that goes back to a
 // savepoint is no such one. A text of several statements is looked at piece by piece; but an END in it is
@@ -29,6 +29,12 @@ func ControlsTransactions(text string) bool {
 	}
 	return false
 }
+
+// Meddles says whether a text has any of the words, wherever, with which a migration ends its transaction or changes its
+// session. If not, it does neither, unless it calls a function that does.
+func Meddles(text string) bool { return meddling.MatchString(text) }
+
+var meddling = regexp.MustCompile(`(?i)\b(commit|end|abort|rollback|prepare|set|set_config|reset|discard|do|call|use|lock)\b`)
 
 var end = regexp.MustCompile(`(?i)^end\b`)
 
