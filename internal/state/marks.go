@@ -188,9 +188,9 @@ func (t *Table) claim1(ctx context.Context, db Querier, s Step) (mine bool, othe
 		update = " ON DUPLICATE KEY UPDATE version_id = VALUES(version_id), name = VALUES(name), outcome = VALUES(outcome), status = 0"
 	}
 	const marks = "o.id >= '" + dirtyPrefix + "' AND o.id < '" + afterDirty + "' AND o.namespace = ?"
-	_, err = t.script(ctx, db, statement{"INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, run_id, transactions)"+
-		" SELECT ?, ?, ?, ?, ?, ?, 0, ?, -1 FROM (SELECT 1 AS one) AS n"+
-		" WHERE NOT EXISTS (SELECT 1 FROM {table} AS o"+index+" WHERE "+marks+" AND o.id <> ?)"+update,
+	_, err = t.script(ctx, db, statement{"INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, run_id, transactions)" +
+		" SELECT ?, ?, ?, ?, ?, ?, 0, ?, -1 FROM (SELECT 1 AS one) AS n" +
+		" WHERE NOT EXISTS (SELECT 1 FROM {table} AS o" + index + " WHERE " + marks + " AND o.id <> ?)" + update,
 		[]any{dirtyPrefix + s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), runID(s.Run), s.Namespace, dirtyPrefix + s.Run}})
 	if err != nil {
 		return false, nil, err
