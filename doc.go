@@ -165,15 +165,17 @@
 // known to obey transactions are treated like MySQL. What is said below about several processes
 // doesn't hold for them: goose's statements are used as they are.
 //
-// A pool with SetMaxOpenConns(1) works, but for Go migrations without a transaction: goose needs a
-// second connection for these, and a run that plans one says so before it touches anything.
+// A pool with SetMaxOpenConns(1) works without the lock, and on SQLite with it.
 //
-// lib/pq doesn't heed a context while it connects: a server that accepts a connection and says
-// nothing holds up a run beyond all timeouts, unless the DSN has connect_timeout.
+// Every method returns within five seconds of its context's end, whatever the network does; a run that has begun goes on
+// with its way back, which has limits of its own. The driver's connection is closed under a call that doesn't return, and
+// one that can't be closed, as one that lib/pq has just begun to make, is left to itself.
 //
-// What a migration sets for its connection outlives it, as with goose alone. pg_dump's output begins
-// with a search_path that is empty: after it, a version table without a schema in its name
-// is not found. The run then fails and says so; name the table with its schema.
+// What a migration does to its connection ends with it, and reaches neither the application nor a later migration:
+// settings, the role, temporary tables, advisory locks, LISTEN, LOCK TABLES, USE, PRAGMAs and ATTACH. Its connection
+// is put right or closed; so an application that sets anything for its connections does that in a hook that the driver
+// calls on each new one, or in the DSN. A migration that leaves a transaction of its own open fails, and that is
+// rolled back; and so does a Go migration that ends the transaction it was given, which may have left something.
 //
 // # Environments
 //
@@ -238,8 +240,9 @@
 // that of another schema. On MySQL and MariaDB a schema is a database of the same server, chosen by USE; a
 // connection that had none before is closed afterwards, since there is no way back to none.
 //
-// A Go migration without a transaction gets a *sql.DB that lends it such connections, whose Raw doesn't give the
-// driver's own connection. Tenants with databases of their own have [Tenant].Open.
+// A Go migration without a transaction gets a *sql.DB that lends it such connections. [sql.Conn.Raw] gives one of the
+// run's there, whose method Raw(func(any) error) error gives the driver's own, as COPY with pgx needs it.
+// Tenants with databases of their own have [Tenant].Open.
 //
 // [Migrator.MigrateTenants] looks at many schemas at once: one statement says which tables there are, and one
 // more for each fifty schemas reads their version tables and the flags of their state tables. Only tenants that have
