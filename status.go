@@ -80,7 +80,7 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	return status, unreadable
 }
 
-func (m *Migrator) foreignText(ctx context.Context, known *migrations, db database) (string, error) {
+func (m *Migrator) foreignText(ctx context.Context, known *migrations, db site) (string, error) {
 	found, err := m.newRun(known, db, new(stream)).findForeign(ctx)
 	if err != nil || len(found) == 0 {
 		return "", err
