@@ -267,17 +267,31 @@ func TestPanicOfAGoMigration(t *testing.T) {
 	applied(t, db)
 }
 
-// TestGoMigrationGetsTheCallersPool: code that asks for the driver's own connection, as COPY with
-// pgx does, has to find it.
-func TestGoMigrationGetsTheCallersPool(t *testing.T) {
+// TestGoMigrationFindsTheDriversConnection: code that asks for it, as COPY with pgx does, has to find it.
+func TestGoMigrationFindsTheDriversConnection(t *testing.T) {
 	db := openSQLite(t)
-	var got *sql.DB
-	m := goose.NewGoMigration(1, &goose.GoFunc{RunDB: func(_ context.Context, arg *sql.DB) error {
-		got = arg
-		return nil
+	typeOf := func(ctx context.Context, db *sql.DB, unwrap func(any, func(any) error) error) (name string, err error) {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return "", err
+		}
+		defer conn.Close()
+		return name, conn.Raw(func(dc any) error {
+			return unwrap(dc, func(dc any) error { name = fmt.Sprintf("%T", dc); return nil })
+		})
+	}
+	want, err := typeOf(t.Context(), db, func(dc any, f func(any) error) error { return f(dc) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := goose.NewGoMigration(1, &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
+		got, err := typeOf(ctx, db, func(dc any, f func(any) error) error {
+			return dc.(interface{ Raw(func(any) error) error }).Raw(f)
+		})
+		if got != want {
+			t.Errorf("the migration finds a %s, want a %s", got, want)
+		}
+		return err
 	}}, nil)
 	mustMigrate(t, sqlite(db, nil, gooseplus.WithFS(fstest.MapFS{}), gooseplus.WithGoMigrations(m)))
-	if got != db {
-		t.Errorf("the migration got the pool %p, want the caller's, %p", got, db)
-	}
 }

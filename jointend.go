@@ -96,6 +96,7 @@ func (j *joint) undo(ctx context.Context) map[*run]error {
 		if err == nil {
 			err = r.undoRecorded(ctx, rows)
 		}
+		r.session.Rest()
 		if err != nil {
 			undone[r] = err
 			return undone

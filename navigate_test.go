@@ -113,7 +113,7 @@ func TestRollbackOfAnotherEnvironment(t *testing.T) {
 func TestRollbackOnOneConnection(t *testing.T) {
 	ctx := context.Background()
 	db := openSQLite(t)
-	nothing := func(context.Context, *sql.DB) error { return nil }
+	nothing := func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }
 	withGo := gooseplus.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunDB: nothing}, &goose.GoFunc{RunDB: nothing}))
 	m := sqlite(db, folder("sql/base/1_a.sql", "sql/base/3_c.sql"), withGo)
 	mustMigrate(t, m)
@@ -122,10 +122,10 @@ func TestRollbackOnOneConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	applied(t, db, 1, 2)
-	if err := m.Goto(ctx, 0); err == nil || !strings.Contains(err.Error(), "SetMaxOpenConns(1)") {
+	if err := m.Goto(ctx, 0); err != nil {
 		t.Errorf("a Go migration without a transaction: %v", err)
 	}
-	applied(t, db, 1, 2)
+	applied(t, db)
 }
 
 // TestAnotherRunnerWhileUndoing: what another process did meanwhile stays, and is reported.

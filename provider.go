@@ -3,12 +3,16 @@ package gooseplus
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/session"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // load reads the files of versions that are to go in the given direction, each once in a run, and
@@ -36,9 +40,11 @@ func (r *run) newProvider() (err error) {
 	if r.provider != nil {
 		return nil
 	}
-	r.trace, r.recorder = new(trace), r.known.table.Recorder()
+	r.trace, r.recorder = &trace{spell: func(s string) string { return s }}, r.known.table.Recorder()
 	opts := append(r.providerOptions(), goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.functionPool)...))
-	r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...)
+	if r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...); err == nil {
+		r.trace.spell = r.provider.Spell
+	}
 	return err
 }
 
@@ -72,7 +78,8 @@ func (r *run) newSession(ctx context.Context, cfg session.Config) (*session.Sess
 	if t := r.options.statementTimeouts; t != nil {
 		t.configure(&cfg, r.known.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
 	}
-	cfg.Guarded, cfg.EndsBySQL = networked(r.known.dialect), r.known.dialect.Goose == goose.DialectMySQL
+	cfg.Kind, cfg.Ends, cfg.Most = sessionKind(r.known.dialect), sqltext.ControlsTransactions, r.most()
+	cfg.Keeper = r.keeper
 	if !r.options.oneTransaction() {
 		return session.Open(r.pool, cfg), nil
 	}
@@ -89,23 +96,60 @@ func (r *run) use(s *session.Session) error {
 	if err := r.newProvider(); err != nil {
 		return err
 	}
-	limit := r.db.Stats().MaxOpenConnections
+	limit := 0 // goose's own takes none as long as a Go migration works on another one
 	if r.options.oneTransaction() {
 		limit = 1
 	}
+	r.recorder.Outside(r.recordStep)
 	r.provider.Connect(s.Connector(), limit)
 	return nil
 }
 
-// pool is what a Go migration without a transaction works on. That of the Provider can't give it the
-// driver's own connection, and neither can that of a session: it gets the caller's unless the
-// lock's fence, the schema or the timeouts have to hold.
-func (r *run) functionPool() *sql.DB {
-	if r.lock != nil || r.options.bound || r.options.statementTimeouts != nil {
-		return r.session.DB()
+// most is how many connections the migrations may have at once, beside those that the run needs for itself.
+func (r *run) most() int {
+	limit := r.pool.Stats().MaxOpenConnections
+	switch {
+	case limit == 0:
+		return 0
+	case r.lock != nil && !r.oneWriter():
+		limit -= 2
 	}
-	return r.pool
+	return max(1, limit)
 }
+
+// recordLimit is how long it may take to record a step that was executed outside a transaction, whatever has ended
+// meanwhile: otherwise nobody would know of it.
+const recordLimit = 2 * time.Second
+
+// recordStep has a step recorded whose own statements are executed: in the transaction in which they were, if that is
+// there, or else in another one, which begins like every other transaction of the run.
+func (r *run) recordStep(ctx context.Context, db database.DBTxConn, record func(context.Context, database.DBTxConn) error) error {
+	_, inTransaction := db.(*sql.Tx)
+	if !inTransaction { // it is done, and only this is missing
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+		defer cancel()
+	}
+	whole, err := r.session.Finish(ctx, inTransaction)
+	if err != nil {
+		return err
+	}
+	if whole {
+		return record(ctx, db)
+	}
+	tx, err := r.session.DB().BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := record(ctx, tx); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	return tx.Commit()
+}
+
+// functionPool is what a Go migration without a transaction works on: the run's own connection, and others if the
+// application's pool has them.
+func (r *run) functionPool() *sql.DB { return r.session.DB() }
 
 // disconnect gives the connections back. There are some only if a migration has kept them.
 func (r *run) disconnect(ctx context.Context) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/session"
 )
 
 const (
@@ -23,7 +25,9 @@ func (r *run) attempts(ctx context.Context, step plannedStep) error {
 	var before error
 	for attempt, pause := 1, retryFirst; ; attempt, pause = attempt+1, min(2*pause, retryLast) {
 		r.trace.reset()
+		r.session.StartStep(ctx, session.Step{Function: step.function, InTransaction: step.gooseTransaction, Watched: step.watched})
 		_, err := r.provider.ApplyVersion(ctx, step.Version, step.Direction == directionUp)
+		r.session.EndStep()
 		if err == nil {
 			return nil
 		}

@@ -100,6 +100,9 @@ func rolledForward(cause error) error { return fmt.Errorf("%w: %w", ErrRollForwa
 // stay is the way back of RollbackNone: it says whether there is anything that was not undone.
 func (r *run) stay(ctx context.Context) error {
 	if r.failed != nil && !r.failed.leftNothing {
+		if r.failed.step.Transactional {
+			r.left = &r.failed.step
+		}
 		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(r.failed.step.Version, r.failed.step.Source), errRollbackOff)
 	}
 	rows, err := r.reread(ctx)
@@ -141,9 +144,13 @@ func (r *run) clear(ctx context.Context) (versions.Rows, error) {
 	if r.failed == nil || r.failed.leftNothing {
 		return rows, nil
 	}
+	if r.failed.step.Transactional { // which it ended by itself, so that nothing is marked
+		r.left = &r.failed.step
+	}
 	if err := r.undoFailed(ctx, r.failed.step, rows); err != nil {
 		return rows, err
 	}
+	r.left = nil
 	if rows, err = r.reread(ctx); err != nil {
 		return rows, err
 	}

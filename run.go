@@ -19,8 +19,9 @@ import (
 
 // run is one call of Migrate & co on one database. It is used by one goroutine.
 type run struct {
-	db      *sql.DB // for what the run executes for itself
-	pool    *sql.DB // the application's: migrations get their connections from it
+	db      *sql.DB         // for what the run executes for itself
+	pool    *sql.DB         // the application's: migrations get their connections from it
+	keeper  *session.Keeper // of the connections of many runs, if this is one of them
 	options *options
 	known   *migrations
 	events  *stream
@@ -55,6 +56,9 @@ type run struct {
 	left   *plannedStep // what the run leaves half-applied, if that is not what it is marked to be at
 	// elsewhere is true when the run, without the lock, has met another one at a step.
 	elsewhere bool
+	vetted    bool // there is no history of another tool in the way
+	forced    bool // it executes nothing, see Force
+	adopts    bool // there is one, and Force says what it means
 	warned    bool // the observers know that there is another run
 	// session lends goose the caller's connections; with the lock it fences every transaction.
 	session  *session.Session
@@ -86,10 +90,11 @@ type run struct {
 	off    int             // how many of undone stay undone
 }
 
-func (m *Migrator) newRun(known *migrations, db database, events *stream) *run {
+func (m *Migrator) newRun(known *migrations, db site, events *stream) *run {
 	return &run{
 		db:      db.own,
 		pool:    db.pool,
+		keeper:  m.keeper,
 		options: &m.options,
 		known:   known,
 		events:  events,
@@ -129,6 +134,12 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 	if err := r.plan(ctx, applied, to); err != nil {
 		return false, err
 	}
+	if len(applied) == 0 && len(r.steps) > 0 {
+		if err := r.vet(ctx); err != nil {
+			return false, err
+		}
+	}
+	r.vetted = true
 	switch {
 	case len(r.steps) > 0:
 		return true, nil
@@ -212,6 +223,17 @@ func (r *run) makeTable(ctx context.Context) error {
 	}
 	if r.ready {
 		return nil
+	}
+	if !r.vetted { // the look has failed
+		applied, _, err := r.applied(ctx)
+		if err != nil {
+			return r.known.tableError(ctx, err)
+		}
+		if len(applied) == 0 {
+			if err := r.vet(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	if err := r.known.table.Create(ctx, r.db); err != nil {
 		return r.known.tableError(ctx, err)
@@ -345,9 +367,8 @@ func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 	return errors.Join(r.reversible(), r.transactional(), r.connections())
 }
 
-// connections refuses a pool in which the run would wait for a connection for ever. goose works on
-// one, and a Go migration without a transaction takes another from the pool meanwhile. The lock has
-// one for itself, and notes on one more which connection a step is on that no row lock covers.
+// connections refuses a pool in which the run would wait for a connection for ever. The migrations work on one. The
+// lock has one for itself, and notes on one more which connection a step is on that no row lock covers.
 func (r *run) connections() error {
 	limit := r.db.Stats().MaxOpenConnections
 	need, why := 1, ""
@@ -355,13 +376,6 @@ func (r *run) connections() error {
 		need, why = need+1, "the lock takes a connection for itself"
 		if slices.ContainsFunc(r.steps, unfenced) {
 			need, why = need+1, "the lock takes a connection for itself, and one for steps that are not transactional"
-		}
-	}
-	for _, s := range r.steps {
-		if s.ownConnection {
-			need++
-			why = fmt.Sprintf("migration %s is a Go migration without a transaction, which takes two", ref(s.Version, s.Source))
-			break
 		}
 	}
 	if limit == 0 || limit >= need {
@@ -374,6 +388,7 @@ func (r *run) connections() error {
 func (r *run) apply(ctx context.Context) error {
 	r.events.send(RunStarted{From: r.from, Steps: r.planned()})
 	r.warnIrreversible()
+	defer r.session.Rest() // what comes next may need the connection
 	for _, step := range r.steps {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), stopped(ctx, nil))

@@ -20,7 +20,7 @@ func (f *fleet) lookersRoom() int {
 	}
 	most := min(runtime.GOMAXPROCS(0), maxLookers)
 	if limit := f.m.db.Stats().MaxOpenConnections; limit > 0 {
-		most = min(most, limit-f.room()*f.m.options.mostConnections(f.known))
+		most = min(most, limit-f.room()*f.m.options.mostConnections())
 	}
 	return max(1, most)
 }

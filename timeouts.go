@@ -122,7 +122,7 @@ func (t *StatementTimeouts) inPostgres(cfg *session.Config) {
 		return strings.Join(list, "; ")
 	}
 	local := session.Statement{Query: set("SET LOCAL", values)}
-	cfg.OnBegin, cfg.OnSavepoint = append(cfg.OnBegin, local), append(cfg.OnSavepoint, local)
+	cfg.OnBeginSettings, cfg.OnSavepoint = append(cfg.OnBeginSettings, local), append(cfg.OnSavepoint, local)
 	cfg.Settings = append(cfg.Settings, timeoutSetting(
 		"SELECT concat_ws(' ', current_setting('"+strings.Join(names, "'), current_setting('")+"'))",
 		func(values []string) string { return set("SET", values) }, values...))

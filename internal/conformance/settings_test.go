@@ -79,19 +79,94 @@ func TestOneConnection(t *testing.T) {
 	})
 }
 
-// TestOneConnectionAndAGoMigrationWithoutATransaction: it would wait for ever, so that it is
-// refused before anything is touched.
+// TestOneConnectionAndAGoMigrationWithoutATransaction: it works on the run's own connection, both ways.
 func TestOneConnectionAndAGoMigrationWithoutATransaction(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	onEach(t, func(t *testing.T, p *place) {
-		fsys := deploy(t, p, nil)
-		p.db.SetMaxOpenConns(1)
-		m := idle["without a transaction"](12, func() { t.Error("it was called") })
-		err := p.migrator(from(fsys), gooseplus.WithGoMigrations(m)).Migrate(ctx)
-		wantText(t, err, "SetMaxOpenConns(1)")
-		p.want(t, earlierVersions, earlierTables)
+		db := p.open(t)
+		defer db.Close()
+		db.SetMaxOpenConns(1)
+		p.play2(ctx, t, db)
 	})
+}
+
+// TestMemory: a database in the memory of one connection has everything in it, whatever kind of migration made it,
+// though the pool may make other connections.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	for _, x := range targets {
+		if x.dialect != "sqlite" {
+			continue
+		}
+		for _, limit := range []int{0, 1} {
+			for _, lock := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, limit %d, lock %v", x.name, limit, lock), func(t *testing.T) {
+					t.Parallel()
+					db, err := sql.Open(x.driver, ":memory:")
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer db.Close()
+					db.SetMaxOpenConns(limit)
+					if _, err := db.Exec("PRAGMA foreign_keys = ON"); err != nil {
+						t.Fatal(err)
+					}
+					(&place{target: x, db: db}).play2(t.Context(), t, db, gooseplus.WithGlobalLock(lock))
+					if got := column[string](t, db, "PRAGMA foreign_keys"); got[0] != "1" {
+						t.Errorf("the application's foreign_keys are %v", got)
+					}
+				})
+			}
+		}
+	}
+}
+
+// play2 takes the three kinds of actions forward and back.
+func (p *place) play2(ctx context.Context, t *testing.T, db *sql.DB, opts ...gooseplus.Option) {
+	t.Helper()
+	var d gooseplus.Definitions
+	d.Define(1).UpAction(gooseplus.TxFunc(func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "CREATE TABLE one (id INTEGER)")
+		return err
+	})).Down("DROP TABLE one")
+	d.Define(2).Up("CREATE VIEW v AS SELECT id FROM one").Down("DROP VIEW v")
+	d.Define(3).UpAction(gooseplus.DBFunc(func(ctx context.Context, db *sql.DB) error {
+		for _, q := range []string{"DROP VIEW v", "CREATE VIEW v AS SELECT id + 1 AS id FROM one", "INSERT INTO one VALUES (41)"} {
+			if _, err := db.ExecContext(ctx, q); err != nil {
+				return err
+			}
+		}
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		if _, err := tx.ExecContext(ctx, "UPDATE one SET id = id"); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})).DownAction(gooseplus.DBFunc(func(ctx context.Context, db *sql.DB) error {
+		for _, q := range []string{"DELETE FROM one", "DROP VIEW v", "CREATE VIEW v AS SELECT id FROM one"} {
+			if _, err := db.ExecContext(ctx, q); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	d.Define(4).Up("DROP VIEW v").DownAction(gooseplus.Replay(2))
+	m := p.over(db, append(opts, gooseplus.WithFS(fstest.MapFS{}), gooseplus.WithDefinitions(&d))...)
+	for _, version := range []int64{3, 4, 0, 3} {
+		if err := m.Goto(ctx, version); err != nil {
+			t.Fatalf("to version %d: %v", version, err)
+		}
+	}
+	if got := column[int64](t, db, "SELECT id FROM v"); len(got) != 1 || got[0] != 42 {
+		t.Errorf("the view has %v", got)
+	}
+	if status, err := m.Status(ctx); err != nil || status.Dirty || status.CurrentVersion != 3 {
+		t.Errorf("status %+v, %v", status, err)
+	}
 }
 
 // TestConnectionSettings has an application's own settings in the DSN.

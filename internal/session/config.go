@@ -8,9 +8,20 @@ import (
 
 // Config is what a session does on its own account. The zero Config does nothing.
 type Config struct {
-	// OnBegin is executed at the start of every transaction, in order, before BeginTx returns. If
-	// one fails, the transaction is rolled back and BeginTx returns its error. The outer transaction
-	// of a session is such a transaction; its savepoints are not.
+	Kind Kind
+	// Ends says of a text whether it ends the transaction that it is executed in; nil is for none.
+	Ends func(query string) bool
+	// Keeper, if not nil, has the connections that can be made clean when the session ends.
+	Keeper *Keeper
+	// Most is how many connections the session may have at once, 0 for as many as the parent.
+	Most int
+	// OnBeginSettings is executed at the start of every transaction, in order, before BeginTx returns: what may come
+	// before SET TRANSACTION. If one fails, the transaction is rolled back and BeginTx returns its error. The outer
+	// transaction of a session is such a transaction; its savepoints are not.
+	OnBeginSettings []Statement
+	// OnBegin is executed after it. On PostgreSQL, it waits until SET TRANSACTION, which must come first, is executed, if
+	// the transaction begins with that: it comes before the first statement that is something else, or before COMMIT. If
+	// it fails then, so does that statement, and every other one but a rollback.
 	OnBegin []Statement
 	// OnSavepoint is executed after each savepoint that takes the place of a transaction. What SET
 	// LOCAL changed in one migration lasts until the outer transaction ends (PostgreSQL manual, SET),
@@ -26,10 +37,8 @@ type Config struct {
 	// and in an outer transaction. It is for databases that have no settings of a transaction's own.
 	SettingsFirst bool
 	// Guarded ends calls that outlive their context: see [Guard].
-	Guarded bool
-	// EndsBySQL ends guarded transactions by statements, for a driver that heeds no context when it is told to end
-	// one, and that has no other way to do it: go-sql-driver/mysql.
-	EndsBySQL bool
+	Guarded   bool
+	endsBySQL bool // see Guard
 	// Backend, if its Query is set, is asked on each connection when it is borrowed.
 	Backend Backend
 }

@@ -2,29 +2,19 @@ package session
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
-	"errors"
-	"io"
-	"time"
 )
 
-// conn is a connection of a session: one of the parent pool's. database/sql calls it, and what it
-// hands out, with a lock held that is the connection's own; it guards the fields. In an outer
-// transaction one conn serves all connections of the session's pool, which are one at a time.
+// conn is a connection of a session's pool. It takes one of the parent pool's when it is used for the first time:
+// goose holds one while a Go migration works on another, and both can have the same then. database/sql calls it, and
+// what it hands out, with a lock held that is the connection's own; it guards the fields. In an outer transaction one
+// conn serves all connections of the session's pool, which are one at a time.
 type conn struct {
 	s    *Session
-	link *link
+	link *link // nil as long as it has none
 
-	inTx  bool        // in a transaction that the session opened, or in a savepoint instead of it
-	tx    *tx         // that is open, nil if there is none
-	spent bool        // it must not be used again by anybody
-	erred bool        // something on it has failed
-	set   bool        // the settings are made, or were tried
-	unset error       // why the settings are not made: no statement may run without them
-	prior []Statement // put the settings back, in reverse
-
-	backend []driver.Value // what the server calls it, nil if that is not asked
+	inTx bool // in a transaction that the session opened, or in a savepoint instead of it
+	tx   *tx  // that is open, nil if there is none
 }
 
 var (
@@ -38,25 +28,43 @@ var (
 	_ driver.Validator          = (*conn)(nil)
 )
 
+// background is the context of calls that don't use the network.
+var background = context.Background()
+
+// during is the context that a call is bound to: its own, unless that never ends, and that of the transaction or of
+// the step does.
+func (c *conn) during(ctx context.Context) context.Context {
+	switch {
+	case ctx.Done() != nil:
+		return ctx
+	case c.tx != nil:
+		return c.tx.ctx
+	}
+	return c.s.stepContext(ctx)
+}
+
 // raw calls the driver on a connection of a session.
-func raw[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)) (T, error) {
-	if ctx.Done() == nil && c.tx != nil {
-		ctx = c.tx.ctx // as that of the call never ends
+func raw[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)) (value T, err error) {
+	ctx = c.during(ctx)
+	if c.link == nil {
+		if err := c.s.attach(ctx, c); err != nil {
+			return value, err
+		}
 	}
-	value, err := call(ctx, c.link, f)
-	if errors.Is(err, driver.ErrBadConn) || c.link.lost || c.link.guarded && err != nil && ctx.Err() != nil {
-		c.spent = true // drivers close a connection whose call they interrupt, and pgx doesn't say so
-	}
-	if !harmless(err) {
-		c.erred = true
-	}
-	return value, err
+	return call(ctx, c.link, f)
 }
 
 // do is raw for what returns nothing but an error.
 func (c *conn) do(ctx context.Context, f func(driver.Conn) error) error {
 	_, err := raw(ctx, c, func(dc driver.Conn) (struct{}, error) { return struct{}{}, f(dc) })
 	return err
+}
+
+// idle is do for calls that don't use the network, and are of no interest without a connection.
+func (c *conn) idle(f func(driver.Conn) error) {
+	if c.link != nil {
+		_ = c.link.do(background, f)
+	}
 }
 
 // watched is raw for what uses the database outside or inside a transaction.
@@ -68,16 +76,32 @@ func watched[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)
 	return raw(ctx, c, f)
 }
 
-// statement is watched for statements, which need the settings.
-func statement[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)) (value T, err error) {
-	if err := c.settle(ctx); err != nil {
+// statement is watched for statements, which need the settings, and what a transaction begins with.
+func statement[T any](ctx context.Context, c *conn, query string, f func(driver.Conn) (T, error)) (value T, err error) {
+	if err := c.prepareFor(c.during(ctx), query); err != nil {
 		return value, err
 	}
 	return watched(ctx, c, f)
 }
 
+func (c *conn) prepareFor(ctx context.Context, query string) error {
+	if c.link == nil {
+		if err := c.s.attach(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
+	if c.tx == nil {
+		c.link.outside = c.link.outside || !c.inTx
+		return c.s.autocommit(ctx, c.link)
+	}
+	return c.tx.beginBefore(ctx, query)
+}
+
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	return statement(ctx, c, func(dc driver.Conn) (driver.Result, error) {
+	return statement(ctx, c, query, func(dc driver.Conn) (driver.Result, error) {
 		e, ok := dc.(driver.ExecerContext)
 		if !ok {
 			return nil, driver.ErrSkip
@@ -87,7 +111,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	inner, err := statement(ctx, c, func(dc driver.Conn) (driver.Rows, error) {
+	inner, err := statement(ctx, c, query, func(dc driver.Conn) (driver.Rows, error) {
 		q, ok := dc.(driver.QueryerContext)
 		if !ok {
 			return nil, driver.ErrSkip
@@ -97,19 +121,19 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err != nil {
 		return nil, err
 	}
-	return &rows{c, ctx, inner}, nil
+	return &rows{c, c.link, c.during(ctx), inner}, nil
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	inner, err := statement(ctx, c, func(dc driver.Conn) (driver.Stmt, error) { return prepare(ctx, dc, query) })
+	inner, err := statement(ctx, c, query, func(dc driver.Conn) (driver.Stmt, error) { return prepare(ctx, dc, query) })
 	if err != nil {
 		return nil, err
 	}
-	return newStmt(c, inner), nil
+	return newStmt(c, inner, query), nil
 }
 
 func (c *conn) Prepare(query string) (driver.Stmt, error) {
-	return c.PrepareContext(context.Background(), query)
+	return c.PrepareContext(background, query)
 }
 
 func (c *conn) Ping(ctx context.Context) error {
@@ -120,6 +144,14 @@ func (c *conn) Ping(ctx context.Context) error {
 		return struct{}{}, nil
 	})
 	return err
+}
+
+// Raw calls f with the driver's own connection, which f must not keep, and must leave as it was.
+func (c *conn) Raw(f func(driverConn any) error) error {
+	if err := c.prepareFor(c.during(background), ""); err != nil {
+		return err
+	}
+	return c.do(background, func(dc driver.Conn) error { return f(dc) })
 }
 
 // CheckNamedValue is asked about the arguments of statements that are not prepared.
@@ -137,13 +169,10 @@ func (c *conn) CheckNamedValue(nv *driver.NamedValue) error {
 	})
 }
 
-// background is the context of calls that don't use the network.
-var background = context.Background()
-
 // ResetSession is called when the session's pool hands the connection on without giving it back. In
 // an outer transaction nothing may be reset, and pgx refuses a connection in a transaction.
 func (c *conn) ResetSession(ctx context.Context) error {
-	if c.s.outer != nil {
+	if c.s.outer != nil || c.link == nil {
 		return nil
 	}
 	return c.do(ctx, func(dc driver.Conn) error {
@@ -154,99 +183,43 @@ func (c *conn) ResetSession(ctx context.Context) error {
 	})
 }
 
-func (c *conn) IsValid() bool {
-	valid, err := raw(background, c, func(dc driver.Conn) (bool, error) {
-		v, ok := dc.(driver.Validator)
-		return !ok || v.IsValid(), nil
-	})
-	return err == nil && valid && !c.spent
-}
-
-// broken says whether the connection is of no use any more. pgx doesn't say so unless it is asked to use it.
-func (c *conn) broken() bool {
-	if !c.IsValid() {
-		return true
-	}
-	if !c.erred {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(background, pingFor)
-	defer cancel()
-	return c.do(ctx, func(dc driver.Conn) error {
-		if _, says := dc.(driver.Validator); says {
-			return nil
-		}
-		if p, ok := dc.(driver.Pinger); ok {
-			return p.Ping(ctx)
-		}
-		return nil
-	}) != nil
-}
-
-// pingFor bounds the question whether a connection still works.
-const pingFor = time.Second
+func (c *conn) IsValid() bool { return c.link == nil || c.link.valid() }
 
 // Close gives the connection back. That of an outer transaction stays until the transaction ends.
 func (c *conn) Close() error {
-	defer c.s.giveBack(c)
 	if c.s.outer != nil {
+		c.s.giveBack(c)
 		return nil
 	}
-	return c.release()
-}
-
-// release returns the connection to the parent pool as it came from there, or closes it.
-func (c *conn) release() error {
-	if len(c.prior) > 0 && !c.spent {
-		c.spent = c.restore() != nil
-	}
-	if lost := c.s.cfg.Backend.Lost; lost != nil && c.backend != nil && c.broken() {
-		_ = guard(func() error { lost(c.backend); return nil })
-	}
-	if c.spent {
-		c.link.discard()
+	defer c.s.giveBack(c)
+	if c.link == nil {
 		return nil
 	}
-	if err := c.link.parent.Close(); err != nil && err != sql.ErrConnDone {
-		return err
-	}
-	return nil
-}
-
-// restoreFor bounds what is done on connections after the context of their user.
-const restoreFor = 10 * time.Second
-
-// after is a context for what is done on the connection after that of its user. Where the network can be cut, an
-// answer that is late costs more than a connection.
-func (c *conn) after(ctx context.Context) (context.Context, context.CancelFunc) {
-	limit := restoreFor
-	if c.link.guarded {
-		limit = grace
-	}
-	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+	return c.s.detach(c)
 }
 
 // settle makes the settings before the first statement outside a transaction or, with SettingsFirst,
 // before the first transaction if that comes first.
 func (c *conn) settle(ctx context.Context) error {
+	l := c.link
 	switch {
-	case c.inTx || c.s.outer != nil:
+	case c.inTx || c.s.outer != nil && c.s.outer.tx != nil:
 		return nil
-	case c.set:
-		return c.unset
+	case l.set:
+		return l.unset
 	}
-	c.set = true
+	l.set = true
 	for _, s := range c.s.cfg.Settings {
-		if c.unset = c.make(ctx, s); c.unset != nil {
-			c.spent = true
+		if l.unset = l.make(ctx, s); l.unset != nil {
+			l.spent = true
 			break
 		}
 	}
-	return c.unset
+	return l.unset
 }
 
-func (c *conn) make(ctx context.Context, s Setting) error {
-	row, err := c.queryRow(ctx, s.Read)
+func (l *link) make(ctx context.Context, s Setting) error {
+	row, err := l.queryRow(ctx, s.Read)
 	if err != nil {
 		return err
 	}
@@ -255,61 +228,18 @@ func (c *conn) make(ctx context.Context, s Setting) error {
 	if err != nil {
 		return err
 	}
-	c.prior = append(c.prior, before)
-	return c.run(ctx, []Statement{after})
+	l.prior = append(l.prior, before)
+	return l.run(ctx, []Statement{after})
 }
 
 // restore puts the settings back, the last first.
-func (c *conn) restore() error {
-	ctx, cancel := c.after(background)
+func (l *link) restore() error {
+	ctx, cancel := l.after(background)
 	defer cancel()
-	for i := len(c.prior) - 1; i >= 0; i-- {
-		if err := c.run(ctx, c.prior[i:i+1]); err != nil {
+	for i := len(l.prior) - 1; i >= 0; i-- {
+		if err := l.run(ctx, l.prior[i:i+1]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-// find asks the connection for its backend.
-func (c *conn) find(ctx context.Context) (err error) {
-	b := c.s.cfg.Backend
-	if b.Query == "" {
-		return nil
-	}
-	if c.backend, err = c.queryRow(ctx, b.Query); err != nil {
-		return err
-	}
-	return guard(func() error { return b.Found(ctx, c.backend) })
-}
-
-// queryRow reads the first row of a query of the session's own.
-func (c *conn) queryRow(ctx context.Context, query string) ([]driver.Value, error) {
-	return raw(ctx, c, func(dc driver.Conn) ([]driver.Value, error) { return queryRow(ctx, dc, query) })
-}
-
-// run executes statements of the session's own, up to the first that fails.
-func (c *conn) run(ctx context.Context, statements []Statement) error {
-	for _, s := range statements {
-		n, err := raw(ctx, c, func(dc driver.Conn) (n int64, err error) {
-			res, err := exec(ctx, dc, s.Query, s.Args)
-			if err == nil && s.Check != nil {
-				n, err = res.RowsAffected()
-			}
-			return n, err
-		})
-		if err != nil {
-			return err
-		}
-		if s.Check == nil {
-			continue
-		}
-		if err := guard(func() error { return s.Check(n) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// harmless tells the errors that are none: they steer database/sql.
-func harmless(err error) bool { return err == nil || err == driver.ErrSkip || err == io.EOF }

@@ -23,9 +23,10 @@ var errNoAnswer = errors.New("the server doesn't answer")
 // call on its pool, COMMIT and the rows of a query included, returns soon after its context has ended, whatever
 // the network and the driver do, and costs the server nothing. It is for databases behind a network.
 //
-// endsBySQL is [Config.EndsBySQL].
+// endsBySQL has transactions ended by statements, for a driver that heeds no context when it is told to end one, and
+// that has no other way to do it: go-sql-driver/mysql.
 func Guard(parent *sql.DB, endsBySQL bool) *Session {
-	return Open(parent, Config{Guarded: true, EndsBySQL: endsBySQL})
+	return Open(parent, Config{Guarded: true, endsBySQL: endsBySQL})
 }
 
 // overtime waits for f no longer than for the grace after the end of ctx; then it interrupts it, which is to make
@@ -78,7 +79,9 @@ func overtime[T any](ctx context.Context, f func() (T, error), interrupt func(),
 func Discard(c *sql.Conn) {
 	_ = c.Raw(func(dc any) error {
 		if own, ok := dc.(*conn); ok {
-			own.spent = true
+			if own.link != nil {
+				own.link.spent = true
+			}
 		}
 		return driver.ErrBadConn
 	})

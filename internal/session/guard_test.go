@@ -189,7 +189,7 @@ func (x target) guarded(t *testing.T, use func(*testing.T, context.Context, *sql
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Open(parent, Config{Guarded: true, EndsBySQL: x.dialect == "mysql"})
+	s := Open(parent, Config{Guarded: true, endsBySQL: x.dialect == "mysql"})
 	exe(t, s.DB(), `CREATE TABLE a (id INTEGER)`)
 	if n := parent.Stats().OpenConnections; n != 1 {
 		t.Errorf("the parent has %d connections, want the one that was given back", n)

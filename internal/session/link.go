@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -15,6 +17,21 @@ type link struct {
 	guarded bool
 	inner   driver.Conn // for the guard, which closes it under a call
 	lost    bool        // that has happened: the driver is not called any more
+
+	spent   bool // it must not be used again by anybody
+	erred   bool // something on it has failed
+	outside bool // something was executed on it outside the transactions that the session opened
+	stale   bool // it is to be cleaned before it is used again
+	memory  bool // it is a database
+
+	set   bool        // the settings are made, or were tried
+	unset error       // why the settings are not made: no statement may run without them
+	prior []Statement // put the settings back, in reverse
+
+	own     string            // makes the application's own settings, see ownSettings
+	before  map[string]string // the PRAGMAs as they were, nil if the connection is to be replaced
+	backend []driver.Value    // what the server calls it, nil if that is not asked
+	step    int               // the one that it is used in
 }
 
 // connect takes a connection from the parent pool, for which it may have to wait. If the driver doesn't
@@ -52,20 +69,127 @@ func call[T any](ctx context.Context, l *link, f func(driver.Conn) (T, error)) (
 		return value, err
 	}
 	if !l.guarded || ctx.Done() == nil {
-		return direct()
+		value, err = direct()
+		l.note(ctx, err)
+		return value, err
 	}
 	value, l.lost, err = overtime(ctx, direct, func() { _ = l.inner.Close() }, nil)
 	if l.lost {
 		var none T
-		return none, fmt.Errorf("%w: %w", context.Cause(ctx), errNoAnswer)
+		value, err = none, fmt.Errorf("%w: %w", context.Cause(ctx), errNoAnswer)
 	}
+	l.note(ctx, err)
 	return value, err
 }
+
+// note remembers what an error says of the connection. Drivers close one whose call they interrupt, and pgx doesn't
+// say so.
+func (l *link) note(ctx context.Context, err error) {
+	if harmless(err) {
+		return
+	}
+	l.erred = true
+	l.spent = l.spent || l.lost || errors.Is(err, driver.ErrBadConn) || l.guarded && ctx.Err() != nil
+}
+
+// harmless tells the errors that are none: they steer database/sql.
+func harmless(err error) bool { return err == nil || err == driver.ErrSkip || err == io.EOF }
 
 // do is call for what returns nothing but an error.
 func (l *link) do(ctx context.Context, f func(driver.Conn) error) error {
 	_, err := call(ctx, l, func(dc driver.Conn) (struct{}, error) { return struct{}{}, f(dc) })
 	return err
+}
+
+// run executes statements of the session's own, up to the first that fails.
+func (l *link) run(ctx context.Context, statements []Statement) error {
+	for _, s := range statements {
+		n, err := call(ctx, l, func(dc driver.Conn) (n int64, err error) {
+			res, err := exec(ctx, dc, s.Query, s.Args)
+			if err == nil && s.Check != nil {
+				n, err = res.RowsAffected()
+			}
+			return n, err
+		})
+		if err != nil {
+			return err
+		}
+		if s.Check == nil {
+			continue
+		}
+		if err := guard(func() error { return s.Check(n) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exec executes a statement of the session's own.
+func (l *link) exec(ctx context.Context, query string) error {
+	return l.run(ctx, []Statement{{Query: query}})
+}
+
+// queryRow reads the first row of a query of the session's own.
+func (l *link) queryRow(ctx context.Context, query string) ([]driver.Value, error) {
+	return call(ctx, l, func(dc driver.Conn) ([]driver.Value, error) { return queryRow(ctx, dc, query) })
+}
+
+// column reads the first column of a query of the session's own.
+func (l *link) column(ctx context.Context, query string) ([]string, error) {
+	return call(ctx, l, func(dc driver.Conn) ([]string, error) { return queryColumn(ctx, dc, query) })
+}
+
+// restoreFor bounds what is done on connections after the context of their user.
+const restoreFor = 10 * time.Second
+
+// after is a context for what is done on the connection after that of its user. Where the network can be cut, an
+// answer that is late costs more than a connection.
+func (l *link) after(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := restoreFor
+	if l.guarded {
+		limit = grace
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+}
+
+// pingFor bounds the question whether a connection still works.
+const pingFor = time.Second
+
+func (l *link) valid() bool {
+	valid, err := call(background, l, func(dc driver.Conn) (bool, error) {
+		v, ok := dc.(driver.Validator)
+		return !ok || v.IsValid(), nil
+	})
+	return err == nil && valid && !l.spent
+}
+
+// broken says whether the connection is of no use any more. pgx doesn't say so unless it is asked to use it.
+func (l *link) broken() bool {
+	if !l.valid() {
+		return true
+	}
+	if !l.erred {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(background, pingFor)
+	defer cancel()
+	return l.do(ctx, func(dc driver.Conn) error {
+		if _, says := dc.(driver.Validator); says {
+			return nil
+		}
+		if p, ok := dc.(driver.Pinger); ok {
+			return p.Ping(ctx)
+		}
+		return nil
+	}) != nil
+}
+
+// giveBack returns the connection to the parent pool as it is.
+func (l *link) giveBack() error {
+	if err := l.parent.Close(); err != nil && err != sql.ErrConnDone {
+		return err
+	}
+	return nil
 }
 
 // discard has the parent pool close the connection, once no call is on its way; on one that is guarded, that is not

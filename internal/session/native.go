@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 )
@@ -128,6 +129,30 @@ func queryRow(ctx context.Context, dc driver.Conn, query string) (row []driver.V
 		}
 	}
 	return row, nil
+}
+
+// queryColumn reads the first column of a query of the session's own.
+func queryColumn(ctx context.Context, dc driver.Conn, query string) (list []string, err error) {
+	rows, closeRows, err := open(ctx, dc, query)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeRows()) }()
+	row := make([]driver.Value, len(rows.Columns()))
+	for {
+		switch err := rows.Next(row); err {
+		case nil:
+		case io.EOF:
+			return list, nil
+		default:
+			return nil, err
+		}
+		if b, ok := row[0].([]byte); ok {
+			list = append(list, string(b))
+		} else {
+			list = append(list, fmt.Sprint(row[0]))
+		}
+	}
 }
 
 func open(ctx context.Context, dc driver.Conn, query string) (driver.Rows, func() error, error) {

@@ -38,18 +38,22 @@ var ErrLost = errors.New("session: the transaction is lost")
 func InTransaction(ctx context.Context, parent *sql.DB, cfg Config) (*Session, error) {
 	s := Open(parent, cfg)
 	s.db.SetMaxOpenConns(1)
-	c, err := s.borrow(ctx)
-	if err != nil {
+	c := &conn{s: s}
+	if err := s.attach(ctx, c); err != nil {
 		s.stop()
 		return nil, err
 	}
+	s.giveBack(c) // it is in nobody's hands
+	s.mu.Lock()
+	s.outer = &outer{conn: c}
+	s.mu.Unlock()
 	// Some drivers watch the context of a transaction to its end, and this one has to survive the
 	// caller's: only Commit and Close end it.
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stopWatching := context.AfterFunc(ctx, cancel)
 	tx, err := c.begin(own, driver.TxOptions{})
 	if err == nil {
-		err = c.run(own, mark)
+		err = c.link.run(own, mark)
 	}
 	if !stopWatching() {
 		err = context.Cause(ctx)
@@ -57,14 +61,14 @@ func InTransaction(ctx context.Context, parent *sql.DB, cfg Config) (*Session, e
 	if err != nil {
 		if tx != nil {
 			_ = tx.rollback() // the connection is closed anyway
-			c.spent = true
+			c.link.spent = true
 		}
 		cancel()
 		s.stop()
-		c.release() // the error that counts is the first
+		s.dispose(c.link)
 		return nil, err
 	}
-	s.outer = &outer{conn: c, tx: tx, cancel: cancel}
+	s.outer.tx, s.outer.cancel = tx, cancel
 	return s, nil
 }
 
@@ -155,11 +159,8 @@ func (s *Session) rollback(ctx context.Context) error {
 func (s *Session) finish(end func() error) error {
 	c := s.outer.conn
 	err := end()
-	c.spent = c.spent || err != nil
+	c.link.spent = c.link.spent || err != nil
 	s.outer.cancel()
-	released := c.release()
-	if err != nil {
-		return err
-	}
-	return released
+	s.dispose(c.link)
+	return err
 }

@@ -11,6 +11,7 @@ import (
 // driver's rows don't, it answers what database/sql assumes then.
 type rows struct {
 	c     *conn
+	link  *link
 	ctx   context.Context // of the query
 	inner driver.Rows
 }
@@ -26,7 +27,7 @@ var (
 
 // look reads what the driver knows already. If the session was closed meanwhile, it finds nothing.
 func (r *rows) look(f func()) {
-	_ = r.c.do(background, func(driver.Conn) error { f(); return nil })
+	_ = r.link.do(background, func(driver.Conn) error { f(); return nil })
 }
 
 func (r *rows) Columns() (names []string) {
@@ -36,7 +37,7 @@ func (r *rows) Columns() (names []string) {
 
 // Next reads into memory of its own where the call can be given up.
 func (r *rows) Next(dest []driver.Value) error {
-	if !r.c.link.guarded {
+	if !r.link.guarded {
 		return r.watched(func() error { return r.inner.Next(dest) })
 	}
 	row, err := watched(r.ctx, r.c, func(driver.Conn) ([]driver.Value, error) {
@@ -53,7 +54,7 @@ func (r *rows) watched(f func() error) error {
 }
 
 func (r *rows) Close() error {
-	return r.c.do(r.ctx, func(driver.Conn) error { return r.inner.Close() })
+	return r.link.do(r.ctx, func(driver.Conn) error { return r.inner.Close() })
 }
 
 func (r *rows) HasNextResultSet() (has bool) {

@@ -21,9 +21,9 @@ var mark = []Statement{{Query: `SAVEPOINT gooseplus_transaction`}}
 // alive fails if the outer transaction is aborted, or is not there any more. SQLite begins another
 // one when it is told to make a savepoint, so one that was there before is released first.
 func (c *conn) alive() error {
-	ctx, cancel := c.after(background)
+	ctx, cancel := c.link.after(background)
 	defer cancel()
-	return c.run(ctx, []Statement{{Query: `RELEASE SAVEPOINT gooseplus_transaction`}, mark[0]})
+	return c.link.run(ctx, []Statement{{Query: `RELEASE SAVEPOINT gooseplus_transaction`}, mark[0]})
 }
 
 // savepoint is a transaction inside the outer one.
@@ -42,7 +42,7 @@ func (c *conn) savepoint(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 	}
 	c.inTx = true
 	sp := savepoint{c, ctx}
-	err = c.s.outer.watch(true, func() error { return c.run(ctx, c.s.cfg.OnSavepoint) })
+	err = c.s.outer.watch(true, func() error { return c.link.run(ctx, c.s.cfg.OnSavepoint) })
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -69,7 +69,7 @@ func (sp savepoint) Commit() error {
 // be done, nothing is known about what there is.
 func (sp savepoint) Rollback() error {
 	defer func() { sp.c.inTx = false }()
-	ctx, cancel := sp.c.after(sp.ctx)
+	ctx, cancel := sp.c.link.after(sp.ctx)
 	defer cancel()
 	err := sp.c.watch(ctx, rollbackToSQL, releaseSQL)
 	if err != nil {
@@ -82,7 +82,7 @@ func (sp savepoint) Rollback() error {
 func (c *conn) watch(ctx context.Context, queries ...string) error {
 	return c.s.outer.watch(c.inTx, func() error {
 		for _, query := range queries {
-			if err := c.run(ctx, []Statement{{Query: query}}); err != nil {
+			if err := c.link.exec(ctx, query); err != nil {
 				return err
 			}
 		}

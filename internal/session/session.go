@@ -20,15 +20,22 @@ type Session struct {
 	cfg    Config
 	db     *sql.DB
 	outer  *outer // nil unless all is done in one transaction
+	schema string // of MySQL, quoted, that the connections begin in; "" is none, or one of the settings
+	keeps  bool   // a connection that can be cleaned stays from step to step
 
 	// ending is done when the session ends: nobody waits for the parent's connections any more.
 	ending context.Context
 	end    context.CancelFunc
 
 	mu      sync.Mutex
-	inUse   map[*conn]struct{} // guarded by mu: what db has and has not given back
-	closed  bool               // guarded by mu: nothing is added to inUse any more
-	drained chan struct{}      // closed when closed is true and inUse is empty, under mu
+	inUse   map[*conn]*link      // guarded by mu: what db has and has not given back
+	free    []*link              // guarded by mu: what the step has used and doesn't use now
+	kept    *link                // guarded by mu: what the step before has used, nil if there is none
+	commits map[driver.Conn]bool // guarded by mu: the parent's connections on which autocommit is known to be on
+	used    bool                 // guarded by mu: something was executed outside a transaction
+	step    stepState            // guarded by mu
+	closed  bool                 // guarded by mu: nothing is added to inUse any more
+	drained chan struct{}        // closed when closed is true and inUse is empty, under mu
 }
 
 // Open makes a session over connections of parent, which are borrowed when they are needed. It does
@@ -37,13 +44,18 @@ type Session struct {
 func Open(parent *sql.DB, cfg Config) *Session {
 	s := &Session{
 		parent: parent, cfg: cfg,
-		inUse:   make(map[*conn]struct{}),
+		inUse:   make(map[*conn]*link),
 		drained: make(chan struct{}),
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.db = sql.OpenDB(connector{s})
 	s.db.SetMaxIdleConns(-1) // an idle connection of the session would be missing in parent
-	s.db.SetMaxOpenConns(parent.Stats().MaxOpenConnections)
+	limit := parent.Stats().MaxOpenConnections
+	s.keeps = cfg.Kind == PostgreSQL && (limit == 0 || limit >= keepAt)
+	if cfg.Most > 0 && (limit == 0 || limit > cfg.Most) {
+		limit = cfg.Most
+	}
+	s.db.SetMaxOpenConns(limit)
 	return s
 }
 
@@ -80,6 +92,7 @@ func (s *Session) stop() bool {
 		close(s.drained)
 	}
 	s.mu.Unlock()
+	s.Rest()
 	s.end()
 	s.db.Close() // it has no idle connections, so nothing can fail
 	return first
@@ -100,18 +113,20 @@ func (s *Session) drain(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	var forgotten []*conn
+	var forgotten []*link
 	s.mu.Lock()
-	for c := range s.inUse {
-		forgotten = append(forgotten, c)
+	for _, l := range s.inUse {
+		if l != nil {
+			forgotten = append(forgotten, l)
+		}
 	}
 	s.mu.Unlock()
 	if len(forgotten) == 0 {
 		return nil
 	}
 	var closing sync.WaitGroup
-	for _, c := range forgotten {
-		closing.Go(c.link.discard) // waits for the statement that is running
+	for _, l := range forgotten {
+		closing.Go(l.discard) // waits for the statement that is running
 	}
 	closed := make(chan struct{})
 	go func() { closing.Wait(); close(closed) }()
@@ -122,15 +137,15 @@ func (s *Session) drain(ctx context.Context) error {
 	return fmt.Errorf("session: %d connections were still in use when it was closed: %w", len(forgotten), context.Cause(ctx))
 }
 
-// take enters a connection in the books.
-func (s *Session) take(c *conn) error {
+// enter writes into the books which of the parent's connections one of the session's has, if any.
+func (s *Session) enter(c *conn, l *link) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return ErrClosed
+		return false
 	}
-	s.inUse[c] = struct{}{}
-	return nil
+	s.inUse[c] = l
+	return true
 }
 
 // giveBack strikes it out.
@@ -156,38 +171,69 @@ func (k connector) Connect(ctx context.Context) (driver.Conn, error) {
 		if err := o.lostError(); err != nil {
 			return nil, err
 		}
-		if err := k.s.take(o.conn); err != nil {
-			return nil, err
+		if !k.s.enter(o.conn, o.conn.link) {
+			return nil, ErrClosed
 		}
 		return o.conn, nil
 	}
-	c, err := k.s.borrow(ctx)
-	if err != nil {
-		return nil, err
+	c := &conn{s: k.s}
+	if !k.s.enter(c, nil) {
+		return nil, ErrClosed
 	}
-	if err := k.s.take(c); err != nil {
-		c.release() // the error that counts is the first
-		return nil, err
+	if k.s.cfg.Kind == Other {
+		if err := k.s.attach(ctx, c); err != nil {
+			k.s.giveBack(c)
+			return nil, err
+		}
 	}
 	return c, nil
 }
 
 // borrow takes a connection from the parent pool, for which it may have to wait.
-func (s *Session) borrow(ctx context.Context) (*conn, error) {
+func (s *Session) borrow(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.ending, func() { cancel(ErrClosed) })()
-	l, err := connect(ctx, s.parent, s.cfg.Guarded)
+	if l := s.cfg.Keeper.take(); l != nil && l.valid() {
+		l.step = 0
+		return l, s.ask(ctx, l)
+	} else if l != nil {
+		l.discard()
+	}
+	l, err := connect(ctx, s.parent, s.cfg.Guarded || s.cfg.Kind.networked())
 	if err != nil {
 		if context.Cause(ctx) == ErrClosed {
 			return nil, ErrClosed
 		}
 		return nil, err
 	}
-	c := &conn{s: s, link: l}
-	if err = c.find(ctx); err != nil {
-		c.release() // the error that counts is the first
+	if err = s.ask(ctx, l); err == nil {
+		err = l.remember(ctx, s.cfg.Kind)
+	}
+	if err != nil {
+		l.discard()
 		return nil, err
 	}
-	return c, nil
+	if s.cfg.Kind == MySQL && s.schema == "" && len(s.cfg.Settings) == 0 {
+		row, err := l.queryRow(ctx, "SELECT CONCAT('`', REPLACE(DATABASE(), '`', '``'), '`')")
+		if err == nil && row[0] != nil {
+			s.schema = fmt.Sprint(row[0])
+		}
+	}
+	if l.memory { // another connection would be another database
+		s.db.SetMaxOpenConns(1)
+	}
+	return l, nil
 }
+
+// ask asks the server, once, what it calls a connection.
+func (s *Session) ask(ctx context.Context, l *link) (err error) {
+	if s.cfg.Backend.Query != "" && l.backend == nil {
+		l.backend, err = l.queryRow(ctx, s.cfg.Backend.Query)
+	}
+	return err
+}
+
+// keepAt is the limit of the parent pool from which on a connection may stay with the session between two steps:
+// below, it would be missing.
+const keepAt = 5

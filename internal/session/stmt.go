@@ -8,7 +8,9 @@ import (
 // stmt is a prepared statement of a session's connection.
 type stmt struct {
 	c     *conn
+	link  *link
 	inner driver.Stmt
+	query string
 }
 
 var (
@@ -19,8 +21,8 @@ var (
 
 // newStmt wraps a statement. Whether it has a ColumnConverter can't be said by a return value, so
 // that takes a type of its own.
-func newStmt(c *conn, inner driver.Stmt) driver.Stmt {
-	s := &stmt{c: c, inner: inner}
+func newStmt(c *conn, inner driver.Stmt, query string) driver.Stmt {
+	s := &stmt{c: c, link: c.link, inner: inner, query: query}
 	//lint:ignore SA1019 drivers still have it
 	if cc, ok := inner.(driver.ColumnConverter); ok {
 		return convertingStmt{s, cc}
@@ -40,32 +42,32 @@ func (s convertingStmt) ColumnConverter(i int) driver.ValueConverter {
 
 func (s *stmt) NumInput() (n int) {
 	n = -1
-	_ = s.c.do(background, func(driver.Conn) error { n = s.inner.NumInput(); return nil })
+	_ = s.link.do(background, func(driver.Conn) error { n = s.inner.NumInput(); return nil })
 	return n
 }
 
 func (s *stmt) Close() error {
-	ctx, cancel := s.c.after(background)
+	ctx, cancel := s.link.after(background)
 	defer cancel()
-	return s.c.do(ctx, func(driver.Conn) error { return s.inner.Close() })
+	return s.link.do(ctx, func(driver.Conn) error { return s.inner.Close() })
 }
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return statement(ctx, s.c, func(driver.Conn) (driver.Result, error) { return stmtExec(ctx, s.inner, args) })
+	return statement(ctx, s.c, s.query, func(driver.Conn) (driver.Result, error) { return stmtExec(ctx, s.inner, args) })
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	inner, err := statement(ctx, s.c, func(driver.Conn) (driver.Rows, error) { return stmtQuery(ctx, s.inner, args) })
+	inner, err := statement(ctx, s.c, s.query, func(driver.Conn) (driver.Rows, error) { return stmtQuery(ctx, s.inner, args) })
 	if err != nil {
 		return nil, err
 	}
-	return &rows{s.c, ctx, inner}, nil
+	return &rows{s.c, s.link, s.c.during(ctx), inner}, nil
 }
 
 // CheckNamedValue asks the statement and, if it has no opinion, the connection: database/sql asks
 // the connection only where the statement can't be asked.
 func (s *stmt) CheckNamedValue(nv *driver.NamedValue) error {
-	return s.c.do(background, func(dc driver.Conn) error {
+	return s.link.do(background, func(dc driver.Conn) error {
 		if n, ok := s.inner.(driver.NamedValueChecker); ok {
 			return n.CheckNamedValue(nv)
 		}

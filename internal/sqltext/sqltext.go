@@ -15,7 +15,7 @@ func Uncommented(statement string) string { return comments.ReplaceAllString(sta
 
 // control matches a statement that ends the transaction that goose has opened for a migration, or
 // that means to open one of its own.
-var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback)\b`)
+var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback|prepare\s+transaction)\b`)
 
 // ControlsTransactions says whether a text has transactions of its own. A statement that goes back to a
 // savepoint is no such one. A text of several statements is looked at piece by piece; but an END in it is
@@ -30,13 +30,17 @@ func ControlsTransactions(text string) bool {
 	return false
 }
 
-var end = regexp.MustCompile(`(?i)^end\b`)
+// Meddles says whether a text has any of the words, wherever, with which a migration ends its transaction or changes its
+// session. If not, it does neither, unless it calls a function that does.
+func Meddles(text string) bool { return meddling.MatchString(text) }
 
-// quoted matches what can hold a semicolon that ends no statement.
-var quoted = regexp.MustCompile(`(?s)^(?:'[^']*'|"[^"]*"|` + "`[^`]*`" + `|--[^\n]*|/\*.*?\*/|\$(?:[\pL_][\pL\d_]*)?\$)`)
+var meddling = regexp.MustCompile(`(?i)\b(commit|end|abort|rollback|prepare|set|set_config|reset|discard|do|call|use|lock)\b`)
+
+var end = regexp.MustCompile(`(?i)^end\b`)
 
 // pieces takes a text apart at the semicolons that are not in quotes, in comments or in dollar quotes.
 func pieces(text string) (list []string) {
+	anybody := Quoting{Dollars: true}
 	begin, at := 0, 0
 	for at < len(text) {
 		next := strings.IndexAny(text[at:], ";'\"`-/$")
@@ -48,18 +52,17 @@ func pieces(text string) (list []string) {
 			list, begin, at = append(list, text[begin:at]), at+1, at+1
 			continue
 		}
-		span := quoted.FindStringIndex(text[at:])
+		length, closed := anybody.span(text, at)
+		if text[at] == '`' {
+			length, closed = quotedBy(text[at:], '`', false)
+		}
 		switch {
-		case span == nil:
-			at++
-		case text[at] != '$':
-			at += span[1]
+		case closed:
+			at += length
+		case text[at] == '$':
+			return append(list, text[begin:]) // no server executes what is in it
 		default:
-			tag := text[at : at+span[1]]
-			at += len(tag)
-			if closing := strings.Index(text[at:], tag); closing >= 0 {
-				at += closing + len(tag)
-			}
+			at++
 		}
 	}
 	return append(list, text[begin:])

@@ -25,6 +25,8 @@ type Recorder struct {
 	reached  bool
 	recorded bool
 	key      int64
+
+	outside func(context.Context, database.DBTxConn, func(context.Context, database.DBTxConn) error) error
 }
 
 var _ database.StoreExtender = (*Recorder)(nil)
@@ -38,6 +40,20 @@ func (r *Recorder) Found(rows Rows) { r.rows, r.last = rows, rows.last }
 // Step tells the recorder which way the next step goes.
 func (r *Recorder) Step(down bool) {
 	r.down, r.reading, r.unknown, r.reached, r.recorded, r.key = down, false, false, false, false, 0
+}
+
+// Outside sets who decides on what a step is recorded that has executed its own statements on db: record does it.
+func (r *Recorder) Outside(on func(ctx context.Context, db database.DBTxConn, record func(context.Context, database.DBTxConn) error) error) {
+	r.outside = on
+}
+
+// on has a step recorded, on what it was executed unless that is for another to decide.
+func (r *Recorder) on(ctx context.Context, db database.DBTxConn, record func(context.Context, database.DBTxConn) error) error {
+	r.reached = true
+	if r.outside == nil {
+		return record(ctx, db)
+	}
+	return r.outside(ctx, db, record)
 }
 
 // Again tells the recorder that the step failed, left nothing, and is tried once more.
@@ -81,11 +97,14 @@ func (r *Recorder) GetMigration(_ context.Context, _ database.DBTxConn, version 
 
 // Insert records a step up. It returns ErrRecorded, so that goose rolls the step back, if somebody
 // else has recorded the version.
-func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) (err error) {
+func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
 	if r.reading {
 		return nil
 	}
-	r.reached = true
+	return r.on(ctx, db, func(ctx context.Context, db database.DBTxConn) error { return r.insert(ctx, db, req) })
+}
+
+func (r *Recorder) insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) (err error) {
 	past := r.rows.Past(req.Version)
 	tx, revocable := db.(*sql.Tx)
 	switch {
@@ -108,11 +127,14 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 
 // Delete records a step down. It returns ErrNotRecorded, so that goose rolls the step back, if
 // somebody else has taken the version back.
-func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int64) (err error) {
+func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
 	if r.reading {
 		return nil
 	}
-	r.reached = true
+	return r.on(ctx, db, func(ctx context.Context, db database.DBTxConn) error { return r.delete(ctx, db, version) })
+}
+
+func (r *Recorder) delete(ctx context.Context, db database.DBTxConn, version int64) (err error) {
 	if r.unknown {
 		r.recorded = true
 		return nil

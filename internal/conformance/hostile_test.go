@@ -1,0 +1,293 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// hostile is a migration that does something to its session, to its transaction or to the tables of the run. It is the
+// second of three: the first creates the table a, the third the table c.
+type hostile struct {
+	name string
+	on   string // the dialects that it is for, separated by spaces; "" is all
+	// up and down are its SQL; outside is that of a migration without a transaction, half that of one half of a pair.
+	up, down      string
+	outside, half bool
+	// tx and db are its Go function instead.
+	tx func(context.Context, *sql.Tx) error
+	db func(context.Context, *sql.DB) error
+	// want is what becomes of it.
+	want outcome
+}
+
+// outcome is what a run with a hostile migration has to end with, on every database.
+type outcome int
+
+const (
+	applied outcome = iota // nil, and all three are applied
+	undone                 // gooseplus.ErrRollForward, and the database is as before
+	told                   // gooseplus.ErrRollBack: what stays is said; a step of which nothing is known is dirty
+)
+
+func execAll(queries ...string) func(context.Context, *sql.Tx) error {
+	return func(ctx context.Context, tx *sql.Tx) error {
+		for _, q := range queries {
+			if _, err := tx.ExecContext(ctx, q); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func poolAll(queries ...string) func(context.Context, *sql.DB) error {
+	return func(ctx context.Context, db *sql.DB) error {
+		for _, q := range queries {
+			if _, err := db.ExecContext(ctx, q); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+const createB, dropB = "CREATE TABLE b (id INTEGER);", "DROP TABLE IF EXISTS b;"
+
+var hostiles = []hostile{
+	// Its session.
+	{name: "search_path", on: "postgres", up: "SELECT pg_catalog.set_config('search_path', '', false);\nCREATE TABLE public.b (id INTEGER);", down: "DROP TABLE public.b;"},
+	{name: "search_path outside", on: "postgres", outside: true, up: "SET search_path = '';\nCREATE TABLE public.b (id INTEGER);", down: "DROP TABLE IF EXISTS public.b;"},
+	{name: "role", on: "postgres", up: createB + "\nSET ROLE pg_monitor;", down: dropB},
+	{name: "session authorization outside", on: "postgres", outside: true, up: createB + "\nSET SESSION AUTHORIZATION pg_monitor;", down: dropB},
+	{name: "read only", on: "postgres", up: createB + "\nSET default_transaction_read_only = on;\nSET statement_timeout = '10s';", down: dropB},
+	{name: "isolation first", on: "postgres", up: "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\n" + createB, down: dropB},
+	{name: "isolation second", on: "postgres", up: "SET LOCAL lock_timeout = '5s';\n-- a comment\nSET TRANSACTION ISOLATION LEVEL REPEATABLE READ;\n" + createB, down: dropB},
+	{name: "advisory lock, LISTEN, temporary table, cursor", on: "postgres", up: createB + "\nSELECT pg_advisory_lock(4711);\nLISTEN hostile;\n" +
+		"CREATE TEMPORARY TABLE a (other TEXT);\nDECLARE k CURSOR WITH HOLD FOR SELECT 1;", down: dropB},
+	{name: "autocommit", on: "mysql", up: "SET autocommit = 0;\n" + createB, down: dropB},
+	{name: "autocommit, committed", on: "mysql", half: true, up: "SET autocommit = 0;\n" + createB + "\nINSERT INTO b VALUES (1);\nCOMMIT;", down: dropB},
+	{name: "session of a dump", on: "mysql", half: true, up: "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0, time_zone = '+00:00';\n" + createB, down: dropB},
+	{name: "read only session", on: "mysql", outside: true, up: createB + "\nSET SESSION TRANSACTION READ ONLY;", down: dropB},
+	{name: "LOCK TABLES", on: "mysql", half: true, up: createB + "\nLOCK TABLES b WRITE;", down: dropB},
+	{name: "USE", on: "mysql", half: true, up: createB + "\nUSE information_schema;", down: dropB},
+	{name: "temporary table", on: "mysql", up: createB + "\nCREATE TEMPORARY TABLE c (other TEXT);", down: dropB},
+	{name: "GET_LOCK", on: "mysql", up: createB + "\nSELECT GET_LOCK('hostile', 1);", down: dropB},
+	{name: "PRAGMAs", on: "sqlite", outside: true, up: "PRAGMA foreign_keys = ON;\nPRAGMA query_only = OFF;\nPRAGMA legacy_alter_table = ON;\n" + createB + "\nPRAGMA query_only = ON;", down: dropB},
+	{name: "exclusive", on: "sqlite", outside: true, up: "PRAGMA locking_mode = EXCLUSIVE;\n" + createB, down: dropB},
+	{name: "temporary table", on: "sqlite", up: createB + "\nCREATE TEMPORARY TABLE c (other TEXT);", down: dropB},
+	{name: "ATTACH", on: "sqlite", outside: true, up: "ATTACH ':memory:' AS c;\n" + createB + "\nCREATE TABLE c.c (other TEXT);", down: dropB},
+
+	// A transaction of its own.
+	{name: "BEGIN left open", on: "postgres sqlite", outside: true, up: "BEGIN;\n" + createB, down: dropB, want: undone},
+	{name: "BEGIN left open in half a pair", on: "postgres sqlite", half: true, up: "BEGIN;\n" + createB, down: dropB, want: undone},
+	{name: "START TRANSACTION left open", on: "mysql", half: true, up: createB + "\nSTART TRANSACTION;\nINSERT INTO b VALUES (1);", down: dropB, want: undone},
+	{name: "autocommit left off", on: "mysql", half: true, up: createB + "\nSET autocommit = 0;\nINSERT INTO b VALUES (1);", down: dropB}, // goose commits it
+	{name: "autocommit left off outside", on: "mysql", outside: true, up: createB + "\nSET autocommit = 0;\nINSERT INTO b VALUES (1);", down: dropB, want: undone},
+	{name: "BEGIN EXCLUSIVE left open", on: "sqlite", outside: true, up: "BEGIN EXCLUSIVE;\n" + createB, down: dropB, want: undone},
+	{name: "BEGIN that fails", on: "postgres sqlite", outside: true, up: "BEGIN;\n" + createB + "\nINSERT INTO nowhere VALUES (1);\nCOMMIT;", down: dropB, want: undone},
+	{name: "BEGIN that fails in half a pair", on: "postgres sqlite", half: true, up: "BEGIN;\n" + createB + "\nINSERT INTO nowhere VALUES (1);\nCOMMIT;", down: dropB, want: undone},
+	{name: "START TRANSACTION that fails", on: "mysql", half: true, up: "START TRANSACTION;\nINSERT INTO a VALUES (1);\nINSERT INTO nowhere VALUES (1);\nCOMMIT;", down: "DELETE FROM a WHERE id = 1;", want: undone},
+	{name: "BEGIN that is committed", on: "postgres sqlite", half: true, up: "BEGIN;\n" + createB + "\nCOMMIT;", down: dropB},
+	{name: "COMMIT in goose's transaction", on: "postgres", up: createB + "\nCOMMIT;", down: dropB},
+	{name: "COMMIT and BEGIN in goose's transaction", on: "postgres", up: createB + "\nCOMMIT;\nBEGIN;\nINSERT INTO b VALUES (1);", down: dropB, want: undone},
+	{name: "COMMIT, then a failure", on: "postgres sqlite", up: createB + "\nCOMMIT;\nINSERT INTO nowhere VALUES (1);", down: dropB, want: undone},
+	{name: "COMMIT, then a failure without a Down", on: "postgres sqlite", up: createB + "\nCOMMIT;\nINSERT INTO nowhere VALUES (1);", want: told},
+
+	// A Go migration that ends its own.
+	{name: "Go: COMMIT", on: "postgres sqlite", tx: execAll(createB, "COMMIT"), down: dropB, want: undone},
+	{name: "Go: COMMIT without a Down", on: "postgres sqlite", tx: execAll(createB, "COMMIT"), want: told},
+	{name: "Go: COMMIT, then a failure", on: "postgres sqlite", tx: execAll(createB, "COMMIT", "INSERT INTO nowhere VALUES (1)"), down: dropB, want: undone},
+	{name: "Go: ROLLBACK", tx: execAll("INSERT INTO a VALUES (1)", "ROLLBACK"), down: "DELETE FROM a;", want: undone},
+	{name: "Go: ROLLBACK and BEGIN", on: "postgres sqlite", tx: execAll(createB, "ROLLBACK", "BEGIN"), down: dropB, want: undone},
+	{name: "Go: tx.Commit", tx: func(ctx context.Context, tx *sql.Tx) error {
+		return errors.Join(execAll(createB)(ctx, tx), tx.Commit())
+	}, down: dropB, want: undone},
+	{name: "Go: tx.Rollback", tx: func(ctx context.Context, tx *sql.Tx) error {
+		return errors.Join(execAll(createB)(ctx, tx), tx.Rollback())
+	}, down: dropB, want: undone},
+	{name: "Go: OR ROLLBACK", on: "sqlite", tx: func(ctx context.Context, tx *sql.Tx) error {
+		if err := execAll("CREATE TABLE b (id INTEGER UNIQUE)", "INSERT INTO b VALUES (1)")(ctx, tx); err != nil {
+			return err
+		}
+		_, _ = tx.ExecContext(ctx, "INSERT OR ROLLBACK INTO b VALUES (1)")
+		return execAll("CREATE TABLE b (other INTEGER)")(ctx, tx)
+	}, down: dropB, want: undone},
+	{name: "Go: settings", on: "postgres", tx: execAll(createB, "SET search_path = ''", "SET ROLE pg_monitor"), down: dropB},
+	{name: "Go: settings of the pool", on: "postgres", db: poolAll(createB, "SET search_path = ''", "SELECT pg_advisory_lock(4711)"), down: dropB},
+	{name: "Go: BEGIN on the pool", on: "postgres sqlite", db: poolAll(createB, "BEGIN", "INSERT INTO b VALUES (1)"), down: dropB, want: undone},
+	{name: "Go: START TRANSACTION on the pool", on: "mysql", db: poolAll(createB, "START TRANSACTION", "INSERT INTO b VALUES (1)"), down: dropB, want: undone},
+	{name: "Go: a transaction of the pool", db: func(ctx context.Context, db *sql.DB) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		return errors.Join(execAll(createB, "INSERT INTO b VALUES (1)")(ctx, tx), tx.Commit())
+	}, down: dropB},
+
+	// The version table.
+	{name: "rows deleted", up: createB + "\nDELETE FROM goose_db_version WHERE version_id = 1;", down: dropB, want: undone},
+	{name: "rows deleted outside", outside: true, up: createB + "\nDELETE FROM goose_db_version WHERE version_id = 1;", down: dropB, want: undone},
+	{name: "its own row", outside: true, up: createB + "\nINSERT INTO goose_db_version (version_id, is_applied) VALUES (2, TRUE);", down: dropB, want: told},
+	{name: "renamed", on: "postgres sqlite", up: createB + "\nALTER TABLE goose_db_version RENAME TO renamed;", down: dropB, want: undone},
+	{name: "dropped", on: "postgres sqlite", up: createB + "\nDROP TABLE goose_db_version;", down: dropB, want: undone},
+	{name: "dropped outside", outside: true, up: createB + "\nDROP TABLE goose_db_version;", down: dropB, want: told},
+}
+
+// appFingerprint is what the application finds on a connection of its pool.
+var appFingerprint = map[string]string{
+	"postgres": `SELECT concat_ws('|', current_setting('search_path'), current_user, session_user, current_setting('default_transaction_read_only'),
+		current_setting('statement_timeout'), current_setting('transaction_isolation'), (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND
+		pid = pg_backend_pid()), (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_cursors WHERE is_holdable), to_regclass('pg_temp.a'))`,
+	"mysql": `SELECT CONCAT_WS('|', @@autocommit, @@sql_mode, @@foreign_key_checks, @@time_zone, @@tx_read_only, @@in_transaction, DATABASE(),
+		IS_USED_LOCK('hostile') <=> CONNECTION_ID())`,
+	"sqlite": `SELECT (SELECT foreign_keys FROM pragma_foreign_keys) || '|' || (SELECT query_only FROM pragma_query_only) || '|' ||
+		(SELECT legacy_alter_table FROM pragma_legacy_alter_table) || '|' || (SELECT locking_mode FROM pragma_locking_mode) || '|' ||
+		(SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')) || '|' || (SELECT count(*) FROM sqlite_temp_master)`,
+}
+
+// TestHostileMigrations: whatever a migration does, the outcome told is the truth, the application's pool is as before,
+// and the next process agrees.
+func TestHostileMigrations(t *testing.T) {
+	t.Parallel()
+	for i, h := range hostiles {
+		for j, x := range targets {
+			if h.on != "" && !slices.Contains(strings.Fields(h.on), x.dialect) {
+				continue
+			}
+			for _, locking := range []bool{true, false} {
+				if os.Getenv("GOOSEPLUS_CHAOS") == "" && locking != ((i+j)%2 == 0) {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s/%s, lock %v", h.name, x.name, locking), func(t *testing.T) {
+					t.Parallel()
+					h.test(t, x.place(t), locking)
+				})
+			}
+		}
+	}
+}
+
+func (h hostile) migrator(p *place, db *sql.DB, locking bool) *gooseplus.Migrator {
+	named := map[string]*fstest.MapFile{"1_a.sql": table("a"), "3_c.sql": table("c")}
+	opts := []gooseplus.Option{gooseplus.WithGlobalLock(locking)}
+	switch {
+	case h.half:
+		named = map[string]*fstest.MapFile{"3_c.up.sql": {Data: []byte("CREATE TABLE c (id INTEGER);")}, "3_c.down.sql": {Data: []byte("DROP TABLE c;")},
+			"1_a.up.sql": {Data: []byte("CREATE TABLE a (id INTEGER);")}, "1_a.down.sql": {Data: []byte("DROP TABLE a;")},
+			"2_b.up.sql": {Data: []byte(h.up)}, "2_b.down.sql": {Data: []byte(h.down)}}
+	case h.tx != nil, h.db != nil:
+		up, down := &goose.GoFunc{RunTx: h.tx, RunDB: h.db}, &goose.GoFunc{RunDB: poolAll(h.down)}
+		if h.down == "" {
+			down = nil
+		}
+		opts = append(opts, gooseplus.WithGoMigrations(goose.NewGoMigration(2, up, down)))
+	case h.outside:
+		named["2_b.sql"] = noTransaction(h.up, h.down)
+	default:
+		named["2_b.sql"] = script(h.up, h.down)
+	}
+	return p.over(db, append(opts, from(files(named)))...)
+}
+
+func (h hostile) test(t *testing.T, p *place, locking bool) {
+	ctx := t.Context()
+	if p.dialect == "mysql" && h.half {
+		p.dsn += "&multiStatements=true"
+		_ = p.db.Close()
+		p.db = p.open(t)
+	}
+	p.exec(t, "CREATE TABLE goose_application (id INTEGER)")
+	before := p.fingerprints(t)
+	err := h.migrator(p, p.db, locking).Migrate(ctx)
+	t.Logf("the outcome: %v", err)
+	if after := p.fingerprints(t); !slices.Equal(before, after) {
+		t.Errorf("the application's pool was %q and is %q", before, after)
+	}
+	p.exec(t, "INSERT INTO goose_application VALUES (1)")
+	next := p.open(t)
+	defer next.Close()
+	if got := column[string](t, next, "SELECT count(*) FROM goose_application"); !slices.Equal(got, []string{"1"}) {
+		t.Errorf("the application's row is not there: %v", got)
+	}
+	h.judge(t, p, next, err, locking)
+}
+
+// judge compares what was told with what a new process sees.
+func (h hostile) judge(t *testing.T, p *place, next *sql.DB, err error, locking bool) {
+	t.Helper()
+	m := h.migrator(p, next, locking)
+	status, statusErr := m.Status(t.Context())
+	tables := column[string](t, next, p.tables)
+	var incomplete *gooseplus.RollbackError
+	got := applied
+	switch {
+	case errors.As(err, &incomplete), errors.Is(err, gooseplus.ErrRollBack):
+		got = told
+	case errors.Is(err, gooseplus.ErrRollForward):
+		got = undone
+	case err != nil:
+		t.Fatalf("an outcome of no known kind: %v", err)
+	}
+	if got != h.want {
+		t.Errorf("the outcome is of kind %d, want %d", got, h.want)
+	}
+	if statusErr != nil {
+		if got != told {
+			t.Errorf("a new process: %v", statusErr)
+		}
+		return
+	}
+	if status.Dirty != errors.Is(err, gooseplus.ErrDirty) {
+		t.Errorf("a new process finds dirty %v", status.Dirty)
+	}
+	version, _ := m.Version(t.Context())
+	switch got {
+	case applied:
+		if version != 3 || status.PendingCount != 0 || !slices.Equal(tables, []string{"a", "b", "c"}) {
+			t.Errorf("success, and a new process finds version %d, %d pending, tables %v", version, status.PendingCount, tables)
+		}
+		if err := m.Migrate(t.Context()); err != nil {
+			t.Errorf("the next run: %v", err)
+		}
+	case undone:
+		if version != 0 || len(tables) > 0 {
+			t.Errorf("undone, and a new process finds version %d, tables %v", version, tables)
+		}
+		if again := m.Migrate(t.Context()); !errors.Is(again, gooseplus.ErrRollForward) || errors.Is(again, gooseplus.ErrRollBack) {
+			t.Errorf("the next run: %v", again)
+		}
+	case told:
+		if incomplete != nil && incomplete.Reached != version && incomplete.Reached != -1 {
+			t.Errorf("version %d was told to be reached, and a new process finds %d", incomplete.Reached, version)
+		}
+	}
+}
+
+// fingerprints are of three connections of the application's pool, in use at once.
+func (p *place) fingerprints(t *testing.T) (list []string) {
+	t.Helper()
+	for range 3 {
+		conn, err := p.db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		var f string
+		if err := conn.QueryRowContext(t.Context(), appFingerprint[p.dialect]).Scan(&f); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, f)
+	}
+	return list
+}

@@ -1,0 +1,208 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// A Kind says what a session knows of the database. The zero Kind knows nothing: connections go back as they are.
+type Kind int
+
+const (
+	// Other is a database that nothing is known of.
+	Other Kind = iota
+	// PostgreSQL resets a connection in one round trip.
+	PostgreSQL
+	// MySQL has nothing of the sort that a driver offers, and new connections are cheap.
+	MySQL
+	// SQLite has connections that can't be replaced: that of a database in memory is the database.
+	SQLite
+)
+
+// networked says whether a network is between here and the database, which may be cut.
+func (k Kind) networked() bool { return k == PostgreSQL || k == MySQL }
+
+// markName is a savepoint that is made at the beginning of a transaction: as long as it is there, that transaction is.
+const markName = "gooseplus_step"
+
+// resetSQL makes a connection of PostgreSQL new, but for prepared statements, which the drivers keep.
+const resetSQL = "CLOSE ALL; " + resetSettingsSQL + "; UNLISTEN *; " +
+	"SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES"
+
+const resetSettingsSQL = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL"
+
+// ownSettings reads what was set on a connection of PostgreSQL since it was made, as by a hook of the application's
+// that is called on each new one, as statements that set it again. What begins with the name of an extension isn't
+// listed by the server unless that is loaded.
+const ownSettings = `SELECT concat(
+	(SELECT string_agg(format('SELECT pg_catalog.set_config(%L, %L, false)', name, setting), '; ') FROM pg_catalog.pg_settings
+		WHERE source = 'session' AND context IN ('user', 'superuser') AND name NOT LIKE 'transaction\_%' AND name NOT IN ('seed', 'is_superuser')),
+	format('; SET SESSION AUTHORIZATION %I', session_user),
+	CASE WHEN pg_catalog.current_setting('role') <> 'none' THEN format('; SET ROLE %I', pg_catalog.current_setting('role')) END)`
+
+// openSQL fails, where nothing else is wrong, exactly if a transaction is open; or, of SQLite, opens one if none is.
+func (k Kind) openSQL() string {
+	switch k {
+	case PostgreSQL: // the clocks of the transaction and of the statement are one where there is no other statement
+		return "SELECT 1 / CASE WHEN pg_catalog.now() = pg_catalog.statement_timestamp() THEN 1 ELSE 0 END"
+	case MySQL:
+		return "SET TRANSACTION READ WRITE"
+	default:
+		return "BEGIN"
+	}
+}
+
+// leftOpen asks a connection on which no transaction of the session's is open whether another one is.
+func (k Kind) leftOpen(ctx context.Context, l *link) (bool, error) {
+	if k == Other {
+		return false, nil
+	}
+	err := l.exec(ctx, k.openSQL())
+	if err == nil {
+		if k == SQLite {
+			err = l.exec(ctx, "ROLLBACK")
+		}
+		return false, err
+	}
+	switch k {
+	case PostgreSQL:
+		if state := sqlState(err); state == "22012" || state == "25P02" {
+			return true, nil
+		}
+	case MySQL:
+		if strings.Contains(err.Error(), "1568") {
+			return true, nil
+		}
+	case SQLite:
+		if strings.Contains(err.Error(), "within a transaction") {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+// markGone says whether err, of a statement about a savepoint, means that there is no such one.
+func (k Kind) markGone(err error) bool {
+	switch k {
+	case PostgreSQL:
+		state := sqlState(err)
+		return state == "3B001" || state == "25P01"
+	case SQLite:
+		return err != nil && strings.Contains(err.Error(), "no such savepoint")
+	}
+	return false
+}
+
+func sqlState(err error) string {
+	for err != nil {
+		if e, ok := err.(interface{ SQLState() string }); ok {
+			return e.SQLState()
+		}
+		u, ok := err.(interface{ Unwrap() error })
+		if !ok {
+			return ""
+		}
+		err = u.Unwrap()
+	}
+	return ""
+}
+
+// pragmas are those of a connection of SQLite that a statement can change, and read.
+var pragmas = []string{"foreign_keys", "ignore_check_constraints", "recursive_triggers", "locking_mode", "busy_timeout", "cache_size",
+	"synchronous", "temp_store", "legacy_alter_table", "query_only", "read_uncommitted", "writable_schema", "trusted_schema",
+	"automatic_index", "secure_delete", "cell_size_check", "reverse_unordered_selects", "threads", "wal_autocheckpoint",
+	"journal_size_limit", "fullfsync", "checkpoint_fullfsync", "defer_foreign_keys"}
+
+// remember reads how a connection is made, so that clean can make it so again.
+func (l *link) remember(ctx context.Context, k Kind) (err error) {
+	switch {
+	case k == PostgreSQL:
+		row, err := l.queryRow(ctx, ownSettings)
+		if err != nil {
+			return err
+		}
+		l.own = fmt.Sprint(row[0])
+	case k == MySQL: // what the run executes relies on it
+		return l.exec(ctx, "SET autocommit = 1")
+	case k == SQLite:
+		row, err := l.queryRow(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'")
+		if err != nil {
+			return err
+		}
+		l.memory = row[0] == nil || row[0] == ""
+		l.before, err = l.pragmas(ctx)
+		return err
+	}
+	return nil
+}
+
+func (l *link) pragmas(ctx context.Context) (map[string]string, error) {
+	values := make(map[string]string)
+	for _, name := range pragmas {
+		switch row, err := l.queryRow(ctx, "PRAGMA "+name); {
+		case err == nil && len(row) > 0:
+			values[name] = fmt.Sprint(row[0])
+		case ctx.Err() != nil:
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+// clean makes a connection as it was when it was borrowed. If it can't be done, the connection has to be closed.
+func (l *link) clean(ctx context.Context, k Kind) error {
+	switch {
+	case k == PostgreSQL:
+		if l.outside {
+			if err := l.exec(ctx, "ROLLBACK"); err != nil { // if there is nothing to roll back, that is none
+				return err
+			}
+		}
+		return l.exec(ctx, resetSQL+"; "+l.own)
+	case k == SQLite:
+		return l.cleanSQLite(ctx)
+	}
+	return errReplaced
+}
+
+var errReplaced = fmt.Errorf("session: such a connection is replaced")
+
+// cleanSQLite rolls back what is open, and drops, detaches and sets what is not as it was.
+func (l *link) cleanSQLite(ctx context.Context) error {
+	_ = l.exec(ctx, "ROLLBACK") // an error, as a rule: there is none
+	now, err := l.pragmas(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range pragmas {
+		if was, ok := l.before[name]; ok && now[name] != was {
+			if err := l.exec(ctx, "PRAGMA "+name+" = "+was); err != nil {
+				return err
+			}
+		}
+	}
+	attached, err := l.column(ctx, "SELECT name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')")
+	if err != nil {
+		return err
+	}
+	for _, name := range attached {
+		if err := l.exec(ctx, `DETACH DATABASE "`+strings.ReplaceAll(name, `"`, `""`)+`"`); err != nil {
+			return err
+		}
+	}
+	temporary, err := l.column(ctx, "SELECT 'DROP ' || type || ' IF EXISTS temp.\"' || replace(name, '\"', '\"\"') || '\"' FROM temp.sqlite_master "+
+		"WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type = 'table'")
+	if err != nil {
+		return err
+	}
+	for _, drop := range temporary {
+		if err := l.exec(ctx, drop); err != nil {
+			return err
+		}
+	}
+	if _, exclusive := now["locking_mode"]; exclusive && now["locking_mode"] != l.before["locking_mode"] {
+		_, err = l.column(ctx, "SELECT name FROM main.sqlite_master LIMIT 1") // which lets go of the file
+	}
+	return err
+}

@@ -1,0 +1,349 @@
+package session
+
+import (
+	"context"
+	"errors"
+)
+
+// Step is one migration in one direction, as far as a session has to know it.
+type Step struct {
+	Function      bool // it is a Go function
+	InTransaction bool // goose opens a transaction for it
+	// Watched says that it might end that transaction, or change settings of its connection.
+	Watched bool
+}
+
+// stepState is the step that a session is at.
+type stepState struct {
+	Step
+	ctx    context.Context
+	number int
+	active bool
+	done   bool // its own statements are executed
+	ended  bool // it has ended the transaction that it was in
+	txs    map[*tx]struct{}
+}
+
+var (
+	// ErrLeftOpen is the error of a step that has begun a transaction and not ended it.
+	ErrLeftOpen = errors.New("it leaves a transaction of its own open (BEGIN without COMMIT): that was rolled back")
+	// ErrEnded is the error of a Go migration that has ended the transaction that it was given.
+	ErrEnded = errors.New("it has ended the transaction that it was given (COMMIT or ROLLBACK): what it did besides may have stayed")
+)
+
+// StartStep tells the session that a step is next. Connections that it uses are its own until EndStep.
+func (s *Session) StartStep(ctx context.Context, what Step) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.step = stepState{Step: what, ctx: ctx, number: s.step.number + 1, active: true, txs: make(map[*tx]struct{})}
+}
+
+// Ended says whether the last step has ended the transaction that it was in, so that it may have left something.
+func (s *Session) Ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.step.ended
+}
+
+// Finish is called when the step's own statements are executed, before its version is recorded: inTransaction says
+// whether in the transaction that goose has opened. It returns ErrLeftOpen or ErrEnded if the step is to fail. If
+// whole is true, the record belongs into that transaction. Otherwise there is none any more, and it belongs into
+// another one; the connections that the step has used are the session's no more.
+func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, err error) {
+	if s.outer != nil || s.cfg.Kind == Other {
+		return true, nil
+	}
+	s.mu.Lock()
+	s.step.done = true
+	function, ended := s.step.Function, s.step.ended
+	var open *tx
+	for t := range s.step.txs {
+		open = t
+	}
+	s.mu.Unlock()
+	if inTransaction && open != nil {
+		intact, err := open.intact(ctx, s.settled())
+		switch {
+		case err != nil:
+			return true, err
+		case function && (ended || !intact):
+			s.ended()
+			open.link.outside = true
+			return true, ErrEnded
+		case intact:
+			return true, nil
+		}
+		s.ended()
+		open.over, open.link.outside = true, true
+	} else if open != nil {
+		return false, ErrLeftOpen
+	}
+	return false, s.leave(ctx, function)
+}
+
+// leave looks for transactions that were left open, and lets go of the connections that the step has used. What a Go
+// migration has not given back is closed when it is.
+func (s *Session) leave(ctx context.Context, function bool) (err error) {
+	s.mu.Lock()
+	used := s.free
+	s.free = nil
+	for c, l := range s.inUse {
+		if l != nil && !function {
+			used = append(used, l)
+			c.link, s.inUse[c] = nil, nil // goose doesn't use it now
+		}
+	}
+	s.mu.Unlock()
+	for _, l := range used {
+		open, asked := s.cfg.Kind.leftOpen(ctx, l)
+		if open {
+			asked = ErrLeftOpen
+		}
+		err = errors.Join(err, asked)
+	}
+	for _, l := range used {
+		s.dispose(l)
+	}
+	return err
+}
+
+// EndStep lets go of what the step has used. What it left open is rolled back.
+func (s *Session) EndStep() {
+	s.mu.Lock()
+	used := s.free
+	s.free, s.step.active = nil, false
+	s.step.number++ // what is still in use is stale
+	s.mu.Unlock()
+	for _, l := range used {
+		s.dispose(l)
+	}
+}
+
+// Rest lets go of the connection that is kept for the next step: the Keeper has it, or it is closed. There may be another one.
+func (s *Session) Rest() {
+	s.mu.Lock()
+	kept := s.kept
+	s.kept = nil
+	s.mu.Unlock()
+	switch {
+	case kept == nil:
+	case s.cfg.Keeper == nil || s.clean(kept) != nil || !s.cfg.Keeper.put(kept):
+		s.discard(kept)
+	}
+}
+
+// attach gives a connection of the session's pool one of the parent's: one that the step has used before, the one
+// that was kept from the step before, or another one.
+func (s *Session) attach(ctx context.Context, c *conn) error {
+	l, err := s.take(ctx)
+	if err == nil {
+		err = s.announce(ctx, l)
+	}
+	if err == nil && !s.enter(c, l) {
+		err = ErrClosed
+	}
+	if err != nil {
+		if l != nil {
+			s.dispose(l)
+		}
+		return err
+	}
+	c.link = l
+	return nil
+}
+
+func (s *Session) take(ctx context.Context) (*link, error) {
+	for {
+		s.mu.Lock()
+		var l *link
+		if n := len(s.free); n > 0 {
+			l, s.free = s.free[n-1], s.free[:n-1]
+		} else {
+			l, s.kept = s.kept, nil
+		}
+		s.mu.Unlock()
+		switch {
+		case l == nil:
+			return s.borrow(ctx)
+		case !l.stale:
+			return l, nil
+		}
+		if s.clean(l) == nil {
+			return l, nil
+		}
+		s.discard(l)
+	}
+}
+
+// announce tells the configuration which backend is used next.
+func (s *Session) announce(ctx context.Context, l *link) error {
+	s.mu.Lock()
+	number := s.step.number
+	s.mu.Unlock()
+	again := l.step == number && number > 0
+	l.step = number
+	if l.backend == nil || again {
+		return nil
+	}
+	return guard(func() error { return s.cfg.Backend.Found(ctx, l.backend) })
+}
+
+// detach takes the parent's connection away from one of the session's pool, which is closed.
+func (s *Session) detach(c *conn) error {
+	l := c.link
+	c.link = nil
+	if s.cfg.Kind == Other {
+		return s.release(l)
+	}
+	s.mu.Lock()
+	stays := !s.closed && s.step.active && l.step == s.step.number && !l.spent
+	if stays {
+		s.free = append(s.free, l)
+	}
+	s.mu.Unlock()
+	if !stays {
+		s.dispose(l)
+	}
+	return nil
+}
+
+// dispose lets go of a connection on which a step was executed: the application's pool never gets it as it is.
+func (s *Session) dispose(l *link) {
+	s.mu.Lock()
+	keep := s.cfg.Kind == PostgreSQL && !l.outside && !s.closed && s.keeps && s.kept == nil && l.valid()
+	if keep {
+		l.stale = true
+		s.kept = l
+	}
+	s.mu.Unlock()
+	switch {
+	case keep:
+		return
+	case l.spent, s.cfg.Kind == MySQL, s.cfg.Kind == PostgreSQL && s.keeps:
+	case s.cfg.Kind == Other:
+		_ = s.release(l) // the error that counts is another one
+		return
+	case s.clean(l) == nil || l.memory:
+		_ = l.giveBack()
+		return
+	}
+	s.discard(l)
+}
+
+// clean makes a connection as it was.
+func (s *Session) clean(l *link) error {
+	ctx, cancel := l.after(background)
+	defer cancel()
+	if err := l.clean(ctx, s.cfg.Kind); err != nil {
+		return err
+	}
+	l.stale, l.outside, l.set, l.unset, l.prior = false, false, false, nil, nil
+	return nil
+}
+
+// discard closes a connection, on which nothing is left open: the server would take its time to notice.
+func (s *Session) discard(l *link) {
+	if lost := s.cfg.Backend.Lost; lost != nil && l.backend != nil && l.broken() {
+		_ = guard(func() error { lost(l.backend); return nil })
+	}
+	if l.outside && !l.spent && s.cfg.Kind != Other {
+		ctx, cancel := l.after(background)
+		_ = l.exec(ctx, "ROLLBACK") // if there is nothing to roll back, that is fine
+		if s.cfg.Kind == MySQL {
+			_ = l.exec(ctx, "UNLOCK TABLES")
+		}
+		cancel()
+	}
+	l.discard()
+}
+
+// release returns a connection of a database of which nothing is known as it came, or closes it.
+func (s *Session) release(l *link) error {
+	if len(l.prior) > 0 && !l.spent {
+		l.spent = l.restore() != nil
+	}
+	if l.spent {
+		s.discard(l)
+		return nil
+	}
+	if lost := s.cfg.Backend.Lost; lost != nil && l.backend != nil && l.broken() {
+		_ = guard(func() error { lost(l.backend); return nil })
+	}
+	return l.giveBack()
+}
+
+// stepContext is that of the step, for calls without one that ends.
+func (s *Session) stepContext(ctx context.Context) context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.step.active {
+		return s.step.ctx
+	}
+	return ctx
+}
+
+// settled are the statements of PostgreSQL and MySQL that take back settings of a step, so that its version can be
+// recorded in its transaction.
+func (s *Session) settled() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.step.Watched:
+		return nil
+	case s.cfg.Kind == PostgreSQL:
+		list := []string{resetSettingsSQL}
+		for _, set := range s.cfg.OnBeginSettings {
+			list = append(list, set.Query)
+		}
+		return list
+	case s.cfg.Kind == MySQL && s.schema != "":
+		return []string{"UNLOCK TABLES", "USE " + s.schema}
+	case s.cfg.Kind == MySQL:
+		return []string{"UNLOCK TABLES"}
+	}
+	return nil
+}
+
+func (s *Session) opened(t *tx) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.step.active && s.outer == nil {
+		s.step.txs[t] = struct{}{}
+	}
+}
+
+func (s *Session) closedTx(t *tx) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.step.txs, t)
+}
+
+// ended remembers that the step has ended the transaction that it was in.
+func (s *Session) ended() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.step.ended = true
+}
+
+// ends says whether a statement of the step, which is in a transaction, ends that as far as its text tells.
+func (s *Session) ends(query string) bool {
+	s.mu.Lock()
+	watch := s.step.active && s.step.Function && s.step.InTransaction && !s.step.done
+	s.mu.Unlock()
+	return watch && s.cfg.Ends != nil && s.cfg.Ends(query)
+}
+
+// early says whether a COMMIT comes from a Go migration, and not from goose when that is done.
+func (s *Session) early() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.step.active && s.step.Function && s.step.InTransaction && !s.step.done
+}
+
+// marks says whether the transaction that begins is to be marked.
+func (s *Session) marks() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.step.active && s.step.Watched && s.step.InTransaction && !s.step.done && s.outer == nil &&
+		(s.cfg.Kind == PostgreSQL || s.cfg.Kind == SQLite)
+}
