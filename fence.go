@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/pressly/goose/v3"
@@ -20,10 +19,9 @@ import (
 // lock can show; so the state table says which connections the run uses for it. The same statements have the server look
 // after each connection: a machine that is gone sends no end of it.
 func (r *run) fence() session.Config {
-	fence, backend := r.known.state.Fence(r.id), r.known.state.BackendQuery(r.id)
+	fence := r.known.state.Fence(r.id)
 	if r.known.dialect.Goose == goose.DialectPostgres {
 		fence = mutex.KeepTransaction() + "; " + fence
-		backend = strings.Replace(backend, " FROM pg_stat_activity", ", "+mutex.KeepSession()+" FROM pg_stat_activity", 1)
 	}
 	cfg := session.Config{OnBegin: []session.Statement{{
 		Query: fence,
@@ -31,7 +29,7 @@ func (r *run) fence() session.Config {
 	}}}
 	if !r.oneWriter() && r.leavesFence() {
 		cfg.Backend = session.Backend{
-			Query: backend, Found: r.onBackend,
+			Query: r.known.state.BackendQuery(r.id, mutex.KeepSession()), Found: r.onBackend,
 			Lost: func(row []driver.Value) { r.orphans.add(backendName(row)) },
 		}
 	}

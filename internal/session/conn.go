@@ -201,6 +201,14 @@ func (c *conn) Close() error {
 	return c.s.detach(c)
 }
 
+// Discard has the connection closed, and not given back to the parent pool, when its user closes it. It is called
+// from within Raw.
+func (c *conn) Discard() {
+	if c.link != nil {
+		c.link.spent = true
+	}
+}
+
 // settle makes the settings before the first statement outside a transaction or, with SettingsFirst,
 // before the first transaction if that comes first.
 func (c *conn) settle(ctx context.Context) error {

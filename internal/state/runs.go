@@ -74,6 +74,9 @@ func (t *Table) starting(ctx context.Context, db Querier, r Run) ([]statement, e
 		return nil, err
 	}
 	return append(list,
+		// What isn't allowed is to be found now, and not when the run has ended.
+		statement{"UPDATE {table} SET outcome = outcome WHERE id = ?", []any{fenceID(r.ID)}},
+		statement{"DELETE FROM {table} WHERE id = ?", []any{fenceID(r.ID)}},
 		statement{"INSERT INTO {table} (id, kind, run_id, transactions) VALUES (?, 'fence', ?, 0)", []any{fenceID(r.ID), runID(r.ID)}},
 		statement{"INSERT INTO {table} (id, kind, namespace, holder, started_at, from_version, outcome, start_set, planned) VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?)",
 			[]any{runID(r.ID), r.Namespace, cut(r.Holder, 255), stamp(r.Started), r.From, string(Running), string(start), string(planned)}}), nil
