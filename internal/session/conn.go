@@ -104,6 +104,7 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	ctx = c.during(ctx) // the driver is to heed it too
 	return statement(ctx, c, query, func(dc driver.Conn) (driver.Result, error) {
 		e, ok := dc.(driver.ExecerContext)
 		if !ok {
@@ -114,6 +115,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	ctx = c.during(ctx) // the driver is to heed it too
 	inner, err := statement(ctx, c, query, func(dc driver.Conn) (driver.Rows, error) {
 		q, ok := dc.(driver.QueryerContext)
 		if !ok {
@@ -128,6 +130,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	ctx = c.during(ctx) // the driver is to heed it too
 	inner, err := statement(ctx, c, query, func(dc driver.Conn) (driver.Stmt, error) { return prepare(ctx, dc, query) })
 	if err != nil {
 		return nil, err

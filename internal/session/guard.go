@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -73,16 +72,4 @@ func overtime[T any](ctx context.Context, f func() (T, error), interrupt func(),
 			return value, true, fmt.Errorf("%w: %w", context.Cause(ctx), errNoAnswer)
 		}
 	}
-}
-
-// Discard closes a connection of a session's pool, or of any other, instead of giving it back.
-func Discard(c *sql.Conn) {
-	_ = c.Raw(func(dc any) error {
-		if own, ok := dc.(*conn); ok {
-			if own.link != nil {
-				own.link.spent = true
-			}
-		}
-		return driver.ErrBadConn
-	})
 }

@@ -195,7 +195,7 @@ func (s *Session) borrow(ctx context.Context) (l *link, err error) {
 	defer cancel(nil)
 	defer context.AfterFunc(s.ending, func() { cancel(ErrClosed) })()
 	if l := s.cfg.Keeper.take(); l != nil && l.valid() {
-		l.step = 0
+		l.step, l.backend = 0, nil
 		return l, s.ask(ctx, l)
 	} else if l != nil {
 		l.discard()
@@ -220,8 +220,8 @@ func (s *Session) borrowOnce(ctx context.Context) (*link, error) {
 		}
 		return nil, err
 	}
-	if err = s.ask(ctx, l); err == nil {
-		err = l.remember(ctx, s.cfg.Kind)
+	if err = l.remember(ctx, s.cfg.Kind); err == nil { // before the configuration sets anything
+		err = s.ask(ctx, l)
 	}
 	if err != nil {
 		l.discard()

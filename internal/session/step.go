@@ -173,7 +173,8 @@ func (s *Session) take(ctx context.Context) (*link, error) {
 			return l, nil
 		}
 		if s.clean(l) == nil {
-			return l, nil
+			l.backend = nil // the question may set something too
+			return l, s.ask(ctx, l)
 		}
 		s.discard(l)
 	}
@@ -253,11 +254,14 @@ func (s *Session) discard(l *link) {
 	if lost := s.cfg.Backend.Lost; lost != nil && l.backend != nil && l.broken() {
 		_ = guard(func() error { lost(l.backend); return nil })
 	}
-	if l.outside && !l.spent && s.cfg.Kind != Other {
+	if (l.outside || l.backend != nil) && !l.spent && s.cfg.Kind != Other {
 		ctx, cancel := l.after(background)
 		_ = l.exec(ctx, "ROLLBACK") // if there is nothing to roll back, that is fine
-		if s.cfg.Kind == MySQL {
+		switch s.cfg.Kind {
+		case MySQL:
 			_ = l.exec(ctx, "UNLOCK TABLES")
+		case PostgreSQL: // a pooler may keep the server's connection
+			_ = l.exec(ctx, resetSQL)
 		}
 		cancel()
 	}
