@@ -264,6 +264,10 @@ func (t *Table) Blocker(ctx context.Context, db *sql.DB, run string) (*Activity,
 			" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"+
 			" AND relation = to_regclass("+t.dialect.Literal(t.name)+") AND pid <> pg_backend_pid() LIMIT 1").Scan(&pid)
 		if err == sql.ErrNoRows {
+			if there, err := t.IsThere(ctx, q); err != nil || !there {
+				a.Gone = true
+				return err
+			}
 			err = q.QueryRowContext(ctx, "SELECT l.pid FROM "+t.name+" AS f JOIN pg_locks AS l ON l.locktype = 'transactionid' AND l.transactionid = f.xmax"+
 				" AND l.mode = 'ExclusiveLock' AND l.granted WHERE f.id IN ("+t.dialect.Literal(fenceID(run))+", "+t.dialect.Literal(runID(run))+")"+
 				" AND l.pid <> pg_backend_pid() LIMIT 1").Scan(&pid)
