@@ -4,10 +4,10 @@
 FUZZTIME    ?= 1m
 # The longest one first: the others are tested beside it.
 PACKAGES    ?= ./internal/conformance ./...
-# What is concurrent by itself; the rest is called by one goroutine at a time.
+# The packages in which something runs at the same time as something else.
 RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/state ./internal/versions
 RUN         ?=
-CHAOS       ?= Chaos|TestKilled|TenPackages|ReplicaProcesses|ConnectionKilled|HolderKilled|TenantsKilled|TenantsThatFail|StartOrTarget
+CHAOS       ?= Chaos|TestKilled|TenPackages|ReplicaProcesses|ConnectionKilled|HolderKilled|StartOrTarget|Tenants|TwoFleets|PgBouncer
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector is a C library.
@@ -15,14 +15,15 @@ RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >
 # benchmarks is a module of its own, with the tools that gooseplus is compared with.
 BENCHMARKS := $(wildcard benchmarks/go.mod)
 # So are the tests with github.com/ory/dockertest: docker's modules must not get into the go.sum of those who use the library.
+
 # What measures and shows the library is not part of it.
 COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-race chaos lint fuzz bench cover test-image
+.PHONY: help demo test test-race chaos test-benchmarks lint fuzz bench cover test-image
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## run the quickstart example, on SQLite
 	go run ./examples/quickstart
@@ -37,11 +38,16 @@ endef
 
 test: ## run all tests, the long ones in a short form; those without a database server are skipped and listed
 	$(call tests,-vet=off,$(PACKAGES))
-	$(if $(and $(BENCHMARKS),$(filter ./...,$(PACKAGES))),cd benchmarks && go test -vet=off ./...)
 
-test-race: ## run the tests of what is concurrent with the race detector (RACES: other packages)
+test-race: ## run tests with the race detector, of the packages in RACES: those with concurrency
 	$(if $(RACE),,@echo "the race detector needs cgo and a C compiler"; exit 1)
 	$(call tests,$(RACE),$(RACES))
+
+chaos: ## long runs that kill processes, servers and connections
+	GOOSEPLUS_CHAOS=1 go test $(RACE) -run '$(CHAOS)' -count=1 -timeout 60m -v ./...
+
+test-benchmarks: ## test the comparison with other tools, a module of its own
+	$(if $(BENCHMARKS),cd benchmarks && go test ./...)
 
 lint: ## gofmt, go vet, staticcheck, go mod tidy
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w is needed:"; echo "$$unformatted"; exit 1; }
@@ -68,6 +74,3 @@ cover: ## test coverage over all packages, in cover.out
 
 test-image: ## docker images of the servers from distribution packages (SUITE=trixie: another suite), where no registry is reachable
 	internal/dbtest/image/build $(SUITE)
-
-chaos: ## long runs that kill processes, servers and connections
-	GOOSEPLUS_CHAOS=1 go test $(RACE) -run '$(CHAOS)' -count=1 -timeout 60m -v ./...

@@ -26,6 +26,11 @@ var dml = regexp.MustCompile(`(?i)^(insert|update|delete|replace)\s`)
 func atomicDDL(statement string) bool { return ddl.MatchString(uncommented(statement)) }
 func atomicDML(statement string) bool { return dml.MatchString(uncommented(statement)) }
 
+// others matches statements that execute others, one of which can fail after the one before was committed.
+var others = regexp.MustCompile(`(?i)^(call|do|execute|begin|if|case|loop|repeat|while|for|declare)\b`)
+
+func executesOthers(statement string) bool { return others.MatchString(uncommented(statement)) }
+
 func uncommented(statement string) string { return sqltext.Uncommented(statement) }
 
 // single says whether the text is one statement. With a driver that takes several in one string, a

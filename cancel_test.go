@@ -45,6 +45,11 @@ func TestCancelNotHeard(t *testing.T) {
 			gooseplus.WithGlobalLock(true), gooseplus.WithLogger(nil))
 		go func() { ended <- m.Migrate(ctx) }()
 		for executing() == 0 {
+			select {
+			case err := <-ended:
+				t.Fatalf("the run ended before its slow statement: %v", err)
+			case <-time.After(5 * time.Millisecond):
+			}
 		}
 		s.proxy.deaf.Store(true)
 		cancel()

@@ -108,7 +108,8 @@ const (
 // Command executes SQL in the transaction of the migration, as one piece: functions with semicolons need
 // no annotations. Several statements at once are sent as they are. PostgreSQL and SQLite take that;
 // go-sql-driver/mysql does only with multiStatements=true in the DSN, and returns the server's syntax
-// error otherwise.
+// error otherwise. A single statement that the database refuses in a transaction, such as CREATE INDEX CONCURRENTLY or
+// VACUUM, is executed outside one.
 func Command(sql string) Action { return Action{kind: command, sql: sql} }
 
 // TxFunc calls a Go function with the transaction of the migration, which it must not end.
@@ -118,9 +119,9 @@ func TxFunc(fn func(context.Context, *sql.Tx) error) Action { return Action{kind
 // That lends it the run's connection, and more if the application's pool has them; what it sets there ends with it.
 func DBFunc(fn func(context.Context, *sql.DB) error) Action { return Action{kind: function, db: fn} }
 
-// Replay is a Down that executes the Up of a lower version, in a transaction or not as that is: the Down of
-// a view's second version creates the first one again. The other version can be a definition, a file, a
-// pair of files, or a Go migration. In an SQL file, a Down that is nothing but the line
+// Replay executes the Up of a lower version, in a transaction or not as that is: the Down of
+// a view's second version creates the first one again, and so can the Up of its third. The other version can be a definition, a file, a
+// pair of files, or a Go migration, and may be a Replay itself. In an SQL file, a Down that is nothing but the line
 //
 //	-- +gooseplus Replay 3
 //
@@ -146,19 +147,21 @@ func (a Action) goFunc() *goose.GoFunc {
 	return &goose.GoFunc{RunTx: a.tx, RunDB: a.db}
 }
 
-// Err returns every fault of the definitions, joined: versions that are defined twice, with both places,
-// or that are below 1; an Up that is missing, blank or a Replay; an Up or a Down that is set twice; a
+// Err returns every fault of the definitions, joined, each as a [*DefinitionError]: versions that are defined twice,
+// with both places, or that are below 1; an Up that is missing or blank; an Up or a Down that is set twice; a
 // Replay of an unknown version, of a later one, or of itself. An unknown version here is one that isn't
 // defined: that it is one of a file is known to a Migrator only, see [Migrator.Err].
 func (d *Definitions) Err() error {
 	list, faults := d.check()
 	for i, m := range list {
 		if i > 0 && list[i-1].version == m.version {
-			faults = append(faults, &envfs.DuplicateError{Version: m.version, Paths: [2]string{list[i-1].source, m.source}})
+			faults = append(faults, m.fault(&envfs.DuplicateError{Version: m.version, Paths: [2]string{list[i-1].source, m.source}}))
 		}
-		defined := func(other Definition) bool { return other.version == m.downAction().replay }
-		if m.downAction().kind == replay && !slices.ContainsFunc(list, defined) {
-			faults = append(faults, m.fault(unknownReplay(m.downAction().replay)))
+		for _, side := range m.sides() {
+			defined := func(other Definition) bool { return other.version == side.replay }
+			if side.kind == replay && !slices.ContainsFunc(list, defined) {
+				faults = append(faults, m.fault(unknownReplay(side.name, side.replay)))
+			}
 		}
 	}
 	return errors.Join(faults...)
@@ -177,8 +180,45 @@ func (d *Definitions) check() (list []Definition, faults []error) {
 	return list, faults
 }
 
+// DefinitionError is a fault of one [Definition]. errors.As finds it in what [Definitions.Err] and [Migrator.Err] return,
+// which join several.
+type DefinitionError struct {
+	Version int64
+	Source  string // the place of its Define, as in [MigrationStatus]
+	Err     error  // what is wrong with it
+}
+
+// Error is one line.
+func (e *DefinitionError) Error() string {
+	var twice *envfs.DuplicateError
+	if errors.As(e.Err, &twice) { // which names the places
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("version %d (%s): %s", e.Version, e.Source, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *DefinitionError) Unwrap() error { return e.Err }
+
 func (m *Definition) fault(err error) error {
-	return fmt.Errorf("version %d (%s): %w", m.version, m.source, err)
+	return &DefinitionError{Version: m.version, Source: m.source, Err: err}
+}
+
+// side is one direction of a definition.
+type side struct {
+	name string
+	Action
+}
+
+// sides are the directions, one more than once if it is set twice.
+func (m *Definition) sides() (list []side) {
+	for _, a := range m.up {
+		list = append(list, side{"Up", a})
+	}
+	for _, a := range m.down {
+		list = append(list, side{"Down", a})
+	}
+	return list
 }
 
 func (m *Definition) faults() (faults []error) {
@@ -200,13 +240,8 @@ func (m *Definition) faults() (faults []error) {
 			faults = append(faults, m.fault(err))
 		}
 	}
-	for _, a := range m.up {
-		if a.kind == replay {
-			fault("its Up is a Replay: only a Down can be one")
-		}
-	}
-	for _, a := range m.down {
-		if err := misplacedReplay(m.version, a.replay); a.kind == replay && err != nil {
+	for _, side := range m.sides() {
+		if err := misplacedReplay(side.name, m.version, side.replay); side.kind == replay && err != nil {
 			faults = append(faults, m.fault(err))
 		}
 	}
@@ -223,10 +258,10 @@ func (m *Definition) downAction() Action {
 
 // migration is a definition without faults, as the Migrator knows it. What of it is SQL goes to the files,
 // and what is not to goose's Go migrations; a Down that is not of the same sort as the Up is apart.
-func (m *Definition) migration(files *envfs.Overlay) migration {
-	known := migration{version: m.version, source: m.source}
+func (m *Definition) migration(files *envfs.Overlay, alone func(sql string) bool) migration {
+	known := migration{version: m.version, source: m.source, defined: true}
 	up, down := m.up[0], m.downAction()
-	together := down.kind == noAction || down.kind == up.kind
+	together := down.kind == noAction || down.kind == up.kind && up.kind != replay
 	if !together {
 		known.down = &down
 	}
@@ -234,10 +269,15 @@ func (m *Definition) migration(files *envfs.Overlay) migration {
 		known.goFuncs = goose.NewGoMigration(m.version, up.goFunc(), down.goFunc())
 		return known
 	}
+	if up.kind == replay {
+		known.upReplay = up.replay // its files are made when all migrations are known
+		return known
+	}
 	text := envfs.Text{Version: m.version, Up: []string{up.sql}}
 	if together && down.kind == command {
 		text.Down = []string{down.sql}
 	}
+	text.NoTransaction = slices.ContainsFunc(slices.Concat(text.Up, text.Down), alone)
 	files.Add(text)
 	return known
 }
@@ -245,7 +285,7 @@ func (m *Definition) migration(files *envfs.Overlay) migration {
 var errNilDefinitions = errors.New("WithDefinitions: it is nil")
 
 // collectDefinitions takes over the definitions, once.
-func (o *options) collectDefinitions(files *envfs.Overlay) (list []migration, err error) {
+func (o *options) collectDefinitions(files *envfs.Overlay, alone func(sql string) bool) (list []migration, err error) {
 	var faults []error
 	for _, d := range o.definitions {
 		if d == nil {
@@ -259,9 +299,9 @@ func (o *options) collectDefinitions(files *envfs.Overlay) (list []migration, er
 		faults = append(faults, wrong...)
 		for _, m := range defined {
 			if len(wrong) == 0 {
-				list = append(list, m.migration(files))
+				list = append(list, m.migration(files, alone))
 			} else { // for what else claims its version
-				list = append(list, migration{version: m.version, source: m.source})
+				list = append(list, migration{version: m.version, source: m.source, defined: true})
 			}
 		}
 	}

@@ -56,7 +56,14 @@ func TestDefinitionFaults(t *testing.T) {
 		{"a Replay in an Up", func(d *gooseplus.Definitions) {
 			d.Define(1).Up("x")
 			d.Define(7).UpAction(gooseplus.Replay(1))
-		}, []string{"its Up is a Replay"}},
+		}, nil},
+		{"misplaced Replays in Ups", func(d *gooseplus.Definitions) {
+			d.Define(7).UpAction(gooseplus.Replay(7))
+			d.Define(8).UpAction(gooseplus.Replay(9))
+			d.Define(9).Up("x")
+		}, []string{"its Up is a Replay of itself", "its Up is a Replay of version 9, which is later"}},
+		{"an Up that is a Replay of an unknown version", func(d *gooseplus.Definitions) { d.Define(9).UpAction(gooseplus.Replay(6)) },
+			[]string{"its Up is a Replay of version 6, which is not known"}},
 		{"nothing to call", func(d *gooseplus.Definitions) {
 			d.Define(1).UpAction(gooseplus.TxFunc(nil)).DownAction(gooseplus.DBFunc(nil))
 			d.Define(2).UpAction(gooseplus.Action{})

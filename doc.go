@@ -43,6 +43,7 @@
 //	dirty                    nothing was touched                                ErrDirty alone
 //	version protected        nothing was touched                                ErrVersionLocked alone
 //	environment refused      nothing was touched                                ErrProtectedEnvironment
+//	another tool's database  nothing was touched                                ErrForeignHistory
 //	lock not obtained        nothing was touched                                ErrLocked
 //	lock lost                nothing was committed after that; besides, one of  ErrLockLost
 //	                         the two above, or success before the loss
@@ -102,7 +103,7 @@
 //
 // # Down
 //
-// [Migrator.Rollback], [Migrator.RollbackTo] and [Migrator.Goto] undo migrations in the reverse of
+// [Migrator.Rollback], [Migrator.RollbackTo], [Migrator.RollbackToLocked] and [Migrator.Goto] undo migrations in the reverse of
 // the order in which they were applied, which is that of the rows in the version table: after late
 // versions it is not the order of the numbers. Before anything is touched, the whole run is refused
 // ([ErrIrreversible]) if one of the versions to undo has no Down, an empty one, or isn't known: its
@@ -155,7 +156,7 @@
 // MySQL and MariaDB commit each DDL statement by itself, whatever transaction it stands in. Every
 // migration of several statements can be left half-applied there, so each is treated as if it were
 // outside a transaction: when it fails, its own Down is run. The exception is a migration whose
-// first statement the server refused, if that statement is known to be all or nothing: ALTER TABLE,
+// first statement the server could not parse, or refused if that statement is known to be all or nothing: ALTER TABLE,
 // CREATE TABLE, CREATE and DROP INDEX, DROP and TRUNCATE of one table, and, where every table is
 // InnoDB's, INSERT, UPDATE, DELETE and REPLACE. A process that is killed in the middle of a
 // migration can leave a part of it.
@@ -164,15 +165,17 @@
 // known to obey transactions are treated like MySQL. What is said below about several processes
 // doesn't hold for them: goose's statements are used as they are.
 //
-// A pool with SetMaxOpenConns(1) works, but for Go migrations without a transaction: goose needs a
-// second connection for these, and a run that plans one says so before it touches anything.
+// A pool with SetMaxOpenConns(1) works without the lock, and on SQLite with it.
 //
-// lib/pq doesn't heed a context while it connects: a server that accepts a connection and says
-// nothing holds up a run beyond all timeouts, unless the DSN has connect_timeout.
+// Every method returns within five seconds of its context's end, whatever the network does; a run that has begun goes on
+// with its way back, which has limits of its own. The driver's connection is closed under a call that doesn't return, and
+// one that can't be closed, as one that lib/pq has just begun to make, is left to itself.
 //
-// What a migration sets for its connection outlives it, as with goose alone. pg_dump's output begins
-// with a search_path that is empty: after it, a version table without a schema in its name
-// is not found. The run then fails and says so; name the table with its schema.
+// What a migration does to its connection ends with it, and reaches neither the application nor a later migration:
+// settings, the role, temporary tables, advisory locks, LISTEN, LOCK TABLES, USE, PRAGMAs and ATTACH. Its connection
+// is put right or closed; so an application that sets anything for its connections does that in a hook that the driver
+// calls on each new one, or in the DSN. A migration that leaves a transaction of its own open fails, and that is
+// rolled back; and so does a Go migration that ends the transaction it was given, which may have left something.
 //
 // # Environments
 //
@@ -237,8 +240,9 @@
 // that of another schema. On MySQL and MariaDB a schema is a database of the same server, chosen by USE; a
 // connection that had none before is closed afterwards, since there is no way back to none.
 //
-// A Go migration without a transaction gets a *sql.DB that lends it such connections, whose Raw doesn't give the
-// driver's own connection. Tenants with databases of their own have [Tenant].Open.
+// A Go migration without a transaction gets a *sql.DB that lends it such connections. [sql.Conn.Raw] gives one of the
+// run's there, whose method Raw(func(any) error) error gives the driver's own, as COPY with pgx needs it.
+// Tenants with databases of their own have [Tenant].Open.
 //
 // [Migrator.MigrateTenants] looks at many schemas at once: one statement says which tables there are, and one
 // more for each fifty schemas reads their version tables and the flags of their state tables. Only tenants that have
@@ -256,10 +260,11 @@
 // Several statements in one piece are a matter of the driver: go-sql-driver/mysql takes them with
 // multiStatements=true in the DSN, and otherwise the server's syntax error is returned.
 //
-// A pair runs in goose's transaction, which golang-migrate doesn't have. If its up file has the line
-// "-- +goose NO TRANSACTION", or if one of its halves has a BEGIN or a COMMIT of its own, both halves run
-// outside one. goose's other annotations are comments there. PostgreSQL executes several statements that
-// are sent as one piece in a transaction of its own, so CREATE INDEX CONCURRENTLY has to be alone in its file.
+// A pair runs in goose's transaction, which golang-migrate doesn't have. Both halves run outside one if the up file has
+// the line "-- +goose NO TRANSACTION", if a half has a BEGIN or a COMMIT of its own, or if a half is one statement that the
+// database refuses in a transaction, such as CREATE INDEX CONCURRENTLY or VACUUM. goose's other annotations are comments
+// there. PostgreSQL executes several statements that are sent as one piece in a transaction of its own, so such a
+// statement has to be alone in its file. goose's limit of 4 MiB for a line doesn't hold for pairs.
 //
 // As in golang-migrate, the halves of one version in one folder belong together, and what a name has after .up or
 // .down doesn't matter: 1_a.up..sql is half a pair too. Halves whose names differ otherwise are a warning.
@@ -268,7 +273,22 @@
 // same folder is a fault, as is a version that a pair and something else claim.
 //
 // To adopt a database that golang-migrate has migrated, call [Migrator.Force] once with the version in its
-// table schema_migrations, if that isn't dirty. The table is not used any more.
+// table schema_migrations, see below. The table is not used any more.
+//
+// # Databases of other tools
+//
+// An Up with IF NOT EXISTS is content with what another tool has made, and its Down removes that on the way back.
+// So a run that would apply something where nothing is applied looks, in the schema of the version table, for the
+// histories of other tools, by the names and the columns of their tables: golang-migrate, Flyway, Liquibase, dbmate, Rails,
+// sql-migrate, tern, Atlas, Django, Alembic, bun and others, and goose with another version table. One that has a row
+// refuses the run, [Migrator.Plan] too, before anything is touched ([ErrForeignHistory]), with an error that names the
+// version to call [Migrator.Force] with; [Migrator.Status] shows it. So does one that can't be read. The version
+// tables of this Migrator's namespaces are no such history, and with a version applied in one of them nothing is looked for.
+// [WithForeignHistory] makes a warning of it, or nothing: services that share a schema need that.
+//
+// Where golang-migrate says that it is dirty, or another tool that it has failed, Force is refused too: put the database
+// right, tell that tool so, and try again, or call Force with WithForeignHistory(Ignore). After a Force the question is
+// settled, and the state table remembers that.
 //
 // # Definitions
 //
@@ -282,13 +302,15 @@
 //	-- +gooseplus Replay 3
 //
 // The other version can be of any sort, a Go function too; a version that isn't known to the run, itself,
-// or a later one is a fault, as is a Replay beside a statement or in an Up. goose alone refuses the line.
+// or a later one is a fault, as is a Replay beside a statement or, in a file, in an Up. goose alone refuses the line. In a
+// definition an Up can be a Replay too.
 //
 // # Faults and warnings
 //
 // A fault refuses every run. [Migrator.Err] returns, without a database, all those of the options, the
 // folders, the Go migrations and the definitions, and if there are none, those in the files: sections that
-// goose can't parse, and faults of a Replay. Err reads all files for it; a run reads those of its own steps.
+// goose can't parse, statements that goose cuts in two for want of StatementBegin and StatementEnd, and faults of a
+// Replay. Err reads all files for it; a run reads those of its own steps.
 //
 // A run that looked in the wrong place would find nothing to do. So these are faults, which name a file and the
 // option that mends it:
@@ -310,6 +332,7 @@
 //   - a badly named file beside the folders of the environments or of the namespaces, and a migration in a folder
 //     inside one of them, which goose doesn't read either: of several the first one is named;
 //   - a migration in a folder of the base path that is none of a namespace, and a pair whose halves differ in name;
+//   - a statement that the database refuses in the transaction in which it would be executed (not in the event of a run);
 //   - a gap in the numbering, if versions are counted (below ten million, and not in larger steps) rather
 //     than made of the time. Versions in the folders of other environments are no gap. A branch that is
 //     merged later may fill it, so it is no fault;
@@ -384,9 +407,12 @@
 // back what the other has recorded: a version is recorded unless it is recorded already, a run knows
 // the rows that it wrote, and the way back doesn't begin where there are others. But two processes
 // can be inside the same migration at once. In a transaction, one of them is rolled back. Outside a
-// transaction, which is everywhere on MySQL and MariaDB, the one that looks later finds the other's step
-// marked and is refused ([ErrDirty]); if both looked before, the Down of the one that failed can
-// remove what the other is about to record, which is reported as [ErrDirty] too.
+// transaction, which is everywhere on MySQL and MariaDB, a run claims its first such step in the state table before
+// it begins it, and keeps the claim to its end: one that comes to such a step later is refused ([ErrDirty]) before it
+// touches anything, and takes back nothing below another one's claim. If two come at the same moment, one gets it. The run
+// that finds the other one at work says so once ([Warning]). All of this is true of runs without the lock among
+// themselves, and of nothing else: a run with the lock doesn't heed claims that come after its first look, and goose's
+// own commands know nothing of them.
 //
 // # The command line
 //

@@ -24,3 +24,6 @@ func (m *Migrator) ObserversBehind() bool {
 	}
 	return !m.options.loggerBehind.empty()
 }
+
+// LogObserver is what writes events to a logger.
+var LogObserver = logObserver

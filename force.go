@@ -14,7 +14,7 @@ import (
 // Force says what the database is at: that of the known migrations exactly those up to and including
 // the given version are applied; 0 is none of them. A version that is neither known nor applied is an error. No migration is executed.
 // It is for a database that a person has put right after [ErrDirty], and for one that another tool
-// has migrated. In one transaction it adds the versions that are missing, lowest first, takes away
+// has migrated ([ErrForeignHistory]), unless that one says that it has failed half-way. In one transaction it adds the versions that are missing, lowest first, takes away
 // those that are above, known or not, and forgets what was dirty; applied versions below that are not
 // known stay, and so do protected versions and the environments that the database has seen. It takes
 // the lock if there is one, and waits until the server has let go of a run that was cut off. A
@@ -24,12 +24,11 @@ func (m *Migrator) Force(ctx context.Context, version int64) error {
 		return fmt.Errorf("version %d: the lowest to force is 0, which is before the first migration", version)
 	}
 	return m.run(ctx, func(ctx context.Context, r *run) error {
+		if err := r.lookToForce(ctx, version); err != nil {
+			return err
+		}
 		return r.alone(ctx, always, func(ctx context.Context) error {
-			applied, _, err := r.applied(ctx)
-			if err != nil {
-				return r.known.tableError(ctx, err)
-			}
-			if err := unknownVersion(version, r.known.versions(), applied); err != nil {
+			if err := r.lookToForce(ctx, version); err != nil {
 				return err
 			}
 			if err := r.makeTable(ctx); err != nil {
@@ -38,6 +37,23 @@ func (m *Migrator) Force(ctx context.Context, version int64) error {
 			return r.force(ctx, version)
 		})
 	})
+}
+
+// lookToForce refuses what Force must not say of the database.
+func (r *run) lookToForce(ctx context.Context, version int64) error {
+	r.forced = true
+	applied, _, err := r.applied(ctx)
+	if err != nil {
+		return r.known.tableError(ctx, err)
+	}
+	if err := unknownVersion(version, r.known.versions(), applied); err != nil {
+		return err
+	}
+	if len(applied) > 0 || r.vetted {
+		return nil
+	}
+	r.vetted = true
+	return r.vetForce(ctx)
 }
 
 // always is for what takes the lock in any case.
@@ -58,6 +74,11 @@ func (r *run) force(ctx context.Context, version int64) error {
 	}
 	if r.lock != nil {
 		if err := r.register(ctx); err != nil {
+			return err
+		}
+	}
+	if r.adopts {
+		if err := r.ensureStateAlone(ctx); err != nil {
 			return err
 		}
 	}
@@ -109,6 +130,9 @@ func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add
 		if err := r.known.state.ClearDirty(ctx, tx, s); err != nil {
 			return err
 		}
+	}
+	if r.adopts {
+		return r.known.state.Adopt(ctx, tx)
 	}
 	return nil
 }

@@ -49,8 +49,8 @@ func (m *Migrator) DB() *sql.DB { return m.db }
 // migrations and of the definitions. It needs no database. Every other method returns the same before it
 // touches the database.
 //
-// If there are none, Err reads all files, which no other call does, and returns a [*MigrationError] for
-// each that goose can't parse or that has a fault in its Replay. A run finds these in the files of its own
+// If there are none, Err reads all files and returns a [*MigrationError] for each that goose can't parse, that has a
+// statement which goose cuts in two, or a fault in its Replay. A run finds these in the files of its own
 // steps only, before the first ([ErrRollForward]); so Err belongs in a unit test rather than into a boot.
 //
 // What is only suspicious is no fault: see [Migrator.Warnings].
@@ -61,24 +61,29 @@ func (m *Migrator) Err() error {
 	}
 	var faults []error
 	for _, part := range known.all() {
-		errs := part.read(context.Background(), part.offline, part.withSQL(part.versions()), make(map[int64]body))
-		faults = append(faults, part.unreadable(errs, directionUp))
+		wrong, _ := part.examine()
+		faults = append(faults, wrong...)
 	}
 	return errors.Join(faults...)
 }
 
 // Warnings returns what is suspicious in the folders and the files but no fault: an environment without a
-// folder, a file that is ignored, a gap in the numbering. It needs no database. A run tells the observers of
-// the same ([Warning]), as far as it has read the files. With a fault in the options or the folders there are no
-// warnings: mend what [Migrator.Err] returns first.
+// folder, a file that is ignored, a gap in the numbering, a statement that the database refuses in a transaction. It
+// needs no database, and reads all files as Err does. A run tells the observers of the same ([Warning]), but for
+// what is in the files. With a fault in the options or the folders there are no warnings: mend what [Migrator.Err]
+// returns first.
 func (m *Migrator) Warnings() []string {
 	known, err := m.resolve()
 	if err != nil {
 		return nil
 	}
-	list := slices.Clone(known.warnings)
-	for _, part := range known.parts {
-		for _, w := range part.warnings {
+	var list []string
+	if known.parts != nil {
+		list = slices.Clone(known.warnings)
+	}
+	for _, part := range known.all() {
+		_, inFiles := part.examine()
+		for _, w := range slices.Concat(part.warnings, inFiles) {
 			list = append(list, where(part.tenant, part.namespace)+w)
 		}
 	}

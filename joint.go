@@ -100,11 +100,16 @@ func (j *joint) of(r *run, err error) error {
 
 // finish tells the observers how the run ended, and sums up.
 func (j *joint) finish(ctx context.Context, err error) {
+	unread := false
 	for _, r := range j.parts {
 		r.disconnect(ctx)
 		r.finish(j.of(r, err))
-		j.lead.from, j.lead.to = max(j.lead.from, r.from), max(j.lead.to, r.to)
+		j.lead.from, unread = max(j.lead.from, r.from), unread || r.to < 0
+		j.lead.to, j.lead.begun = max(j.lead.to, r.to), j.begun
 		j.lead.kept, j.lead.off = j.lead.kept+r.kept, j.lead.off+r.off
+	}
+	if unread {
+		j.lead.to = -1
 	}
 	j.lead.disconnect(ctx)
 	j.lead.events.close()
@@ -134,6 +139,9 @@ func (j *joint) look(ctx context.Context, to goal) (needed bool, err error) {
 	if err := errors.Join(faults...); err != nil {
 		return false, err
 	}
+	if err := j.vet(ctx, needed); err != nil {
+		return false, err
+	}
 	switch {
 	case needed || !j.lead.flagged:
 		return needed, nil
@@ -141,6 +149,18 @@ func (j *joint) look(ctx context.Context, to goal) (needed bool, err error) {
 		return true, nil
 	}
 	return false, j.dirtyNow(ctx)
+}
+
+// vet is run.vet for all. One that has nothing applied beside one that has is only new.
+func (j *joint) vet(ctx context.Context, needed bool) error {
+	for _, r := range j.parts {
+		r.vetted = true
+		needed = needed && len(r.seen) == 0
+	}
+	if !needed {
+		return nil
+	}
+	return j.lead.vet(ctx)
 }
 
 // quickly is run.quickly for all of them.

@@ -31,6 +31,8 @@ type migration struct {
 	environment string
 	goFuncs     *goose.Migration // nil if the Up is SQL
 	down        *Action          // of a definition, if it is apart, see section.go
+	upReplay    int64            // of a definition: the version whose Up is its Up, 0 if it has one of its own
+	defined     bool             // it is a definition
 }
 
 // migrations is what the configuration amounts to: everything a run needs but the database. It is
@@ -151,13 +153,13 @@ func (o *options) merge(ms *migrations, files *envfs.Overlay, err error) error {
 	}
 	faults := prefixed(o.baseFault(err))
 
-	definitions, err := o.collectDefinitions(files)
+	definitions, err := o.collectDefinitions(files, ms.alone)
 	faults = append(faults, prefixed(err)...)
 
 	goMigrations, err := o.collectGo(files)
 	faults = append(faults, prefixed(err)...)
 
-	ms.files = files
+	ms.files, files.Alone = files, ms.alone
 	goMigrations = append(goMigrations, definitions...)
 	ms.list = make([]migration, 0, len(files.SQL)+len(goMigrations))
 	for _, f := range files.SQL {
@@ -168,6 +170,9 @@ func (o *options) merge(ms *migrations, files *envfs.Overlay, err error) error {
 		slices.SortStableFunc(ms.list, func(a, b migration) int { return cmp.Compare(a.version, b.version) })
 	}
 	faults = append(faults, prefixed(duplicates(ms.list, faults))...)
+	if len(faults) == 0 {
+		faults = ms.replayUps()
+	}
 	if len(faults) == 0 {
 		faults = prefixed(errors.Join(ms.misplaced(o.given())...))
 	}
@@ -221,10 +226,14 @@ func duplicates(list []migration, known []error) error {
 	var faults []error
 	for i := 1; i < len(list); i++ {
 		if v := list[i].version; v == list[i-1].version && !reported[v] {
-			faults = append(faults, &envfs.DuplicateError{
-				Version: v,
-				Paths:   [2]string{shown(list[i-1]), shown(list[i])},
-			})
+			var fault error = &envfs.DuplicateError{Version: v, Paths: [2]string{shown(list[i-1]), shown(list[i])}}
+			for _, m := range list[i-1 : i+1] {
+				if m.defined {
+					fault = &DefinitionError{Version: v, Source: m.source, Err: fault}
+					break
+				}
+			}
+			faults = append(faults, fault)
 		}
 	}
 	return errors.Join(faults...)
@@ -294,6 +303,7 @@ func (ms *migrations) step(m migration, b body) plannedStep {
 	s.downTransactional = s.downInTransaction && ms.dialect.TransactionalDDL
 	s.function, s.gooseTransaction, s.watched = up.isGo, up.gooseTransaction(), up.watched()
 	s.downFunction, s.downGooseTransaction, s.downWatched = down.isGo, down.gooseTransaction(), down.watched()
+	s.opened, s.downOpened = up.transactional, down.transactional
 	return s
 }
 

@@ -74,6 +74,7 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 	}
 	all := make(map[string]Status)
 	var unreadable []error
+	pending, none := false, true
 	for _, part := range known.parts {
 		history, err := m.history(ctx, part, db.own)
 		if err != nil {
@@ -82,6 +83,17 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 		var broken error
 		all[part.namespace], broken = part.statusWithSQL(ctx, m.options.environments, history, facts)
 		unreadable = append(unreadable, broken)
+		pending, none = pending || all[part.namespace].PendingCount > 0, none && len(history) == 0
+	}
+	if pending && none {
+		text, err := m.foreignText(ctx, known, db)
+		if err != nil {
+			return nil, m.named(err)
+		}
+		for name, status := range all {
+			status.ForeignHistory = text
+			all[name] = status
+		}
 	}
 	return all, errors.Join(unreadable...)
 }

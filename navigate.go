@@ -69,6 +69,39 @@ func (m *Migrator) RollbackTo(ctx context.Context, version int64) error {
 	return m.migrate(ctx, existing(version, undoAbove(version)))
 }
 
+// RollbackToLocked is [Migrator.RollbackTo] of the highest version that is protected ([Migrator.LockVersion]): it undoes all
+// that may be undone. If no version is protected it is an error, and nothing is touched.
+func (m *Migrator) RollbackToLocked(ctx context.Context) error {
+	highest, err := m.highestLocked(ctx)
+	if err != nil {
+		return err
+	}
+	return m.migrate(ctx, undoAbove(highest))
+}
+
+func (m *Migrator) highestLocked(ctx context.Context) (highest int64, err error) {
+	known, db, done, err := m.open(ctx)
+	if err != nil {
+		return 0, m.refuse(ctx, err)
+	}
+	defer done()
+	ctx, cancel := m.withTimeout(ctx)
+	defer cancel()
+	if known.state != nil {
+		facts, err := known.state.Read(ctx, db.own)
+		if err != nil {
+			return 0, known.named(known.stateError(ctx, err))
+		}
+		for _, p := range known.own(facts).Protected {
+			highest = max(highest, p.Version)
+		}
+	}
+	if highest == 0 {
+		return 0, m.named(errors.New("no version is protected (LockVersion), so there is none to go back to. Nothing was touched"))
+	}
+	return highest, nil
+}
+
 // Goto goes up or down, so that of the known migrations exactly those up to and including the given
 // version are applied; 0 is none of them. What is above it is
 // undone, as by [Migrator.RollbackTo], then what is missing below it is applied, as by

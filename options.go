@@ -1,6 +1,7 @@
 package gooseplus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,20 +30,21 @@ func (f optionFunc) apply(o *options) { f(o) }
 // options are the settings as given. They are checked by faults, not when they are set, so that
 // everything that is wrong is found together.
 type options struct {
-	dialect      string
-	fsys         fs.FS
-	basePath     string
-	environments []string
-	unnamed      bool // WithEnvironments was given an empty name
-	versionTable string
-	strictOrder  bool
-	schema       string // "" with bound: the tenant has no schema of its own
-	bound        bool   // to a schema
-	createSchema bool
-	tenant       string
-	namespaces   []string // in the order in which they are migrated
-	namespaced   bool     // WithNamespaces was given
-	namespace    string   // the one of them that the Migrator is for
+	dialect        string
+	fsys           fs.FS
+	basePath       string
+	environments   []string
+	unnamed        bool // WithEnvironments was given an empty name
+	versionTable   string
+	strictOrder    bool
+	foreignHistory Policy
+	schema         string // "" with bound: the tenant has no schema of its own
+	bound          bool   // to a schema
+	createSchema   bool
+	tenant         string
+	namespaces     []string // in the order in which they are migrated
+	namespaced     bool     // WithNamespaces was given
+	namespace      string   // the one of them that the Migrator is for
 
 	protectedEnvironments []string
 
@@ -77,6 +79,7 @@ func defaultOptions() options {
 		environments: []string{baseEnvironment},
 		versionTable: goose.DefaultTablename,
 
+		foreignHistory:        Refuse,
 		protectedEnvironments: []string{"production"},
 
 		timeout:          5 * time.Minute,
@@ -115,6 +118,9 @@ func (o *options) faults() []error {
 	}
 	if o.namespaced && len(o.namespaces) == 0 {
 		faults = append(faults, errors.New("WithNamespaces: there is no name"))
+	}
+	if o.foreignHistory < Ignore || o.foreignHistory > Refuse {
+		faults = append(faults, fmt.Errorf("WithForeignHistory: %v is not a policy", o.foreignHistory))
 	}
 	if !o.rollback.known() {
 		faults = append(faults, fmt.Errorf("WithRollback: %v is not a strategy", o.rollback))
@@ -211,7 +217,8 @@ func WithNamespaces(names ...string) Option {
 // what is there. On PostgreSQL it is the whole search_path of each transaction, so that what an
 // extension has in another schema needs that schema's name. The name is taken as it is, capitals, dots
 // and quotes included. That the schema is missing is [ErrTenantMissing]. An empty name, one that
-// is longer than the server takes (63 bytes on PostgreSQL), a dialect that has no such schemas, and a
+// is longer than the server takes (63 bytes on PostgreSQL), "$user" and "pg_temp", which mean something else in a
+// search_path of PostgreSQL even with quotes, a dialect that has no such schemas, and a
 // version table that is named with a schema are configuration faults. See [Migrator.Tenant] for many
 // schemas.
 //
@@ -237,9 +244,9 @@ func WithProtectedEnvironments(names ...string) Option {
 // than the server's limit leaves room for: the state table's is longer by up to 11 bytes, so that
 // PostgreSQL takes 52.
 //
-// The default is "goose_db_version", goose's own.
+// The default is "goose_db_version", goose's own, which an empty name means too.
 func WithVersionTable(name string) Option {
-	return optionFunc(func(o *options) { o.versionTable = name })
+	return optionFunc(func(o *options) { o.versionTable = cmp.Or(name, goose.DefaultTablename) })
 }
 
 // WithStrictOrder makes a late version a fault: a pending migration with a lower version than the

@@ -67,7 +67,6 @@ func TestFaults(t *testing.T) {
 
 	t.Run("version table", func(t *testing.T) {
 		for name, text := range map[string]string{
-			"":                       "empty",
 			"a.b.c":                  "more than a schema and a table",
 			"versions; DROP TABLE x": "needs quotes",
 			`"open`:                  "not closed",

@@ -231,6 +231,8 @@ func (r *run) leaveRow(ctx context.Context) error {
 func (r *run) endRow(ctx context.Context, db state.Querier, runErr error) error {
 	outcome, text := state.Migrated, ""
 	switch {
+	case runErr == nil && r.forced:
+		outcome = state.Forced
 	case errors.Is(runErr, ErrRollForward):
 		outcome, text = state.RolledBack, reason(runErr)
 	case runErr != nil:

@@ -40,9 +40,11 @@ func (r *run) newProvider() (err error) {
 	if r.provider != nil {
 		return nil
 	}
-	r.trace, r.recorder = new(trace), r.known.table.Recorder()
+	r.trace, r.recorder = &trace{spell: func(s string) string { return s }}, r.known.table.Recorder()
 	opts := append(r.providerOptions(), goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.functionPool)...))
-	r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...)
+	if r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...); err == nil {
+		r.trace.spell = r.provider.Spell
+	}
 	return err
 }
 

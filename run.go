@@ -56,6 +56,9 @@ type run struct {
 	left   *plannedStep // what the run leaves half-applied, if that is not what it is marked to be at
 	// elsewhere is true when the run, without the lock, has met another one at a step.
 	elsewhere bool
+	vetted    bool // there is no history of another tool in the way
+	forced    bool // it executes nothing, see Force
+	adopts    bool // there is one, and Force says what it means
 	warned    bool // the observers know that there is another run
 	// session lends goose the caller's connections; with the lock it fences every transaction.
 	session  *session.Session
@@ -131,6 +134,12 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 	if err := r.plan(ctx, applied, to); err != nil {
 		return false, err
 	}
+	if len(applied) == 0 && len(r.steps) > 0 {
+		if err := r.vet(ctx); err != nil {
+			return false, err
+		}
+	}
+	r.vetted = true
 	switch {
 	case len(r.steps) > 0:
 		return true, nil
@@ -214,6 +223,17 @@ func (r *run) makeTable(ctx context.Context) error {
 	}
 	if r.ready {
 		return nil
+	}
+	if !r.vetted { // the look has failed
+		applied, _, err := r.applied(ctx)
+		if err != nil {
+			return r.known.tableError(ctx, err)
+		}
+		if len(applied) == 0 {
+			if err := r.vet(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	if err := r.known.table.Create(ctx, r.db); err != nil {
 		return r.known.tableError(ctx, err)

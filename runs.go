@@ -16,6 +16,7 @@ const (
 	// the lock will find that out.
 	RunRunning    RunOutcome = "running"
 	RunMigrated   RunOutcome = "migrated"    // it did what it was to do
+	RunForced     RunOutcome = "forced"      // it was [Migrator.Force]
 	RunRolledBack RunOutcome = "rolled back" // it failed, and the database is where it was
 	RunFailed     RunOutcome = "failed"      // it failed, and the database is at To
 	RunCutOff     RunOutcome = "cut off"     // its process is gone; the next run takes over its starting point

@@ -20,6 +20,10 @@ func (o *options) inSchema(d dialect.Dialect) (string, error) {
 	if o.schema == "" {
 		return "", errors.New("the name of the schema is empty")
 	}
+	if d.Goose == goose.DialectPostgres && (o.schema == "$user" || o.schema == "pg_temp") {
+		return "", fmt.Errorf("schema %q: in a search_path PostgreSQL takes this name for another schema, quoted or not (SHOW search_path): "+
+			"rename the schema", o.schema)
+	}
 	name, err := d.ParseName(o.versionTable)
 	if err != nil {
 		return "", fmt.Errorf("WithVersionTable: %w", err)

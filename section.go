@@ -110,7 +110,7 @@ func (ms *migrations) read(ctx context.Context, have reader, versions []int64, b
 		}
 		of, err := ms.replayOf(m, b)
 		if err == nil && m.down != nil && m.down.kind == command {
-			b, err = withDown(ctx, v, b, m.down.sql)
+			b, err = withDown(ctx, v, b, m.down.sql, !ms.alone(m.down.sql))
 		}
 		if err != nil {
 			errs = append(errs, &MigrationError{Tenant: ms.tenant, Namespace: ms.namespace, Version: v, Source: m.source, Environment: m.environment, Direction: directionDown, Err: err})
@@ -141,7 +141,12 @@ func (ms *migrations) readFiles(ctx context.Context, have reader, versions []int
 		return !ok || m.goFuncs != nil
 	}))
 	for v, script := range scripts {
-		bodies[v] = body{Script: script}
+		b := body{Script: script}
+		if err := ms.wholeness(v, b); err != nil {
+			errs = append(errs, each(err)...)
+			continue
+		}
+		bodies[v] = b
 	}
 	return errs
 }
@@ -155,27 +160,27 @@ func (ms *migrations) replayOf(m migration, b body) (int64, error) {
 	if err != nil || of == 0 {
 		return 0, err
 	}
-	if err := misplacedReplay(m.version, of); err != nil {
+	if err := misplacedReplay("Down", m.version, of); err != nil {
 		return 0, err
 	}
 	if _, ok := ms.find(of); !ok {
-		return 0, unknownReplay(of)
+		return 0, unknownReplay("Down", of)
 	}
 	return of, nil
 }
 
-func misplacedReplay(version, of int64) error {
+func misplacedReplay(side string, version, of int64) error {
 	switch {
 	case of == version:
-		return errors.New("its Down is a Replay of itself")
+		return fmt.Errorf("its %s is a Replay of itself", side)
 	case of > version:
-		return fmt.Errorf("its Down is a Replay of version %d, which is later", of)
+		return fmt.Errorf("its %s is a Replay of version %d, which is later", side, of)
 	}
 	return nil
 }
 
-func unknownReplay(of int64) error {
-	return fmt.Errorf("its Down is a Replay of version %d, which is not known", of)
+func unknownReplay(side string, of int64) error {
+	return fmt.Errorf("its %s is a Replay of version %d, which is not known", side, of)
 }
 
 // unknownReplays reports the definitions that replay what is not in the sequence.
@@ -186,17 +191,46 @@ func (ms *migrations) unknownReplays() error {
 			continue
 		}
 		if _, ok := ms.find(m.down.replay); !ok {
-			faults = append(faults, fmt.Errorf("%w: version %d (%s): %w", ErrMergeMigrations, m.version, m.source, unknownReplay(m.down.replay)))
+			faults = append(faults, ms.definitionFault(m, unknownReplay("Down", m.down.replay)))
 		}
 	}
 	return errors.Join(faults...)
 }
 
+func (ms *migrations) definitionFault(m migration, err error) error {
+	return fmt.Errorf("%w: %w", ErrMergeMigrations, &DefinitionError{Version: m.version, Source: m.source, Err: err})
+}
+
+// replayUps gives the definitions whose Up is a Replay the Up of the other version, which may be one of them itself: they
+// are taken in their order.
+func (ms *migrations) replayUps() (faults []error) {
+	for i := range ms.list {
+		m := &ms.list[i]
+		if m.upReplay == 0 {
+			continue
+		}
+		of, ok := ms.find(m.upReplay)
+		switch {
+		case !ok:
+			faults = append(faults, ms.definitionFault(*m, unknownReplay("Up", m.upReplay)))
+		case of.goFuncs != nil:
+			m.goFuncs = goose.NewGoMigration(m.version, &goose.GoFunc{RunTx: of.goFuncs.UpFnContext, RunDB: of.goFuncs.UpFnNoTxContext}, nil)
+		default:
+			ms.files.AddReplay(m.version, func() (up []string, noTransaction bool, err error) {
+				scripts, errs := dryrun.Scripts(context.Background(), ms.files, []int64{of.version})
+				script := scripts[of.version]
+				return script.Up, !script.Transactional, errors.Join(errs...)
+			})
+		}
+	}
+	return faults
+}
+
 // withDown gives a body the Down that is a Command beside a Go function.
-func withDown(ctx context.Context, version int64, b body, sql string) (body, error) {
+func withDown(ctx context.Context, version int64, b body, sql string, transactional bool) (body, error) {
 	text := envfs.Text{Version: version, Down: []string{sql}}
 	scripts, errs := dryrun.Scripts(ctx, envfs.Texts(text), []int64{version})
-	b.Down, b.DownTransactional = scripts[version].Down, true
+	b.Down, b.DownTransactional = scripts[version].Down, transactional
 	return b, errors.Join(errs...)
 }
 

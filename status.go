@@ -16,11 +16,23 @@ import (
 
 // Status is what a database has of the migrations, see [Migrator.Status].
 type Status struct {
-	CurrentVersion int64             // the highest version applied, 0 if there is none
-	PendingCount   int               // how many migrations Migrate would apply
-	Dirty          bool              // a migration has Failed
+	CurrentVersion int64 // the highest version applied, 0 if there is none
+	PendingCount   int   // how many migrations Migrate would apply
+	Dirty          bool  // a migration has Failed
+	// ForeignHistory says what another tool, or goose with another version table, has written down of this database, if
+	// something is pending and nothing is applied: see [WithForeignHistory]. "" is nothing.
+	ForeignHistory string
 	Environments   []string          // as chosen with the options; none with SetEnvironments(nil)
 	Migrations     []MigrationStatus // ascending by version
+}
+
+// Migration returns the status of one version, false if it is neither known nor applied.
+func (s Status) Migration(version int64) (MigrationStatus, bool) {
+	i, ok := slices.BinarySearchFunc(s.Migrations, version, func(m MigrationStatus, v int64) int { return cmp.Compare(m.Version, v) })
+	if !ok {
+		return MigrationStatus{}, false
+	}
+	return s.Migrations[i], true
 }
 
 // MigrationStatus is one migration: one that the Migrator knows, or one that is applied, or both.
@@ -47,7 +59,7 @@ type MigrationStatus struct {
 const goSection = "<go>"
 
 // Status lists the migrations that are known or applied. It reads all files and executes three
-// statements at most; it writes nothing, creates nothing, and neither takes the lock nor waits for it. If files can't be parsed, the error says which,
+// statements at most, and where nothing is applied some to look for another tool's history; it writes nothing, creates nothing, and neither takes the lock nor waits for it. If files can't be parsed, the error says which,
 // and the status is complete but for their Up and Down. A database that can't be read gives
 // [ErrMigrationTable].
 func (m *Migrator) Status(ctx context.Context) (Status, error) {
@@ -68,7 +80,21 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 			return Status{}, known.stateError(ctx, err)
 		}
 	}
-	return known.statusWithSQL(ctx, m.options.environments, history, facts)
+	status, unreadable := known.statusWithSQL(ctx, m.options.environments, history, facts)
+	if len(history) == 0 && status.PendingCount > 0 {
+		if status.ForeignHistory, err = m.foreignText(ctx, known, db); err != nil {
+			return Status{}, err
+		}
+	}
+	return status, unreadable
+}
+
+func (m *Migrator) foreignText(ctx context.Context, known *migrations, db site) (string, error) {
+	found, err := m.newRun(known, db, new(stream)).findForeign(ctx)
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	return known.foreignText(found), nil
 }
 
 // history reads what is applied, with the times.
@@ -85,7 +111,7 @@ func (m *Migrator) history(ctx context.Context, known *migrations, db *sql.DB) (
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
 // pending. Its errors are those that Migrate would return before it touches anything. It executes
-// three statements at most; it writes nothing, creates nothing, and neither takes the lock nor waits
+// three statements at most, and where nothing is applied some to look for another tool's history; it writes nothing, creates nothing, and neither takes the lock nor waits
 // for it.
 func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	known, db, done, err := m.openAny(ctx)

@@ -23,12 +23,14 @@ type plannedStep struct {
 	// function, gooseTransaction and watched are what the session has to know of it: see session.Step.
 	function, gooseTransaction, watched             bool
 	downFunction, downGooseTransaction, downWatched bool
+	// opened and downOpened say whether goose opens a transaction for SQL, also if the SQL has one of its own.
+	opened, downOpened bool
 }
 
 // down is the step in the other direction.
 func (s plannedStep) down() plannedStep {
 	s.Direction = directionDown
-	s.inTransaction, s.Transactional = s.downInTransaction, s.downTransactional
+	s.inTransaction, s.Transactional, s.opened = s.downInTransaction, s.downTransactional, s.downOpened
 	s.function, s.gooseTransaction, s.watched = s.downFunction, s.downGooseTransaction, s.downWatched
 	return s
 }
@@ -133,13 +135,26 @@ func (r *run) leftNothing(ctx context.Context, step plannedStep, err error) bool
 	if r.session != nil && r.session.Ended() {
 		return false
 	}
-	if step.Transactional || !r.trace.began() {
+	if step.Transactional || !r.trace.began() || r.firstRefused(step, err) {
 		return true
 	}
 	if !step.inTransaction || !r.trace.onlyStatement() || r.recorder.Reached() || !rolledBack(err) {
 		return false
 	}
 	return atomicDDL(r.trace.statement) || atomicDML(r.trace.statement) && r.known.table.Transactional(ctx, r.db)
+}
+
+// firstRefused says whether the step failed at its first statement, before that had any effect: the server could not parse
+// it, or it stood in the transaction that goose opened, which a later statement would have ended.
+func (r *run) firstRefused(step plannedStep, err error) bool {
+	statement := r.trace.statement
+	switch {
+	case r.trace.statements != 1 || r.trace.functions > 0 || r.recorder.Reached():
+		return false
+	case single(statement) && !executesOthers(statement) && r.known.dialect.Unparsed(err):
+		return true
+	}
+	return step.opened && r.known.dialect.TransactionalDDL && !controlsTransactions([]string{statement}) && rolledBack(err)
 }
 
 // rolledBack says whether the transaction of a step that failed was rolled back on its connection:

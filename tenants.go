@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -85,7 +86,7 @@ func schemasQuery(db *sql.DB) (string, error) {
 	}
 	if strings.HasPrefix(version, "PostgreSQL") {
 		return `SELECT nspname FROM pg_namespace WHERE nspname LIKE $1 AND nspname > $2
-			AND nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' ORDER BY nspname LIMIT 500`, nil
+			AND left(nspname, 3) <> 'pg_' AND nspname <> 'information_schema' ORDER BY nspname LIMIT 500`, nil
 	}
 	return `SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ? AND BINARY schema_name > ?
 		AND schema_name NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') ORDER BY BINARY schema_name LIMIT 500`, nil
@@ -222,7 +223,7 @@ func (d *ownDatabase) use(ctx context.Context) (*sql.DB, func(), error) {
 	if d.db != nil {
 		return d.db, func() {}, nil
 	}
-	db, err := d.open(ctx)
+	db, err := d.opened(ctx)
 	if err == nil && db == nil {
 		err = errors.New("the tenant's Open returned neither a database nor an error")
 	}
@@ -234,6 +235,16 @@ func (d *ownDatabase) use(ctx context.Context) (*sql.DB, func(), error) {
 		return db, func() {}, nil
 	}
 	return db, func() { _ = db.Close() }, nil // everything that was to be written has been committed
+}
+
+// opened is what open returns. That it panics is the tenant's failure, and not the end of all others.
+func (d *ownDatabase) opened(ctx context.Context) (db *sql.DB, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the tenant's Open: %w", &panicError{value: v, stack: debug.Stack()})
+		}
+	}()
+	return d.open(ctx)
 }
 
 // keep has the database stay open until the function that it returns is called.

@@ -58,6 +58,7 @@ type fleet struct {
 	waiting  []job          // guarded by mu: to be worked on, in the order of the source
 	locked   []job          // guarded by mu: to be taken up again
 	ended    bool           // guarded by mu: the source has no more
+	left     bool           // guarded by mu: nobody waits for it any more
 	lookers  int            // guarded by mu: who still look at some
 	done     int            // guarded by mu
 	failures int            // guarded by mu
@@ -133,8 +134,12 @@ func (o *options) mostConnections() int {
 // run returns when every tenant has come to its end.
 func (f *fleet) run(ctx context.Context, source iter.Seq2[Tenant, error]) {
 	defer context.AfterFunc(ctx, f.stop)()
+	collected := make(chan struct{})
+	go func() {
+		defer close(collected)
+		f.collect(ctx, source)
+	}()
 	var all sync.WaitGroup
-	all.Go(func() { f.collect(ctx, source) })
 	f.lookers = f.lookersRoom()
 	for range f.lookers {
 		all.Go(func() { f.lookAtAll(ctx) })
@@ -142,7 +147,12 @@ func (f *fleet) run(ctx context.Context, source iter.Seq2[Tenant, error]) {
 	f.canaries(ctx)
 	f.workers(ctx, func() (job, bool) { return f.next() }, true)
 	all.Wait()
+	select {
+	case <-collected:
+	case <-ctx.Done(): // the source may hang, in a query that nobody can interrupt
+	}
 	f.mu.Lock()
+	f.left = true
 	again := f.locked
 	f.locked = nil
 	f.mu.Unlock()
@@ -156,7 +166,7 @@ func (f *fleet) collect(ctx context.Context, source iter.Seq2[Tenant, error]) {
 		v := recover()
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if v != nil {
+		if v != nil && !f.left {
 			f.err = fmt.Errorf("the source of tenants panicked: %w", &panicError{value: v, stack: debug.Stack()})
 		}
 		f.ended = true
@@ -172,6 +182,9 @@ func (f *fleet) collect(ctx context.Context, source iter.Seq2[Tenant, error]) {
 func (f *fleet) collected(t Tenant, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.left {
+		return false
+	}
 	if err != nil {
 		f.err = fmt.Errorf("the source of tenants: %w", err)
 		return false
@@ -250,7 +263,11 @@ func (f *fleet) take(list *[]job) (job, bool) {
 // work brings one tenant to its end. In the first round it doesn't wait for another runner's lock.
 func (f *fleet) work(ctx context.Context, j job, first bool) {
 	if j.tenant.Open == nil {
-		f.slots <- struct{}{}
+		select {
+		case f.slots <- struct{}{}:
+		case <-ctx.Done():
+			return // it stays skipped
+		}
 		defer func() { <-f.slots }()
 	}
 	tm := f.m.tenant(j.tenant)
@@ -275,11 +292,11 @@ func (f *fleet) work(ctx context.Context, j job, first bool) {
 
 func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult) {
 	started := time.Now()
-	ctx, cancel := limit(ctx, f.options.timeout, "tenant timeout")
+	limited, cancel := limit(ctx, f.options.timeout, "tenant timeout")
 	defer cancel()
 	var last *run
 	tm.ended = func(r *run) { last = r }
-	err := f.call(ctx, tm)
+	err := f.call(limited, tm)
 	result = TenantResult{Name: tm.options.tenant, Err: err, Duration: time.Since(started)}
 	if last != nil {
 		result.From, result.To = last.from, last.to
@@ -287,6 +304,10 @@ func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult)
 		result.To = -1 // nobody has looked
 	}
 	result.State = f.state(last, err)
+	if result.State == TenantFailed && f.do == nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) &&
+		(last == nil || !last.begun && len(last.unfinished) == 0) {
+		result.State = TenantSkipped
+	}
 	return result
 }
 

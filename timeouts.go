@@ -46,9 +46,8 @@ type StatementTimeouts struct {
 // by another one. The way back is no different.
 //
 // A migration can set timeouts of its own; on PostgreSQL, one that says COMMIT has none from there
-// on. With this option, a Go migration without a transaction
-// gets a *sql.DB that lends it connections with the timeouts, whose Raw doesn't give the driver's own
-// connection.
+// on. With this option, the connections of a Go migration without a
+// transaction have the timeouts too.
 //
 // A negative duration is a configuration fault, as is this option with a dialect other than
 // PostgreSQL, MySQL (MariaDB) and SQLite. By default, there are the timeouts that the connections

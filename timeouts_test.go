@@ -52,11 +52,11 @@ func TestTimeoutStatements(t *testing.T) {
 			var cfg session.Config
 			tc.timeouts.configure(&cfg, d, tc.mariadb)
 			var got []string
-			for _, s := range cfg.OnBegin {
+			for _, s := range cfg.OnBeginSettings {
 				got = append(got, s.Query)
 			}
-			if len(cfg.OnSavepoint) != len(cfg.OnBegin) {
-				t.Errorf("%d statements in a savepoint, and %d in a transaction", len(cfg.OnSavepoint), len(cfg.OnBegin))
+			if len(cfg.OnSavepoint) != len(cfg.OnBeginSettings) {
+				t.Errorf("%d statements in a savepoint, and %d in a transaction", len(cfg.OnSavepoint), len(cfg.OnBeginSettings))
 			}
 			for _, s := range cfg.Settings {
 				got = append(got, s.Read, s.Write(s.Value).Query, s.Write("a b c").Query)

@@ -11,9 +11,10 @@ type trace struct {
 	statement  string // the last that was announced
 	statements int
 	functions  int // Go migrations started
+	spell      func(statement string) string
 }
 
-func (t *trace) reset() { *t = trace{} }
+func (t *trace) reset() { *t = trace{spell: t.spell} }
 
 // function is called when a Go migration starts.
 func (t *trace) function() { t.functions++ }
@@ -39,7 +40,7 @@ func (h traceHandler) Handle(_ context.Context, record slog.Record) error {
 		if a.Key != "statement" {
 			return true
 		}
-		h.t.statement = a.Value.String()
+		h.t.statement = h.t.spell(a.Value.String())
 		h.t.statements++
 		return false
 	})

@@ -84,5 +84,9 @@ func (r *run) abandon(ctx context.Context) error {
 		r.events.send(Warning{Message: err.Error()}) // its connection was closed, which has the same effect
 	}
 	_, err := r.reread(ctx)
+	if err == nil && r.failed != nil && r.session.Ended() {
+		r.left = &r.failed.step
+		return fmt.Errorf("%w: %s: it has ended the transaction of the run", ErrDirty, ref(r.failed.step.Version, r.failed.step.Source))
+	}
 	return err
 }

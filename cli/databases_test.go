@@ -12,6 +12,7 @@ import (
 
 // TestDatabases goes up and down on each database, with goose's files and with a pair of several statements.
 func TestDatabases(t *testing.T) {
+	t.Parallel()
 	maria := dbtest.MySQL(t).NewDatabase(t)
 	config, err := mysql.ParseDSN(dbtest.MySQL(t).NewDatabase(t).DSN)
 	if err != nil {
@@ -31,6 +32,7 @@ func TestDatabases(t *testing.T) {
 		{"SQLite", "sqlite:shop.db", "", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			write(t, dir, map[string]string{"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE IF EXISTS a;\n"})
 			version := "1"

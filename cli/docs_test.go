@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/cli"
@@ -89,6 +90,52 @@ func TestHelp(t *testing.T) {
 				if len(line) > 120 {
 					t.Errorf("%s: a line of %d bytes: %s", cmd.CommandPath(), len(line), line)
 				}
+			}
+		}
+	}
+}
+
+var (
+	aFlag    = regexp.MustCompile(`--[a-z][a-z-]+`)
+	aCommand = regexp.MustCompile(`\bgooseplus [a-z-]`)
+)
+
+// TestEmbeddedHelp: in a program of another name, the help tells people nothing that they can't type there.
+func TestEmbeddedHelp(t *testing.T) {
+	host := &cobra.Command{Use: "shop"}
+	host.PersistentFlags().String("region", "", "region of the shop")
+	migrate := cli.Command(func(context.Context) (*gooseplus.Migrator, error) { return nil, nil })
+	migrate.Use = "migrate"
+	host.AddCommand(migrate)
+	for _, cmd := range commands(migrate) {
+		var out bytes.Buffer
+		cmd.SetOut(&out)
+		if err := cmd.Help(); err != nil {
+			t.Fatal(err)
+		}
+		text := out.String()
+		if said := aCommand.FindString(strings.ReplaceAll(text, "gooseplus runs the migrations", "")); said != "" {
+			t.Errorf("%s: the help says %q:\n%s", cmd.CommandPath(), said, text)
+		}
+		if cmd.IsAdditionalHelpTopicCommand() {
+			continue
+		}
+		for _, want := range []string{"shop " + "migrate", "--region"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: the help lacks %q:\n%s", cmd.CommandPath(), want, text)
+			}
+		}
+		if !strings.HasPrefix(cmd.Example, "  "+cmd.CommandPath()) && cmd != migrate {
+			t.Errorf("%s: example %q", cmd.CommandPath(), cmd.Example)
+		}
+		known := map[string]bool{"--help": true}
+		for _, c := range commands(cmd) {
+			c.Flags().VisitAll(func(f *pflag.Flag) { known["--"+f.Name] = true })
+			c.InheritedFlags().VisitAll(func(f *pflag.Flag) { known["--"+f.Name] = true })
+		}
+		for _, name := range aFlag.FindAllString(text, -1) {
+			if !known[name] {
+				t.Errorf("%s: the help speaks of %s, which there is not", cmd.CommandPath(), name)
 			}
 		}
 	}

@@ -43,12 +43,17 @@ func (a *app) navigateCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			group: "run", use: "up-to VERSION|DATE", short: "Apply the pending migrations up to a version",
-			long: "Applies the pending migrations up to and including a version, which need not exist. It never undoes any.\n" +
+			long: "Applies the pending migrations up to and including a version. It never undoes any.\n" +
 				"A date, where versions are times, means the end of that day, UTC.",
 			example: "gooseplus up-to 2023-11-03",
 			args:    cobra.ExactArgs(1),
 			run: func(c *call) error {
-				return c.navigateTo(true, func(ctx context.Context, m *gooseplus.Migrator, v int64) error { return m.MigrateTo(ctx, v) })
+				return c.navigateTo(true, func(ctx context.Context, m *gooseplus.Migrator, v int64) error {
+					if v == 0 && dayPattern.MatchString(c.args[0]) {
+						return usagef("%s: there is no migration that is so old", c.args[0])
+					}
+					return m.MigrateTo(ctx, v)
+				})
 			},
 		}),
 		a.command(spec{
@@ -81,13 +86,17 @@ func (a *app) navigateCommands() []*cobra.Command {
 			},
 		}),
 		a.command(spec{
-			group: "run", use: "down-to VERSION|DATE", short: "Undo all migrations above a version",
-			long: "Undoes every applied migration above a version, which need not exist, the last applied first. A date,\n" +
-				"where versions are times, means the end of that day, UTC. What undoes all, such as 0, has to be\n" +
-				"confirmed: on a terminal by an answer, elsewhere by --yes.",
+			group: "run", use: "down-to VERSION|DATE|locked", short: "Undo all migrations above a version",
+			long: "Undoes every applied migration above a version, the last applied first. A date,\n" +
+				"where versions are times, means the end of that day, UTC; locked is the highest version that the command\n" +
+				"lock protects. What undoes all, such as 0, has to be confirmed: on a terminal by an answer, elsewhere by\n" +
+				"--yes.",
 			example: "gooseplus down-to 20231103120000",
 			args:    cobra.ExactArgs(1),
 			run: func(c *call) error {
+				if c.args[0] == "locked" {
+					return c.navigate(func(ctx context.Context, m *gooseplus.Migrator) error { return m.RollbackToLocked(ctx) })
+				}
 				return c.navigateTo(true, func(ctx context.Context, m *gooseplus.Migrator, v int64) error {
 					if err := c.confirmAll(ctx, m, v); err != nil {
 						return err

@@ -34,6 +34,7 @@ func gooseplusIn(t *testing.T, dir string, env []string, args ...string) (code i
 // TestNoPassword gives every command a database that can't be used, with a password, and looks for that in
 // all that is printed. What is wrong takes one sentence.
 func TestNoPassword(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE a;\n"})
 

@@ -191,7 +191,7 @@ func newFailure(err error) *failure {
 	var migration *gooseplus.MigrationError
 	var tenants *gooseplus.TenantsError
 	if errors.As(err, &migration) && !errors.As(err, &tenants) {
-		f.Tenant, f.Namespace, f.Environment = migration.Tenant, migration.Namespace, migration.Environment
+		f.Tenant, f.Namespace, f.Environment = redact.Text(migration.Tenant), migration.Namespace, migration.Environment
 		f.Version, f.Source, f.Direction = migration.Version, migration.Source, migration.Direction
 		f.Statement = redact.Text(migration.Statement)
 	}

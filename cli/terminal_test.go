@@ -146,6 +146,7 @@ func contains(t *testing.T, screen string, wanted ...string) {
 }
 
 func TestConfirm(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
 		"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE a;\n",
@@ -178,6 +179,7 @@ func TestConfirm(t *testing.T) {
 }
 
 func TestColours(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE a;\n"})
 	for _, tc := range []struct {
@@ -204,6 +206,7 @@ func TestColours(t *testing.T) {
 
 // TestInterruptALook presses Ctrl-C when the first of three tenants has been looked at, and the second one doesn't answer.
 func TestInterruptALook(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE a;\n"})
 	var tenants [3]dbtest.Database
@@ -234,6 +237,7 @@ func TestInterruptALook(t *testing.T) {
 // TestInterrupt presses Ctrl-C when 50 of 100 tenants are done and four are in the middle of their second
 // migration, and again while they are on their way back. What holds them are locks that the test has.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	const workers = 4
 	database := dbtest.Postgres(t).NewDatabase(t)
 	db := database.Open(t, "pgx")
@@ -327,6 +331,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestSignals ends a run by each of the signals that end one, while a migration of SQLite works.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	// Where the tests run under nohup, the program would ignore the signal too. One that is caught here is not.
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGHUP)
@@ -373,6 +378,7 @@ func TestSignals(t *testing.T) {
 
 // TestSourceHangs interrupts the query for the tenants while it waits for a lock that is never given up.
 func TestSourceHangs(t *testing.T) {
+	t.Parallel()
 	database := dbtest.Postgres(t).NewDatabase(t)
 	db := database.Open(t, "pgx")
 	dir := t.TempDir()
@@ -405,6 +411,7 @@ func TestSourceHangs(t *testing.T) {
 
 // TestNohup sends a signal that whoever started the command wanted to be ignored.
 func TestNohup(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
 		"wait":             "",
@@ -438,6 +445,7 @@ func TestNohup(t *testing.T) {
 
 // TestNobodyReads closes the output after the first line: the run goes on to its end.
 func TestNobodyReads(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	files := make(map[string]string)
 	for i := 1; i <= 50; i++ {

@@ -43,7 +43,7 @@ func parseVersion(s string, dates bool) (target, error) {
 // package draws the line there too.
 const firstTime = 10_000_000
 
-// resolve makes the last version of its day of a target that is one.
+// resolve makes the newest migration up to its end of a target that is a day, 0 if there is none.
 func (t target) resolve(ctx context.Context, m *gooseplus.Migrator) (int64, error) {
 	if t.day.IsZero() {
 		return t.version, nil
@@ -64,9 +64,15 @@ func (t target) resolve(ctx context.Context, m *gooseplus.Migrator) (int64, erro
 		}
 		layout = l
 	}
-	version, ok := endOf(t.day, layout)
+	end, ok := endOf(t.day, layout)
 	if !ok {
 		return 0, usagef("%s: the versions are no times, so a date doesn't say which it means: name a version", t.day.Format(time.DateOnly))
+	}
+	version := int64(0)
+	for _, migration := range status.Migrations {
+		if migration.Version <= end {
+			version = max(version, migration.Version)
+		}
 	}
 	return version, nil
 }

@@ -43,7 +43,8 @@ type service struct {
 }
 
 func newService(w io.Writer, db *sql.DB, migrations fs.FS, afterBatch func()) *service {
-	common := []gooseplus.Option{gooseplus.WithDialect("sqlite3"), gooseplus.WithGlobalLock(true)}
+	common := []gooseplus.Option{gooseplus.WithDialect("sqlite3"), gooseplus.WithGlobalLock(true),
+		gooseplus.WithForeignHistory(gooseplus.Ignore)} // each lane is another tool to the other one
 	return &service{w: w, db: db,
 		fast: gooseplus.New(db, append(common,
 			gooseplus.WithVersionTable("fast_versions"),

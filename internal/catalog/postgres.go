@@ -49,7 +49,7 @@ func written(query string) string {
 		depends := "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '%s'::regclass AND e.objid = %s AND e.deptype IN (%s))"
 		switch word {
 		case "schema": // isn't the server's own
-			return fmt.Sprintf(`%s NOT IN (SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\_%%' OR nspname = 'information_schema')`, rest)
+			return fmt.Sprintf(`%s NOT IN (SELECT oid FROM pg_namespace WHERE left(nspname, 3) = 'pg_' OR nspname = 'information_schema')`, rest)
 		case "own": // is not part of an extension
 			return fmt.Sprintf(depends, class, oid, "'e'")
 		case "made": // nor came with another object

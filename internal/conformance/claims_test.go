@@ -13,7 +13,7 @@ import (
 // isMark says whether a statement remembers in the state table the step that a run is about to start.
 func isMark(statement string) bool {
 	return strings.HasPrefix(statement, "INSERT INTO") && strings.Contains(statement, "_lock") &&
-		strings.Contains(statement, "status, holder, from_version)")
+		strings.Contains(statement, "version_id, name, outcome, status, ")
 }
 
 // isClaim says whether a statement begins the claim of a run without the lock, which is a mark, or on PostgreSQL a

@@ -27,6 +27,8 @@ type hostile struct {
 	// tx and db are its Go function instead.
 	tx func(context.Context, *sql.Tx) error
 	db func(context.Context, *sql.DB) error
+	// one has the whole run in one transaction.
+	one bool
 	// want is what becomes of it.
 	want outcome
 }
@@ -110,6 +112,11 @@ var hostiles = []hostile{
 	{name: "Go: COMMIT, then a failure", on: "postgres sqlite", tx: execAll(createB, "COMMIT", "INSERT INTO nowhere VALUES (1)"), down: dropB, want: undone},
 	{name: "Go: ROLLBACK", tx: execAll("INSERT INTO a VALUES (1)", "ROLLBACK"), down: "DELETE FROM a;", want: undone},
 	{name: "Go: ROLLBACK and BEGIN", on: "postgres sqlite", tx: execAll(createB, "ROLLBACK", "BEGIN"), down: dropB, want: undone},
+	{name: "Go: COMMIT of the whole run", on: "postgres sqlite", one: true, tx: execAll(createB, "COMMIT"), want: told},
+	{name: "Go: tx.Commit in the whole run", on: "postgres sqlite", one: true, tx: func(ctx context.Context, tx *sql.Tx) error {
+		return errors.Join(execAll(createB)(ctx, tx), tx.Commit())
+	}, want: undone},
+	{name: "settings in the whole run", on: "postgres", one: true, up: createB + "\nSELECT set_config('search_path', '', false);\nSET ROLE pg_monitor;"},
 	{name: "Go: tx.Commit", tx: func(ctx context.Context, tx *sql.Tx) error {
 		return errors.Join(execAll(createB)(ctx, tx), tx.Commit())
 	}, down: dropB, want: undone},
@@ -181,6 +188,9 @@ func TestHostileMigrations(t *testing.T) {
 func (h hostile) migrator(p *place, db *sql.DB, locking bool) *gooseplus.Migrator {
 	named := map[string]*fstest.MapFile{"1_a.sql": table("a"), "3_c.sql": table("c")}
 	opts := []gooseplus.Option{gooseplus.WithGlobalLock(locking)}
+	if h.one {
+		opts = append(opts, gooseplus.WithRollback(gooseplus.RollbackTransaction))
+	}
 	switch {
 	case h.half:
 		named = map[string]*fstest.MapFile{"3_c.up.sql": {Data: []byte("CREATE TABLE c (id INTEGER);")}, "3_c.down.sql": {Data: []byte("DROP TABLE c;")},

@@ -16,7 +16,7 @@ func TestMigrate(t *testing.T) {
 	ctx := context.Background()
 
 	t.Run("empty database", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			m := p.migrator(from(chain(3)))
 			if v, err := m.Version(ctx); v != 0 || err != nil {
 				t.Errorf("Version before = %d, %v", v, err)
@@ -36,7 +36,7 @@ func TestMigrate(t *testing.T) {
 	})
 
 	t.Run("up to a version, then the rest", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			m := p.migrator(from(chain(4)))
 			if err := m.MigrateTo(ctx, 2); err != nil {
 				t.Fatal(err)
@@ -60,7 +60,7 @@ func TestMigrate(t *testing.T) {
 			"test/2_seed.sql":     table("seed"),
 			"production/4_pp.sql": table("pp"),
 		})
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			if err := p.migrator(from(fsys), gooseplus.WithEnvironments("test")).Migrate(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestMigrate(t *testing.T) {
 		late := files(map[string]*fstest.MapFile{
 			"1_a.sql": table("a"), "5_e.sql": table("e"), "4_d.sql": table("d"), "2_b.sql": table("b"), "6_f.sql": table("f"),
 		})
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			if err := p.migrator(from(early)).Migrate(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +90,7 @@ func TestMigrate(t *testing.T) {
 	})
 
 	t.Run("goose tells the same story", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := chain(3)
 			if err := p.migrator(from(fsys)).MigrateTo(ctx, 2); err != nil {
 				t.Fatal(err)
@@ -125,7 +125,7 @@ func TestMigrate(t *testing.T) {
 			"2_b.sql": {Data: []byte("-- +goose Up\n-- +goose StatementBegin\nSELECT 1;\n")},
 			"3_c.sql": {Data: []byte("CREATE TABLE c (id INTEGER);\n")},
 		})
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			err := p.migrator(from(fsys)).Migrate(ctx)
 			wantIs(t, err, gooseplus.ErrRollForward)
 			wantText(t, err, "sql/base/2_b.sql")

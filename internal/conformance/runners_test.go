@@ -61,7 +61,7 @@ func TestTwoRunners(t *testing.T) {
 			"in the last step of the loser":  {3, map[string]*fstest.MapFile{"1_a.sql": again("a"), "2_b.sql": again("b")}, "[3 4]"},
 		} {
 			t.Run(situation+" "+mode, func(t *testing.T) {
-				onEach(t, func(t *testing.T, p *place) {
+				onDatabases(t, func(t *testing.T, p *place) {
 					hold := newBarrier()
 					loser := p.migrator(from(files(s.files)), gooseplus.WithGoMigrations(migration(s.held, hold.wait)))
 					// The winner's deployment has one migration more.
@@ -142,7 +142,7 @@ func TestForeignVersions(t *testing.T) {
 			"RollbackDown": gooseplus.RollbackDown, "RollbackNone": gooseplus.RollbackNone,
 		} {
 			t.Run(situation+" "+name, func(t *testing.T) {
-				onEach(t, func(t *testing.T, p *place) {
+				onDatabases(t, func(t *testing.T, p *place) {
 					last, tables := table("x"), []string{"late", "next", "teams", "users", "x"}
 					if s.bad {
 						last, tables = script("INSERT INTO nowhere VALUES (1);", ""), tables[:4]
@@ -167,7 +167,7 @@ func TestForeignVersions(t *testing.T) {
 	}
 
 	t.Run("the failed step itself is the other runner's by now", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, nil)
 			boom := fmt.Errorf("boom")
 			var foreign error
@@ -250,7 +250,7 @@ func TestPlannedAgain(t *testing.T) {
 		"all are applied":      {3, 0},
 	} {
 		t.Run(situation, func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				fsys := chain(3)
 				if err := p.migrator(from(fsys)).MigrateTo(ctx, 1); err != nil {
 					t.Fatal(err)

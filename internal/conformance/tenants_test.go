@@ -310,7 +310,7 @@ func TestTenantsThatFail(t *testing.T) {
 		<-held
 
 		m := p.migrator(from(more), gooseplus.WithGlobalLock(true), gooseplus.WithGoMigrations(fails), gooseplus.WithLockWait(300*time.Millisecond))
-		r, err := m.MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithTenantTimeout(2*time.Second), gooseplus.WithConcurrency(8))
+		r, err := m.MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithTenantTimeout(10*time.Second), gooseplus.WithConcurrency(8))
 		close(release)
 		if err := <-ended; err != nil {
 			t.Error(err)

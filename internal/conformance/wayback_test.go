@@ -90,7 +90,7 @@ func TestWayBack(t *testing.T) {
 	})
 
 	t.Run("a half-applied migration without a Down", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_half.sql": script("CREATE TABLE half (id INTEGER);\nINSERT INTO nowhere VALUES (1);", ""),
 			})
@@ -158,7 +158,7 @@ func TestWayBack(t *testing.T) {
 		}
 		for name, s := range situations {
 			t.Run(name, func(t *testing.T) {
-				onEach(t, func(t *testing.T, p *place) {
+				onDatabases(t, func(t *testing.T, p *place) {
 					fsys := deploy(t, p, nil)
 					down := &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
 						_, err := db.ExecContext(ctx, "DROP TABLE IF EXISTS half")
@@ -273,7 +273,7 @@ func TestWayBack(t *testing.T) {
 		}
 		for _, s := range situations {
 			t.Run(s.name, func(t *testing.T) {
-				onEach(t, func(t *testing.T, p *place) {
+				onDatabases(t, func(t *testing.T, p *place) {
 					fsys := deploy(t, p, map[string]*fstest.MapFile{
 						"12_half.sql": noTransaction("CREATE TABLE half (id INTEGER);\nINSERT INTO nowhere VALUES (1);", s.down),
 					})
@@ -284,7 +284,7 @@ func TestWayBack(t *testing.T) {
 	})
 
 	t.Run("NO TRANSACTION step that was applied is undone", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_x.sql":   noTransaction("CREATE TABLE x (id INTEGER);", "DROP TABLE x;"),
 				"13_bad.sql": script("INSERT INTO nowhere VALUES (1);", ""),
@@ -295,7 +295,7 @@ func TestWayBack(t *testing.T) {
 	})
 
 	t.Run("an empty Down ends the way back", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_keep.sql": script("CREATE TABLE kept (id INTEGER);", ""),
 				"13_x.sql":    table("x"),
@@ -311,7 +311,7 @@ func TestWayBack(t *testing.T) {
 	})
 
 	t.Run("a Go migration without a Down ends the way back", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{"13_bad.sql": script("INSERT INTO nowhere VALUES (1);", "")})
 			m := goose.NewGoMigration(12, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }}, nil)
 			stuck := wantStuck(t, p.migrator(from(fsys), gooseplus.WithGoMigrations(m)).Migrate(ctx), 10, 12)
@@ -321,7 +321,7 @@ func TestWayBack(t *testing.T) {
 	})
 
 	t.Run("a failing Down ends the way back", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_x.sql":   script("CREATE TABLE x (id INTEGER);", "DELETE FROM x;\nDROP TABLE never;"),
 				"13_y.sql":   table("y"),
@@ -343,7 +343,7 @@ func TestWayBack(t *testing.T) {
 	})
 
 	t.Run("the way back has its own limit", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_x.sql":   script("CREATE TABLE x (id INTEGER);", p.sleep+"\nDROP TABLE x;"),
 				"13_bad.sql": script("INSERT INTO nowhere VALUES (1);", ""),
@@ -360,7 +360,7 @@ func TestWayBack(t *testing.T) {
 	})
 
 	t.Run("RollbackNone", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_bad.sql": script("INSERT INTO nowhere VALUES (1);", "DELETE FROM users;"),
 			})
@@ -376,7 +376,7 @@ func TestWayBack(t *testing.T) {
 	})
 
 	t.Run("after the repair the next run succeeds", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_x.sql": script("CREATE TABLE x (id INTEGER);\nINSERT INTO nowhere VALUES (1);", "DROP TABLE IF EXISTS x;"),
 			})
@@ -391,7 +391,7 @@ func TestWayBack(t *testing.T) {
 	})
 
 	t.Run("a migration that tampers with the version table", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_x.sql": script("CREATE TABLE x (id INTEGER);\nDELETE FROM goose_db_version WHERE version_id = 11;", "DROP TABLE x;"),
 			})

@@ -32,6 +32,9 @@ func TestServerDiesWithItsProcess(t *testing.T) {
 	for name, kind := range kinds {
 		for _, way := range []string{"local", "docker"} {
 			for _, sig := range []os.Signal{syscall.SIGKILL, syscall.SIGTERM, os.Interrupt} {
+				if kind.engine != postgres && sig != syscall.SIGKILL {
+					continue // the pipe is closed in the same way, and a start takes its time
+				}
 				t.Run(fmt.Sprintf("%s, %s, %v", name, way, sig), func(t *testing.T) {
 					if way == "local" {
 						needLocal(t, kind.engine)

@@ -27,6 +27,25 @@ func (d Dialect) Deadlock(err error) bool {
 	})
 }
 
+// Unparsed says whether err is the answer of a database that could not parse a statement: PostgreSQL's syntax_error, MySQL's
+// ER_PARSE_ERROR and ER_SYNTAX_ERROR, and SQLITE_ERROR, which SQLite gives for other errors too, and takes the
+// statement back then. A statement that executes others can fail so after it has done a part of them.
+func (d Dialect) Unparsed(err error) bool {
+	return within(err, func(err error) bool {
+		switch d.Goose {
+		case goose.DialectPostgres:
+			e, ok := err.(interface{ SQLState() string })
+			return ok && !nilPointer(err) && e.SQLState() == "42601"
+		case goose.DialectMySQL:
+			number := field(err, "Number", reflect.Uint16)
+			return number.IsValid() && (number.Uint() == 1064 || number.Uint() == 1149)
+		case goose.DialectSQLite3:
+			return sqliteCode(err)&0xff == 1
+		}
+		return false
+	})
+}
+
 func (d Dialect) contentionCode() func(error) bool {
 	switch d.Goose {
 	case goose.DialectPostgres:
@@ -130,13 +149,19 @@ func mysqlContention(err error) bool {
 // sqliteContention knows SQLITE_BUSY and SQLITE_LOCKED, whatever extends them in the higher bits.
 func sqliteContention(err error) bool {
 	const busy, locked = 5, 6
-	code := 0
-	if e, ok := err.(interface{ Code() int }); ok && !nilPointer(err) {
-		code = e.Code()
-	} else if f := field(err, "Code", reflect.Int); f.IsValid() {
-		code = int(f.Int())
-	}
+	code := sqliteCode(err)
 	return code&0xff == busy || code&0xff == locked
+}
+
+// sqliteCode is the result code in an error of one of the drivers, 0 if it is none.
+func sqliteCode(err error) int {
+	if e, ok := err.(interface{ Code() int }); ok && !nilPointer(err) {
+		return e.Code()
+	}
+	if f := field(err, "Code", reflect.Int); f.IsValid() {
+		return int(f.Int())
+	}
+	return 0
 }
 
 // field is the exported field of a driver's error, which is a struct or a pointer to one: to name

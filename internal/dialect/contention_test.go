@@ -154,3 +154,33 @@ func TestRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestUnparsed(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, dialect string
+		err           error
+		want          bool
+	}{
+		{"a syntax error", "postgres", &pq.Error{Code: "42601"}, true},
+		{"a syntax error", "postgres", fmt.Errorf("migration: %w", &pgconn.PgError{Code: "42601"}), true},
+		{"no such table", "postgres", &pgconn.PgError{Code: "42P01"}, false},
+		{"a syntax error", "mysql", fmt.Errorf("migration: %w", &mysql.MySQLError{Number: 1064}), true},
+		{"an older number", "mariadb", &mysql.MySQLError{Number: 1149}, true},
+		{"no such table", "mysql", &mysql.MySQLError{Number: 1146}, false},
+		{"any error of a statement", "sqlite", coded{Code: 1}, true},
+		{"an extended code", "sqlite", coded{Code: 1 | 2<<8}, true},
+		{"a constraint", "sqlite", coded{Code: 19}, false},
+		{"a disk", "sqlite", coded{Code: 10}, false},
+		{"another dialect's", "clickhouse", &mysql.MySQLError{Number: 1064}, false},
+		{"no error", "mysql", nil, false},
+	} {
+		d, err := Lookup(tc.dialect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Unparsed(tc.err); got != tc.want {
+			t.Errorf("%s: %s: %t", tc.dialect, tc.name, got)
+		}
+	}
+}

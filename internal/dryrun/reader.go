@@ -31,6 +31,7 @@ type Reader struct {
 // options as well.
 func NewReader(dialect goose.Dialect, fsys fs.FS, store Store, opts ...goose.ProviderOption) (*Reader, error) {
 	r := &Reader{dialect: dialect, pool: new(pool), store: store, apart: make(map[int64]*goose.Provider)}
+	r.pool.spell.add(fsys)
 	r.db = sql.OpenDB(r.pool)
 	r.db.SetMaxIdleConns(-1) // a connection kept from the dry runs would be taken for one of the database's
 	var err error
@@ -45,6 +46,7 @@ func NewReader(dialect goose.Dialect, fsys fs.FS, store Store, opts ...goose.Pro
 // directions of a migration in one file or in one pair of Go functions, and runs both directions of a
 // file in a transaction, or neither. fsys and opts are as for [NewReader].
 func (r *Reader) Split(version int64, fsys fs.FS, opts ...goose.ProviderOption) (err error) {
+	r.pool.spell.add(fsys)
 	r.apart[version], err = goose.NewProvider(r.dialect, r.db, fsys, opts...)
 	return err
 }
@@ -63,6 +65,9 @@ func (r *Reader) Connect(real driver.Connector, limit int) {
 	r.pool.real = real
 	r.db.SetMaxOpenConns(limit)
 }
+
+// Spell is a statement as it is executed, of one that goose announces.
+func (r *Reader) Spell(statement string) string { return r.pool.spell.text(statement) }
 
 // Close closes the Provider's pool, which keeps no connections.
 func (r *Reader) Close() { _ = r.db.Close() }
@@ -115,7 +120,11 @@ type pool struct {
 
 func (p *pool) Connect(ctx context.Context) (driver.Conn, error) {
 	if p.real != nil {
-		return p.real.Connect(ctx)
+		c, err := p.real.Connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return p.spell.on(c)
 	}
 	return conn{&p.recorder}, nil
 }

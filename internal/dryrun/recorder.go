@@ -17,6 +17,7 @@ type recording struct {
 // used by one goroutine at a time.
 type recorder struct {
 	recording
+	spell speller
 }
 
 func (r *recorder) open() *sql.DB { return sql.OpenDB(connector{r}) }
@@ -43,7 +44,7 @@ func (c conn) Begin() (driver.Tx, error) {
 }
 
 func (c conn) ExecContext(_ context.Context, query string, _ []driver.NamedValue) (driver.Result, error) {
-	c.r.statements = append(c.r.statements, query)
+	c.r.statements = append(c.r.statements, c.r.spell.text(query))
 	return driver.ResultNoRows, nil
 }
 

@@ -61,8 +61,15 @@ type Overlay struct {
 	// Folders has the path of each environment that was asked for, present or not.
 	Folders map[string]string
 
+	// Alone, if not nil, says of one half of a pair that it can't run in a transaction. It is set before anything is
+	// read.
+	Alone func(text string) bool
+
 	fsys  fs.FS
 	texts map[string][]byte // goose files that are in no file system
+	// replays make goose files when they are read.
+	replays map[string]func() ([]byte, error)
+	long    sync.Map // what goose gets a placeholder for, by that
 	// byName has the SQL files. It is made when the first is opened: a boot with nothing pending
 	// opens none.
 	byName func() map[string]File
@@ -348,8 +355,11 @@ func (o *Overlay) Elsewhere() (versions []int64) {
 // index finds the SQL files by name. Of two with one name, which are reported as duplicates, it
 // keeps the first.
 func (o *Overlay) index() map[string]File {
-	files := make(map[string]File, len(o.SQL)+len(o.texts))
+	files := make(map[string]File, len(o.SQL)+len(o.texts)+len(o.replays))
 	for name := range o.texts {
+		files[name] = File{Name: name}
+	}
+	for name := range o.replays {
 		files[name] = File{Name: name}
 	}
 	for _, f := range slices.Backward(o.SQL) {

@@ -2,8 +2,10 @@ package envfs
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -39,15 +41,56 @@ func (o *Overlay) read(f File) ([]byte, error) {
 	if text, ok := o.texts[f.Name]; ok {
 		return text, nil
 	}
+	if replay, ok := o.replays[f.Name]; ok {
+		return replay()
+	}
 	if f.paired {
 		return o.readPair(f)
 	}
-	content, err := fs.ReadFile(o.fsys, f.Path)
+	content, err := readText(o.fsys, f.Path)
 	if err != nil {
 		return nil, err
 	}
+	if line := tooLong(string(content)); line > 0 {
+		return nil, fmt.Errorf("line %d is longer than the 4 MiB that goose reads: break it, or make the file the .up.sql and .down.sql of a pair", line)
+	}
 	return marked(content)
 }
+
+const bom = "\ufeff"
+
+// readText reads a file that somebody's editor may have begun with a byte order mark.
+func readText(fsys fs.FS, path string) ([]byte, error) {
+	content, err := fs.ReadFile(fsys, path)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")) {
+		return nil, fmt.Errorf("%s is encoded in UTF-16: save it as UTF-8", path)
+	}
+	return bytes.TrimPrefix(content, []byte(bom)), nil
+}
+
+// Line is the number of the line in a goose file on which, within a statement that is in it, the given offset is; 0 if
+// it can't be found. Of a Down the second part of the file is searched first.
+func (o *Overlay) Line(path, statement string, offset int, down bool) int {
+	content, err := readText(o.fsys, path)
+	if err != nil {
+		return 0
+	}
+	text := strings.ReplaceAll(string(content), "\r\n", "\n")
+	begin := 0
+	if loc := downLine.FindStringIndex(text); down && loc != nil {
+		begin = loc[0]
+	}
+	at := strings.Index(text[begin:], statement)
+	if at < 0 {
+		return 0
+	}
+	return 1 + strings.Count(text[:begin+at+offset], "\n")
+}
+
+var downLine = regexp.MustCompile(`(?im)^--\s*\+goose\s+down\s*$`)
 
 // ReadDir implements fs.ReadDirFS. It opens no file.
 func (o *Overlay) ReadDir(name string) ([]fs.DirEntry, error) {

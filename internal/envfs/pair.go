@@ -3,7 +3,6 @@ package envfs
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"regexp"
 	"slices"
@@ -92,7 +91,7 @@ func (o *Overlay) whyUnpaired(down File) error {
 
 // readPair joins the two files.
 func (o *Overlay) readPair(f File) ([]byte, error) {
-	up, err := fs.ReadFile(o.fsys, f.Path)
+	up, err := readText(o.fsys, f.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +100,7 @@ func (o *Overlay) readPair(f File) ([]byte, error) {
 		return nil, err
 	}
 	if f.Down != "" {
-		down, err := fs.ReadFile(o.fsys, f.Down)
+		down, err := readText(o.fsys, f.Down)
 		if err != nil {
 			return nil, err
 		}
@@ -111,15 +110,17 @@ func (o *Overlay) readPair(f File) ([]byte, error) {
 		t.Down = []string{string(down)}
 	}
 	// golang-migrate opens no transaction, so many of its files do that themselves. To COMMIT goose's is
-	// an error for some drivers.
-	t.NoTransaction = t.NoTransaction || slices.ContainsFunc(slices.Concat(t.Up, t.Down), sqltext.ControlsTransactions)
-	return t.file(), nil
+	// an error for some drivers. Others could not run in a transaction.
+	t.NoTransaction = t.NoTransaction || slices.ContainsFunc(slices.Concat(t.Up, t.Down), func(text string) bool {
+		return sqltext.ControlsTransactions(text) || o.Alone != nil && o.Alone(sendable(text))
+	})
+	return o.file(t), nil
 }
 
 // inspectUp finds goose's annotation NO TRANSACTION in an up file, and refuses what is no such file.
 func inspectUp(up string) (noTransaction bool, err error) {
 	leading, gooseUp, gooseDown := true, false, false
-	for line := range strings.Lines(strings.TrimPrefix(up, "\ufeff")) {
+	for line := range strings.Lines(up) {
 		switch version, err := annotation(line); {
 		case err != nil:
 			return false, err
@@ -153,7 +154,7 @@ func gooseAnnotation(line string) string {
 
 // replayIn returns the version that a down file tells to replay, 0 if it doesn't.
 func replayIn(down string) (replay int64, err error) {
-	for line := range strings.Lines(strings.TrimPrefix(down, "\ufeff")) {
+	for line := range strings.Lines(down) {
 		version, err := annotation(line)
 		if err != nil {
 			return 0, err
@@ -163,7 +164,7 @@ func replayIn(down string) (replay int64, err error) {
 		}
 		replay += version
 	}
-	if replay != 0 && !onlyComments(strings.TrimPrefix(down, "\ufeff"), false) {
+	if replay != 0 && !onlyComments(down, false) {
 		return 0, errBeside
 	}
 	return replay, nil

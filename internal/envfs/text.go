@@ -2,6 +2,7 @@ package envfs
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"sync"
@@ -17,19 +18,22 @@ type Text struct {
 	NoTransaction bool
 }
 
-// file is the text as a goose file.
-func (t Text) file() []byte {
+// file makes a goose file of the text. What goose can't read stays behind, see [Overlay.Spell].
+func (o *Overlay) file(t Text) []byte {
 	var b bytes.Buffer
 	if t.NoTransaction {
 		b.WriteString("-- +goose NO TRANSACTION\n")
 	}
-	b.WriteString("-- +goose Up\n")
-	for _, s := range t.Up {
-		statement(&b, s)
-	}
-	b.WriteString("-- +goose Down\n")
-	for _, s := range t.Down {
-		statement(&b, s)
+	for _, section := range []struct {
+		name       string
+		statements []string
+	}{{"Up", t.Up}, {"Down", t.Down}} {
+		b.WriteString("-- +goose " + section.name + "\n")
+		for _, s := range section.statements {
+			if s = sendable(s); s != "" {
+				o.statement(&b, s)
+			}
+		}
 	}
 	if t.Replay != 0 {
 		b.WriteString(mark(t.Replay))
@@ -37,23 +41,34 @@ func (t Text) file() []byte {
 	return b.Bytes()
 }
 
-// statement writes what goose reads as one statement. Lines that are comments before it are left out, as
-// goose does itself.
-func statement(b *bytes.Buffer, content string) {
-	content = strings.TrimPrefix(content, "\ufeff")
+// sendable is what the database gets of a text: nothing if there are only comments, and otherwise Unix lines without
+// those that are comments before the statement, which goose leaves out itself.
+func sendable(content string) string {
+	content = strings.TrimPrefix(content, bom)
 	if onlyComments(content, true) || onlyComments(content, false) {
-		return
+		return ""
 	}
-	b.WriteString("-- +goose StatementBegin\n")
-	begun := false
-	for line := range strings.Lines(content) {
-		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
-		if !begun {
-			if trimmed := strings.TrimSpace(line); trimmed == "" || strings.HasPrefix(trimmed, "--") {
-				continue
-			}
-			begun = true
+	content = strings.TrimSuffix(strings.ReplaceAll(content, "\r\n", "\n"), "\r")
+	for content != "" {
+		line, rest, _ := strings.Cut(content, "\n")
+		if trimmed := strings.TrimSpace(line); trimmed != "" && !strings.HasPrefix(trimmed, "--") {
+			break
 		}
+		content = rest
+	}
+	return strings.TrimSpace(content)
+}
+
+// statement writes what goose reads as one statement.
+func (o *Overlay) statement(b *bytes.Buffer, content string) {
+	b.WriteString("-- +goose StatementBegin\n")
+	if tooLong(content) > 0 {
+		placeholder := fmt.Sprintf("%s%x", longMark, sha256.Sum256([]byte(content)))
+		o.long.Store(placeholder, content)
+		content = placeholder
+	}
+	for line := range strings.Lines(content) {
+		line = strings.TrimSuffix(line, "\n")
 		if annotates(line, "+goose") {
 			line = escape(line)
 		}
@@ -61,6 +76,43 @@ func statement(b *bytes.Buffer, content string) {
 		b.WriteByte('\n')
 	}
 	b.WriteString("-- +goose StatementEnd\n")
+}
+
+// goose reads lines up to this length, line break included. A statement with a longer one is kept apart, and goose gets
+// a placeholder, which begins with a NUL, so that no database can mistake it for a statement.
+const (
+	longestLine = 4 << 20
+	longMark    = "\x00gooseplus text "
+)
+
+// tooLong is the number of the first line that is too long for goose, 0 if none is.
+func tooLong(content string) (line int) {
+	if len(content) < longestLine {
+		return 0
+	}
+	for s := range strings.Lines(content) {
+		if line++; len(s) > longestLine || len(s) == longestLine && !strings.HasSuffix(s, "\n") {
+			return line
+		}
+	}
+	return 0
+}
+
+// Spells says whether a placeholder was given to goose.
+func (o *Overlay) Spells() (some bool) {
+	o.long.Range(func(_, _ any) bool { some = true; return false })
+	return some
+}
+
+// Spell is a statement that goose was given, as it is to be executed.
+func (o *Overlay) Spell(statement string) string {
+	if !strings.HasPrefix(statement, longMark) {
+		return statement
+	}
+	if text, ok := o.long.Load(statement); ok {
+		return text.(string)
+	}
+	return statement
 }
 
 // annotates says whether goose would take the line for one of its annotations, a wrong one included.
@@ -130,7 +182,21 @@ func (o *Overlay) Add(t Text) {
 	if o.texts == nil {
 		o.texts = make(map[string][]byte)
 	}
-	o.texts[name] = t.file()
+	o.texts[name] = o.file(t)
+}
+
+// AddReplay is Add for a migration whose Up is that of another one, which is not read before it is needed.
+func (o *Overlay) AddReplay(version int64, up func() (statements []string, noTransaction bool, err error)) {
+	if o.replays == nil {
+		o.replays = make(map[string]func() ([]byte, error))
+	}
+	o.replays[fmt.Sprintf("%d_defined.sql", version)] = func() ([]byte, error) {
+		statements, noTransaction, err := up()
+		if err != nil {
+			return nil, err
+		}
+		return o.file(Text{Version: version, Up: statements, NoTransaction: noTransaction}), nil
+	}
 }
 
 // Texts is an overlay of nothing but the given migrations.

@@ -11,6 +11,8 @@ var userinfo = []*regexp.Regexp{
 	regexp.MustCompile(`://[^:/@\s]*:(\S*)@`),
 	// scheme://user@domain:password@host, which is not scheme://user@host:port/db?option=a@b.
 	regexp.MustCompile(`://[^:/\s]*@[^:/\s]*:(\d*[^\d/?\s]\S*|\d+)@`),
+	// scheme://user:pass, the beginning of a URL whose password has a # or the like in it. It is not a host with a port.
+	regexp.MustCompile("://[^:/@\\s\\[\"'`]+:(\\d*[^\\d,:@/?#\\s\"'`\\\\)\\]}][^@/?#\\s\"'`]*)"),
 	// go-sql-driver: user:password@net(address)/db, where net and address may be left out. It is
 	// no URL: the password doesn't begin with two slashes.
 	regexp.MustCompile("[^\\s:/\"'`]*:(/?[^\\s/]\\S*)@(?:[\\w.+-]*\\(|(?:tcp|unix)?/)"),
@@ -100,9 +102,11 @@ func valueEnd(s string) int {
 // leftover is what remains of a password in the errors of drivers that took it for another part of the DSN. The DSN
 // itself is not there, or not with its password.
 var leftover = []*regexp.Regexp{
+	regexp.MustCompile(`parse "[\w+.-]+://[^:/@"\\]*:((?:[^"\\@]|\\.)+)"`),
 	regexp.MustCompile(`invalid port ":((?:[^"\\]|\\.){2,})" after host`),
 	regexp.MustCompile(`invalid URL escape "((?:[^"\\]|\\.)+)"`),
 	regexp.MustCompile(`missing "=" after "((?:[^"\\]|\\.)+)"`),
+	regexp.MustCompile(`(?:percent-encoded (?:token|value):|URI query parameter:|unexpected spaces found in) "([^\n]*)"`),
 	regexp.MustCompile(`\blookup (\S+)@`),
 	regexp.MustCompile("\\bdatabase=([^`\\s]+)@"),
 	regexp.MustCompile(`default addr for network '([^']*)' unknown`),

@@ -84,11 +84,14 @@ func TestText(t *testing.T) {
 		{"keywords, hidden in part", "cannot parse `host=db password=xxxxx b Secret`: refused", "cannot parse `host=db password=xxxxx`: refused"},
 
 		{"a piece in a port", `parse "postgres://app:S3cr/tPart@h/x": invalid port ":S3cr" after host`, `parse "postgres://app:xxxxx@h/x": invalid port ":xxxxx" after host`},
+		{"the beginning of a URL", `parse "postgres://app:S3cr": invalid port ":S3cr" after host`, `parse "postgres://app:xxxxx": invalid port ":xxxxx" after host`},
+		{"the beginning of a URL, with quotes", `parse "postgres://app:S3'\"cr": invalid port ":S3'\"cr" after host`, `parse "postgres://app:xxxxx": invalid port ":xxxxx" after host`},
 		{"a piece in an escape", `parse "postgres://app:S3cr%zzPart@h/x": invalid URL escape "%zz"`, `parse "postgres://app:xxxxx@h/x": invalid URL escape "xxxxx"`},
 		{"a piece in a port, without the DSN", "failed to parse as URL (invalid port \":S3cr\" after host)", "failed to parse as URL (invalid port \":xxxxx\" after host)"},
 		{"a piece in a host", "lookup tPart@h: no such host", "lookup xxxxx@h: no such host"},
 		{"a piece in a database", "failed to connect to `user=root database=tPart@h:1/x`: refused", "failed to connect to `user=root database=xxxxx@h:1/x`: refused"},
 		{"a piece in a keyword", `missing "=" after "Secret" in connection info string`, `missing "=" after "xxxxx" in connection info string`},
+		{"a piece in a percent sign", `failed to parse as URL (invalid percent-encoded token: "Secr"%zz")`, `failed to parse as URL (invalid percent-encoded token: "xxxxx")`},
 		{"a piece in a network", "default addr for network 'u:S3cr' unknown", "default addr for network 'xxxxx' unknown"},
 		{"the name of the user, which is the password", `postgres://app:app@h/x: no role "app"`, `postgres://app:xxxxx@h/x: no role "app"`},
 
@@ -107,6 +110,7 @@ func TestText(t *testing.T) {
 		{"a role, lower case", "alter user x with encrypted password 's3cret';", "alter user x with encrypted password 'xxxxx';"},
 		{"a role, an escape string", `ALTER ROLE x PASSWORD E's3\'cret'`, `ALTER ROLE x PASSWORD E'xxxxx'`},
 		{"a role, dollars", "ALTER ROLE x PASSWORD $a$s3'cret$a$ NOLOGIN", "ALTER ROLE x PASSWORD $a$xxxxx$a$ NOLOGIN"},
+		{"a role, a quote in the password", "CREATE ROLE x PASSWORD 's3'cret' LOGIN", "CREATE ROLE x PASSWORD 'xxxxx' LOGIN"},
 		{"a role, no quotes", "CREATE ROLE x PASSWORD s3cret;", "CREATE ROLE x PASSWORD xxxxx;"},
 		{"a role without one", "ALTER ROLE x PASSWORD NULL", "ALTER ROLE x PASSWORD NULL"},
 		{"a user mapping", "OPTIONS (user 'x', password 's3cret')", "OPTIONS (user 'x', password 'xxxxx')"},
@@ -171,6 +175,7 @@ func TestTextWithoutSecretsIsUnchanged(t *testing.T) {
 		"CREATE USER x; COMMENT ON ROLE x IS 'y'",
 		"database=shop user=app",
 		`parse "x": invalid port ":x" after host`,
+		"postgres://a:5432,b:5432/app and postgres://[::1]:5432 and file://C:/x and http://db:80)",
 		"lookup db on 10.0.0.1:53: no such host",
 		`column "password" does not exist`,
 		"syntax error at or near \"password\"",
@@ -306,6 +311,7 @@ func pieces(t *testing.T, random []byte) {
 
 // quotedByDrivers are the words of the drivers' own, of which a password can have some by chance.
 var quotedByDrivers = []string{
+	`missing "=" after " in connection info string`, `invalid port ": after host`, `invalid URL escape "`,
 	"alone: parse cannot failed to as URL keyword/value invalid port after host missing = in connection info string xxxxxx", "net/url: invalid userinfo",
 	"forbidden value %00 in percent-encoded value", "unexpected spaces found in password, use percent-encoded spaces (%20) instead", "invalid percent-encoded token in password", "unterminated quoted",
 	"invalid DSN: missing the slash separating the database name did you forget to escape a param value? default addr for network unknown",

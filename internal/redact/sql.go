@@ -59,6 +59,8 @@ func statements(s string) (found []span) {
 
 var dollarTag = regexp.MustCompile(`^\$\w*\$`)
 
+var wordFollows = regexp.MustCompile(`^[\pL\pN_]`)
+
 // literal finds the content of the string that s begins with. One that isn't closed, since a server shows only the
 // beginning of a statement, ends with the line.
 func literal(s string) (start, end int, ok bool) {
@@ -86,10 +88,12 @@ func literal(s string) (start, end int, ok bool) {
 		case '\\':
 			i++
 		case quote:
-			if i+1 == len(s) || s[i+1] != quote {
+			switch {
+			case i+1 < len(s) && s[i+1] == quote:
+				i++
+			case !wordFollows.MatchString(s[i+1:]): // or the quote is part of a password, and not doubled
 				return start, i, true
 			}
-			i++
 		case '\n':
 			return start, i, true
 		}

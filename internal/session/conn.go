@@ -93,6 +93,9 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
+	if c.s.outer != nil && c.inTx && c.s.cfg.Ends != nil && c.s.cfg.Ends(query) {
+		c.s.ended()
+	}
 	if c.tx == nil {
 		c.link.outside = c.link.outside || !c.inTx
 		return c.s.autocommit(ctx, c.link)

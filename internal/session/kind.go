@@ -2,7 +2,9 @@ package session
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -111,7 +113,7 @@ func sqlState(err error) string {
 // pragmas are those of a connection of SQLite that a statement can change, and read.
 var pragmas = []string{"foreign_keys", "ignore_check_constraints", "recursive_triggers", "locking_mode", "busy_timeout", "cache_size",
 	"synchronous", "temp_store", "legacy_alter_table", "query_only", "read_uncommitted", "writable_schema", "trusted_schema",
-	"automatic_index", "secure_delete", "cell_size_check", "reverse_unordered_selects", "threads", "wal_autocheckpoint",
+	"automatic_index", "secure_delete", "cell_size_check", "reverse_unordered_selects", "threads",
 	"journal_size_limit", "fullfsync", "checkpoint_fullfsync", "defer_foreign_keys"}
 
 // remember reads how a connection is made, so that clean can make it so again.
@@ -126,28 +128,62 @@ func (l *link) remember(ctx context.Context, k Kind) (err error) {
 	case k == MySQL: // what the run executes relies on it
 		return l.exec(ctx, "SET autocommit = 1")
 	case k == SQLite:
-		row, err := l.queryRow(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'")
+		before, err := l.sqlite(ctx)
+		if err == nil {
+			l.before, l.memory = before, before.file == ""
+			return nil
+		}
+		// The library has been built without something: the connection is replaced, if it can be.
+		row, err := l.queryRow(ctx, "SELECT COALESCE(file, '') FROM pragma_database_list WHERE name = 'main'")
 		if err != nil {
 			return err
 		}
-		l.memory = row[0] == nil || row[0] == ""
-		l.before, err = l.pragmas(ctx)
-		return err
+		l.memory = row[0] == ""
 	}
 	return nil
 }
 
-func (l *link) pragmas(ctx context.Context) (map[string]string, error) {
-	values := make(map[string]string)
+// sqliteState is what a statement can change of a connection of SQLite.
+type sqliteState struct {
+	file      string // "" of a database in memory
+	pragmas   map[string]string
+	attached  []string
+	temporary []string // the statements that drop what is temporary
+}
+
+// sqliteQuery reads it all at once.
+var sqliteQuery = func() string {
+	var parts []string
 	for _, name := range pragmas {
-		switch row, err := l.queryRow(ctx, "PRAGMA "+name); {
-		case err == nil && len(row) > 0:
-			values[name] = fmt.Sprint(row[0])
-		case ctx.Err() != nil:
-			return nil, err
+		parts = append(parts, "SELECT '"+name+"', p.* FROM pragma_"+name+" AS p")
+	}
+	return strings.Join(append(parts,
+		"SELECT 'file', COALESCE(file, '') FROM pragma_database_list WHERE name = 'main'",
+		"SELECT 'attached', name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')",
+		"SELECT 'temporary', 'DROP ' || type || ' IF EXISTS temp.\"' || replace(name, '\"', '\"\"') || '\"' FROM temp.sqlite_master "+
+			"WHERE type IN ('table', 'view', 'trigger') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"), " UNION ALL ")
+}()
+
+func (l *link) sqlite(ctx context.Context) (*sqliteState, error) {
+	rows, err := call(ctx, l, func(dc driver.Conn) ([][]driver.Value, error) { return queryAll(ctx, dc, sqliteQuery) })
+	if err != nil {
+		return nil, err
+	}
+	now := &sqliteState{pragmas: make(map[string]string)}
+	for _, row := range rows {
+		value := fmt.Sprint(row[1])
+		switch what := fmt.Sprint(row[0]); what {
+		case "file":
+			now.file = value
+		case "attached":
+			now.attached = append(now.attached, value)
+		case "temporary":
+			now.temporary = append(now.temporary, value)
+		default:
+			now.pragmas[what] = value
 		}
 	}
-	return values, nil
+	return now, nil
 }
 
 // clean makes a connection as it was when it was borrowed. If it can't be done, the connection has to be closed.
@@ -160,7 +196,7 @@ func (l *link) clean(ctx context.Context, k Kind) error {
 			}
 		}
 		return l.exec(ctx, resetSQL+"; "+l.own)
-	case k == SQLite:
+	case k == SQLite && l.before != nil:
 		return l.cleanSQLite(ctx)
 	}
 	return errReplaced
@@ -170,39 +206,36 @@ var errReplaced = fmt.Errorf("session: such a connection is replaced")
 
 // cleanSQLite rolls back what is open, and drops, detaches and sets what is not as it was.
 func (l *link) cleanSQLite(ctx context.Context) error {
-	_ = l.exec(ctx, "ROLLBACK") // an error, as a rule: there is none
-	now, err := l.pragmas(ctx)
+	if l.outside || l.stale {
+		_ = l.exec(ctx, "ROLLBACK") // an error, as a rule: there is none
+	}
+	now, err := l.sqlite(ctx)
 	if err != nil {
 		return err
 	}
+	var statements []string
 	for _, name := range pragmas {
-		if was, ok := l.before[name]; ok && now[name] != was {
-			if err := l.exec(ctx, "PRAGMA "+name+" = "+was); err != nil {
-				return err
-			}
+		if was := l.before.pragmas[name]; now.pragmas[name] != was {
+			statements = append(statements, "PRAGMA "+name+" = "+was)
 		}
 	}
-	attached, err := l.column(ctx, "SELECT name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')")
-	if err != nil {
-		return err
+	for _, name := range now.attached {
+		if !slices.Contains(l.before.attached, name) {
+			statements = append(statements, `DETACH DATABASE "`+strings.ReplaceAll(name, `"`, `""`)+`"`)
+		}
 	}
-	for _, name := range attached {
-		if err := l.exec(ctx, `DETACH DATABASE "`+strings.ReplaceAll(name, `"`, `""`)+`"`); err != nil {
+	for _, drop := range now.temporary {
+		if !slices.Contains(l.before.temporary, drop) {
+			statements = append(statements, drop)
+		}
+	}
+	if now.pragmas["locking_mode"] != l.before.pragmas["locking_mode"] {
+		statements = append(statements, "SELECT count(*) FROM main.sqlite_master") // which lets go of the file
+	}
+	for _, statement := range statements {
+		if err := l.exec(ctx, statement); err != nil {
 			return err
 		}
 	}
-	temporary, err := l.column(ctx, "SELECT 'DROP ' || type || ' IF EXISTS temp.\"' || replace(name, '\"', '\"\"') || '\"' FROM temp.sqlite_master "+
-		"WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type = 'table'")
-	if err != nil {
-		return err
-	}
-	for _, drop := range temporary {
-		if err := l.exec(ctx, drop); err != nil {
-			return err
-		}
-	}
-	if _, exclusive := now["locking_mode"]; exclusive && now["locking_mode"] != l.before["locking_mode"] {
-		_, err = l.column(ctx, "SELECT name FROM main.sqlite_master LIMIT 1") // which lets go of the file
-	}
-	return err
+	return nil
 }

@@ -28,10 +28,10 @@ type link struct {
 	unset error       // why the settings are not made: no statement may run without them
 	prior []Statement // put the settings back, in reverse
 
-	own     string            // makes the application's own settings, see ownSettings
-	before  map[string]string // the PRAGMAs as they were, nil if the connection is to be replaced
-	backend []driver.Value    // what the server calls it, nil if that is not asked
-	step    int               // the one that it is used in
+	own     string         // makes the application's own settings, see ownSettings
+	before  *sqliteState   // as it was, nil if the connection is to be replaced
+	backend []driver.Value // what the server calls it, nil if that is not asked
+	step    int            // the one that it is used in
 }
 
 // connect takes a connection from the parent pool, for which it may have to wait. If the driver doesn't
@@ -132,11 +132,6 @@ func (l *link) exec(ctx context.Context, query string) error {
 // queryRow reads the first row of a query of the session's own.
 func (l *link) queryRow(ctx context.Context, query string) ([]driver.Value, error) {
 	return call(ctx, l, func(dc driver.Conn) ([]driver.Value, error) { return queryRow(ctx, dc, query) })
-}
-
-// column reads the first column of a query of the session's own.
-func (l *link) column(ctx context.Context, query string) ([]string, error) {
-	return call(ctx, l, func(dc driver.Conn) ([]string, error) { return queryColumn(ctx, dc, query) })
 }
 
 // restoreFor bounds what is done on connections after the context of their user.

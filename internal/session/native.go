@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 )
@@ -131,15 +130,15 @@ func queryRow(ctx context.Context, dc driver.Conn, query string) (row []driver.V
 	return row, nil
 }
 
-// queryColumn reads the first column of a query of the session's own.
-func queryColumn(ctx context.Context, dc driver.Conn, query string) (list []string, err error) {
+// queryAll reads all rows of a query of the session's own. Bytes become strings.
+func queryAll(ctx context.Context, dc driver.Conn, query string) (list [][]driver.Value, err error) {
 	rows, closeRows, err := open(ctx, dc, query)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, closeRows()) }()
-	row := make([]driver.Value, len(rows.Columns()))
 	for {
+		row := make([]driver.Value, len(rows.Columns()))
 		switch err := rows.Next(row); err {
 		case nil:
 		case io.EOF:
@@ -147,11 +146,12 @@ func queryColumn(ctx context.Context, dc driver.Conn, query string) (list []stri
 		default:
 			return nil, err
 		}
-		if b, ok := row[0].([]byte); ok {
-			list = append(list, string(b))
-		} else {
-			list = append(list, fmt.Sprint(row[0]))
+		for i, v := range row {
+			if b, ok := v.([]byte); ok { // the driver's own memory
+				row[i] = string(b)
+			}
 		}
+		list = append(list, row)
 	}
 }
 

@@ -190,7 +190,7 @@ func (k connector) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // borrow takes a connection from the parent pool, for which it may have to wait.
-func (s *Session) borrow(ctx context.Context) (*link, error) {
+func (s *Session) borrow(ctx context.Context) (l *link, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.ending, func() { cancel(ErrClosed) })()
@@ -200,6 +200,19 @@ func (s *Session) borrow(ctx context.Context) (*link, error) {
 	} else if l != nil {
 		l.discard()
 	}
+	for range attempts {
+		l, err = s.borrowOnce(ctx)
+		if err == nil || !errors.Is(err, driver.ErrBadConn) || ctx.Err() != nil {
+			break // otherwise the server has closed it while nobody used it
+		}
+	}
+	return l, err
+}
+
+// attempts is how many connections are tried that turn out to be dead.
+const attempts = 4
+
+func (s *Session) borrowOnce(ctx context.Context) (*link, error) {
 	l, err := connect(ctx, s.parent, s.cfg.Guarded || s.cfg.Kind.networked())
 	if err != nil {
 		if context.Cause(ctx) == ErrClosed {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"strings"
 )
 
 // Step is one migration in one direction, as far as a session has to know it.
@@ -50,7 +51,10 @@ func (s *Session) Ended() bool {
 // whole is true, the record belongs into that transaction. Otherwise there is none any more, and it belongs into
 // another one; the connections that the step has used are the session's no more.
 func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, err error) {
-	if s.outer != nil || s.cfg.Kind == Other {
+	if s.outer != nil {
+		return true, s.settle(ctx)
+	}
+	if s.cfg.Kind == Other {
 		return true, nil
 	}
 	s.mu.Lock()
@@ -209,6 +213,9 @@ func (s *Session) detach(c *conn) error {
 
 // dispose lets go of a connection on which a step was executed: the application's pool never gets it as it is.
 func (s *Session) dispose(l *link) {
+	if l.erred && !l.spent && l.broken() {
+		l.spent = true // what has to wait for it must hear of it now
+	}
 	s.mu.Lock()
 	keep := s.cfg.Kind == PostgreSQL && !l.outside && !s.closed && s.keeps && s.kept == nil && l.valid()
 	if keep {
@@ -217,7 +224,7 @@ func (s *Session) dispose(l *link) {
 	}
 	s.mu.Unlock()
 	switch {
-	case keep:
+	case keep, s.cfg.Kind == PostgreSQL && s.keeps && s.cfg.Keeper != nil && !l.outside && l.valid() && s.clean(l) == nil && s.cfg.Keeper.put(l):
 		return
 	case l.spent, s.cfg.Kind == MySQL, s.cfg.Kind == PostgreSQL && s.keeps:
 	case s.cfg.Kind == Other:
@@ -282,6 +289,25 @@ func (s *Session) stepContext(ctx context.Context) context.Context {
 	return ctx
 }
 
+// settle takes back settings of a step in an outer transaction of PostgreSQL, where they would last to its end.
+func (s *Session) settle(ctx context.Context) error {
+	statements := s.settled()
+	if s.cfg.Kind != PostgreSQL || len(statements) == 0 {
+		return nil
+	}
+	l := s.outer.conn.link
+	return l.exec(ctx, strings.Join(s.again(statements, l), "; "))
+}
+
+// again adds to a reset what the application has set, and what every transaction begins with.
+func (s *Session) again(statements []string, l *link) []string {
+	statements = append(statements, l.own)
+	for _, set := range s.cfg.OnBeginSettings {
+		statements = append(statements, set.Query)
+	}
+	return statements
+}
+
 // settled are the statements of PostgreSQL and MySQL that take back settings of a step, so that its version can be
 // recorded in its transaction.
 func (s *Session) settled() []string {
@@ -291,11 +317,7 @@ func (s *Session) settled() []string {
 	case !s.step.Watched:
 		return nil
 	case s.cfg.Kind == PostgreSQL:
-		list := []string{resetSettingsSQL}
-		for _, set := range s.cfg.OnBeginSettings {
-			list = append(list, set.Query)
-		}
-		return list
+		return []string{resetSettingsSQL}
 	case s.cfg.Kind == MySQL && s.schema != "":
 		return []string{"UNLOCK TABLES", "USE " + s.schema}
 	case s.cfg.Kind == MySQL:

@@ -211,7 +211,7 @@ func (t *tx) intact(ctx context.Context, settled []string) (bool, error) {
 		}
 	}
 	if t.c.s.cfg.Kind == PostgreSQL && len(settled) > 0 {
-		settled = []string{strings.Join(append(settled, t.link.own), "; ")}
+		settled = []string{strings.Join(t.c.s.again(settled, t.link), "; ")}
 	}
 	if t.marked {
 		release := "RELEASE SAVEPOINT " + markName

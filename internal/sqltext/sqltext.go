@@ -38,11 +38,9 @@ var meddling = regexp.MustCompile(`(?i)\b(commit|end|abort|rollback|prepare|set|
 
 var end = regexp.MustCompile(`(?i)^end\b`)
 
-// quoted matches what can hold a semicolon that ends no statement.
-var quoted = regexp.MustCompile(`(?s)^(?:'[^']*'|"[^"]*"|` + "`[^`]*`" + `|--[^\n]*|/\*.*?\*/|\$(?:[\pL_][\pL\d_]*)?\$)`)
-
 // pieces takes a text apart at the semicolons that are not in quotes, in comments or in dollar quotes.
 func pieces(text string) (list []string) {
+	anybody := Quoting{Dollars: true}
 	begin, at := 0, 0
 	for at < len(text) {
 		next := strings.IndexAny(text[at:], ";'\"`-/$")
@@ -54,18 +52,17 @@ func pieces(text string) (list []string) {
 			list, begin, at = append(list, text[begin:at]), at+1, at+1
 			continue
 		}
-		span := quoted.FindStringIndex(text[at:])
+		length, closed := anybody.span(text, at)
+		if text[at] == '`' {
+			length, closed = quotedBy(text[at:], '`', false)
+		}
 		switch {
-		case span == nil:
-			at++
-		case text[at] != '$':
-			at += span[1]
+		case closed:
+			at += length
+		case text[at] == '$':
+			return append(list, text[begin:]) // no server executes what is in it
 		default:
-			tag := text[at : at+span[1]]
-			at += len(tag)
-			if closing := strings.Index(text[at:], tag); closing >= 0 {
-				at += closing + len(tag)
-			}
+			at++
 		}
 	}
 	return append(list, text[begin:])

@@ -19,7 +19,7 @@ func TestPieces(t *testing.T) {
 		{"-- ;\na/* ;\n; */;b--;", []string{"-- ;\na/* ;\n; */", "b--;"}},
 		{"$$;$$ $tag$ ; $$;$$ ; $tag$;$1;a-b;c/d", []string{"$$;$$ $tag$ ; $$;$$ ; $tag$", "$1", "a-b", "c/d"}},
 		{"'no end;x", []string{"'no end", "x"}},
-		{"$$no end;x", []string{"$$no end", "x"}},
+		{"a;$$no end;x", []string{"a", "$$no end;x"}},
 	} {
 		if got := pieces(tc.text); !slices.Equal(got, tc.want) {
 			t.Errorf("pieces(%q) = %q, want %q", tc.text, got, tc.want)
@@ -35,5 +35,117 @@ func FuzzPieces(f *testing.F) {
 			t.Errorf("%q became %q", text, got)
 		}
 		ControlsTransactions(text)
+		Alone(text)
+		for _, q := range []Quoting{{}, {Dollars: true}, {Backslashes: true}, {Brackets: true}} {
+			if quote, at := q.Open(text); quote != "" && !strings.HasPrefix(text[at:], quote) {
+				t.Errorf("%q: %q is open at %d", text, quote, at)
+			}
+			q.OpenBody(text)
+		}
 	})
+}
+
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][2]bool{
+		"":                                      {false, false},
+		"CREATE INDEX i ON a (b);":              {false, false},
+		"CREATE INDEX CONCURRENTLY i ON a (b);": {true, false},
+		"create unique\n\tindex  concurrently IF NOT EXISTS i ON a (b)":    {true, false},
+		"-- why\n/* and */ CREATE INDEX CONCURRENTLY i ON a (b); -- end\n": {true, false},
+		"CREATE /* now */ INDEX\n-- slowly\nCONCURRENTLY i ON a (b)":       {true, false},
+		"\ufeff CREATE INDEX CONCURRENTLY i ON a (b);":                     {false, false}, // the mark is gone before
+		"DROP INDEX CONCURRENTLY IF EXISTS i;":                             {true, false},
+		"REINDEX INDEX CONCURRENTLY i":                                     {true, false},
+		"REINDEX (VERBOSE, CONCURRENTLY) TABLE a;":                         {true, false},
+		"REINDEX (VERBOSE) TABLE CONCURRENTLY a;":                          {true, false},
+		"REINDEX TABLE a;":         {false, false},
+		"REINDEX SCHEMA s;":        {true, false},
+		"VACUUM;":                  {true, false},
+		"vacuum (full, analyze) a": {true, false},
+		"VACUUM ANALYZE a;":        {true, false},
+		"ANALYZE a;":               {false, false},
+		"CLUSTER;":                 {true, false},
+		"CLUSTER VERBOSE;":         {true, false},
+		"CLUSTER a USING i;":       {false, false},
+		"CREATE DATABASE d;":       {true, false},
+		"DROP DATABASE IF EXISTS d WITH (FORCE);":                                      {true, false},
+		"ALTER DATABASE d SET TABLESPACE t;":                                           {true, false},
+		"ALTER DATABASE d SET work_mem = '1MB';":                                       {false, false},
+		"CREATE TABLESPACE t LOCATION '/x';":                                           {true, false},
+		"DROP TABLESPACE t;":                                                           {true, false},
+		"ALTER SYSTEM SET work_mem = '1MB';":                                           {true, false},
+		"CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p;":                          {true, false},
+		"CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (connect = false)":    {false, false},
+		"DROP SUBSCRIPTION s;":                                                         {true, false},
+		"ALTER SUBSCRIPTION s REFRESH PUBLICATION;":                                    {true, false},
+		"ALTER SUBSCRIPTION s DISABLE;":                                                {false, false},
+		"ALTER TABLE a DETACH PARTITION b CONCURRENTLY;":                               {true, false},
+		"ALTER TABLE a DETACH PARTITION b;":                                            {false, false},
+		"DISCARD ALL":                                                                  {true, false},
+		"REFRESH MATERIALIZED VIEW CONCURRENTLY v;":                                    {false, false},
+		"ALTER TYPE t ADD VALUE 'x';":                                                  {false, false},
+		"INSERT INTO a VALUES ('CREATE INDEX CONCURRENTLY');":                          {false, false},
+		"CREATE FUNCTION f() RETURNS int AS $$ BEGIN; VACUUM; END $$;":                 {false, false},
+		"SET x = 1; CREATE INDEX CONCURRENTLY i ON a (b);":                             {false, true},
+		"CREATE INDEX CONCURRENTLY i ON a (b);\nCREATE INDEX CONCURRENTLY j ON a (c);": {false, true},
+	} {
+		if alone, among := Alone(text); alone != want[0] || among != want[1] {
+			t.Errorf("Alone(%q) = %t, %t", text, alone, among)
+		}
+	}
+}
+
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	postgres, mysql, sqlite := Quoting{Dollars: true}, Quoting{Backslashes: true}, Quoting{Brackets: true}
+	for _, tc := range []struct {
+		quoting Quoting
+		text    string
+		want    string
+		at      int
+	}{
+		{postgres, "", "", 0},
+		{postgres, "CREATE FUNCTION f() AS $$\nBEGIN\n  x;", "$$", 23},
+		{postgres, "AS $body$ $$ x;", "$body$", 3},
+		{postgres, "AS $body$ $$ x; $body$", "", 0},
+		{postgres, "SELECT '$$', \"$$\", a$$b, $1, -- $$\n/* $$ /* $$ */ $$ */ 1;", "", 0},
+		{postgres, "VALUES ('a;", "'", 8},
+		{postgres, "VALUES ('it''s', E'it\\'s', 'C:\\', e'\\\\');", "", 0},
+		{postgres, "VALUES (\"a;", "\"", 8},
+		{postgres, "-- don't\nSELECT 1 /* isn't */;", "", 0},
+		{postgres, "SELECT '{\"a\": 1}'::jsonb ? 'b' # 1;", "", 0},
+		{mysql, "SELECT $$;", "", 0},
+		{mysql, "VALUES ('it\\'s', \"a\\\"b\", `a'b`); # don't", "", 0},
+		{mysql, "VALUES ('a\\';", "'", 8},
+		{sqlite, "SELECT [it's], `it's`, 'C:\\', $$;", "", 0},
+		{sqlite, "VALUES ('a;\n", "'", 8},
+	} {
+		if got, at := tc.quoting.Open(tc.text); got != tc.want || at != tc.at {
+			t.Errorf("Open(%q) = %q at %d, want %q at %d", tc.text, got, at, tc.want, tc.at)
+		}
+	}
+}
+
+func TestOpenBody(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;":                           true,
+		"CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;\nEND;":                     false,
+		"-- one\ncreate temp trigger t AFTER INSERT ON a BEGIN SELECT 1; END":                  false,
+		"CREATE TRIGGER t AFTER INSERT ON a FOR EACH ROW SET NEW.b = 'begin';":                 false,
+		"CREATE TRIGGER t AFTER INSERT ON a FOR EACH ROW EXECUTE FUNCTION begin_it();":         false,
+		"CREATE DEFINER=`a`@`b` PROCEDURE p() BEGIN\n  SELECT 1;":                              true,
+		"CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC\n  SELECT 1;":    true,
+		"CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;":  false,
+		"CREATE FUNCTION f() RETURNS trigger AS $$ BEGIN RETURN NEW; END $$ LANGUAGE plpgsql;": false,
+		"CREATE PROCEDURE p() BEGIN SELECT 1; END p;":                                          false,
+		"CREATE TABLE begin_x (a int);":                                                        false,
+		"BEGIN;":                                                                               false,
+	} {
+		at, got := Quoting{Dollars: true}.OpenBody(text)
+		if got != want || got && !strings.HasPrefix(text[at:], "BEGIN") {
+			t.Errorf("OpenBody(%q) = %d, %t", text, at, got)
+		}
+	}
 }

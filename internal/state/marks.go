@@ -40,6 +40,8 @@ type Facts struct {
 	Protected []Mark
 	// Environments are those that the database was ever migrated with.
 	Environments []string
+	// Adopted says that a person has said what is there of another tool's.
+	Adopted bool
 	// Running are the ids of the runs that are recorded as running.
 	Running []string
 }
@@ -48,6 +50,7 @@ const (
 	kindDirty       = "dirty"
 	kindProtected   = "protected"
 	kindEnvironment = "environment"
+	kindAdopted     = "adopted"
 
 	directionDown = "down"
 	directionUp   = "up"
@@ -102,7 +105,7 @@ func (t *Table) facts(ctx context.Context, db Querier, all bool) (f Facts, err e
 			" AS r WHERE r.id = m.run_id OR r.kind = 'fence' AND r.run_id = m.run_id), -1) ELSE -1 END"
 	}
 	rows, err := db.QueryContext(ctx, "SELECT m.id, m.kind, m.namespace, m.version_id, m.name, m.outcome, m.status, "+began+", "+counted+
-		" FROM "+t.name+" AS m WHERE m.kind IN ('dirty', 'protected', 'environment') OR m.kind = 'run' AND m.outcome = 'running' ORDER BY m.version_id, m.name")
+		" FROM "+t.name+" AS m WHERE m.kind IN ('dirty', 'protected', 'environment', 'adopted') OR m.kind = 'run' AND m.outcome = 'running' ORDER BY m.version_id, m.name")
 	if err != nil {
 		return Facts{}, err
 	}
@@ -121,6 +124,8 @@ func (t *Table) facts(ctx context.Context, db Querier, all bool) (f Facts, err e
 				Failed: failed != 0, Untouched: began >= 0 && began == counted})
 		case kindProtected:
 			f.Protected = append(f.Protected, m)
+		case kindAdopted:
+			f.Adopted = true
 		case kindEnvironment:
 			f.Environments = append(f.Environments, m.Source)
 		default:
@@ -262,6 +267,11 @@ func (t *Table) Stamp(ctx context.Context, db Querier, environment string) error
 // Unstamp is the opposite of Stamp.
 func (t *Table) Unstamp(ctx context.Context, db Querier, environment string) error {
 	return t.unmark(ctx, db, kindEnvironment, Mark{Source: environment})
+}
+
+// Adopt remembers that what another tool has written down of this database is history.
+func (t *Table) Adopt(ctx context.Context, db Querier) error {
+	return t.mark(ctx, db, kindAdopted, Mark{})
 }
 
 func (t *Table) mark(ctx context.Context, db Querier, kind string, m Mark) error {

@@ -22,6 +22,7 @@ type Outcome string
 const (
 	Running    Outcome = "running"
 	Migrated   Outcome = "migrated"
+	Forced     Outcome = "forced"
 	RolledBack Outcome = "rolled back"
 	Failed     Outcome = "failed"
 	Crashed    Outcome = "crashed"

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// hostile is what a tenant, a server or a file can be called: it would clear a terminal.
+const hostile = "acme\x1b[2J\x07"
+
+// TestNothingHostileOnATerminal prints texts that come from elsewhere in each place that shows some.
+func TestNothingHostileOnATerminal(t *testing.T) {
+	failed := &gooseplus.MigrationError{Tenant: hostile, Source: hostile, Version: 1, Direction: "up", Statement: "SELECT '" + hostile + "'\n" + hostile, Err: errors.New(hostile)}
+	step := gooseplus.Step{Version: 1, Source: hostile, Direction: "up"}
+	for name, print := range map[string]func(*call){
+		"a table":            func(c *call) { c.out.table([][]cell{cells(hostile), cells(hostile, "x")}) },
+		"an error":           func(c *call) { c.out.fail(failed) },
+		"an error, not back": func(c *call) { c.out.fail(&gooseplus.RollbackError{Tenant: hostile, Cause: failed, Err: failed}) },
+		"the end of a tenant": func(c *call) {
+			c.tenantLine(gooseplus.RunFinished{Tenant: hostile, Applied: 1})
+			c.tenantLine(gooseplus.RunFinished{Tenant: hostile, Undone: 1})
+			c.tenantLine(gooseplus.RunFinished{Tenant: hostile, Err: failed})
+		},
+		"events": func(c *call) {
+			c.activity.observe(gooseplus.LockWaiting{Holder: hostile, Since: time.Now()})
+			c.activity.observe(gooseplus.MigrationStarted{Tenant: hostile, Step: step})
+			c.activity.observe(gooseplus.MigrationFinished{Step: step})
+			c.activity.observe(gooseplus.Warning{Tenant: hostile, Namespace: hostile, Message: hostile})
+			c.out.note("%s", c.activity.describe())
+		},
+	} {
+		var printed strings.Builder
+		cmd := &cobra.Command{Use: "gooseplus"}
+		cmd.SetOut(&printed)
+		cmd.SetErr(&printed)
+		out := newPrinter(cmd, false)
+		print(&call{cmd: cmd, out: out, activity: newActivity(out)})
+		if text := printed.String(); strings.ContainsAny(text, "\x1b\x07") || !strings.Contains(text, `acme\x1b`) {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+}
+
+// TestNothingSecretIsPrinted: a program's own error can have a DSN in it, and a statement a password.
+func TestNothingSecretIsPrinted(t *testing.T) {
+	err := &gooseplus.MigrationError{
+		Tenant: "postgres://app:S3cr@tPart@h/x", Version: 1, Direction: "up",
+		Statement: "CREATE ROLE x\n  PASSWORD 'S3cr tPart'", Err: errors.New("dial postgres://app:S3cr@tPart@h/x"),
+	}
+	var printed strings.Builder
+	cmd := &cobra.Command{Use: "gooseplus"}
+	cmd.SetOut(&printed)
+	cmd.SetErr(&printed)
+	out := newPrinter(cmd, false)
+	out.fail(err)
+	out.document("up", map[string]any{}, err)
+	text := printed.String()
+	for _, piece := range []string{"S3cr", "tPart"} {
+		if strings.Contains(text, piece) {
+			t.Errorf("%s is in\n%s", piece, text)
+		}
+	}
+	if strings.Count(text, "PASSWORD 'xxxxx'") != 2 {
+		t.Errorf("the statement isn't shown:\n%s", text)
+	}
+}

@@ -1,0 +1,158 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/foreign"
+)
+
+// A Policy says what becomes of a run that has found something questionable.
+type Policy int
+
+const (
+	Ignore Policy = iota // nothing is looked for
+	Warn                 // the observers are told, see [Warning]
+	Refuse               // the run is an error, and nothing is touched
+)
+
+// String returns the name of the constant.
+func (p Policy) String() string {
+	switch p {
+	case Ignore:
+		return "Ignore"
+	case Warn:
+		return "Warn"
+	case Refuse:
+		return "Refuse"
+	}
+	return fmt.Sprintf("Policy(%d)", int(p))
+}
+
+// ErrForeignHistory is returned by a run that has something to apply to a database without any applied version, if the
+// history of another tool, or of goose under another table name, is there: see [WithForeignHistory]. Nothing was
+// touched. [Migrator.Force] adopts what is there.
+var ErrForeignHistory = errors.New("another tool has migrated this database")
+
+// WithForeignHistory says what to do where the version table is missing or has no version, and a table in the same
+// schema says that another tool has migrated it: golang-migrate, Flyway, Liquibase, dbmate, sql-migrate, tern, Rails,
+// Atlas, Django, Alembic, bun and others, or goose with another version table that isn't of this Migrator's namespaces.
+// The migrations would meet what is there already, and the way back of one that fails would remove it. With [Refuse]
+// the run is [ErrForeignHistory], and so is [Migrator.Plan]; [Migrator.Status] says so. [Migrator.Force] is
+// refused only where the other tool says that it has failed half-way. Several services that share a schema, each with
+// a version table of its own, need [Ignore].
+//
+// It costs one statement, where nothing is applied and something is pending.
+//
+// The default is [Refuse].
+func WithForeignHistory(p Policy) Option {
+	return optionFunc(func(o *options) { o.foreignHistory = p })
+}
+
+// findForeign looks for histories that are not this Migrator's. Where a person has answered the question by Force,
+// there is none any more.
+func (r *run) findForeign(ctx context.Context) ([]foreign.History, error) {
+	known := r.known
+	if r.options.foreignHistory == Ignore || known.state == nil || r.schemaMissing {
+		return nil, nil
+	}
+	name, err := known.dialect.ParseName(known.table.Name())
+	if err != nil {
+		return nil, err
+	}
+	found, err := foreign.Look(ctx, r.db, known.dialect, name, r.ownTables(name))
+	if err != nil {
+		return nil, known.tableError(ctx, err)
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	facts, err := known.state.Read(ctx, r.db)
+	if err != nil {
+		return nil, known.stateError(ctx, err)
+	}
+	if facts.Adopted {
+		return nil, nil
+	}
+	return found, nil
+}
+
+// ownTables are the names of the version tables of all namespaces.
+func (r *run) ownTables(name dialect.Name) []string {
+	own := []string{name.Table}
+	if base, err := r.known.dialect.ParseName(r.options.versionTable); err == nil {
+		for _, namespace := range r.options.namespaces {
+			own = append(own, inTable(base.Table, namespace))
+		}
+	}
+	return own
+}
+
+// vet refuses to apply anything where nothing is applied and another tool has a history.
+func (r *run) vet(ctx context.Context) error {
+	found, err := r.findForeign(ctx)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	err = fmt.Errorf("%w: %s", ErrForeignHistory, r.known.foreignText(found))
+	if r.options.foreignHistory == Warn {
+		r.events.send(Warning{Message: err.Error()})
+		return nil
+	}
+	return fmt.Errorf("%w: nothing was touched; %s, or WithForeignHistory(Ignore) to execute all migrations", err, r.known.wayOut(found))
+}
+
+// vetForce refuses to adopt what another tool calls half-done.
+func (r *run) vetForce(ctx context.Context) error {
+	found, err := r.findForeign(ctx)
+	r.adopts = len(found) > 0
+	for _, h := range found {
+		if h.Dirty && r.options.foreignHistory == Refuse {
+			return fmt.Errorf("%w: %s: nothing was touched; put the database right and tell %s so, or use WithForeignHistory(Ignore)",
+				ErrForeignHistory, r.known.foreignText([]foreign.History{h}), h.Tool)
+		}
+	}
+	return err
+}
+
+// foreignText is a sentence about histories.
+func (ms *migrations) foreignText(found []foreign.History) (text string) {
+	for i, h := range found {
+		if i > 0 {
+			text += ", and "
+		}
+		text += h.Table + " is the history of " + h.Tool
+		switch {
+		case h.Err != nil:
+			text += " and can't be read (" + reason(h.Err) + ")"
+		case h.Dirty && h.Version != "":
+			text += ", which is at version " + h.Version + " and says that it has failed there (dirty)"
+		case h.Dirty:
+			text += ", which says that it has failed (dirty)"
+		case h.Version != "":
+			text += ", which is at version " + h.Version
+		}
+	}
+	return text + ", while " + ms.table.Name() + " has no version"
+}
+
+// wayOut says how to go on from there.
+func (ms *migrations) wayOut(found []foreign.History) string {
+	for _, h := range found {
+		if h.Dirty {
+			return "put the database right, tell " + h.Tool + " so, and then call Force with the version that it is at"
+		}
+		if h.Err != nil {
+			return "this user has to be allowed to SELECT from " + h.Table
+		}
+	}
+	if _, ok := ms.find(found[0].Number); len(found) == 1 && ok {
+		return fmt.Sprintf("to adopt what is there, call Force(%d)", found[0].Number)
+	}
+	if len(found) == 1 && found[0].Number > 0 {
+		return fmt.Sprintf("to adopt what is there, call Force with the version that it is at, which would be Force(%d), if it were among these migrations", found[0].Number)
+	}
+	return "to adopt what is there, call Force with the version of these migrations that it is at"
+}

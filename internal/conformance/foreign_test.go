@@ -1,0 +1,239 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// histories are what other tools write, by name: how a person would have left version 2 of it behind. text is what
+// the error has to say of it.
+var histories = map[string]struct {
+	setup []string
+	text  string
+	dirty bool
+}{
+	"golang-migrate":             {[]string{"CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO schema_migrations VALUES (2, FALSE)"}, "Force(2)", false},
+	"golang-migrate, dirty":      {[]string{"CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO schema_migrations VALUES (2, TRUE)"}, "dirty", true},
+	"golang-migrate, renamed":    {[]string{"CREATE TABLE our_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO our_migrations VALUES (2, FALSE)"}, "Force(2)", false},
+	"golang-migrate, upper case": {[]string{"CREATE TABLE SCHEMA_MIGRATIONS (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO SCHEMA_MIGRATIONS VALUES (2, FALSE)"}, "Force(2)", false},
+	"Flyway": {[]string{"CREATE TABLE flyway_schema_history (installed_rank INT NOT NULL PRIMARY KEY, version VARCHAR(50), description VARCHAR(200) NOT NULL, type VARCHAR(20) NOT NULL, script VARCHAR(1000) NOT NULL, checksum INT, installed_by VARCHAR(100), installed_on TIMESTAMP DEFAULT CURRENT_TIMESTAMP, execution_time INT, success BOOLEAN NOT NULL)",
+		"INSERT INTO flyway_schema_history (installed_rank, version, description, type, script, success) VALUES (0, NULL, '<< Flyway Schema Creation >>', 'SCHEMA', 'x', TRUE), (1, '1', 'a', 'SQL', 'V1__a.sql', TRUE), (2, '2', 'b', 'SQL', 'V2__b.sql', TRUE)"}, "Force(2)", false},
+	"Flyway, long ago": {[]string{"CREATE TABLE schema_version (version_rank INT NOT NULL, installed_rank INT NOT NULL PRIMARY KEY, version VARCHAR(50), description VARCHAR(200), type VARCHAR(20) NOT NULL, script VARCHAR(1000), checksum INT, success BOOLEAN NOT NULL)",
+		"INSERT INTO schema_version (version_rank, installed_rank, version, type, success) VALUES (1, 1, '1.1', 'SQL', TRUE)"}, "Flyway", false},
+	"Liquibase":   {[]string{"CREATE TABLE DATABASECHANGELOG (id VARCHAR(255) NOT NULL, author VARCHAR(255) NOT NULL, filename VARCHAR(255) NOT NULL, orderexecuted INT)", "INSERT INTO DATABASECHANGELOG VALUES ('1', 'me', 'x.xml', 1)"}, "Liquibase", false},
+	"dbmate":      {[]string{"CREATE TABLE schema_migrations (version VARCHAR(128) NOT NULL PRIMARY KEY)", "INSERT INTO schema_migrations VALUES ('1'), ('2')"}, "Force(2)", false},
+	"Ecto":        {[]string{"CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, inserted_at TIMESTAMP NULL)", "INSERT INTO schema_migrations (version) VALUES (1), (2)"}, "Force(2)", false},
+	"sql-migrate": {[]string{"CREATE TABLE gorp_migrations (id VARCHAR(255) NOT NULL PRIMARY KEY, applied_at TIMESTAMP NULL)", "INSERT INTO gorp_migrations (id) VALUES ('1_a.sql'), ('2_b.sql')"}, "Force(2)", false},
+	"tern":        {[]string{"CREATE TABLE schema_version (version INT NOT NULL)", "INSERT INTO schema_version VALUES (2)"}, "Force(2)", false},
+	"Atlas":       {[]string{"CREATE TABLE atlas_schema_revisions (version VARCHAR(255) NOT NULL PRIMARY KEY, description VARCHAR(255), executed_at TIMESTAMP NULL)", "INSERT INTO atlas_schema_revisions (version) VALUES ('2')"}, "Force(2)", false},
+	"Django":      {[]string{"CREATE TABLE django_migrations (id INT PRIMARY KEY, app VARCHAR(255) NOT NULL, name VARCHAR(255) NOT NULL, applied TIMESTAMP NULL)", "INSERT INTO django_migrations (id, app, name) VALUES (1, 'auth', '0001_initial')"}, "Django", false},
+	"Alembic":     {[]string{"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)", "INSERT INTO alembic_version VALUES ('1975ea83b712')"}, "Alembic", false},
+	"bun":         {[]string{"CREATE TABLE bun_migrations (id INT PRIMARY KEY, name VARCHAR(255), group_id BIGINT, migrated_at TIMESTAMP NULL)", "INSERT INTO bun_migrations (id, name, group_id) VALUES (1, '20210505110026', 1)"}, "bun", false},
+}
+
+// TestForeignHistory: where another tool has been at work, nothing is touched until a person says what it means.
+func TestForeignHistory(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	fsys := chain(3)
+	// Content with what is there, as many are: a run that fails would drop it.
+	fsys["sql/base/001_t.sql"] = script("CREATE TABLE IF NOT EXISTS t001 (id INTEGER);", "DROP TABLE IF EXISTS t001;")
+	onEach(t, func(t *testing.T, p *place) {
+		for name, h := range histories {
+			db := p.open(t) // pgx keeps plans of tables that were dropped
+			lock := gooseplus.WithGlobalLock(strings.HasPrefix(name, "golang"))
+			p.exec(t, append(h.setup, "CREATE TABLE t001 (id INTEGER)", "CREATE TABLE t002 (id INTEGER)", "INSERT INTO t001 VALUES (1)")...)
+			theirs := strings.Fields(h.setup[0])[2]
+			before := fmt.Sprint(column[string](t, p.db, p.target.tables))
+			m := p.over(db, from(fsys), lock)
+			for what, err := range map[string]error{"Migrate": m.Migrate(ctx), "MigrateTo": m.MigrateTo(ctx, 1), "Goto": m.Goto(ctx, 2), "Plan": second(m.Plan(ctx))} {
+				if !errors.Is(err, gooseplus.ErrForeignHistory) || !strings.Contains(fmt.Sprint(err), h.text) || !strings.Contains(strings.ToLower(fmt.Sprint(err)), strings.ToLower(theirs)) {
+					t.Errorf("%s: %s: %v", name, what, err)
+				}
+			}
+			if status, err := m.Status(ctx); err != nil || !strings.Contains(strings.ToLower(status.ForeignHistory), strings.ToLower(theirs)) {
+				t.Errorf("%s: Status: %q, %v", name, status.ForeignHistory, err)
+			}
+			if err := m.RollbackTo(ctx, 0); err != nil { // there is nothing to do
+				t.Errorf("%s: RollbackTo: %v", name, err)
+			}
+			if after := fmt.Sprint(column[string](t, p.db, p.target.tables)); after != before {
+				t.Errorf("%s: tables %s, want %s", name, after, before)
+			}
+			if _, err := p.db.Exec("SELECT 1 FROM goose_db_version"); err == nil {
+				t.Errorf("%s: there is a version table", name)
+			}
+			err := m.Force(ctx, 2)
+			if h.dirty {
+				wantIs(t, err, gooseplus.ErrForeignHistory)
+				wantText(t, err, "dirty")
+				if _, err := p.db.Exec("SELECT 1 FROM goose_db_version"); err == nil {
+					t.Errorf("%s: Force has made a version table", name)
+				}
+				err = p.migrator(from(fsys), lock, gooseplus.WithForeignHistory(gooseplus.Ignore)).Force(ctx, 2)
+			}
+			if err != nil {
+				t.Fatalf("%s: Force: %v", name, err)
+			}
+			if err := m.Migrate(ctx); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if got := column[int](t, p.db, "SELECT count(*) FROM t001"); got[0] != 1 {
+				t.Errorf("%s: %v rows are left", name, got)
+			}
+			// What a person has said once is not asked again.
+			if err := m.RollbackTo(ctx, 0); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if err := m.Migrate(ctx); !h.dirty && err != nil {
+				t.Errorf("%s: once more: %v", name, err)
+			}
+			p.reset(t)
+			p.exec(t, "DROP TABLE IF EXISTS goose_db_version_lock")
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestNoForeignHistory: these tables are nobody's history, or this Migrator's own.
+func TestNoForeignHistory(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	contexts := files(map[string]*fstest.MapFile{"shop/1_a.sql": table("a"), "stock/1_b.sql": table("b")})
+	goosey := func(name string) string {
+		return "CREATE TABLE " + name + " (id INTEGER PRIMARY KEY, version_id BIGINT NOT NULL, is_applied BOOLEAN NOT NULL, tstamp TIMESTAMP NULL)"
+	}
+	onEach(t, func(t *testing.T, p *place) {
+		p.exec(t, "CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)",
+			"CREATE TABLE schema_version (version INT NOT NULL)", "INSERT INTO schema_version VALUES (0)", // tern's, before its first
+			goosey("other_versions"), "INSERT INTO other_versions VALUES (1, 0, TRUE, NULL), (2, 5, TRUE, NULL), (3, 5, FALSE, NULL)",
+			"CREATE TABLE laundry (dirty BOOLEAN, version INT, colour INT)", "INSERT INTO laundry VALUES (TRUE, 1, 1)",
+			"CREATE TABLE migrations (bird VARCHAR(10))", "INSERT INTO migrations VALUES ('stork')")
+		one := gooseplus.WithNamespaces("shop")
+		if err := p.migrator(from(contexts), one).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		both := p.migrator(from(contexts), gooseplus.WithNamespaces("shop", "stock"))
+		if s, err := both.NamespaceStatus(ctx); err != nil || s["stock"].ForeignHistory != "" {
+			t.Errorf("status %+v, %v", s, err)
+		}
+		if err := both.Namespace("stock").Migrate(ctx); err != nil {
+			t.Errorf("one namespace is new: %v", err)
+		}
+		if err := both.Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+		// What has versions is not looked at more closely.
+		p.exec(t, "INSERT INTO schema_migrations VALUES (1, FALSE)")
+		contexts := files(map[string]*fstest.MapFile{"shop/1_a.sql": table("a"), "stock/1_b.sql": table("b"), "cash/1_c.sql": table("c")})
+		if err := p.migrator(from(contexts), gooseplus.WithNamespaces("cash", "shop", "stock")).Migrate(ctx); err != nil {
+			t.Errorf("a namespace is new in a database with versions: %v", err)
+		}
+	})
+}
+
+// TestForeignGoose: goose has another version table here, or one for each namespace.
+func TestForeignGoose(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onEach(t, func(t *testing.T, p *place) {
+		ours := gooseplus.WithVersionTable("our_versions")
+		if err := p.migrator(from(chain(2)), ours).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		err := p.migrator(from(chain(3))).Migrate(ctx)
+		wantIs(t, err, gooseplus.ErrForeignHistory)
+		wantText(t, err, "our_versions")
+		wantText(t, err, "Force(2)")
+		contexts := files(map[string]*fstest.MapFile{"shop/1_a.sql": table("a"), "stock/1_b.sql": table("b")})
+		spaces := gooseplus.WithNamespaces("shop", "stock")
+		wantIs(t, p.migrator(from(contexts), spaces).Migrate(ctx), gooseplus.ErrForeignHistory)
+		wantIs(t, second(p.migrator(from(contexts), spaces).Plan(ctx)), gooseplus.ErrForeignHistory)
+		if s, err := p.migrator(from(contexts), spaces).NamespaceStatus(ctx); err != nil || s["shop"].ForeignHistory == "" {
+			t.Errorf("status %+v, %v", s, err)
+		}
+		if got := fmt.Sprint(column[string](t, p.db, p.target.tables)); strings.Contains(got, "shop") || strings.Contains(got, "[a") {
+			t.Errorf("tables %s", got)
+		}
+		// Two services in one schema, which know of each other.
+		told := 0
+		for policy, text := range map[gooseplus.Policy]string{gooseplus.Warn: "our_versions", gooseplus.Ignore: "no such warning"} {
+			alone := gooseplus.WithVersionTable(strings.ToLower("v_" + policy.String()))
+			fsys := files(map[string]*fstest.MapFile{"1_x.sql": table("x_" + strings.ToLower(policy.String()))})
+			if err := p.migrator(from(fsys), alone, gooseplus.WithForeignHistory(policy), warnings(text, &told)).Migrate(ctx); err != nil {
+				t.Errorf("%v: %v", policy, err)
+			}
+		}
+		if told != 1 {
+			t.Errorf("%d warnings", told)
+		}
+		if err := p.migrator(from(chain(1)), gooseplus.WithForeignHistory(7)).Err(); err == nil {
+			t.Error("a policy that there isn't is no fault")
+		}
+	})
+}
+
+// TestForeignHistoryUnreadable: a history that this user may not read is not taken for none.
+func TestForeignHistoryUnreadable(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+		p.exec(t, histories["golang-migrate"].setup...)
+		m := p.over(p.reader(t), from(chain(2)))
+		for _, err := range []error{m.Migrate(ctx), second(m.Plan(ctx))} {
+			wantIs(t, err, gooseplus.ErrForeignHistory)
+			wantText(t, err, "permission denied")
+			wantText(t, err, "SELECT")
+		}
+	})
+}
+
+// TestForeignHistoryOfATenant: what another tool has done in one schema is nothing to the others, and an empty one takes
+// one statement.
+func TestForeignHistoryOfATenant(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.exec(t, histories["golang-migrate"].setup...) // where the connection is
+		names := []string{"tf_empty", "tf_theirs"}
+		if p.dialect == "mysql" {
+			names[0] = column[string](t, p.db, "SELECT CONCAT(DATABASE(), '_e')")[0]
+			names[1] = names[0] + "t"
+		}
+		for _, name := range names {
+			p.exec(t, "CREATE SCHEMA "+name)
+			t.Cleanup(func() {
+				p.exec(t, "DROP SCHEMA IF EXISTS "+name+map[bool]string{true: " CASCADE"}[p.dialect == "postgres"])
+			})
+		}
+		p.exec(t, "CREATE TABLE "+names[1]+".schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)",
+			"INSERT INTO "+names[1]+".schema_migrations VALUES (2, FALSE)")
+		db, counter := p.counted(t)
+		r, err := p.over(db, from(chain(3))).MigrateTenants(ctx, gooseplus.Schemas(names...))
+		wantIs(t, err, gooseplus.ErrForeignHistory)
+		wantReport(t, r, 2, 1, 0, 1, 0)
+		looks := 0
+		for _, s := range counter.take() {
+			if strings.Contains(s, "bun_migrations") && !strings.HasPrefix(s, "prepare") {
+				looks++
+			}
+		}
+		if looks > len(names) {
+			t.Errorf("%d looks for %d tenants", looks, len(names))
+		}
+		if err := p.migrator(from(chain(3)), gooseplus.WithSchema(names[1])).Force(ctx, 2); err != nil {
+			t.Error(err)
+		}
+		if err := p.migrator(from(chain(3)), gooseplus.WithSchema(names[1])).Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,144 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"testing"
+	"testing/fstest"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// TestTenantsOpenPanics: a panic of one tenant's Open is that tenant's failure.
+func TestTenantsOpenPanics(t *testing.T) {
+	t.Parallel()
+	file := sqliteTarget("sqlite")
+	healthy := func(context.Context) (*sql.DB, error) { return sql.Open("sqlite", file.database(t)) }
+	source := func(yield func(gooseplus.Tenant, error) bool) {
+		_ = yield(gooseplus.Tenant{Name: "a", Open: func(context.Context) (*sql.DB, error) { panic("boom") }}, nil) &&
+			yield(gooseplus.Tenant{Name: "b", Open: healthy}, nil)
+	}
+	r, err := gooseplus.New(nil, gooseplus.WithDialect("sqlite"), from(chain(1))).MigrateTenants(context.Background(), source)
+	wantReport(t, r, 2, 1, 0, 1, 0)
+	wantText(t, err, "boom")
+	wantText(t, err, `"a"`)
+}
+
+// TestTenantsSourceHangs: a source that hangs holds nobody up whose context ends, and a tenant that had not begun then is
+// skipped.
+func TestTenantsSourceHangs(t *testing.T) {
+	t.Parallel()
+	onLockServers(t, "pgx", func(t *testing.T, p *place) {
+		p.exec(t, "CREATE SCHEMA one", "CREATE SCHEMA two")
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		hang, ended := make(chan struct{}), make(chan struct{})
+		source := func(yield func(gooseplus.Tenant, error) bool) {
+			defer close(ended)
+			if yield(gooseplus.Tenant{Schema: "one"}, nil) && yield(gooseplus.Tenant{Schema: "two"}, nil) {
+				<-hang
+				yield(gooseplus.Tenant{Schema: "three"}, nil)
+			}
+		}
+		p.db.SetMaxOpenConns(2) // one tenant at a time
+		db, f := p.flaky(t)
+		f.before = func(statement string) {
+			if whose("CREATE TABLE t001")(statement) {
+				cancel()
+			}
+		}
+		r, err := p.over(db, from(chain(1))).MigrateTenants(ctx, source, gooseplus.WithConcurrency(1))
+		wantIs(t, err, context.Canceled)
+		close(hang)
+		<-ended
+		wantReport(t, r, 2, 0, 0, 1, 1)
+		if r.Tenants[1].State != gooseplus.TenantSkipped {
+			t.Errorf("%+v", r.Tenants[1])
+		}
+	})
+}
+
+// TestTenantsInterruptedBeforeTheFirstStep: a run that its context ended before its first step leaves its tenant skipped.
+func TestTenantsInterruptedBeforeTheFirstStep(t *testing.T) {
+	t.Parallel()
+	onLockServers(t, "pgx mysql", func(t *testing.T, p *place) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		db, f := p.flaky(t)
+		f.before = func(statement string) {
+			if whose("bun_migrations")(statement) { // it looks for histories of others
+				cancel()
+			}
+		}
+		schema := "public"
+		if p.dialect == "mysql" {
+			schema = column[string](t, p.db, "SELECT DATABASE()")[0]
+		}
+		r, _ := p.over(db, from(chain(1))).MigrateTenants(ctx, gooseplus.Schemas(schema))
+		wantReport(t, r, 1, 0, 0, 0, 1)
+	})
+}
+
+// TestDirtyTenant: of a tenant that is dirty it is known where it is.
+func TestDirtyTenant(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onLockServers(t, "pgx mysql", func(t *testing.T, p *place) {
+		schema := "public"
+		if p.dialect == "mysql" {
+			schema = column[string](t, p.db, "SELECT DATABASE()")[0]
+		}
+		fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a"),
+			"2_half.sql": noTransaction("CREATE TABLE half (id INTEGER);\nINSERT INTO nowhere VALUES (1);", "DROP TABLE half;\nDROP TABLE nowhere;")})
+		for i, lock := range []bool{true, true, false} {
+			r, err := p.migrator(from(fsys), gooseplus.WithGlobalLock(lock)).MigrateTenants(ctx, gooseplus.Schemas(schema))
+			wantIs(t, err, gooseplus.ErrDirty)
+			from := int64(1)
+			if i == 0 {
+				from = 0
+			}
+			if one := r.Tenants[0]; one.State != gooseplus.TenantDirty || one.From != from || one.To != 1 {
+				t.Errorf("%+v", one)
+			}
+		}
+	})
+}
+
+// TestSchemasLikeOldStrings: whatever a session takes a backslash for, only the server's own schemas are left out.
+func TestSchemasLikeOldStrings(t *testing.T) {
+	t.Parallel()
+	onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+		p.exec(t, "CREATE SCHEMA pgstore", "CREATE SCHEMA pgx_a")
+		p.db.SetMaxOpenConns(1)
+		for _, setting := range []string{"on", "off"} {
+			p.exec(t, "SET standard_conforming_strings = "+setting)
+			var names []string
+			for tenant, err := range gooseplus.SchemasLike(p.db, "p%") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				names = append(names, tenant.Schema)
+			}
+			if fmt.Sprint(names) != "[pgstore pgx_a public]" {
+				t.Errorf("%s: %v", setting, names)
+			}
+		}
+	})
+}
+
+// TestForcedRun: what Force did is called so.
+func TestForcedRun(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onEach(t, func(t *testing.T, p *place) {
+		m := p.locking(p.db, from(chain(2)))
+		if err := m.Force(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		runs, err := m.Runs(ctx)
+		if err != nil || len(runs) != 1 || runs[0].Outcome != gooseplus.RunForced || runs[0].To != 1 {
+			t.Errorf("%+v, %v", runs, err)
+		}
+	})
+}

@@ -1,0 +1,150 @@
+package sqltext
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A Quoting is what a database takes for quotes and comments, beside ' and ", -- and /* */.
+type Quoting struct {
+	Dollars     bool // $$ and $tag$, E'\'', comments in comments: PostgreSQL
+	Backslashes bool // \' in every string, `, comments with #: MySQL
+	Brackets    bool // [ ] and ` around names: SQLite
+}
+
+// Open returns the quote that is open at the end of a text, "" if none is, and where it begins.
+func (q Quoting) Open(text string) (quote string, at int) {
+	i := 0
+	for i < len(text) {
+		step, closed := q.span(text, i)
+		if !closed {
+			return openedBy(text[i:]), i
+		}
+		i += step
+	}
+	return "", 0
+}
+
+func openedBy(rest string) string {
+	if tag := dollarTag.FindString(rest); tag != "" {
+		return tag
+	}
+	return rest[:1]
+}
+
+var dollarTag = regexp.MustCompile(`^\$(?:[\pL_][\pL\d_]*)?\$`)
+
+// span is the length of what begins at i: a quoted text, a comment, or one character. A comment counts as closed in
+// any case.
+func (q Quoting) span(text string, i int) (length int, closed bool) {
+	rest := text[i:]
+	switch c := rest[0]; {
+	case strings.HasPrefix(rest, "--"), c == '#' && q.Backslashes:
+		if end := strings.IndexByte(rest, '\n'); end >= 0 {
+			return end + 1, true
+		}
+		return len(rest), true
+	case strings.HasPrefix(rest, "/*"):
+		return q.comment(rest), true
+	case c == '\'', c == '"':
+		return quotedBy(rest, c, q.Backslashes || q.Dollars && c == '\'' && escapes(text[:i]))
+	case c == '`' && (q.Backslashes || q.Brackets):
+		return quotedBy(rest, c, false)
+	case c == '[' && q.Brackets:
+		if end := strings.IndexByte(rest, ']'); end >= 0 {
+			return end + 1, true
+		}
+		return len(rest), true
+	case c == '$' && q.Dollars && !endsInName(text[:i]):
+		tag := dollarTag.FindString(rest)
+		if tag == "" {
+			return 1, true
+		}
+		end := strings.Index(rest[len(tag):], tag)
+		return end + 2*len(tag), end >= 0
+	}
+	return 1, true
+}
+
+// quotedBy is the length of a string that begins with the quote c. A doubled quote is the end of one string and the
+// beginning of another.
+func quotedBy(rest string, c byte, escapes bool) (length int, closed bool) {
+	for i := 1; i < len(rest); i++ {
+		switch {
+		case rest[i] == '\\' && escapes:
+			i++
+		case rest[i] == c:
+			return i + 1, true
+		}
+	}
+	return len(rest), false
+}
+
+func (q Quoting) comment(rest string) int {
+	depth := 0
+	for i := 0; i+1 < len(rest); i++ {
+		switch {
+		case rest[i:i+2] == "/*" && (depth == 0 || q.Dollars):
+			depth++
+			i++
+		case rest[i:i+2] == "*/":
+			depth--
+			i++
+			if depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(rest)
+}
+
+// escapes says whether the string after before is one of PostgreSQL's with an E.
+func escapes(before string) bool {
+	n := len(before)
+	return n > 0 && (before[n-1] == 'E' || before[n-1] == 'e') && !endsInName(before[:n-1])
+}
+
+func endsInName(before string) bool {
+	r, _ := utf8.DecodeLastRuneInString(before)
+	return r == '_' || r == '$' || unicode.IsLetter(r) || unicode.IsDigit(r)
+}
+
+// routine matches the beginning of a statement that can have a body of statements.
+var routine = regexp.MustCompile(`(?is)^create\s+(?:or\s+(?:replace|alter)\s+|definer\s*=\s*\S+\s+|temp(?:orary)?\s+|aggregate\s+)*` +
+	`(?:trigger|procedure|function|event|package)\b`)
+
+var (
+	beginWord = regexp.MustCompile(`(?i)\bbegin\b`)
+	endOfBody = regexp.MustCompile(`(?i)\bend(?:\s+[\pL_][\pL\d_]*)?\s*;*\s*$`)
+)
+
+// OpenBody says whether a statement creates a routine whose body of statements, from BEGIN on, has no END, and where
+// that begins.
+func (q Quoting) OpenBody(statement string) (at int, open bool) {
+	if !routine.MatchString(Uncommented(statement)) {
+		return 0, false
+	}
+	bare := q.bare(statement)
+	begin := beginWord.FindStringIndex(bare)
+	if begin == nil || endOfBody.MatchString(strings.TrimSpace(bare)) {
+		return 0, false
+	}
+	return begin[0], true
+}
+
+// bare has spaces instead of what is quoted and of comments, so that it is as long as the text.
+func (q Quoting) bare(text string) string {
+	b := []byte(text)
+	for i := 0; i < len(text); {
+		n, _ := q.span(text, i)
+		if n > 1 {
+			for j := i; j < min(i+n, len(b)); j++ {
+				b[j] = ' '
+			}
+		}
+		i += max(n, 1)
+	}
+	return string(b)
+}
