@@ -379,8 +379,8 @@
 //
 // A machine or network that is gone says nothing. The holder asks its connection for a sign of life every two seconds,
 // and the server ends a lock whose holder has been silent for thirty. PostgreSQL notices within some 20 seconds that
-// nobody is at the other end of a run's connection (tcp_keepalives_*, tcp_user_timeout,
-// client_connection_check_interval: the run sets them). So somebody takes over within 45 seconds.
+// nobody is at the other end of a run's transaction (tcp_keepalives_*, tcp_user_timeout,
+// client_connection_check_interval: each transaction sets them for itself). So somebody takes over within 45 seconds.
 //
 // If the holder gets no answer for ten seconds, or an error, its run is cancelled, with [ErrLockLost] as cause, and
 // there is no way back: another runner may be at work. A run that has lost its lock goes on until it notices, within 2
