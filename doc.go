@@ -45,7 +45,7 @@
 //	environment refused      nothing was touched                                ErrProtectedEnvironment
 //	another tool's database  nothing was touched                                ErrForeignHistory
 //	lock not obtained        nothing was touched                                ErrLocked
-//	lock lost                nothing was committed after that; besides, one of  ErrLockLost
+//	lock lost                it may commit until it notices; besides, one of    ErrLockLost
 //	                         the two above, or success before the loss
 //	table can't be read      nothing was touched                                ErrMigrationTable
 //	configuration fault      nothing was touched                                ErrMergeMigrations, for
@@ -342,34 +342,71 @@
 //
 // With [WithGlobalLock] any number of processes can boot at the same moment: one migrates, the others
 // wait, and are done without the lock when the one they waited for left nothing to do. The lock
-// belongs to the version table, or to all version tables of the namespaces. It is the row 'mutex' of the state table, {version table}_lock, which
-// is created when it is first needed; a transaction on a connection of its own keeps the row locked,
-// so that the server frees it the moment the holder dies. On SQLite it is a lock on a file beside the
-// database, which stays there, empty, and for a database in memory a lock within the process. Who
-// waits holds neither a transaction nor a statement: CREATE INDEX CONCURRENTLY in the holder would
-// wait for it for ever. Replicas of the original gooseplus take the same lock. On PostgreSQL the table
-// has two partitions, one of them for the mutex alone: such a replica empties the table, and has to meet
-// the mutex before it locks anything that the holder needs. What the state table remembers is gone then.
+// belongs to the version table, or to all version tables of the namespaces. It needs no table:
 //
-// A run with the lock has a row of its own in the state table, with its holder, its starting point
-// and what it plans, and at the end its outcome; the last 100 stay. Every transaction of the run
-// begins by updating that row. So a run whose row says that it is not running any more can't commit,
-// and as long as one of its transactions is open nobody can say so of it: the server may go on for
-// minutes with what a killed process had told it. For what no transaction covers (NO TRANSACTION
-// steps, and all of them on MySQL and MariaDB) the row says on which connection of the server it
-// runs, and a new holder waits until that is gone. Then it marks the run as crashed and takes over
-// its starting point: if the new run fails, what the dead one applied is undone too.
+//   - PostgreSQL: an advisory lock, which a transaction on a connection of its own holds. That transaction is idle: it
+//     has no lock on a row or a table, no transaction id and no snapshot. So a migration may alter, rename or drop any
+//     table, the state table included.
+//   - MySQL and MariaDB: a named lock (GET_LOCK) on a connection of its own. It is the lock of one server: a cluster in
+//     which several servers take writes is not supported.
+//   - SQLite: a lock on a file beside the database, which stays there, empty, with the database's mode; for a database
+//     in memory a lock within the process.
+//
+// The server frees the lock the moment its holder dies. A server that has no such lock is a clear error. Replicas in
+// different schemas of the search_path have the same lock if they use the same version table. A waiting process
+// holds neither a transaction nor a statement: CREATE INDEX CONCURRENTLY in the holder would wait for it for ever. It
+// asks every 20 to 150 ms whether the lock is free, without taking it.
+//
+// The state table, {version table}_lock, is created when it is first needed. It records runs and excludes nobody. Tables
+// of that name that the original gooseplus or earlier versions have made are upgraded in place. Replicas of those
+// versions that are in the middle of a run are waited for. Old replicas that start after the upgrade are not
+// supported: stop them first.
+//
+// A run with the lock has a row in the state table, with its holder, its starting point
+// and what it plans, and at the end its outcome; the last 100 stay, and those that were cut off until a later run has
+// taken over. A second, narrow row is its fence: every transaction of the run
+// begins by updating it. A run without a fence can't commit, and as long as one of its transactions is open nobody can
+// take its fence away. For what no transaction covers (NO TRANSACTION
+// steps, and all of them on MySQL and MariaDB) the table names the connections of the server that the run uses.
+//
+// # When a holder disappears
+//
+// A new holder ends what a dead run has left on the server, before it looks at anything: idle connections at once, and
+// a statement that is still executing after ten seconds. It may do so if they are of its own user
+// (pg_terminate_backend, KILL). It waits for another user's connection, also for one whose state the server hides, and
+// the error of a wait that is over names it. Then it marks the run as crashed and takes over
+// its starting point: if the new run fails, what the dead one applied is undone too. [Migrator.Force] waits likewise.
+//
+// A machine or network that is gone says nothing. The holder asks its connection for a sign of life every two seconds,
+// and the server ends a lock whose holder has been silent for thirty. PostgreSQL notices within some 20 seconds that
+// nobody is at the other end of a run's transaction (tcp_keepalives_*, tcp_user_timeout,
+// client_connection_check_interval: each transaction sets them for itself). So somebody takes over within 45 seconds.
+//
+// If the holder gets no answer for ten seconds, or an error, its run is cancelled, with [ErrLockLost] as cause, and
+// there is no way back: another runner may be at work. A run that has lost its lock goes on until it notices, within 2
+// seconds if the connection broke, within 12 if nothing arrives. It can commit until then, or until
+// another runner has declared it dead; never after that.
 //
 // MySQL and MariaDB go on with a statement whose client is gone, and their driver closes the connection
-// when a context ends. A run with the lock that loses a connection so ends it on the server too (KILL),
+// when a context ends. A run with the lock that loses a connection ends it on the server too,
 // and waits until it is gone before it goes back and before it gives the lock away. A run that can't
 // achieve that within the rollback timeout leaves its row as that of a run that was cut off, and the next
-// holder waits.
+// holder ends it.
 //
-// The holder asks its connection for a sign of life every two seconds. If there is none for ten, or
-// an error, the run is cancelled, with [ErrLockLost] as cause, and there is no way back: another
-// runner may be at work. The server, in turn, ends a lock whose holder has been silent for thirty
-// seconds, for else one whose network was cut would keep it for hours.
+// # Privileges
+//
+// Reading needs SELECT on the version table and the state table: Migrate with nothing pending, Status, Version, Plan
+// and Runs. A role that migrates and doesn't own the tables needs, besides what its migrations do:
+//
+//	GRANT SELECT, INSERT, DELETE ON goose_db_version TO app;
+//	GRANT USAGE ON SEQUENCE goose_db_version_id_seq TO app;  -- PostgreSQL
+//	GRANT SELECT, INSERT, UPDATE, DELETE ON goose_db_version_lock TO app;
+//
+// Missing privileges on the state table are found before the first step. A role that may write the state table can
+// remove dirty marks and protection: grant that to roles that migrate only. On a standby, or for a role that may only
+// read, a run with something to do is refused before it writes anything.
+//
+// # Connections of the lock
 //
 // The lock takes one connection, and another one while a step runs that no transaction covers; a pool
 // that is too small is an error before anything is touched. What a migration does through other

@@ -29,7 +29,8 @@ var (
 	ErrLocked = errors.New("another runner has the lock")
 
 	// ErrLockLost is returned when the global lock was lost during the run: its connection died, or
-	// another runner has declared this one dead. Nothing was committed after that. ErrRollForward or
+	// another runner has declared this one dead. The run can commit until it notices, within 2 to 12
+	// seconds, or until another runner has declared it dead. ErrRollForward or
 	// ErrRollBack in the same error says what is true of the database; with neither, the run had
 	// succeeded before.
 	ErrLockLost = errors.New("the lock was lost")

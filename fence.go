@@ -29,7 +29,7 @@ func (r *run) fence() session.Config {
 	}}}
 	if !r.oneWriter() && r.leavesFence() {
 		cfg.Backend = session.Backend{
-			Query: r.known.state.BackendQuery(r.id, mutex.KeepSession()), Found: r.onBackend,
+			Query: r.known.state.BackendQuery(r.id), Found: r.onBackend,
 			Lost: func(row []driver.Value) { r.orphans.add(backendName(row)) },
 		}
 	}

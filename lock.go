@@ -112,11 +112,11 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 
 // lastTry is for a process whose wait is over. Somebody who had the lock a moment ago may have given it back.
 func (r *run) lastTry(ctx, waiting context.Context, m mutex.Mutex) (l *lock, err error) {
-	if r.options.lockWait > 0 && ctx.Err() == nil {
+	if ctx.Err() == nil {
 		soon, cancel := context.WithTimeout(ctx, answerLimit)
 		r.holds, err = m.Holder(soon)
 		cancel()
-		if err == nil && r.holds == "" {
+		if r.options.lockWait > 0 && err == nil && r.holds == "" {
 			if l, err = r.tryHold(ctx, waiting, m); l != nil || errors.Is(err, ErrLocked) {
 				return l, err
 			}

@@ -90,9 +90,10 @@ func (r *run) drive(ctx context.Context, step plannedStep) error {
 	r.events.send(MigrationStarted{Step: step.Step})
 	started := time.Now()
 	err := r.attempts(ctx, step)
-	if err != nil && !r.trace.began() {
-		// It has failed at the fence, or before: the step before may have removed the state table.
+	if err != nil && r.leftNothing(ctx, step, err) {
+		// It may have failed at the fence: the step before may have removed the state table.
 		if gone, restored := r.restore(ctx); gone && restored == nil {
+			r.recorder.Again()
 			err = r.attempts(ctx, step)
 		}
 	}

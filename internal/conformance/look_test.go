@@ -75,11 +75,12 @@ func TestLook(t *testing.T) {
 			if err := m.Migrate(ctx); err != nil {
 				t.Fatal(err)
 			}
-			told := counter.take()
+			// The driver that counts hides from the session that the server commits by itself, so that it has to ask.
+			told := slices.DeleteFunc(counter.take(), func(s string) bool { return strings.Contains(s, "@@autocommit") })
 			reads := len(told) - len(slices.DeleteFunc(slices.Clone(told), func(s string) bool { return strings.HasPrefix(s, "SELECT") }))
 			begins := len(told) - len(slices.DeleteFunc(slices.Clone(told), func(s string) bool { return s == "BEGIN" }))
 			// The look, the starting point and the verification; a transaction for each migration. Besides,
-			// where steps are marked, the state table, its columns and its mutex; and, once, whether anybody else is
+			// where steps are marked, the state table and its columns; and, once, whether anybody else is
 			// at a step, and what was recorded before that was known. And once, how a connection was made; on SQLite
 			// before and after each step, in the same process.
 			want := map[string]int{"postgres": 4, "mysql": 8, "sqlite": 7}[p.dialect]

@@ -557,8 +557,10 @@ func TestNamespacesLook(t *testing.T) {
 			}
 			statements := told.take()
 			wantReads(t, "nothing pending", statements)
+			// The driver that counts hides from the session that the server commits by itself, so that it has to ask.
+			statements = slices.DeleteFunc(statements, func(s string) bool { return s == "SELECT @@autocommit" })
 			// Without the lock, another statement reads a state table that is there.
-			if n := len(statements); n > 2 || n > 1 && len(p.stateTable(t)) == 0 {
+			if n := len(statements); n > 2 || n > 1 && !p.hasStateTable() {
 				t.Errorf("%d statements: %q", n, statements)
 			}
 		}
@@ -573,6 +575,11 @@ func (p *place) stateTable(t *testing.T) []string {
 		return nil
 	}
 	return column[string](t, p.db, "SELECT id FROM goose_db_version_lock")
+}
+
+func (p *place) hasStateTable() bool {
+	_, err := p.db.Exec("SELECT 1 FROM goose_db_version_lock")
+	return err == nil
 }
 
 // TestTenantNamespaces: namespaces and tenants combine.

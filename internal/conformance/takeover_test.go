@@ -131,7 +131,6 @@ func TestTakeover(t *testing.T) {
 				if s.busy && p.driver == "pgx" {
 					return // lib/pq shows it
 				}
-				t.Parallel()
 				for range chaosRounds(1, 50) {
 					p.counting(t)
 					db, way := p.through(t)

@@ -41,18 +41,16 @@ func (p *Postgres) begin() string {
 		strings.Join(settings, ", ") + ") AS v (name, value) WHERE " + settable
 }
 
-// KeepTransaction is a statement that has the server look after the connection until the transaction ends.
-func KeepTransaction() string { return "SELECT " + keep("true") }
+// KeepTransaction is a statement that has the server look after the connection until the transaction ends. What is
+// outside a transaction can't have such settings: behind a pooler they would stay on a connection of everybody's.
+func KeepTransaction() string { return "SELECT " + keep() }
 
-// KeepSession is an expression that has the server look after the connection until it ends.
-func KeepSession() string { return "(SELECT count(s) FROM (SELECT " + keep("false") + ") AS k (s))" }
-
-func keep(local string) string {
+func keep() string {
 	var list []string
 	for _, s := range KeepAlive {
 		list = append(list, fmt.Sprintf("('%s', '%s')", s.Name, s.Value))
 	}
-	return "set_config(v.name, v.value, " + local + ") FROM (VALUES " + strings.Join(list, ", ") + ") AS v (name, value) WHERE " + settable
+	return "set_config(v.name, v.value, true) FROM (VALUES " + strings.Join(list, ", ") + ") AS v (name, value) WHERE " + settable
 }
 
 // settable is true of the settings v.name that the server has. Not every platform can have

@@ -3,11 +3,13 @@ package session
 import (
 	"context"
 	"database/sql/driver"
+	"reflect"
 )
 
 // autocommit makes sure, for a guard of MySQL, that what is executed outside a transaction is committed, and that what
 // is read is not what was there when the connection was used last: the server, the DSN or the application may have
-// switched autocommit off. Nobody has to know it of the first statement, which is all that a look takes.
+// switched autocommit off. Where the driver knows, the server isn't asked. Where it doesn't, the first statement is
+// executed as it is: it is all that a look takes.
 func (s *Session) autocommit(ctx context.Context, l *link) error {
 	if !s.cfg.endsBySQL || l.inner == nil {
 		return nil
@@ -16,18 +18,25 @@ func (s *Session) autocommit(ctx context.Context, l *link) error {
 	first, known := !s.used, s.commits[l.inner]
 	s.used = true
 	s.mu.Unlock()
-	if first || known || l.set {
+	if known || l.commits {
 		return nil
 	}
-	row, err := l.queryRow(ctx, "SELECT @@autocommit")
-	if err != nil {
-		return err
+	on, told := commitsByItself(l.inner)
+	if !told {
+		if first {
+			return nil
+		}
+		row, err := l.queryRow(ctx, "SELECT @@autocommit")
+		if err != nil {
+			return err
+		}
+		on = len(row) != 1 || row[0] != int64(0) && row[0] != "0"
 	}
-	if len(row) == 1 && (row[0] == int64(0) || row[0] == "0") {
+	if !on {
 		if err := l.run(ctx, []Statement{{Query: "SET autocommit = 1"}}); err != nil {
 			return err
 		}
-		l.set = true
+		l.commits = true
 		l.prior = append(l.prior, Statement{Query: "SET autocommit = 0"})
 		return nil
 	}
@@ -38,4 +47,24 @@ func (s *Session) autocommit(ctx context.Context, l *link) error {
 	}
 	s.commits[l.inner] = true
 	return nil
+}
+
+// The flags of the server's status, which comes with every answer (MySQL's protocol, SERVER_STATUS_…).
+const (
+	_ = 1 << iota // in a transaction
+	statusAutocommits
+)
+
+// commitsByItself says what the driver knows of the connection from the server's last answer. go-sql-driver/mysql has
+// no other way to tell than its own field.
+func commitsByItself(dc driver.Conn) (on, known bool) {
+	v := reflect.ValueOf(dc)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return false, false
+	}
+	status := v.Elem().FieldByName("status")
+	if !status.IsValid() || status.Kind() != reflect.Uint16 || status.Uint() == 0 {
+		return false, false
+	}
+	return status.Uint()&statusAutocommits != 0, true
 }

@@ -15,6 +15,7 @@ import (
 type link struct {
 	parent  *sql.Conn
 	guarded bool
+	commits bool        // autocommit was off, and is on until the connection is given back
 	inner   driver.Conn // for the guard, which closes it under a call
 	lost    bool        // that has happened: the driver is not called any more
 

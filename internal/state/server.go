@@ -85,13 +85,10 @@ func (t *Table) File(ctx context.Context, db Querier) (lock, database string, er
 // that was set to another role. On MySQL it is the connection's number, and a lock of the run's own on it: a number
 // alone may be another connection's after a restart of the server, and the list of connections shows a user only
 // its own.
-//
-// On PostgreSQL, also is one more column.
-func (t *Table) BackendQuery(run, also string) string {
+func (t *Table) BackendQuery(run string) string {
 	switch t.dialect.Goose {
 	case goose.DialectPostgres:
-		return "SELECT pid::text || '/' || COALESCE(extract(epoch FROM backend_start)::text, ''), " + also +
-			" FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+		return "SELECT pid::text || '/' || COALESCE(extract(epoch FROM backend_start)::text, '') FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 	case goose.DialectMySQL:
 		return "SELECT CAST(CONNECTION_ID() AS CHAR), GET_LOCK(CONCAT(" + t.dialect.Literal(lockOf(run)) + ", CONNECTION_ID()), 0)"
 	}
@@ -264,6 +261,10 @@ func (t *Table) Blocker(ctx context.Context, db *sql.DB, run string) (*Activity,
 			" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"+
 			" AND relation = to_regclass("+t.dialect.Literal(t.name)+") AND pid <> pg_backend_pid() LIMIT 1").Scan(&pid)
 		if err == sql.ErrNoRows {
+			if there, err := t.IsThere(ctx, q); err != nil || !there {
+				a.Gone = true
+				return err
+			}
 			err = q.QueryRowContext(ctx, "SELECT l.pid FROM "+t.name+" AS f JOIN pg_locks AS l ON l.locktype = 'transactionid' AND l.transactionid = f.xmax"+
 				" AND l.mode = 'ExclusiveLock' AND l.granted WHERE f.id IN ("+t.dialect.Literal(fenceID(run))+", "+t.dialect.Literal(runID(run))+")"+
 				" AND l.pid <> pg_backend_pid() LIMIT 1").Scan(&pid)
