@@ -345,10 +345,9 @@ func (f *fleet) state(last *run, err error) TenantState {
 func (f *fleet) finish(j job, result TenantResult) {
 	f.results[j.index] = result
 	f.done++
-	if !result.State.failed() {
-		return
+	if result.State.failed() {
+		f.failures++
 	}
-	f.failures++
 	o := f.options
 	if o.maxFailures > 0 && f.failures >= o.maxFailures ||
 		o.maxFailureRate > 0 && f.done >= rateSample && float64(f.failures) > o.maxFailureRate*float64(f.done) {

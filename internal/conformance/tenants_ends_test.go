@@ -142,3 +142,23 @@ func TestForcedRun(t *testing.T) {
 		}
 	})
 }
+
+// TestFailureRateOfASample: the rate of failures is no reason to stop before there are twenty tenants to tell it from.
+func TestFailureRateOfASample(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for i := range 30 {
+		names = append(names, fmt.Sprintf("t%02d", i))
+	}
+	called := 0
+	do := func(_ context.Context, m *gooseplus.Migrator) error {
+		if called++; called <= 3 {
+			return errInjected
+		}
+		return nil
+	}
+	r, err := gooseplus.New(nil, from(chain(1))).EachTenant(context.Background(), gooseplus.Schemas(names...), do,
+		gooseplus.WithConcurrency(1), gooseplus.WithMaxFailureRate(0.1))
+	wantIs(t, err, errInjected)
+	wantReport(t, r, 30, 17, 0, 3, 10)
+}
