@@ -144,6 +144,7 @@ func complete(cmd *cobra.Command) {
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	for name, words := range map[string][]string{
 		"output": {"text", "json"}, "driver": {"postgres", "mysql", "sqlite"}, "rollback": {"down", "transaction", "none"},
+		"foreign-history": {"refuse", "warn", "ignore"},
 	} {
 		if cmd.PersistentFlags().Lookup(name) == nil {
 			continue

@@ -106,7 +106,7 @@ func TestShownDSN(t *testing.T) {
 // TestRetriesAlone: deadlocks are retried without a limit of the server too.
 func TestRetriesAlone(t *testing.T) {
 	options := func(retries int) int {
-		list, err := (&settings{dir: t.TempDir(), rollback: "down", retries: retries}).options(false)
+		list, err := (&settings{dir: t.TempDir(), rollback: "down", foreign: "refuse", retries: retries}).options(false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func ExitCode(err error) int {
 		return exitUndone
 	case is(gooseplus.ErrLockLost): // after the run had succeeded
 		return exitNotUndone
-	case is(gooseplus.ErrMergeMigrations), is(gooseplus.ErrTenantMissing):
+	case is(gooseplus.ErrMergeMigrations), is(gooseplus.ErrTenantMissing), is(gooseplus.ErrForeignHistory):
 		return exitUsage
 	case is(errInterrupted), is(context.Canceled):
 		return exitUndone

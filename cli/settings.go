@@ -44,6 +44,7 @@ type settings struct {
 	migrationTimeout      time.Duration
 	rollbackTimeout       time.Duration
 	rollback              string
+	foreign               string
 	lockTimeout, stmtTime time.Duration
 	retries               int
 
@@ -85,6 +86,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.DurationVar(&s.migrationTimeout, "migration-timeout", time.Minute, "limit of each migration; 0 is none")
 	f.DurationVar(&s.rollbackTimeout, "rollback-timeout", 5*time.Minute, "limit of the way back; 0 is none")
 	f.StringVar(&s.rollback, "rollback", "down", "what a failed run does: down, transaction or none")
+	f.StringVar(&s.foreign, "foreign-history", "refuse", "what to do where another tool has migrated the database: refuse, warn or ignore")
 	f.BoolVar(&s.strictOrder, "strict-order", false, "refuse versions that come late")
 	f.DurationVar(&s.lockTimeout, "lock-timeout", 0, "how long the server lets a statement wait for a lock; 0 is its own limit")
 	f.DurationVar(&s.stmtTime, "statement-timeout", 0, "how long the server lets a statement take; 0 is its own limit")
@@ -104,7 +106,7 @@ var aliases = map[string][]string{
 // them: what has to be confirmed is confirmed for one command.
 var settable = []string{
 	"output", "master-dsn", "dsn", "driver", "dir", "tenants-dir", "tenants-driver", "env", "namespace", "namespaces", "protected-env", "table", "schema", "no-lock", "lock-wait",
-	"timeout", "migration-timeout", "rollback-timeout", "rollback", "strict-order", "lock-timeout", "statement-timeout", "retries",
+	"timeout", "migration-timeout", "rollback-timeout", "rollback", "foreign-history", "strict-order", "lock-timeout", "statement-timeout", "retries",
 	"schemas-like", "schemas-query", "databases-query", "concurrency", "canary", "max-failures", "create-schema",
 }
 
@@ -274,7 +276,12 @@ func (s *settings) options(tenants bool) ([]gooseplus.Option, error) {
 	if !ok {
 		return nil, usagef("--rollback %q: it is down, transaction or none", s.rollback)
 	}
-	return append(options, gooseplus.WithRollback(strategy)), nil
+	policies := map[string]gooseplus.Policy{"refuse": gooseplus.Refuse, "warn": gooseplus.Warn, "ignore": gooseplus.Ignore}
+	policy, ok := policies[s.foreign]
+	if !ok {
+		return nil, usagef("--foreign-history %q: it is refuse, warn or ignore", s.foreign)
+	}
+	return append(options, gooseplus.WithRollback(strategy), gooseplus.WithForeignHistory(policy)), nil
 }
 
 // folder makes a file system of a folder such that its files are called as people call them.

@@ -55,7 +55,7 @@ func (t *Table) creation() string {
 	for _, c := range t.columns() {
 		columns = append(columns, c.name+" "+c.definition)
 	}
-	return "CREATE TABLE " + t.name + " (" + strings.Join(columns, ", ") + ", PRIMARY KEY (id))"
+	return "CREATE TABLE {table} (" + strings.Join(columns, ", ") + ", PRIMARY KEY (id))"
 }
 
 // upgrade makes the table of an older version this one's. Old replicas hold a lock on a row of it while they
