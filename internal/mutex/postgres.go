@@ -121,7 +121,10 @@ func (p *Postgres) Holder(ctx context.Context) (string, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
-	return fmt.Sprintf("backend pid %d", pid), err
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("backend pid %d", pid), nil
 }
 
 type heldPostgres struct {
