@@ -153,13 +153,14 @@ func (ms *migrations) overlooked() error {
 				"folders in it are not read; choose them with WithEnvironments, or WithBasePath", files.Base, inside[0])
 		}
 	}
-	for _, file := range slices.Concat(files.Ignored, files.Stray) {
-		if named := !slices.Contains(files.Ignored, file) && path.Dir(file) != files.Base; named {
-			return fmt.Errorf("there is no migration in %s; there is %s: folders inside are not read", ms.folders(), file)
-		}
-		return fmt.Errorf("there is no migration at all, and %s is badly named: %s", file, namingRule)
+	overlooked := slices.Concat(files.Ignored, files.Stray)
+	switch {
+	case len(overlooked) == 0:
+		return nil
+	case len(files.Ignored) == 0 && path.Dir(overlooked[0]) != files.Base:
+		return fmt.Errorf("there is no migration in %s; there is %s: folders inside are not read", ms.folders(), overlooked[0])
 	}
-	return nil
+	return fmt.Errorf("there is no migration at all, and %s is badly named: %s", overlooked[0], namingRule)
 }
 
 // baseFault adds to the fault of a base path that isn't there where the folders of the environments are.

@@ -45,7 +45,7 @@ func overtime[T any](ctx context.Context, f func() (T, error), interrupt func(),
 		}()
 		a.value, a.err = f()
 	}()
-	var ended <-chan struct{} = ctx.Done()
+	ended := ctx.Done()
 	var timer <-chan time.Time
 	for {
 		select {
