@@ -16,6 +16,7 @@ import (
 // TestCancelNotHeard: the run is cancelled in a statement outside a transaction, and the server doesn't hear of it. The
 // driver has closed the connection long before the server has finished; the way back must not begin beside it.
 func TestCancelNotHeard(t *testing.T) {
+	t.Parallel()
 	onCutSites(t, func(t *testing.T, s *cutSite) {
 		if s.dialect != "postgres" {
 			return // MySQL's driver tells its server nothing: the run kills the connection itself

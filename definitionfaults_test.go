@@ -15,6 +15,7 @@ import (
 
 // TestDefinitionError: each fault of a definition is one, from Definitions.Err and from Migrator.Err.
 func TestDefinitionError(t *testing.T) {
+	t.Parallel()
 	for situation, s := range map[string]struct {
 		define  func(*gooseplus.Definitions)
 		version int64
@@ -57,6 +58,7 @@ func TestDefinitionError(t *testing.T) {
 
 // TestReplayAsUp goes up and down with the Up of every sort of migration.
 func TestReplayAsUp(t *testing.T) {
+	t.Parallel()
 	const made = "DROP TABLE IF EXISTS b; CREATE TABLE b (id INTEGER)"
 	exec := func(ctx context.Context, tx *sql.Tx) error { _, err := tx.ExecContext(ctx, made); return err }
 	execDB := func(ctx context.Context, db *sql.DB) error { _, err := db.ExecContext(ctx, made); return err }
@@ -100,6 +102,7 @@ func TestReplayAsUp(t *testing.T) {
 }
 
 func TestRollbackToLocked(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	db := openSQLite(t)
 	m := sqlite(db, folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql", "sql/base/4_d.sql"))
@@ -149,6 +152,7 @@ func TestRollbackToLocked(t *testing.T) {
 }
 
 func TestStatusOfOneMigration(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	m := sqlite(db, folder("sql/base/1_a.sql", "sql/base/3_c.sql"))
 	if err := m.MigrateTo(context.Background(), 1); err != nil {
@@ -171,6 +175,7 @@ func TestStatusOfOneMigration(t *testing.T) {
 
 // TestNamesOfSchemasAndTables that mean something else than they say.
 func TestNamesOfSchemasAndTables(t *testing.T) {
+	t.Parallel()
 	fsys := folder("sql/base/1_a.sql")
 	for _, schema := range []string{"$user", "pg_temp"} {
 		m := gooseplus.New(nil, gooseplus.WithFS(fsys))

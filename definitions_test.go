@@ -27,6 +27,7 @@ func viewDefinitions() *gooseplus.Definitions {
 }
 
 func TestDefinitionFaults(t *testing.T) {
+	t.Parallel()
 	for _, s := range []struct {
 		situation string
 		define    func(*gooseplus.Definitions)
@@ -100,6 +101,7 @@ func TestDefinitionFaults(t *testing.T) {
 }
 
 func TestDefinitionsAreMerged(t *testing.T) {
+	t.Parallel()
 	t.Run("alone they need no folder", func(t *testing.T) {
 		db := openSQLite(t)
 		m := sqlite(db, fstest.MapFS{}, gooseplus.WithDefinitions(viewDefinitions()))
@@ -193,6 +195,7 @@ func tables(t *testing.T, db *sql.DB, want ...string) {
 
 // TestActions goes up and down with every action beside every other.
 func TestActions(t *testing.T) {
+	t.Parallel()
 	exec := func(query string) func(context.Context, *sql.Tx) error {
 		return func(ctx context.Context, tx *sql.Tx) error { _, err := tx.ExecContext(ctx, query); return err }
 	}
@@ -259,6 +262,7 @@ func TestActions(t *testing.T) {
 
 // TestKindsOfSteps: each direction is in a transaction or not by itself.
 func TestKindsOfSteps(t *testing.T) {
+	t.Parallel()
 	var d gooseplus.Definitions
 	d.Define(2).Up(`CREATE TABLE b (id INTEGER)`).DownAction(gooseplus.Replay(1))
 	d.Define(3).Up(`CREATE TABLE c (id INTEGER)`).DownAction(gooseplus.DBFunc(func(context.Context, *sql.DB) error { return nil }))
@@ -291,6 +295,7 @@ func TestKindsOfSteps(t *testing.T) {
 }
 
 func TestStatementOfADefinition(t *testing.T) {
+	t.Parallel()
 	const bad = "INSERT INTO nowhere VALUES (1)"
 	var d gooseplus.Definitions
 	d.Define(1).Up(bad).DownAction(gooseplus.TxFunc(nop))
@@ -323,6 +328,7 @@ func nop(context.Context, *sql.Tx) error { return nil }
 
 // TestReplayOfAVersionThatIsNotThere: what is known depends on the folders of the run.
 func TestReplayOfAVersionThatIsNotThere(t *testing.T) {
+	t.Parallel()
 	var d gooseplus.Definitions
 	d.Define(5).Up(`CREATE TABLE d (id INTEGER)`).DownAction(gooseplus.Replay(2))
 	fsys := folder("sql/base/1_a.sql", "sql/test/2_b.sql")
@@ -338,6 +344,7 @@ func TestReplayOfAVersionThatIsNotThere(t *testing.T) {
 }
 
 func TestDefinitionsAtOnce(t *testing.T) {
+	t.Parallel()
 	d := new(gooseplus.Definitions)
 	var wg sync.WaitGroup
 	for v := range int64(8) {

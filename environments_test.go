@@ -20,6 +20,7 @@ import (
 var embedded embed.FS
 
 func TestEnvironments(t *testing.T) {
+	t.Parallel()
 	fsys := folder("sql/base/1_a.sql", "sql/test/2_seed.sql", "sql/base/3_b.sql", "sql/production/4_p.sql")
 
 	t.Run("base alone is the default", func(t *testing.T) {
@@ -182,6 +183,7 @@ func TestFileSystems(t *testing.T) {
 
 // TestBodiesAreReadWhenPending: a service with thousands of files boots without opening them.
 func TestBodiesAreReadWhenPending(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	fsys := &openCounter{MapFS: folder("sql/base/1_a.sql", "sql/base/2_b.sql")}
 	m := gooseplus.New(db, gooseplus.WithDialect("sqlite"), gooseplus.WithFS(fsys))

@@ -18,6 +18,7 @@ import (
 )
 
 func TestMessages(t *testing.T) {
+	t.Parallel()
 	cause := &gooseplus.MigrationError{Version: 7, Source: "sql/base/7_x.sql", Direction: "up", Err: errors.New("no\n\tsuch table")}
 	for _, s := range []struct {
 		err  error
@@ -41,6 +42,7 @@ func TestMessages(t *testing.T) {
 }
 
 func TestUnreachableServer(t *testing.T) {
+	t.Parallel()
 	for name, dsn := range map[string]string{
 		"refused":     "postgres://app:s3cr3t-word@127.0.0.1:1/app?sslmode=disable",
 		"unparseable": "postgres://app:s3cr3t-word%zz@127.0.0.1:1/app",
@@ -68,6 +70,7 @@ func TestUnreachableServer(t *testing.T) {
 
 // TestServerThatComesBack: the way back waits for a server that restarts.
 func TestServerThatComesBack(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	flaky := &flakyConnector{dsn: "file:" + t.TempDir() + "/flaky.db", driver: db.Driver()}
 	through := sql.OpenDB(flaky)
@@ -89,6 +92,7 @@ func TestServerThatComesBack(t *testing.T) {
 // TestServerThatStaysAway: the way back gives up when its time is over, and says that nothing is
 // known.
 func TestServerThatStaysAway(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	flaky := &flakyConnector{dsn: "file:" + t.TempDir() + "/flaky.db", driver: db.Driver()}
 	through := sql.OpenDB(flaky)
@@ -129,6 +133,7 @@ func (c *flakyConnector) Connect(context.Context) (driver.Conn, error) {
 }
 
 func TestAnotherRunner(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	other := folder("sql/base/1_a.sql", "sql/base/9_z.sql")
 	meddle := goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
@@ -144,6 +149,7 @@ func TestAnotherRunner(t *testing.T) {
 
 // TestFilesThatGooseCannotParse: the SQL of a file can hold data, so it is beside the message, not in it.
 func TestFilesThatGooseCannotParse(t *testing.T) {
+	t.Parallel()
 	for _, s := range []struct{ situation, file, message, statement string }{
 		{"no semicolon", "-- +goose Up\nINSERT INTO t VALUES ('s3cr3t \"word\"')\n",
 			`state 1, direction: up: unexpected unfinished SQL query: "…": missing semicolon?`,

@@ -63,6 +63,7 @@ func (r *record) take() []string {
 }
 
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	var seen record
 	run := func(want ...string) {
@@ -88,6 +89,7 @@ func TestEvents(t *testing.T) {
 }
 
 func TestObserverThatPanics(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	logger, logs := observedLogger()
 	var seen record
@@ -104,6 +106,7 @@ func TestObserverThatPanics(t *testing.T) {
 }
 
 func TestObserverThatBlocks(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	release := make(chan struct{})
 	stuck := make(chan struct{})
@@ -125,6 +128,7 @@ func TestObserverThatBlocks(t *testing.T) {
 
 // TestObserverThatStaysBlocked: with a grace of an hour, a run that waits does not end in this test.
 func TestObserverThatStaysBlocked(t *testing.T) {
+	t.Parallel()
 	for name, stick := range map[string]func(func()) gooseplus.Option{
 		"an observer": func(wait func()) gooseplus.Option {
 			return gooseplus.WithObserver(func(context.Context, gooseplus.Event) { wait() })
@@ -168,6 +172,7 @@ type writerFunc func([]byte)
 func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
 
 func TestObserverThatHasCaughtUp(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	var seen record
 	m := sqlite(openSQLite(t), folder("sql/base/1_a.sql"), gooseplus.WithObserver(func(ctx context.Context, e gooseplus.Event) {
@@ -194,6 +199,7 @@ func TestObserverThatHasCaughtUp(t *testing.T) {
 }
 
 func TestEventsOfARunThatCannotStart(t *testing.T) {
+	t.Parallel()
 	logger, logs := observedLogger()
 	var seen []gooseplus.Event
 	with := func(db *sql.DB, opts ...gooseplus.Option) *gooseplus.Migrator {
@@ -225,6 +231,7 @@ func TestEventsOfARunThatCannotStart(t *testing.T) {
 }
 
 func TestObserverContext(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	type key struct{}
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), key{}, "trace"))
@@ -245,6 +252,7 @@ func TestObserverContext(t *testing.T) {
 }
 
 func TestLogs(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	logger, logs := observedLogger()
 	fsys := folder("sql/base/1_a.sql", "sql/test/2_b.sql")
@@ -284,6 +292,7 @@ func TestLogs(t *testing.T) {
 }
 
 func TestLoggerThatTakesOneLevel(t *testing.T) {
+	t.Parallel()
 	for level, message := range map[zapcore.Level]string{
 		zapcore.DebugLevel: "migration started",
 		zapcore.InfoLevel:  "migration applied",
@@ -299,6 +308,7 @@ func TestLoggerThatTakesOneLevel(t *testing.T) {
 }
 
 func TestLoggerThatPanics(t *testing.T) {
+	t.Parallel()
 	t.Run("at each level", func(t *testing.T) {
 		core, _ := observer.New(zap.LevelEnablerFunc(func(zapcore.Level) bool { panic("no geese here") }))
 		db := openSQLite(t)
@@ -327,6 +337,7 @@ func TestLoggerThatPanics(t *testing.T) {
 }
 
 func TestSilentByDefault(t *testing.T) {
+	t.Parallel()
 	// zap.L() is asked when the run starts, so that a logger which the application sets later counts.
 	db := openSQLite(t)
 	m := sqlite(db, folder("sql/base/1_a.sql"))

@@ -41,6 +41,7 @@ type cutSite struct {
 func onCutSites(t *testing.T, test func(*testing.T, *cutSite)) {
 	for _, driver := range []string{"postgres", "pgx", "mysql"} {
 		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
 			s := &cutSite{dialect: "postgres", driver: driver}
 			if driver == "mysql" {
 				s.overMySQL(t)
@@ -176,6 +177,7 @@ func until(t *testing.T, what string, c <-chan struct{}) {
 // TestLockCutOff cuts the lock's connection while a slow migration runs on another: it stays open, and neither side
 // hears of the other any more.
 func TestLockCutOff(t *testing.T) {
+	t.Parallel()
 	onCutSites(t, func(t *testing.T, s *cutSite) {
 		migrations, begun := s.migrations(6 * time.Second)
 		holder := s.boot(t, s.proxied, migrations)
@@ -196,6 +198,7 @@ func TestLockCutOff(t *testing.T) {
 // TestHolderCutOff cuts all connections of the holder. The server frees the lock, and the other one ends what the
 // server still executes for the holder, of which it can't know that nobody will ask for its result.
 func TestHolderCutOff(t *testing.T) {
+	t.Parallel()
 	onCutSites(t, func(t *testing.T, s *cutSite) {
 		migrations, begun := s.migrations(6 * time.Second)
 		holder := s.boot(t, s.proxied, migrations)

@@ -12,6 +12,7 @@ import (
 
 // TestLogHasNoPassword: an error that comes from elsewhere, such as a tenant's Open, reaches the log without its password.
 func TestLogHasNoPassword(t *testing.T) {
+	t.Parallel()
 	err := fmt.Errorf("open: %w", errors.New("dial postgres://app:S3cr@tPart@h/x"))
 	for _, event := range []gooseplus.Event{
 		gooseplus.RunFinished{Err: err}, gooseplus.WayBackStarted{Cause: err}, gooseplus.MigrationFinished{Err: err},
@@ -30,6 +31,7 @@ func TestLogHasNoPassword(t *testing.T) {
 
 // TestTenantNameIsNoDSN: where the query for the tenants gives the DSN first, the name of a tenant is one.
 func TestTenantNameIsNoDSN(t *testing.T) {
+	t.Parallel()
 	m := gooseplus.New(nil, gooseplus.WithDialect("postgres"))
 	for name, want := range map[string]string{
 		"postgres://app:S3cr@tPart@h/x": "postgres://app:xxxxx@h/x", "host=h password=S3cr tPart": "host=h password=xxxxx",

@@ -61,6 +61,7 @@ func TestSideBySide(t *testing.T) {
 
 // TestOneMigratorManyGoroutines: with nothing pending, a Migrator serves any number at once.
 func TestOneMigratorManyGoroutines(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	m := sqlite(db, folder("sql/base/1_a.sql"))
 	mustMigrate(t, m)
@@ -81,6 +82,7 @@ func TestOneMigratorManyGoroutines(t *testing.T) {
 
 // TestDependencies: who imports gooseplus gets goose with its dependencies, and zap. Nothing else.
 func TestDependencies(t *testing.T) {
+	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 // TestLookingInTheWrongPlace: a run that would find nothing there is refused, and told the option that mends it.
 func TestLookingInTheWrongPlace(t *testing.T) {
+	t.Parallel()
 	option := func(opts ...gooseplus.Option) []gooseplus.Option { return opts }
 	path := gooseplus.WithBasePath
 	for situation, s := range map[string]struct {
@@ -82,6 +83,7 @@ func TestLookingInTheWrongPlace(t *testing.T) {
 
 // TestWhatIsNoFault: all of this is a choice that somebody may have made. warnings is how many there are.
 func TestWhatIsNoFault(t *testing.T) {
+	t.Parallel()
 	option := func(opts ...gooseplus.Option) []gooseplus.Option { return opts }
 	inGo := goose.NewGoMigration(2, &goose.GoFunc{RunTx: create(2)}, nil)
 	for situation, s := range map[string]struct {
@@ -126,6 +128,7 @@ func TestWhatIsNoFault(t *testing.T) {
 
 // TestNamesOfEnvironments: a list in one string, or a path, would be a folder that isn't there.
 func TestNamesOfEnvironments(t *testing.T) {
+	t.Parallel()
 	fsys := folder("sql/base/1_a.sql", "sql/test/2_b.sql", "sql/production/3_c.sql")
 	for name, want := range map[string]string{
 		"production,test":   `WithEnvironments: "production,test" has a comma: did you mean several names, WithEnvironments("production", "test")?`,
@@ -153,6 +156,7 @@ func TestNamesOfEnvironments(t *testing.T) {
 
 // TestWrongPlaceOnDisk: as in memory, with real folders, empty ones too.
 func TestWrongPlaceOnDisk(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, folder := range []string{"empty", "sql/base", "sql/production"} {
 		if err := os.MkdirAll(filepath.Join(dir, filepath.FromSlash(folder)), 0o755); err != nil {
@@ -173,6 +177,7 @@ func TestWrongPlaceOnDisk(t *testing.T) {
 
 // TestPairsOfOddNames go up and down, with a warning.
 func TestPairsOfOddNames(t *testing.T) {
+	t.Parallel()
 	fsys := fstest.MapFS{
 		"sql/base/1_add_as.up.sql":  {Data: []byte("CREATE TABLE a (id INTEGER)")},
 		"sql/base/1_add_a.down.sql": {Data: []byte("DROP TABLE a")},

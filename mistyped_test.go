@@ -25,6 +25,7 @@ func versionsOf(versions ...int64) fstest.MapFS {
 
 // TestMistypedVersions: a version that can't be meant is refused in every direction, before anything is touched.
 func TestMistypedVersions(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	stamps := versionsOf(20230101120000, 20230201120000, 20240101120000)
 	counted := versionsOf(1, 5, 10)
@@ -73,6 +74,7 @@ func TestMistypedVersions(t *testing.T) {
 
 // TestMistypedUndoesNothing: with everything applied, a version too low would undo all of it.
 func TestMistypedUndoesNothing(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	db := openSQLite(t)
 	m := sqlite(db, versionsOf(20230101120000, 20240101120000))
@@ -102,6 +104,7 @@ func TestMistypedUndoesNothing(t *testing.T) {
 
 // TestDeadlines: a timeout that was set counts beside the caller's deadline, the default gives way to it.
 func TestDeadlines(t *testing.T) {
+	t.Parallel()
 	for situation, s := range map[string]struct {
 		opts []gooseplus.Option
 		want func(got, caller time.Time) bool
@@ -134,6 +137,7 @@ func TestDeadlines(t *testing.T) {
 
 // TestNoTenantAtAll: a pattern that matches nothing is told of.
 func TestNoTenantAtAll(t *testing.T) {
+	t.Parallel()
 	var warnings []string
 	m := gooseplus.New(openSQLite(t), gooseplus.WithFS(folder("sql/base/1_a.sql")), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 		if w, ok := e.(gooseplus.Warning); ok {

@@ -45,6 +45,7 @@ func appliedIn(t testing.TB, db *sql.DB, namespace string, want ...int64) {
 }
 
 func TestNamespaceFaults(t *testing.T) {
+	t.Parallel()
 	two := folder("sql/core/1_a.sql", "sql/shared/1_b.sql")
 	long := strings.Repeat("x", 47) // goose_db_version_ and 46 bytes are 63
 	for situation, s := range map[string]struct {
@@ -108,6 +109,7 @@ func TestNamespaceFaults(t *testing.T) {
 
 // TestNamespaceMustBeChosen: what means versions of one is refused without touching the database.
 func TestNamespaceMustBeChosen(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	db := openSQLite(t)
 	calls := func(m *gooseplus.Migrator) map[string]error {
@@ -154,6 +156,7 @@ func TestNamespaceMustBeChosen(t *testing.T) {
 
 // TestNamespaceLayouts: files directly in the folder, and folders of environments.
 func TestNamespaceLayouts(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	base := []gooseplus.Option{gooseplus.WithNamespaces("core")}
 	for situation, s := range map[string]struct {
@@ -190,6 +193,7 @@ func TestNamespaceLayouts(t *testing.T) {
 
 // TestNamespaceWarnings: files that are in no namespace are told of; and each warning says of which it is.
 func TestNamespaceWarnings(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var warnings []string
 	m := sqlite(openSQLite(t), folder("sql/a.sql", "sql/about.md", "sql/core/1_b.sql", "sql/core/3_c.sql", "sql/shared/base/1_d.sql"),
@@ -238,6 +242,7 @@ func TestNamespacesOfGoMigrations(t *testing.T) {
 
 // TestNamespaceTables: the tables are those that are documented, and one state table is all there is besides.
 func TestNamespaceTables(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	m := sqlite(db, folder("sql/core/1_a.sql", "sql/customer-mgmt/1_b.sql"), gooseplus.WithNamespaces("core", "customer-mgmt"),
 		gooseplus.WithVersionTable("history"), gooseplus.WithGlobalLock(true))
@@ -253,6 +258,7 @@ func TestNamespaceTables(t *testing.T) {
 
 // TestNamespaceInTheLog: each line about a namespace says so.
 func TestNamespaceInTheLog(t *testing.T) {
+	t.Parallel()
 	core, lines := observer.New(zap.DebugLevel)
 	mustMigrate(t, sqlite(openSQLite(t), folder("sql/core/1_a.sql", "sql/shared/1_b.sql"), gooseplus.WithNamespaces("core", "shared"),
 		gooseplus.WithLogger(zap.New(core))))
@@ -368,6 +374,7 @@ func manyFiles() (fsys fstest.MapFS, names []string) {
 // TestNamespacesOpenWhatIsPending: of 2,000 files none is opened whose migration isn't pending, and each folder is
 // listed a fixed number of times.
 func TestNamespacesOpenWhatIsPending(t *testing.T) {
+	t.Parallel()
 	fsys, names := manyFiles()
 	db := openSQLite(t)
 	options := []gooseplus.Option{gooseplus.WithNamespaces(names...), gooseplus.WithEnvironments("test"),

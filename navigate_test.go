@@ -14,6 +14,7 @@ import (
 )
 
 func TestArgumentsOfNavigation(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	db := openSQLite(t)
 	m := sqlite(db, folder("sql/base/1_a.sql"))
@@ -32,6 +33,7 @@ func TestArgumentsOfNavigation(t *testing.T) {
 
 // TestNavigationOfAFault: every method returns what Err returns.
 func TestNavigationOfAFault(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for situation, m := range map[string]*gooseplus.Migrator{
 		"fault":       sqlite(openSQLite(t), folder("sql/base/1_a.sql", "sql/base/01_b.sql")),
@@ -47,6 +49,7 @@ func TestNavigationOfAFault(t *testing.T) {
 }
 
 func TestEventsOfNavigation(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	db := openSQLite(t)
 	var seen record
@@ -85,6 +88,7 @@ func TestEventsOfNavigation(t *testing.T) {
 }
 
 func TestRollbackOfAnotherEnvironment(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	db := openSQLite(t)
 	fsys := folder("sql/base/1_a.sql", "sql/test/2_b.sql", "sql/base/3_c.sql")
@@ -111,6 +115,7 @@ func TestRollbackOfAnotherEnvironment(t *testing.T) {
 }
 
 func TestRollbackOnOneConnection(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	db := openSQLite(t)
 	nothing := func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }
@@ -130,6 +135,7 @@ func TestRollbackOnOneConnection(t *testing.T) {
 
 // TestAnotherRunnerWhileUndoing: what another process did meanwhile stays, and is reported.
 func TestAnotherRunnerWhileUndoing(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	db := openSQLite(t)
 	other := folder("sql/base/1_a.sql", "sql/base/9_z.sql")

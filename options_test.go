@@ -14,6 +14,7 @@ import (
 )
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	fsys := folder("sql/base/1_a.sql")
 	with := func(opts ...gooseplus.Option) func(*sql.DB) *gooseplus.Migrator {
 		return func(db *sql.DB) *gooseplus.Migrator { return sqlite(db, fsys, opts...) }
@@ -124,6 +125,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestTimeoutZeroIsNoLimit(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	var deadlines int
 	m := goose.NewGoMigration(1, &goose.GoFunc{RunTx: func(ctx context.Context, _ *sql.Tx) error {
@@ -142,6 +144,7 @@ func TestTimeoutZeroIsNoLimit(t *testing.T) {
 }
 
 func TestGooseOptions(t *testing.T) {
+	t.Parallel()
 	fsys := folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql")
 
 	t.Run("excludes leave migrations out", func(t *testing.T) {
@@ -181,6 +184,7 @@ func TestGooseOptions(t *testing.T) {
 // TestOnePooledConnection: goose takes a second connection for a Go migration without a
 // transaction; here that has the run's own.
 func TestOnePooledConnection(t *testing.T) {
+	t.Parallel()
 	db := openSQLite(t)
 	db.SetMaxOpenConns(1)
 	noTx := goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }}, nil)

@@ -24,6 +24,7 @@ func pairs() fstest.MapFS {
 }
 
 func TestPairs(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("up and down", func(t *testing.T) {

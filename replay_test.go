@@ -25,6 +25,7 @@ func viewFiles() fstest.MapFS {
 }
 
 func TestReplayInFiles(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 
 	t.Run("executes the Up of the other version", func(t *testing.T) {
@@ -101,6 +102,7 @@ func TestReplayInFiles(t *testing.T) {
 
 // TestFaultsInFiles: Err finds without a database what a run finds in the files of its steps.
 func TestFaultsInFiles(t *testing.T) {
+	t.Parallel()
 	up := "-- +goose Up\nSELECT 1;\n-- +goose Down\n"
 	for _, s := range []struct {
 		situation, file, text string

@@ -20,6 +20,7 @@ func (lockTimeout) SQLState() string { return "55P03" }
 
 // TestAgain asserts when a step is tried again: each situation but the first has one reason against it.
 func TestAgain(t *testing.T) {
+	t.Parallel()
 	partial := func(err error) error { return &goose.PartialError{Err: err} }
 	for situation, s := range map[string]struct {
 		change func(*run, *plannedStep, *int)

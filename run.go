@@ -271,7 +271,9 @@ func (r *run) readStart(ctx context.Context, to goal) (err error) {
 	if r.found, err = r.owned(ctx, r.db, false); err != nil {
 		return r.known.tableError(ctx, err)
 	}
-	r.start = r.found.Applied
+	known := *r.known
+	known.table = r.found.Table(known.table)
+	r.known, r.start = &known, r.found.Applied
 	return r.plan(ctx, r.start, to)
 }
 
@@ -442,6 +444,11 @@ func (r *run) verify(ctx context.Context, db *sql.DB) error {
 	gone, _ := plan.Diff(r.undone, now)
 	if left, _ := plan.Diff(r.undone, gone); len(left) > 0 {
 		return fmt.Errorf("versions %v were undone and are still in the version table", left)
+	}
+	if schema := rows.Astray(); schema != "" {
+		r.events.send(Warning{Message: fmt.Sprintf("connections do not find the version table %s any more: it is in the schema %q, and their "+
+			"search_path does not lead there (ALTER DATABASE or ALTER ROLE … SET search_path): name the schema with WithVersionTable",
+			r.known.table.Name(), schema)})
 	}
 	r.kept, r.off = len(r.mine), len(r.undone)
 	return nil

@@ -12,6 +12,7 @@ import (
 )
 
 func TestStatusOfEnvironments(t *testing.T) {
+	t.Parallel()
 	folders := folder("sql/base/1_a.sql", "sql/test/2_b.sql")
 	for _, s := range []struct {
 		situation string
@@ -45,6 +46,7 @@ func TestStatusOfEnvironments(t *testing.T) {
 
 // TestStatusOfBrokenFiles: somebody in trouble still has to see what is applied.
 func TestStatusOfBrokenFiles(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	db := openSQLite(t)
 	fsys := folder("sql/base/1_a.sql", "sql/base/2_b.sql")
@@ -76,6 +78,7 @@ func TestStatusOfBrokenFiles(t *testing.T) {
 }
 
 func TestLookingAtAFault(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for situation, m := range map[string]*gooseplus.Migrator{
 		"fault":       sqlite(openSQLite(t), folder("sql/base/1_a.sql", "sql/base/01_b.sql")),
@@ -92,6 +95,7 @@ func TestLookingAtAFault(t *testing.T) {
 
 // TestLookingIsNoRun: observers hear of runs only.
 func TestLookingIsNoRun(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	var seen record
 	m := sqlite(openSQLite(t), folder("sql/base/1_a.sql"), gooseplus.WithObserver(seen.observe), gooseplus.WithEnvironments("nowhere"))
@@ -108,6 +112,7 @@ func TestLookingIsNoRun(t *testing.T) {
 
 // TestPlanSaysWhatMigrateWould: the errors too.
 func TestPlanSaysWhatMigrateWould(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	db := openSQLite(t)
 	mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/5_e.sql")))
@@ -134,6 +139,7 @@ func TestPlanSaysWhatMigrateWould(t *testing.T) {
 }
 
 func TestStatusOfOtherDialects(t *testing.T) {
+	t.Parallel()
 	// Turso is SQLite to goose, and one of the dialects whose version table goose alone reads.
 	db := openSQLite(t)
 	m := sqlite(db, folder("sql/base/1_a.sql", "sql/base/2_b.sql"), gooseplus.WithDialect("turso"))

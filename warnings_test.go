@@ -31,6 +31,7 @@ func warned(t *testing.T, fsys fstest.MapFS, opts ...gooseplus.Option) (list []s
 }
 
 func TestGapsInTheNumbering(t *testing.T) {
+	t.Parallel()
 	for _, s := range []struct {
 		situation string
 		versions  []int64
@@ -68,6 +69,7 @@ func TestGapsInTheNumbering(t *testing.T) {
 }
 
 func TestMissingDownIsAWarning(t *testing.T) {
+	t.Parallel()
 	var d gooseplus.Definitions
 	d.Define(4).Up(`CREATE TABLE d4 (id INTEGER)`)
 	d.Define(5).Up(`CREATE TABLE d5 (id INTEGER)`).Down(`DROP TABLE d5`)
@@ -87,6 +89,7 @@ func TestMissingDownIsAWarning(t *testing.T) {
 }
 
 func TestNamesThatLookLikeAMigration(t *testing.T) {
+	t.Parallel()
 	fsys := folder("sql/base/1_a.sql", "sql/base/2_b.UP.sql", "sql/base/c.up.sql", "sql/base/d.down.sql", "sql/base/e.sql")
 	got := warned(t, fsys)
 	for _, name := range []string{"2_b.UP.sql", "c.up.sql", "d.down.sql", "e.sql"} {
@@ -98,6 +101,7 @@ func TestNamesThatLookLikeAMigration(t *testing.T) {
 
 // TestFilesBesideTheFolders: a file that is not where migrations are read from is not skipped silently.
 func TestFilesBesideTheFolders(t *testing.T) {
+	t.Parallel()
 	inCore := gooseplus.WithNamespaces("core")
 	for situation, s := range map[string]struct {
 		fsys fstest.MapFS
@@ -125,6 +129,7 @@ func TestFilesBesideTheFolders(t *testing.T) {
 
 // TestWarningsNeedNoDatabase: a unit test or a check in CI sees what a run would say.
 func TestWarningsNeedNoDatabase(t *testing.T) {
+	t.Parallel()
 	fsys := folder("sql/base/1_a.sql", "sql/base/3_c.sql", "sql/base/2024/4_d.sql")
 	got := sqlite(nil, fsys, gooseplus.WithEnvironments("staging")).Warnings()
 	want := []string{`environment "staging" has no folder sql/staging`, "sql/base/2024/4_d.sql is ignored", "there is no version 2"}

@@ -7,7 +7,7 @@
 //	}
 //
 // Pass the options that the application boots with. The environments base and test are applied, so put rows that only tests
-// want into migrations in sql/test. A project without that folder needs nothing else. If the name test resembles that of
+// want into migrations in sql/test. A project without that folder needs nothing else, as long as sql/base is there, even empty. If the name test resembles that of
 // another folder, name the environments with gooseplus.SetEnvironments.
 //
 // No TestMain is needed. A TestMain that calls [Run] has the databases made in advance.

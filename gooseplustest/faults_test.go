@@ -198,6 +198,7 @@ func TestPostgresWhileTemplatesAreMade(t *testing.T) {
 
 // A migration that forgets to close its rows leaves a connection in what is to be the template.
 func TestPostgresWithAMigrationThatLeavesAConnection(t *testing.T) {
+	t.Parallel()
 	made := 0
 	leaky := inGo(2, func(_ context.Context, db *sql.DB) error {
 		made++
@@ -363,6 +364,7 @@ func TestMySQLKeepsNothingThatIsNotThere(t *testing.T) {
 
 // The rest of a migrated file is in its log as long as somebody reads it.
 func TestSQLiteWithAMigrationThatLeavesRowsOpen(t *testing.T) {
+	t.Parallel()
 	r := once(t, "TestLeaky", func(r *recorder) {
 		SQLite(r, files(folder("sql/base/1_users.sql", "sql/base/3_seed.sql")), inGo(2, func(ctx context.Context, db *sql.DB) error {
 			if _, err := db.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -39,7 +41,8 @@ func TestSQLiteIsMigratedOnceAndCopied(t *testing.T) {
 }
 
 func TestSQLiteWithoutMigrationsIsEmpty(t *testing.T) {
-	if got := sqliteTables(t, SQLite(t, files(folder()), gooseplus.WithGoMigrations(), gooseplus.WithBasePath("."))); len(got) != 0 {
+	fsys := fstest.MapFS{"sql/base": {Mode: fs.ModeDir}} // without it, the tests would be of another place than they should
+	if got := sqliteTables(t, SQLite(t, files(fsys))); len(got) != 0 {
 		t.Errorf("tables %v", got)
 	}
 }

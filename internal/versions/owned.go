@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -27,6 +28,34 @@ type Rows struct {
 	Applied []int64 // in the order in which they were applied
 	keys    map[int64][]int64
 	last    int64 // the highest key of any row
+	// schema is where the table's name leads, on PostgreSQL, for a connection as it begins; "" is nowhere.
+	schema string
+	table  *Table // that the rows are of, nil where there are no keys
+}
+
+// Table is the table of the rows by the name that the server has for it: a migration may change the search_path with
+// which connections begin. was is the table that was asked.
+func (r Rows) Table(was *Table) *Table {
+	if was.located || r.table == nil || r.schema == "" || strings.HasPrefix(r.schema, "pg_temp") {
+		return was
+	}
+	n := was.name
+	n.Schema = r.schema
+	located, err := New(was.dialect, was.dialect.Quote(n))
+	if err != nil { // goose can't spell it
+		return was
+	}
+	located.located = true
+	located.keyed = located.listing(was.name)
+	return located
+}
+
+// Astray says which schema a table is in that its name alone doesn't lead to any more, "" if it does.
+func (r Rows) Astray() string {
+	if r.table == nil || !r.table.located || r.table.name.Schema == r.schema {
+		return ""
+	}
+	return r.table.name.Schema
 }
 
 // Foreign says whether version has a row that is not the one with the given key; 0 is a key that is
@@ -84,12 +113,13 @@ func (t *Table) owned(ctx context.Context, db database.DBTxConn) (r Rows, err er
 		return Rows{}, err
 	}
 	defer func() { err = errors.Join(err, found.Close()) }()
-	r.keys = make(map[int64][]int64)
+	r.keys, r.table = make(map[int64][]int64), t
 	var list []entry
+	var schema sql.NullString
 	for found.Next() {
 		var key int64
 		var row entry
-		if err := found.Scan(&key, &row.version, &row.applied); err != nil {
+		if err := found.Scan(&key, &row.version, &row.applied, &schema); err != nil {
 			return Rows{}, err
 		}
 		list = append(list, row)
@@ -104,14 +134,26 @@ func (t *Table) owned(ctx context.Context, db database.DBTxConn) (r Rows, err er
 	if len(list) == 0 {
 		return Rows{}, t.errGone()
 	}
-	r.Applied = newest(list)
+	r.Applied, r.schema = newest(list), schema.String
 	return r, nil
+}
+
+// listing reads the rows with their keys and, on PostgreSQL, the schema that a name without one leads to, which costs
+// the server one look.
+func (t *Table) listing(plain dialect.Name) string {
+	schema := "NULL"
+	if t.dialect.Goose == goose.DialectPostgres && plain.Schema == "" {
+		schema = "(SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass(" +
+			t.dialect.Literal(t.dialect.Quote(plain)) + "))"
+	}
+	return "SELECT id, version_id, is_applied, " + schema + " FROM " + t.dialect.Quote(t.name) + " ORDER BY id DESC"
 }
 
 // keyedStatements are those that need the key of a row, or of all rows.
 func (t *Table) keyedStatements(d dialect.Dialect, n dialect.Name) {
 	name := d.Quote(n)
-	t.keyed = "SELECT id, version_id, is_applied FROM " + name + " ORDER BY id DESC"
+	t.name = n
+	t.keyed = t.listing(n)
 	// The short form costs the server next to nothing. The long one is for a version that has rows
 	// which goose wrote long ago to say that it was applied and taken back: these are no obstacle.
 	insert := func(from, arg string, long bool) string {

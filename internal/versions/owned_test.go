@@ -190,7 +190,7 @@ func TestInsertNext(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
 	create(t, newTable(t, "sqlite", "v"), db)
-	table := newTable(t, "postgres", "v") // whose statements SQLite understands too
+	table := newTable(t, "postgres", "v") // whose other statements SQLite understands too
 	insertTx := func(t *testing.T, r *Recorder, version int64, want error) {
 		t.Helper()
 		tx, err := db.BeginTx(t.Context(), nil)
@@ -211,6 +211,7 @@ func TestInsertNext(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	table.keyed = "SELECT id, version_id, is_applied, NULL FROM " + table.Name() + " ORDER BY id DESC" // SQLite has no catalog of schemas
 	begin := func() *Recorder {
 		r := table.Recorder()
 		r.Found(owned(t, table, db))

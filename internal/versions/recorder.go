@@ -35,7 +35,9 @@ var _ database.StoreExtender = (*Recorder)(nil)
 func (t *Table) Recorder() *Recorder { return &Recorder{Store: t.store, table: t} }
 
 // Found tells the recorder what the run has found in the table.
-func (r *Recorder) Found(rows Rows) { r.rows, r.last = rows, rows.last }
+func (r *Recorder) Found(rows Rows) {
+	r.rows, r.last, r.table = rows, rows.last, rows.Table(r.table)
+}
 
 // Step tells the recorder which way the next step goes.
 func (r *Recorder) Step(down bool) {

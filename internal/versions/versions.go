@@ -21,6 +21,8 @@ import (
 type Table struct {
 	store   database.Store
 	dialect dialect.Dialect
+	name    dialect.Name // where keyed is not ""
+	located bool         // the server has said in which schema it is
 	// exists asks for the table in a single boolean; "" leaves it to goose's store.
 	exists string
 	// history reads the rows, newest first, with their times; "" leaves it to goose's store.
