@@ -47,14 +47,24 @@ const cancelPatience = 2 * time.Second
 
 // letGo ends the connections that the run has lost, and waits until the server has let go of them:
 // what comes next would work beside a statement that was interrupted here and not there. If it can't be
-// done before ctx ends, nothing may come next.
+// done before ctx ends, or the server can't be asked for as long as reread tries, nothing may come next.
 func (r *run) letGo(ctx context.Context) error {
+	var failing time.Time // since when it can't be asked
 	for began := time.Now(); ; {
 		what, err := r.interrupt(ctx)
-		if err == nil && what == "" {
+		switch {
+		case err == nil && what == "":
 			return nil
+		case err == nil:
+			failing = time.Time{}
+		case failing.IsZero():
+			failing = time.Now()
 		}
-		if !sleep(ctx, poll(time.Since(began))) {
+		if what == "" {
+			what = "which one can't be told"
+		}
+		r.gone = r.gone || err != nil && time.Since(failing) > reconnectFor
+		if err != nil && r.gone || !sleep(ctx, poll(time.Since(began))) {
 			return fmt.Errorf("the server may still execute a statement that was interrupted (%s): %w", what, stopped(ctx, err))
 		}
 	}

@@ -347,6 +347,9 @@ func (r *run) reread(ctx context.Context) (versions.Rows, error) {
 		if err == nil {
 			return rows, nil
 		}
+		if r.known.table.Missing(ctx, r.db, err) { // the server is there, and waiting brings nothing back
+			return rows, r.tableGone(ctx)
+		}
 		if r.gone {
 			return rows, r.known.tableError(ctx, err)
 		}
@@ -359,4 +362,14 @@ func (r *run) reread(ctx context.Context) (versions.Rows, error) {
 		r.gone = true
 		return rows, r.known.tableError(ctx, err)
 	}
+}
+
+// tableGone is the error of a way back without a version table. Only a migration of this run, or somebody else, can have
+// removed it.
+func (r *run) tableGone(ctx context.Context) error {
+	by := "somebody has"
+	if r.failed != nil && !r.failed.leftNothing {
+		by = "migration " + ref(r.failed.step.Version, r.failed.step.Source) + " or somebody else has"
+	}
+	return r.known.tableError(ctx, fmt.Errorf("%s dropped or renamed it during the run: nothing tells any more which versions are applied, and the next run begins with the first one", by))
 }

@@ -19,7 +19,8 @@ var ErrBusy = errors.New("the state table is used by a replica of an older versi
 const ensureAttempts = 5
 
 // Ensure makes the table what this version expects: it creates it, or upgrades the table of an older version. Runs
-// without the lock may do the same at the same moment: it is [ErrBusy] at worst.
+// without the lock may do the same at the same moment: it is [ErrBusy] at worst, and on SQLite, where any writer is in
+// the way, the database's own error.
 func (t *Table) Ensure(ctx context.Context, db *sql.DB) error {
 	var last error
 	for range ensureAttempts {
@@ -41,6 +42,8 @@ func (t *Table) Ensure(ctx context.Context, db *sql.DB) error {
 		switch {
 		case last == nil:
 			return nil
+		case t.dialect.Goose == goose.DialectSQLite3 && t.dialect.Contention(last):
+			continue // any writer keeps the whole database, and the other one may have made this table
 		case t.dialect.Contention(last):
 			return fmt.Errorf("%w: %w", ErrBusy, last)
 		case ctx.Err() != nil:

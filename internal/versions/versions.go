@@ -211,6 +211,12 @@ func (t *Table) gone(ctx context.Context, db database.DBTxConn, cause error) (bo
 	return !there, nil
 }
 
+// Missing says whether what could not be read, by cause, is not there.
+func (t *Table) Missing(ctx context.Context, db database.DBTxConn, cause error) bool {
+	missing, err := t.gone(ctx, db, cause)
+	return err == nil && missing
+}
+
 // exist says whether the table is there. A dialect for which nobody can tell is taken to have
 // none, if it answers at all: creating it then gives the server's own answer.
 func (t *Table) exist(ctx context.Context, db database.DBTxConn) (exists bool, err error) {

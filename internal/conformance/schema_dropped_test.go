@@ -1,0 +1,73 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// TestSchemaDropped: a migration takes the schema away in which the version table and the state table are. Outside a
+// transaction nothing brings them back: the run says so, and waits for nobody. The next run begins as goose's does.
+func TestSchemaDropped(t *testing.T) {
+	t.Parallel()
+	ups := map[string]string{
+		"dropped": "DROP SCHEMA public CASCADE;\nCREATE SCHEMA public;",
+		"renamed": "ALTER SCHEMA public RENAME TO renamed;\nCREATE SCHEMA public;",
+	}
+	for _, x := range targets {
+		if x.dialect != "postgres" {
+			continue
+		}
+		for name, up := range ups {
+			for _, outside := range []bool{true, false} {
+				for _, lock := range []bool{true, false} {
+					t.Run(fmt.Sprintf("%s, %s, outside %v, lock %v", x.name, name, outside, lock), func(t *testing.T) {
+						t.Parallel()
+						schemaDropped(t, x.place(t), up, outside, lock)
+					})
+				}
+			}
+		}
+	}
+}
+
+func schemaDropped(t *testing.T, p *place, up string, outside, lock bool) {
+	// The deadline is for a run that waits for what never comes: without one it would wait for minutes.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	set := map[string]*fstest.MapFile{
+		"1_a.sql": table("a"), "2_b.sql": script(up, "SELECT 1;"),
+		"3_c.sql": script("CREATE TABLE public.c (id INTEGER);", "DROP TABLE public.c;"),
+	}
+	if outside {
+		set["2_b.sql"] = noTransaction(up, "SELECT 1;")
+	}
+	migrate := func(fsys fstest.MapFS) error {
+		return p.migrator(from(fsys), gooseplus.WithGlobalLock(lock), gooseplus.WithTimeout(20*time.Second)).Migrate(ctx)
+	}
+	err := migrate(files(set))
+	if !outside {
+		wantIs(t, err, gooseplus.ErrRollForward)
+		p.want(t, nil, nil)
+	} else {
+		wantIs(t, err, gooseplus.ErrRollBack)
+		wantText(t, err, "migration 2 (sql/base/2_b.sql) or somebody else has dropped or renamed it during the run")
+		var incomplete *gooseplus.RollbackError
+		if !errors.As(err, &incomplete) || incomplete.Reached != -1 {
+			t.Errorf("the version that was reached is %+v, want unknown", incomplete)
+		}
+	}
+	set["2_b.sql"] = table("b")
+	if err := migrate(files(set)); err != nil {
+		t.Fatalf("the next run: %v", err)
+	}
+	if got := strings.Join(column[string](t, p.db, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename IN ('a', 'b', 'c') ORDER BY 1"), " "); got != "a b c" {
+		t.Errorf("the next run has made %q", got)
+	}
+}
