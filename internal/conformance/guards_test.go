@@ -83,3 +83,47 @@ func TestGuardRegister(t *testing.T) {
 		p.want(t, nil, nil)
 	})
 }
+
+// TestGuardInheritedWork: what a run has to undo for another one is done on a connection that the state table names, even
+// if its own steps need none.
+func TestGuardInheritedWork(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		set := map[string]*fstest.MapFile{"1_a.sql": noTransaction("CREATE TABLE a (id INTEGER);", "DROP TABLE a;")}
+		if err := p.locking(p.db, from(files(set))).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[1]")
+		set["2_bad.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
+		db, f := p.flaky(t)
+		var once sync.Once
+		named := -1
+		f.before = func(statement string) {
+			if strings.Contains(statement, "DROP TABLE a") {
+				once.Do(func() {
+					named = column[int](t, p.db, "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'backend'")[0]
+				})
+			}
+		}
+		wantFailed(t, p.locking(db, from(files(set))).Migrate(ctx), 2)
+		p.want(t, nil, nil)
+		if named < 1 {
+			t.Errorf("the state table names %d connections, want that one", named)
+		}
+	})
+}
+
+// TestGuardOtherRunnerOnTheWayBack: a database to which somebody has added a version meanwhile is not back at the starting point.
+func TestGuardOtherRunnerOnTheWayBack(t *testing.T) {
+	t.Parallel()
+	onDatabases(t, func(t *testing.T, p *place) {
+		err := p.migrator(from(files(map[string]*fstest.MapFile{
+			"1_a.sql":   script("CREATE TABLE a (id INTEGER);", "DROP TABLE a;\nINSERT INTO goose_db_version (version_id, is_applied) VALUES (9, TRUE);"),
+			"2_bad.sql": script("INSERT INTO nowhere VALUES (1);", "SELECT 1;"),
+		}))).Migrate(context.Background())
+		wantStuck(t, err, 0, 9)
+		wantText(t, err, "another runner")
+		p.want(t, []int64{9}, nil)
+	})
+}
