@@ -1,0 +1,129 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// declareDead is what somebody who takes over does to a run that is under way.
+const declareDead = "DELETE FROM goose_db_version_lock WHERE kind = 'fence';\n" +
+	"UPDATE goose_db_version_lock SET outcome = 'cut off' WHERE kind = 'run' AND outcome = 'running';"
+
+// TestGuardDeclaredDead: a run that was declared dead between two steps takes no further one, nor a step back, whether a
+// transaction covers it or not.
+func TestGuardDeclaredDead(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for name, next := range map[string]*fstest.MapFile{
+		"before a transaction":      table("b"),
+		"before a step without one": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE IF EXISTS b;"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEach(t, func(t *testing.T, p *place) {
+				if p.dialect == "sqlite" && name != "before a transaction" {
+					t.Skip("the lock's file ends with its process: nobody declares dead a run that works")
+				}
+				dying := files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE a (id INTEGER);\n"+declareDead, "DROP TABLE a;"), "2_b.sql": next})
+				wantIs(t, p.locking(p.db, from(dying)).Migrate(ctx), gooseplus.ErrLockLost)
+				p.want(t, []int64{1}, []string{"a"})
+			})
+		})
+	}
+}
+
+// TestGuardForce: neither does Force write anything for a run that was declared dead.
+func TestGuardForce(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onEach(t, func(t *testing.T, p *place) {
+		if err := p.locking(p.db, from(chain(2))).MigrateTo(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		db, f := p.flaky(t)
+		var dead sync.Once
+		f.before = func(statement string) {
+			if strings.Contains(statement, "SET transactions = transactions + 1") {
+				dead.Do(func() { p.exec(t, strings.Split(declareDead, "\n")...) })
+			}
+		}
+		wantIs(t, p.locking(db, from(chain(2))).Force(ctx, 2), gooseplus.ErrLockLost)
+		p.want(t, []int64{1}, []string{"t001"})
+	})
+}
+
+// TestGuardRegister: a run that loses the lock before others can find its row does nothing: who has the lock now has missed it.
+func TestGuardRegister(t *testing.T) {
+	t.Parallel()
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		db, f := p.flaky(t)
+		var lost sync.Once
+		f.before = func(statement string) {
+			if strings.Contains(statement, "start_set, planned") && strings.Contains(statement, "INSERT") {
+				lost.Do(func() {
+					id := p.lockConnection(t)
+					p.exec(t, fmt.Sprintf(p.kill, id))
+					eventually(t, "the end of the lock's connection", func() bool {
+						there := "SELECT pid FROM pg_stat_activity"
+						if p.dialect == "mysql" {
+							there = "SELECT id FROM information_schema.processlist"
+						}
+						return !slices.Contains(column[int64](t, p.db, there), id)
+					})
+				})
+			}
+		}
+		wantIs(t, p.locking(db, from(chain(2))).Migrate(context.Background()), gooseplus.ErrLockLost)
+		p.want(t, nil, nil)
+	})
+}
+
+// TestGuardInheritedWork: what a run has to undo for another one is done on a connection that the state table names, even
+// if its own steps need none.
+func TestGuardInheritedWork(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		set := map[string]*fstest.MapFile{"1_a.sql": noTransaction("CREATE TABLE a (id INTEGER);", "DROP TABLE a;")}
+		if err := p.locking(p.db, from(files(set))).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[1]")
+		set["2_bad.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
+		db, f := p.flaky(t)
+		var once sync.Once
+		named := -1
+		f.before = func(statement string) {
+			if strings.Contains(statement, "DROP TABLE a") {
+				once.Do(func() {
+					named = column[int](t, p.db, "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'backend'")[0]
+				})
+			}
+		}
+		wantFailed(t, p.locking(db, from(files(set))).Migrate(ctx), 2)
+		p.want(t, nil, nil)
+		if named < 1 {
+			t.Errorf("the state table names %d connections, want that one", named)
+		}
+	})
+}
+
+// TestGuardOtherRunnerOnTheWayBack: a database to which somebody has added a version meanwhile is not back at the starting point.
+func TestGuardOtherRunnerOnTheWayBack(t *testing.T) {
+	t.Parallel()
+	onDatabases(t, func(t *testing.T, p *place) {
+		err := p.migrator(from(files(map[string]*fstest.MapFile{
+			"1_a.sql":   script("CREATE TABLE a (id INTEGER);", "DROP TABLE a;\nINSERT INTO goose_db_version (version_id, is_applied) VALUES (9, TRUE);"),
+			"2_bad.sql": script("INSERT INTO nowhere VALUES (1);", "SELECT 1;"),
+		}))).Migrate(context.Background())
+		wantStuck(t, err, 0, 9)
+		wantText(t, err, "another runner")
+		p.want(t, []int64{9}, nil)
+	})
+}
