@@ -83,7 +83,7 @@ func (r *run) interrupt(ctx context.Context) (what string, err error) {
 		}
 		return a.Who, r.end(ctx, b, a, &r.orphans.seen, mutex.Beats{Patience: cancelPatience})
 	}
-	if r.failed == nil || r.lock == nil {
+	if r.failed == nil || r.lock == nil || r.lock.alive.Err() != nil { // the new holder is at the fence
 		return "", nil
 	}
 	// A transaction that its connection has left may still be open on the server, and has the fence.
