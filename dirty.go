@@ -46,10 +46,11 @@ func (r *run) putMark(ctx context.Context, step plannedStep, claimed bool) error
 	if r.lock == nil {
 		return r.claim(ctx, step, claimed)
 	}
-	if err := r.known.state.MarkDirty(ctx, r.db, r.at(step)); err != nil {
+	ours, err := r.known.state.MarkFenced(ctx, r.db, r.at(step))
+	if err != nil {
 		return r.known.stateError(ctx, err)
 	}
-	return nil
+	return r.stillOurs(ours)
 }
 
 // markGrace is how long the answer to a mark is waited for after the end of the run's time.

@@ -371,8 +371,8 @@
 //
 // # When a holder disappears
 //
-// A new holder ends what a dead run has left on the server, before it looks at anything: idle connections at once, and
-// a statement that is still executing after ten seconds. It may do so if they are of its own user
+// A new holder ends what a dead run has left on the server, before it looks at anything: a connection that is idle after
+// two seconds, and a statement that is still executing after ten. It may do so if they are of its own user
 // (pg_terminate_backend, KILL). It waits for another user's connection, also for one whose state the server hides, and
 // the error of a wait that is over names it. Then it marks the run as crashed and takes over
 // its starting point: if the new run fails, what the dead one applied is undone too. [Migrator.Force] waits likewise.

@@ -84,9 +84,14 @@ func (r *run) dropBackends(ctx context.Context) error {
 
 func backendName(row []driver.Value) string { return fmt.Sprint(row[0]) }
 
+// stillOurs is the error of a run that was declared dead. Whoever did that has the lock: so nothing is undone either.
 func (r *run) stillOurs(ours bool) error {
 	if ours {
 		return nil
 	}
-	return fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
+	err := fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
+	if r.lock != nil {
+		r.lock.end(err)
+	}
+	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/mutex"
 	"github.com/gooseplus/gooseplus/internal/state"
 )
 
@@ -90,9 +91,9 @@ func (r *run) interrupt(ctx context.Context) (what string, err error) {
 			r.orphans.remove(name)
 			continue
 		}
-		return a.Who, r.end(ctx, b, a, &r.orphans.seen, cancelPatience)
+		return a.Who, r.end(ctx, b, a, &r.orphans.seen, mutex.Beats{Patience: cancelPatience})
 	}
-	if r.failed == nil || r.lock == nil {
+	if r.failed == nil || r.lock == nil || r.lock.alive.Err() != nil { // the new holder is at the fence
 		return "", nil
 	}
 	// A transaction that its connection has left may still be open on the server, and has the fence.
@@ -100,15 +101,15 @@ func (r *run) interrupt(ctx context.Context) (what string, err error) {
 	if err != nil || a == nil {
 		return "", err
 	}
-	return a.Who, r.end(ctx, state.Backend{Run: r.id}, *a, &r.orphans.seen, cancelPatience)
+	return a.Who, r.end(ctx, state.Backend{Run: r.id}, *a, &r.orphans.seen, mutex.Beats{Patience: cancelPatience})
 }
 
 // sightings are what connections were found doing, and since when.
 type sightings map[string]sighting
 
 type sighting struct {
-	what  string
-	since time.Time
+	what         string
+	since, first time.Time // first: whatever it did
 }
 
 // other notes what a connection does, and says whether it has been found doing something else before.
@@ -120,16 +121,25 @@ func (s *sightings) other(name string, a state.Activity) bool {
 	if *s == nil {
 		*s = make(sightings)
 	}
-	(*s)[name] = sighting{a.What, time.Now()}
+	now := time.Now()
+	if !ok {
+		before.first = now
+	}
+	(*s)[name] = sighting{a.What, now, before.first}
 	return ok
 }
 
-// end ends a connection of a run that has lost it: at once if it is idle, and after a while if the server is
-// executing something on it. One that isn't this user's is left alone.
-func (r *run) end(ctx context.Context, b state.Backend, a state.Activity, seen *sightings, patience time.Duration) error {
+// end ends a connection of a run that has lost it, or the lock: after grace.Patience if the server is executing
+// something on it, and after grace.Every if it is idle. A run that lives is idle between two statements, and has noticed
+// by then. One that isn't this user's is left alone.
+func (r *run) end(ctx context.Context, b state.Backend, a state.Activity, seen *sightings, grace mutex.Beats) error {
 	key := b.Name + " " + a.Who
 	seen.other(key, a)
-	if !a.Own || !a.Idle && time.Since((*seen)[key].since) < patience {
+	left := grace.Patience - time.Since((*seen)[key].since)
+	if a.Idle {
+		left = grace.Every - time.Since((*seen)[key].first)
+	}
+	if !a.Own || left > 0 {
 		return nil
 	}
 	return r.known.state.End(ctx, r.db, b, a)

@@ -94,7 +94,7 @@ func (r *run) endDead(ctx context.Context, seen *sightings) (busy string, err er
 			continue
 		}
 		busy = fmt.Sprintf("%s, which has lost the lock: %s", b.Holder, a.Who)
-		_ = r.end(ctx, b, a, seen, r.options.lockTimes.beats.Patience) // somebody else's stays, and is named
+		_ = r.end(ctx, b, a, seen, r.options.lockTimes.beats) // somebody else's stays, and is named
 	}
 	return busy, nil
 }
@@ -108,7 +108,7 @@ func (r *run) endBlocker(ctx context.Context, dead state.Run, seen *sightings) (
 	busy = dead.Holder + ", which has lost the lock"
 	if a != nil {
 		busy += ": " + a.Who
-		_ = r.end(ctx, state.Backend{Run: dead.ID}, *a, seen, r.options.lockTimes.beats.Patience) // as above
+		_ = r.end(ctx, state.Backend{Run: dead.ID}, *a, seen, r.options.lockTimes.beats) // as above
 	}
 	return busy, nil
 }

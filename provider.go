@@ -121,6 +121,9 @@ func (r *run) most() int {
 // meanwhile: otherwise nobody would know of it.
 const recordLimit = 2 * time.Second
 
+// recordTries is how often a step is recorded again whose record was lost.
+const recordTries = 2
+
 // recordStep has a step recorded whose own statements are executed: in the transaction in which they were, if that is
 // there, or else in another one, which begins like every other transaction of the run.
 func (r *run) recordStep(ctx context.Context, db database.DBTxConn, record func(context.Context, database.DBTxConn) error) error {
@@ -137,6 +140,18 @@ func (r *run) recordStep(ctx context.Context, db database.DBTxConn, record func(
 	if whole {
 		return record(ctx, db)
 	}
+	first := r.recordApart(ctx, record)
+	for err, tries := first, 0; err != nil; tries++ {
+		if tries == recordTries || otherRunner(err) || errors.Is(err, ErrLockLost) || !r.lacksRecord(ctx) {
+			return first
+		}
+		err = r.recordApart(ctx, record)
+	}
+	return nil
+}
+
+// recordApart has a step recorded in a transaction that has nothing else in it.
+func (r *run) recordApart(ctx context.Context, record func(context.Context, database.DBTxConn) error) error {
 	tx, err := r.session.DB().BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -145,6 +160,17 @@ func (r *run) recordStep(ctx context.Context, db database.DBTxConn, record func(
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	return tx.Commit()
+}
+
+// lacksRecord says whether the current step, which is executed, is certain not to be recorded though nothing else could
+// put that right. An Up that has a Down is taken back instead.
+func (r *run) lacksRecord(ctx context.Context) bool {
+	step, down := r.current, r.current.Direction == directionDown
+	if !down && step.Reversible || r.letGo(ctx) != nil {
+		return false
+	}
+	rows, err := r.owned(ctx, r.db, true)
+	return err == nil && slices.Contains(rows.Applied, step.Version) == down
 }
 
 // functionPool is what a Go migration without a transaction works on: the run's own connection, and others if the

@@ -135,8 +135,29 @@ func (t *Table) facts(ctx context.Context, db Querier, all bool) (f Facts, err e
 	return f, rows.Err()
 }
 
-// MarkDirty remembers the step that a run is about to start, in place of the one before.
+// MarkDirty remembers a step of a run, in place of the one before, whatever has become of the run.
 func (t *Table) MarkDirty(ctx context.Context, db Querier, s Step) error {
+	_, err := t.markStep(ctx, db, s, "COALESCE(n.counted, -1) FROM (SELECT MAX(transactions) AS counted FROM {table} WHERE id = ?) AS n WHERE 1 = 1")
+	return err
+}
+
+// MarkFenced is MarkDirty for a step that a run with the lock is about to start. false says that the run was declared
+// dead, and that nothing is remembered: the next holder has read the marks, or is about to. The row of the fence stays
+// locked until the mark is there.
+func (t *Table) MarkFenced(ctx context.Context, db *sql.DB, s Step) (ours bool, err error) {
+	source := "f.transactions FROM {table} AS f WHERE f.id = ?"
+	if t.dialect.Goose != goose.DialectSQLite3 { // which has one writer
+		source += " FOR UPDATE"
+	}
+	n, err := t.markStep(ctx, db, s, source)
+	if err != nil || n > 0 {
+		return err == nil, err
+	}
+	return t.fenced(ctx, db, s.Run) // MySQL counts no row that is as it was
+}
+
+// markStep marks a step for each row of a source, which says what the fence of the run, its only argument, has counted.
+func (t *Table) markStep(ctx context.Context, db Querier, s Step, source string) (rows int64, err error) {
 	failed := 0
 	if s.Failed {
 		failed = 1
@@ -147,10 +168,9 @@ func (t *Table) MarkDirty(ctx context.Context, db Querier, s Step) error {
 		update = " ON DUPLICATE KEY UPDATE version_id = VALUES(version_id), name = VALUES(name), outcome = VALUES(outcome)," +
 			" status = VALUES(status), transactions = VALUES(transactions)"
 	}
-	_, err := t.script(ctx, db, statement{"INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, run_id, transactions)" +
-		" SELECT ?, ?, ?, ?, ?, ?, ?, ?, COALESCE(n.counted, -1) FROM (SELECT MAX(transactions) AS counted FROM {table} WHERE id = ?) AS n WHERE 1 = 1" + update,
+	return t.script(ctx, db, statement{"INSERT INTO {table} (id, kind, namespace, version_id, name, outcome, status, run_id, transactions)" +
+		" SELECT ?, ?, ?, ?, ?, ?, ?, ?, " + source + update,
 		[]any{dirtyPrefix + s.Run, kindDirty, s.Namespace, s.Version, cut(s.Source, 255), direction(s.Down), failed, runID(s.Run), fenceID(s.Run)}})
-	return err
 }
 
 // Claim is MarkDirty for a run without the lock: it remembers the step only if no other run of the namespace is

@@ -90,9 +90,11 @@ func (t *Table) EndRun(ctx context.Context, db Querier, id string, to int64, out
 }
 
 // ending has the row of the run last, of which the caller wants to know whether it was there. What the fence has
-// counted is kept there: the marks of steps that were cut off refer to it.
+// counted is kept there: the marks of steps that were cut off refer to it. The fence is locked first, as the run itself
+// does at each step: to read it and to delete it then would be a deadlock with that.
 func (t *Table) ending(id string, to int64, outcome Outcome, text string, at time.Time) []statement {
 	return []statement{
+		{"UPDATE {table} SET outcome = outcome WHERE id = ?", []any{fenceID(id)}},
 		{"UPDATE {table} SET transactions = COALESCE((SELECT n.counted FROM (SELECT MAX(transactions) AS counted FROM {table} WHERE id = ?) AS n), -1)" +
 			" WHERE id = ? AND outcome = ?", []any{fenceID(id), runID(id), string(Running)}},
 		{"DELETE FROM {table} WHERE id = ?", []any{fenceID(id)}},

@@ -119,6 +119,11 @@ func (t *Table) AddBackend(ctx context.Context, db *sql.DB, run, name string) (o
 	if err != nil {
 		return false, err
 	}
+	return t.fenced(ctx, db, run)
+}
+
+// fenced says whether the fence of a run is there: it was not declared dead.
+func (t *Table) fenced(ctx context.Context, db *sql.DB, run string) (ours bool, err error) {
 	ask := func(q Querier) error {
 		n, err := t.count(ctx, q, "SELECT id FROM {table} WHERE id = "+t.dialect.Literal(fenceID(run)))
 		ours = n > 0

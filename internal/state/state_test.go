@@ -251,7 +251,17 @@ func TestMarks(t *testing.T) {
 		}
 		must(t, p.table.StartRun(ctx, p.db, Run{ID: "r", Started: time.Now()}))
 		atStep := Step{Mark: Mark{Version: 9}, Run: "r"}
-		must(t, p.table.MarkDirty(ctx, p.db, atStep))
+		fenced := func(s Step, want bool) {
+			t.Helper()
+			ours, err := p.table.MarkFenced(ctx, p.db, s)
+			must(t, err)
+			if ours != want {
+				t.Errorf("%+v is marked: %t, want %t", s, ours, want)
+			}
+		}
+		fenced(Step{Mark: Mark{Version: 9}, Run: "dead"}, false)
+		fenced(atStep, true)
+		fenced(atStep, true) // as it is already
 		fence := func(end func(*sql.Tx) error) {
 			t.Helper()
 			tx, err := p.db.Begin()
@@ -273,7 +283,7 @@ func TestMarks(t *testing.T) {
 		untouched(true)
 		fence((*sql.Tx).Commit)
 		untouched(false)
-		must(t, p.table.MarkDirty(ctx, p.db, atStep))
+		fenced(atStep, true)
 		untouched(true)
 		must(t, p.table.ClearDirty(ctx, p.db, atStep))
 		want := Facts{Dirty: []Step{second}, Protected: []Mark{{Version: 3}}, Environments: []string{"it's", "test"}, Running: []string{"r"}}
