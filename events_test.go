@@ -336,8 +336,7 @@ func TestLoggerThatPanics(t *testing.T) {
 	})
 }
 
-func TestSilentByDefault(t *testing.T) {
-	t.Parallel()
+func TestSilentByDefault(t *testing.T) { // not parallel: the logger that it sets is everybody's
 	// zap.L() is asked when the run starts, so that a logger which the application sets later counts.
 	db := openSQLite(t)
 	m := sqlite(db, folder("sql/base/1_a.sql"))
