@@ -103,6 +103,8 @@ func valueEnd(s string) int {
 // itself is not there, or not with its password.
 var leftover = []*regexp.Regexp{
 	regexp.MustCompile(`parse "[\w+.-]+://[^:/@"\\]*:((?:[^"\\@]|\\.)+)"`),
+	// A # ends what is parsed: without a path, what stands behind the last @ may be the password's too.
+	regexp.MustCompile(`parse "[\w+.-]+://[^:/@"\\]*:((?:[^"\\/]|\\.)+)": invalid port`),
 	regexp.MustCompile(`invalid port ":((?:[^"\\]|\\.){2,})" after host`),
 	regexp.MustCompile(`invalid URL escape "((?:[^"\\]|\\.)+)"`),
 	regexp.MustCompile(`missing "=" after "((?:[^"\\]|\\.)+)"`),
