@@ -194,10 +194,7 @@ func leftovers(t *testing.T, tx *sql.Tx) (list []string) {
 	t.Helper()
 	followed := []string{"application_name", "client_encoding", "DateStyle", "standard_conforming_strings", "TimeZone"}
 	for _, query := range []string{
-		// How the server notices that a machine is gone is of no matter to the next client, and can't be said of the
-		// connection of a step outside a transaction in a way that ends with it.
-		`SELECT 'setting ' || name || '=' || setting FROM pg_settings WHERE source = 'session' AND name NOT LIKE 'transaction%'
-			AND name NOT LIKE 'tcp%' AND name <> 'client_connection_check_interval'`,
+		`SELECT 'setting ' || name || '=' || setting FROM pg_settings WHERE source = 'session' AND name NOT LIKE 'transaction%'`,
 		`SELECT 'statement ' || name || ': ' || statement FROM pg_prepared_statements`,
 		`SELECT 'advisory lock ' || objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()`,
 		`SELECT 'channel ' || c FROM pg_listening_channels() c`,

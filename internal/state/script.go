@@ -3,10 +3,12 @@ package state
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 )
@@ -65,7 +67,7 @@ func (t *Table) explicitly(ctx context.Context, pool *sql.DB, mode string, f fun
 			err = exec(ctx, "COMMIT")
 		}
 		if err != nil {
-			err = errors.Join(err, rolledBack(exec(context.WithoutCancel(ctx), "ROLLBACK")))
+			rollBack(ctx, conn)
 		}
 	}
 	if closed := conn.Close(); closed != nil && !errors.Is(closed, sql.ErrConnDone) {
@@ -74,8 +76,24 @@ func (t *Table) explicitly(ctx context.Context, pool *sql.DB, mode string, f fun
 	return err
 }
 
-// rolledBack drops the error of a rollback on a connection that is gone, whose transaction is gone with it.
-func rolledBack(error) error { return nil }
+// rollBack ends the transaction of a connection. Where the server doesn't confirm it, the connection is closed, which
+// ends the transaction too: nobody else must get it as it is.
+func rollBack(ctx context.Context, conn *sql.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	defer cancel()
+	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err == nil {
+		return
+	}
+	_ = conn.Raw(func(dc any) error {
+		if borrowed, ok := dc.(interface{ Discard() }); ok { // one of package session's, which gives its own back
+			borrowed.Discard()
+		}
+		return driver.ErrBadConn
+	})
+}
+
+// rollbackLimit is how long the answer to a ROLLBACK is waited for.
+const rollbackLimit = 5 * time.Second
 
 func (t *Table) execAll(ctx context.Context, db Querier, list []statement) (affected int64, err error) {
 	for _, s := range list {
