@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/state"
 )
 
@@ -131,8 +130,7 @@ func (r *run) versionLocked(down plannedStep, applied []int64) error {
 // versionLockedOnTheWayBack is versionLocked of what the run applied: to return to a starting point
 // that has a protected version is not to go below it.
 func (r *run) versionLockedOnTheWayBack(down plannedStep) error {
-	own, _ := plan.Diff(r.mine, r.start)
-	return r.versionLocked(down, own)
+	return r.versionLocked(down, r.ledger.Added())
 }
 
 // stateError is the error of a state table that can't be used.

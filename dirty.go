@@ -92,8 +92,7 @@ func (r *run) claim(ctx context.Context, step plannedStep, claimed bool) error {
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
-	expected, _ := plan.Diff(slices.Concat(r.start, r.mine), r.undone)
-	if missing, extra := plan.Diff(expected, rows.Applied); len(missing)+len(extra) > 0 {
+	if missing, extra := plan.Diff(r.ledger.Expected(), rows.Applied); len(missing)+len(extra) > 0 {
 		return r.otherRunner(fmt.Sprintf("it added %v and removed %v", extra, missing))
 	}
 	return nil

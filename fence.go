@@ -40,7 +40,7 @@ func (r *run) fence() session.Config {
 // has to undo of runs that were cut off.
 func (r *run) leavesFence() bool {
 	return len(r.unfinished) > 0 || slices.ContainsFunc(r.steps, unfenced) ||
-		slices.ContainsFunc(slices.Concat(r.mine, r.undone), func(v int64) bool { return unfenced(r.step(v)) })
+		slices.ContainsFunc(r.ledger.Owed(), func(v int64) bool { return unfenced(r.step(v)) })
 }
 
 // unfenced says whether a step, or its Down, has parts that no row lock covers.

@@ -74,7 +74,7 @@ func (m *Migrator) runAll(ctx context.Context, what func(context.Context, *joint
 	defer func() {
 		j.finish(ctx, err)
 		if m.ended != nil {
-			m.ended(j.lead)
+			m.ended(j.lead.outcome())
 		}
 	}()
 	return m.named(what(ctx, j))
@@ -378,6 +378,6 @@ func (j *joint) verify(ctx context.Context) error {
 		return nil
 	}
 	// If the answer is lost, any of them that has applied something tells of all.
-	i := max(0, slices.IndexFunc(j.working, func(r *run) bool { return len(r.mine) > 0 }))
+	i := max(0, slices.IndexFunc(j.working, func(r *run) bool { return len(r.ledger.Recorded()) > 0 }))
 	return j.working[i].known.named(j.working[i].commit(ctx))
 }

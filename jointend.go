@@ -12,7 +12,7 @@ import (
 
 // wayBack returns all of them to their starting points, and says which of them it did not.
 func (j *joint) wayBack(ctx context.Context, cause error) error {
-	if j.failed != nil && j.failed.elsewhere && !slices.ContainsFunc(j.working, (*run).touched) {
+	if j.failed != nil && j.failed.elsewhere && !slices.ContainsFunc(j.working, func(r *run) bool { return r.ledger.Touched() }) {
 		j.begun = false
 		return cause // as in run.wayBack
 	}
@@ -90,7 +90,7 @@ func (j *joint) undo(ctx context.Context) map[*run]error {
 	for _, r := range order {
 		rows, ok := cleared[r]
 		var err error
-		if !ok && len(r.mine)+len(r.undone) > 0 {
+		if !ok && len(r.ledger.Owed()) > 0 {
 			rows, err = r.clear(ctx)
 		}
 		if err == nil {

@@ -115,26 +115,13 @@ func (r *run) endBlocker(ctx context.Context, dead state.Run, seen *sightings) (
 
 // inherit takes over the starting point of runs that were cut off, and the duty to undo what they
 // did.
-func (r *run) inherit(ctx context.Context, now []int64) error {
-	for _, dead := range r.inherited { // newest first: the oldest one's start is kept
-		planned := make(map[int64]bool)
-		for _, v := range dead.Planned {
-			planned[v] = true
-		}
-		undone, done := plan.Diff(dead.Start, now)
-		for _, v := range done {
-			if planned[v] && !slices.Contains(r.mine, v) {
-				r.mine = append(r.mine, v)
-			}
-		}
-		for _, v := range undone {
-			if planned[v] && !slices.Contains(r.undone, v) {
-				r.undone = append(r.undone, v)
-			}
-		}
-		r.start = dead.Start
+func (r *run) inherit(ctx context.Context) error {
+	var dead []plan.Dead
+	for _, d := range r.inherited {
+		dead = append(dead, plan.Dead{Start: d.Start, Planned: d.Planned})
 	}
-	known := slices.DeleteFunc(slices.Concat(r.mine, r.undone), func(v int64) bool { _, ok := r.known.find(v); return !ok })
+	r.ledger.Inherit(dead)
+	known := slices.DeleteFunc(r.ledger.Owed(), func(v int64) bool { _, ok := r.known.find(v); return !ok })
 	return r.load(ctx, known, directionDown)
 }
 
@@ -146,7 +133,7 @@ func (r *run) register(ctx context.Context) error {
 	}
 	record := state.Run{
 		ID: r.id, Holder: holderName(r.id), Namespace: r.known.namespace, Started: r.started, From: r.from,
-		Start: r.start, Planned: slices.Concat(planned, r.mine, r.undone),
+		Start: r.ledger.Start(), Planned: append(planned, r.ledger.Owed()...),
 	}
 	if err := r.known.state.Inherit(ctx, r.db, record); err != nil {
 		return r.known.stateError(ctx, err)

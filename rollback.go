@@ -49,7 +49,7 @@ func (s Strategy) String() string {
 // wayBack returns a failed run to its starting point and says, in the error that the run ends
 // with, how far that went. It runs on a context that outlives the run's.
 func (r *run) wayBack(ctx context.Context, cause error) error {
-	if r.elsewhere && !r.touched() {
+	if r.elsewhere && !r.ledger.Touched() {
 		r.begun = false
 		return cause // it was refused, a little later than others
 	}
@@ -67,11 +67,6 @@ func (r *run) wayBack(ctx context.Context, cause error) error {
 		undone = r.undo(ctx)
 	}
 	return r.conclude(ctx, cause, undone)
-}
-
-// touched says whether the run has changed anything that a way back could be about.
-func (r *run) touched() bool {
-	return len(r.mine)+len(r.undone) > 0 || r.failed != nil && !r.failed.leftNothing
 }
 
 // detached is the context of the way back, which outlives the run's.
@@ -92,27 +87,27 @@ func (r *run) conclude(ctx context.Context, cause, undone error) error {
 	if undone == nil {
 		return rolledForward(cause)
 	}
-	return &RollbackError{Tenant: r.options.tenant, Namespace: r.known.namespace, Start: plan.Newest(r.start), Reached: r.to, Cause: cause, Err: undone}
+	return &RollbackError{Tenant: r.options.tenant, Namespace: r.known.namespace, Start: plan.Newest(r.ledger.Start()), Reached: r.to, Cause: cause, Err: undone}
 }
 
 func rolledForward(cause error) error { return fmt.Errorf("%w: %w", ErrRollForward, cause) }
 
 // stay is the way back of RollbackNone: it says whether there is anything that was not undone.
 func (r *run) stay(ctx context.Context) error {
-	if r.failed != nil && !r.failed.leftNothing {
-		if r.failed.step.Transactional {
-			r.left = &r.failed.step
+	if r.ledger.HalfDone() {
+		if r.failed.Transactional {
+			r.left = r.failed
 		}
-		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(r.failed.step.Version, r.failed.step.Source), errRollbackOff)
+		return fmt.Errorf("%w: %s: %w", ErrDirty, ref(r.failed.Version, r.failed.Source), errRollbackOff)
 	}
 	rows, err := r.reread(ctx)
 	if err != nil {
 		return err
 	}
-	if lost := r.lost(rows); lost != nil {
+	if lost := r.ledger.Lost(rows); lost != nil {
 		return r.lostFault(lost[0])
 	}
-	if len(plan.WayBack(r.start, rows.Applied, r.mine))+len(plan.Reapply(r.start, rows.Applied, r.undone)) > 0 {
+	if b := r.ledger.Balance(rows); len(b.Kept)+len(b.Undone) > 0 {
 		return errRollbackOff
 	}
 	return nil
@@ -141,13 +136,13 @@ func (r *run) clear(ctx context.Context) (versions.Rows, error) {
 	if err := r.onlyOurs(ctx, rows); err != nil {
 		return rows, r.dirtyIfHalf(err)
 	}
-	if r.failed == nil || r.failed.leftNothing {
+	if !r.ledger.HalfDone() {
 		return rows, nil
 	}
-	if r.failed.step.Transactional { // which it ended by itself, so that nothing is marked
-		r.left = &r.failed.step
+	if r.failed.Transactional { // which it ended by itself, so that nothing is marked
+		r.left = r.failed
 	}
-	if err := r.undoFailed(ctx, r.failed.step, rows); err != nil {
+	if err := r.undoFailed(ctx, *r.failed, rows); err != nil {
 		return rows, err
 	}
 	r.left = nil
@@ -162,22 +157,20 @@ func (r *run) clear(ctx context.Context) (versions.Rows, error) {
 
 // undoRecorded takes back what the version table says was done, and what it doesn't say any more.
 func (r *run) undoRecorded(ctx context.Context, rows versions.Rows) error {
-	lost := r.lost(rows)
-	for _, version := range r.inOrder(plan.WayBack(r.start, rows.Applied, r.mine), lost) {
+	back := r.ledger.WayBack(rows)
+	for _, u := range back.Undo {
 		undo := r.down
-		if slices.ContainsFunc(lost, func(s plannedStep) bool { return s.Version == version }) {
+		if u.Lost {
 			undo = r.undoLost
 		}
-		if err := undo(ctx, version); err != nil {
+		if err := undo(ctx, u.Version); err != nil {
 			return err
 		}
 	}
-	for _, s := range lost {
-		if s.Direction == directionDown || slices.Contains(r.start, s.Version) {
-			return r.lostFault(s)
-		}
+	if back.Stuck != nil {
+		return r.lostFault(*back.Stuck)
 	}
-	for _, version := range plan.Reapply(r.start, rows.Applied, r.undone) {
+	for _, version := range back.Reapply {
 		if err := r.reapply(ctx, version); err != nil {
 			return err
 		}
@@ -188,12 +181,10 @@ func (r *run) undoRecorded(ctx context.Context, rows versions.Rows) error {
 // onlyOurs refuses to go back where another runner is at work: what it has built may rest on what this
 // run applied, and what both applied is its too.
 func (r *run) onlyOurs(ctx context.Context, rows versions.Rows) error {
-	_, extra := plan.Diff(r.start, rows.Applied)
-	added, _ := plan.Diff(extra, r.mine)
-	if added = append(added, r.foreign(rows, r.mine)...); len(added) > 0 {
+	if added := r.ledger.Strangers(rows); len(added) > 0 {
 		return r.otherRunner(fmt.Sprintf("it applied %v", added))
 	}
-	if r.lock != nil || r.known.state == nil || !r.touched() {
+	if r.lock != nil || r.known.state == nil || !r.ledger.Touched() {
 		return nil
 	}
 	facts, err := r.known.state.Read(ctx, r.db)
@@ -210,10 +201,10 @@ func (r *run) onlyOurs(ctx context.Context, rows versions.Rows) error {
 
 // dirtyIfHalf marks err as that of a run whose last step may have been left half-applied.
 func (r *run) dirtyIfHalf(err error) error {
-	if r.failed == nil || r.failed.leftNothing {
+	if !r.ledger.HalfDone() {
 		return err
 	}
-	return fmt.Errorf("%w: %s: %w", ErrDirty, ref(r.failed.step.Version, r.failed.step.Source), err)
+	return fmt.Errorf("%w: %s: %w", ErrDirty, ref(r.failed.Version, r.failed.Source), err)
 }
 
 // undoFailed takes back what the step that has just failed left half-way. A step up was not
@@ -239,7 +230,7 @@ func (r *run) undoFailed(ctx context.Context, step plannedStep, rows versions.Ro
 // halfUndone is what becomes of a step down that failed half-way. Its Up is no cure: it can be
 // expected to fail on what is still there, and where it doesn't, to do a part of its work twice.
 func (r *run) halfUndone(step plannedStep, applied bool) error {
-	if r.failed.maybeRecorded && !applied {
+	if r.ledger.Failed().MaybeRecorded && !applied {
 		return nil // it was committed after all, and its version is the last thing to go
 	}
 	return fmt.Errorf("%w: %s: its Down ended half-way", ErrDirty, ref(step.Version, step.Source))
@@ -260,7 +251,7 @@ func (r *run) down(ctx context.Context, version int64) error {
 	}
 	leftNothing, maybeRecorded := r.leftNothing(ctx, step, err), r.maybeRecorded(step, err)
 	if maybeRecorded {
-		r.unsure = true
+		r.ledger.Doubt()
 		if rows, readErr := r.reread(ctx); readErr == nil && !slices.Contains(rows.Applied, version) {
 			return nil // nothing but the answer to its COMMIT was lost
 		}
@@ -280,7 +271,9 @@ func (r *run) reapply(ctx context.Context, version int64) error {
 		return nil
 	}
 	leftNothing, maybeRecorded := r.leftNothing(ctx, step, err), r.maybeRecorded(step, err)
-	r.unsure = r.unsure || maybeRecorded
+	if maybeRecorded {
+		r.ledger.Doubt()
+	}
 	rows, readErr := r.reread(ctx)
 	switch {
 	case readErr == nil && maybeRecorded && slices.Contains(rows.Applied, version):
@@ -308,18 +301,15 @@ func (r *run) back(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := rows.Applied
-	missing, extra := plan.Diff(r.start, now)
-	left := plan.WayBack(r.start, now, r.mine)
-	off := plan.Reapply(r.start, now, r.undone)
-	r.kept, r.off = len(left), len(off)
+	b := r.ledger.Balance(rows)
+	r.kept, r.off = len(b.Kept), len(b.Undone)
 	switch {
-	case len(left) > 0:
-		return fmt.Errorf("versions %v are still applied", left)
-	case len(off) > 0:
-		return fmt.Errorf("versions %v are not applied again", off)
-	case len(missing)+len(extra) > 0:
-		return fmt.Errorf("%w: it added %v and removed %v", errOtherRunner, extra, missing)
+	case len(b.Kept) > 0:
+		return fmt.Errorf("versions %v are still applied", b.Kept)
+	case len(b.Undone) > 0:
+		return fmt.Errorf("versions %v are not applied again", b.Undone)
+	case len(b.Added)+len(b.Removed) > 0:
+		return fmt.Errorf("%w: it added %v and removed %v", errOtherRunner, b.Added, b.Removed)
 	}
 	return nil
 }
@@ -338,7 +328,7 @@ func (r *run) reread(ctx context.Context) (versions.Rows, error) {
 		r.to = -1
 		return versions.Rows{}, err
 	}
-	settle := r.unsure || r.failed != nil && r.failed.maybeRecorded
+	settle := r.ledger.Doubtful()
 	giveUp := time.After(reconnectFor)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, reconnectFor)
@@ -368,8 +358,8 @@ func (r *run) reread(ctx context.Context) (versions.Rows, error) {
 // removed it.
 func (r *run) tableGone(ctx context.Context) error {
 	by := "somebody has"
-	if r.failed != nil && !r.failed.leftNothing {
-		by = "migration " + ref(r.failed.step.Version, r.failed.step.Source) + " or somebody else has"
+	if r.ledger.HalfDone() {
+		by = "migration " + ref(r.failed.Version, r.failed.Source) + " or somebody else has"
 	}
 	return r.known.tableError(ctx, fmt.Errorf("%s dropped or renamed it during the run: nothing tells any more which versions are applied, and the next run begins with the first one", by))
 }

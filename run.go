@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -68,26 +69,22 @@ type run struct {
 	backends backends    // the connections that the state table names
 
 	found    versions.Rows // when the starting point was read
+	ledger   *plan.Ledger  // from then on
 	looked   bool
 	seen     []int64 // what was applied when the run looked and planned
 	flagged  bool    // the state table may have something to say, see applied
 	from     int64
-	start    []int64 // the starting point
 	steps    []plannedStep
 	scripts  map[int64]body // what the pending SQL files contain
 	provider *dryrun.Reader // nil as long as there is nothing to read or to do
 	recorder *versions.Recorder
 	trace    *trace
 
-	mine   []int64         // the versions that this run recorded, oldest first
-	keys   map[int64]int64 // of the rows of mine; 0 is one that is not known
-	undone []int64         // the versions that this run took back, in the order in which it did
-	failed *failure        // the step that ended the run, nil if none did
-	unsure bool            // the answer to a change of the version table was lost once
-	gone   bool            // the way back could not read the version table for as long as it tries
-	to     int64           // the highest version applied, as read last; -1 when it can't be read
-	kept   int             // how many of mine stay applied
-	off    int             // how many of undone stay undone
+	failed *plannedStep // the step that ended the run, nil if none did
+	gone   bool         // the way back could not read the version table for as long as it tries
+	to     int64        // the highest version applied, as read last; -1 when it can't be read
+	kept   int          // how many of the recorded migrations stay applied
+	off    int          // how many of those that the run took back stay undone
 }
 
 func (m *Migrator) newRun(known *migrations, db site, events *stream) *run {
@@ -101,7 +98,7 @@ func (m *Migrator) newRun(known *migrations, db site, events *stream) *run {
 		started: time.Now(),
 		id:      strings.ToLower(rand.Text()),
 		scripts: make(map[int64]body),
-		keys:    make(map[int64]int64),
+		ledger:  plan.NewLedger(versions.Rows{}),
 	}
 }
 
@@ -111,6 +108,25 @@ func (r *run) finish(err error) {
 		From: r.from, To: r.to, Applied: r.kept, Undone: r.off, Duration: time.Since(r.started), Err: err,
 	})
 	r.events.close()
+}
+
+// outcome is how a run ended, for whoever has started many.
+type outcome struct {
+	from, to        int64 // the highest version applied before and after; to is -1 when it can't be read
+	applied, undone int   // how many migrations stay applied, and undone
+	touched         bool  // the run got as far as its first step, or had to clear one away
+}
+
+func (r *run) outcome() outcome {
+	return outcome{from: r.from, to: r.to, applied: r.kept, undone: r.off, touched: r.begun || len(r.unfinished) > 0}
+}
+
+// pendingAt is how many steps Migrate would take where these versions are applied. It doesn't ask the database.
+func (m *Migrator) pendingAt(ctx context.Context, known *migrations, db site, applied []int64) (int, error) {
+	r := m.newRun(known, db, new(stream)) // of which nobody hears
+	defer r.disconnect(ctx)
+	err := r.plan(ctx, applied, upTo(math.MaxInt64))
+	return len(r.steps), err
 }
 
 // look reads what is applied, in one statement, and plans from it: whatever is wrong with the plan
@@ -204,16 +220,6 @@ func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows
 	return rows, err
 }
 
-// foreign returns those of the versions that have a row of another runner's.
-func (r *run) foreign(rows versions.Rows, of []int64) (list []int64) {
-	for _, v := range of {
-		if rows.Foreign(v, r.keys[v]) {
-			list = append(list, v)
-		}
-	}
-	return list
-}
-
 // makeTable makes sure of the version table.
 func (r *run) makeTable(ctx context.Context) error {
 	if r.blind { // now nobody is in the way
@@ -273,8 +279,8 @@ func (r *run) readStart(ctx context.Context, to goal) (err error) {
 	}
 	known := *r.known
 	known.table = r.found.Table(known.table)
-	r.known, r.start = &known, r.found.Applied
-	return r.plan(ctx, r.start, to)
+	r.known, r.ledger = &known, plan.NewLedger(r.found)
+	return r.plan(ctx, r.found.Applied, to)
 }
 
 // judge refuses what must not be done, and forgets the marks of steps that were finished.
@@ -283,11 +289,11 @@ func (r *run) judge(ctx context.Context, facts state.Facts) error {
 		r.warnOther("it is recorded as running, with the lock")
 	}
 	facts = r.known.own(facts)
-	if err := r.admit(ctx, facts, r.start); err != nil {
+	if err := r.admit(ctx, facts, r.found.Applied); err != nil {
 		return err
 	}
 	for _, s := range facts.Dirty {
-		if !finished(s, r.start) {
+		if !finished(s, r.found.Applied) {
 			continue
 		}
 		if err := r.forget(ctx, s); err != nil {
@@ -312,7 +318,7 @@ func (r *run) giveUp(ctx context.Context) error {
 // enter takes over from runs that were cut off, and has the state table say what this one is about to do.
 func (r *run) enter(ctx context.Context) (err error) {
 	if !r.options.oneTransaction() { // which undoes nothing by Downs
-		if err := r.inherit(ctx, r.start); err != nil {
+		if err := r.inherit(ctx); err != nil {
 			return err
 		}
 	}
@@ -396,27 +402,15 @@ func (r *run) apply(ctx context.Context) error {
 			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), stopped(ctx, nil))
 		}
 		if err := r.do(ctx, step); err != nil {
-			r.failed = &failure{step: step, leftNothing: r.leftNothing(ctx, step, err), maybeRecorded: r.maybeRecorded(step, err)}
-			if r.failed.maybeRecorded {
-				r.record(step)
-			}
+			r.failed = &step
+			r.ledger.Fail(plan.Failure{
+				Change: step.change(), LeftNothing: r.leftNothing(ctx, step, err), MaybeRecorded: r.maybeRecorded(step, err),
+			}, r.recorder.Key())
 			return err
 		}
-		r.record(step)
+		r.ledger.Record(step.change(), r.recorder.Key())
 	}
 	return nil
-}
-
-// record remembers a step that this run has to take back if it fails. What a run that was cut off had done the other
-// way round is not owed any more.
-func (r *run) record(step plannedStep) {
-	same := func(v int64) bool { return v == step.Version }
-	if step.Direction == directionDown {
-		r.undone, r.mine = append(r.undone, step.Version), slices.DeleteFunc(r.mine, same)
-		return
-	}
-	r.mine, r.undone = append(r.mine, step.Version), slices.DeleteFunc(r.undone, same)
-	r.keys[step.Version] = r.recorder.Key()
 }
 
 func (r *run) planned() []Step {
@@ -433,23 +427,19 @@ func (r *run) verify(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return r.known.tableError(ctx, err)
 	}
-	now := rows.Applied
-	if foreign := r.foreign(rows, r.mine); len(foreign) > 0 {
-		return r.otherRunner(fmt.Sprintf("it applied %v too", foreign))
-	}
-	want, _ := plan.Diff(slices.Concat(r.start, r.mine), r.undone)
-	if missing, _ := plan.Diff(want, now); len(missing) > 0 {
-		return fmt.Errorf("versions %v were applied and are not in the version table", missing)
-	}
-	gone, _ := plan.Diff(r.undone, now)
-	if left, _ := plan.Diff(r.undone, gone); len(left) > 0 {
-		return fmt.Errorf("versions %v were undone and are still in the version table", left)
+	switch m := r.ledger.Verify(rows); {
+	case len(m.Foreign) > 0:
+		return r.otherRunner(fmt.Sprintf("it applied %v too", m.Foreign))
+	case len(m.Missing) > 0:
+		return fmt.Errorf("versions %v were applied and are not in the version table", m.Missing)
+	case len(m.Left) > 0:
+		return fmt.Errorf("versions %v were undone and are still in the version table", m.Left)
 	}
 	if schema := rows.Astray(); schema != "" {
 		r.events.send(Warning{Message: fmt.Sprintf("connections do not find the version table %s any more: it is in the schema %q, and their "+
 			"search_path does not lead there (ALTER DATABASE or ALTER ROLE … SET search_path): name the schema with WithVersionTable",
 			r.known.table.Name(), schema)})
 	}
-	r.kept, r.off = len(r.mine), len(r.undone)
+	r.kept, r.off = len(r.ledger.Recorded()), len(r.ledger.Undone())
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/redact"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
@@ -35,15 +36,9 @@ func (s plannedStep) down() plannedStep {
 	return s
 }
 
-// failure is the step that failed and what it can have left behind.
-type failure struct {
-	step plannedStep
-	// leftNothing is true when the step is certain to have changed nothing, but for what the version
-	// table tells.
-	leftNothing bool
-	// maybeRecorded is true when the answer to the change of the version table, or to the COMMIT
-	// after it, was lost: only a look can tell whether it has happened.
-	maybeRecorded bool
+// change is the step as the ledger notes it.
+func (s plannedStep) change() plan.Change {
+	return plan.Change{Version: s.Version, Down: s.Direction == directionDown}
 }
 
 // step is the step up of a version whose file is loaded.

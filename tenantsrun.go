@@ -294,8 +294,8 @@ func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult)
 	started := time.Now()
 	limited, cancel := limit(ctx, f.options.timeout, "tenant timeout")
 	defer cancel()
-	var last *run
-	tm.ended = func(r *run) { last = r }
+	var last *outcome
+	tm.ended = func(o outcome) { last = &o }
 	err := f.call(limited, tm)
 	result = TenantResult{Name: tm.options.tenant, Err: err, Duration: time.Since(started)}
 	if last != nil {
@@ -305,7 +305,7 @@ func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult)
 	}
 	result.State = f.state(last, err)
 	if result.State == TenantFailed && f.do == nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) &&
-		(last == nil || !last.begun && len(last.unfinished) == 0) {
+		(last == nil || !last.touched) {
 		result.State = TenantSkipped
 	}
 	return result
@@ -323,9 +323,9 @@ func (f *fleet) call(ctx context.Context, tm *Migrator) (err error) {
 	return f.do(ctx, tm)
 }
 
-func (f *fleet) state(last *run, err error) TenantState {
+func (f *fleet) state(last *outcome, err error) TenantState {
 	switch {
-	case err == nil && f.do == nil && last != nil && last.kept+last.off == 0:
+	case err == nil && f.do == nil && last != nil && last.applied+last.undone == 0:
 		return TenantUpToDate
 	case err == nil:
 		return TenantMigrated

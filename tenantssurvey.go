@@ -2,7 +2,6 @@ package gooseplus
 
 import (
 	"context"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,11 +40,9 @@ func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
 	}
 	n, ok := s.pending[key.String()]
 	if !ok {
-		r := f.m.newRun(f.known, f.db, new(stream)) // of which nobody hears
-		defer r.disconnect(ctx)
-		n = unsettled
-		if r.plan(ctx, applied, upTo(math.MaxInt64)) == nil {
-			n = len(r.steps)
+		var err error
+		if n, err = f.m.pendingAt(ctx, f.known, f.db, applied); err != nil {
+			n = unsettled
 		}
 		s.pending[key.String()] = n
 	}

@@ -6,9 +6,6 @@ import (
 	"fmt"
 
 	"github.com/pressly/goose/v3"
-
-	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // oneTransaction says whether the whole run is one transaction.
@@ -61,21 +58,13 @@ func (r *run) commit(ctx context.Context) error {
 func (r *run) committed(ctx context.Context, failed error) error {
 	ctx, cancel := r.detached(ctx)
 	defer cancel()
-	r.unsure = true
+	r.ledger.Doubt()
 	rows, err := r.reread(ctx)
-	if err != nil || !r.reached(rows) {
+	if err != nil || !r.ledger.Verify(rows).None() {
 		return failed
 	}
 	r.events.send(Warning{Message: fmt.Sprintf("the transaction was committed, though the answer was lost: %v", failed)})
 	return nil
-}
-
-// reached says whether the database is where the run was to bring it.
-func (r *run) reached(rows versions.Rows) bool {
-	want, _ := plan.Diff(append(r.start[:len(r.start):len(r.start)], r.mine...), r.undone)
-	missing, _ := plan.Diff(want, rows.Applied)
-	gone, _ := plan.Diff(r.undone, rows.Applied)
-	return len(missing) == 0 && len(gone) == len(r.undone) && len(r.foreign(rows, r.mine)) == 0
 }
 
 // abandon is the way back of RollbackTransaction.
@@ -85,8 +74,8 @@ func (r *run) abandon(ctx context.Context) error {
 	}
 	_, err := r.reread(ctx)
 	if err == nil && r.failed != nil && r.session.Ended() {
-		r.left = &r.failed.step
-		return fmt.Errorf("%w: %s: it has ended the transaction of the run", ErrDirty, ref(r.failed.step.Version, r.failed.step.Source))
+		r.left = r.failed
+		return fmt.Errorf("%w: %s: it has ended the transaction of the run", ErrDirty, ref(r.failed.Version, r.failed.Source))
 	}
 	return err
 }

@@ -65,10 +65,11 @@ func (r Rows) Foreign(version, key int64) bool {
 	return len(keys) > 1 || len(keys) == 1 && key != 0 && keys[0] != key
 }
 
-// Same says whether version has the rows that it had then. Where there are no keys, nobody can tell: yes.
-func (r Rows) Same(then Rows, version int64) bool {
-	return slices.Equal(r.keys[version], then.keys[version])
-}
+// Versions are the applied versions in the order in which they were applied.
+func (r Rows) Versions() []int64 { return r.Applied }
+
+// Keys are those of the rows of a version, none where there are no keys.
+func (r Rows) Keys(version int64) []int64 { return r.keys[version] }
 
 // Past says whether version has rows though it is not applied.
 func (r Rows) Past(version int64) bool {
