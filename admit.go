@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/state"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 // facts reads what the state table remembers.
@@ -80,7 +82,7 @@ func (r *run) stamp(ctx context.Context) error {
 	if err := r.ensureStateAlone(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := outlive(ctx, markGrace)
+	ctx, cancel := wait.Outlive(ctx, markGrace)
 	defer cancel()
 	for _, e := range r.unseen {
 		r.stamped = append(r.stamped, e) // the answer may be all that is lost
@@ -135,5 +137,5 @@ func (r *run) versionLockedOnTheWayBack(down plannedStep) error {
 
 // stateError is the error of a state table that can't be used.
 func (ms *migrations) stateError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (state table %s): %w", ErrMigrationTable, ms.state.Name(), tidyError{stopped(ctx, err)})
+	return fmt.Errorf("%w (state table %s): %w", ErrMigrationTable, ms.state.Name(), failure.Tidy{Err: failure.Stopped(ctx, err)})
 }

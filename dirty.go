@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/state"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 // mark remembers, in the state table, the step that is about to start, if no transaction makes it
@@ -19,7 +21,7 @@ func (r *run) mark(ctx context.Context, step plannedStep) error {
 	if step.Transactional || r.known.state == nil {
 		return nil
 	}
-	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
+	ctx, cancel := failure.Limit(ctx, r.options.migrationTimeout, "migration timeout")
 	defer cancel()
 	if !r.marked {
 		if err := r.ensureStateAlone(ctx); err != nil {
@@ -28,7 +30,7 @@ func (r *run) mark(ctx context.Context, step plannedStep) error {
 	}
 	// The server may have executed what ctx interrupts: so it is given time to answer, and what it may have been told
 	// counts as told.
-	ctx, cancelAnswer := outlive(ctx, markGrace)
+	ctx, cancelAnswer := wait.Outlive(ctx, markGrace)
 	defer cancelAnswer()
 	claimed := r.marked
 	r.marked, r.atStep = true, step
@@ -55,19 +57,6 @@ func (r *run) putMark(ctx context.Context, step plannedStep, claimed bool) error
 
 // markGrace is how long the answer to a mark is waited for after the end of the run's time.
 const markGrace = 2 * time.Second
-
-// outlive is a context that ends a while after ctx.
-func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(grace, func() { cancel(context.Cause(ctx)) })
-		context.AfterFunc(longer, func() { timer.Stop() })
-	})
-	return longer, func() {
-		stop()
-		cancel(nil)
-	}
-}
 
 // claim is the mark of a run without the lock, for which nobody else may be at such a step: its Down would take
 // away what the other one is about to record.
@@ -101,7 +90,7 @@ func (r *run) claim(ctx context.Context, step plannedStep, claimed bool) error {
 // otherRunner is the error of a run that has found another one at work, of which the observers hear once.
 func (r *run) otherRunner(what string) error {
 	r.warnOther(what)
-	return fmt.Errorf("%w: %s", errOtherRunner, what)
+	return fmt.Errorf("%w: %s", drive.ErrOtherRunner, what)
 }
 
 func (r *run) warnOther(what string) {
@@ -121,7 +110,7 @@ func (r *run) at(step plannedStep) state.Step {
 // settle decides, at the end of a run, what the state table keeps of it. What a run which lost its
 // lock has left there stays: the next holder finds out what is true.
 func (r *run) settle(ctx context.Context, err error) error {
-	return joined(err, r.settleAs(ctx, err, errors.Is(err, ErrRollForward) || !r.begun))
+	return failure.Join(err, r.settleAs(ctx, err, errors.Is(err, ErrRollForward) || !r.begun))
 }
 
 // settleAs is settle of a run that may be one of several; nothing says that none of them has left anything.
@@ -159,7 +148,7 @@ func (r *run) settleAs(ctx context.Context, err error, nothing bool) error {
 // persist tries what the server has to know some times more, with pauses.
 func persist(ctx context.Context, try func() error) (err error) {
 	for pause := 50 * time.Millisecond; ; pause *= 2 {
-		if err = try(); err == nil || pause > time.Second || !sleep(ctx, pause) {
+		if err = try(); err == nil || pause > time.Second || !wait.Sleep(ctx, pause) {
 			return err
 		}
 	}
@@ -238,16 +227,16 @@ func (r *run) recoverable(ctx context.Context, s state.Step) bool {
 	if err := r.load(ctx, []int64{s.Version}, directionDown); err != nil {
 		return false
 	}
-	step := r.step(s.Version)
+	sections := r.step(s.Version).sections
+	inTransaction, downInTransaction := sections[0].InTransaction, sections[1].InTransaction
 	if s.Down {
-		return s.Untouched && step.downInTransaction && r.known.table.Transactional(ctx, r.db)
+		return s.Untouched && downInTransaction && r.known.table.Transactional(ctx, r.db)
 	}
-	if s.Untouched && step.inTransaction {
+	if s.Untouched && inTransaction {
 		return r.known.table.Transactional(ctx, r.db)
 	}
 	script := r.scripts[s.Version]
-	return m.goFuncs == nil && step.inTransaction && step.downInTransaction &&
-		endsInDDL(script.Up) && len(script.Down) == 1 && single(script.Down[0]) && atomicDDL(script.Down[0])
+	return m.goFuncs == nil && inTransaction && downInTransaction && drive.Retractable(script.Up, script.Down)
 }
 
 // recover clears away what a recoverable step left that was cut off with its run.
@@ -256,9 +245,8 @@ func (r *run) recover(ctx context.Context, s state.Step) error {
 	if !s.Untouched {
 		r.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
 			ref(step.Version, step.Source))})
-		r.recorder.Unrecorded()
-		if err := r.drive(ctx, step.down()); err != nil && !r.leftNothing(ctx, step.down(), err) {
-			return fmt.Errorf("%w: %w", ErrDirty, err)
+		if result := r.takeMarked(ctx, step.down(), true); result.Err != nil && !result.LeftNothing {
+			return fmt.Errorf("%w: %w", ErrDirty, result.Err)
 		}
 	}
 	return r.forget(ctx, s)
@@ -269,21 +257,4 @@ func (r *run) forget(ctx context.Context, s state.Step) error {
 		return r.known.stateError(ctx, err)
 	}
 	return nil
-}
-
-// reads matches statements that change nothing.
-var reads = regexp.MustCompile(`(?i)^(select|do)\b`)
-
-// endsInDDL says whether the last of the statements is atomic DDL, and those before it only read.
-func endsInDDL(statements []string) bool {
-	if len(statements) == 0 {
-		return false
-	}
-	last := len(statements) - 1
-	for _, s := range statements[:last] {
-		if !single(s) || !reads.MatchString(uncommented(s)) {
-			return false
-		}
-	}
-	return single(statements[last]) && atomicDDL(statements[last])
 }

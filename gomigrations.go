@@ -1,15 +1,12 @@
 package gooseplus
 
 import (
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -155,52 +152,16 @@ func registered(folders map[string]string) ([]*goose.Migration, error) {
 		errors.Join(faults...))
 }
 
-// goMigrations makes the Go migrations of one Provider. They are new ones, because a Provider
-// writes to those it is given; listen is told of each function that starts. Those without a
-// transaction get what pool returns then.
-func (ms *migrations) goMigrations(listen func(), pool func() *sql.DB) []*goose.Migration {
-	var list []*goose.Migration
+// goMigrations are the Go migrations among them.
+func (ms *migrations) goMigrations() (list []*goose.Migration) {
 	for _, m := range ms.list {
-		if m.goFuncs == nil {
-			continue
+		if m.goFuncs != nil {
+			fresh := goose.NewGoMigration(m.version, // goose writes to those it is given
+				&goose.GoFunc{RunTx: m.goFuncs.UpFnContext, RunDB: m.goFuncs.UpFnNoTxContext},
+				&goose.GoFunc{RunTx: m.goFuncs.DownFnContext, RunDB: m.goFuncs.DownFnNoTxContext})
+			fresh.Source = m.goFuncs.Source
+			list = append(list, fresh)
 		}
-		fresh := goose.NewGoMigration(m.version,
-			goFunc(m.goFuncs.UpFnContext, m.goFuncs.UpFnNoTxContext, listen, pool),
-			goFunc(m.goFuncs.DownFnContext, m.goFuncs.DownFnNoTxContext, listen, pool))
-		fresh.Source = m.goFuncs.Source
-		list = append(list, fresh)
 	}
 	return list
-}
-
-func goFunc(tx goose.GoMigrationContext, noTx goose.GoMigrationNoTxContext, listen func(), pool func() *sql.DB) *goose.GoFunc {
-	f := new(goose.GoFunc)
-	if tx != nil {
-		f.RunTx = func(ctx context.Context, arg *sql.Tx) error { return guard(ctx, arg, tx, listen) }
-	}
-	if noTx != nil {
-		f.RunDB = func(ctx context.Context, _ *sql.DB) error { return guard(ctx, pool(), noTx, listen) }
-	}
-	return f
-}
-
-var errGoexit = errors.New("the migration ended its goroutine (runtime.Goexit)")
-
-// guard runs a Go migration and turns a panic into an error that keeps the value apart from the
-// stack. The migration has a goroutine of its own because it may end it, as t.FailNow does: goose
-// would go with it, and leave its transaction open.
-func guard[T any](ctx context.Context, arg T, fn func(context.Context, T) error, listen func()) error {
-	listen()
-	result := make(chan error, 1)
-	go func() {
-		err := errGoexit // unless fn returns
-		defer func() {
-			if v := recover(); v != nil {
-				err = &panicError{value: v, stack: debug.Stack()}
-			}
-			result <- err
-		}()
-		err = fn(ctx, arg)
-	}()
-	return <-result
 }

@@ -8,10 +8,10 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/watch"
@@ -245,15 +245,7 @@ func (m *Migrator) withTimeout(ctx context.Context) (context.Context, context.Ca
 	if _, limited := ctx.Deadline(); limited && !m.options.timeoutSet {
 		return context.WithCancel(ctx)
 	}
-	return limit(ctx, m.options.timeout, "timeout")
-}
-
-// limit is context.WithTimeout with a cause that says which limit it was; 0 is none.
-func limit(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
-	if d == 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, d, &timeoutError{what: what, after: d})
+	return failure.Limit(ctx, m.options.timeout, "timeout")
 }
 
 // newStream starts the observers of a run, of which the logger is one.

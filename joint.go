@@ -15,12 +15,13 @@ import (
 // joint is one run over several namespaces: a run on each, which has its own row in the state table and its
 // own starting point, under one lock, one deadline, and with one way back. It is used by one goroutine.
 type joint struct {
-	lead    *run           // looks after the lock, and has no migrations
-	parts   []*run         // in the order of the namespaces
-	working []*run         // those of them that have something to do, or to undo if another one fails
-	failed  *run           // the one that ended the run, nil if none did by itself
-	ended   map[*run]error // how the way back ended for each
-	begun   bool           // the first step is next
+	lead    *run             // looks after the lock, and has no migrations
+	parts   []*run           // in the order of the namespaces
+	working []*run           // those of them that have something to do, or to undo if another one fails
+	failed  *run             // the one that ended the run, nil if none did by itself
+	ended   map[*run]error   // how the way back ended for each
+	begun   bool             // the first step is next
+	session *session.Session // of all, with RollbackTransaction
 }
 
 // migrateAll is migrate over all namespaces. Its numbered lines are the same stages.
@@ -84,6 +85,7 @@ func (m *Migrator) newJoint(known *migrations, db site, events *stream) *joint {
 	j := &joint{lead: m.newRun(known, db, events), ended: make(map[*run]error)}
 	for i, part := range known.parts {
 		r := m.newRun(part, db, events.share(m.options.tenant, part.namespace))
+		r.patience = j.lead.patience
 		r.started = j.lead.started.Add(time.Duration(i) * time.Microsecond) // what is recorded of them is in their order
 		j.parts = append(j.parts, r)
 	}
@@ -333,20 +335,24 @@ func (j *joint) connect(ctx context.Context, r *run) error {
 	if !r.options.oneTransaction() {
 		return r.connect(ctx)
 	}
-	if j.lead.session == nil {
+	if j.session == nil {
 		var cfg session.Config
 		for _, r := range j.working {
+			if err := r.makeDriver(); err != nil {
+				return err
+			}
 			if r.lock != nil {
-				cfg.OnBegin = append(cfg.OnBegin, r.fence().OnBegin...)
+				r.driver.Fence(&cfg, false)
 			}
 		}
 		s, err := j.lead.newSession(ctx, cfg)
 		if err != nil {
 			return err
 		}
-		j.lead.session = s
+		j.session = s
 	}
-	return r.use(j.lead.session)
+	r.use(j.session)
+	return nil
 }
 
 // apply runs the steps of each, up to the first that fails.
@@ -366,15 +372,15 @@ func (j *joint) apply(ctx context.Context) error {
 // verify is run.verifyAll for all.
 func (j *joint) verify(ctx context.Context) error {
 	db := j.lead.db
-	if j.lead.session != nil {
-		db = j.lead.session.DB()
+	if j.session != nil {
+		db = j.session.DB()
 	}
 	for _, r := range j.working {
 		if err := r.verify(ctx, db); err != nil {
 			return r.known.named(err)
 		}
 	}
-	if j.lead.session == nil {
+	if j.session == nil {
 		return nil
 	}
 	// If the answer is lost, any of them that has applied something tells of all.

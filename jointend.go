@@ -2,11 +2,11 @@ package gooseplus
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
@@ -25,9 +25,6 @@ func (j *joint) wayBack(ctx context.Context, cause error) error {
 	var stuck, left []*RollbackError
 	for _, r := range slices.Backward(j.working) {
 		j.ended[r] = r.conclude(ctx, cause, undone[r])
-		if r.gone {
-			j.giveUpOnServer()
-		}
 		var incomplete *RollbackError
 		switch {
 		case !errors.As(j.ended[r], &incomplete):
@@ -51,13 +48,6 @@ func atOnce(incomplete []*RollbackError, cause error) error {
 		first.Err = fmt.Errorf("%w; namespace %q is %s, started from %d: %w", first.Err, e.Namespace, e.reached(), e.Start, e.Err)
 	}
 	return &first
-}
-
-// giveUpOnServer spares each of the others the time for which the first has tried to reach the server.
-func (j *joint) giveUpOnServer() {
-	for _, r := range j.parts {
-		r.gone = true
-	}
 }
 
 // undo takes back what each did, the last namespace first, up to the first that can't be undone. The step
@@ -96,7 +86,7 @@ func (j *joint) undo(ctx context.Context) map[*run]error {
 		if err == nil {
 			err = r.undoRecorded(ctx, rows)
 		}
-		r.session.Rest()
+		r.driver.Rest()
 		if err != nil {
 			undone[r] = err
 			return undone
@@ -110,7 +100,7 @@ func (j *joint) settle(ctx context.Context, err error) error {
 	nothing := errors.Is(err, ErrRollForward) || !j.begun
 	all := err
 	for _, r := range j.working {
-		all = joined(all, r.known.named(r.settleAs(ctx, j.of(r, err), nothing)))
+		all = failure.Join(all, r.known.named(r.settleAs(ctx, j.of(r, err), nothing)))
 	}
 	return all
 }
@@ -129,20 +119,20 @@ func (j *joint) recordOutcomes(l *lock, runErr error) error {
 		}
 		registered = append(registered, r)
 		if !errors.Is(runErr, ErrLockLost) {
-			busy = joined(busy, r.letGo(ctx))
+			busy = failure.Join(busy, r.awaitOrphans(ctx))
 		}
 	}
 	if len(registered) == 0 {
 		return runErr
 	}
 	if errors.Is(runErr, ErrLockLost) || busy != nil {
-		err := joined(runErr, busy)
+		err := failure.Join(runErr, busy)
 		for _, r := range registered {
-			err = joined(err, r.leaveRow(ctx))
+			err = failure.Join(err, r.leaveBackends(ctx))
 		}
 		return err
 	}
-	return joined(runErr, j.endRows(ctx, registered, runErr))
+	return failure.Join(runErr, j.endRows(ctx, registered, runErr))
 }
 
 func (j *joint) endRows(ctx context.Context, registered []*run, runErr error) error {
@@ -152,19 +142,11 @@ func (j *joint) endRows(ctx context.Context, registered []*run, runErr error) er
 	}
 	for _, r := range registered {
 		if err := r.endRow(ctx, tx, j.of(r, runErr)); err != nil {
-			return joined(err, ignoreDone(tx.Rollback()))
+			return failure.Join(err, failure.IgnoreDone(tx.Rollback()))
 		}
 	}
 	if err := tx.Commit(); err != nil {
 		return j.lead.unrecorded(ctx, err)
 	}
 	return nil
-}
-
-// ignoreDone drops the error of a transaction that its context has rolled back already.
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
 }

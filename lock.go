@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/mutex"
 	"github.com/gooseplus/gooseplus/internal/state"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 const (
@@ -33,10 +34,6 @@ const (
 	// lookLimit is how long the look of a run that is to have the lock waits: the holder's migration may keep
 	// everybody from the version table, and who has the lock is told without it.
 	lookLimit = time.Second
-
-	// pollFirst and pollLast bound the mean time between two looks of a process that waits.
-	pollFirst = 20 * time.Millisecond
-	pollLast  = 150 * time.Millisecond
 )
 
 // lockTimes are lockIdle, lockBeat and lockPatience; tests have less time.
@@ -72,7 +69,7 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 	waiting := ctx
 	if r.options.lockWait >= 0 {
 		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeoutCause(ctx, r.options.lockWait, &timeoutError{what: "wait for the lock", after: r.options.lockWait})
+		waiting, cancel = context.WithTimeoutCause(ctx, r.options.lockWait, failure.Timeout("wait for the lock", r.options.lockWait))
 		defer cancel()
 	}
 	for began := time.Now(); ; {
@@ -81,7 +78,7 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 			return l, err
 		}
 		for free := false; !free; {
-			if !sleep(waiting, poll(time.Since(began))) {
+			if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
 				return r.lastTry(ctx, waiting, m)
 			}
 			r.announceWait(waiting)
@@ -127,14 +124,7 @@ func (r *run) lastTry(ctx, waiting context.Context, m mutex.Mutex) (l *lock, err
 
 // locked is the error of a run that did not get the lock in time.
 func (r *run) locked(ctx, waiting context.Context, err error) error {
-	return fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, err), r.holder(ctx))
-}
-
-// poll is how long a process that has waited for so long sleeps before it looks again: a part of that, so
-// that many of them don't keep the server from the work that they wait for, nor sleep for long when it is done.
-func poll(waited time.Duration) time.Duration {
-	d := min(max(waited/8, pollFirst), pollLast)
-	return d*3/4 + rand.N(d/2)
+	return fmt.Errorf("%w: %w%s", ErrLocked, failure.Stopped(waiting, err), r.holder(ctx))
 }
 
 // alone calls what under the lock, if there is one. It doesn't when it is not needed any more.
@@ -175,7 +165,7 @@ func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error
 		err = r.locked(ctx, ctx, err) // nothing was touched
 	}
 	if err != nil {
-		return nil, joined(err, l.release())
+		return nil, failure.Join(err, l.release())
 	}
 	r.lock = l
 	return l, nil
@@ -245,8 +235,8 @@ func (r *run) ensureState(ctx, waiting context.Context) error {
 			return r.known.stateError(ctx, err)
 		}
 		r.announceWait(waiting)
-		if !sleep(waiting, poll(time.Since(began))) {
-			return fmt.Errorf("%w: %w: %w", ErrLocked, stopped(waiting, nil), err)
+		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
+			return fmt.Errorf("%w: %w: %w", ErrLocked, failure.Stopped(waiting, nil), err)
 		}
 	}
 }
@@ -354,22 +344,10 @@ func (r *run) release(l *lock, runErr error) error {
 	r.disconnect(ctx)
 	err := runErr
 	if r.registered {
-		err = joined(runErr, r.recordOutcome(ctx, runErr))
+		err = failure.Join(runErr, r.recordOutcome(ctx, runErr))
 	}
 	if releaseErr := l.release(); releaseErr != nil && !errors.Is(err, ErrLockLost) {
-		err = joined(err, releaseErr)
+		err = failure.Join(err, releaseErr)
 	}
 	return err
-}
-
-// sleep returns false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

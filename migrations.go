@@ -11,8 +11,10 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/envfs"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/redact"
 	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
@@ -260,7 +262,7 @@ func (o *options) exclude(ms *migrations) error {
 		return nil
 	}
 	opts := slices.Clone(o.gooseOptions)
-	opts = append(opts, goose.WithGoMigrations(ms.goMigrations(nil, nil)...))
+	opts = append(opts, goose.WithGoMigrations(ms.goMigrations()...))
 	kept, err := dryrun.Versions(ms.files, opts...)
 	if err != nil {
 		return fmt.Errorf("WithGooseOptions: %w", err)
@@ -289,7 +291,7 @@ func (ms *migrations) unreadable(errs []error, direction string) error {
 
 // tableError is the error of a version table that can't be used.
 func (ms *migrations) tableError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (%s, dialect %s): %w", ErrMigrationTable, ms.table.Name(), ms.dialect.Goose, tidyError{stopped(ctx, err)})
+	return fmt.Errorf("%w (%s, dialect %s): %w", ErrMigrationTable, ms.table.Name(), ms.dialect.Goose, failure.Tidy{Err: stopped(ctx, err)})
 }
 
 func (ms *migrations) step(m migration, b body) plannedStep {
@@ -298,12 +300,8 @@ func (ms *migrations) step(m migration, b body) plannedStep {
 	}}
 	up, down := ms.sections(m, b)
 	s.Reversible = !down.empty()
-	s.inTransaction, s.downInTransaction = up.inTransaction(), down.inTransaction()
-	s.Transactional = s.inTransaction && ms.dialect.TransactionalDDL
-	s.downTransactional = s.downInTransaction && ms.dialect.TransactionalDDL
-	s.function, s.gooseTransaction, s.watched = up.isGo, up.gooseTransaction(), up.watched()
-	s.downFunction, s.downGooseTransaction, s.downWatched = down.isGo, down.gooseTransaction(), down.watched()
-	s.opened, s.downOpened = up.transactional, down.transactional
+	s.sections = [2]drive.Section{up.drive(ms.dialect), down.drive(ms.dialect)}
+	s.Transactional = s.sections[0].Transactional
 	return s
 }
 

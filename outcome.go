@@ -8,9 +8,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/mutex"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/state"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 // takeOver closes the fence of runs that are recorded as running, though their process doesn't hold the
@@ -18,7 +21,7 @@ import (
 // lasts: it is a part of the wait for the lock. Their starting point is this run's.
 func (r *run) takeOver(ctx, waiting context.Context) error {
 	st := r.known.state
-	var seen sightings
+	var seen drive.Sightings
 	for began := time.Now(); ; {
 		busy, err := r.endDead(ctx, &seen)
 		if err != nil {
@@ -28,8 +31,8 @@ func (r *run) takeOver(ctx, waiting context.Context) error {
 			break
 		}
 		r.announceWait(waiting)
-		if !sleep(waiting, poll(time.Since(began))) {
-			return fmt.Errorf("%w: %w (the server still works for %s)", ErrLocked, stopped(waiting, nil), busy)
+		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
+			return fmt.Errorf("%w: %w (the server still works for %s)", ErrLocked, failure.Stopped(waiting, nil), busy)
 		}
 	}
 	cutOff, err := st.Runs(ctx, r.db, state.CutOff) // newest first
@@ -50,7 +53,7 @@ func (r *run) takeOver(ctx, waiting context.Context) error {
 
 // endDead declares runs dead and ends what is left of them. It says what the server still works for, "" if there
 // is nothing any more.
-func (r *run) endDead(ctx context.Context, seen *sightings) (busy string, err error) {
+func (r *run) endDead(ctx context.Context, seen *drive.Sightings) (busy string, err error) {
 	st := r.known.state
 	soon, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
@@ -94,13 +97,13 @@ func (r *run) endDead(ctx context.Context, seen *sightings) (busy string, err er
 			continue
 		}
 		busy = fmt.Sprintf("%s, which has lost the lock: %s", b.Holder, a.Who)
-		_ = r.end(ctx, b, a, seen, r.options.lockTimes.beats) // somebody else's stays, and is named
+		_ = seen.End(ctx, r.db, st, b, a, r.options.lockTimes.beats) // somebody else's stays, and is named
 	}
 	return busy, nil
 }
 
 // endBlocker ends the transaction that keeps a run from being declared dead.
-func (r *run) endBlocker(ctx context.Context, dead state.Run, seen *sightings) (busy string, err error) {
+func (r *run) endBlocker(ctx context.Context, dead state.Run, seen *drive.Sightings) (busy string, err error) {
 	a, err := r.known.state.Blocker(ctx, r.db, dead.ID)
 	if err != nil {
 		return "", err
@@ -108,7 +111,7 @@ func (r *run) endBlocker(ctx context.Context, dead state.Run, seen *sightings) (
 	busy = dead.Holder + ", which has lost the lock"
 	if a != nil {
 		busy += ": " + a.Who
-		_ = r.end(ctx, state.Backend{Run: dead.ID}, *a, seen, r.options.lockTimes.beats) // as above
+		_ = seen.End(ctx, r.db, r.known.state, state.Backend{Run: dead.ID}, *a, r.options.lockTimes.beats) // as above
 	}
 	return busy, nil
 }
@@ -171,25 +174,10 @@ func (r *run) restore(ctx context.Context) (gone bool, err error) {
 			return false, err
 		}
 	}
-	r.backends.mu.Lock()
-	r.backends.list = nil
-	r.backends.mu.Unlock()
-	return true, r.lock.check()
-}
-
-// joined is errors.Join that leaves a single error as it is, and its message on one line.
-func joined(errs ...error) error {
-	var all error
-	for _, err := range errs {
-		switch {
-		case err == nil:
-		case all == nil:
-			all = err
-		default:
-			all = fmt.Errorf("%w; %w", all, err)
-		}
+	if r.driver != nil {
+		r.driver.ForgetBackends()
 	}
-	return all
+	return true, r.lock.check()
 }
 
 // recordOutcome ends the run's row. That of a run that lost its lock is left for the next holder,
@@ -198,21 +186,21 @@ func joined(errs ...error) error {
 func (r *run) recordOutcome(ctx context.Context, runErr error) error {
 	lost, busy := errors.Is(runErr, ErrLockLost), error(nil)
 	if !lost {
-		busy = r.letGo(ctx)
+		busy = r.awaitOrphans(ctx)
 	}
 	if lost || busy != nil {
-		return joined(busy, r.leaveRow(ctx))
+		return failure.Join(busy, r.leaveBackends(ctx))
 	}
 	return r.endRow(ctx, r.db, runErr)
 }
 
-// leaveRow leaves the run's row to the next holder, and of the connections that it names those that the server may
-// still work on. The others are idle now, but live.
-func (r *run) leaveRow(ctx context.Context) error {
-	r.backends.mu.Lock()
-	defer r.backends.mu.Unlock()
-	r.backends.list = slices.DeleteFunc(r.backends.list, func(name string) bool { return name == r.orphans.first() })
-	return r.dropBackends(ctx)
+// leaveBackends leaves the run's row to the next holder, and of the connections that it names those that the server may
+// still work on.
+func (r *run) leaveBackends(ctx context.Context) error {
+	if r.driver == nil {
+		return nil
+	}
+	return r.driver.LeaveBackends(ctx)
 }
 
 func (r *run) endRow(ctx context.Context, db state.Querier, runErr error) error {
@@ -225,7 +213,11 @@ func (r *run) endRow(ctx context.Context, db state.Querier, runErr error) error 
 	case runErr != nil:
 		outcome, text = state.Failed, reason(runErr)
 	}
-	own, err := r.known.state.EndRun(ctx, db, r.id, r.to, outcome, text, time.Now(), r.backends.list...)
+	var backends []string
+	if r.driver != nil {
+		backends = r.driver.Backends()
+	}
+	own, err := r.known.state.EndRun(ctx, db, r.id, r.to, outcome, text, time.Now(), backends...)
 	if err == nil {
 		return r.stillOurs(own)
 	}
@@ -240,7 +232,7 @@ func (r *run) endRow(ctx context.Context, db state.Querier, runErr error) error 
 // of a table that can't be read, by which nothing was touched.
 func (r *run) unrecorded(ctx context.Context, err error) error {
 	return fmt.Errorf("the run has ended at version %d, but its outcome could not be recorded in %s, where the next run finds it as cut off: %w",
-		r.to, r.known.state.Name(), tidyError{stopped(ctx, err)})
+		r.to, r.known.state.Name(), failure.Tidy{Err: failure.Stopped(ctx, err)})
 }
 
 func holderName(id string) string {

@@ -2,15 +2,9 @@ package gooseplus
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"slices"
-	"time"
 
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/database"
-
-	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
@@ -22,10 +16,10 @@ func (r *run) load(ctx context.Context, wanted []int64, direction string) error 
 	if len(unread) == 0 {
 		return nil
 	}
-	if err := r.newProvider(); err != nil {
+	if err := r.makeReader(); err != nil {
 		return err
 	}
-	errs := r.known.read(ctx, r.provider.Scripts, unread, r.scripts)
+	errs := r.known.read(ctx, r.reader.Scripts, unread, r.scripts)
 	for _, v := range unread {
 		if err := r.split(v); err != nil {
 			errs = append(errs, err)
@@ -34,40 +28,51 @@ func (r *run) load(ctx context.Context, wanted []int64, direction string) error 
 	return r.known.unreadable(errs, direction)
 }
 
-// newProvider makes the goose Provider of this run. It is a new one because a Provider remembers
-// a failed first use, and what it parsed: this one reads the files first, and executes them later.
-func (r *run) newProvider() (err error) {
-	if r.provider != nil {
-		return nil
-	}
-	r.trace, r.recorder = &trace{spell: func(s string) string { return s }}, r.known.table.Recorder()
-	opts := append(r.providerOptions(), goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.functionPool)...))
-	if r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...); err == nil {
-		r.trace.spell = r.provider.Spell
+// makeReader makes the reader of this run, once.
+func (r *run) makeReader() (err error) {
+	if r.reader == nil {
+		r.reader, err = drive.NewReader(drive.Source{
+			Files: r.known.files, Go: r.known.goMigrations(), Table: r.known.table, Options: r.options.gooseOptions,
+		})
 	}
 	return err
 }
 
-func (r *run) providerOptions() []goose.ProviderOption {
-	return append(slices.Clone(r.options.gooseOptions),
-		goose.WithStore(r.recorder),
-		goose.WithDisableGlobalRegistry(true), // its migrations are chosen by folder
-		goose.WithVerbose(true),               // so that goose announces each statement
-		goose.WithSlog(r.trace.logger()),
-	)
-}
-
-// connect gives the Provider the database, through a session of the run's own.
+// connect makes the driver, with a session of the run's own.
 func (r *run) connect(ctx context.Context) error {
+	if err := r.makeDriver(); err != nil {
+		return err
+	}
 	var cfg session.Config
 	if r.lock != nil {
-		cfg = r.fence()
+		r.driver.Fence(&cfg, r.unfenced())
 	}
 	s, err := r.newSession(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	return r.use(s)
+	r.use(s)
+	return nil
+}
+
+// makeDriver makes the driver of the run's steps.
+func (r *run) makeDriver() error {
+	if err := r.makeReader(); err != nil {
+		return err
+	}
+	retries, lockWait := r.options.retries()
+	r.driver = drive.New(r.reader, drive.Config{
+		DB: r.db, Dialect: r.known.dialect, Table: r.known.table, State: r.known.state, Run: r.id,
+		Retries: retries, LockWait: lockWait, Patience: r.patience,
+		Hooks: drive.Hooks{
+			Warn:       func(message string) { r.events.send(Warning{Message: message}) },
+			Dead:       r.declaredDead,
+			Restore:    r.restore,
+			Fenced:     func() bool { return r.failed != nil && r.lock != nil && r.lock.alive.Err() == nil }, // else the new holder is at the fence
+			Unreadable: r.known.stateError,
+		},
+	})
+	return nil
 }
 
 // newSession makes the session of a run that begins its transactions as cfg says.
@@ -90,19 +95,13 @@ func (r *run) newSession(ctx context.Context, cfg session.Config) (*session.Sess
 	return s, nil
 }
 
-// use has the Provider work on a session.
-func (r *run) use(s *session.Session) error {
-	r.session = s
-	if err := r.newProvider(); err != nil {
-		return err
-	}
+// use has the driver work on a session.
+func (r *run) use(s *session.Session) {
 	limit := 0 // goose's own takes none as long as a Go migration works on another one
 	if r.options.oneTransaction() {
 		limit = 1
 	}
-	r.recorder.Outside(r.recordStep)
-	r.provider.Connect(s.Connector(), limit)
-	return nil
+	r.driver.Connect(s, limit)
 }
 
 // most is how many connections the migrations may have at once, beside those that the run needs for itself.
@@ -117,77 +116,17 @@ func (r *run) most() int {
 	return max(1, limit)
 }
 
-// recordLimit is how long it may take to record a step that was executed outside a transaction, whatever has ended
-// meanwhile: otherwise nobody would know of it.
-const recordLimit = 2 * time.Second
-
-// recordTries is how often a step is recorded again whose record was lost.
-const recordTries = 2
-
-// recordStep has a step recorded whose own statements are executed: in the transaction in which they were, if that is
-// there, or else in another one, which begins like every other transaction of the run.
-func (r *run) recordStep(ctx context.Context, db database.DBTxConn, record func(context.Context, database.DBTxConn) error) error {
-	_, inTransaction := db.(*sql.Tx)
-	if !inTransaction { // it is done, and only this is missing
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
-		defer cancel()
-	}
-	whole, err := r.session.Finish(ctx, inTransaction)
-	if err != nil {
-		return err
-	}
-	if whole {
-		return record(ctx, db)
-	}
-	first := r.recordApart(ctx, record)
-	for err, tries := first, 0; err != nil; tries++ {
-		if tries == recordTries || otherRunner(err) || errors.Is(err, ErrLockLost) || !r.lacksRecord(ctx) {
-			return first
-		}
-		err = r.recordApart(ctx, record)
-	}
-	return nil
-}
-
-// recordApart has a step recorded in a transaction that has nothing else in it.
-func (r *run) recordApart(ctx context.Context, record func(context.Context, database.DBTxConn) error) error {
-	tx, err := r.session.DB().BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := record(ctx, tx); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
-	}
-	return tx.Commit()
-}
-
-// lacksRecord says whether the current step, which is executed, is certain not to be recorded though nothing else could
-// put that right. An Up that has a Down is taken back instead.
-func (r *run) lacksRecord(ctx context.Context) bool {
-	step, down := r.current, r.current.Direction == directionDown
-	if !down && step.Reversible || r.letGo(ctx) != nil {
-		return false
-	}
-	rows, err := r.owned(ctx, r.db, true)
-	return err == nil && slices.Contains(rows.Applied, step.Version) == down
-}
-
-// functionPool is what a Go migration without a transaction works on: the run's own connection, and others if the
-// application's pool has them.
-func (r *run) functionPool() *sql.DB { return r.session.DB() }
-
 // disconnect gives the connections back. There are some only if a migration has kept them.
 func (r *run) disconnect(ctx context.Context) {
-	if r.provider != nil {
-		r.provider.Close()
+	if r.reader != nil {
+		r.reader.CloseReader()
 	}
-	if r.session == nil {
+	if r.driver == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
 	defer cancel()
-	if err := r.session.Close(ctx); err != nil {
+	if err := r.driver.Close(ctx); err != nil {
 		r.events.send(Warning{Message: err.Error()})
 	}
 }

@@ -53,7 +53,7 @@ func TestRecoverable(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := (&Migrator{options: o}).newRun(known, site{own: db, pool: db}, new(stream))
-		if err := r.newProvider(); err != nil {
+		if err := r.makeReader(); err != nil {
 			t.Fatal(err)
 		}
 		r.lock = new(lock)
@@ -63,7 +63,7 @@ func TestRecoverable(t *testing.T) {
 		if got := r.recoverable(context.Background(), s.step); got != s.want {
 			t.Errorf("%s: recoverable = %t", situation, got)
 		}
-		r.provider.Close()
+		r.reader.CloseReader()
 	}
 }
 

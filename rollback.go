@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
@@ -75,7 +77,7 @@ func (r *run) detached(ctx context.Context) (context.Context, context.CancelFunc
 	if r.lock != nil {
 		alive = r.lock.alive // nothing is undone without it
 	}
-	return limit(alive, r.options.rollbackTimeout, "rollback timeout")
+	return failure.Limit(alive, r.options.rollbackTimeout, "rollback timeout")
 }
 
 // conclude reads where the way back got, and makes the error that the run ends with.
@@ -217,11 +219,7 @@ func (r *run) undoFailed(ctx context.Context, step plannedStep, rows versions.Ro
 	if !step.Reversible {
 		return fmt.Errorf("%w: %w", ErrDirty, r.irreversible(step))
 	}
-	r.recorder.Step(true)
-	if !applied {
-		r.recorder.Unrecorded()
-	}
-	if err := r.drive(ctx, step.down()); err != nil {
+	if err := r.takeMarked(ctx, step.down(), !applied).Err; err != nil {
 		return fmt.Errorf("%w: %w", ErrDirty, err)
 	}
 	return nil
@@ -245,40 +243,39 @@ func (r *run) down(ctx context.Context, version int64) error {
 	if err := r.versionLockedOnTheWayBack(step); err != nil {
 		return err
 	}
-	err := r.do(ctx, step)
-	if err == nil {
+	result := r.take(ctx, step)
+	if result.Err == nil {
 		return nil
 	}
-	leftNothing, maybeRecorded := r.leftNothing(ctx, step, err), r.maybeRecorded(step, err)
-	if maybeRecorded {
+	if result.MaybeRecorded {
 		r.ledger.Doubt()
 		if rows, readErr := r.reread(ctx); readErr == nil && !slices.Contains(rows.Applied, version) {
 			return nil // nothing but the answer to its COMMIT was lost
 		}
 	}
-	if !leftNothing {
-		return fmt.Errorf("%w: %w", ErrDirty, err)
+	if !result.LeftNothing {
+		return fmt.Errorf("%w: %w", ErrDirty, result.Err)
 	}
-	return err
+	return result.Err
 }
 
 // reapply applies a version again that the run took back. If that fails half-way, its Down clears
 // away what it left.
 func (r *run) reapply(ctx context.Context, version int64) error {
 	step := r.step(version)
-	err := r.do(ctx, step)
+	result := r.take(ctx, step)
+	err := result.Err
 	if err == nil {
 		return nil
 	}
-	leftNothing, maybeRecorded := r.leftNothing(ctx, step, err), r.maybeRecorded(step, err)
-	if maybeRecorded {
+	if result.MaybeRecorded {
 		r.ledger.Doubt()
 	}
 	rows, readErr := r.reread(ctx)
 	switch {
-	case readErr == nil && maybeRecorded && slices.Contains(rows.Applied, version):
+	case readErr == nil && result.MaybeRecorded && slices.Contains(rows.Applied, version):
 		return nil // nothing but the answer was lost
-	case leftNothing:
+	case result.LeftNothing:
 		return err
 	case readErr != nil:
 		return fmt.Errorf("%w: %w: %w", err, ErrDirty, readErr)
@@ -295,7 +292,7 @@ func (r *run) irreversible(step plannedStep) error {
 
 // back reads where the way back got and says why that is not the starting point, if it isn't.
 func (r *run) back(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, reconnectFor)
+	ctx, cancel := context.WithTimeout(ctx, drive.AskFor)
 	defer cancel()
 	rows, err := r.reread(ctx)
 	if err != nil {
@@ -309,29 +306,23 @@ func (r *run) back(ctx context.Context) error {
 	case len(b.Undone) > 0:
 		return fmt.Errorf("versions %v are not applied again", b.Undone)
 	case len(b.Added)+len(b.Removed) > 0:
-		return fmt.Errorf("%w: it added %v and removed %v", errOtherRunner, b.Added, b.Removed)
+		return fmt.Errorf("%w: it added %v and removed %v", drive.ErrOtherRunner, b.Added, b.Removed)
 	}
 	return nil
 }
 
-var errOtherRunner = errors.New("another runner changed the applied versions meanwhile (a global lock keeps it out)")
-
-// reconnectFor is how long the way back tries to read the version table. The connection that the
-// run lost may have gone with a server that restarts or fails over.
-const reconnectFor = 15 * time.Second
-
-// reread is owned, tried again until it works, the context ends or reconnectFor is over, which happens
+// reread is owned, tried again until it works, the context ends or drive.AskFor is over, which happens
 // once: after that, the server is taken to be gone. What it still executes on connections that were
 // lost, and a COMMIT whose answer was lost, is waited for first.
 func (r *run) reread(ctx context.Context) (versions.Rows, error) {
-	if err := r.letGo(ctx); err != nil {
+	if err := r.awaitOrphans(ctx); err != nil {
 		r.to = -1
 		return versions.Rows{}, err
 	}
 	settle := r.ledger.Doubtful()
-	giveUp := time.After(reconnectFor)
+	giveUp := time.After(drive.AskFor)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		attempt, cancel := context.WithTimeout(ctx, reconnectFor)
+		attempt, cancel := context.WithTimeout(ctx, drive.AskFor)
 		rows, err := r.owned(attempt, r.db, settle)
 		cancel()
 		if err == nil {
@@ -340,7 +331,7 @@ func (r *run) reread(ctx context.Context) (versions.Rows, error) {
 		if r.known.table.Missing(ctx, r.db, err) { // the server is there, and waiting brings nothing back
 			return rows, r.tableGone(ctx)
 		}
-		if r.gone {
+		if r.patience.Over() {
 			return rows, r.known.tableError(ctx, err)
 		}
 		select {
@@ -349,7 +340,7 @@ func (r *run) reread(ctx context.Context) (versions.Rows, error) {
 		case <-time.After(wait):
 			continue
 		}
-		r.gone = true
+		r.patience.End()
 		return rows, r.known.tableError(ctx, err)
 	}
 }

@@ -11,11 +11,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 // run is one call of Migrate & co on one database. It is used by one goroutine.
@@ -61,12 +63,7 @@ type run struct {
 	forced    bool // it executes nothing, see Force
 	adopts    bool // there is one, and Force says what it means
 	warned    bool // the observers know that there is another run
-	// session lends goose the caller's connections; with the lock it fences every transaction.
-	session  *session.Session
-	orphans  orphans
-	mariadb  bool        // and not MySQL; asked only if it makes a difference
-	current  plannedStep // the step that goose is at
-	backends backends    // the connections that the state table names
+	mariadb   bool // and not MySQL; asked only if it makes a difference
 
 	found    versions.Rows // when the starting point was read
 	ledger   *plan.Ledger  // from then on
@@ -76,12 +73,11 @@ type run struct {
 	from     int64
 	steps    []plannedStep
 	scripts  map[int64]body // what the pending SQL files contain
-	provider *dryrun.Reader // nil as long as there is nothing to read or to do
-	recorder *versions.Recorder
-	trace    *trace
+	reader   *drive.Reader  // nil as long as there is nothing to read or to do
+	driver   *drive.Driver  // nil as long as there is nothing to do
+	patience *wait.Patience // with a server that doesn't answer
 
 	failed *plannedStep // the step that ended the run, nil if none did
-	gone   bool         // the way back could not read the version table for as long as it tries
 	to     int64        // the highest version applied, as read last; -1 when it can't be read
 	kept   int          // how many of the recorded migrations stay applied
 	off    int          // how many of those that the run took back stay undone
@@ -89,16 +85,17 @@ type run struct {
 
 func (m *Migrator) newRun(known *migrations, db site, events *stream) *run {
 	return &run{
-		db:      db.own,
-		pool:    db.pool,
-		keeper:  m.keeper,
-		options: &m.options,
-		known:   known,
-		events:  events,
-		started: time.Now(),
-		id:      strings.ToLower(rand.Text()),
-		scripts: make(map[int64]body),
-		ledger:  plan.NewLedger(versions.Rows{}),
+		db:       db.own,
+		pool:     db.pool,
+		keeper:   m.keeper,
+		options:  &m.options,
+		known:    known,
+		events:   events,
+		started:  time.Now(),
+		id:       strings.ToLower(rand.Text()),
+		scripts:  make(map[int64]body),
+		ledger:   plan.NewLedger(versions.Rows{}),
+		patience: new(wait.Patience),
 	}
 }
 
@@ -336,7 +333,7 @@ func (r *run) enter(ctx context.Context) (err error) {
 
 // resume clears away what was left unfinished. After it the first step is next.
 func (r *run) resume(ctx context.Context) error {
-	r.recorder.Found(r.found)
+	r.driver.Found(r.found)
 	for _, s := range r.unfinished {
 		if err := r.recover(ctx, s); err != nil {
 			return err
@@ -396,19 +393,18 @@ func (r *run) connections() error {
 func (r *run) apply(ctx context.Context) error {
 	r.events.send(RunStarted{From: r.from, Steps: r.planned()})
 	r.warnIrreversible()
-	defer r.session.Rest() // what comes next may need the connection
+	defer r.driver.Rest() // what comes next may need the connection
 	for _, step := range r.steps {
 		if ctx.Err() != nil {
-			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), stopped(ctx, nil))
+			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), failure.Stopped(ctx, nil))
 		}
-		if err := r.do(ctx, step); err != nil {
+		result := r.take(ctx, step)
+		if result.Err != nil {
 			r.failed = &step
-			r.ledger.Fail(plan.Failure{
-				Change: step.change(), LeftNothing: r.leftNothing(ctx, step, err), MaybeRecorded: r.maybeRecorded(step, err),
-			}, r.recorder.Key())
-			return err
+			r.ledger.Fail(plan.Failure{Change: step.change(), LeftNothing: result.LeftNothing, MaybeRecorded: result.MaybeRecorded}, result.Key)
+			return result.Err
 		}
-		r.ledger.Record(step.change(), r.recorder.Key())
+		r.ledger.Record(step.change(), result.Key)
 	}
 	return nil
 }

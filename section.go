@@ -34,7 +34,7 @@ func (s section) inTransaction() bool {
 	if s.isGo {
 		return s.noTx == nil
 	}
-	return s.transactional && !controlsTransactions(s.statements)
+	return s.transactional && !slices.ContainsFunc(s.statements, sqltext.ControlsTransactions)
 }
 
 // gooseTransaction says whether goose opens a transaction for it, whatever its statements do with that.
@@ -243,10 +243,8 @@ func (r *run) split(version int64) error {
 	}
 	_, down := r.known.sections(m, b)
 	if down.isGo {
-		fn := goFunc(down.tx, down.noTx, r.trace.function, r.functionPool)
-		opts := append(r.providerOptions(), goose.WithGoMigrations(goose.NewGoMigration(version, nil, fn)))
-		return r.provider.Split(version, nil, opts...)
+		return r.reader.SplitFunction(version, down.tx, down.noTx)
 	}
 	text := envfs.Text{Version: version, Down: down.statements, NoTransaction: !down.transactional}
-	return r.provider.Split(version, envfs.Texts(text), r.providerOptions()...)
+	return r.reader.SplitText(version, envfs.Texts(text))
 }

@@ -3,37 +3,35 @@ package gooseplus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/pressly/goose/v3"
-
+	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/redact"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
-// plannedStep is a Step with what only the run has to know.
+// plannedStep is a Step with what goose has to know of it.
 type plannedStep struct {
 	Step
-	// inTransaction says that goose opens a transaction for the step; on a database where DDL
-	// commits by itself such a step is not Transactional all the same.
-	inTransaction bool
-	// downTransaction and downTransactional say the same of its Down.
-	downInTransaction, downTransactional bool
-	// function, gooseTransaction and watched are what the session has to know of it: see session.Step.
-	function, gooseTransaction, watched             bool
-	downFunction, downGooseTransaction, downWatched bool
-	// opened and downOpened say whether goose opens a transaction for SQL, also if the SQL has one of its own.
-	opened, downOpened bool
+	sections [2]drive.Section // up and down
 }
 
 // down is the step in the other direction.
 func (s plannedStep) down() plannedStep {
 	s.Direction = directionDown
-	s.inTransaction, s.Transactional, s.opened = s.downInTransaction, s.downTransactional, s.downOpened
-	s.function, s.gooseTransaction, s.watched = s.downFunction, s.downGooseTransaction, s.downWatched
+	s.Transactional = s.sections[1].Transactional
 	return s
+}
+
+// drive is the step as it is executed.
+func (s plannedStep) drive() drive.Step {
+	step := drive.Step{Section: s.sections[0], Version: s.Version, Source: s.Source, Reversible: s.Reversible}
+	if s.Direction == directionDown {
+		step.Section, step.Down = s.sections[1], true
+	}
+	return step
 }
 
 // change is the step as the ledger notes it.
@@ -47,64 +45,32 @@ func (r *run) step(version int64) plannedStep {
 	return r.known.step(m, r.scripts[version])
 }
 
-// maybeRecorded says whether the version table may say that the step that failed with err was
-// executed all the same.
-func (r *run) maybeRecorded(step plannedStep, err error) bool {
-	switch {
-	case otherRunner(err), !r.recorder.Reached():
-		return false
-	case r.recorder.Recorded():
-		return true // it was the COMMIT that failed
-	}
-	// The answer was lost; where there is no transaction, nobody can tell.
-	return !step.inTransaction || !rolledBack(err)
-}
-
-// otherRunner says whether err comes from a version table in which somebody else has done meanwhile
-// what the step was to do.
-func otherRunner(err error) bool {
-	return errors.Is(err, versions.ErrRecorded) || errors.Is(err, versions.ErrNotRecorded)
-}
-
-// do runs one step in its direction, under the migration timeout.
-func (r *run) do(ctx context.Context, step plannedStep) error {
+// take takes one step in its direction, under the migration timeout.
+func (r *run) take(ctx context.Context, step plannedStep) drive.Result {
 	if err := r.mark(ctx, step); err != nil {
-		r.trace.reset()
-		r.recorder.Step(step.Direction == directionDown)
-		return r.migrationError(step, "", err)
+		return drive.Result{Err: r.migrationError(step, "", err), LeftNothing: true}
 	}
-	r.recorder.Step(step.Direction == directionDown)
-	return r.drive(ctx, step)
+	return r.takeMarked(ctx, step, false)
 }
 
-// drive has goose run a step for which the recorder is prepared.
-func (r *run) drive(ctx context.Context, step plannedStep) error {
-	r.current = step
-	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
+// takeMarked takes a step of which the state table knows. unrecorded says that the version table knows nothing of a
+// step down.
+func (r *run) takeMarked(ctx context.Context, step plannedStep, unrecorded bool) drive.Result {
+	ctx, cancel := failure.Limit(ctx, r.options.migrationTimeout, "migration timeout")
 	defer cancel()
 	r.events.send(MigrationStarted{Step: step.Step})
 	started := time.Now()
-	err := r.attempts(ctx, step)
-	if err != nil && r.leftNothing(ctx, step, err) {
-		// It may have failed at the fence: the step before may have removed the state table.
-		if gone, restored := r.restore(ctx); gone && restored == nil {
-			r.recorder.Again()
-			err = r.attempts(ctx, step)
-		}
-	}
-	if err != nil {
-		statement := r.trace.statement
-		if r.recorder.Reached() {
-			statement = "" // the step's own were all executed: it was the version table, or the COMMIT
-		}
-		if otherRunner(err) {
+	what := step.drive()
+	what.Unrecorded = unrecorded
+	result := r.driver.Take(ctx, what)
+	if result.Err != nil {
+		if errors.Is(result.Err, drive.ErrOtherRunner) {
 			r.warnOther("it is at migration " + ref(step.Version, step.Source) + " too")
-			err = fmt.Errorf("%w: %w", errOtherRunner, err)
 		}
-		err = r.migrationError(step, statement, stopped(ctx, err))
+		result.Err = r.migrationError(step, result.Statement, result.Err)
 	}
-	r.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: err})
-	return err
+	r.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: result.Err})
+	return result
 }
 
 func (r *run) migrationError(step plannedStep, statement string, err error) error {
@@ -121,42 +87,12 @@ func (r *run) migrationError(step plannedStep, statement string, err error) erro
 	}
 }
 
-// leftNothing says whether the step that failed with err is certain to have changed nothing but, if
-// it was committed after all, the version table. A transaction takes everything back where DDL obeys
-// it. Where it doesn't, some single statements still are all or nothing; but it has to be this
-// statement that the server refused, not the row of the version table that comes after it, nor a
-// connection that was lost on the way: then the rollback that goose sent has succeeded.
-func (r *run) leftNothing(ctx context.Context, step plannedStep, err error) bool {
-	if r.session != nil && r.session.Ended() {
-		return false
-	}
-	if step.Transactional || !r.trace.began() || r.firstRefused(step, err) {
-		return true
-	}
-	if !step.inTransaction || !r.trace.onlyStatement() || r.recorder.Reached() || !rolledBack(err) {
-		return false
-	}
-	return atomicDDL(r.trace.statement) || atomicDML(r.trace.statement) && r.known.table.Transactional(ctx, r.db)
-}
-
-// firstRefused says whether the step failed at its first statement, before that had any effect: the server could not parse
-// it, or it stood in the transaction that goose opened, which a later statement would have ended.
-func (r *run) firstRefused(step plannedStep, err error) bool {
-	statement := r.trace.statement
-	switch {
-	case r.trace.statements != 1 || r.trace.functions > 0 || r.recorder.Reached():
-		return false
-	case single(statement) && !executesOthers(statement) && r.known.dialect.Unparsed(err):
-		return true
-	}
-	return step.opened && r.known.dialect.TransactionalDDL && !controlsTransactions([]string{statement}) && rolledBack(err)
-}
-
-// rolledBack says whether the transaction of a step that failed was rolled back on its connection:
-// goose adds the error of a rollback that failed to the step's own.
-func rolledBack(err error) bool {
-	var partial *goose.PartialError
-	return errors.As(err, &partial) && len(appended(partial.Err)) == 1
-}
-
 var errRollbackOff = errors.New("the run was to stop where it failed (RollbackNone)")
+
+// drive is the section as it is executed.
+func (s section) drive(d dialect.Dialect) drive.Section {
+	return drive.Section{
+		Function: s.isGo, GooseTransaction: s.gooseTransaction(), InTransaction: s.inTransaction(),
+		Transactional: s.inTransaction() && d.TransactionalDDL, Watched: s.watched(),
+	}
+}

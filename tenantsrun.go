@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/session"
 )
 
@@ -167,7 +168,7 @@ func (f *fleet) collect(ctx context.Context, source iter.Seq2[Tenant, error]) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if v != nil && !f.left {
-			f.err = fmt.Errorf("the source of tenants panicked: %w", &panicError{value: v, stack: debug.Stack()})
+			f.err = fmt.Errorf("the source of tenants panicked: %w", &drive.PanicError{Value: v, Stack: debug.Stack()})
 		}
 		f.ended = true
 		f.more.Broadcast()
@@ -317,7 +318,7 @@ func (f *fleet) call(ctx context.Context, tm *Migrator) (err error) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			err = tm.named(&panicError{value: v, stack: debug.Stack()})
+			err = tm.named(&drive.PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
 	return f.do(ctx, tm)
