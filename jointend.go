@@ -100,7 +100,7 @@ func (j *joint) settle(ctx context.Context, err error) error {
 	nothing := errors.Is(err, ErrRollForward) || !j.begun
 	all := err
 	for _, r := range j.working {
-		all = failure.Join(all, r.known.named(r.settleAs(ctx, j.of(r, err), nothing)))
+		all = failure.Join(all, r.part.named(r.settleAs(ctx, j.of(r, err), nothing)))
 	}
 	return all
 }

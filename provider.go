@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/envfs"
 	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
@@ -12,30 +13,48 @@ import (
 // load reads the files of versions that are to go in the given direction, each once in a run, and
 // reports every file that goose can't parse.
 func (r *run) load(ctx context.Context, wanted []int64, direction string) error {
-	unread := slices.DeleteFunc(r.known.withSQL(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
+	unread := slices.DeleteFunc(r.part.set.WithSQL(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
 	if len(unread) == 0 {
 		return nil
 	}
 	if err := r.makeReader(); err != nil {
 		return err
 	}
-	errs := r.known.read(ctx, r.reader.Scripts, unread, r.scripts)
+	errs := r.part.set.Read(ctx, r.reader.Scripts, unread, direction, r.scripts)
 	for _, v := range unread {
 		if err := r.split(v); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	return r.known.unreadable(errs, direction)
+	return r.part.unreadable(errs)
 }
 
 // makeReader makes the reader of this run, once.
 func (r *run) makeReader() (err error) {
 	if r.reader == nil {
-		r.reader, err = drive.NewReader(drive.Source{
-			Files: r.known.files, Go: r.known.goMigrations(), Table: r.known.table, Options: r.options.gooseOptions,
-		})
+		source := drive.Source{Files: r.part.set.Files, Table: r.part.table, Options: r.options.gooseOptions}
+		for _, m := range r.part.set.List {
+			if m.Go != nil {
+				source.Go = append(source.Go, m.Go)
+			}
+		}
+		r.reader, err = drive.NewReader(source)
 	}
 	return err
+}
+
+// split gives the reader a Down that is apart.
+func (r *run) split(version int64) error {
+	m, _ := r.part.set.Find(version)
+	b := r.scripts[version]
+	if !m.Apart(b) {
+		return nil
+	}
+	_, down := r.part.set.Sections(m, b)
+	if down.IsGo {
+		return r.reader.SplitFunction(version, down.Tx, down.NoTx)
+	}
+	return r.reader.SplitText(version, envfs.Texts(envfs.Text{Version: version, Down: down.Statements, NoTransaction: !down.Transactional}))
 }
 
 // connect makes the driver, with a session of the run's own.
@@ -62,14 +81,14 @@ func (r *run) makeDriver() error {
 	}
 	retries, lockWait := r.options.retries()
 	r.driver = drive.New(r.reader, drive.Config{
-		DB: r.db, Dialect: r.known.dialect, Table: r.known.table, State: r.known.state, Run: r.id,
+		DB: r.db, Dialect: r.part.dialect, Table: r.part.table, State: r.part.state, Run: r.id,
 		Retries: retries, LockWait: lockWait, Patience: r.patience,
 		Hooks: drive.Hooks{
 			Warn:       func(message string) { r.events.send(Warning{Message: message}) },
 			Dead:       r.declaredDead,
 			Restore:    r.restore,
 			Fenced:     func() bool { return r.failed != nil && r.lock != nil && r.lock.alive.Err() == nil }, // else the new holder is at the fence
-			Unreadable: r.known.stateError,
+			Unreadable: r.part.stateError,
 		},
 	})
 	return nil
@@ -78,19 +97,19 @@ func (r *run) makeDriver() error {
 // newSession makes the session of a run that begins its transactions as cfg says.
 func (r *run) newSession(ctx context.Context, cfg session.Config) (*session.Session, error) {
 	if r.options.bound {
-		r.known.bind(&cfg)
+		r.part.bind(&cfg)
 	}
 	if t := r.options.statementTimeouts; t != nil {
-		t.configure(&cfg, r.known.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
+		t.configure(&cfg, r.part.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
 	}
-	cfg.Kind, cfg.Ends, cfg.Most = sessionKind(r.known.dialect), sqltext.ControlsTransactions, r.most()
+	cfg.Kind, cfg.Ends, cfg.Most = sessionKind(r.part.dialect), sqltext.ControlsTransactions, r.most()
 	cfg.Keeper = r.keeper
 	if !r.options.oneTransaction() {
 		return session.Open(r.pool, cfg), nil
 	}
 	s, err := session.InTransaction(ctx, r.pool, cfg)
 	if err != nil {
-		return nil, r.known.tableError(ctx, err)
+		return nil, r.part.tableError(ctx, err)
 	}
 	return s, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/state"
@@ -26,7 +27,7 @@ type run struct {
 	pool    *sql.DB         // the application's: migrations get their connections from it
 	keeper  *session.Keeper // of the connections of many runs, if this is one of them
 	options *options
-	known   *migrations
+	part    *target
 	events  *stream
 	started time.Time
 
@@ -72,10 +73,10 @@ type run struct {
 	flagged  bool    // the state table may have something to say, see applied
 	from     int64
 	steps    []plannedStep
-	scripts  map[int64]body // what the pending SQL files contain
-	reader   *drive.Reader  // nil as long as there is nothing to read or to do
-	driver   *drive.Driver  // nil as long as there is nothing to do
-	patience *wait.Patience // with a server that doesn't answer
+	scripts  map[int64]migset.Body // what the pending SQL files contain
+	reader   *drive.Reader         // nil as long as there is nothing to read or to do
+	driver   *drive.Driver         // nil as long as there is nothing to do
+	patience *wait.Patience        // with a server that doesn't answer
 
 	failed *plannedStep // the step that ended the run, nil if none did
 	to     int64        // the highest version applied, as read last; -1 when it can't be read
@@ -83,17 +84,17 @@ type run struct {
 	off    int          // how many of those that the run took back stay undone
 }
 
-func (m *Migrator) newRun(known *migrations, db site, events *stream) *run {
+func (m *Migrator) newRun(part *target, db site, events *stream) *run {
 	return &run{
 		db:       db.own,
 		pool:     db.pool,
 		keeper:   m.keeper,
 		options:  &m.options,
-		known:    known,
+		part:     part,
 		events:   events,
 		started:  time.Now(),
 		id:       strings.ToLower(rand.Text()),
-		scripts:  make(map[int64]body),
+		scripts:  make(map[int64]migset.Body),
 		ledger:   plan.NewLedger(versions.Rows{}),
 		patience: new(wait.Patience),
 	}
@@ -119,7 +120,7 @@ func (r *run) outcome() outcome {
 }
 
 // pendingAt is how many steps Migrate would take where these versions are applied. It doesn't ask the database.
-func (m *Migrator) pendingAt(ctx context.Context, known *migrations, db site, applied []int64) (int, error) {
+func (m *Migrator) pendingAt(ctx context.Context, known *target, db site, applied []int64) (int, error) {
 	r := m.newRun(known, db, new(stream)) // of which nobody hears
 	defer r.disconnect(ctx)
 	err := r.plan(ctx, applied, upTo(math.MaxInt64))
@@ -136,7 +137,7 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 		return true, nil // who writes can keep others from reading, but not from trying to get the lock
 	}
 	if err != nil {
-		return false, r.known.tableError(ctx, err)
+		return false, r.part.tableError(ctx, err)
 	}
 	same := r.looked && slices.Equal(r.seen, applied)
 	r.flagged = flagged
@@ -166,7 +167,7 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 // quickly is applied, for a run that is to have the lock: what keeps it from an answer, such as the holder's ALTER
 // TABLE, it would wait for without knowing whom it waits for.
 func (r *run) quickly(ctx context.Context) (applied []int64, flagged bool, err error) {
-	if !r.options.globalLock || r.known.state == nil {
+	if !r.options.globalLock || r.part.state == nil {
 		return r.applied(ctx)
 	}
 	soon, cancel := context.WithTimeout(ctx, lookLimit)
@@ -181,17 +182,17 @@ func (r *run) quickly(ctx context.Context) (applied []int64, flagged bool, err e
 // or that a step was not finished, otherwise, that it is there.
 func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err error) {
 	switch {
-	case r.known.state == nil:
-		applied, r.ready, err = r.known.table.Applied(ctx, r.db)
+	case r.part.state == nil:
+		applied, r.ready, err = r.part.table.Applied(ctx, r.db)
 	default:
-		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.flag(), r.absent)
+		applied, flagged, r.ready, err = r.part.table.AppliedAndFlag(ctx, r.db, r.flag(), r.absent)
 	}
 	r.to, r.absent = plan.Newest(applied), err == nil && !r.ready
-	if r.absent && r.known.state != nil && !r.options.globalLock {
-		flagged, err = r.known.state.IsThere(ctx, r.db) // which a version table without rows can't tell
+	if r.absent && r.part.state != nil && !r.options.globalLock {
+		flagged, err = r.part.state.IsThere(ctx, r.db) // which a version table without rows can't tell
 	}
 	if err == nil && r.absent && r.options.bound {
-		r.schemaMissing, err = r.known.schemaMissing(ctx, r.db)
+		r.schemaMissing, err = r.part.schemaMissing(ctx, r.db)
 	}
 	if err != nil {
 		r.to = -1
@@ -202,14 +203,14 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 // flag is what applied asks of the state table.
 func (r *run) flag() versions.Flag {
 	if !r.options.globalLock {
-		return versions.Flag{Query: r.known.state.There()}
+		return versions.Flag{Query: r.part.state.There()}
 	}
-	return versions.Flag{Query: r.known.busy(), Missing: func(ctx context.Context) (bool, error) { return r.known.state.Missing(ctx, r.db) }}
+	return versions.Flag{Query: r.part.busy(), Missing: func(ctx context.Context) (bool, error) { return r.part.state.Missing(ctx, r.db) }}
 }
 
 // owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
 func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows, error) {
-	rows, err := r.known.table.Owned(ctx, db, settle)
+	rows, err := r.part.table.Owned(ctx, db, settle)
 	r.to = plan.Newest(rows.Applied)
 	if err != nil {
 		r.to = -1
@@ -221,7 +222,7 @@ func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows
 func (r *run) makeTable(ctx context.Context) error {
 	if r.blind { // now nobody is in the way
 		if _, _, err := r.applied(ctx); err != nil {
-			return r.known.tableError(ctx, err)
+			return r.part.tableError(ctx, err)
 		}
 	}
 	if r.ready {
@@ -230,7 +231,7 @@ func (r *run) makeTable(ctx context.Context) error {
 	if !r.vetted { // the look has failed
 		applied, _, err := r.applied(ctx)
 		if err != nil {
-			return r.known.tableError(ctx, err)
+			return r.part.tableError(ctx, err)
 		}
 		if len(applied) == 0 {
 			if err := r.vet(ctx); err != nil {
@@ -238,8 +239,8 @@ func (r *run) makeTable(ctx context.Context) error {
 			}
 		}
 	}
-	if err := r.known.table.Create(ctx, r.db); err != nil {
-		return r.known.tableError(ctx, err)
+	if err := r.part.table.Create(ctx, r.db); err != nil {
+		return r.part.tableError(ctx, err)
 	}
 	return nil
 }
@@ -272,11 +273,11 @@ func (r *run) begin(ctx context.Context, to goal) error {
 // readStart reads the starting point and plans from it.
 func (r *run) readStart(ctx context.Context, to goal) (err error) {
 	if r.found, err = r.owned(ctx, r.db, false); err != nil {
-		return r.known.tableError(ctx, err)
+		return r.part.tableError(ctx, err)
 	}
-	known := *r.known
-	known.table = r.found.Table(known.table)
-	r.known, r.ledger = &known, plan.NewLedger(r.found)
+	part := *r.part
+	part.table = r.found.Table(part.table)
+	r.part, r.ledger = &part, plan.NewLedger(r.found)
 	return r.plan(ctx, r.found.Applied, to)
 }
 
@@ -285,7 +286,7 @@ func (r *run) judge(ctx context.Context, facts state.Facts) error {
 	if len(facts.Running) > 0 {
 		r.warnOther("it is recorded as running, with the lock")
 	}
-	facts = r.known.own(facts)
+	facts = r.part.own(facts)
 	if err := r.admit(ctx, facts, r.found.Applied); err != nil {
 		return err
 	}
@@ -306,8 +307,8 @@ func (r *run) giveUp(ctx context.Context) error {
 	if len(r.inherited) == 0 {
 		return nil
 	}
-	if err := r.known.state.Crash(ctx, r.db, r.known.namespace); err != nil {
-		return r.known.stateError(ctx, err)
+	if err := r.part.state.Crash(ctx, r.db, r.part.set.Namespace); err != nil {
+		return r.part.stateError(ctx, err)
 	}
 	return nil
 }
@@ -346,7 +347,7 @@ func (r *run) resume(ctx context.Context) error {
 // plan decides the steps that lead from the applied versions to the goal: down first, then up.
 func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 	r.from = plan.Newest(applied)
-	known := r.known.versions()
+	known := r.part.set.Versions()
 	down, pending, err := to(known, applied)
 	if err != nil {
 		return err
@@ -421,7 +422,7 @@ func (r *run) planned() []Step {
 func (r *run) verify(ctx context.Context, db *sql.DB) error {
 	rows, err := r.owned(ctx, db, false)
 	if err != nil {
-		return r.known.tableError(ctx, err)
+		return r.part.tableError(ctx, err)
 	}
 	switch m := r.ledger.Verify(rows); {
 	case len(m.Foreign) > 0:
@@ -434,7 +435,7 @@ func (r *run) verify(ctx context.Context, db *sql.DB) error {
 	if schema := rows.Astray(); schema != "" {
 		r.events.send(Warning{Message: fmt.Sprintf("connections do not find the version table %s any more: it is in the schema %q, and their "+
 			"search_path does not lead there (ALTER DATABASE or ALTER ROLE … SET search_path): name the schema with WithVersionTable",
-			r.known.table.Name(), schema)})
+			r.part.table.Name(), schema)})
 	}
 	r.kept, r.off = len(r.ledger.Recorded()), len(r.ledger.Undone())
 	return nil

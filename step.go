@@ -3,13 +3,19 @@ package gooseplus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
-	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+const (
+	directionUp   = migset.Up
+	directionDown = migset.Down
 )
 
 // plannedStep is a Step with what goose has to know of it.
@@ -41,8 +47,36 @@ func (s plannedStep) change() plan.Change {
 
 // step is the step up of a version whose file is loaded.
 func (r *run) step(version int64) plannedStep {
-	m, _ := r.known.find(version)
-	return r.known.step(m, r.scripts[version])
+	m, _ := r.part.set.Find(version)
+	return r.part.step(m, r.scripts[version])
+}
+
+func (t *target) step(m migset.Migration, b migset.Body) plannedStep {
+	s := plannedStep{Step: Step{
+		Namespace: t.set.Namespace, Version: m.Version, Source: m.Source, Environment: m.Environment, Direction: directionUp,
+	}}
+	up, down := t.set.Sections(m, b)
+	s.Reversible = !down.Empty()
+	s.sections = [2]drive.Section{t.section(up), t.section(down)}
+	s.Transactional = s.sections[0].Transactional
+	return s
+}
+
+// section is what goose executes of one direction.
+func (t *target) section(s migset.Section) drive.Section {
+	return drive.Section{
+		Function: s.IsGo, GooseTransaction: s.GooseTransaction(), InTransaction: s.InTransaction(),
+		Transactional: s.InTransaction() && t.dialect.TransactionalDDL, Watched: s.Watched(),
+	}
+}
+
+// warnIrreversible says which steps of the run nothing will be able to undo.
+func (r *run) warnIrreversible() {
+	for _, s := range r.steps {
+		if s.Direction == directionUp && !s.Reversible {
+			r.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
+		}
+	}
 }
 
 // take takes one step in its direction, under the migration timeout.
@@ -77,7 +111,7 @@ func (r *run) migrationError(step plannedStep, statement string, err error) erro
 	secrets := redact.In(statement)
 	return &MigrationError{
 		Tenant:      r.options.tenant,
-		Namespace:   r.known.namespace,
+		Namespace:   r.part.set.Namespace,
 		Environment: step.Environment,
 		Version:     step.Version,
 		Source:      step.Source,
@@ -88,11 +122,3 @@ func (r *run) migrationError(step plannedStep, statement string, err error) erro
 }
 
 var errRollbackOff = errors.New("the run was to stop where it failed (RollbackNone)")
-
-// drive is the section as it is executed.
-func (s section) drive(d dialect.Dialect) drive.Section {
-	return drive.Section{
-		Function: s.isGo, GooseTransaction: s.gooseTransaction(), InTransaction: s.inTransaction(),
-		Transactional: s.inTransaction() && d.TransactionalDDL, Watched: s.watched(),
-	}
-}

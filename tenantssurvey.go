@@ -30,7 +30,7 @@ func newSurvey(ctx context.Context) *survey {
 // count is how many migrations are pending where these are applied. Several namespaces are planned together,
 // and what is wrong with a plan is said of each tenant: both are unsettled, as is all without a survey.
 func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
-	if s == nil || f.known.parts != nil {
+	if s == nil || f.known.several() {
 		return unsettled
 	}
 	slices.Sort(applied)
@@ -41,7 +41,7 @@ func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
 	n, ok := s.pending[key.String()]
 	if !ok {
 		var err error
-		if n, err = f.m.pendingAt(ctx, f.known, f.db, applied); err != nil {
+		if n, err = f.m.pendingAt(ctx, f.known.whole, f.db, applied); err != nil {
 			n = unsettled
 		}
 		s.pending[key.String()] = n

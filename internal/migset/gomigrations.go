@@ -1,4 +1,4 @@
-package gooseplus
+package migset
 
 import (
 	"errors"
@@ -19,11 +19,11 @@ import (
 
 // collectGo finds the Go migrations of a run: those given explicitly, and of those in goose's
 // global registry the ones whose source file is in one of the run's folders.
-func (o *options) collectGo(files *envfs.Overlay) ([]migration, error) {
-	var list []migration
+func (c *Config) collectGo(files *envfs.Overlay) ([]Migration, error) {
+	var list []Migration
 	var faults []error
 	explicit := make(map[int64]bool)
-	for i, m := range o.goMigrations {
+	for i, m := range c.Go {
 		if err := checkGo(m); err != nil {
 			faults = append(faults, fmt.Errorf("WithGoMigrations: migration %d: %w", i+1, err))
 			continue
@@ -43,7 +43,7 @@ func (o *options) collectGo(files *envfs.Overlay) ([]migration, error) {
 		})
 		switch {
 		case i >= 0:
-			list = append(list, migration{version: f.Version, source: f.Path, environment: f.Environment, goFuncs: inRegistry[i]})
+			list = append(list, Migration{Version: f.Version, Source: f.Path, Environment: f.Environment, Go: inRegistry[i]})
 		case !explicit[f.Version]:
 			faults = append(faults, fmt.Errorf("%s is not registered: its package must be imported by the program", f.Path))
 		}
@@ -62,14 +62,14 @@ func (o *options) collectGo(files *envfs.Overlay) ([]migration, error) {
 			continue
 		}
 		origins[dir] = origin
-		list = append(list, migration{version: m.Version, source: path.Join(dir, base(m.Source)), environment: environment, goFuncs: m})
+		list = append(list, Migration{Version: m.Version, Source: path.Join(dir, base(m.Source)), Environment: environment, Go: m})
 	}
 	return list, errors.Join(faults...)
 }
 
 // given are the versions of the Go migrations that are given explicitly.
-func (o *options) given() (versions []int64) {
-	for _, m := range o.goMigrations {
+func (c *Config) given() (versions []int64) {
+	for _, m := range c.Go {
 		if m != nil {
 			versions = append(versions, m.Version)
 		}
@@ -87,10 +87,10 @@ func checkGo(m *goose.Migration) error {
 }
 
 // describe says where an explicit Go migration comes from, as far as it says so itself.
-func describe(m *goose.Migration, files *envfs.Overlay) migration {
-	d := migration{version: m.Version, source: m.Source, goFuncs: m}
+func describe(m *goose.Migration, files *envfs.Overlay) Migration {
+	d := Migration{Version: m.Version, Source: m.Source, Go: m}
 	if environment, dir, ok := owner(m.Source, files.Folders); ok && m.Source != "" {
-		d.environment, d.source = environment, path.Join(dir, base(m.Source))
+		d.Environment, d.Source = environment, path.Join(dir, base(m.Source))
 	}
 	return d
 }
@@ -150,18 +150,4 @@ func registered(folders map[string]string) ([]*goose.Migration, error) {
 	}
 	return nil, fmt.Errorf("goose's registry of Go migrations can't be read; pass them with WithGoMigrations: %w",
 		errors.Join(faults...))
-}
-
-// goMigrations are the Go migrations among them.
-func (ms *migrations) goMigrations() (list []*goose.Migration) {
-	for _, m := range ms.list {
-		if m.goFuncs != nil {
-			fresh := goose.NewGoMigration(m.version, // goose writes to those it is given
-				&goose.GoFunc{RunTx: m.goFuncs.UpFnContext, RunDB: m.goFuncs.UpFnNoTxContext},
-				&goose.GoFunc{RunTx: m.goFuncs.DownFnContext, RunDB: m.goFuncs.DownFnNoTxContext})
-			fresh.Source = m.goFuncs.Source
-			list = append(list, fresh)
-		}
-	}
-	return list
 }
