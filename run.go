@@ -172,6 +172,9 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 		applied, r.ready, err = r.known.table.Applied(ctx, r.db)
 	default:
 		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.flag(), r.absent)
+		if err == nil && r.ready && !flagged && !r.options.globalLock {
+			err = r.known.state.Hidden(ctx, r.db)
+		}
 	}
 	r.to, r.absent = plan.Newest(applied), err == nil && !r.ready
 	if r.absent && r.known.state != nil && !r.options.globalLock {
