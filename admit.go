@@ -137,5 +137,14 @@ func (r *run) versionLockedOnTheWayBack(down plannedStep) error {
 
 // stateError is the error of a state table that can't be used.
 func (ms *migrations) stateError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (state table %s): %w", ErrMigrationTable, ms.state.Name(), tidyError{stopped(ctx, err)})
+	return fmt.Errorf("%w (state table %s): %w%s", ErrMigrationTable, ms.state.Name(), tidyError{stopped(ctx, err)}, ms.privileges(err))
+}
+
+// privileges says what the user needs, if err is that the server has refused something for want of them.
+func (ms *migrations) privileges(err error) string {
+	if ms.state == nil || !ms.dialect.Denied(err) {
+		return ""
+	}
+	return fmt.Sprintf("; this user needs GRANT SELECT ON %s and GRANT SELECT ON %s to read, INSERT, UPDATE and DELETE on both to migrate, and CREATE where they aren't there",
+		ms.table.Name(), ms.state.Name())
 }

@@ -289,7 +289,7 @@ func (ms *migrations) unreadable(errs []error, direction string) error {
 
 // tableError is the error of a version table that can't be used.
 func (ms *migrations) tableError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (%s, dialect %s): %w", ErrMigrationTable, ms.table.Name(), ms.dialect.Goose, tidyError{stopped(ctx, err)})
+	return fmt.Errorf("%w (%s, dialect %s): %w%s", ErrMigrationTable, ms.table.Name(), ms.dialect.Goose, tidyError{stopped(ctx, err)}, ms.privileges(err))
 }
 
 func (ms *migrations) step(m migration, b body) plannedStep {
