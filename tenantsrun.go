@@ -42,7 +42,7 @@ type fleet struct {
 	m       *Migrator
 	options tenantsOptions
 	do      func(context.Context, *Migrator) error // nil: Migrate
-	known   *migrations
+	known   *targets
 	keeper  *session.Keeper // of the connections of the tenants there
 	db      site            // the Migrator's own, if there is one
 	slots   chan struct{}   // for tenants in the Migrator's own database, as many as its pool allows
@@ -95,10 +95,10 @@ func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], o
 	f.more = sync.NewCond(&f.mu)
 	f.slots = make(chan struct{}, f.room())
 	f.survey = newSurvey(ctx)
-	f.look = (do == nil || f.survey != nil) && m.db != nil && known.dialect.Schemas()
+	f.look = (do == nil || f.survey != nil) && m.db != nil && known.whole.dialect.Schemas()
 	if m.db != nil {
 		var leave func()
-		f.db, leave = reach(known.dialect, m.db)
+		f.db, leave = reach(known.whole.dialect, m.db)
 		defer leave()
 		f.keeper = new(session.Keeper)
 		defer f.keeper.Close()
@@ -329,7 +329,7 @@ func (f *fleet) state(last *run, err error) TenantState {
 		return TenantUpToDate
 	case err == nil:
 		return TenantMigrated
-	case errors.Is(err, ErrTenantMissing), f.known.dialect.NoDatabase(err):
+	case errors.Is(err, ErrTenantMissing), f.known.whole.dialect.NoDatabase(err):
 		return TenantMissing
 	case errors.Is(err, ErrLocked):
 		return TenantLocked
