@@ -71,7 +71,7 @@ type run struct {
 	looked   bool
 	seen     []int64 // what was applied when the run looked and planned
 	flagged  bool    // the state table may have something to say, see applied
-	from     int64
+	from     int64   // the highest version applied before; -1 as long as it was not read
 	steps    []plannedStep
 	scripts  map[int64]migset.Body // what the pending SQL files contain
 	reader   *drive.Reader         // nil as long as there is nothing to read or to do
@@ -79,7 +79,7 @@ type run struct {
 	patience *wait.Patience        // with a server that doesn't answer
 
 	failed *plannedStep // the step that ended the run, nil if none did
-	to     int64        // the highest version applied, as read last; -1 when it can't be read
+	to     int64        // the highest version applied, as read last; -1 when it can't be read, or was not
 	kept   int          // how many of the recorded migrations stay applied
 	off    int          // how many of those that the run took back stay undone
 }
@@ -97,6 +97,8 @@ func (m *Migrator) newRun(part *target, db site, events *stream) *run {
 		scripts:  make(map[int64]migset.Body),
 		ledger:   plan.NewLedger(versions.Rows{}),
 		patience: new(wait.Patience),
+		from:     -1,
+		to:       -1,
 	}
 }
 
@@ -139,6 +141,7 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 	if err != nil {
 		return false, r.part.tableError(ctx, err)
 	}
+	r.from = r.to
 	same := r.looked && slices.Equal(r.seen, applied)
 	r.flagged = flagged
 	if waits := r.announced; waits && (flagged || same) {
@@ -186,6 +189,9 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 		applied, r.ready, err = r.part.table.Applied(ctx, r.db)
 	default:
 		applied, flagged, r.ready, err = r.part.table.AppliedAndFlag(ctx, r.db, r.flag(), r.absent)
+		if err == nil && r.ready && !flagged {
+			err = r.hidden(ctx)
+		}
 	}
 	r.to, r.absent = plan.Newest(applied), err == nil && !r.ready
 	if r.absent && r.part.state != nil && !r.options.globalLock {
@@ -198,6 +204,14 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 		r.to = -1
 	}
 	return applied, flagged, err
+}
+
+// hidden is the refusal to read the state table where, without the lock, the look has not found one.
+func (r *run) hidden(ctx context.Context) error {
+	if r.options.globalLock {
+		return nil // the look has read it
+	}
+	return r.part.state.Hidden(ctx, r.db)
 }
 
 // flag is what applied asks of the state table.
