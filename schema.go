@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/session"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // inSchema is the version table's name with the schema that the options bind it to.
@@ -59,21 +61,28 @@ func (t *target) schemaMissing(ctx context.Context, db *sql.DB) (bool, error) {
 // makeSchema creates the schema if it was missing. That somebody else does so at the same moment is no
 // error.
 func (r *run) makeSchema(ctx context.Context) error {
-	if !r.schemaMissing {
+	if !r.schemaMissing() {
 		return nil
 	}
 	what := "SCHEMA"
-	if r.part.dialect.Goose == goose.DialectMySQL {
+	if r.whole.dialect.Goose == goose.DialectMySQL {
 		what = "DATABASE"
 	}
-	_, err := r.db.ExecContext(ctx, "CREATE "+what+" IF NOT EXISTS "+r.part.quotedSchema())
+	_, err := r.db.own.ExecContext(ctx, "CREATE "+what+" IF NOT EXISTS "+r.whole.quotedSchema())
 	if err != nil {
-		if missing, checkErr := r.part.schemaMissing(ctx, r.db); checkErr != nil || missing {
-			return r.part.tableError(ctx, err)
+		if missing, checkErr := r.whole.schemaMissing(ctx, r.db.own); checkErr != nil || missing {
+			return r.whole.tableError(ctx, err)
 		}
 	}
-	r.schemaMissing = false
+	for _, p := range r.parts {
+		p.view.schemaMissing = false
+	}
 	return nil
+}
+
+// schemaMissing says whether the schema that the run is bound to is to be created.
+func (r *run) schemaMissing() bool {
+	return slices.ContainsFunc(r.parts, func(p *part) bool { return p.view.schemaMissing })
 }
 
 func (t *target) quotedSchema() string { return t.dialect.Quote(dialect.Name{Table: t.schema}) }
@@ -105,4 +114,28 @@ func (t *target) bind(cfg *session.Config) {
 		},
 		Value: t.quotedSchema(),
 	})
+}
+
+// configure has a session begin its transactions as the options say, after the fence: a run that has lost the lock waits
+// for nothing.
+func (r *run) configure(cfg *session.Config) {
+	if r.options.bound {
+		r.whole.bind(cfg)
+	}
+	if t := r.options.statementTimeouts; t != nil {
+		t.configure(cfg, r.whole.dialect, r.progress.mariadb)
+	}
+	cfg.Kind, cfg.Ends, cfg.Most, cfg.Keeper = sessionKind(r.whole.dialect), sqltext.ControlsTransactions, r.mostConnections(), r.keeper
+}
+
+// mostConnections is how many connections the migrations may have at once, beside those that the run needs for itself.
+func (r *run) mostConnections() int {
+	limit := r.db.pool.Stats().MaxOpenConnections
+	switch {
+	case limit == 0:
+		return 0
+	case r.holding != nil && !r.whole.oneWriter():
+		limit -= 2
+	}
+	return max(1, limit)
 }

@@ -2,12 +2,10 @@ package gooseplus
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
+	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
-	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/envfs"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/redact"
@@ -45,10 +43,15 @@ func (s plannedStep) change() plan.Change {
 	return plan.Change{Version: s.Version, Down: s.Direction == directionDown}
 }
 
+// unfenced says whether a step, or its Down, has parts that no row lock covers.
+func unfenced(s plannedStep) bool {
+	return !s.sections[0].Transactional || !s.sections[1].Transactional
+}
+
 // step is the step up of a version whose file is loaded.
-func (r *run) step(version int64) plannedStep {
-	m, _ := r.part.set.Find(version)
-	return r.part.step(m, r.scripts[version])
+func (p *part) step(version int64) plannedStep {
+	m, _ := p.target.set.Find(version)
+	return p.target.step(m, p.files.read[version])
 }
 
 func (t *target) step(m migset.Migration, b migset.Body) plannedStep {
@@ -70,48 +73,73 @@ func (t *target) section(s migset.Section) drive.Section {
 	}
 }
 
-// warnIrreversible says which steps of the run nothing will be able to undo.
-func (r *run) warnIrreversible() {
-	for _, s := range r.steps {
-		if s.Direction == directionUp && !s.Reversible {
-			r.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
+func (p *part) publicSteps() []Step {
+	steps := make([]Step, len(p.steps))
+	for i, s := range p.steps {
+		steps[i] = s.Step
+	}
+	return steps
+}
+
+// files are the migrations that a part has read.
+type files struct {
+	reader *drive.Reader         // nil as long as there is nothing to read or to do
+	read   map[int64]migset.Body // what SQL files contain
+}
+
+// load reads the files of versions that are to go in the given direction, each once in a run, and
+// reports every file that goose can't parse.
+func (p *part) load(ctx context.Context, wanted []int64, direction string) error {
+	unread := slices.DeleteFunc(p.target.set.WithSQL(wanted), func(v int64) bool { _, read := p.files.read[v]; return read })
+	if len(unread) == 0 {
+		return nil
+	}
+	if err := p.makeReader(); err != nil {
+		return err
+	}
+	errs := p.target.set.Read(ctx, p.files.reader.Scripts, unread, direction, p.files.read)
+	for _, v := range unread {
+		if err := p.split(v); err != nil {
+			errs = append(errs, err)
 		}
 	}
+	return p.target.unreadable(errs)
 }
 
-// take takes one step in its direction, under the migration timeout.
-func (r *run) take(ctx context.Context, step plannedStep) drive.Result {
-	if err := r.mark(ctx, step); err != nil {
-		return drive.Result{Err: r.migrationError(step, "", err), LeftNothing: true}
-	}
-	return r.takeMarked(ctx, step, false)
-}
-
-// takeMarked takes a step of which the state table knows. unrecorded says that the version table knows nothing of a
-// step down.
-func (r *run) takeMarked(ctx context.Context, step plannedStep, unrecorded bool) drive.Result {
-	ctx, cancel := failure.Limit(ctx, r.options.migrationTimeout, "migration timeout")
-	defer cancel()
-	r.events.send(MigrationStarted{Step: step.Step})
-	started := time.Now()
-	what := step.drive()
-	what.Unrecorded = unrecorded
-	result := r.driver.Take(ctx, what)
-	if result.Err != nil {
-		if errors.Is(result.Err, drive.ErrOtherRunner) {
-			r.warnOther("it is at migration " + ref(step.Version, step.Source) + " too")
+// makeReader makes the reader of this part, once.
+func (p *part) makeReader() (err error) {
+	if p.files.reader == nil {
+		source := drive.Source{Files: p.target.set.Files, Table: p.target.table, Options: p.run.options.gooseOptions}
+		for _, m := range p.target.set.List {
+			if m.Go != nil {
+				source.Go = append(source.Go, m.Go)
+			}
 		}
-		result.Err = r.migrationError(step, result.Statement, result.Err)
+		p.files.read = make(map[int64]migset.Body)
+		p.files.reader, err = drive.NewReader(source)
 	}
-	r.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: result.Err})
-	return result
+	return err
 }
 
-func (r *run) migrationError(step plannedStep, statement string, err error) error {
+// split gives the reader a Down that is apart.
+func (p *part) split(version int64) error {
+	m, _ := p.target.set.Find(version)
+	b := p.files.read[version]
+	if !m.Apart(b) {
+		return nil
+	}
+	_, down := p.target.set.Sections(m, b)
+	if down.IsGo {
+		return p.files.reader.SplitFunction(version, down.Tx, down.NoTx)
+	}
+	return p.files.reader.SplitText(version, envfs.Texts(envfs.Text{Version: version, Down: down.Statements, NoTransaction: !down.Transactional}))
+}
+
+func (p *part) migrationError(step plannedStep, statement string, err error) error {
 	secrets := redact.In(statement)
 	return &MigrationError{
-		Tenant:      r.options.tenant,
-		Namespace:   r.part.set.Namespace,
+		Tenant:      p.run.options.tenant,
+		Namespace:   p.target.set.Namespace,
 		Environment: step.Environment,
 		Version:     step.Version,
 		Source:      step.Source,
@@ -121,4 +149,6 @@ func (r *run) migrationError(step plannedStep, statement string, err error) erro
 	}
 }
 
-var errRollbackOff = errors.New("the run was to stop where it failed (RollbackNone)")
+func (p *part) irreversible(step plannedStep) error {
+	return p.migrationError(step.down(), "", ErrIrreversible)
+}

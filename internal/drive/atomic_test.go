@@ -1,6 +1,8 @@
 package drive
 
-import "testing"
+import (
+	"testing"
+)
 
 func TestAtomicStatements(t *testing.T) {
 	t.Parallel()

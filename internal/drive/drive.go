@@ -121,14 +121,11 @@ func (d *Driver) Found(rows versions.Rows) { d.recorder.Found(rows) }
 // Rest lets go of the connection that is kept for the next step.
 func (d *Driver) Rest() { d.session.Rest() }
 
-// DB is the session's.
-func (d *Driver) DB() *sql.DB { return d.session.DB() }
+// Connected says whether it has a session.
+func (d *Driver) Connected() bool { return d.session != nil }
 
-// Commit commits the outer transaction of the session.
-func (d *Driver) Commit(ctx context.Context) error { return d.session.Commit(ctx) }
-
-// Close gives the connections back. There are some only if a migration has kept them.
-func (d *Driver) Close(ctx context.Context) error { return d.session.Close(ctx) }
+// Disconnect gives the connections back. There are some only if a migration has kept them.
+func (d *Driver) Disconnect(ctx context.Context) error { return d.session.Close(ctx) }
 
 // Take takes a step. All its attempts have the time of ctx.
 func (d *Driver) Take(ctx context.Context, step Step) Result {

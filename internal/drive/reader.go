@@ -73,8 +73,8 @@ func (r *Reader) SplitText(version int64, fsys fs.FS) error {
 	return r.provider.Split(version, fsys, r.options...)
 }
 
-// CloseReader ends the Reader, and the Driver that uses it.
-func (r *Reader) CloseReader() { r.provider.Close() }
+// Close ends the Reader, and the Driver that uses it.
+func (r *Reader) Close() { r.provider.Close() }
 
 // function guards a Go migration, and gives those without a transaction the session.
 func (r *Reader) function(tx goose.GoMigrationContext, noTx goose.GoMigrationNoTxContext) *goose.GoFunc {

@@ -47,7 +47,7 @@ func TestAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer r.CloseReader()
+			defer r.Close()
 			d := New(r, Config{Dialect: known, Table: table, Retries: -1})
 			d.trace.statements = 1
 			step, attempt := Step{Version: 1, Section: Section{Transactional: true, InTransaction: true}}, 1
