@@ -204,9 +204,7 @@ func (m *Migrator) named(err error) error {
 
 // refuse tells the observers of a run that can't start.
 func (m *Migrator) refuse(ctx context.Context, err error) error {
-	events := m.newStream(ctx)
-	events.send(RunFinished{To: -1, Err: err})
-	events.close()
+	m.newStream(ctx).send(RunFinished{To: -1, Err: err})
 	return err
 }
 
@@ -256,7 +254,7 @@ func limit(ctx context.Context, d time.Duration, what string) (context.Context, 
 	return context.WithTimeoutCause(ctx, d, &timeoutError{what: what, after: d})
 }
 
-// newStream starts the observers of a run, of which the logger is one.
+// newStream is the stream of a run's events. The logger is one of the observers.
 func (m *Migrator) newStream(ctx context.Context) *stream {
 	if m.events != nil {
 		return m.events.share(m.options.tenant, m.options.namespace)
@@ -265,19 +263,19 @@ func (m *Migrator) newStream(ctx context.Context) *stream {
 	if logger == nil {
 		logger = zap.L()
 	}
-	observers := m.options.observers
+	list := slices.Clone(m.options.observers)
 	if writes(logger) {
-		observers = append(observers[:len(observers):len(observers)], observer{logObserver(logger), m.options.loggerBehind})
+		list = append(list, logObserver(logger))
 	}
 	if observe := watch.From(ctx); observe != nil {
-		observers = append(observers[:len(observers):len(observers)], observer{
-			func(_ context.Context, e Event) { observe(e) }, new(backlog),
-		})
+		list = append(list, func(_ context.Context, e Event) { observe(e) })
 	}
-	s := newStream(ctx, observers, m.options.observerGrace, func(message string) {
-		defer func() { _ = recover() }() // it may be the logger that panicked
-		logger.Warn(message)
-	})
-	s.tenant, s.namespace = m.options.tenant, m.options.namespace
+	s := &stream{scope: Scope{m.options.tenant, m.options.namespace}}
+	if len(list) > 0 {
+		s.observers = &observers{ctx: context.WithoutCancel(ctx), list: list, accused: make(map[int]bool), warn: func(message string) {
+			defer func() { _ = recover() }() // the logger may be the observer that panicked
+			logger.Warn(message)
+		}}
+	}
 	return s
 }
