@@ -124,21 +124,27 @@ func (e Warning) in(s Scope) Event           { e.Scope = s; return e }
 // stream carries the events of one run to its observers. The zero value has none.
 type stream struct {
 	scope     Scope
-	observers *observers // shared with the other runs of the same call; nil: nobody listens
+	observers *observers // shared by the runs of the same call
 }
 
 // observers are the functions that hear the events of one call: of one run, or of the runs of many tenants.
 type observers struct {
-	ctx  context.Context // has the values of the caller's, and never ends
-	list []func(context.Context, Event)
-	warn func(string) // is told of an observer that panics
+	ctx   context.Context // has the values of the caller's, and never ends
+	turns *sync.Mutex     // held while one of them is called: one event at a time
+	list  []func(context.Context, Event)
 
-	mu      sync.Mutex   // held while an observer is called: one event at a time
-	accused map[int]bool // guarded by mu; the observers whose panic was told
+	warn    func(string) // is told of an observer that panics
+	accused map[int]bool // guarded by turns; the observers whose panic was told
+}
+
+// replaced takes the place of the observers in the same call.
+func (o *observers) replaced(by *observers) *observers {
+	by.ctx, by.turns = o.ctx, o.turns
+	return by
 }
 
 // silent says whether nobody listens.
-func (s *stream) silent() bool { return s.observers == nil }
+func (s *stream) silent() bool { return s.observers == nil || len(s.observers.list) == 0 }
 
 // send returns when all observers have had the event.
 func (s *stream) send(e Event) {
@@ -146,15 +152,15 @@ func (s *stream) send(e Event) {
 		return
 	}
 	o := s.observers
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.turns.Lock()
+	defer o.turns.Unlock()
 	e = e.in(s.scope)
 	for i := range o.list {
 		o.call(i, e)
 	}
 }
 
-// call calls one observer, whose panic must not end the run. o.mu is held.
+// call calls one observer, whose panic must not end the run. o.turns is held.
 func (o *observers) call(i int, e Event) {
 	defer func() {
 		if v := recover(); v != nil && !o.accused[i] {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus"
-	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
 // activity is what is going on, and what was done: it hears the events of the runs that a command makes.
@@ -53,10 +52,6 @@ func newActivity(out *printer) *activity {
 	return &activity{out: out, doing: make(map[string]doing), warned: make(map[string]bool), changed: make(map[string]int)}
 }
 
-func (a *activity) watch(ctx context.Context) context.Context {
-	return watch.With(ctx, a.observe)
-}
-
 // reset forgets the last run, since another one follows.
 func (a *activity) reset() {
 	a.mu.Lock()
@@ -64,7 +59,7 @@ func (a *activity) reset() {
 	a.steps, a.finished, a.forced, a.goesBack = nil, nil, nil, false
 }
 
-func (a *activity) observe(event any) {
+func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch e := event.(type) {

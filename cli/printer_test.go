@@ -29,10 +29,10 @@ func TestNothingHostileOnATerminal(t *testing.T) {
 			c.tenantLine(gooseplus.RunFinished{Scope: scope, Err: failed})
 		},
 		"events": func(c *call) {
-			c.activity.observe(gooseplus.LockWaiting{Holder: hostile, Since: time.Now()})
-			c.activity.observe(gooseplus.MigrationStarted{Scope: scope, Step: step})
-			c.activity.observe(gooseplus.MigrationFinished{Step: step})
-			c.activity.observe(gooseplus.Warning{Scope: scope, Message: hostile})
+			c.activity.observe(c.ctx, gooseplus.LockWaiting{Holder: hostile, Since: time.Now()})
+			c.activity.observe(c.ctx, gooseplus.MigrationStarted{Scope: scope, Step: step})
+			c.activity.observe(c.ctx, gooseplus.MigrationFinished{Step: step})
+			c.activity.observe(c.ctx, gooseplus.Warning{Scope: scope, Message: hostile})
 			c.out.note("%s", c.activity.describe())
 		},
 	} {
