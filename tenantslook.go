@@ -76,15 +76,15 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 		names[i] = j.tenant.Schema
 	}
 	var found [][]*versions.Swept // of each namespace
-	version, err := f.known.dialect.ParseName(f.m.options.versionTable)
+	version, err := f.known.whole.dialect.ParseName(f.m.options.versionTable)
 	if err == nil && version.Schema != "" {
 		err = errors.New("the version table has a schema of its own") // a fault, of which the runs tell
 	}
-	for _, part := range f.known.all() {
+	for _, part := range f.known.parts {
 		if err == nil {
 			var swept []*versions.Swept
-			table := inTable(version.Table, part.namespace)
-			swept, err = versions.Sweep(ctx, f.db.own, f.known.dialect, table, f.known.state.Base(), f.sweepFlag(part), names)
+			table := inTable(version.Table, part.set.Namespace)
+			swept, err = versions.Sweep(ctx, f.db.own, f.known.whole.dialect, table, f.known.whole.state.Base(), f.sweepFlag(part), names)
 			found = append(found, swept)
 		}
 	}
@@ -102,11 +102,11 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	have := make(map[int64]bool)
 	for i, j := range batch {
 		newest, pending := int64(0), 0
-		for n, part := range f.known.all() {
+		for n, part := range f.known.parts {
 			s := found[n][i]
 			if s == nil || !s.Schema || !s.Table || s.Flagged {
 				pending = unsettled
-			} else if !part.upToDate(have, s.Applied) {
+			} else if !part.set.UpToDate(have, s.Applied) {
 				pending = f.survey.count(ctx, f, s.Applied)
 			}
 			if pending == unsettled {
@@ -128,34 +128,22 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 }
 
 // sweepFlag is the condition on rows of the state table that makes a tenant one to look at more closely.
-func (f *fleet) sweepFlag(part *migrations) string {
+func (f *fleet) sweepFlag(part *target) string {
 	flag := part.sweepFlag(f.m.options.globalLock)
 	if f.survey != nil {
-		flag += f.m.options.orRefusing(f.known.state)
+		flag += f.m.options.orRefusing(f.known.whole.state)
 	}
 	return flag
 }
 
-func (ms *migrations) sweepFlag(lock bool) string {
+func (t *target) sweepFlag(lock bool) string {
 	switch {
-	case lock && ms.namespace == "":
+	case lock && t.set.Namespace == "":
 		return state.IsBusy // a run that was cut off has to be declared dead, as by a run alone
 	case lock:
-		return state.BusyIn(ms.namespace)
-	case ms.namespace == "":
+		return state.BusyIn(t.set.Namespace)
+	case t.set.Namespace == "":
 		return state.IsDirty
 	}
-	return state.DirtyIn(ms.namespace)
-}
-
-// upToDate says whether all known versions are applied. have is scratch space.
-func (ms *migrations) upToDate(have map[int64]bool, applied []int64) bool {
-	if len(applied) < len(ms.list) {
-		return false
-	}
-	clear(have)
-	for _, v := range applied {
-		have[v] = true
-	}
-	return !slices.ContainsFunc(ms.list, func(m migration) bool { return !have[m.version] })
+	return state.DirtyIn(t.set.Namespace)
 }
