@@ -26,6 +26,8 @@ const (
 	// releaseLimit is how long a run that has ended waits for connections that are still in use, and
 	// for the server to take note of its end.
 	releaseLimit = 10 * time.Second
+	// stopLimit is how long a check of the lock that is under way at its end may take.
+	stopLimit = 2 * time.Second
 	// answerLimit is how long a process whose wait for the lock is over waits for each of the answers that its
 	// error needs.
 	answerLimit = time.Second
@@ -58,8 +60,9 @@ func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, 
 		return err
 	}
 	r.holding = h
+	caller := ctx
 	defer func() {
-		err = h.release(err)
+		err = h.release(caller, err)
 		r.holding = nil
 	}()
 	ctx, cancel := h.during(ctx)
@@ -147,8 +150,11 @@ func (w *waiter) locked(ctx, ended context.Context, err error) error {
 	return fmt.Errorf("%w: %w%s", ErrLocked, failure.Stopped(ended, err), w.whoHasIt(ctx))
 }
 
-// whoHasIt says who has the lock, for an error.
+// whoHasIt says who has the lock, for an error. It isn't asked for where nobody was found to have it.
 func (w *waiter) whoHasIt(ctx context.Context) string {
+	if w.holder == "" && !w.run.progress.waited {
+		return ""
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
 	holder, since, err := w.run.whole.state.RunningNow(ctx, w.run.db.own)
@@ -182,7 +188,7 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 		err = w.locked(ctx, ctx, err) // nothing was touched
 	}
 	if err != nil {
-		return nil, failure.Join(err, h.unlock())
+		return nil, failure.Join(err, h.unlock(ctx))
 	}
 	return h, nil
 }
@@ -306,7 +312,7 @@ func (r *run) ensureState(ctx context.Context) error {
 type holding struct {
 	run  *run
 	held mutex.Held
-	stop func() // ends the watch
+	stop func(patience time.Duration) // ends the watch; a check that is under way has as long
 	// alive outlives the caller's context, for the way back; it ends with ErrLockLost as cause when
 	// the lock is lost.
 	alive context.Context
@@ -348,26 +354,38 @@ func (h *holding) check() error {
 }
 
 // release records how the run ended, if it had begun, and gives the lock back.
-func (h *holding) release(runErr error) error {
+func (h *holding) release(caller context.Context, runErr error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.alive), releaseLimit)
 	defer cancel()
 	h.run.disconnect(ctx)
 	err := failure.Join(runErr, h.recordOutcomes(ctx, runErr))
-	if unlockErr := h.unlock(); unlockErr != nil && !errors.Is(err, ErrLockLost) {
+	if unlockErr := h.unlock(caller); unlockErr != nil && !errors.Is(err, ErrLockLost) {
 		err = failure.Join(err, unlockErr)
 	}
 	return err
 }
 
-// unlock gives the lock back. An error means that it was not held to the end.
-func (h *holding) unlock() error {
-	h.stop()
+// unlock gives the lock back. An error means that it was not held to the end. Where nothing was recorded under it, the
+// caller's context limits the wait for the server: the lock ends with its connection too.
+func (h *holding) unlock(caller context.Context) error {
 	defer h.end(nil)
+	if len(h.rows) == 0 && caller.Err() != nil {
+		h.stop(0)
+		h.held.Abandon()
+		return nil
+	}
+	h.stop(stopLimit)
 	if lost := context.Cause(h.alive); lost != nil {
 		h.held.Abandon()
 		return lost
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	ctx := context.Background()
+	if len(h.rows) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = wait.Outlive(caller, answerLimit)
+		defer cancel()
+	}
+	ctx, cancel := context.WithTimeout(ctx, releaseLimit)
 	defer cancel()
 	if err := h.held.Release(ctx); err != nil {
 		return fmt.Errorf("%w: %s", ErrLockLost, failure.Reason(err))

@@ -149,7 +149,6 @@ func (r *run) finish(ctx context.Context, err error, ended func(outcome)) {
 	if slices.ContainsFunc(r.parts, func(p *part) bool { return p.end.to < 0 }) {
 		sum.to = -1
 	}
-	r.events.close()
 	if ended != nil {
 		ended(sum)
 	}
