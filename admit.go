@@ -2,6 +2,7 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,11 +24,11 @@ func (r *run) admit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(facts.Running) > 0 {
-		r.warnOther(r.events, "it is recorded as running, with the lock")
-	}
 	var faults []error
 	for _, p := range r.parts {
+		if len(facts.Running) > 0 {
+			p.warnOther("it is recorded as running, with the lock")
+		}
 		faults = append(faults, p.target.named(p.judge(ctx, p.target.own(facts))))
 	}
 	return allOf(faults)
@@ -41,7 +42,7 @@ func (p *part) judge(ctx context.Context, facts state.Facts) error {
 		if !finished(s, p.found.Applied) {
 			continue
 		}
-		if err := p.forget(ctx, s); err != nil {
+		if err := p.target.forget(ctx, p.run.db.own, s); err != nil {
 			return err
 		}
 	}
@@ -65,19 +66,19 @@ func (p *part) admit(ctx context.Context, facts state.Facts, applied []int64) er
 	if err := p.run.stamps.unfamiliar(p.run.options, facts); err != nil {
 		return err
 	}
-	return p.unprotected(facts, applied)
+	return p.admission.protect(p.target, facts, p.steps, applied)
 }
 
-// unprotected refuses steps that go below a protected version.
-func (p *part) unprotected(facts state.Facts, applied []int64) error {
-	p.admission.protected = nil
+// protect refuses steps that go below a protected version.
+func (a *admission) protect(t *target, facts state.Facts, steps steps, applied []int64) error {
+	a.protected = nil
 	for _, mark := range facts.Protected {
-		p.admission.protected = append(p.admission.protected, mark.Version)
+		a.protected = append(a.protected, mark.Version)
 	}
 	var faults []error
-	for _, s := range p.steps {
+	for _, s := range steps {
 		if s.Direction == directionDown {
-			faults = append(faults, p.versionLocked(s, applied))
+			faults = append(faults, a.versionLocked(t, s, applied))
 		}
 	}
 	return errors.Join(faults...)
@@ -85,10 +86,10 @@ func (p *part) unprotected(facts state.Facts, applied []int64) error {
 
 // versionLocked refuses a step down that goes below one of the applied versions, if that is
 // protected.
-func (p *part) versionLocked(down plannedStep, applied []int64) error {
-	for _, v := range p.admission.protected {
+func (a *admission) versionLocked(t *target, down plannedStep, applied []int64) error {
+	for _, v := range a.protected {
 		if v >= down.Version && slices.Contains(applied, v) {
-			return p.migrationError(down, "", fmt.Errorf("%w: version %d", ErrVersionLocked, v))
+			return t.migrationError(down, "", fmt.Errorf("%w: version %d", ErrVersionLocked, v))
 		}
 	}
 	return nil
@@ -127,8 +128,8 @@ func (o *options) stamps() []string {
 
 // stamp remembers the run's environments before the first step: a process that is killed leaves a
 // database that knows what it has.
-func (r *run) stamp(ctx context.Context) error {
-	if r.whole.state == nil || len(r.stamps.unseen) == 0 {
+func (e *environments) stamp(ctx context.Context, r *run) error {
+	if r.whole.state == nil || len(e.unseen) == 0 {
 		return nil
 	}
 	if err := r.ensureState(ctx); err != nil {
@@ -136,19 +137,19 @@ func (r *run) stamp(ctx context.Context) error {
 	}
 	ctx, cancel := wait.Outlive(ctx, markGrace)
 	defer cancel()
-	for _, e := range r.stamps.unseen {
-		r.stamps.stamped = append(r.stamps.stamped, e) // the answer may be all that is lost
-		if err := r.whole.state.Stamp(ctx, r.db.own, e); err != nil {
+	for _, name := range e.unseen {
+		e.stamped = append(e.stamped, name) // the answer may be all that is lost
+		if err := r.whole.state.Stamp(ctx, r.db.own, name); err != nil {
 			return r.whole.stateError(ctx, err)
 		}
 	}
 	return nil
 }
 
-// unstamp forgets the environments of a run that is back at its starting point.
-func (r *run) unstamp(ctx context.Context) error {
-	for _, e := range r.stamps.stamped {
-		if err := r.whole.state.Unstamp(ctx, r.db.own, e); err != nil {
+// forget takes back what stamp did, for a run that is back at its starting point.
+func (e *environments) forget(ctx context.Context, r *run) error {
+	for _, name := range e.stamped {
+		if err := r.whole.state.Unstamp(ctx, r.db.own, name); err != nil {
 			return err
 		}
 	}
@@ -171,7 +172,7 @@ func (p *part) dirty(steps []state.Step) error {
 	var faults []error
 	for _, s := range steps {
 		if !s.Failed {
-			p.run.warnOther(p.events, "it is at migration "+ref(s.Version, s.Source)+", or was cut off in it")
+			p.warnOther("it is at migration " + ref(s.Version, s.Source) + ", or was cut off in it")
 		}
 		direction := directionUp
 		if s.Down {
@@ -202,10 +203,10 @@ func (p *part) clearable(ctx context.Context, s state.Step) bool {
 	if !known || s.Failed || p.run.holding == nil || t.dialect.TransactionalDDL {
 		return false
 	}
-	if err := p.load(ctx, []int64{s.Version}, directionDown); err != nil {
+	if err := p.files.load(ctx, []int64{s.Version}, directionDown); err != nil {
 		return false
 	}
-	sections := p.step(s.Version).sections
+	sections := p.files.step(s.Version).sections
 	inTransaction, downInTransaction := sections[0].InTransaction, sections[1].InTransaction
 	if s.Down {
 		return s.Untouched && downInTransaction && t.table.Transactional(ctx, db)
@@ -219,7 +220,7 @@ func (p *part) clearable(ctx context.Context, s state.Step) bool {
 
 // clearCutOff clears away what a clearable step left that was cut off with its run.
 func (p *part) clearCutOff(ctx context.Context, s state.Step) error {
-	step := p.step(s.Version)
+	step := p.files.step(s.Version)
 	if !s.Untouched {
 		p.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
 			ref(step.Version, step.Source))})
@@ -227,12 +228,13 @@ func (p *part) clearCutOff(ctx context.Context, s state.Step) error {
 			return fmt.Errorf("%w: %w", ErrDirty, result.Err)
 		}
 	}
-	return p.forget(ctx, s)
+	return p.target.forget(ctx, p.run.db.own, s)
 }
 
-func (p *part) forget(ctx context.Context, s state.Step) error {
-	if err := p.target.state.ClearDirty(ctx, p.run.db.own, s); err != nil {
-		return p.target.stateError(ctx, err)
+// forget forgets the mark of a step.
+func (t *target) forget(ctx context.Context, db *sql.DB, s state.Step) error {
+	if err := t.state.ClearDirty(ctx, db, s); err != nil {
+		return t.stateError(ctx, err)
 	}
 	return nil
 }

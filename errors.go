@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -176,4 +177,13 @@ func joined(errs ...error) error { return failure.Join(errs...) }
 
 func limit(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
 	return failure.Limit(ctx, d, what)
+}
+
+// allOf is errors.Join that leaves a single error as it is.
+func allOf(faults []error) error {
+	faults = slices.DeleteFunc(faults, func(err error) bool { return err == nil })
+	if len(faults) == 1 {
+		return faults[0]
+	}
+	return errors.Join(faults...)
 }

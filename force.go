@@ -70,7 +70,10 @@ func (f *forced) look(ctx context.Context) error {
 
 // vet refuses to adopt what another tool calls half-done.
 func (f *forced) vet(ctx context.Context) error {
-	found, err := f.run.findForeign(ctx)
+	if f.view.schemaMissing {
+		return nil
+	}
+	found, err := f.target.findForeign(ctx, f.run.db.own, f.run.options)
 	f.adopts = len(found) > 0
 	for _, h := range found {
 		if h.Dirty && f.run.options.foreignHistory == Refuse {
@@ -142,7 +145,7 @@ func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, 
 		if err != nil {
 			return err
 		}
-		if err := f.run.stillOurs(n > 0); err != nil {
+		if err := f.run.holding.stillOurs(n > 0); err != nil {
 			return err
 		}
 	}

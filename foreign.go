@@ -2,6 +2,7 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -53,16 +54,15 @@ func WithForeignHistory(p Policy) Option {
 
 // findForeign looks for histories that are not this Migrator's. Where a person has answered the question by Force,
 // there is none any more.
-func (r *run) findForeign(ctx context.Context) ([]foreign.History, error) {
-	t, db := r.whole, r.db.own
-	if r.options.foreignHistory == Ignore || t.state == nil || r.schemaMissing() {
+func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) ([]foreign.History, error) {
+	if o.foreignHistory == Ignore || t.state == nil {
 		return nil, nil
 	}
 	name, err := t.dialect.ParseName(t.table.Name())
 	if err != nil {
 		return nil, err
 	}
-	found, err := foreign.Look(ctx, db, t.dialect, name, r.options.ownTables(t.dialect, name))
+	found, err := foreign.Look(ctx, db, t.dialect, name, o.ownTables(t.dialect, name))
 	if err != nil {
 		return nil, t.tableError(ctx, err)
 	}
@@ -92,7 +92,10 @@ func (o *options) ownTables(d dialect.Dialect, name dialect.Name) []string {
 
 // vet refuses to apply anything where nothing is applied and another tool has a history.
 func (r *run) vet(ctx context.Context) error {
-	found, err := r.findForeign(ctx)
+	if r.parts.lackSchema() {
+		return nil
+	}
+	found, err := r.whole.findForeign(ctx, r.db.own, r.options)
 	if err != nil || len(found) == 0 {
 		return err
 	}

@@ -2,6 +2,7 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,7 +56,7 @@ func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, 
 	if !r.options.globalLock {
 		return what(ctx)
 	}
-	h, err := r.hold(ctx, needed)
+	h, err := (&waiter{run: r}).hold(ctx, needed)
 	if err != nil || h == nil {
 		return err
 	}
@@ -81,15 +82,15 @@ type waiter struct {
 
 // hold takes the global lock. If the run that this one waited for has left nothing to do, there is nothing to lock for
 // either: the holding is nil then, without an error.
-func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, error)) (*holding, error) {
+func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, error)) (_ *holding, err error) {
+	r := w.run
 	if r.db.own.Stats().MaxOpenConnections == 1 && !r.whole.oneWriter() {
 		return nil, errors.New("the lock takes a connection for itself, and the pool has SetMaxOpenConns(1)")
 	}
-	m, err := r.mutex(ctx)
-	if err != nil {
+	if w.mutex, err = r.whole.mutex(ctx, r.db, r.options.lockTimes.idle); err != nil {
 		return nil, err
 	}
-	w := &waiter{run: r, mutex: m, waiting: ctx}
+	w.waiting = ctx
 	if r.options.lockWait >= 0 {
 		var cancel context.CancelFunc
 		w.waiting, cancel = context.WithTimeoutCause(ctx, r.options.lockWait, failure.Timeout("wait for the lock", r.options.lockWait))
@@ -108,7 +109,7 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 			if r.whole.oneWriter() {
 				break // to read would get in the holder's way
 			}
-			if w.holder, err = m.Holder(w.waiting); err != nil {
+			if w.holder, err = w.mutex.Holder(w.waiting); err != nil {
 				break // the next try finds out more
 			}
 			free = w.holder == ""
@@ -181,7 +182,7 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	waiting, cancelWaiting := h.during(w.waiting)
 	defer cancelWaiting()
 	w.run.locate(held)
-	if err = w.run.makeState(within, waiting); err == nil {
+	if err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait); err == nil {
 		err = h.takeOver(within, waiting)
 	}
 	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrLocked) {
@@ -238,22 +239,21 @@ func (r *run) announceWait(ctx context.Context) {
 }
 
 // mutex is the lock that suits the database.
-func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
-	st, db := r.whole.state, r.db.own
-	switch r.whole.dialect.Goose {
+func (t *target) mutex(ctx context.Context, db site, idle time.Duration) (mutex.Mutex, error) {
+	switch t.dialect.Goose {
 	case goose.DialectSQLite3:
-		file, database, err := st.File(ctx, db)
+		file, database, err := t.state.File(ctx, db.own)
 		if err != nil {
-			return nil, r.whole.tableError(ctx, err)
+			return nil, t.tableError(ctx, err)
 		}
 		if file == "" {
-			return mutex.Memory{Key: r.db.pool}, nil
+			return mutex.Memory{Key: db.pool}, nil
 		}
 		return mutex.File{Path: file, Beside: database}, nil
 	case goose.DialectMySQL:
-		return &mutex.MySQL{DB: db, Name: st.MutexKey(), Idle: r.options.lockTimes.idle}, nil
+		return &mutex.MySQL{DB: db.own, Name: t.state.MutexKey(), Idle: idle}, nil
 	default:
-		return &mutex.Postgres{DB: db, Key: st.MutexKey(), Idle: r.options.lockTimes.idle}, nil
+		return &mutex.Postgres{DB: db.own, Key: t.state.MutexKey(), Idle: idle}, nil
 	}
 }
 
@@ -280,16 +280,16 @@ func (r *run) locate(held mutex.Held) {
 func (t *target) oneWriter() bool { return t.dialect.Goose == goose.DialectSQLite3 }
 
 // makeState makes sure of the state table. Replicas of older versions that use it are waited for.
-func (r *run) makeState(ctx, waiting context.Context) error {
+func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce func(context.Context)) error {
 	for began := time.Now(); ; {
-		err := r.whole.state.Ensure(ctx, r.db.own)
+		err := t.state.Ensure(ctx, db)
 		if err == nil {
 			return nil
 		}
 		if !errors.Is(err, state.ErrBusy) {
-			return r.whole.stateError(ctx, err)
+			return t.stateError(ctx, err)
 		}
-		r.announceWait(waiting)
+		announce(waiting)
 		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
 			return fmt.Errorf("%w: %w: %w", ErrLocked, failure.Stopped(waiting, nil), err)
 		}
@@ -303,7 +303,7 @@ func (r *run) ensureState(ctx context.Context) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, upgradeLimit)
 	defer cancel()
-	err := r.makeState(ctx, waiting)
+	err := r.whole.makeState(ctx, waiting, r.db.own, r.announceWait)
 	r.progress.stateReady = err == nil
 	return err
 }
@@ -343,6 +343,15 @@ func (h *holding) during(ctx context.Context) (context.Context, context.CancelFu
 		detach()
 		cancel(nil)
 	}
+}
+
+// detached is the context of a way back, which outlives the run's. Nothing is undone without the lock, if there was one.
+func (h *holding) detached(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	alive := context.WithoutCancel(ctx)
+	if h != nil {
+		alive = h.alive
+	}
+	return failure.Limit(alive, limit, "rollback timeout")
 }
 
 // check asks whether the lock is still held.
@@ -394,18 +403,18 @@ func (h *holding) unlock(caller context.Context) error {
 }
 
 // stillOurs is the error of a run that was declared dead.
-func (r *run) stillOurs(ours bool) error {
+func (h *holding) stillOurs(ours bool) error {
 	if ours {
 		return nil
 	}
-	return r.declaredDead()
+	return h.declaredDead()
 }
 
 // declaredDead is the end of a run that another runner has declared dead. That one has the lock: so nothing is undone either.
-func (r *run) declaredDead() error {
+func (h *holding) declaredDead() error {
 	err := fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
-	if r.holding != nil {
-		r.holding.end(err)
+	if h != nil {
+		h.end(err)
 	}
 	return err
 }

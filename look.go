@@ -2,6 +2,7 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,10 +38,10 @@ func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
 		}
 		return false, err
 	}
-	flagged := r.flagged()
-	same := r.progress.looked && !slices.ContainsFunc(r.parts, func(p *part) bool { return !slices.Equal(p.planned, p.view.applied) })
+	flagged := r.parts.flagged()
+	same := r.progress.looked && !r.parts.any(func(p *part) bool { return !slices.Equal(p.planned, p.view.applied) })
 	if r.progress.waited && (flagged || same) {
-		return flagged || r.hasSteps(), nil
+		return flagged || r.parts.haveSteps(), nil
 	}
 	r.progress.looked = true
 	var faults []error
@@ -50,27 +51,26 @@ func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
 	if err := allOf(faults); err != nil {
 		return false, err
 	}
-	needed = r.hasSteps()
-	if needed && r.empty() {
+	needed = r.parts.haveSteps()
+	if needed && r.parts.empty() {
 		if err := r.vet(ctx); err != nil {
 			return false, err
 		}
 	}
 	r.progress.vetted = true
-	if flagged && !needed && !r.options.globalLock {
-		return false, r.dirtyNow(ctx)
+	if needed || !flagged || r.options.globalLock {
+		return needed || flagged, nil
 	}
-	return needed || flagged, nil
-}
-
-// flagged says whether the state table may have something to say.
-func (r *run) flagged() bool {
-	return slices.ContainsFunc(r.parts, func(p *part) bool { return p.view.flagged })
-}
-
-// empty says whether nothing is applied. A part that has nothing applied beside one that has is only new.
-func (r *run) empty() bool {
-	return !slices.ContainsFunc(r.parts, func(p *part) bool { return len(p.view.applied) > 0 })
+	// Even a run that has nothing to do is refused on a database that is dirty.
+	facts, err := r.facts(ctx)
+	if err != nil {
+		return false, err
+	}
+	faults = nil
+	for _, p := range r.parts {
+		faults = append(faults, p.target.named(p.dirty(unfinished(p.target.own(facts), p.view.applied))))
+	}
+	return false, allOf(faults)
 }
 
 // lookSoon looks at all parts. What keeps a run that is to have the lock from an answer, such as the holder's ALTER
@@ -104,13 +104,13 @@ func (r *run) lookAtAll(ctx context.Context) error {
 
 // lookTogether looks at all parts in one statement, if there are several whose tables are there.
 func (r *run) lookTogether(ctx context.Context) (together bool, err error) {
-	if len(r.parts) == 1 || r.whole.state == nil || slices.ContainsFunc(r.parts, func(p *part) bool { return p.view.absent }) {
+	if len(r.parts) == 1 || r.whole.state == nil || r.parts.any(func(p *part) bool { return p.view.absent }) {
 		return false, nil
 	}
 	var tables []*versions.Table
 	var flags []string
 	for _, p := range r.parts {
-		tables, flags = append(tables, p.target.table), append(flags, p.flag().Query)
+		tables, flags = append(tables, p.target.table), append(flags, p.target.question(r.db.own, r.options.globalLock).Query)
 	}
 	looks, err := versions.AppliedTogether(ctx, r.db.own, tables, flags)
 	if err != nil {
@@ -121,8 +121,8 @@ func (r *run) lookTogether(ctx context.Context) (together bool, err error) {
 		p.end.to = plan.Newest(p.view.applied)
 		p.end.from = p.end.to
 	}
-	if slices.ContainsFunc(r.parts, func(p *part) bool { return p.view.ready && !p.view.flagged }) {
-		if err := r.hidden(ctx); err != nil {
+	if r.parts.any(func(p *part) bool { return p.view.ready && !p.view.flagged }) {
+		if err := r.whole.hidden(ctx, r.db.own, r.options.globalLock); err != nil {
 			return true, r.whole.stateError(ctx, err)
 		}
 	}
@@ -135,9 +135,9 @@ func (p *part) look(ctx context.Context) (err error) {
 	if t.state == nil {
 		v.applied, v.ready, err = t.table.Applied(ctx, db)
 	} else {
-		v.applied, v.flagged, v.ready, err = t.table.AppliedAndFlag(ctx, db, p.flag(), p.view.absent)
+		v.applied, v.flagged, v.ready, err = t.table.AppliedAndFlag(ctx, db, t.question(db, p.run.options.globalLock), p.view.absent)
 		if err == nil && v.ready && !v.flagged {
-			err = p.run.hidden(ctx)
+			err = t.hidden(ctx, db, p.run.options.globalLock)
 		}
 	}
 	v.absent = err == nil && !v.ready
@@ -156,34 +156,11 @@ func (p *part) look(ctx context.Context) (err error) {
 }
 
 // hidden is the refusal to read the state table where, without the lock, the look has not found one.
-func (r *run) hidden(ctx context.Context) error {
-	if r.options.globalLock {
+func (t *target) hidden(ctx context.Context, db *sql.DB, lock bool) error {
+	if lock {
 		return nil // the look has read it
 	}
-	return r.whole.state.Hidden(ctx, r.db.own)
-}
-
-// flag is what a look asks of the state table.
-func (p *part) flag() versions.Flag {
-	if !p.run.options.globalLock {
-		return versions.Flag{Query: p.target.state.There()}
-	}
-	return versions.Flag{Query: p.target.busy(), Missing: func(ctx context.Context) (bool, error) {
-		return p.target.state.Missing(ctx, p.run.db.own)
-	}}
-}
-
-// dirtyNow refuses even a run that has nothing to do on a database that is dirty.
-func (r *run) dirtyNow(ctx context.Context) error {
-	facts, err := r.whole.state.ReadThere(ctx, r.db.own)
-	if err != nil {
-		return r.whole.stateError(ctx, err)
-	}
-	var faults []error
-	for _, p := range r.parts {
-		faults = append(faults, p.target.named(p.dirty(unfinished(p.target.own(facts), p.view.applied))))
-	}
-	return allOf(faults)
+	return t.state.Hidden(ctx, db)
 }
 
 // preview returns the steps of all parts, in order, and the errors of a run before it touches anything.
@@ -199,7 +176,7 @@ func (r *run) preview(ctx context.Context, goal goal) (steps []Step, err error) 
 	var faults []error
 	for _, p := range r.parts {
 		faults = append(faults, p.target.named(p.admit(ctx, p.target.own(facts), p.planned)))
-		steps = append(steps, p.publicSteps()...)
+		steps = append(steps, p.steps.public()...)
 	}
 	if err := allOf(faults); err != nil {
 		return nil, err
@@ -216,8 +193,8 @@ func (r *run) makeTables(ctx context.Context) error {
 			}
 		}
 	}
-	missing := slices.ContainsFunc(r.parts, func(p *part) bool { return !p.view.ready })
-	if missing && !r.progress.vetted && r.empty() { // the look has failed
+	missing := r.parts.any(func(p *part) bool { return !p.view.ready })
+	if missing && !r.progress.vetted && r.parts.empty() { // the look has failed
 		if err := r.vet(ctx); err != nil {
 			return err
 		}
@@ -235,15 +212,15 @@ func (r *run) makeTables(ctx context.Context) error {
 
 // facts reads what the state table remembers.
 func (r *run) facts(ctx context.Context) (facts state.Facts, err error) {
-	switch {
-	case r.whole.state == nil:
-		return facts, nil
-	case r.holding != nil || r.flagged() && !r.options.globalLock:
-		facts, err = r.whole.state.ReadThere(ctx, r.db.own)
-	case r.options.globalLock:
-		facts, err = r.whole.state.Read(ctx, r.db.own)
-	} // Without a lock, a table that was not there at the first look has nothing to say.
-	if err != nil {
+	there := r.holding != nil || r.parts.flagged() && !r.options.globalLock
+	if r.whole.state == nil || !there && !r.options.globalLock {
+		return facts, nil // without a lock, a table that was not there at the first look has nothing to say
+	}
+	read := r.whole.state.Read
+	if there {
+		read = r.whole.state.ReadThere
+	}
+	if facts, err = read(ctx, r.db.own); err != nil {
 		return facts, r.whole.stateError(ctx, err)
 	}
 	return facts, nil
@@ -269,58 +246,30 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
 			ErrMergeMigrations, late, plan.Newest(remaining))
 	}
-	if err := errors.Join(p.load(ctx, down, directionDown), p.load(ctx, pending, directionUp)); err != nil {
+	if err := errors.Join(p.files.load(ctx, down, directionDown), p.files.load(ctx, pending, directionUp)); err != nil {
 		return fmt.Errorf("%w: %w", ErrRollForward, err)
 	}
 	p.steps = nil
 	for _, v := range down {
-		p.steps = append(p.steps, p.step(v).down())
+		p.steps = append(p.steps, p.files.step(v).down())
 	}
 	for _, v := range pending {
-		p.steps = append(p.steps, p.step(v))
+		p.steps = append(p.steps, p.files.step(v))
 	}
-	return errors.Join(p.reversible(), p.transactional(), p.connections())
+	faults := []error{p.steps.reversible(p.target)}
+	if p.run.options.oneTransaction() {
+		faults = append(faults, p.steps.transactional())
+	}
+	lock := p.run.options.globalLock && !p.target.oneWriter()
+	return errors.Join(append(faults, p.steps.connections(p.run.db.own.Stats().MaxOpenConnections, lock))...)
 }
 
-// reversible refuses steps down that goose would report as a success and that would undo nothing.
-func (p *part) reversible() error {
-	var faults []error
-	for _, s := range p.steps {
-		if s.Direction == directionDown && !s.Reversible {
-			faults = append(faults, p.irreversible(s))
-		}
+// question is what a look asks of the state table.
+func (t *target) question(db *sql.DB, lock bool) versions.Flag {
+	if !lock {
+		return versions.Flag{Query: t.state.There()}
 	}
-	return errors.Join(faults...)
-}
-
-// transactional refuses steps that can't be part of the run's one transaction.
-func (p *part) transactional() error {
-	if !p.run.options.oneTransaction() {
-		return nil
-	}
-	var faults []error
-	for _, s := range p.steps {
-		if !s.Transactional {
-			faults = append(faults, fmt.Errorf("WithRollback(RollbackTransaction): migration %s %s doesn't run in a transaction",
-				ref(s.Version, s.Source), s.Direction))
-		}
-	}
-	return errors.Join(faults...)
-}
-
-// connections refuses a pool in which the run would wait for a connection for ever. The migrations work on one. The
-// lock has one for itself, and notes on one more which connection a step is on that no row lock covers.
-func (p *part) connections() error {
-	limit := p.run.db.own.Stats().MaxOpenConnections
-	need, why := 1, ""
-	if p.run.options.globalLock && !p.target.oneWriter() && len(p.steps) > 0 {
-		need, why = need+1, "the lock takes a connection for itself"
-		if slices.ContainsFunc(p.steps, unfenced) {
-			need, why = need+1, "the lock takes a connection for itself, and one for steps that are not transactional"
-		}
-	}
-	if limit == 0 || limit >= need {
-		return nil
-	}
-	return fmt.Errorf("this run needs %d connections, and the pool has SetMaxOpenConns(%d): %s", need, limit, why)
+	return versions.Flag{Query: t.busy(), Missing: func(ctx context.Context) (bool, error) {
+		return t.state.Missing(ctx, db)
+	}}
 }

@@ -45,11 +45,19 @@ func (m *mark) put(ctx context.Context, step plannedStep) error {
 	m.set, m.at = true, step
 	err := m.write(ctx, step, claimed)
 	if err != nil {
-		if gone, restored := p.restore(ctx); gone && restored == nil {
+		if gone, restored := m.restore(ctx); gone && restored == nil {
 			err = m.write(ctx, step, false)
 		}
 	}
 	return err
+}
+
+// restore makes the state table again if a migration has removed it, and says whether it was gone.
+func (m *mark) restore(ctx context.Context) (gone bool, err error) {
+	if h := m.part.run.holding; h != nil && m.part.row.registered {
+		return h.restore(ctx)
+	}
+	return false, nil
 }
 
 // write writes the mark. Without the lock somebody else may be at such a step.
@@ -62,7 +70,7 @@ func (m *mark) write(ctx context.Context, step plannedStep, claimed bool) error 
 	if err != nil {
 		return p.target.stateError(ctx, err)
 	}
-	return p.run.stillOurs(ours)
+	return p.run.holding.stillOurs(ours)
 }
 
 // claim is the mark of a run without the lock, for which nobody else may be at such a step: its Down would take
@@ -137,7 +145,7 @@ func (r *run) settle(ctx context.Context, err error) error {
 	if !errors.Is(err, ErrRollForward) && r.progress.begun {
 		return all
 	}
-	if unknown := persist(ctx, func() error { return r.unstamp(ctx) }); unknown != nil {
+	if unknown := persist(ctx, func() error { return r.stamps.forget(ctx, r) }); unknown != nil {
 		failed := r.whole.stateError(ctx, unknown)
 		r.events.send(Warning{Message: failed.Error()})
 		all = failure.Join(all, fmt.Errorf("the database may remember the environments %q: %w", r.stamps.stamped, failed))

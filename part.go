@@ -12,7 +12,6 @@ import (
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
@@ -24,7 +23,7 @@ type part struct {
 	events    *stream
 	view      view    // of the last look
 	planned   []int64 // what was applied when the steps were planned
-	steps     []plannedStep
+	steps     steps
 	files     files
 	driver    *drive.Driver // nil as long as there is nothing to do
 	admission admission
@@ -59,9 +58,6 @@ func (p *part) errorOf(err error) error {
 	return p.end.err
 }
 
-// busy says whether the part has something to do.
-func (p *part) busy() bool { return len(p.steps)+len(p.admission.unfinished) > 0 }
-
 // readStart reads the starting point and plans from it.
 func (p *part) readStart(ctx context.Context, goal goal) (err error) {
 	if p.found, err = p.owned(ctx, p.run.db.own, false); err != nil {
@@ -90,7 +86,7 @@ func (p *part) inherit(ctx context.Context, cutOff []state.Run) error {
 	}
 	p.ledger.Inherit(dead)
 	known := slices.DeleteFunc(p.ledger.Owed(), func(v int64) bool { _, ok := p.target.set.Find(v); return !ok })
-	return p.load(ctx, known, directionDown)
+	return p.files.load(ctx, known, directionDown)
 }
 
 // clearUnfinished clears away what was left unfinished. After it the first step is next.
@@ -106,7 +102,7 @@ func (p *part) clearUnfinished(ctx context.Context) error {
 
 // apply takes the planned steps in order, up to the first that fails.
 func (p *part) apply(ctx context.Context) error {
-	p.events.send(RunStarted{From: p.end.from, Steps: p.publicSteps()})
+	p.events.send(RunStarted{From: p.end.from, Steps: p.steps.public()})
 	for _, s := range p.steps {
 		if s.Direction == directionUp && !s.Reversible {
 			p.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
@@ -131,7 +127,7 @@ func (p *part) apply(ctx context.Context) error {
 // take takes one step in its direction, under the migration timeout.
 func (p *part) take(ctx context.Context, step plannedStep) drive.Result {
 	if err := p.mark.put(ctx, step); err != nil {
-		return drive.Result{Err: p.migrationError(step, "", err), LeftNothing: true}
+		return drive.Result{Err: p.target.migrationError(step, "", err), LeftNothing: true}
 	}
 	return p.takeMarked(ctx, step, false)
 }
@@ -148,9 +144,9 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 	result := p.driver.Take(ctx, what)
 	if result.Err != nil {
 		if errors.Is(result.Err, drive.ErrOtherRunner) {
-			p.run.warnOther(p.events, "it is at migration "+ref(step.Version, step.Source)+" too")
+			p.warnOther("it is at migration " + ref(step.Version, step.Source) + " too")
 		}
-		result.Err = p.migrationError(step, result.Statement, result.Err)
+		result.Err = p.target.migrationError(step, result.Statement, result.Err)
 	}
 	p.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: result.Err})
 	return result
@@ -181,7 +177,7 @@ func (p *part) verify(ctx context.Context, db *sql.DB) error {
 
 // committed finds out what became of a COMMIT that failed: its answer may be all that was lost.
 func (p *part) committed(ctx context.Context, failed error) error {
-	ctx, cancel := p.run.detached(ctx)
+	ctx, cancel := p.run.holding.detached(ctx, p.run.options.rollbackTimeout)
 	defer cancel()
 	p.ledger.Doubt()
 	rows, err := wayBack{p}.read(ctx)
@@ -192,60 +188,24 @@ func (p *part) committed(ctx context.Context, failed error) error {
 	return nil
 }
 
-// makeDriver makes the driver of the part's steps.
-func (p *part) makeDriver() error {
-	if err := p.makeReader(); err != nil {
-		return err
-	}
-	retries, lockWait := p.run.options.retries()
-	p.driver = drive.New(p.files.reader, drive.Config{
-		DB: p.run.db.own, Dialect: p.target.dialect, Table: p.target.table, State: p.target.state, Run: p.row.id,
-		Retries: retries, LockWait: lockWait, Patience: p.run.patience,
-		Hooks: drive.Hooks{
-			Warn:       func(message string) { p.events.send(Warning{Message: message}) },
-			Dead:       p.run.declaredDead,
-			Restore:    p.restore,
-			Fenced:     func() bool { return p.failed != nil && p.run.holding.lives() }, // otherwise the next holder is at the fence
-			Unreadable: p.target.stateError,
-		},
-	})
-	return nil
-}
-
-// fence has every transaction of a session begin with the fence, if there is a lock.
-func (p *part) fence(cfg *session.Config, unfenced bool) {
-	if p.run.holding != nil {
-		p.driver.Fence(cfg, unfenced)
-	}
-}
-
-// unfenced says whether the part may execute anything that no row lock covers: a step, its Down, or what it has to undo
-// of runs that were cut off.
-func (p *part) unfenced() bool {
-	return !p.target.oneWriter() && (len(p.admission.unfinished) > 0 || slices.ContainsFunc(p.steps, unfenced) ||
-		slices.ContainsFunc(p.ledger.Owed(), func(v int64) bool { return unfenced(p.step(v)) }))
-}
-
-// awaitOrphans waits until the server has let go of the connections that the part has lost.
-func (p *part) awaitOrphans(ctx context.Context) error {
-	if p.driver == nil {
-		return nil
-	}
-	return p.driver.AwaitOrphans(ctx)
-}
-
-// restore makes the state table again if a migration has removed it, and says whether it was gone.
-func (p *part) restore(ctx context.Context) (gone bool, err error) {
-	if p.run.holding == nil || !p.row.registered {
-		return false, nil
-	}
-	return p.run.holding.restore(ctx)
-}
-
 // pendingAt is how many steps Migrate would take where these versions are applied. It doesn't ask the database.
 func (m *Migrator) pendingAt(ctx context.Context, t *target, db site, applied []int64) (int, error) {
 	r := m.newRun(&targets{parts: []*target{t}, whole: t}, db, new(stream)) // of which nobody hears
 	defer r.disconnect(ctx)
 	err := r.parts[0].plan(ctx, applied, upTo(math.MaxInt64))
 	return len(r.parts[0].steps), err
+}
+
+// warnOther tells the observers, once, that another runner is at work.
+func (p *part) warnOther(what string) {
+	if p.run.holding == nil && !p.run.progress.warned {
+		p.run.progress.warned = true
+		p.events.send(Warning{Message: "this run is without the global lock (WithGlobalLock) and has found another one at work: " + what})
+	}
+}
+
+// otherRunner is the error of a run that has found another one at work, of which the observers hear once.
+func (p *part) otherRunner(what string) error {
+	p.warnOther(what)
+	return fmt.Errorf("%w: %s", drive.ErrOtherRunner, what)
 }

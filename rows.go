@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
@@ -114,25 +113,26 @@ func (h *holding) endBlocker(ctx context.Context, dead state.Run, seen *drive.Si
 	return busy, nil
 }
 
-// inheritance are the runs that were cut off, newest first, from which a part takes over; nil if there are none.
-func (r *run) inheritance(p *part) []state.Run {
-	if r.holding == nil {
+// inheritedBy are the runs that were cut off, newest first, from which a part takes over.
+func (h *holding) inheritedBy(p *part) (list []state.Run) {
+	if h == nil {
 		return nil
 	}
-	own := slices.DeleteFunc(slices.Clone(r.holding.inherited), func(dead state.Run) bool { return dead.Namespace != p.target.set.Namespace })
-	if len(own) == 0 {
-		return nil
+	for _, dead := range h.inherited {
+		if dead.Namespace == p.target.set.Namespace {
+			list = append(list, dead)
+		}
 	}
-	return own
+	return list
 }
 
 // giveUpInheritance is for a run that has nothing to do. What runs that were cut off had begun is finished: there is
 // nothing to undo.
-func (r *run) giveUpInheritance(ctx context.Context, p *part) error {
-	if r.inheritance(p) == nil {
+func (h *holding) giveUpInheritance(ctx context.Context, p *part) error {
+	if len(h.inheritedBy(p)) == 0 {
 		return nil
 	}
-	if err := r.whole.state.Crash(ctx, r.db.own, p.target.set.Namespace); err != nil {
+	if err := p.target.state.Crash(ctx, h.run.db.own, p.target.set.Namespace); err != nil {
 		return p.target.named(p.target.stateError(ctx, err))
 	}
 	return nil
@@ -185,9 +185,7 @@ func (h *holding) restore(ctx context.Context) (gone bool, err error) {
 		}
 	}
 	for _, p := range h.run.parts {
-		if p.driver != nil {
-			p.driver.ForgetBackends()
-		}
+		p.driver.ForgetBackends()
 	}
 	return true, h.check()
 }
@@ -205,7 +203,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 		}
 		registered = append(registered, p)
 		if !lost {
-			busy = failure.Join(busy, p.awaitOrphans(ctx))
+			busy = failure.Join(busy, p.driver.AwaitOrphans(ctx))
 		}
 	}
 	switch {
@@ -213,9 +211,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 		return nil
 	case lost || busy != nil:
 		for _, p := range registered {
-			if p.driver != nil {
-				busy = failure.Join(busy, p.driver.LeaveBackends(ctx))
-			}
+			busy = failure.Join(busy, p.driver.LeaveBackends(ctx))
 		}
 		return busy
 	case len(registered) == 1:
@@ -247,14 +243,10 @@ func (p *part) recordOutcome(ctx context.Context, db state.Querier, err error) e
 	case err != nil:
 		outcome, text = state.Failed, reason(err)
 	}
-	var backends []string
-	if p.driver != nil {
-		backends = p.driver.Backends()
-	}
 	st := p.target.state
-	own, err := st.EndRun(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), backends...)
+	own, err := st.EndRun(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Backends()...)
 	if err == nil {
-		return p.run.stillOurs(own)
+		return p.run.holding.stillOurs(own)
 	}
 	if there, checkErr := st.IsThere(ctx, p.run.db.own); checkErr == nil && !there {
 		p.events.send(Warning{Message: fmt.Sprintf("a migration has removed the state table %s: the outcome of the run was not recorded", st.Name())})

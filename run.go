@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
@@ -33,7 +32,7 @@ func (m *Migrator) migrate(ctx context.Context, goal goal) error {
 				return err
 			}
 			// 4. Read the starting points and plan from them.
-			if err := r.begin(ctx, goal); err != nil || !r.hasSteps() {
+			if err := r.begin(ctx, goal); err != nil || !r.parts.haveSteps() {
 				return r.settle(ctx, err)
 			}
 			// 5. Undo and apply, and verify that what was planned is what is there.
@@ -60,9 +59,9 @@ type run struct {
 	keeper   *session.Keeper // of the connections of many runs, if this is one of them
 	events   *stream
 	started  time.Time
-	parts    []*part // in the order of the namespaces
-	working  []*part // those that have something to do, or to undo if another one fails
-	failed   *part   // whose step ended the run, nil if none did
+	parts    parts
+	working  parts // those that have something to do, or to undo if another one fails
+	failed   *part // whose step ended the run, nil if none did
 	holding  *holding
 	outer    *session.Session // of all parts, with RollbackTransaction
 	patience *wait.Patience   // with a server that doesn't answer
@@ -117,7 +116,7 @@ func (m *Migrator) newRun(known *targets, db site, events *stream) *run {
 			p.target, p.events = &own, events.share(m.options.tenant, t.set.Namespace)
 		}
 		p.row.id, p.row.started = strings.ToLower(rand.Text()), r.started.Add(time.Duration(i)*time.Microsecond) // they are recorded in their order
-		p.mark.part = p
+		p.mark.part, p.files.target, p.files.goose = p, p.target, m.options.gooseOptions
 		r.parts = append(r.parts, p)
 	}
 	return r
@@ -143,10 +142,10 @@ func (r *run) finish(ctx context.Context, err error, ended func(outcome)) {
 		sum.applied, sum.undone = sum.applied+e.applied, sum.undone+e.undone
 		sum.touched = sum.touched || len(p.admission.unfinished) > 0
 	}
-	if slices.ContainsFunc(r.parts, func(p *part) bool { return p.end.from < 0 }) {
+	if r.parts.any(func(p *part) bool { return p.end.from < 0 }) {
 		sum.from = -1
 	}
-	if slices.ContainsFunc(r.parts, func(p *part) bool { return p.end.to < 0 }) {
+	if r.parts.any(func(p *part) bool { return p.end.to < 0 }) {
 		sum.to = -1
 	}
 	if ended != nil {
@@ -154,28 +153,31 @@ func (r *run) finish(ctx context.Context, err error, ended func(outcome)) {
 	}
 }
 
-// hasSteps says whether there is a step to take.
-func (r *run) hasSteps() bool {
-	return slices.ContainsFunc(r.parts, func(p *part) bool { return len(p.steps) > 0 })
-}
-
 // begin reads the starting points and plans again, from them, so that nothing but the migrations themselves is left to
 // go wrong. Each stage is for all parts before the next one.
 func (r *run) begin(ctx context.Context, goal goal) error {
-	if err := r.readStarts(ctx, goal); err != nil {
+	var faults []error
+	for _, p := range r.parts {
+		err := p.target.named(p.readStart(ctx, goal))
+		if errors.Is(err, ErrMigrationTable) {
+			return err
+		}
+		faults = append(faults, err)
+	}
+	if err := allOf(faults); err != nil {
 		return err
 	}
 	if err := r.admit(ctx); err != nil {
 		return err
 	}
-	needed := slices.ContainsFunc(r.parts, func(p *part) bool { return p.busy() })
+	needed := r.parts.busy()
 	for _, p := range r.parts {
 		switch {
 		case !needed:
-			if err := r.giveUpInheritance(ctx, p); err != nil {
+			if err := r.holding.giveUpInheritance(ctx, p); err != nil {
 				return err
 			}
-		case (p.busy() || r.inheritance(p) != nil) && len(p.target.set.List) > 0:
+		case (parts{p}.busy() || len(r.holding.inheritedBy(p)) > 0) && len(p.target.set.List) > 0:
 			// One with nothing to do takes over from its own dead runs: if another part fails now, what these did is undone too.
 			r.working = append(r.working, p)
 		}
@@ -195,32 +197,19 @@ func (r *run) begin(ctx context.Context, goal goal) error {
 	return nil
 }
 
-// readStarts reads the starting points, and plans from them.
-func (r *run) readStarts(ctx context.Context, goal goal) error {
-	var faults []error
-	for _, p := range r.parts {
-		err := p.target.named(p.readStart(ctx, goal))
-		if errors.Is(err, ErrMigrationTable) {
-			return err
-		}
-		faults = append(faults, err)
-	}
-	return allOf(faults)
-}
-
 // prepare has the state table say what the run is about to do, and opens the sessions.
 func (r *run) prepare(ctx context.Context) (err error) {
 	for _, p := range r.working {
 		if !r.options.oneTransaction() { // which undoes nothing by Downs
-			if err := p.inherit(ctx, r.inheritance(p)); err != nil {
+			if err := p.inherit(ctx, r.holding.inheritedBy(p)); err != nil {
 				return p.target.named(err)
 			}
 		}
 	}
-	if err := r.stamp(ctx); err != nil {
+	if err := r.stamps.stamp(ctx, r); err != nil {
 		return err
 	}
-	if r.progress.mariadb, err = r.isMariaDB(ctx); err != nil {
+	if r.progress.mariadb, err = r.whole.isMariaDB(ctx, r.db.own, r.options.statementTimeouts); err != nil {
 		return err
 	}
 	if r.holding != nil {
@@ -267,75 +256,4 @@ func (r *run) verify(ctx context.Context) error {
 	// If the answer is lost, any part that has recorded something tells of all.
 	p := r.working[max(0, slices.IndexFunc(r.working, func(p *part) bool { return len(p.ledger.Recorded()) > 0 }))]
 	return p.target.named(p.committed(ctx, fmt.Errorf("commit: %w", failure.Tidy{Err: failure.Stopped(ctx, err)})))
-}
-
-// connect gives each part the driver of its steps, with a session of its own. With RollbackTransaction all have the same
-// session, whose transaction locks the rows of all.
-func (r *run) connect(ctx context.Context) error {
-	var all session.Config
-	for _, p := range r.working {
-		if err := p.makeDriver(); err != nil {
-			return p.target.named(err)
-		}
-		if r.options.oneTransaction() {
-			p.fence(&all, false)
-			continue
-		}
-		var own session.Config
-		p.fence(&own, p.unfenced())
-		r.configure(&own)
-		p.driver.Connect(session.Open(r.db.pool, own), 0) // no limit: goose's own takes none as long as a Go migration works on another one
-	}
-	if !r.options.oneTransaction() {
-		return nil
-	}
-	r.configure(&all)
-	var err error
-	if r.outer, err = session.InTransaction(ctx, r.db.pool, all); err != nil {
-		return r.whole.tableError(ctx, err)
-	}
-	for _, p := range r.working {
-		p.driver.Connect(r.outer, 1)
-	}
-	return nil
-}
-
-// disconnect gives the connections back. There are some only if a migration has kept them.
-func (r *run) disconnect(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
-	defer cancel()
-	for _, p := range r.parts {
-		if p.files.reader != nil {
-			p.files.reader.Close()
-		}
-		if p.driver == nil || !p.driver.Connected() {
-			continue
-		}
-		if err := p.driver.Disconnect(ctx); err != nil {
-			p.events.send(Warning{Message: err.Error()})
-		}
-	}
-}
-
-// warnOther tells the observers, once, that another runner is at work.
-func (r *run) warnOther(events *stream, what string) {
-	if r.holding == nil && !r.progress.warned {
-		r.progress.warned = true
-		events.send(Warning{Message: "this run is without the global lock (WithGlobalLock) and has found another one at work: " + what})
-	}
-}
-
-// otherRunner is the error of a run that has found another one at work, of which the observers hear once.
-func (p *part) otherRunner(what string) error {
-	p.run.warnOther(p.events, what)
-	return fmt.Errorf("%w: %s", drive.ErrOtherRunner, what)
-}
-
-// allOf is errors.Join that leaves a single error as it is.
-func allOf(faults []error) error {
-	faults = slices.DeleteFunc(faults, func(err error) bool { return err == nil })
-	if len(faults) == 1 {
-		return faults[0]
-	}
-	return errors.Join(faults...)
 }

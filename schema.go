@@ -5,13 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // inSchema is the version table's name with the schema that the options bind it to.
@@ -61,7 +59,7 @@ func (t *target) schemaMissing(ctx context.Context, db *sql.DB) (bool, error) {
 // makeSchema creates the schema if it was missing. That somebody else does so at the same moment is no
 // error.
 func (r *run) makeSchema(ctx context.Context) error {
-	if !r.schemaMissing() {
+	if !r.parts.lackSchema() {
 		return nil
 	}
 	what := "SCHEMA"
@@ -78,11 +76,6 @@ func (r *run) makeSchema(ctx context.Context) error {
 		p.view.schemaMissing = false
 	}
 	return nil
-}
-
-// schemaMissing says whether the schema that the run is bound to is to be created.
-func (r *run) schemaMissing() bool {
-	return slices.ContainsFunc(r.parts, func(p *part) bool { return p.view.schemaMissing })
 }
 
 func (t *target) quotedSchema() string { return t.dialect.Quote(dialect.Name{Table: t.schema}) }
@@ -114,28 +107,4 @@ func (t *target) bind(cfg *session.Config) {
 		},
 		Value: t.quotedSchema(),
 	})
-}
-
-// configure has a session begin its transactions as the options say, after the fence: a run that has lost the lock waits
-// for nothing.
-func (r *run) configure(cfg *session.Config) {
-	if r.options.bound {
-		r.whole.bind(cfg)
-	}
-	if t := r.options.statementTimeouts; t != nil {
-		t.configure(cfg, r.whole.dialect, r.progress.mariadb)
-	}
-	cfg.Kind, cfg.Ends, cfg.Most, cfg.Keeper = sessionKind(r.whole.dialect), sqltext.ControlsTransactions, r.mostConnections(), r.keeper
-}
-
-// mostConnections is how many connections the migrations may have at once, beside those that the run needs for itself.
-func (r *run) mostConnections() int {
-	limit := r.db.pool.Stats().MaxOpenConnections
-	switch {
-	case limit == 0:
-		return 0
-	case r.holding != nil && !r.whole.oneWriter():
-		limit -= 2
-	}
-	return max(1, limit)
 }

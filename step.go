@@ -1,11 +1,11 @@
 package gooseplus
 
 import (
-	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
-	"github.com/gooseplus/gooseplus/internal/envfs"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/redact"
@@ -38,20 +38,14 @@ func (s plannedStep) drive() drive.Step {
 	return step
 }
 
-// change is the step as the ledger notes it.
-func (s plannedStep) change() plan.Change {
-	return plan.Change{Version: s.Version, Down: s.Direction == directionDown}
-}
-
 // unfenced says whether a step, or its Down, has parts that no row lock covers.
-func unfenced(s plannedStep) bool {
+func (s plannedStep) unfenced() bool {
 	return !s.sections[0].Transactional || !s.sections[1].Transactional
 }
 
-// step is the step up of a version whose file is loaded.
-func (p *part) step(version int64) plannedStep {
-	m, _ := p.target.set.Find(version)
-	return p.target.step(m, p.files.read[version])
+// change is the step as the ledger notes it.
+func (s plannedStep) change() plan.Change {
+	return plan.Change{Version: s.Version, Down: s.Direction == directionDown}
 }
 
 func (t *target) step(m migset.Migration, b migset.Body) plannedStep {
@@ -73,73 +67,11 @@ func (t *target) section(s migset.Section) drive.Section {
 	}
 }
 
-func (p *part) publicSteps() []Step {
-	steps := make([]Step, len(p.steps))
-	for i, s := range p.steps {
-		steps[i] = s.Step
-	}
-	return steps
-}
-
-// files are the migrations that a part has read.
-type files struct {
-	reader *drive.Reader         // nil as long as there is nothing to read or to do
-	read   map[int64]migset.Body // what SQL files contain
-}
-
-// load reads the files of versions that are to go in the given direction, each once in a run, and
-// reports every file that goose can't parse.
-func (p *part) load(ctx context.Context, wanted []int64, direction string) error {
-	unread := slices.DeleteFunc(p.target.set.WithSQL(wanted), func(v int64) bool { _, read := p.files.read[v]; return read })
-	if len(unread) == 0 {
-		return nil
-	}
-	if err := p.makeReader(); err != nil {
-		return err
-	}
-	errs := p.target.set.Read(ctx, p.files.reader.Scripts, unread, direction, p.files.read)
-	for _, v := range unread {
-		if err := p.split(v); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return p.target.unreadable(errs)
-}
-
-// makeReader makes the reader of this part, once.
-func (p *part) makeReader() (err error) {
-	if p.files.reader == nil {
-		source := drive.Source{Files: p.target.set.Files, Table: p.target.table, Options: p.run.options.gooseOptions}
-		for _, m := range p.target.set.List {
-			if m.Go != nil {
-				source.Go = append(source.Go, m.Go)
-			}
-		}
-		p.files.read = make(map[int64]migset.Body)
-		p.files.reader, err = drive.NewReader(source)
-	}
-	return err
-}
-
-// split gives the reader a Down that is apart.
-func (p *part) split(version int64) error {
-	m, _ := p.target.set.Find(version)
-	b := p.files.read[version]
-	if !m.Apart(b) {
-		return nil
-	}
-	_, down := p.target.set.Sections(m, b)
-	if down.IsGo {
-		return p.files.reader.SplitFunction(version, down.Tx, down.NoTx)
-	}
-	return p.files.reader.SplitText(version, envfs.Texts(envfs.Text{Version: version, Down: down.Statements, NoTransaction: !down.Transactional}))
-}
-
-func (p *part) migrationError(step plannedStep, statement string, err error) error {
+func (t *target) migrationError(step plannedStep, statement string, err error) error {
 	secrets := redact.In(statement)
 	return &MigrationError{
-		Tenant:      p.run.options.tenant,
-		Namespace:   p.target.set.Namespace,
+		Tenant:      t.tenant,
+		Namespace:   t.set.Namespace,
 		Environment: step.Environment,
 		Version:     step.Version,
 		Source:      step.Source,
@@ -149,6 +81,57 @@ func (p *part) migrationError(step plannedStep, statement string, err error) err
 	}
 }
 
-func (p *part) irreversible(step plannedStep) error {
-	return p.migrationError(step.down(), "", ErrIrreversible)
+func (t *target) irreversible(step plannedStep) error {
+	return t.migrationError(step.down(), "", ErrIrreversible)
+}
+
+// steps are those of one part, in order.
+type steps []plannedStep
+
+// public are the steps as users see them.
+func (s steps) public() []Step {
+	list := make([]Step, len(s))
+	for i, step := range s {
+		list[i] = step.Step
+	}
+	return list
+}
+
+// reversible refuses steps down that goose would report as a success and that would undo nothing.
+func (s steps) reversible(t *target) error {
+	var faults []error
+	for _, step := range s {
+		if step.Direction == directionDown && !step.Reversible {
+			faults = append(faults, t.irreversible(step))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// transactional refuses steps that can't be part of the run's one transaction.
+func (s steps) transactional() error {
+	var faults []error
+	for _, step := range s {
+		if !step.Transactional {
+			faults = append(faults, fmt.Errorf("WithRollback(RollbackTransaction): migration %s %s doesn't run in a transaction",
+				ref(step.Version, step.Source), step.Direction))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// connections refuses a pool in which the run would wait for a connection for ever. The migrations work on one. The
+// lock has one for itself, and notes on one more which connection a step is on that no row lock covers.
+func (s steps) connections(limit int, lock bool) error {
+	need, why := 1, ""
+	if lock && len(s) > 0 {
+		need, why = need+1, "the lock takes a connection for itself"
+		if slices.ContainsFunc(s, plannedStep.unfenced) {
+			need, why = need+1, "the lock takes a connection for itself, and one for steps that are not transactional"
+		}
+	}
+	if limit == 0 || limit >= need {
+		return nil
+	}
+	return fmt.Errorf("this run needs %d connections, and the pool has SetMaxOpenConns(%d): %s", need, limit, why)
 }

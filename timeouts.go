@@ -2,6 +2,7 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"math"
 	"strings"
@@ -183,14 +184,13 @@ func up(d, unit time.Duration) time.Duration {
 func units(d, unit time.Duration) string { return fmt.Sprint(int64(up(d, unit) / unit)) }
 
 // isMariaDB asks the server which one it is, if that makes a difference.
-func (r *run) isMariaDB(ctx context.Context) (bool, error) {
-	t := r.options.statementTimeouts
-	if t == nil || t.Statement == 0 || r.whole.dialect.Goose != goose.DialectMySQL {
+func (t *target) isMariaDB(ctx context.Context, db *sql.DB, timeouts *StatementTimeouts) (bool, error) {
+	if timeouts == nil || timeouts.Statement == 0 || t.dialect.Goose != goose.DialectMySQL {
 		return false, nil
 	}
 	var version string
-	if err := r.db.own.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
-		return false, r.whole.tableError(ctx, err)
+	if err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		return false, t.tableError(ctx, err)
 	}
 	return strings.Contains(strings.ToLower(version), "mariadb"), nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
-	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/versions"
 )
@@ -16,11 +15,11 @@ import (
 // wayBack returns a failed run to its starting point and says, in the error that the run ends
 // with, how far that went. It runs on a context that outlives the run's.
 func (r *run) wayBack(ctx context.Context, cause error) error {
-	if r.progress.elsewhere && !slices.ContainsFunc(r.working, func(p *part) bool { return p.ledger.Touched() }) {
+	if r.progress.elsewhere && !r.working.touched() {
 		r.progress.begun = false
 		return cause // it was refused, a little later than others
 	}
-	ctx, cancel := r.detached(ctx)
+	ctx, cancel := r.holding.detached(ctx, r.options.rollbackTimeout)
 	defer cancel()
 	if r.options.rollback != RollbackNone {
 		r.events.send(WayBackStarted{Cause: cause})
@@ -98,15 +97,6 @@ func (r *run) undo(ctx context.Context) map[*part]error {
 		}
 	}
 	return undone
-}
-
-// detached is the context of the way back, which outlives the run's.
-func (r *run) detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	alive := context.WithoutCancel(ctx)
-	if r.holding != nil {
-		alive = r.holding.alive // nothing is undone without it
-	}
-	return failure.Limit(alive, r.options.rollbackTimeout, "rollback timeout")
 }
 
 // wayBack is that of one part.
@@ -240,7 +230,7 @@ func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows versions
 		return w.halfUndone(step, applied)
 	}
 	if !step.Reversible {
-		return fmt.Errorf("%w: %w", ErrDirty, w.irreversible(step))
+		return fmt.Errorf("%w: %w", ErrDirty, w.target.irreversible(step))
 	}
 	if err := w.takeMarked(ctx, step.down(), !applied).Err; err != nil {
 		return fmt.Errorf("%w: %w", ErrDirty, err)
@@ -259,9 +249,9 @@ func (w wayBack) halfUndone(step plannedStep, applied bool) error {
 
 // down undoes a step that is applied.
 func (w wayBack) down(ctx context.Context, version int64) error {
-	step := w.step(version).down()
+	step := w.files.step(version).down()
 	if !step.Reversible {
-		return w.irreversible(step)
+		return w.target.irreversible(step)
 	}
 	if err := w.versionLockedOnTheWayBack(step); err != nil {
 		return err
@@ -285,7 +275,7 @@ func (w wayBack) down(ctx context.Context, version int64) error {
 // reapply applies a version again that the run took back. If that fails half-way, its Down clears
 // away what it left.
 func (w wayBack) reapply(ctx context.Context, version int64) error {
-	step := w.step(version)
+	step := w.files.step(version)
 	result := w.take(ctx, step)
 	err := result.Err
 	if err == nil {
@@ -334,7 +324,7 @@ func (w wayBack) balance(ctx context.Context) error {
 // once: after that, the server is taken to be gone. What it still executes on connections that were
 // lost, and a COMMIT whose answer was lost, is waited for first.
 func (w wayBack) read(ctx context.Context) (versions.Rows, error) {
-	if err := w.awaitOrphans(ctx); err != nil {
+	if err := w.driver.AwaitOrphans(ctx); err != nil {
 		w.end.to = -1
 		return versions.Rows{}, err
 	}
@@ -376,7 +366,7 @@ func (w wayBack) tableGone(ctx context.Context) error {
 
 // undoLost executes the Down of a step up whose row is gone, as that of one that failed half-way.
 func (w wayBack) undoLost(ctx context.Context, version int64) error {
-	step := w.step(version)
+	step := w.files.step(version)
 	if err := w.versionLockedOnTheWayBack(step.down()); err != nil {
 		return err
 	}
@@ -393,7 +383,7 @@ func (w wayBack) undoLost(ctx context.Context, version int64) error {
 
 // lostFault is the end of a way back that can't know what is there.
 func (w wayBack) lostFault(c plan.Change) error {
-	s := w.step(c.Version)
+	s := w.files.step(c.Version)
 	if c.Down {
 		s = s.down()
 	}
@@ -421,5 +411,5 @@ func (w wayBack) abandon(ctx context.Context) error {
 // versionLockedOnTheWayBack is versionLocked of what the run applied: to return to a starting point
 // that has a protected version is not to go below it.
 func (w wayBack) versionLockedOnTheWayBack(down plannedStep) error {
-	return w.versionLocked(down, w.ledger.Added())
+	return w.admission.versionLocked(w.target, down, w.ledger.Added())
 }

@@ -94,7 +94,7 @@ type Hooks struct {
 	Unreadable func(context.Context, error) error
 }
 
-// Driver takes steps. It is used by one goroutine.
+// Driver takes steps. It is used by one goroutine. A nil Driver has no connections, and has lost none.
 type Driver struct {
 	*Reader
 	cfg      Config
@@ -121,11 +121,13 @@ func (d *Driver) Found(rows versions.Rows) { d.recorder.Found(rows) }
 // Rest lets go of the connection that is kept for the next step.
 func (d *Driver) Rest() { d.session.Rest() }
 
-// Connected says whether it has a session.
-func (d *Driver) Connected() bool { return d.session != nil }
-
 // Disconnect gives the connections back. There are some only if a migration has kept them.
-func (d *Driver) Disconnect(ctx context.Context) error { return d.session.Close(ctx) }
+func (d *Driver) Disconnect(ctx context.Context) error {
+	if d == nil || d.session == nil {
+		return nil
+	}
+	return d.session.Close(ctx)
+}
 
 // Take takes a step. All its attempts have the time of ctx.
 func (d *Driver) Take(ctx context.Context, step Step) Result {

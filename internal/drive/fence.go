@@ -82,6 +82,9 @@ func (d *Driver) dropBackends(ctx context.Context) error {
 
 // Backends are the connections that the state table names.
 func (d *Driver) Backends() []string {
+	if d == nil {
+		return nil
+	}
 	d.backends.mu.Lock()
 	defer d.backends.mu.Unlock()
 	return slices.Clone(d.backends.list)
@@ -89,6 +92,9 @@ func (d *Driver) Backends() []string {
 
 // ForgetBackends is called when the state table is a new one.
 func (d *Driver) ForgetBackends() {
+	if d == nil {
+		return
+	}
 	d.backends.mu.Lock()
 	defer d.backends.mu.Unlock()
 	d.backends.list = nil
@@ -97,6 +103,9 @@ func (d *Driver) ForgetBackends() {
 // LeaveBackends takes the names back except that of a connection that the server may still work on. The others are idle
 // now, but live.
 func (d *Driver) LeaveBackends(ctx context.Context) error {
+	if d == nil {
+		return nil
+	}
 	d.backends.mu.Lock()
 	defer d.backends.mu.Unlock()
 	d.backends.list = slices.DeleteFunc(d.backends.list, func(name string) bool { return name == d.orphans.first() })

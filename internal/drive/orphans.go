@@ -53,6 +53,9 @@ const cancelPatience = 2 * time.Second
 // would work beside a statement that was interrupted here and not there. If it can't be done before ctx ends, or the
 // server can't be asked, nothing may come next.
 func (d *Driver) AwaitOrphans(ctx context.Context) error {
+	if d == nil {
+		return nil
+	}
 	var failing time.Time // since when it can't be asked
 	for began := time.Now(); ; {
 		what, err := d.interrupt(ctx)
