@@ -71,13 +71,14 @@ type run struct {
 
 // progress is how far a run has got.
 type progress struct {
-	looked, vetted bool // there is no history of another tool in the way
-	waited         bool // the observers know that it waits
-	warned         bool // the observers know that another runner is at work
-	elsewhere      bool // without the lock, it has met another runner at a step
-	begun          bool // its first step is next
-	mariadb        bool // and not MySQL; asked only if it makes a difference
-	stateReady     bool // without the lock: it has made sure of the state table
+	looked     bool // its steps are planned from a look
+	vetted     bool // there is no history of another tool in the way
+	waited     bool // the observers know that it waits
+	warned     bool // the observers know that another runner is at work
+	elsewhere  bool // without the lock, it has met another runner at a step
+	begun      bool // its first step is next, or taken
+	mariadb    bool // and not MySQL; asked only if it makes a difference
+	stateReady bool // without the lock: it has made sure of the state table
 }
 
 // run calls what with a new run, unless the configuration has faults, and tells the observers how it

@@ -99,7 +99,7 @@ func (r *run) undo(ctx context.Context) map[*part]error {
 	return undone
 }
 
-// wayBack is that of one part.
+// wayBack is the way back of one part.
 type wayBack struct{ *part }
 
 // conclude reads where the way back got, and makes the error that the part ends with.

@@ -215,7 +215,7 @@ type Undo struct {
 // before the run, nor one that another runner applied.
 func (l *Ledger) WayBack(rows Rows) (r Return) {
 	was, lost := set(l.start), make(map[int64]bool)
-	order := WayBack(l.start, rows.Versions(), l.Recorded())
+	order := wayBack(l.start, rows.Versions(), l.Recorded())
 	for _, c := range l.Lost(rows) {
 		if !c.Down && !was[c.Version] {
 			order, lost[c.Version] = append(order, c.Version), true
@@ -231,7 +231,7 @@ func (l *Ledger) WayBack(rows Rows) (r Return) {
 	for _, v := range order {
 		r.Undo = append(r.Undo, Undo{v, lost[v]})
 	}
-	r.Reapply = Reapply(l.start, rows.Versions(), l.undone)
+	r.Reapply = reapply(l.start, rows.Versions(), l.undone)
 	return r
 }
 
@@ -244,7 +244,7 @@ type Balance struct {
 // Balance compares rows with the starting point.
 func (l *Ledger) Balance(rows Rows) (b Balance) {
 	b.Removed, b.Added = Diff(l.start, rows.Versions())
-	b.Kept = WayBack(l.start, rows.Versions(), l.Recorded())
-	b.Undone = Reapply(l.start, rows.Versions(), l.undone)
+	b.Kept = wayBack(l.start, rows.Versions(), l.Recorded())
+	b.Undone = reapply(l.start, rows.Versions(), l.undone)
 	return b
 }
