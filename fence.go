@@ -19,7 +19,7 @@ import (
 // lock can show; so the state table says which connections the run uses for it. The same statements have the server look
 // after each connection: a machine that is gone sends no end of it.
 func (r *run) fence() session.Config {
-	fence := r.known.state.Fence(r.id)
+	fence := r.known.state.Runs.Fence(r.id)
 	if r.known.dialect.Goose == goose.DialectPostgres {
 		fence = mutex.KeepTransaction() + "; " + fence
 	}
@@ -29,7 +29,7 @@ func (r *run) fence() session.Config {
 	}}}
 	if !r.oneWriter() && r.leavesFence() {
 		cfg.Backend = session.Backend{
-			Query: r.known.state.BackendQuery(r.id), Found: r.onBackend,
+			Query: r.known.state.Connections.Query(r.id), Found: r.onBackend,
 			Lost: func(row []driver.Value) { r.orphans.add(backendName(row)) },
 		}
 	}
@@ -65,7 +65,7 @@ func (r *run) onBackend(ctx context.Context, row []driver.Value) error {
 	if slices.Contains(r.backends.list, name) {
 		return nil
 	}
-	ours, err := r.known.state.AddBackend(ctx, r.db, r.id, name)
+	ours, err := r.known.state.Connections.Add(ctx, r.db, r.id, name)
 	if err != nil {
 		return r.known.stateError(ctx, err)
 	}
@@ -75,7 +75,7 @@ func (r *run) onBackend(ctx context.Context, row []driver.Value) error {
 
 // dropBackends is called with the list locked.
 func (r *run) dropBackends(ctx context.Context) error {
-	if err := r.known.state.DropBackends(ctx, r.db, r.id, r.backends.list...); err != nil {
+	if err := r.known.state.Connections.Drop(ctx, r.db, r.id, r.backends.list...); err != nil {
 		return r.known.stateError(ctx, err)
 	}
 	r.backends.list = nil

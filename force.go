@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // Force says what the database is at: that of the known migrations exactly those up to and including
@@ -65,7 +65,7 @@ func (r *run) force(ctx context.Context, version int64) error {
 		return r.known.tableError(ctx, err)
 	}
 	r.from = plan.Newest(rows.Applied)
-	var facts state.Facts
+	var facts history.Facts
 	if r.known.state != nil {
 		if facts, err = r.known.state.Read(ctx, r.db); err != nil {
 			return r.known.stateError(ctx, err)
@@ -95,7 +95,7 @@ func (r *run) force(ctx context.Context, version int64) error {
 }
 
 // rewrite changes the version table and forgets what is dirty, all at once, fenced like a step.
-func (r *run) rewrite(ctx context.Context, dirty []state.Step, add, remove []int64) error {
+func (r *run) rewrite(ctx context.Context, dirty []history.Step, add, remove []int64) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -109,9 +109,9 @@ func (r *run) rewrite(ctx context.Context, dirty []state.Step, add, remove []int
 	return tx.Commit()
 }
 
-func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add, remove []int64) error {
+func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step, add, remove []int64) error {
 	if r.lock != nil {
-		result, err := tx.ExecContext(ctx, r.known.state.Fence(r.id))
+		result, err := tx.ExecContext(ctx, r.known.state.Runs.Fence(r.id))
 		if err != nil {
 			return err
 		}
@@ -127,12 +127,12 @@ func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add
 		return err
 	}
 	for _, s := range dirty {
-		if err := r.known.state.ClearDirty(ctx, tx, s); err != nil {
+		if err := r.known.state.Steps.Clear(ctx, tx, s); err != nil {
 			return err
 		}
 	}
 	if r.adopts {
-		return r.known.state.Adopt(ctx, tx)
+		return r.known.state.Marks.Adopt(ctx, tx)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add
 //
 // Dialects that gooseplus leaves to goose (see [WithDialect]) can't remember it, which is an error.
 func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
-	return m.protect(ctx, version, func(ctx context.Context, r *run, mark state.Mark) error {
+	return m.protect(ctx, version, func(ctx context.Context, r *run, mark history.Mark) error {
 		applied, _, err := r.applied(ctx)
 		if err != nil {
 			return r.known.tableError(ctx, err)
@@ -153,19 +153,19 @@ func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
 		if _, known := r.known.find(version); !known && !slices.Contains(applied, version) {
 			return fmt.Errorf("version %d is neither known nor applied", version)
 		}
-		return r.known.state.Protect(ctx, r.db, mark)
+		return r.known.state.Marks.Protect(ctx, r.db, mark)
 	})
 }
 
 // UnlockVersion ends the protection of a version by [Migrator.LockVersion]. One that isn't protected
 // is left alone. It takes the lock if there is one.
 func (m *Migrator) UnlockVersion(ctx context.Context, version int64) error {
-	return m.protect(ctx, version, func(ctx context.Context, r *run, mark state.Mark) error {
-		return r.known.state.Unprotect(ctx, r.db, mark)
+	return m.protect(ctx, version, func(ctx context.Context, r *run, mark history.Mark) error {
+		return r.known.state.Marks.Unprotect(ctx, r.db, mark)
 	})
 }
 
-func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *run, state.Mark) error) error {
+func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *run, history.Mark) error) error {
 	if version < 1 {
 		return fmt.Errorf("version %d: the lowest version is 1", version)
 	}
@@ -181,7 +181,7 @@ func (m *Migrator) protect(ctx context.Context, version int64, do func(context.C
 			if known, ok := r.known.find(version); ok {
 				source = known.source
 			}
-			return do(ctx, r, state.Mark{Namespace: r.known.namespace, Version: version, Source: source})
+			return do(ctx, r, history.Mark{Namespace: r.known.namespace, Version: version, Source: source})
 		})
 	})
 }

@@ -6,10 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // joint is one run over several namespaces: a run on each, which has its own row in the state table and its
@@ -180,15 +179,15 @@ func (j *joint) quickly(ctx context.Context) error {
 
 // applied reads what is applied in each.
 func (j *joint) applied(ctx context.Context) error {
-	var tables []*versions.Table
-	var flags []string
+	var tables []*history.Versions
+	var questions []history.Question
 	for _, r := range j.parts {
 		if r.known.state == nil || r.absent {
 			return j.appliedOneByOne(ctx)
 		}
-		tables, flags = append(tables, r.known.table), append(flags, r.flag().Query)
+		tables, questions = append(tables, r.known.table), append(questions, r.question())
 	}
-	looks, err := versions.AppliedTogether(ctx, j.lead.db, tables, flags)
+	looks, err := history.AppliedTogether(ctx, j.lead.db, j.lead.known.state, tables, questions)
 	if err != nil {
 		return j.appliedOneByOne(ctx)
 	}
@@ -254,7 +253,7 @@ func (j *joint) alone(ctx context.Context, needed func(context.Context) (bool, e
 			if r.lock != nil {
 				r.locate(r.lock.held)
 			}
-			r.inherited = slices.DeleteFunc(slices.Clone(j.lead.inherited), func(dead state.Run) bool { return !r.known.covers(dead.Namespace) })
+			r.inherited = slices.DeleteFunc(slices.Clone(j.lead.inherited), func(dead history.Run) bool { return !r.known.covers(dead.Namespace) })
 		}
 		if j.lead.lock != nil {
 			defer func() { err = j.recordOutcomes(j.lead.lock, err) }()

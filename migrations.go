@@ -13,9 +13,8 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/envfs"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/redact"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 const (
@@ -41,8 +40,8 @@ type migrations struct {
 	list     []migration // ascending by version
 	files    *envfs.Overlay
 	dialect  dialect.Dialect
-	table    *versions.Table
-	state    *state.Table // nil for dialects that gooseplus leaves to goose
+	table    *history.Versions
+	state    *history.State // nil for dialects that gooseplus leaves to goose
 	warnings []string
 
 	// parts are the namespaces, in their order; what has any has no list and no files itself.
@@ -118,7 +117,7 @@ func (o *options) tables(ms *migrations) (err error) {
 		}
 	}
 	if ms.dialect.Quotes() {
-		if ms.state, err = state.New(ms.dialect, name); err != nil {
+		if ms.state, err = history.NewState(ms.dialect, name); err != nil {
 			return fmt.Errorf("WithVersionTable: %w", err)
 		}
 	} else if o.globalLock {
@@ -129,7 +128,7 @@ func (o *options) tables(ms *migrations) (err error) {
 			return err
 		}
 	}
-	if ms.table, err = versions.New(ms.dialect, name); err != nil {
+	if ms.table, err = history.NewVersions(ms.dialect, name); err != nil {
 		return fmt.Errorf("WithVersionTable: %w", err)
 	}
 	return nil
@@ -312,10 +311,7 @@ func (ms *migrations) covers(namespace string) bool {
 	return slices.ContainsFunc(ms.all(), func(part *migrations) bool { return part.namespace == namespace })
 }
 
-// busy is a query that finds a row while there is a run, or a step that was not finished, to wait for.
-func (ms *migrations) busy() string {
-	if ms.namespace == "" {
-		return ms.state.Busy()
-	}
-	return ms.state.BusyIn(ms.namespace)
+// busy asks for a run, or a step that was not finished, to wait for.
+func (ms *migrations) busy() history.Question {
+	return history.Question{Runs: true, Namespace: ms.namespace}
 }

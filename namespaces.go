@@ -16,7 +16,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/envfs"
-	"github.com/gooseplus/gooseplus/internal/state"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // Namespace returns a Migrator for one of the namespaces: everything is as in m but that it knows the
@@ -66,7 +66,7 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 	}
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	var facts state.Facts
+	var facts history.Facts
 	if known.state != nil {
 		if facts, err = known.state.Read(ctx, db.own); err != nil {
 			return nil, known.named(known.stateError(ctx, err))
@@ -76,14 +76,14 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 	var unreadable []error
 	pending, none := false, true
 	for _, part := range known.parts {
-		history, err := m.history(ctx, part, db.own)
+		entries, err := m.entries(ctx, part, db.own)
 		if err != nil {
 			return nil, part.named(err)
 		}
 		var broken error
-		all[part.namespace], broken = part.statusWithSQL(ctx, m.options.environments, history, facts)
+		all[part.namespace], broken = part.statusWithSQL(ctx, m.options.environments, entries, facts)
 		unreadable = append(unreadable, broken)
-		pending, none = pending || all[part.namespace].PendingCount > 0, none && len(history) == 0
+		pending, none = pending || all[part.namespace].PendingCount > 0, none && len(entries) == 0
 	}
 	if pending && none {
 		text, err := m.foreignText(ctx, known, db)
@@ -152,9 +152,9 @@ func (ms *migrations) oneOnly() error {
 func (ms *migrations) named(err error) error { return namedBy(where(ms.tenant, ms.namespace), err) }
 
 // own is facts without what is remembered of other namespaces.
-func (ms *migrations) own(facts state.Facts) state.Facts {
-	facts.Dirty = slices.DeleteFunc(slices.Clone(facts.Dirty), func(s state.Step) bool { return s.Namespace != ms.namespace })
-	facts.Protected = slices.DeleteFunc(slices.Clone(facts.Protected), func(m state.Mark) bool { return m.Namespace != ms.namespace })
+func (ms *migrations) own(facts history.Facts) history.Facts {
+	facts.Dirty = slices.DeleteFunc(slices.Clone(facts.Dirty), func(s history.Step) bool { return s.Namespace != ms.namespace })
+	facts.Protected = slices.DeleteFunc(slices.Clone(facts.Protected), func(m history.Mark) bool { return m.Namespace != ms.namespace })
 	return facts
 }
 

@@ -11,10 +11,9 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // run is one call of Migrate & co on one database. It is used by one goroutine.
@@ -43,9 +42,9 @@ type run struct {
 	// announced is true when the observers know that the run waits for the lock.
 	announced bool
 	// inherited are the runs that were cut off, and whose starting point this one takes over.
-	inherited []state.Run
+	inherited []history.Run
 	// unfinished are steps that were cut off with their run, and that this one recovers from.
-	unfinished []state.Step
+	unfinished []history.Step
 	protected  []int64  // the versions below which nothing goes
 	unseen     []string // the run's environments that the database has not seen
 	stamped    []string // those of them that it has been told
@@ -67,7 +66,7 @@ type run struct {
 	current  plannedStep // the step that goose is at
 	backends backends    // the connections that the state table names
 
-	found    versions.Rows // when the starting point was read
+	found    history.Rows // when the starting point was read
 	looked   bool
 	seen     []int64 // what was applied when the run looked and planned
 	flagged  bool    // the state table may have something to say, see applied
@@ -76,7 +75,7 @@ type run struct {
 	steps    []plannedStep
 	scripts  map[int64]body // what the pending SQL files contain
 	provider *dryrun.Reader // nil as long as there is nothing to read or to do
-	recorder *versions.Recorder
+	recorder *history.Recorder
 	trace    *trace
 
 	mine   []int64         // the versions that this run recorded, oldest first
@@ -171,7 +170,7 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 	case r.known.state == nil:
 		applied, r.ready, err = r.known.table.Applied(ctx, r.db)
 	default:
-		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.flag(), r.absent)
+		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.known.state, r.question(), r.absent)
 	}
 	r.to, r.absent = plan.Newest(applied), err == nil && !r.ready
 	if r.absent && r.known.state != nil && !r.options.globalLock {
@@ -186,16 +185,16 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 	return applied, flagged, err
 }
 
-// flag is what applied asks of the state table.
-func (r *run) flag() versions.Flag {
+// question is what applied asks of the state table.
+func (r *run) question() history.Question {
 	if !r.options.globalLock {
-		return versions.Flag{Query: r.known.state.There()}
+		return history.Question{There: true}
 	}
-	return versions.Flag{Query: r.known.busy(), Missing: func(ctx context.Context) (bool, error) { return r.known.state.Missing(ctx, r.db) }}
+	return r.known.busy()
 }
 
 // owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
-func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows, error) {
+func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (history.Rows, error) {
 	rows, err := r.known.table.Owned(ctx, db, settle)
 	r.to = plan.Newest(rows.Applied)
 	if err != nil {
@@ -205,7 +204,7 @@ func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows
 }
 
 // foreign returns those of the versions that have a row of another runner's.
-func (r *run) foreign(rows versions.Rows, of []int64) (list []int64) {
+func (r *run) foreign(rows history.Rows, of []int64) (list []int64) {
 	for _, v := range of {
 		if rows.Foreign(v, r.keys[v]) {
 			list = append(list, v)
@@ -278,7 +277,7 @@ func (r *run) readStart(ctx context.Context, to goal) (err error) {
 }
 
 // judge refuses what must not be done, and forgets the marks of steps that were finished.
-func (r *run) judge(ctx context.Context, facts state.Facts) error {
+func (r *run) judge(ctx context.Context, facts history.Facts) error {
 	if len(facts.Running) > 0 {
 		r.warnOther("it is recorded as running, with the lock")
 	}
@@ -303,7 +302,7 @@ func (r *run) giveUp(ctx context.Context) error {
 	if len(r.inherited) == 0 {
 		return nil
 	}
-	if err := r.known.state.Crash(ctx, r.db, r.known.namespace); err != nil {
+	if err := r.known.state.Runs.Crash(ctx, r.db, r.known.namespace); err != nil {
 		return r.known.stateError(ctx, err)
 	}
 	return nil

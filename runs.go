@@ -51,7 +51,7 @@ func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 	if known.state == nil {
 		return nil, nil
 	}
-	recorded, err := known.state.Recorded(ctx, db.own)
+	recorded, err := known.state.Runs.Recorded(ctx, db.own)
 	if err == nil && len(recorded) == 0 && m.options.bound {
 		_, err = known.schemaMissing(ctx, db.own)
 	}

@@ -9,9 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // Status is what a database has of the migrations, see [Migrator.Status].
@@ -70,18 +69,18 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	history, err := m.history(ctx, known, db.own)
+	entries, err := m.entries(ctx, known, db.own)
 	if err != nil {
 		return Status{}, err
 	}
-	var facts state.Facts
+	var facts history.Facts
 	if known.state != nil {
 		if facts, err = known.state.Read(ctx, db.own); err != nil {
 			return Status{}, known.stateError(ctx, err)
 		}
 	}
-	status, unreadable := known.statusWithSQL(ctx, m.options.environments, history, facts)
-	if len(history) == 0 && status.PendingCount > 0 {
+	status, unreadable := known.statusWithSQL(ctx, m.options.environments, entries, facts)
+	if len(entries) == 0 && status.PendingCount > 0 {
 		if status.ForeignHistory, err = m.foreignText(ctx, known, db); err != nil {
 			return Status{}, err
 		}
@@ -97,16 +96,16 @@ func (m *Migrator) foreignText(ctx context.Context, known *migrations, db site) 
 	return known.foreignText(found), nil
 }
 
-// history reads what is applied, with the times.
-func (m *Migrator) history(ctx context.Context, known *migrations, db *sql.DB) ([]versions.Entry, error) {
-	history, err := known.table.History(ctx, db)
-	if err == nil && len(history) == 0 && m.options.bound {
+// entries reads what is applied, with the times.
+func (m *Migrator) entries(ctx context.Context, known *migrations, db *sql.DB) ([]history.Entry, error) {
+	entries, err := known.table.Entries(ctx, db)
+	if err == nil && len(entries) == 0 && m.options.bound {
 		_, err = known.schemaMissing(ctx, db)
 	}
 	if err != nil {
 		return nil, known.tableError(ctx, err)
 	}
-	return history, nil
+	return entries, nil
 }
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
@@ -141,17 +140,17 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 }
 
 // statusWithSQL is status with what is in the files; the error says which can't be parsed.
-func (ms *migrations) statusWithSQL(ctx context.Context, environments []string, history []versions.Entry, facts state.Facts) (Status, error) {
+func (ms *migrations) statusWithSQL(ctx context.Context, environments []string, entries []history.Entry, facts history.Facts) (Status, error) {
 	bodies := make(map[int64]body)
 	errs := ms.read(ctx, ms.offline, ms.withSQL(ms.versions()), bodies)
-	return ms.status(environments, history, ms.own(facts), bodies), ms.unreadable(errs, directionUp)
+	return ms.status(environments, entries, ms.own(facts), bodies), ms.unreadable(errs, directionUp)
 }
 
-func (ms *migrations) status(environments []string, history []versions.Entry, facts state.Facts, bodies map[int64]body) Status {
+func (ms *migrations) status(environments []string, entries []history.Entry, facts history.Facts, bodies map[int64]body) Status {
 	s := Status{Environments: slices.DeleteFunc(slices.Clone(environments), func(name string) bool { return name == "" })}
-	times := make(map[int64]*time.Time, len(history))
+	times := make(map[int64]*time.Time, len(entries))
 	var applied []int64
-	for _, e := range history {
+	for _, e := range entries {
 		times[e.Version] = &e.At
 		applied = append(applied, e.Version)
 	}

@@ -1,4 +1,4 @@
-package versions
+package history
 
 import (
 	"context"
@@ -10,12 +10,12 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// Recorder is the store that a goose Provider works with during one run. The run knows which
-// versions are applied and drives goose version by version, so that goose need not ask the
-// database before each step. It serves one step at a time.
+// Recorder is the store that a goose Provider works with during one run. The run knows which versions are applied and
+// drives goose version by version, so that goose need not ask the database before each step. It serves one step at a
+// time.
 type Recorder struct {
 	database.Store
-	table    *Table
+	versions *Versions
 	rows     Rows  // as the run found them
 	last     int64 // the key of the row inserted last, by anybody as far as is known
 	crowded  bool  // somebody else has inserted rows too, or tried to
@@ -32,11 +32,11 @@ type Recorder struct {
 var _ database.StoreExtender = (*Recorder)(nil)
 
 // Recorder returns a store for one run on the table, which must exist.
-func (t *Table) Recorder() *Recorder { return &Recorder{Store: t.store, table: t} }
+func (v *Versions) Recorder() *Recorder { return &Recorder{Store: v.store, versions: v} }
 
 // Found tells the recorder what the run has found in the table.
 func (r *Recorder) Found(rows Rows) {
-	r.rows, r.last, r.table = rows, rows.last, rows.Table(r.table)
+	r.rows, r.last, r.versions = rows, rows.last, rows.Table(r.versions)
 }
 
 // Step tells the recorder which way the next step goes.
@@ -107,23 +107,16 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 }
 
 func (r *Recorder) insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) (err error) {
-	past := r.rows.Past(req.Version)
-	tx, revocable := db.(*sql.Tx)
-	switch {
-	case r.table.insert == "":
-		err = r.Store.Insert(ctx, db, req)
-	case r.table.insertAny != "" && revocable && !past && !r.crowded:
-		var next bool
-		r.key, next, err = r.table.insertNext(ctx, tx, req.Version, r.last)
-		r.last, r.crowded = r.key, !next
-	default:
-		r.key, err = r.table.insertOwn(ctx, db, req.Version, past)
-		r.last = max(r.last, r.key)
+	last := int64(0)
+	if _, revocable := db.(*sql.Tx); revocable && !r.crowded && !r.rows.Past(req.Version) {
+		last = r.last
 	}
+	r.key, err = r.versions.rows.insert(ctx, db, req.Version, last)
 	if err != nil && !errors.Is(err, ErrRecorded) {
 		err = fmt.Errorf("failed to insert version %d: %w", req.Version, err)
 	}
-	r.recorded = err == nil
+	r.crowded = r.crowded || r.key != r.last+1
+	r.last, r.recorded = max(r.last, r.key), err == nil
 	return err
 }
 
@@ -137,14 +130,8 @@ func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int
 }
 
 func (r *Recorder) delete(ctx context.Context, db database.DBTxConn, version int64) (err error) {
-	if r.unknown {
-		r.recorded = true
-		return nil
-	}
-	if r.table.remove == "" {
-		err = r.Store.Delete(ctx, db, version)
-	} else {
-		err = r.table.removeOwn(ctx, db, version)
+	if !r.unknown {
+		err = r.versions.rows.remove(ctx, db, version)
 	}
 	r.recorded = err == nil
 	return err

@@ -1,4 +1,4 @@
-package versions
+package history
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func owned(t *testing.T, table *Table, db *sql.DB) Rows {
+func owned(t *testing.T, table *Versions, db *sql.DB) Rows {
 	t.Helper()
 	r, err := table.Owned(t.Context(), db, false)
 	if err != nil {
@@ -41,7 +41,7 @@ func TestOwned(t *testing.T) {
 					t.Parallel()
 					db := openTemp(t)
 					exec(t, db, table, insert+tc.rows)
-					r, err := newTable(t, d, "v").Owned(t.Context(), db, settle)
+					r, err := newVersions(t, d, "v").Owned(t.Context(), db, settle)
 					if err != nil || !slices.Equal(r.Applied, tc.want) {
 						t.Errorf("got %v, %v, want %v", r.Applied, err, tc.want)
 					}
@@ -57,7 +57,7 @@ func TestOwnedNeedsATable(t *testing.T) {
 		for _, settle := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, settle %t", d, settle), func(t *testing.T) {
 				t.Parallel()
-				db, table := openTemp(t), newTable(t, d, "v")
+				db, table := openTemp(t), newVersions(t, d, "v")
 				if r, err := table.Owned(t.Context(), db, settle); err == nil {
 					t.Errorf("without a table: got %v", r.Applied)
 				}
@@ -107,7 +107,7 @@ func TestForeign(t *testing.T) {
 
 func TestInsertOwn(t *testing.T) {
 	t.Parallel()
-	db, table := openTemp(t), newTable(t, "sqlite", "v")
+	db, table := openTemp(t), newVersions(t, "sqlite", "v")
 	create(t, table, db)
 	r := table.Recorder()
 	r.Step(false)
@@ -148,7 +148,7 @@ func TestInsertOwn(t *testing.T) {
 		}
 	})
 	t.Run("a dialect without keys", func(t *testing.T) {
-		db, table := openTemp(t), newTable(t, "turso", "v")
+		db, table := openTemp(t), newVersions(t, "turso", "v")
 		create(t, table, db)
 		r := table.Recorder()
 		r.Step(false)
@@ -176,7 +176,7 @@ func TestInsertOwn(t *testing.T) {
 		}
 	})
 	t.Run("names that need quotes", func(t *testing.T) {
-		db, table := openTemp(t), newTable(t, "sqlite", `"Acme ""Corp"" $1 ?"`)
+		db, table := openTemp(t), newVersions(t, "sqlite", `"Acme ""Corp"" $1 ?"`)
 		create(t, table, db)
 		insert(t, table, db, 3, 1)
 		if got := owned(t, table, db).Applied; !slices.Equal(got, []int64{3, 1}) {
@@ -185,12 +185,20 @@ func TestInsertOwn(t *testing.T) {
 	})
 }
 
+// asPostgres inserts as PostgreSQL does.
+type asPostgres struct{ server }
+
+func (asPostgres) insert(ctx context.Context, db Querier, table string, version, last int64) (int64, error) {
+	return postgres{}.insert(ctx, db, table, version, last)
+}
+
 // TestInsertNext: a run that is alone doesn't ask before it inserts, and one that isn't finds out.
 func TestInsertNext(t *testing.T) {
 	t.Parallel()
 	db := openTemp(t)
-	create(t, newTable(t, "sqlite", "v"), db)
-	table := newTable(t, "postgres", "v") // whose other statements SQLite understands too
+	table := newVersions(t, "sqlite", "v")
+	create(t, table, db)
+	table.own.server = asPostgres{table.own.server} // SQLite understands these statements too
 	insertTx := func(t *testing.T, r *Recorder, version int64, want error) {
 		t.Helper()
 		tx, err := db.BeginTx(t.Context(), nil)
@@ -211,7 +219,6 @@ func TestInsertNext(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	table.keyed = "SELECT id, version_id, is_applied, NULL FROM " + table.Name() + " ORDER BY id DESC" // SQLite has no catalog of schemas
 	begin := func() *Recorder {
 		r := table.Recorder()
 		r.Found(owned(t, table, db))
@@ -259,7 +266,7 @@ func TestInsertNext(t *testing.T) {
 // TestUnrecorded: the row of a version that this runner hasn't recorded is somebody else's.
 func TestUnrecorded(t *testing.T) {
 	t.Parallel()
-	db, table := openTemp(t), newTable(t, "sqlite", "v")
+	db, table := openTemp(t), newVersions(t, "sqlite", "v")
 	create(t, table, db)
 	insert(t, table, db, 4)
 	r := table.Recorder()
