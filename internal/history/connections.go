@@ -42,14 +42,13 @@ func connectionID(run, name string) string { return "backend:" + run + ":" + nam
 
 // Query asks a connection what the server calls it, for a run's steps outside a transaction. "" means that the question
 // makes no sense.
-func (c Connections) Query(run string) string { return c.t.server.ownConnection(run) }
+func (c Connections) Query(run string) string { return c.t.sql(c.t.server.terms().connection, run) }
 
 // Add records on which connection a step outside a transaction runs. false means that the run was declared dead. The row
 // comes first: whoever declares a run dead closes its fence and looks at these rows then.
 func (c Connections) Add(ctx context.Context, db *sql.DB, run, name string) (ours bool, err error) {
-	terms := c.t.server.terms()
 	_, err = c.t.write(ctx, db, c.t.sql("INSERT INTO {table} (id, kind, run_id, backend) VALUES (?, 'backend', ?, ?)", connectionID(run, name), runID(run), name)+
-		terms.onDuplicate+strings.ReplaceAll(terms.assign, "%", "backend"))
+		c.t.orChange("backend"))
 	if err != nil {
 		return false, err
 	}

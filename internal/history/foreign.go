@@ -73,15 +73,15 @@ type foreignTable struct {
 }
 
 // candidates are the tables that are called like one of the kinds, or have a column by which one is known.
-func (o *ownRows) candidates(ctx context.Context, db Querier) (list []foreignTable, err error) {
+func (t *table) candidates(ctx context.Context, db Querier) (list []foreignTable, err error) {
 	literals := func(texts []string) string {
 		var quoted []string
 		for _, s := range texts {
-			quoted = append(quoted, o.dialect.Literal(s))
+			quoted = append(quoted, t.dialect.Literal(s))
 		}
 		return strings.Join(quoted, ", ")
 	}
-	query := o.server.candidates(o.name, literals(kindNames()), literals(telling))
+	query := t.server.candidates(t.name, literals(kindNames()), literals(telling))
 	err = each(ctx, db, query, func(rows *sql.Rows) error {
 		var schema, name, column string
 		if err := rows.Scan(&schema, &name, &column); err != nil {

@@ -27,61 +27,53 @@ import (
 // Querier is a pool, a connection or a transaction.
 type Querier = database.DBTxConn
 
-// server is what one database has of its own. A query that is returned is complete: it takes no arguments unless the
-// method returns them.
+// server is what one database has of its own.
 type server interface {
 	// terms are the words in which the databases say the same thing.
 	terms() terms
-
-	// there is a query that finds a row if the table is there.
-	there(n dialect.Name) string
 	// columns is a query for the columns of a table: the name of each, and 1 if the table is partitioned.
 	columns(n dialect.Name) string
-	// leadsTo is an expression for the schema that a name without a schema leads to, NULL if nothing can change that.
-	leadsTo(n dialect.Name) string
-	// settled is a statement that waits for all transactions that have written to a table, "" if there can't be any.
-	settled(table string) string
-	// insert records a version and returns the key of its row, or ErrRecorded if the version is recorded already. A
-	// run that is alone so far passes the highest key that it knows; it must take back the row if there is an error.
+	// insert records a version and returns the key of its row, or ErrRecorded if the version is recorded already. A run
+	// that is alone so far passes the highest key that it knows, and takes back the row if there is an error.
 	insert(ctx context.Context, db Querier, table string, version, last int64) (key int64, err error)
-
-	// schemas is a query for a row for each of the schemas: its number from 1, and whether the schema, the first and
-	// the second table are there.
-	schemas(names []string, first, second string) (query string, args []any, err error)
+	// schemas is a query for a row for each of the schemas: its number from 1, and whether the schema, the first and the
+	// second table are there.
+	schemas(names []string, first, second string) (query string, args []any)
 	// queryOnce executes a query whose text is never used again. end must be called after the rows were closed.
 	queryOnce(ctx context.Context, conn *sql.Conn, query string) (rows *sql.Rows, end func() error, err error)
 	// candidates is a query for the tables beside a version table that may be another tool's: schema, table and column.
 	candidates(version dialect.Name, names, columns string) string
+	// mutexKey is an expression for the text that the lock of a state table is made of.
+	mutexKey(version, state dialect.Name) string
 
-	// write executes statements all at once or not at all, and returns how many rows the last of them affected.
-	// Whether the session is read-only, and how it commits and isolates, makes no difference.
+	// write executes statements all at once or not at all, and returns how many rows the last of them affected. The
+	// session's autocommit, isolation and read-only mode make no difference.
 	write(ctx context.Context, pool *sql.DB, statements []string) (affected int64, err error)
 	// read calls f, which writes nothing, and leaves no transaction open and no row locked.
 	read(ctx context.Context, pool *sql.DB, f func(Querier) error) error
 	// upgrade makes the state table of an older version that of this one. It waits for nobody.
 	upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) error
 
-	// mutexKey is an expression for the text that the lock of a state table is made of.
-	mutexKey(version, state dialect.Name) string
-	// ownConnection is a query that asks a connection what the server calls it, "" if it has no name.
-	ownConnection(run string) string
 	// activity is what the server does on a connection.
 	activity(ctx context.Context, pool *sql.DB, c Connection) (Activity, error)
-	// blocker is the connection that has locked one of these rows, or the table; its Gone is true if nobody has.
-	blocker(ctx context.Context, pool *sql.DB, t *table, ids ...string) (Activity, error)
+	// blocker is the connection that has locked one of two rows, or the table; its Gone is true if nobody has.
+	blocker(ctx context.Context, pool *sql.DB, t *table, id, or string) (Activity, error)
 	// end ends a connection if it still is the one that was found.
 	end(ctx context.Context, pool *sql.DB, c Connection, a Activity) error
 }
 
-// terms are parts of statements.
+// terms are parts of statements. See table.sql for {table} and question marks.
 type terms struct {
 	appliedAt   string // the time of a version's row, in microseconds of Unix time
+	leadsTo     string // the schema that a table's name leads to, where that can change; ? is the name
+	settle      string // waits for the transactions that have written to {table}, "" if there can't be any
 	text        string // what follows the type of a column with text
 	onDuplicate string // begins the part of an INSERT that changes the row which is there instead
 	assign      string // sets a column in that part: % stands for its name
 	lockRow     string // ends a SELECT that locks its row, "" where there is one writer
 	lockRead    string // follows a table of which a condition must lock every row that it reads
 	lockClaims  string // has claims wait for each other, where no condition sees a claim that is not committed yet
+	connection  string // asks a connection what the server calls it; ? is the run. "" if there is no name
 	staysOpen   bool   // a SELECT outside a transaction may begin one that stays open
 	foldsTables bool   // the names of tables are the same in any case
 }
@@ -118,16 +110,6 @@ func scan(rows *sql.Rows, f func(*sql.Rows) error) (err error) {
 	return rows.Err()
 }
 
-// finds says whether a query finds a row.
-func finds(ctx context.Context, db Querier, query string) (bool, error) {
-	var one int
-	err := db.QueryRowContext(ctx, query).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // inTransaction commits what f has executed unless f fails.
 func inTransaction(ctx context.Context, pool *sql.DB, f func(*sql.Tx) error) error {
 	tx, err := pool.BeginTx(ctx, nil)
@@ -146,11 +128,4 @@ func ignoreDone(err error) error {
 		return nil
 	}
 	return err
-}
-
-func rowsAffected(result sql.Result, err error) (int64, error) {
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
 }

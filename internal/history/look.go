@@ -1,10 +1,12 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +26,7 @@ type Question struct {
 // query is one that finds a row if a row matters.
 func (q Question) query(t *table) string {
 	if q.There {
-		return t.server.there(t.name)
+		return t.server.columns(t.name)
 	}
 	return t.sql("SELECT 1 FROM {table} WHERE ") + q.condition(t)
 }
@@ -83,34 +85,49 @@ type Look struct {
 
 // AppliedTogether is AppliedAndFlag for several version tables with one state table, each with its question, in one
 // statement. It fails if a table is missing, and for dialects that gooseplus leaves to goose.
-//
-// The answer is in each row, beside is_applied in one number: that costs the server nothing but the question, once, and
-// keeps the order that the table's index has.
 func AppliedTogether(ctx context.Context, db Querier, s *State, tables []*Versions, questions []Question) ([]Look, error) {
-	var parts []string
+	names, queries := make([]string, len(tables)), make([]string, len(tables))
 	for i, v := range tables {
 		if v.own == nil {
 			return nil, errors.ErrUnsupported
 		}
-		part := ""
-		if len(tables) > 1 {
-			part = fmt.Sprintf("%d AS part, id, ", i)
-		}
-		parts = append(parts, "SELECT "+part+"version_id, CASE WHEN is_applied THEN 1 ELSE 0 END +"+
-			" (SELECT CASE WHEN EXISTS ("+questions[i].query(s.table)+") THEN 2 ELSE 0 END) AS bits FROM "+v.Name())
+		names[i], queries[i] = v.Name(), questions[i].query(s.table)
 	}
-	order := " ORDER BY id DESC"
-	if len(tables) > 1 {
-		order = " ORDER BY 1, 2 DESC"
+	rows, err := db.QueryContext(ctx, together(names, queries)+" ORDER BY id DESC")
+	if err != nil {
+		return nil, err
 	}
-	looks, lists := make([]Look, len(tables)), make([][]row, len(tables))
-	err := each(ctx, db, strings.Join(parts, " UNION ALL ")+order, func(rows *sql.Rows) error {
-		var part, bits int
-		var r row
-		columns := []any{&r.version, &bits}
+	return scanLooks(rows, len(tables))
+}
+
+// together reads version tables, each with a query that finds a row or none; "" is no query. The answer is in each row,
+// beside is_applied in one number: that costs the server nothing but the query, once. A single table needs no more, and
+// is read in the order that its index has.
+func together(tables, queries []string) string {
+	var parts []string
+	for i, table := range tables {
+		first, answer := "", ""
 		if len(tables) > 1 {
-			columns = append([]any{&part, &r.key}, columns...)
+			first = fmt.Sprintf("%d AS part, id, ", i)
 		}
+		if queries[i] != "" {
+			answer = " + (SELECT CASE WHEN EXISTS (" + queries[i] + ") THEN 2 ELSE 0 END)"
+		}
+		parts = append(parts, "SELECT "+first+"version_id, CASE WHEN is_applied THEN 1 ELSE 0 END"+answer+" AS bits FROM "+table)
+	}
+	return strings.Join(parts, " UNION ALL ")
+}
+
+// scanLooks reads the answer to together, whose rows come in any order if there are several tables.
+func scanLooks(rows *sql.Rows, tables int) ([]Look, error) {
+	looks, lists := make([]Look, tables), make([][]row, tables)
+	var part, bits int
+	var r row
+	columns := []any{&part, &r.key, &r.version, &bits}
+	if tables == 1 {
+		columns = columns[2:]
+	}
+	err := scan(rows, func(rows *sql.Rows) error {
 		if err := rows.Scan(columns...); err != nil {
 			return err
 		}
@@ -123,7 +140,15 @@ func AppliedTogether(ctx context.Context, db Querier, s *State, tables []*Versio
 		return nil, err
 	}
 	for i, list := range lists {
-		looks[i].Applied = newest(list)
+		looks[i].Applied = newest(newestFirst(list))
 	}
 	return looks, nil
+}
+
+func newestFirst(rows []row) []row {
+	byKey := func(a, b row) int { return cmp.Compare(b.key, a.key) }
+	if !slices.IsSortedFunc(rows, byKey) {
+		slices.SortFunc(rows, byKey)
+	}
+	return rows
 }

@@ -28,53 +28,42 @@ func (s *State) Autocommitting() *State {
 		m.autocommits = true
 		t.server = m
 	}
-	return newState(t)
+	return newState(t, s.version)
 }
 
 func (m mysql) terms() terms {
 	return terms{
 		appliedAt:   "CAST(UNIX_TIMESTAMP(tstamp) * 1000000 AS SIGNED)",
+		settle:      "SELECT count(*) FROM {table} LOCK IN SHARE MODE",
 		text:        " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", // that of the database may take two names for the same, and may lack characters
 		onDuplicate: " ON DUPLICATE KEY UPDATE ",
 		assign:      "% = VALUES(%)",
 		lockRow:     " FOR UPDATE",
 		lockRead:    " FORCE INDEX (PRIMARY)",
+		// The connection's number, and a lock of the run's own on it: a number alone may be another connection's after a
+		// restart of the server, and the list of connections shows a user only its own.
+		connection:  "SELECT CAST(CONNECTION_ID() AS CHAR), GET_LOCK(CONCAT('gooseplus:', ?, ':', CONNECTION_ID()), 0)",
 		staysOpen:   !m.autocommits,
 		foldsTables: true,
 	}
 }
 
-// in is a condition for the columns of information_schema that name a table.
-func (m mysql) in(n dialect.Name) string {
-	return "table_schema = COALESCE(NULLIF(" + m.Literal(n.Schema) + ", ''), DATABASE()) AND table_name = " + m.Literal(n.Table)
-}
-
-func (m mysql) there(n dialect.Name) string {
-	return "SELECT 1 FROM information_schema.tables WHERE " + m.in(n)
-}
-
 func (m mysql) columns(n dialect.Name) string {
-	return "SELECT column_name, 0 FROM information_schema.columns WHERE " + m.in(n)
-}
-
-func (mysql) leadsTo(dialect.Name) string { return "NULL" }
-
-func (mysql) settled(table string) string {
-	return "SELECT count(*) FROM " + table + " LOCK IN SHARE MODE"
+	return "SELECT column_name, 0 FROM information_schema.columns WHERE table_schema = COALESCE(NULLIF(" + m.Literal(n.Schema) + ", ''), DATABASE()) AND table_name = " + m.Literal(n.Table)
 }
 
 func (mysql) insert(ctx context.Context, db Querier, table string, version, _ int64) (int64, error) {
 	return executeInsert(ctx, db, insertUnlessRecorded(table, strconv.FormatInt(version, 10), " FROM DUAL"))
 }
 
-func (m mysql) schemas(names []string, first, second string) (string, []any, error) {
+func (m mysql) schemas(names []string, first, second string) (string, []any) {
 	var list []string
 	for i, name := range names {
 		list = append(list, fmt.Sprintf("SELECT %d AS i, %s AS name", i+1, m.Literal(name)))
 	}
 	table := "(SELECT count(*) FROM information_schema.tables WHERE table_schema = a.name AND table_name = "
 	return `SELECT a.i, (SELECT count(*) FROM information_schema.schemata WHERE schema_name = a.name), ` + table + m.Literal(first) + `), ` +
-		table + m.Literal(second) + `) FROM (` + strings.Join(list, " UNION ALL ") + `) AS a`, nil, nil
+		table + m.Literal(second) + `) FROM (` + strings.Join(list, " UNION ALL ") + `) AS a`, nil
 }
 
 func (mysql) queryOnce(ctx context.Context, conn *sql.Conn, query string) (*sql.Rows, func() error, error) {
@@ -196,18 +185,9 @@ func (m mysql) mutexKey(_, state dialect.Name) string {
 	return "CONCAT('gooseplus:', LEFT(SHA2(CONVERT(IF(@@lower_case_table_names = 0, " + name + ", LOWER(" + name + ")) USING utf8mb4), 256), 48))"
 }
 
-// ownConnection is the connection's number, and a lock of the run's own on it: a number alone may be another connection's
-// after a restart of the server, and the list of connections shows a user only its own.
-func (m mysql) ownConnection(run string) string {
-	return "SELECT CAST(CONNECTION_ID() AS CHAR), GET_LOCK(CONCAT(" + m.Literal(lockOf(run)) + ", CONNECTION_ID()), 0)"
-}
-
-// lockOf and the number of a connection are the name of the lock on it.
-func lockOf(run string) string { return "gooseplus:" + run + ":" }
-
 // locked is an expression for whether a connection has the lock of its run, which shows that it is the one that is meant.
 func (m mysql) locked(c Connection, id string) string {
-	return "COALESCE(IS_USED_LOCK(" + m.Literal(lockOf(c.Run)+id) + ") = " + id + ", FALSE)"
+	return "COALESCE(IS_USED_LOCK(" + m.Literal("gooseplus:"+c.Run+":"+id) + ") = " + id + ", FALSE)"
 }
 
 func (m mysql) activity(ctx context.Context, pool *sql.DB, c Connection) (Activity, error) {
@@ -233,7 +213,7 @@ func (m mysql) activity(ctx context.Context, pool *sql.DB, c Connection) (Activi
 }
 
 // blocker doesn't know: the server shows its transactions and locks to few users.
-func (mysql) blocker(context.Context, *sql.DB, *table, ...string) (Activity, error) {
+func (mysql) blocker(context.Context, *sql.DB, *table, string, string) (Activity, error) {
 	return Activity{Gone: true}, nil
 }
 

@@ -27,17 +27,17 @@ func (g gooseRows) exist(ctx context.Context, db Querier) (exists bool, err erro
 	return exists, err
 }
 
-func (g gooseRows) list(ctx context.Context, db Querier) ([]row, error) {
+func (g gooseRows) list(ctx context.Context, db Querier) ([]row, string, error) {
 	found, err := g.store.ListMigrations(ctx, db)
 	list := make([]row, len(found))
 	for i, r := range found {
 		list[i] = row{version: r.Version, applied: r.IsApplied}
 	}
-	return list, err
+	return list, "", err
 }
 
 func (g gooseRows) times(ctx context.Context, db Querier) ([]row, error) {
-	list, err := g.list(ctx, db)
+	list, _, err := g.list(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +53,6 @@ func (g gooseRows) times(ctx context.Context, db Querier) ([]row, error) {
 		seen[r.version] = true
 	}
 	return list, nil
-}
-
-func (g gooseRows) keyed(ctx context.Context, db Querier) ([]row, string, error) {
-	list, err := g.list(ctx, db)
-	return list, "", err
 }
 
 func (g gooseRows) insert(ctx context.Context, db Querier, version, _ int64) (int64, error) {

@@ -17,17 +17,16 @@ type postgres struct{ dialect.Dialect }
 func (postgres) terms() terms {
 	return terms{
 		appliedAt:   "CAST(EXTRACT(EPOCH FROM CAST(tstamp AS timestamptz)) * 1000000 AS bigint)",
+		leadsTo:     schemaOf("?"), // which costs the server one look in its catalog
+		settle:      "LOCK TABLE {table} IN SHARE MODE",
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
 		lockRow:     " FOR UPDATE",
 		lockClaims:  "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
+		// The process id with the start of the process, which is left out where the session's role may not see it, because
+		// the session was set to another role.
+		connection: "SELECT pid::text || '/' || COALESCE(extract(epoch FROM backend_start)::text, '') FROM pg_stat_activity WHERE pid = pg_backend_pid()",
 	}
-}
-
-// there knows all schemas of the search_path. goose's own check compares the name with its quotes, knows only the first
-// of them, and visits every table of that name in the database.
-func (p postgres) there(n dialect.Name) string {
-	return "SELECT 1 WHERE to_regclass(" + p.Literal(p.Quote(n)) + ") IS NOT NULL"
 }
 
 func (p postgres) columns(n dialect.Name) string {
@@ -35,20 +34,10 @@ func (p postgres) columns(n dialect.Name) string {
 		" WHERE a.attrelid = to_regclass(" + p.Literal(p.Quote(n)) + ") AND a.attnum > 0 AND NOT a.attisdropped"
 }
 
-// leadsTo costs the server one look in its catalog.
-func (p postgres) leadsTo(n dialect.Name) string {
-	if n.Schema != "" {
-		return "NULL"
-	}
-	return schemaOf(p.Literal(p.Quote(n)))
-}
-
 func schemaOf(name string) string {
 	return "(SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace" +
 		" WHERE c.oid = pg_catalog.to_regclass(" + name + "))"
 }
-
-func (postgres) settled(table string) string { return "LOCK TABLE " + table + " IN SHARE MODE" }
 
 // insert doesn't ask whether the version is recorded as long as the key is the one after the last key that the run
 // knows: nobody else has inserted a row then, and the question costs the server more than the row.
@@ -77,13 +66,13 @@ func (postgres) insert(ctx context.Context, db Querier, table string, version, l
 
 // schemas takes the names as JSON, because no other list works with every driver. It has subqueries, because a join may
 // read the tables of that name in all schemas, for each name.
-func (postgres) schemas(names []string, first, second string) (string, []any, error) {
-	list, err := json.Marshal(names)
+func (postgres) schemas(names []string, first, second string) (string, []any) {
+	list, _ := json.Marshal(names) // strings can always be JSON
 	return `SELECT a.i, CASE WHEN n.oid IS NULL THEN 0 ELSE 1 END,
 		(SELECT count(*) FROM pg_class v WHERE v.relname = $2 AND v.relnamespace = n.oid),
 		(SELECT count(*) FROM pg_class l WHERE l.relname = $3 AND l.relnamespace = n.oid)
 		FROM json_array_elements_text($1::json) WITH ORDINALITY AS a (name, i)
-		LEFT JOIN pg_namespace n ON n.nspname = a.name`, []any{string(list), first, second}, err
+		LEFT JOIN pg_namespace n ON n.nspname = a.name`, []any{string(list), first, second}
 }
 
 // queryOnce uses a cursor: pgx keeps a prepared statement for each text that it is asked to query, and the server keeps
@@ -200,12 +189,6 @@ func (p postgres) mutexKey(version, state dialect.Name) string {
 	return "COALESCE('\"' || replace(" + schema + ", '\"', '\"\"') || '\".', '') || " + name
 }
 
-// ownConnection is the process id with the start of the process, which is left out where the session's role may not see
-// it, because the session was set to another role.
-func (postgres) ownConnection(string) string {
-	return "SELECT pid::text || '/' || COALESCE(extract(epoch FROM backend_start)::text, '') FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-}
-
 func (p postgres) activity(ctx context.Context, pool *sql.DB, c Connection) (a Activity, err error) {
 	pid, born, _ := c.number()
 	err = p.read(ctx, pool, func(q Querier) (err error) {
@@ -239,19 +222,19 @@ func (postgres) process(ctx context.Context, q Querier, pid string) (Activity, e
 	return a, err
 }
 
-func (p postgres) blocker(ctx context.Context, pool *sql.DB, t *table, ids ...string) (a Activity, err error) {
+func (p postgres) blocker(ctx context.Context, pool *sql.DB, t *table, id, or string) (a Activity, err error) {
 	err = p.read(ctx, pool, func(q Querier) error {
 		var pid string
 		err := q.QueryRowContext(ctx, t.sql("SELECT pid FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND granted"+
 			" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"+
 			" AND relation = to_regclass(?) AND pid <> pg_backend_pid() LIMIT 1", t.quoted)).Scan(&pid)
 		if errors.Is(err, sql.ErrNoRows) {
-			if there, err := finds(ctx, q, p.there(t.name)); err != nil || !there {
+			if there, err := t.exist(ctx, q); err != nil || !there {
 				a.Gone = true
 				return err
 			}
 			err = q.QueryRowContext(ctx, t.sql("SELECT l.pid FROM {table} AS f JOIN pg_locks AS l ON l.locktype = 'transactionid' AND l.transactionid = f.xmax"+
-				" AND l.mode = 'ExclusiveLock' AND l.granted WHERE f.id IN (?, ?) AND l.pid <> pg_backend_pid() LIMIT 1", ids[0], ids[1])).Scan(&pid)
+				" AND l.mode = 'ExclusiveLock' AND l.granted WHERE f.id IN (?, ?) AND l.pid <> pg_backend_pid() LIMIT 1", id, or)).Scan(&pid)
 		}
 		if err == nil {
 			a, err = p.process(ctx, q, pid)

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,26 +13,24 @@ import (
 
 // ownRows are the rows of a version table on a database that gooseplus knows well.
 type ownRows struct {
-	server  server
-	dialect dialect.Dialect
-	name    dialect.Name
-	given   dialect.Name // the name of the configuration, which may lead elsewhere than to name by now
-	quoted  string
-	located bool // name has the schema in which the server has found the table
+	table
+	given   dialect.Name // the name of the configuration, which may lead to another table by now
+	located bool         // the table's name has the schema in which the server has found it
 }
 
-func (o *ownRows) exist(ctx context.Context, db Querier) (bool, error) {
-	return finds(ctx, db, o.server.there(o.name))
-}
-
-func (o *ownRows) list(ctx context.Context, db Querier) (list []row, err error) {
-	err = each(ctx, db, "SELECT version_id, is_applied FROM "+o.quoted+" ORDER BY id DESC", func(rows *sql.Rows) error {
+func (o *ownRows) list(ctx context.Context, db Querier) (list []row, schema string, err error) {
+	leadsTo := "NULL"
+	if terms := o.server.terms(); terms.leadsTo != "" && o.given.Schema == "" {
+		leadsTo = o.sql(terms.leadsTo, o.dialect.Quote(o.given))
+	}
+	err = each(ctx, db, "SELECT id, version_id, is_applied, "+leadsTo+" FROM "+o.quoted+" ORDER BY id DESC", func(rows *sql.Rows) error {
 		var r row
-		err := rows.Scan(&r.version, &r.applied)
-		list = append(list, r)
+		var found sql.NullString
+		err := rows.Scan(&r.key, &r.version, &r.applied, &found)
+		list, schema = append(list, r), found.String
 		return err
 	})
-	return list, err
+	return list, schema, err
 }
 
 // times has the server render the times: drivers and their DSNs differ in how they read such a column, and only the
@@ -54,24 +51,12 @@ func (o *ownRows) times(ctx context.Context, db Querier) (list []row, err error)
 	return list, err
 }
 
-func (o *ownRows) keyed(ctx context.Context, db Querier) (list []row, schema string, err error) {
-	query := "SELECT id, version_id, is_applied, " + o.server.leadsTo(o.given) + " FROM " + o.quoted + " ORDER BY id DESC"
-	err = each(ctx, db, query, func(rows *sql.Rows) error {
-		var r row
-		var found sql.NullString
-		err := rows.Scan(&r.key, &r.version, &r.applied, &found)
-		list, schema = append(list, r), found.String
-		return err
-	})
-	return list, schema, err
-}
-
 func (o *ownRows) insert(ctx context.Context, db Querier, version, last int64) (int64, error) {
 	return o.server.insert(ctx, db, o.quoted, version, last)
 }
 
 func (o *ownRows) remove(ctx context.Context, db Querier, version int64) error {
-	n, err := rowsAffected(db.ExecContext(ctx, "DELETE FROM "+o.quoted+" WHERE version_id = "+strconv.FormatInt(version, 10)))
+	n, err := executeAll(ctx, db, []string{o.sql("DELETE FROM {table} WHERE version_id = ?", version)})
 	if err != nil {
 		return fmt.Errorf("failed to delete version %d: %w", version, err)
 	}
@@ -120,12 +105,12 @@ func (v *Versions) Owned(ctx context.Context, db *sql.DB, settle bool) (r Rows, 
 	if v.own == nil || !settle {
 		return v.owned(ctx, db)
 	}
-	wait := v.own.server.settled(v.own.quoted)
+	wait := v.own.server.terms().settle
 	if wait == "" {
 		return v.owned(ctx, db)
 	}
 	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, wait); err != nil {
+		if _, err := tx.ExecContext(ctx, v.own.sql(wait)); err != nil {
 			return err
 		}
 		r, err = v.owned(ctx, tx)
@@ -138,7 +123,7 @@ func (v *Versions) Owned(ctx context.Context, db *sql.DB, settle bool) (r Rows, 
 }
 
 func (v *Versions) owned(ctx context.Context, db Querier) (Rows, error) {
-	list, schema, err := v.rows.keyed(ctx, db)
+	list, schema, err := v.rows.list(ctx, db)
 	switch {
 	case err != nil:
 		return Rows{}, err

@@ -213,7 +213,7 @@ func (t *table) fenced(ctx context.Context, db *sql.DB, run string) (ours bool, 
 // List returns the runs, the newest first.
 func (r Runs) List(ctx context.Context, db Querier, only ...Outcome) (runs []Run, err error) {
 	query := r.t.sql("SELECT id, namespace, holder, started_at, ended_at, from_version, to_version, outcome," +
-		" COALESCE(start_set, ''), COALESCE(planned, ''), COALESCE(error_text, '') FROM {table} WHERE kind = 'run'")
+		" COALESCE(start_set, 'null'), COALESCE(planned, 'null'), COALESCE(error_text, '') FROM {table} WHERE kind = 'run'")
 	for _, outcome := range only {
 		query += r.t.sql(" AND outcome = ?", outcome)
 	}
@@ -229,7 +229,7 @@ func (r Runs) List(ctx context.Context, db Querier, only ...Outcome) (runs []Run
 		x.Ended, endErr = parseStamp(ended)
 		runs = append(runs, x)
 		last := &runs[len(runs)-1]
-		return errors.Join(startErr, endErr, unmarshal(start, &last.Start), unmarshal(planned, &last.Planned))
+		return errors.Join(startErr, endErr, json.Unmarshal([]byte(start), &last.Start), json.Unmarshal([]byte(planned), &last.Planned))
 	})
 	return runs, err
 }
@@ -248,11 +248,16 @@ func (r Runs) Recorded(ctx context.Context, db Querier) ([]Run, error) {
 
 // RunningNow says which holder is recorded as running, and since when; "" if nobody is.
 func (r Runs) RunningNow(ctx context.Context, db Querier) (holder string, since time.Time, err error) {
-	runs, err := r.List(ctx, db, Running)
-	if err != nil || len(runs) == 0 {
-		return "", time.Time{}, err
+	var started string
+	err = db.QueryRowContext(ctx, r.t.sql("SELECT holder, started_at FROM {table} WHERE kind = 'run' AND outcome = 'running' ORDER BY started_at DESC LIMIT 1")).
+		Scan(&holder, &started)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", time.Time{}, nil
 	}
-	return runs[0].Holder, runs[0].Started, nil
+	if err == nil {
+		since, err = parseStamp(started)
+	}
+	return holder, since, err
 }
 
 // stampLayout sorts as text. Times are text because drivers disagree about timestamps: MySQL's gives bytes unless its
@@ -272,9 +277,8 @@ func parseStamp(s string) (time.Time, error) {
 	return at, nil
 }
 
-func unmarshal(text string, into *[]int64) error {
-	if text == "" {
-		return nil
-	}
-	return json.Unmarshal([]byte(text), into)
+// cut shortens s to at most size bytes, at the border of a character, and leaves out what no server takes.
+func cut(s string, size int) string {
+	s = strings.ReplaceAll(s, "\x00", "")
+	return strings.ToValidUTF8(s[:min(len(s), size)], "")
 }

@@ -25,25 +25,15 @@ func (sqlite) terms() terms {
 
 func attached(n dialect.Name) string { return cmp.Or(n.Schema, "main") }
 
-func (s sqlite) there(n dialect.Name) string {
-	return "SELECT 1 FROM " + s.Quote(dialect.Name{Table: attached(n)}) + ".sqlite_master WHERE type = 'table' AND name = " + s.Literal(n.Table) + " COLLATE NOCASE"
-}
-
 func (s sqlite) columns(n dialect.Name) string {
 	return "SELECT name, 0 FROM pragma_table_info(" + s.Literal(n.Table) + ", " + s.Literal(attached(n)) + ")"
 }
-
-func (sqlite) leadsTo(dialect.Name) string { return "NULL" }
-
-func (sqlite) settled(string) string { return "" }
 
 func (sqlite) insert(ctx context.Context, db Querier, table string, version, _ int64) (int64, error) {
 	return executeInsert(ctx, db, insertUnlessRecorded(table, strconv.FormatInt(version, 10), ""))
 }
 
-func (sqlite) schemas([]string, string, string) (string, []any, error) {
-	return "", nil, errors.ErrUnsupported
-}
+func (sqlite) schemas([]string, string, string) (string, []any) { return "", nil }
 
 func (sqlite) queryOnce(context.Context, *sql.Conn, string) (*sql.Rows, func() error, error) {
 	return nil, nil, errors.ErrUnsupported
@@ -91,13 +81,11 @@ func (s sqlite) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout)
 
 func (sqlite) mutexKey(_, _ dialect.Name) string { return "" }
 
-func (sqlite) ownConnection(string) string { return "" }
-
 func (sqlite) activity(context.Context, *sql.DB, Connection) (Activity, error) {
 	return Activity{Gone: true}, nil
 }
 
-func (sqlite) blocker(context.Context, *sql.DB, *table, ...string) (Activity, error) {
+func (sqlite) blocker(context.Context, *sql.DB, *table, string, string) (Activity, error) {
 	return Activity{Gone: true}, nil
 }
 

@@ -12,19 +12,11 @@ import (
 // State is a state table, which need not exist.
 type State struct {
 	*table
+	version     dialect.Name // the version table
 	Runs        Runs
 	Steps       Steps
 	Marks       Marks
 	Connections Connections
-}
-
-// table is what the parts of a state table share.
-type table struct {
-	server  server
-	dialect dialect.Dialect
-	name    dialect.Name
-	version dialect.Name // the version table
-	quoted  string
 }
 
 const suffix = "_lock"
@@ -35,21 +27,19 @@ func NewState(d dialect.Dialect, versionTable string) (*State, error) {
 	if server == nil {
 		return nil, nil
 	}
-	n, err := d.ParseName(versionTable)
+	version, err := d.ParseName(versionTable)
 	if err != nil {
 		return nil, err
 	}
-	t := table{server: server, dialect: d, name: n, version: n}
-	t.name.Table += suffix
-	t.quoted = d.Quote(t.name)
+	t := newTable(server, d, dialect.Name{Schema: version.Schema, Table: version.Table + suffix})
 	if _, err := d.ParseName(t.quoted); err != nil { // longer than the server takes
 		return nil, fmt.Errorf("the state table: %w", err)
 	}
-	return newState(t), nil
+	return newState(t, version), nil
 }
 
-func newState(t table) *State {
-	return &State{&t, Runs{&t}, Steps{&t}, Marks{&t}, Connections{&t}}
+func newState(t table, version dialect.Name) *State {
+	return &State{&t, version, Runs{&t}, Steps{&t}, Marks{&t}, Connections{&t}}
 }
 
 // Name is the table's name as it stands in statements.
@@ -60,11 +50,11 @@ func (s *State) Tables() []string { return []string{s.version.Table, s.name.Tabl
 
 // Located is the table under the name that the server has found for it: the text of its lock.
 func (s *State) Located(key string) *State {
-	t := *s.table
-	if n, err := t.dialect.ParseName(key); err == nil && n.Schema != "" {
-		t.name, t.quoted = n, t.dialect.Quote(n)
+	n, err := s.dialect.ParseName(key)
+	if err != nil || n.Schema == "" {
+		return s
 	}
-	return newState(t)
+	return newState(newTable(s.server, s.dialect, n), s.version)
 }
 
 // MutexKey is an expression for the text that the lock of this table is made of. The server resolves it at the time of
@@ -148,7 +138,21 @@ func (l layout) missing(t *table) (missing []column) {
 
 // IsThere says whether the table is there.
 func (s *State) IsThere(ctx context.Context, db Querier) (bool, error) {
-	return finds(ctx, db, s.server.there(s.name))
+	return s.exist(ctx, db)
+}
+
+// Hidden is the server's refusal to read the table, where the catalog says that there is none. MySQL's catalog has only
+// what the user may use, and it refuses to read a table that isn't there in the same words: the user has to be allowed to
+// know.
+func (s *State) Hidden(ctx context.Context, db Querier) error {
+	if !s.dialect.HidesTables() {
+		return nil
+	}
+	err := each(ctx, db, s.sql("SELECT 1 FROM {table} LIMIT 0"), func(*sql.Rows) error { return nil })
+	if !s.dialect.Denied(err) { // another process may have created it since
+		return nil
+	}
+	return err
 }
 
 // Missing says whether there is no table that could remember anything: none at all, or the original gooseplus's.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
 )
 
 // Step is a step that no transaction protects and that a run is at, or was at when it ended.
@@ -106,14 +105,10 @@ const claimAttempts = 10
 // marking is a statement that marks a step for each row of a source, which says how many transactions the run has
 // committed. args are those of the source.
 func (s Steps) marking(step Step, source string, args ...any) string {
-	terms := s.t.server.terms()
-	var changes []string
-	for _, column := range []string{"version_id", "source", "direction", "failed", "transactions"} {
-		changes = append(changes, strings.ReplaceAll(terms.assign, "%", column))
-	}
 	values := []any{dirtyPrefix + step.Run, step.Namespace, runID(step.Run), step.Version, cut(step.Source, 255), step.direction(), step.Failed}
 	return s.t.sql("INSERT INTO {table} (id, kind, namespace, run_id, version_id, source, direction, failed, transactions)"+
-		" SELECT ?, 'dirty', ?, ?, ?, ?, ?, ?, "+source, append(values, args...)...) + terms.onDuplicate + strings.Join(changes, ", ")
+		" SELECT ?, 'dirty', ?, ?, ?, ?, ?, ?, "+source, append(values, args...)...) +
+		s.t.orChange("version_id", "source", "direction", "failed", "transactions")
 }
 
 // Move is Mark for a run that has claimed a step before. false says that nothing is remembered of the claim any more.

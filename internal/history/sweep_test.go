@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestAppliedUnordered: the newest row of a version counts, in whatever order the server gives them.
-func TestAppliedUnordered(t *testing.T) {
+// TestNewestOfUnordered: the newest row of a version counts, in whatever order the server gives them.
+func TestNewestOfUnordered(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		rows []row
@@ -19,7 +19,7 @@ func TestAppliedUnordered(t *testing.T) {
 		"taken back, mixed":  {[]row{{key: 3, version: 5, applied: false}, {key: 2, version: 5, applied: true}}, "[]"},
 		"nothing but a zero": {[]row{{key: 1, version: 0, applied: true}}, "[]"},
 	} {
-		got := appliedUnordered(slices.Clone(tc.rows))
+		got := newest(newestFirst(slices.Clone(tc.rows)))
 		slices.Sort(got)
 		if fmt.Sprint(got) != tc.want {
 			t.Errorf("%s: %v, want %s", name, got, tc.want)

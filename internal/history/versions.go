@@ -26,12 +26,10 @@ type Versions struct {
 type access interface {
 	// exist says whether the table is there.
 	exist(ctx context.Context, db Querier) (bool, error)
-	// list returns all rows, the newest first.
-	list(ctx context.Context, db Querier) ([]row, error)
-	// times is list with the time of each row that counts.
+	// list returns all rows, the newest first, and the schema that the table's name leads to, "" if that can't be told.
+	list(ctx context.Context, db Querier) (rows []row, schema string, err error)
+	// times is list with the time of each row that counts, without keys.
 	times(ctx context.Context, db Querier) ([]row, error)
-	// keyed is list with keys, and the schema that the table's name leads to, "" if that can't be told.
-	keyed(ctx context.Context, db Querier) (list []row, schema string, err error)
 	// insert is that of server.
 	insert(ctx context.Context, db Querier, version, last int64) (key int64, err error)
 	// remove takes back a version, or returns ErrNotRecorded where that can be told.
@@ -55,7 +53,7 @@ func NewVersions(d dialect.Dialect, name string) (v *Versions, err error) {
 			return nil, err
 		}
 		name = d.Quote(n)
-		v.own = &ownRows{server: server, dialect: d, name: n, given: n, quoted: name}
+		v.own = &ownRows{table: newTable(server, d, n), given: n}
 	}
 	if v.store, err = database.NewStore(d.Goose, name); err != nil {
 		return nil, err
@@ -75,7 +73,10 @@ func (v *Versions) Name() string { return v.store.Tablename() }
 // creation that was cut off leaves on databases where DDL commits by itself. The zero version, which goose records when
 // it creates the table, is left out.
 func (v *Versions) Applied(ctx context.Context, db Querier) (applied []int64, ready bool, err error) {
-	list, err := v.readRows(ctx, db, v.rows.list)
+	list, err := v.readRows(ctx, db, func(ctx context.Context, db Querier) ([]row, error) {
+		list, _, err := v.rows.list(ctx, db)
+		return list, err
+	})
 	if err != nil {
 		return nil, false, err
 	}
@@ -177,7 +178,7 @@ func (v *Versions) Create(ctx context.Context, db *sql.DB) error {
 	if err == nil {
 		return nil
 	}
-	rows, readErr := v.rows.list(ctx, db)
+	rows, _, readErr := v.rows.list(ctx, db)
 	switch {
 	case readErr != nil:
 		if there, checkErr := v.rows.exist(ctx, db); checkErr == nil && there {
