@@ -13,15 +13,15 @@ import (
 // facts reads what the state table remembers.
 func (r *run) facts(ctx context.Context) (facts history.Facts, err error) {
 	switch {
-	case r.known.state == nil:
+	case r.part.state == nil:
 		return facts, nil
 	case r.lock != nil || r.flagged && !r.options.globalLock:
-		facts, err = r.known.state.ReadThere(ctx, r.db)
+		facts, err = r.part.state.ReadThere(ctx, r.db)
 	case r.options.globalLock:
-		facts, err = r.known.state.Read(ctx, r.db)
+		facts, err = r.part.state.Read(ctx, r.db)
 	} // Without a lock, a table that was not there at the first look has nothing to say.
 	if err != nil {
-		return facts, r.known.stateError(ctx, err)
+		return facts, r.part.stateError(ctx, err)
 	}
 	return facts, nil
 }
@@ -75,7 +75,7 @@ func (o *options) stamps() []string {
 // stamp remembers the run's environments before the first step: a process that is killed leaves a
 // database that knows what it has.
 func (r *run) stamp(ctx context.Context) error {
-	if r.known.state == nil || len(r.unseen) == 0 {
+	if r.part.state == nil || len(r.unseen) == 0 {
 		return nil
 	}
 	if err := r.ensureStateAlone(ctx); err != nil {
@@ -85,8 +85,8 @@ func (r *run) stamp(ctx context.Context) error {
 	defer cancel()
 	for _, e := range r.unseen {
 		r.stamped = append(r.stamped, e) // the answer may be all that is lost
-		if err := r.known.state.Marks.Stamp(ctx, r.db, e); err != nil {
-			return r.known.stateError(ctx, err)
+		if err := r.part.state.Marks.Stamp(ctx, r.db, e); err != nil {
+			return r.part.stateError(ctx, err)
 		}
 	}
 	return nil
@@ -95,7 +95,7 @@ func (r *run) stamp(ctx context.Context) error {
 // unstamp forgets the environments of a run that is back at its starting point.
 func (r *run) unstamp(ctx context.Context) error {
 	for _, e := range r.stamped {
-		if err := r.known.state.Marks.Unstamp(ctx, r.db, e); err != nil {
+		if err := r.part.state.Marks.Unstamp(ctx, r.db, e); err != nil {
 			return err
 		}
 	}
@@ -133,9 +133,4 @@ func (r *run) versionLocked(down plannedStep, applied []int64) error {
 func (r *run) versionLockedOnTheWayBack(down plannedStep) error {
 	own, _ := plan.Diff(r.mine, r.start)
 	return r.versionLocked(down, own)
-}
-
-// stateError is the error of a state table that can't be used.
-func (ms *migrations) stateError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (state table %s): %w", ErrMigrationTable, ms.state.Name(), tidyError{stopped(ctx, err)})
 }

@@ -110,7 +110,7 @@ func (j *joint) settle(ctx context.Context, err error) error {
 	nothing := errors.Is(err, ErrRollForward) || !j.begun
 	all := err
 	for _, r := range j.working {
-		all = joined(all, r.known.named(r.settleAs(ctx, j.of(r, err), nothing)))
+		all = joined(all, r.part.named(r.settleAs(ctx, j.of(r, err), nothing)))
 	}
 	return all
 }

@@ -197,7 +197,7 @@ func (r *run) tryMutex(ctx, waiting context.Context, m mutex.Mutex) (mutex.Held,
 	case within.Err() != nil:
 		return nil, r.locked(ctx, within, err)
 	}
-	return nil, r.known.tableError(ctx, err)
+	return nil, r.part.tableError(ctx, err)
 }
 
 func later(a, b time.Time) time.Time {
@@ -210,21 +210,21 @@ func later(a, b time.Time) time.Time {
 // locate has this run call the state table by the name that the server has for it: what a migration, or the
 // application, sets the search_path to doesn't matter any more.
 func (r *run) locate(held mutex.Held) {
-	known := *r.known
+	part := *r.part
 	switch h := held.(type) {
 	case interface{ Key() string }:
-		known.state = known.state.Located(h.Key())
+		part.state = part.state.Located(h.Key())
 	case interface{ Autocommits() bool }:
 		if h.Autocommits() {
-			known.state = known.state.Autocommitting()
+			part.state = part.state.Autocommitting()
 		}
 	}
-	r.known = &known
+	r.part = &part
 }
 
 // oneWriter is true of SQLite: who reads while another process writes may be told that the database
 // is locked, so that only the holder of the lock can rely on what it reads.
-func (r *run) oneWriter() bool { return r.known.dialect.Goose == goose.DialectSQLite3 }
+func (r *run) oneWriter() bool { return r.part.dialect.Goose == goose.DialectSQLite3 }
 
 // upgradeLimit is how long a run without the lock waits for others that are at the state table.
 const upgradeLimit = 5 * time.Second
@@ -236,13 +236,13 @@ func (r *run) ensureState(ctx, waiting context.Context) error {
 	}
 	began := time.Now()
 	for {
-		err := r.known.state.Ensure(ctx, r.db)
+		err := r.part.state.Ensure(ctx, r.db)
 		if err == nil {
 			r.stateReady = true
 			return nil
 		}
 		if !errors.Is(err, history.ErrBusy) {
-			return r.known.stateError(ctx, err)
+			return r.part.stateError(ctx, err)
 		}
 		r.announceWait(waiting)
 		if !sleep(waiting, poll(time.Since(began))) {
@@ -295,12 +295,12 @@ func (l *lock) release() error {
 
 // mutex is the lock that suits the database.
 func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
-	st := r.known.state
-	switch r.known.dialect.Goose {
+	st := r.part.state
+	switch r.part.dialect.Goose {
 	case goose.DialectSQLite3:
 		file, database, err := st.File(ctx, r.db)
 		if err != nil {
-			return nil, r.known.tableError(ctx, err)
+			return nil, r.part.tableError(ctx, err)
 		}
 		if file == "" {
 			return mutex.Memory{Key: r.pool}, nil
@@ -325,7 +325,7 @@ func (r *run) announceWait(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit) // the holder may keep everybody from the table
 	defer cancel()
 	waiting := LockWaiting{}
-	if holder, since, err := r.known.state.Runs.RunningNow(ctx, r.db); err == nil {
+	if holder, since, err := r.part.state.Runs.RunningNow(ctx, r.db); err == nil {
 		waiting.Holder, waiting.Since = holder, since
 	}
 	r.events.send(waiting)
@@ -335,7 +335,7 @@ func (r *run) announceWait(ctx context.Context) {
 func (r *run) holder(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
-	holder, since, err := r.known.state.Runs.RunningNow(ctx, r.db)
+	holder, since, err := r.part.state.Runs.RunningNow(ctx, r.db)
 	switch {
 	case err == nil && holder != "" && r.holds != "":
 		return fmt.Sprintf(" (%s has it since %s, %s)", holder, since.Format(time.RFC3339), r.holds)

@@ -73,7 +73,7 @@ func (r *run) letGo(ctx context.Context) error {
 
 // interrupt ends a connection that the run has lost. "" means that there is none left.
 func (r *run) interrupt(ctx context.Context) (what string, err error) {
-	st := r.known.state
+	st := r.part.state
 	for {
 		name := r.orphans.first()
 		if name == "" {
@@ -87,7 +87,7 @@ func (r *run) interrupt(ctx context.Context) (what string, err error) {
 		// On PostgreSQL an idle connection outside a transaction does nothing any more, and what is doing something else than
 		// at first works for somebody else, behind a pooler.
 		other := r.orphans.seen.other(name, a)
-		if a.Gone || r.known.dialect.Goose == goose.DialectPostgres && (a.Idle && !a.InTransaction || other) {
+		if a.Gone || r.part.dialect.Goose == goose.DialectPostgres && (a.Idle && !a.InTransaction || other) {
 			r.orphans.remove(name)
 			continue
 		}
@@ -142,5 +142,5 @@ func (r *run) end(ctx context.Context, b history.Connection, a history.Activity,
 	if !a.Own || left > 0 {
 		return nil
 	}
-	return r.known.state.Connections.End(ctx, r.db, b, a)
+	return r.part.state.Connections.End(ctx, r.db, b, a)
 }

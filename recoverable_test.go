@@ -37,7 +37,7 @@ func TestRecoverable(t *testing.T) {
 		"one DDL statement":     {at(1), nil, true},
 		"it failed":             {history.Step{Mark: history.Mark{Version: 1}, Failed: true}, nil, false},
 		"without the lock":      {at(1), func(r *run) { r.lock = nil }, false},
-		"DDL has transactions":  {at(1), func(r *run) { r.known.dialect.TransactionalDDL = true }, false},
+		"DDL has transactions":  {at(1), func(r *run) { r.part.dialect.TransactionalDDL = true }, false},
 		"nobody knows it":       {at(9), nil, false},
 		"without a transaction": {at(2), nil, false},
 		"no DDL":                {at(3), nil, false},
@@ -52,7 +52,7 @@ func TestRecoverable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := (&Migrator{options: o}).newRun(known, site{own: db, pool: db}, new(stream))
+		r := (&Migrator{options: o}).newRun(known.whole, site{own: db, pool: db}, new(stream))
 		if err := r.newProvider(); err != nil {
 			t.Fatal(err)
 		}

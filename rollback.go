@@ -92,7 +92,7 @@ func (r *run) conclude(ctx context.Context, cause, undone error) error {
 	if undone == nil {
 		return rolledForward(cause)
 	}
-	return &RollbackError{Tenant: r.options.tenant, Namespace: r.known.namespace, Start: plan.Newest(r.start), Reached: r.to, Cause: cause, Err: undone}
+	return &RollbackError{Tenant: r.options.tenant, Namespace: r.part.set.Namespace, Start: plan.Newest(r.start), Reached: r.to, Cause: cause, Err: undone}
 }
 
 func rolledForward(cause error) error { return fmt.Errorf("%w: %w", ErrRollForward, cause) }
@@ -193,14 +193,14 @@ func (r *run) onlyOurs(ctx context.Context, rows history.Rows) error {
 	if added = append(added, r.foreign(rows, r.mine)...); len(added) > 0 {
 		return r.otherRunner(fmt.Sprintf("it applied %v", added))
 	}
-	if r.lock != nil || r.known.state == nil || !r.touched() {
+	if r.lock != nil || r.part.state == nil || !r.touched() {
 		return nil
 	}
-	facts, err := r.known.state.Read(ctx, r.db)
+	facts, err := r.part.state.Read(ctx, r.db)
 	if err != nil {
-		return r.known.stateError(ctx, err)
+		return r.part.stateError(ctx, err)
 	}
-	for _, s := range unfinished(r.known.own(facts), rows.Applied) {
+	for _, s := range unfinished(r.part.own(facts), rows.Applied) {
 		if s.Run != r.id {
 			return r.otherRunner("it is at migration " + ref(s.Version, s.Source) + ", or left it half-applied")
 		}
@@ -347,11 +347,11 @@ func (r *run) reread(ctx context.Context) (history.Rows, error) {
 		if err == nil {
 			return rows, nil
 		}
-		if r.known.table.Missing(ctx, r.db, err) { // the server is there, and waiting brings nothing back
+		if r.part.table.Missing(ctx, r.db, err) { // the server is there, and waiting brings nothing back
 			return rows, r.tableGone(ctx)
 		}
 		if r.gone {
-			return rows, r.known.tableError(ctx, err)
+			return rows, r.part.tableError(ctx, err)
 		}
 		select {
 		case <-giveUp:
@@ -360,7 +360,7 @@ func (r *run) reread(ctx context.Context) (history.Rows, error) {
 			continue
 		}
 		r.gone = true
-		return rows, r.known.tableError(ctx, err)
+		return rows, r.part.tableError(ctx, err)
 	}
 }
 
@@ -371,5 +371,5 @@ func (r *run) tableGone(ctx context.Context) error {
 	if r.failed != nil && !r.failed.leftNothing {
 		by = "migration " + ref(r.failed.step.Version, r.failed.step.Source) + " or somebody else has"
 	}
-	return r.known.tableError(ctx, fmt.Errorf("%s dropped or renamed it during the run: nothing tells any more which versions are applied, and the next run begins with the first one", by))
+	return r.part.tableError(ctx, fmt.Errorf("%s dropped or renamed it during the run: nothing tells any more which versions are applied, and the next run begins with the first one", by))
 }

@@ -168,7 +168,7 @@ func (m *Migrator) tenant(t Tenant) *Migrator {
 	if t.Open != nil {
 		tm.own = &ownDatabase{open: t.Open}
 	}
-	tm.resolve = sync.OnceValues(func() (*migrations, error) {
+	tm.resolve = sync.OnceValues(func() (*targets, error) {
 		known, err := m.resolve()
 		if err != nil {
 			return nil, err

@@ -75,15 +75,15 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 		names[i] = j.tenant.Schema
 	}
 	var found [][]*history.Swept // of each namespace
-	version, err := f.known.dialect.ParseName(f.m.options.versionTable)
+	version, err := f.known.whole.dialect.ParseName(f.m.options.versionTable)
 	if err == nil && version.Schema != "" {
 		err = errors.New("the version table has a schema of its own") // a fault, of which the runs tell
 	}
-	for _, part := range f.known.all() {
+	for _, part := range f.known.parts {
 		if err == nil {
 			var swept []*history.Swept
-			table := inTable(version.Table, part.namespace)
-			swept, err = history.Sweep(ctx, f.db.own, f.known.state, table, f.question(part), names)
+			table := inTable(version.Table, part.set.Namespace)
+			swept, err = history.Sweep(ctx, f.db.own, f.known.whole.state, table, f.question(part), names)
 			found = append(found, swept)
 		}
 	}
@@ -101,11 +101,11 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	have := make(map[int64]bool)
 	for i, j := range batch {
 		newest, pending := int64(0), 0
-		for n, part := range f.known.all() {
+		for n, part := range f.known.parts {
 			s := found[n][i]
-			if s == nil || !s.Schema || !s.Table || s.Flagged {
+			if s == nil || !s.Schema || !s.Ready || s.Flagged {
 				pending = unsettled
-			} else if !part.upToDate(have, s.Applied) {
+			} else if !part.set.UpToDate(have, s.Applied) {
 				pending = f.survey.count(ctx, f, s.Applied)
 			}
 			if pending == unsettled {
@@ -128,22 +128,10 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 
 // question is what the look asks of the state table: an answer makes a tenant one to look at more closely. A run that was
 // cut off has to be declared dead, as by a run alone.
-func (f *fleet) question(part *migrations) history.Question {
-	q := history.Question{Runs: f.m.options.globalLock, Namespace: part.namespace}
+func (f *fleet) question(part *target) history.Question {
+	q := history.Question{Runs: f.m.options.globalLock, Namespace: part.set.Namespace}
 	if f.survey != nil {
 		q.Environments = f.m.options.refusing()
 	}
 	return q
-}
-
-// upToDate says whether all known versions are applied. have is scratch space.
-func (ms *migrations) upToDate(have map[int64]bool, applied []int64) bool {
-	if len(applied) < len(ms.list) {
-		return false
-	}
-	clear(have)
-	for _, v := range applied {
-		have[v] = true
-	}
-	return !slices.ContainsFunc(ms.list, func(m migration) bool { return !have[m.version] })
 }

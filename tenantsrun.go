@@ -42,7 +42,7 @@ type fleet struct {
 	m       *Migrator
 	options tenantsOptions
 	do      func(context.Context, *Migrator) error // nil: Migrate
-	known   *migrations
+	known   *targets
 	keeper  *session.Keeper // of the connections of the tenants there
 	db      site            // the Migrator's own, if there is one
 	slots   chan struct{}   // for tenants in the Migrator's own database, as many as its pool allows
@@ -95,10 +95,10 @@ func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], o
 	f.more = sync.NewCond(&f.mu)
 	f.slots = make(chan struct{}, f.room())
 	f.survey = newSurvey(ctx)
-	f.look = (do == nil || f.survey != nil) && m.db != nil && known.dialect.Schemas()
+	f.look = (do == nil || f.survey != nil) && m.db != nil && known.whole.dialect.Schemas()
 	if m.db != nil {
 		var leave func()
-		f.db, leave = reach(known.dialect, m.db)
+		f.db, leave = reach(known.whole.dialect, m.db)
 		defer leave()
 		f.keeper = new(session.Keeper)
 		defer f.keeper.Close()
@@ -190,7 +190,7 @@ func (f *fleet) collected(t Tenant, err error) bool {
 		return false
 	}
 	j := job{index: len(f.results), tenant: t}
-	f.results = append(f.results, TenantResult{Name: t.name(), State: TenantSkipped})
+	f.results = append(f.results, TenantResult{Name: t.name(), State: TenantSkipped, From: -1, To: -1})
 	if f.look && t.Open == nil {
 		f.arrived = append(f.arrived, j)
 	} else {
@@ -301,7 +301,7 @@ func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult)
 	if last != nil {
 		result.From, result.To = last.from, last.to
 	} else if err != nil {
-		result.To = -1 // nobody has looked
+		result.From, result.To = -1, -1 // nobody has looked
 	}
 	result.State = f.state(last, err)
 	if result.State == TenantFailed && f.do == nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) &&
@@ -329,7 +329,7 @@ func (f *fleet) state(last *run, err error) TenantState {
 		return TenantUpToDate
 	case err == nil:
 		return TenantMigrated
-	case errors.Is(err, ErrTenantMissing), f.known.dialect.NoDatabase(err):
+	case errors.Is(err, ErrTenantMissing), f.known.whole.dialect.NoDatabase(err):
 		return TenantMissing
 	case errors.Is(err, ErrLocked):
 		return TenantLocked

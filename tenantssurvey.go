@@ -30,7 +30,7 @@ func newSurvey(ctx context.Context) *survey {
 // count is how many migrations are pending where these are applied. Several namespaces are planned together,
 // and what is wrong with a plan is said of each tenant: both are unsettled, as is all without a survey.
 func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
-	if s == nil || f.known.parts != nil {
+	if s == nil || f.known.several() {
 		return unsettled
 	}
 	slices.Sort(applied)
@@ -40,7 +40,7 @@ func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
 	}
 	n, ok := s.pending[key.String()]
 	if !ok {
-		r := f.m.newRun(f.known, f.db, new(stream)) // of which nobody hears
+		r := f.m.newRun(f.known.whole, f.db, new(stream)) // of which nobody hears
 		defer r.disconnect(ctx)
 		n = unsettled
 		if r.plan(ctx, applied, upTo(math.MaxInt64)) == nil {

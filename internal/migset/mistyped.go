@@ -1,4 +1,4 @@
-package gooseplus
+package migset
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// mistyped refuses a version that is neither known nor applied, nor between two versions of its kind. It would mean
+// Mistyped refuses a version that is neither known nor applied, nor between two versions of its kind. It would mean
 // nothing at all, or the undoing of everything.
-func mistyped(version int64, known, applied []int64) error {
+func Mistyped(version int64, known, applied []int64) error {
 	all := union(known, applied)
 	if _, exists := slices.BinarySearch(all, version); exists || version == 0 {
 		return nil
@@ -26,8 +26,8 @@ func mistyped(version int64, known, applied []int64) error {
 	return notThere(version, all)
 }
 
-// unknownVersion refuses every version that is neither known nor applied.
-func unknownVersion(version int64, known, applied []int64) error {
+// UnknownVersion refuses every version that is neither known nor applied.
+func UnknownVersion(version int64, known, applied []int64) error {
 	all := union(known, applied)
 	if _, exists := slices.BinarySearch(all, version); exists || version == 0 {
 		return nil

@@ -1,4 +1,4 @@
-package gooseplus
+package migset
 
 import (
 	"errors"
@@ -14,19 +14,22 @@ import (
 // A run that looked in the wrong place would find nothing pending and succeed. The faults here name the file that
 // such a run would miss, and the option that mends it.
 
+// baseEnvironment is the folder that every database has.
+const baseEnvironment = "base"
+
 // namingRule is what a badly named file is told.
 const namingRule = "a migration's name is VERSION_name.sql, or for a pair VERSION_name.up.sql and VERSION_name.down.sql"
 
 // environmentFaults are those of the names of environments.
-func (o *options) environmentFaults() (faults []error) {
-	for _, name := range o.environments {
+func (c *Config) environmentFaults() (faults []*Fault) {
+	for _, name := range c.Environments {
 		fault := func(format string, args ...any) {
-			faults = append(faults, fmt.Errorf("WithEnvironments: %q %s", name, fmt.Sprintf(format, args...)))
+			faults = append(faults, settingFault("WithEnvironments: %q %s", name, fmt.Sprintf(format, args...)))
 		}
 		trimmed := strings.TrimSpace(name)
 		switch {
 		case strings.Contains(name, ","):
-			fault("has a comma: did you mean several names, WithEnvironments(%s)?", quotedList(split(name, ",")))
+			fault("has a comma: did you mean several names, WithEnvironments(%s)?", Quoted(split(name, ",")))
 		case strings.ContainsAny(name, `/\`):
 			fault("has a slash: an environment is one folder of the base path, named without the path (WithBasePath)")
 		case trimmed != name && trimmed == "":
@@ -52,8 +55,8 @@ func split(list, separators string) (names []string) {
 
 // misplaced returns what shows that the folders are not where the options say. given are the versions of the
 // Go migrations that were given as such, whose files may be anywhere.
-func (ms *migrations) misplaced(given []int64) []error {
-	files := ms.files
+func (s *Set) misplaced(given []int64) []error {
+	files := s.Files
 	direct := slices.DeleteFunc(slices.Clone(files.Direct), func(f envfs.File) bool {
 		return path.Ext(f.Name) == ".go" && slices.Contains(given, f.Version)
 	})
@@ -62,26 +65,26 @@ func (ms *migrations) misplaced(given []int64) []error {
 		if names := split(environment, ";:| \t"); len(names) > 1 && slices.Contains(files.Missing, environment) &&
 			slices.ContainsFunc(names, func(name string) bool { return slices.Contains(files.Siblings, name) }) {
 			faults = append(faults, fmt.Errorf("environment %q has no folder %s: did you mean several names, WithEnvironments(%s)?",
-				environment, files.Folders[environment], quotedList(names)))
+				environment, files.Folders[environment], Quoted(names)))
 		}
 	}
 	if len(direct) > 0 {
-		return append(faults, ms.besideFolders(direct))
+		return append(faults, s.besideFolders(direct))
 	}
-	if err := ms.overlooked(); err != nil && len(faults) == 0 {
+	if err := s.overlooked(); err != nil && len(faults) == 0 {
 		return []error{err}
 	}
 	return faults
 }
 
 // besideFolders is the fault of migrations beside the folders of the environments.
-func (ms *migrations) besideFolders(direct []envfs.File) error {
-	if hint := ms.isEnvironment(); hint != "" {
-		return fmt.Errorf("%s is directly in the base path %s, %s", several(direct), ms.files.Base, hint)
+func (s *Set) besideFolders(direct []envfs.File) error {
+	if hint := s.isEnvironment(); hint != "" {
+		return fmt.Errorf("%s is directly in the base path %s, %s", several(direct), s.Files.Base, hint)
 	}
 	return fmt.Errorf("%s is directly in the base path %s, where migrations are not read while there are environments: "+
 		"move it into the folder of one (%s), or use SetEnvironments(nil) if all migrations are directly in the base path",
-		several(direct), ms.files.Base, ms.folders())
+		several(direct), s.Files.Base, s.folders())
 }
 
 func several(files []envfs.File) string {
@@ -92,9 +95,9 @@ func several(files []envfs.File) string {
 }
 
 // folders are the paths of the environments' folders.
-func (ms *migrations) folders() string {
+func (s *Set) folders() string {
 	var list []string
-	for _, folder := range ms.files.Folders {
+	for _, folder := range s.Files.Folders {
 		list = append(list, folder)
 	}
 	slices.Sort(list)
@@ -102,13 +105,13 @@ func (ms *migrations) folders() string {
 }
 
 // isEnvironment says how to name the base path if it is the folder of an environment itself, "" if it doesn't seem so.
-func (ms *migrations) isEnvironment() string {
-	name := path.Base(ms.files.Base)
-	_, asked := ms.files.Folders[name]
-	if !asked && !slices.ContainsFunc(ms.files.Beside(), func(beside string) bool { _, ok := ms.files.Folders[beside]; return ok }) {
+func (s *Set) isEnvironment() string {
+	name := path.Base(s.Files.Base)
+	_, asked := s.Files.Folders[name]
+	if !asked && !slices.ContainsFunc(s.Files.Beside(), func(beside string) bool { _, ok := s.Files.Folders[beside]; return ok }) {
 		return ""
 	}
-	use := fmt.Sprintf("WithBasePath(%q)", path.Dir(ms.files.Base))
+	use := fmt.Sprintf("WithBasePath(%q)", path.Dir(s.Files.Base))
 	if name != baseEnvironment {
 		use += fmt.Sprintf(" and WithEnvironments(%q)", name)
 	}
@@ -116,13 +119,13 @@ func (ms *migrations) isEnvironment() string {
 }
 
 // nowhere is the fault of a run none of whose folders is there, and that has no migrations of another sort.
-func (ms *migrations) nowhere() error {
-	files := ms.files
-	if len(ms.list) > 0 || len(files.Missing) == 0 || len(files.Missing) < len(files.Folders) {
+func (s *Set) nowhere() error {
+	files := s.Files
+	if len(s.List) > 0 || len(files.Missing) == 0 || len(files.Missing) < len(files.Folders) {
 		return nil
 	}
-	text := fmt.Sprintf("none of the environments has a folder (%s), so there are no migrations", ms.folders())
-	if hint := ms.isEnvironment(); hint != "" {
+	text := fmt.Sprintf("none of the environments has a folder (%s), so there are no migrations", s.folders())
+	if hint := s.isEnvironment(); hint != "" {
 		return fmt.Errorf("%s: the base path is %s, %s", text, files.Base, hint)
 	}
 	inside := files.Inside()
@@ -142,9 +145,9 @@ func (ms *migrations) nowhere() error {
 }
 
 // overlooked is the fault of a set that is empty although there are files that seem to be meant.
-func (ms *migrations) overlooked() error {
-	files := ms.files
-	if len(ms.list) > 0 || files.Base == "" {
+func (s *Set) overlooked() error {
+	files := s.Files
+	if len(s.List) > 0 || files.Base == "" {
 		return nil
 	}
 	if _, flat := files.Folders[""]; flat {
@@ -158,19 +161,19 @@ func (ms *migrations) overlooked() error {
 	case len(overlooked) == 0:
 		return nil
 	case len(files.Ignored) == 0 && path.Dir(overlooked[0]) != files.Base:
-		return fmt.Errorf("there is no migration in %s; there is %s: folders inside are not read", ms.folders(), overlooked[0])
+		return fmt.Errorf("there is no migration in %s; there is %s: folders inside are not read", s.folders(), overlooked[0])
 	}
 	return fmt.Errorf("there is no migration at all, and %s is badly named: %s", overlooked[0], namingRule)
 }
 
 // baseFault adds to the fault of a base path that isn't there where the folders of the environments are.
-func (o *options) baseFault(err error) error {
+func (c *Config) baseFault(err error) error {
 	var base *envfs.BaseError
 	if !errors.As(err, &base) || !noFolder(err) {
 		return err
 	}
-	elsewhere, _ := envfs.New(o.fsys, ".", []string{""})
-	for _, name := range o.environments {
+	elsewhere, _ := envfs.New(c.FS, ".", []string{""})
+	for _, name := range c.Environments {
 		if name != "" && slices.Contains(elsewhere.Siblings, name) {
 			return fmt.Errorf("%w: did you mean WithBasePath(\".\")? %s is there", err, name)
 		}

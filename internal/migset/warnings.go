@@ -1,4 +1,4 @@
-package gooseplus
+package migset
 
 import (
 	"fmt"
@@ -7,22 +7,22 @@ import (
 )
 
 // findWarnings returns what the folders have that is no fault, but rather not meant.
-func (ms *migrations) findWarnings() (list []string) {
-	for _, environment := range ms.files.Missing {
+func (s *Set) findWarnings() (list []string) {
+	for _, environment := range s.Files.Missing {
 		list = append(list, fmt.Sprintf("environment %q has no folder %s: it counts as empty",
-			environment, ms.files.Folders[environment]))
+			environment, s.Files.Folders[environment]))
 	}
-	for _, path := range ms.files.Ignored {
+	for _, path := range s.Files.Ignored {
 		list = append(list, fmt.Sprintf("%s is ignored: %s", path, namingRule))
 	}
-	for _, path := range ms.files.Stray {
+	for _, path := range s.Files.Stray {
 		list = append(list, fmt.Sprintf("%s is ignored: it is in none of the folders that migrations are read from", path))
 	}
-	list = append(list, ms.files.Odd...)
-	if len(ms.list) == 0 {
+	list = append(list, s.Files.Odd...)
+	if len(s.List) == 0 {
 		list = append(list, "there are no migrations at all")
 	}
-	if gaps := ms.gaps(); len(gaps) > 0 {
+	if gaps := s.gaps(); len(gaps) > 0 {
 		list = append(list, fmt.Sprintf("the numbering has a gap: there is no version %s", strings.Join(gaps, ", ")))
 	}
 	return list
@@ -33,11 +33,11 @@ const sequentialBelow = 10_000_000
 
 // gaps returns the versions that are missing where versions are numbered one by one. Those in the folder
 // of another environment are not missing; they are looked for only if there is a gap.
-func (ms *migrations) gaps() []string {
+func (s *Set) gaps() []string {
 	var present []int64
-	for _, m := range ms.list {
-		if m.version > 0 && m.version < sequentialBelow {
-			present = append(present, m.version)
+	for _, m := range s.List {
+		if m.Version > 0 && m.Version < sequentialBelow {
+			present = append(present, m.Version)
 		}
 	}
 	if present = slices.Compact(present); len(present) == 0 {
@@ -47,7 +47,7 @@ func (ms *migrations) gaps() []string {
 	if highest-lowest == int64(len(present)-1) {
 		return nil
 	}
-	for _, v := range ms.files.Elsewhere() {
+	for _, v := range s.Files.Elsewhere() {
 		if v > lowest && v < highest {
 			present = append(present, v)
 		}
@@ -77,13 +77,4 @@ func holes(present []int64) (list []string) {
 		return nil
 	}
 	return list
-}
-
-// warnIrreversible says which steps of the run nothing will be able to undo.
-func (r *run) warnIrreversible() {
-	for _, s := range r.steps {
-		if s.Direction == directionUp && !s.Reversible {
-			r.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
-		}
-	}
 }
