@@ -3,10 +3,8 @@ package history
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -72,87 +70,6 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func TestEnsure(t *testing.T) {
-	ctx := context.Background()
-
-	t.Run("from nothing, by many at once", func(t *testing.T) {
-		onEach(t, "goose_db_version", func(t *testing.T, p place) {
-			var wg sync.WaitGroup
-			for range 8 {
-				wg.Go(func() {
-					err := p.table.Ensure(ctx, p.db)
-					for errors.Is(err, ErrBusy) {
-						err = p.table.Ensure(ctx, p.db)
-					}
-					if err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			wg.Wait()
-			if n := p.count(t, "1 = 1"); n != 0 {
-				t.Errorf("%d rows", n)
-			}
-		})
-	})
-
-	t.Run("over the original's table, by many at once", func(t *testing.T) {
-		onEach(t, "goose_db_version", func(t *testing.T, p place) {
-			for _, s := range []string{
-				"CREATE TABLE " + p.table.Name() + " (status INTEGER NOT NULL DEFAULT 0)",
-				"INSERT INTO " + p.table.Name() + " (status) VALUES (0)",
-				"INSERT INTO " + p.table.Name() + " (status) VALUES (0)",
-			} {
-				_, err := p.db.Exec(s)
-				must(t, err)
-			}
-			var wg sync.WaitGroup
-			for range 40 {
-				wg.Go(func() {
-					for {
-						err := p.table.Ensure(ctx, p.db)
-						if errors.Is(err, ErrBusy) {
-							continue // another of them is at it
-						}
-						if err != nil {
-							t.Error(err)
-						}
-						return
-					}
-				})
-			}
-			wg.Wait()
-			if n := p.count(t, "1 = 1"); n != 0 {
-				t.Errorf("%d rows are left of the original's", n)
-			}
-		})
-	})
-
-	t.Run("the original holds its lock", func(t *testing.T) {
-		onEach(t, "goose_db_version", func(t *testing.T, p place) {
-			if !p.rows {
-				return // the original's lock does nothing on SQLite
-			}
-			for _, s := range []string{
-				"CREATE TABLE " + p.table.Name() + " (status INTEGER NOT NULL DEFAULT 0)",
-				"INSERT INTO " + p.table.Name() + " (status) VALUES (0)",
-			} {
-				_, err := p.db.Exec(s)
-				must(t, err)
-			}
-			tx, err := p.db.Begin()
-			must(t, err)
-			_, err = tx.Exec("SELECT status FROM " + p.table.Name() + " FOR UPDATE")
-			must(t, err)
-			if err := p.table.Ensure(ctx, p.db); !errors.Is(err, ErrBusy) {
-				t.Errorf("Ensure = %v, want ErrBusy", err)
-			}
-			must(t, tx.Rollback())
-			must(t, p.table.Ensure(ctx, p.db))
-		})
-	})
 }
 
 func TestRuns(t *testing.T) {
