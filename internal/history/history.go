@@ -33,9 +33,9 @@ type server interface {
 	terms() terms
 	// columns is a query for the columns of a table: the name of each, and 1 if the table is partitioned.
 	columns(n dialect.Name) string
-	// insert records a version and returns the key of its row, or ErrRecorded if the version is recorded already. A run
-	// that is alone so far passes the highest key that it knows, and takes back the row if there is an error.
-	insert(ctx context.Context, db Querier, table string, version, last int64) (key int64, err error)
+	// insert records a version and returns the key of its row, or ErrRecorded if a row above the last key that the run
+	// knows has recorded the version.
+	insert(ctx context.Context, db Querier, t *table, version, last int64) (key int64, err error)
 	// schemas is a query for a row for each of the schemas: its number from 1, and whether the schema, the first and the
 	// second table are there.
 	schemas(names []string, first, second string) (query string, args []any)

@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -52,8 +51,8 @@ func (m mysql) columns(n dialect.Name) string {
 	return "SELECT column_name, 0 FROM information_schema.columns WHERE table_schema = COALESCE(NULLIF(" + m.Literal(n.Schema) + ", ''), DATABASE()) AND table_name = " + m.Literal(n.Table)
 }
 
-func (mysql) insert(ctx context.Context, db Querier, table string, version, _ int64) (int64, error) {
-	return executeInsert(ctx, db, insertUnlessRecorded(table, strconv.FormatInt(version, 10), " FROM DUAL"))
+func (mysql) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {
+	return t.insertUnlessRecorded(ctx, db, " FROM DUAL", version, last)
 }
 
 func (m mysql) schemas(names []string, first, second string) (string, []any) {

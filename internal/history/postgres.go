@@ -39,29 +39,12 @@ func schemaOf(name string) string {
 		" WHERE c.oid = pg_catalog.to_regclass(" + name + "))"
 }
 
-// insert doesn't ask whether the version is recorded as long as the key is the one after the last key that the run
-// knows: nobody else has inserted a row then, and the question costs the server more than the row.
-func (postgres) insert(ctx context.Context, db Querier, table string, version, last int64) (key int64, err error) {
-	if last == 0 {
-		err = db.QueryRowContext(ctx, insertUnlessRecorded(table, "$1", "")+" RETURNING id", version).Scan(&key)
-		if errors.Is(err, sql.ErrNoRows) {
-			err = ErrRecorded
-		}
-		return key, err
-	}
-	err = db.QueryRowContext(ctx, "INSERT INTO "+table+" (version_id, is_applied) VALUES ($1, TRUE) RETURNING id", version).Scan(&key)
-	if err != nil || key == last+1 {
-		return key, err
-	}
-	var others int
-	err = db.QueryRowContext(ctx, "SELECT count(*) FROM "+table+" WHERE version_id = $1 AND is_applied AND id <> $2", version, key).Scan(&others)
-	if err == nil && others > 0 {
+func (postgres) insert(ctx context.Context, db Querier, t *table, version, last int64) (key int64, err error) {
+	err = db.QueryRowContext(ctx, insertUnlessRecorded(t.quoted, "$1", "", "$2")+" RETURNING id", version, last).Scan(&key)
+	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrRecorded
 	}
-	if err != nil {
-		return 0, err
-	}
-	return key, nil
+	return key, err
 }
 
 // schemas takes the names as JSON, because no other list works with every driver. It has subqueries, because a join may

@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -16,9 +15,7 @@ import (
 type Recorder struct {
 	database.Store
 	versions *Versions
-	rows     Rows  // as the run found them
-	last     int64 // the key of the row inserted last, by anybody as far as is known
-	crowded  bool  // somebody else has inserted rows too, or tried to
+	last     int64 // there is no row up to this key that the run doesn't know
 	down     bool
 	reading  bool // the step is a dry run
 	unknown  bool // the step down is of a version that was not recorded
@@ -36,7 +33,7 @@ func (v *Versions) Recorder() *Recorder { return &Recorder{Store: v.store, versi
 
 // Found tells the recorder what the run has found in the table.
 func (r *Recorder) Found(rows Rows) {
-	r.rows, r.last, r.versions = rows, rows.last, rows.Table(r.versions)
+	r.last, r.versions = rows.last, rows.Table(r.versions)
 }
 
 // Step tells the recorder which way the next step goes.
@@ -59,7 +56,12 @@ func (r *Recorder) on(ctx context.Context, db database.DBTxConn, record func(con
 }
 
 // Again tells the recorder that the step failed, left nothing, and is tried once more.
-func (r *Recorder) Again() { r.reached, r.recorded, r.key = false, false, 0 }
+func (r *Recorder) Again() {
+	if r.key > 0 {
+		r.last = min(r.last, r.key-1) // if the row is there after all, it must be seen
+	}
+	r.reached, r.recorded, r.key = false, false, 0
+}
 
 // Read tells the recorder that the next step is a dry run, of which nothing is to be recorded.
 func (r *Recorder) Read(down bool) {
@@ -106,17 +108,17 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 	return r.on(ctx, db, func(ctx context.Context, db database.DBTxConn) error { return r.insert(ctx, db, req) })
 }
 
+// insert asks for rows above the key that the run knows. As long as it inserts the next one, nobody else has inserted any,
+// and the server has no row to look at. SQLite gives a key twice if the first row was rolled back.
 func (r *Recorder) insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) (err error) {
-	last := int64(0)
-	if _, revocable := db.(*sql.Tx); revocable && !r.crowded && !r.rows.Past(req.Version) {
-		last = r.last
-	}
-	r.key, err = r.versions.rows.insert(ctx, db, req.Version, last)
+	r.key, err = r.versions.rows.insert(ctx, db, req.Version, r.last)
 	if err != nil && !errors.Is(err, ErrRecorded) {
 		err = fmt.Errorf("failed to insert version %d: %w", req.Version, err)
 	}
-	r.crowded = r.crowded || r.key != r.last+1
-	r.last, r.recorded = max(r.last, r.key), err == nil
+	if r.key == r.last+1 && !r.versions.dialect.OneWriter() {
+		r.last = r.key
+	}
+	r.recorded = err == nil
 	return err
 }
 

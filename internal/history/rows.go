@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,7 +53,7 @@ func (o *ownRows) times(ctx context.Context, db Querier) (list []row, err error)
 }
 
 func (o *ownRows) insert(ctx context.Context, db Querier, version, last int64) (int64, error) {
-	return o.server.insert(ctx, db, o.quoted, version, last)
+	return o.server.insert(ctx, db, &o.table, version, last)
 }
 
 func (o *ownRows) remove(ctx context.Context, db Querier, version int64) error {
@@ -66,24 +67,22 @@ func (o *ownRows) remove(ctx context.Context, db Querier, version int64) error {
 	return nil
 }
 
-// insertUnlessRecorded is a statement that inserts the row of a version unless the version is applied. from stands
-// between the values and the condition. Rows which goose wrote long ago to say that a version was applied and taken
-// back are no obstacle.
-func insertUnlessRecorded(table, version, from string) string {
+// insertUnlessRecorded is a statement that inserts the row of a version unless a row with a key above last says that the
+// version is applied: the run knows the other rows. from stands between the values and the condition.
+func insertUnlessRecorded(table, version, from, last string) string {
 	return "INSERT INTO " + table + " (version_id, is_applied) SELECT " + version + ", TRUE" + from +
-		" WHERE NOT EXISTS (SELECT 1 FROM " + table + " AS v WHERE v.version_id = " + version + " AND v.is_applied" +
-		" AND v.id = (SELECT max(w.id) FROM " + table + " AS w WHERE w.version_id = " + version + "))"
+		" WHERE NOT EXISTS (SELECT 1 FROM " + table + " AS v WHERE v.id > " + last + " AND v.version_id = " + version + " AND v.is_applied)"
 }
 
-// executeInsert executes a statement that inserts one row or none, and returns the row's key.
-func executeInsert(ctx context.Context, db Querier, query string) (key int64, err error) {
-	result, err := db.ExecContext(ctx, query)
+// insertUnlessRecorded executes that statement where a driver tells the key of the row.
+func (t *table) insertUnlessRecorded(ctx context.Context, db Querier, from string, version, last int64) (key int64, err error) {
+	result, err := db.ExecContext(ctx, insertUnlessRecorded(t.quoted, strconv.FormatInt(version, 10), from, strconv.FormatInt(last, 10)))
 	n, err := rowsAffected(result, err)
+	if err == nil && n == 0 {
+		err = ErrRecorded
+	}
 	if err != nil {
 		return 0, err
-	}
-	if n == 0 {
-		return 0, ErrRecorded
 	}
 	return result.LastInsertId()
 }
@@ -174,9 +173,4 @@ func (r Rows) Foreign(version, key int64) bool {
 // Same says whether version has the rows that it had then. Without keys nobody can tell: the answer is yes.
 func (r Rows) Same(then Rows, version int64) bool {
 	return slices.Equal(r.keys[version], then.keys[version])
-}
-
-// Past says whether version has rows though it is not applied.
-func (r Rows) Past(version int64) bool {
-	return len(r.keys[version]) > 0 && !slices.Contains(r.Applied, version)
 }

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
-	"strconv"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
@@ -29,8 +28,8 @@ func (s sqlite) columns(n dialect.Name) string {
 	return "SELECT name, 0 FROM pragma_table_info(" + s.Literal(n.Table) + ", " + s.Literal(attached(n)) + ")"
 }
 
-func (sqlite) insert(ctx context.Context, db Querier, table string, version, _ int64) (int64, error) {
-	return executeInsert(ctx, db, insertUnlessRecorded(table, strconv.FormatInt(version, 10), ""))
+func (sqlite) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {
+	return t.insertUnlessRecorded(ctx, db, "", version, last)
 }
 
 func (sqlite) schemas([]string, string, string) (string, []any) { return "", nil }
