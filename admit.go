@@ -8,14 +8,14 @@ import (
 	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
-	"github.com/gooseplus/gooseplus/internal/state"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 // admission is what the state table says of a part that may begin.
 type admission struct {
-	unfinished []state.Step // that were cut off with their run, and that this one clears away
-	protected  []int64      // the versions below which nothing goes
+	unfinished []history.Step // that were cut off with their run, and that this one clears away
+	protected  []int64        // the versions below which nothing goes
 }
 
 // admit refuses what must not be done on this database, for all parts, and forgets the marks of steps that were finished.
@@ -34,7 +34,7 @@ func (r *run) admit(ctx context.Context) error {
 	return allOf(faults)
 }
 
-func (p *part) judge(ctx context.Context, facts state.Facts) error {
+func (p *part) judge(ctx context.Context, facts history.Facts) error {
 	if err := p.admit(ctx, facts, p.found.Applied); err != nil {
 		return err
 	}
@@ -51,12 +51,12 @@ func (p *part) judge(ctx context.Context, facts state.Facts) error {
 
 // admit refuses what must not be done on this database. Steps that were not finished, and that the run
 // can clear away, are left to it.
-func (p *part) admit(ctx context.Context, facts state.Facts, applied []int64) error {
+func (p *part) admit(ctx context.Context, facts history.Facts, applied []int64) error {
 	dirty := unfinished(facts, applied)
 	if p.run.holding == nil && p.run.options.globalLock { // to look at what another run is doing is no fault of it
-		dirty = slices.DeleteFunc(dirty, func(s state.Step) bool { return slices.Contains(facts.Running, s.Run) })
+		dirty = slices.DeleteFunc(dirty, func(s history.Step) bool { return slices.Contains(facts.Running, s.Run) })
 	}
-	p.admission.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s state.Step) bool { return !p.clearable(ctx, s) })
+	p.admission.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s history.Step) bool { return !p.clearable(ctx, s) })
 	if len(p.admission.unfinished) < len(dirty) {
 		return p.dirty(dirty)
 	}
@@ -70,7 +70,7 @@ func (p *part) admit(ctx context.Context, facts state.Facts, applied []int64) er
 }
 
 // protect refuses steps that go below a protected version.
-func (a *admission) protect(t *target, facts state.Facts, steps steps, applied []int64) error {
+func (a *admission) protect(t *target, facts history.Facts, steps steps, applied []int64) error {
 	a.protected = nil
 	for _, mark := range facts.Protected {
 		a.protected = append(a.protected, mark.Version)
@@ -102,7 +102,7 @@ type environments struct {
 }
 
 // unfamiliar refuses an environment that a protected database has not seen.
-func (e *environments) unfamiliar(o *options, facts state.Facts) error {
+func (e *environments) unfamiliar(o *options, facts history.Facts) error {
 	e.unseen = slices.DeleteFunc(o.stamps(), func(name string) bool { return slices.Contains(facts.Environments, name) })
 	if len(e.unseen) == 0 {
 		return nil
@@ -139,7 +139,7 @@ func (e *environments) stamp(ctx context.Context, r *run) error {
 	defer cancel()
 	for _, name := range e.unseen {
 		e.stamped = append(e.stamped, name) // the answer may be all that is lost
-		if err := r.whole.state.Stamp(ctx, r.db.own, name); err != nil {
+		if err := r.whole.state.Marks.Stamp(ctx, r.db.own, name); err != nil {
 			return r.whole.stateError(ctx, err)
 		}
 	}
@@ -149,7 +149,7 @@ func (e *environments) stamp(ctx context.Context, r *run) error {
 // forget takes back what stamp did, for a run that is back at its starting point.
 func (e *environments) forget(ctx context.Context, r *run) error {
 	for _, name := range e.stamped {
-		if err := r.whole.state.Unstamp(ctx, r.db.own, name); err != nil {
+		if err := r.whole.state.Marks.Unstamp(ctx, r.db.own, name); err != nil {
 			return err
 		}
 	}
@@ -157,18 +157,18 @@ func (e *environments) forget(ctx context.Context, r *run) error {
 }
 
 // unfinished returns the steps that were not finished, of all that the state table remembers.
-func unfinished(facts state.Facts, applied []int64) []state.Step {
-	return slices.DeleteFunc(slices.Clone(facts.Dirty), func(s state.Step) bool { return finished(s, applied) })
+func unfinished(facts history.Facts, applied []int64) []history.Step {
+	return slices.DeleteFunc(slices.Clone(facts.Dirty), func(s history.Step) bool { return finished(s, applied) })
 }
 
 // finished says whether the version table tells that a step came to its end, of which the row there
 // is the last thing.
-func finished(s state.Step, applied []int64) bool {
+func finished(s history.Step, applied []int64) bool {
 	return !s.Failed && slices.Contains(applied, s.Version) != s.Down
 }
 
 // dirty returns the refusal to work on a database with steps that were not finished.
-func (p *part) dirty(steps []state.Step) error {
+func (p *part) dirty(steps []history.Step) error {
 	var faults []error
 	for _, s := range steps {
 		if !s.Failed {
@@ -197,7 +197,7 @@ func (p *part) dirty(steps []state.Step) error {
 // that ends in its one DDL statement, and that a single statement takes back, is absent afterwards if that
 // statement succeeds, and was before if the server refuses it. It takes the lock: without it, nobody
 // knows that nobody is at the step.
-func (p *part) clearable(ctx context.Context, s state.Step) bool {
+func (p *part) clearable(ctx context.Context, s history.Step) bool {
 	t, db := p.target, p.run.db.own
 	m, known := t.set.Find(s.Version)
 	if !known || s.Failed || p.run.holding == nil || t.dialect.TransactionalDDL {
@@ -219,7 +219,7 @@ func (p *part) clearable(ctx context.Context, s state.Step) bool {
 }
 
 // clearCutOff clears away what a clearable step left that was cut off with its run.
-func (p *part) clearCutOff(ctx context.Context, s state.Step) error {
+func (p *part) clearCutOff(ctx context.Context, s history.Step) error {
 	step := p.files.step(s.Version)
 	if !s.Untouched {
 		p.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
@@ -232,8 +232,8 @@ func (p *part) clearCutOff(ctx context.Context, s state.Step) error {
 }
 
 // forget forgets the mark of a step.
-func (t *target) forget(ctx context.Context, db *sql.DB, s state.Step) error {
-	if err := t.state.ClearDirty(ctx, db, s); err != nil {
+func (t *target) forget(ctx context.Context, db *sql.DB, s history.Step) error {
+	if err := t.state.Steps.Clear(ctx, db, s); err != nil {
 		return t.stateError(ctx, err)
 	}
 	return nil

@@ -7,10 +7,9 @@ import (
 	"fmt"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
-	"github.com/gooseplus/gooseplus/internal/foreign"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // Force says what the database is at: that of the known migrations exactly those up to and including
@@ -78,7 +77,7 @@ func (f *forced) vet(ctx context.Context) error {
 	for _, h := range found {
 		if h.Dirty && f.run.options.foreignHistory == Refuse {
 			return fmt.Errorf("%w: %s: nothing was touched; put the database right and tell %s so, or use WithForeignHistory(Ignore)",
-				ErrForeignHistory, f.target.foreignText([]foreign.History{h}), h.Tool)
+				ErrForeignHistory, f.target.foreignText([]history.Foreign{h}), h.Tool)
 		}
 	}
 	return err
@@ -91,7 +90,7 @@ func (f *forced) do(ctx context.Context) error {
 		return f.target.tableError(ctx, err)
 	}
 	f.end.from = plan.Newest(rows.Applied)
-	var facts state.Facts
+	var facts history.Facts
 	if f.target.state != nil {
 		if facts, err = f.target.state.Read(ctx, db); err != nil {
 			return f.target.stateError(ctx, err)
@@ -121,7 +120,7 @@ func (f *forced) do(ctx context.Context) error {
 }
 
 // rewrite changes the version table and forgets what is dirty, all at once, fenced like a step.
-func (f *forced) rewrite(ctx context.Context, dirty []state.Step, add, remove []int64) error {
+func (f *forced) rewrite(ctx context.Context, dirty []history.Step, add, remove []int64) error {
 	tx, err := f.run.db.own.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -135,9 +134,9 @@ func (f *forced) rewrite(ctx context.Context, dirty []state.Step, add, remove []
 	return tx.Commit()
 }
 
-func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add, remove []int64) error {
+func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step, add, remove []int64) error {
 	if f.run.holding != nil {
-		result, err := tx.ExecContext(ctx, f.target.state.Fence(f.row.id))
+		result, err := tx.ExecContext(ctx, f.target.state.Runs.Fence(f.row.id))
 		if err != nil {
 			return err
 		}
@@ -153,12 +152,12 @@ func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, 
 		return err
 	}
 	for _, s := range dirty {
-		if err := f.target.state.ClearDirty(ctx, tx, s); err != nil {
+		if err := f.target.state.Steps.Clear(ctx, tx, s); err != nil {
 			return err
 		}
 	}
 	if f.adopts {
-		return f.target.state.Adopt(ctx, tx)
+		return f.target.state.Marks.Adopt(ctx, tx)
 	}
 	return nil
 }

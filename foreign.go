@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
-	"github.com/gooseplus/gooseplus/internal/foreign"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // A Policy says what becomes of a run that has found something questionable.
@@ -54,7 +54,7 @@ func WithForeignHistory(p Policy) Option {
 
 // findForeign looks for histories that are not this Migrator's. Where a person has answered the question by Force,
 // there is none any more.
-func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) ([]foreign.History, error) {
+func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) ([]history.Foreign, error) {
 	if o.foreignHistory == Ignore || t.state == nil {
 		return nil, nil
 	}
@@ -62,7 +62,7 @@ func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) ([]for
 	if err != nil {
 		return nil, err
 	}
-	found, err := foreign.Look(ctx, db, t.dialect, name, o.ownTables(t.dialect, name))
+	found, err := history.LookForeign(ctx, db, t.table, o.ownTables(t.dialect, name))
 	if err != nil {
 		return nil, t.tableError(ctx, err)
 	}
@@ -108,7 +108,7 @@ func (r *run) vet(ctx context.Context) error {
 }
 
 // foreignText is a sentence about histories.
-func (t *target) foreignText(found []foreign.History) (text string) {
+func (t *target) foreignText(found []history.Foreign) (text string) {
 	for i, h := range found {
 		if i > 0 {
 			text += ", and "
@@ -129,7 +129,7 @@ func (t *target) foreignText(found []foreign.History) (text string) {
 }
 
 // wayOut says how to go on from there.
-func (t *target) wayOut(found []foreign.History) string {
+func (t *target) wayOut(found []history.Foreign) string {
 	for _, h := range found {
 		if h.Dirty {
 			return "put the database right, tell " + h.Tool + " so, and then call Force with the version that it is at"

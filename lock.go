@@ -11,8 +11,8 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
-	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
@@ -158,7 +158,7 @@ func (w *waiter) whoHasIt(ctx context.Context) string {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
-	holder, since, err := w.run.whole.state.RunningNow(ctx, w.run.db.own)
+	holder, since, err := w.run.whole.state.Runs.RunningNow(ctx, w.run.db.own)
 	switch {
 	case err == nil && holder != "" && w.holder != "":
 		return fmt.Sprintf(" (%s has it since %s, %s)", holder, since.Format(time.RFC3339), w.holder)
@@ -232,7 +232,7 @@ func (r *run) announceWait(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit) // the holder may keep everybody from the table
 	defer cancel()
 	waiting := LockWaiting{}
-	if holder, since, err := r.whole.state.RunningNow(ctx, r.db.own); err == nil {
+	if holder, since, err := r.whole.state.Runs.RunningNow(ctx, r.db.own); err == nil {
 		waiting.Holder, waiting.Since = holder, since
 	}
 	r.events.send(waiting)
@@ -286,7 +286,7 @@ func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce fu
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, state.ErrBusy) {
+		if !errors.Is(err, history.ErrBusy) {
 			return t.stateError(ctx, err)
 		}
 		announce(waiting)
@@ -318,9 +318,9 @@ type holding struct {
 	alive context.Context
 	end   context.CancelCauseFunc
 	// rows are the run's rows in the state table as they were when they began: see restore.
-	rows []state.Run
+	rows []history.Run
 	// inherited are the runs that were cut off, newest first, whose starting points this one takes over.
-	inherited []state.Run
+	inherited []history.Run
 }
 
 func newHolding(ctx context.Context, r *run, held mutex.Held) *holding {
@@ -427,26 +427,26 @@ func (h *holding) declaredDead() error {
 //
 // Dialects that gooseplus leaves to goose (see [WithDialect]) can't remember it, which is an error.
 func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
-	return m.protect(ctx, version, func(ctx context.Context, p *part, mark state.Mark) error {
+	return m.protect(ctx, version, func(ctx context.Context, p *part, mark history.Mark) error {
 		if err := p.look(ctx); err != nil {
 			return p.target.tableError(ctx, err)
 		}
 		if _, known := p.target.set.Find(version); !known && !slices.Contains(p.view.applied, version) {
 			return fmt.Errorf("version %d is neither known nor applied", version)
 		}
-		return p.target.state.Protect(ctx, p.run.db.own, mark)
+		return p.target.state.Marks.Protect(ctx, p.run.db.own, mark)
 	})
 }
 
 // UnlockVersion ends the protection of a version by [Migrator.LockVersion]. One that isn't protected
 // is left alone. It takes the lock if there is one.
 func (m *Migrator) UnlockVersion(ctx context.Context, version int64) error {
-	return m.protect(ctx, version, func(ctx context.Context, p *part, mark state.Mark) error {
-		return p.target.state.Unprotect(ctx, p.run.db.own, mark)
+	return m.protect(ctx, version, func(ctx context.Context, p *part, mark history.Mark) error {
+		return p.target.state.Marks.Unprotect(ctx, p.run.db.own, mark)
 	})
 }
 
-func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *part, state.Mark) error) error {
+func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *part, history.Mark) error) error {
 	if version < 1 {
 		return fmt.Errorf("version %d: the lowest version is 1", version)
 	}
@@ -459,7 +459,7 @@ func (m *Migrator) protect(ctx context.Context, version int64, do func(context.C
 				return err
 			}
 			m, _ := p.target.set.Find(version)
-			return do(ctx, p, state.Mark{Namespace: p.target.set.Namespace, Version: version, Source: m.Source})
+			return do(ctx, p, history.Mark{Namespace: p.target.set.Namespace, Version: version, Source: m.Source})
 		})
 	})
 }

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // view is what a look at one part has found.
@@ -107,12 +106,12 @@ func (r *run) lookTogether(ctx context.Context) (together bool, err error) {
 	if len(r.parts) == 1 || r.whole.state == nil || r.parts.any(func(p *part) bool { return p.view.absent }) {
 		return false, nil
 	}
-	var tables []*versions.Table
-	var flags []string
+	var tables []*history.Versions
+	var questions []history.Question
 	for _, p := range r.parts {
-		tables, flags = append(tables, p.target.table), append(flags, p.target.question(r.db.own, r.options.globalLock).Query)
+		tables, questions = append(tables, p.target.table), append(questions, p.target.question(r.options.globalLock))
 	}
-	looks, err := versions.AppliedTogether(ctx, r.db.own, tables, flags)
+	looks, err := history.AppliedTogether(ctx, r.db.own, r.whole.state, tables, questions)
 	if err != nil {
 		return false, nil // each may say what is wrong
 	}
@@ -135,7 +134,7 @@ func (p *part) look(ctx context.Context) (err error) {
 	if t.state == nil {
 		v.applied, v.ready, err = t.table.Applied(ctx, db)
 	} else {
-		v.applied, v.flagged, v.ready, err = t.table.AppliedAndFlag(ctx, db, t.question(db, p.run.options.globalLock), p.view.absent)
+		v.applied, v.flagged, v.ready, err = t.table.AppliedAndFlag(ctx, db, t.state, t.question(p.run.options.globalLock), p.view.absent)
 		if err == nil && v.ready && !v.flagged {
 			err = t.hidden(ctx, db, p.run.options.globalLock)
 		}
@@ -211,7 +210,7 @@ func (r *run) makeTables(ctx context.Context) error {
 }
 
 // facts reads what the state table remembers.
-func (r *run) facts(ctx context.Context) (facts state.Facts, err error) {
+func (r *run) facts(ctx context.Context) (facts history.Facts, err error) {
 	there := r.holding != nil || r.parts.flagged() && !r.options.globalLock
 	if r.whole.state == nil || !there && !r.options.globalLock {
 		return facts, nil // without a lock, a table that was not there at the first look has nothing to say
@@ -265,11 +264,9 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 }
 
 // question is what a look asks of the state table.
-func (t *target) question(db *sql.DB, lock bool) versions.Flag {
+func (t *target) question(lock bool) history.Question {
 	if !lock {
-		return versions.Flag{Query: t.state.There()}
+		return history.Question{There: true}
 	}
-	return versions.Flag{Query: t.busy(), Missing: func(ctx context.Context) (bool, error) {
-		return t.state.Missing(ctx, db)
-	}}
+	return t.busy()
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
@@ -66,7 +66,7 @@ func (m *mark) write(ctx context.Context, step plannedStep, claimed bool) error 
 	if p.run.holding == nil {
 		return m.claim(ctx, step, claimed)
 	}
-	ours, err := p.target.state.MarkFenced(ctx, p.run.db.own, m.row(step))
+	ours, err := p.target.state.Steps.MarkFenced(ctx, p.run.db.own, m.row(step))
 	if err != nil {
 		return p.target.stateError(ctx, err)
 	}
@@ -78,13 +78,13 @@ func (m *mark) write(ctx context.Context, step plannedStep, claimed bool) error 
 func (m *mark) claim(ctx context.Context, step plannedStep, claimed bool) error {
 	p, db := m.part, m.part.run.db.own
 	if claimed {
-		if still, err := p.target.state.Move(ctx, db, m.row(step)); err != nil {
+		if still, err := p.target.state.Steps.Move(ctx, db, m.row(step)); err != nil {
 			return p.target.stateError(ctx, err)
 		} else if still {
 			return nil
 		}
 	}
-	others, err := p.target.state.Claim(ctx, db, m.row(step))
+	others, err := p.target.state.Steps.Claim(ctx, db, m.row(step))
 	if err != nil {
 		return p.target.stateError(ctx, err)
 	}
@@ -103,9 +103,9 @@ func (m *mark) claim(ctx context.Context, step plannedStep, claimed bool) error 
 	return nil
 }
 
-func (m *mark) row(step plannedStep) state.Step {
-	return state.Step{
-		Mark: state.Mark{Namespace: m.part.target.set.Namespace, Version: step.Version, Source: step.Source},
+func (m *mark) row(step plannedStep) history.Step {
+	return history.Step{
+		Mark: history.Mark{Namespace: m.part.target.set.Namespace, Version: step.Version, Source: step.Source},
 		Run:  m.part.row.id, Down: step.Direction == directionDown,
 	}
 }
@@ -117,7 +117,7 @@ func (m *mark) settle(ctx context.Context, dirty bool) error {
 		return nil
 	}
 	if !dirty {
-		return p.target.state.Unmark(ctx, db, p.row.id)
+		return p.target.state.Steps.Unmark(ctx, db, p.row.id)
 	}
 	step := m.row(m.at)
 	if m.left != nil {
@@ -127,7 +127,7 @@ func (m *mark) settle(ctx context.Context, dirty bool) error {
 		step = m.row(*m.left)
 	}
 	step.Failed = true
-	return p.target.state.MarkDirty(ctx, db, step)
+	return p.target.state.Steps.Mark(ctx, db, step)
 }
 
 // settle decides, at the end of a run, what the state table keeps of it. What a run which lost its

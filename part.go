@@ -11,9 +11,8 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // part is what a run does with one migration set: that of a namespace, or the only one.
@@ -27,9 +26,9 @@ type part struct {
 	files     files
 	driver    *drive.Driver // nil as long as there is nothing to do
 	admission admission
-	found     versions.Rows // when the starting point was read
-	ledger    *plan.Ledger  // from then on
-	failed    *plannedStep  // the step that ended the run, nil if none of this part's did
+	found     history.Rows // when the starting point was read
+	ledger    *plan.Ledger // from then on
+	failed    *plannedStep // the step that ended the run, nil if none of this part's did
 	mark      mark
 	row       row
 	end       ending
@@ -69,7 +68,7 @@ func (p *part) readStart(ctx context.Context, goal goal) (err error) {
 }
 
 // owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
-func (p *part) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows, error) {
+func (p *part) owned(ctx context.Context, db *sql.DB, settle bool) (history.Rows, error) {
 	rows, err := p.target.table.Owned(ctx, db, settle)
 	p.end.to = plan.Newest(rows.Applied)
 	if err != nil {
@@ -79,7 +78,7 @@ func (p *part) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Row
 }
 
 // inherit takes over the starting point of runs that were cut off, newest first, and the duty to undo what they did.
-func (p *part) inherit(ctx context.Context, cutOff []state.Run) error {
+func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
 	var dead []plan.Dead
 	for _, d := range cutOff {
 		dead = append(dead, plan.Dead{Start: d.Start, Planned: d.Planned})

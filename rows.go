@@ -9,7 +9,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/failure"
-	"github.com/gooseplus/gooseplus/internal/state"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
@@ -32,7 +32,7 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 			return fmt.Errorf("%w: %w (the server still works for %s)", ErrLocked, failure.Stopped(waiting, nil), busy)
 		}
 	}
-	cutOff, err := r.whole.state.Runs(ctx, r.db.own, state.CutOff) // newest first
+	cutOff, err := r.whole.state.Runs.List(ctx, r.db.own, history.CutOff) // newest first
 	if err != nil {
 		return r.whole.tableError(ctx, err)
 	}
@@ -53,16 +53,16 @@ func (h *holding) fenceDeadRuns(ctx context.Context, seen *drive.Sightings) (bus
 	st, db, beats := h.run.whole.state, h.run.db.own, h.run.options.lockTimes.beats
 	soon, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	running, err := st.Runs(soon, db, state.Running)
+	running, err := st.Runs.List(soon, db, history.Running)
 	if err != nil && soon.Err() != nil && ctx.Err() == nil {
 		// A transaction of the dead run may keep everybody from the table.
-		return h.endBlocker(ctx, state.Run{Holder: "somebody who has locked the state table"}, seen)
+		return h.endBlocker(ctx, history.Run{Holder: "somebody who has locked the state table"}, seen)
 	}
 	if err != nil {
 		return "", err
 	}
 	for _, dead := range running {
-		done, err := st.TryCutOff(ctx, db, dead.ID, time.Now())
+		done, err := st.Runs.TryCutOff(ctx, db, dead.ID, time.Now())
 		if err != nil {
 			return "", err
 		}
@@ -72,22 +72,17 @@ func (h *holding) fenceDeadRuns(ctx context.Context, seen *drive.Sightings) (bus
 			}
 		}
 	}
-	backends, err := st.Backends(ctx, db)
+	backends, err := st.Connections.List(ctx, db)
 	if err != nil {
 		return "", err
 	}
-	for _, dead := range running {
-		if dead.Backend != "" { // of an earlier version
-			backends = append(backends, state.Backend{Run: dead.ID, Name: dead.Backend, Holder: dead.Holder})
-		}
-	}
 	for _, b := range backends {
-		a, err := st.Activity(ctx, db, b)
+		a, err := st.Connections.Activity(ctx, db, b)
 		if err != nil {
 			return "", err
 		}
 		if a.Gone {
-			if err := st.DropBackends(ctx, db, b.Run, b.Name); err != nil {
+			if err := st.Connections.Drop(ctx, db, b.Run, b.Name); err != nil {
 				return "", err
 			}
 			continue
@@ -99,22 +94,22 @@ func (h *holding) fenceDeadRuns(ctx context.Context, seen *drive.Sightings) (bus
 }
 
 // endBlocker ends the transaction that keeps a run from being declared dead.
-func (h *holding) endBlocker(ctx context.Context, dead state.Run, seen *drive.Sightings) (busy string, err error) {
+func (h *holding) endBlocker(ctx context.Context, dead history.Run, seen *drive.Sightings) (busy string, err error) {
 	st, db := h.run.whole.state, h.run.db.own
-	a, err := st.Blocker(ctx, db, dead.ID)
+	a, err := st.Connections.Blocker(ctx, db, dead.ID)
 	if err != nil {
 		return "", err
 	}
 	busy = dead.Holder + ", which has lost the lock"
 	if a != nil {
 		busy += ": " + a.Who
-		_ = seen.End(ctx, db, st, state.Backend{Run: dead.ID}, *a, h.run.options.lockTimes.beats) // as above
+		_ = seen.End(ctx, db, st, history.Connection{Run: dead.ID}, *a, h.run.options.lockTimes.beats) // as above
 	}
 	return busy, nil
 }
 
 // inheritedBy are the runs that were cut off, newest first, from which a part takes over.
-func (h *holding) inheritedBy(p *part) (list []state.Run) {
+func (h *holding) inheritedBy(p *part) (list []history.Run) {
 	if h == nil {
 		return nil
 	}
@@ -132,7 +127,7 @@ func (h *holding) giveUpInheritance(ctx context.Context, p *part) error {
 	if len(h.inheritedBy(p)) == 0 {
 		return nil
 	}
-	if err := p.target.state.Crash(ctx, h.run.db.own, p.target.set.Namespace); err != nil {
+	if err := p.target.state.Runs.Crash(ctx, h.run.db.own, p.target.set.Namespace); err != nil {
 		return p.target.named(p.target.stateError(ctx, err))
 	}
 	return nil
@@ -145,11 +140,11 @@ func (h *holding) register(ctx context.Context, parts []*part) error {
 		for i, s := range p.steps {
 			planned[i] = s.Version
 		}
-		row := state.Run{
+		row := history.Run{
 			ID: p.row.id, Holder: holderName(p.row.id), Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,
 			Start: p.ledger.Start(), Planned: append(planned, p.ledger.Owed()...),
 		}
-		if err := p.target.state.Inherit(ctx, h.run.db.own, row); err != nil {
+		if err := p.target.state.Runs.Inherit(ctx, h.run.db.own, row); err != nil {
 			return p.target.named(p.target.stateError(ctx, err))
 		}
 		h.rows = append(h.rows, row)
@@ -180,7 +175,7 @@ func (h *holding) restore(ctx context.Context) (gone bool, err error) {
 		return false, err
 	}
 	for _, row := range h.rows {
-		if err := st.StartRun(ctx, db, row); err != nil {
+		if err := st.Runs.Start(ctx, db, row); err != nil {
 			return false, err
 		}
 	}
@@ -233,18 +228,18 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 }
 
 // recordOutcome ends the part's row.
-func (p *part) recordOutcome(ctx context.Context, db state.Querier, err error) error {
-	outcome, text := state.Migrated, ""
+func (p *part) recordOutcome(ctx context.Context, db history.Querier, err error) error {
+	outcome, text := history.Migrated, ""
 	switch {
 	case err == nil && p.row.forced:
-		outcome = state.Forced
+		outcome = history.Forced
 	case errors.Is(err, ErrRollForward):
-		outcome, text = state.RolledBack, reason(err)
+		outcome, text = history.RolledBack, reason(err)
 	case err != nil:
-		outcome, text = state.Failed, reason(err)
+		outcome, text = history.Failed, reason(err)
 	}
 	st := p.target.state
-	own, err := st.EndRun(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Backends()...)
+	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Backends()...)
 	if err == nil {
 		return p.run.holding.stillOurs(own)
 	}

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/versions"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
@@ -111,7 +111,7 @@ func (m *Migrator) newRun(known *targets, db site, events *stream) *run {
 	whole := *known.whole
 	r.whole = &whole
 	for i, t := range known.parts {
-		p := &part{run: r, target: r.whole, events: events, ledger: plan.NewLedger(versions.Rows{}), end: ending{from: -1, to: -1}}
+		p := &part{run: r, target: r.whole, events: events, ledger: plan.NewLedger(history.Rows{}), end: ending{from: -1, to: -1}}
 		if known.several() {
 			own := *t
 			p.target, p.events = &own, events.share(m.options.tenant, t.set.Namespace)

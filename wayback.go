@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // wayBack returns a failed run to its starting point and says, in the error that the run ends
@@ -71,7 +71,7 @@ func (r *run) undo(ctx context.Context) map[*part]error {
 		}
 		return undone
 	}
-	cleared := make(map[*part]versions.Rows)
+	cleared := make(map[*part]history.Rows)
 	clear := func(p *part) (err error) {
 		if _, done := cleared[p]; !done {
 			cleared[p], err = wayBack{p}.clear(ctx)
@@ -140,9 +140,9 @@ func (w wayBack) stay(ctx context.Context) error {
 }
 
 // clear takes back what the step that failed may have left, and reads what is applied besides.
-func (w wayBack) clear(ctx context.Context) (versions.Rows, error) {
+func (w wayBack) clear(ctx context.Context) (history.Rows, error) {
 	if err := context.Cause(ctx); err != nil {
-		return versions.Rows{}, w.dirtyIfHalf(err) // the lock was lost
+		return history.Rows{}, w.dirtyIfHalf(err) // the lock was lost
 	}
 	rows, err := w.read(ctx)
 	if err != nil {
@@ -171,7 +171,7 @@ func (w wayBack) clear(ctx context.Context) (versions.Rows, error) {
 }
 
 // undoRecorded takes back what the version table says was done, and what it doesn't say any more.
-func (w wayBack) undoRecorded(ctx context.Context, rows versions.Rows) error {
+func (w wayBack) undoRecorded(ctx context.Context, rows history.Rows) error {
 	back := w.ledger.WayBack(rows)
 	for _, u := range back.Undo {
 		undo := w.down
@@ -195,7 +195,7 @@ func (w wayBack) undoRecorded(ctx context.Context, rows versions.Rows) error {
 
 // onlyOurs refuses to go back where another runner is at work: what it has built may rest on what this
 // run applied, and what both applied is its too.
-func (w wayBack) onlyOurs(ctx context.Context, rows versions.Rows) error {
+func (w wayBack) onlyOurs(ctx context.Context, rows history.Rows) error {
 	if added := w.ledger.Strangers(rows); len(added) > 0 {
 		return w.otherRunner(fmt.Sprintf("it applied %v", added))
 	}
@@ -224,7 +224,7 @@ func (w wayBack) dirtyIfHalf(err error) error {
 
 // undoFailed takes back what the step that has just failed left half-way. A step up was not
 // recorded, so nothing but its own Down, which should say IF EXISTS, can find what is there.
-func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows versions.Rows) error {
+func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows history.Rows) error {
 	applied := slices.Contains(rows.Applied, step.Version)
 	if step.Direction == directionDown {
 		return w.halfUndone(step, applied)
@@ -323,10 +323,10 @@ func (w wayBack) balance(ctx context.Context) error {
 // reread is owned, tried again until it works, the context ends or drive.AskFor is over, which happens
 // once: after that, the server is taken to be gone. What it still executes on connections that were
 // lost, and a COMMIT whose answer was lost, is waited for first.
-func (w wayBack) read(ctx context.Context) (versions.Rows, error) {
+func (w wayBack) read(ctx context.Context) (history.Rows, error) {
 	if err := w.driver.AwaitOrphans(ctx); err != nil {
 		w.end.to = -1
-		return versions.Rows{}, err
+		return history.Rows{}, err
 	}
 	settle := w.ledger.Doubtful()
 	giveUp := time.After(drive.AskFor)
@@ -374,7 +374,7 @@ func (w wayBack) undoLost(ctx context.Context, version int64) error {
 		return err
 	}
 	w.mark.left = &step
-	if err := w.undoFailed(ctx, step, versions.Rows{}); err != nil {
+	if err := w.undoFailed(ctx, step, history.Rows{}); err != nil {
 		return err
 	}
 	w.mark.left = nil

@@ -13,10 +13,9 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
@@ -71,11 +70,11 @@ type Result struct {
 type Config struct {
 	DB       *sql.DB // for what the driver executes for itself
 	Dialect  dialect.Dialect
-	Table    *versions.Table
-	State    *state.Table  // nil for dialects that gooseplus leaves to goose
-	Run      string        // the id of the run
-	Retries  int           // how often a step is tried again that met another session; negative: until its time is over
-	LockWait time.Duration // how long a statement waits for a lock
+	Table    *history.Versions
+	State    *history.State // nil for dialects that gooseplus leaves to goose
+	Run      string         // the id of the run
+	Retries  int            // how often a step is tried again that met another session; negative: until its time is over
+	LockWait time.Duration  // how long a statement waits for a lock
 	Patience *wait.Patience
 	Hooks    Hooks
 }
@@ -116,7 +115,7 @@ func (d *Driver) Connect(s *session.Session, limit int) {
 }
 
 // Found tells the driver what the version table says before the first step.
-func (d *Driver) Found(rows versions.Rows) { d.recorder.Found(rows) }
+func (d *Driver) Found(rows history.Rows) { d.recorder.Found(rows) }
 
 // Rest lets go of the connection that is kept for the next step.
 func (d *Driver) Rest() { d.session.Rest() }
@@ -179,7 +178,7 @@ func (d *Driver) maybeRecorded(step Step, err error) bool {
 // otherRunner says whether err comes from a version table in which somebody else has done meanwhile
 // what the step was to do.
 func otherRunner(err error) bool {
-	return errors.Is(err, versions.ErrRecorded) || errors.Is(err, versions.ErrNotRecorded)
+	return errors.Is(err, history.ErrRecorded) || errors.Is(err, history.ErrNotRecorded)
 }
 
 // leftNothing says whether the step that failed with err is certain to have changed nothing but, if

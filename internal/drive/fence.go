@@ -19,7 +19,7 @@ import (
 // state table says which connections the run uses for them. The same statements have the server look after each
 // connection: a machine that is gone sends no end of it.
 func (d *Driver) Fence(cfg *session.Config, unfenced bool) {
-	fence := d.cfg.State.Fence(d.cfg.Run)
+	fence := d.cfg.State.Runs.Fence(d.cfg.Run)
 	if d.cfg.Dialect.Goose == goose.DialectPostgres {
 		fence = mutex.KeepTransaction() + "; " + fence
 	}
@@ -29,7 +29,7 @@ func (d *Driver) Fence(cfg *session.Config, unfenced bool) {
 	})
 	if unfenced {
 		cfg.Backend = session.Backend{
-			Query: d.cfg.State.BackendQuery(d.cfg.Run), Found: d.onBackend,
+			Query: d.cfg.State.Connections.Query(d.cfg.Run), Found: d.onBackend,
 			Lost: func(row []driver.Value) { d.orphans.add(backendName(row)) },
 		}
 	}
@@ -63,7 +63,7 @@ func (d *Driver) onBackend(ctx context.Context, row []driver.Value) error {
 	if slices.Contains(d.backends.list, name) {
 		return nil
 	}
-	ours, err := d.cfg.State.AddBackend(ctx, d.cfg.DB, d.cfg.Run, name)
+	ours, err := d.cfg.State.Connections.Add(ctx, d.cfg.DB, d.cfg.Run, name)
 	if err != nil {
 		return d.cfg.Hooks.Unreadable(ctx, err)
 	}
@@ -73,7 +73,7 @@ func (d *Driver) onBackend(ctx context.Context, row []driver.Value) error {
 
 // dropBackends is called with the list locked.
 func (d *Driver) dropBackends(ctx context.Context) error {
-	if err := d.cfg.State.DropBackends(ctx, d.cfg.DB, d.cfg.Run, d.backends.list...); err != nil {
+	if err := d.cfg.State.Connections.Drop(ctx, d.cfg.DB, d.cfg.Run, d.backends.list...); err != nil {
 		return d.cfg.Hooks.Unreadable(ctx, err)
 	}
 	d.backends.list = nil

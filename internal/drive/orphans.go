@@ -11,8 +11,8 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
-	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
@@ -89,8 +89,8 @@ func (d *Driver) interrupt(ctx context.Context) (what string, err error) {
 		if name == "" {
 			break
 		}
-		b := state.Backend{Run: d.cfg.Run, Name: name}
-		a, err := d.cfg.State.Activity(ctx, d.cfg.DB, b)
+		b := history.Connection{Run: d.cfg.Run, Name: name}
+		a, err := d.cfg.State.Connections.Activity(ctx, d.cfg.DB, b)
 		if err != nil {
 			return name, err
 		}
@@ -107,11 +107,11 @@ func (d *Driver) interrupt(ctx context.Context) (what string, err error) {
 		return "", nil
 	}
 	// A transaction that its connection has left may still be open on the server, and has the fence.
-	a, err := d.cfg.State.Blocker(ctx, d.cfg.DB, d.cfg.Run)
+	a, err := d.cfg.State.Connections.Blocker(ctx, d.cfg.DB, d.cfg.Run)
 	if err != nil || a == nil {
 		return "", err
 	}
-	return a.Who, d.orphans.seen.End(ctx, d.cfg.DB, d.cfg.State, state.Backend{Run: d.cfg.Run}, *a, mutex.Beats{Patience: cancelPatience})
+	return a.Who, d.orphans.seen.End(ctx, d.cfg.DB, d.cfg.State, history.Connection{Run: d.cfg.Run}, *a, mutex.Beats{Patience: cancelPatience})
 }
 
 // Sightings are what connections were found doing, and since when.
@@ -123,7 +123,7 @@ type sighting struct {
 }
 
 // other notes what a connection does, and says whether it has been found doing something else before.
-func (s *Sightings) other(name string, a state.Activity) bool {
+func (s *Sightings) other(name string, a history.Activity) bool {
 	before, ok := (*s)[name]
 	if ok && before.what == a.What {
 		return false
@@ -142,7 +142,7 @@ func (s *Sightings) other(name string, a state.Activity) bool {
 // End ends a connection of a run that has lost it, or the lock: after grace.Patience if the server is executing
 // something on it, and after grace.Every if it is idle. A run that lives is idle between two statements, and has noticed
 // by then. One that isn't this user's is left alone.
-func (s *Sightings) End(ctx context.Context, db *sql.DB, st *state.Table, b state.Backend, a state.Activity, grace mutex.Beats) error {
+func (s *Sightings) End(ctx context.Context, db *sql.DB, st *history.State, b history.Connection, a history.Activity, grace mutex.Beats) error {
 	key := b.Name + " " + a.Who
 	s.other(key, a)
 	left := grace.Patience - time.Since((*s)[key].since)
@@ -152,5 +152,5 @@ func (s *Sightings) End(ctx context.Context, db *sql.DB, st *state.Table, b stat
 	if !a.Own || left > 0 {
 		return nil
 	}
-	return st.End(ctx, db, b, a)
+	return st.Connections.End(ctx, db, b, a)
 }

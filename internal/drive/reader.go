@@ -12,14 +12,14 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
-	"github.com/gooseplus/gooseplus/internal/versions"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // Source is where a Reader has its migrations from.
 type Source struct {
 	Files   fs.FS
 	Go      []*goose.Migration // they are not changed
-	Table   *versions.Table
+	Table   *history.Versions
 	Options []goose.ProviderOption // the application's
 }
 
@@ -27,7 +27,7 @@ type Source struct {
 // and what it parsed: this one reads the files first, and a Driver has it execute them later.
 type Reader struct {
 	provider  *dryrun.Reader
-	recorder  *versions.Recorder
+	recorder  *history.Recorder
 	trace     *trace
 	options   []goose.ProviderOption
 	functions *sql.DB // what a Go migration without a transaction works on

@@ -12,7 +12,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
-	"github.com/gooseplus/gooseplus/internal/versions"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // lockTimeout is PostgreSQL's error, by its shape.
@@ -64,13 +64,13 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-func versionTable(t *testing.T, name string) (dialect.Dialect, *versions.Table) {
+func versionTable(t *testing.T, name string) (dialect.Dialect, *history.Versions) {
 	t.Helper()
 	known, err := dialect.Lookup(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := versions.New(known, "goose_db_version")
+	table, err := history.NewVersions(known, "goose_db_version")
 	if err != nil {
 		t.Fatal(err)
 	}
