@@ -34,7 +34,7 @@ func (r *run) wayBack(ctx context.Context, cause error) error {
 		case undone[p] != nil:
 			stuck = append(stuck, incomplete)
 		default:
-			left = append(left, incomplete) // alone, because of the one before
+			left = append(left, incomplete) // untouched, because the part before it is stuck
 		}
 	}
 	return mergeRollbackErrors(append(stuck, left...), cause)
@@ -320,9 +320,9 @@ func (w wayBack) balance(ctx context.Context) error {
 	return nil
 }
 
-// reread is owned, tried again until it works, the context ends or drive.AskFor is over, which happens
-// once: after that, the server is taken to be gone. What it still executes on connections that were
-// lost, and a COMMIT whose answer was lost, is waited for first.
+// read reads the applied versions, again and again until it works, the context ends or drive.AskFor is over. That
+// happens once in a run: after that, the server counts as gone. The way back first waits for what the server still
+// executes on lost connections, and for a COMMIT whose answer was lost.
 func (w wayBack) read(ctx context.Context) (history.Rows, error) {
 	if err := w.driver.AwaitOrphans(ctx); err != nil {
 		w.end.to = -1

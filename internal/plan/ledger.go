@@ -111,8 +111,7 @@ func (l *Ledger) Touched() bool { return len(l.recorded)+len(l.undone) > 0 || l.
 // Start is the starting point.
 func (l *Ledger) Start() []int64 { return l.start }
 
-// Recorded are the versions that the run has to undo if it fails, oldest first, and Undone those that it has to apply
-// again.
+// Recorded are the versions that the run has to undo if it fails, oldest first.
 func (l *Ledger) Recorded() []int64 {
 	list := make([]int64, len(l.recorded))
 	for i, e := range l.recorded {
@@ -121,10 +120,10 @@ func (l *Ledger) Recorded() []int64 {
 	return list
 }
 
-// Undone: see Recorded.
+// Undone are the versions that the run has to apply again if it fails, in the order in which they were undone.
 func (l *Ledger) Undone() []int64 { return slices.Clone(l.undone) }
 
-// Owed are the versions of both.
+// Owed are the versions that the run has to undo or to apply again if it fails.
 func (l *Ledger) Owed() []int64 { return append(l.Recorded(), l.undone...) }
 
 // Added are the recorded versions that were not there at the start.
