@@ -122,7 +122,7 @@ func (f *fleet) room() int {
 	return max(1, min(f.options.concurrency, (limit-1)/f.m.options.mostConnections()))
 }
 
-// mostConnections is how many connections a run can need at once, see run.connections.
+// mostConnections is how many connections a run can need at once, see steps.connections.
 func (o *options) mostConnections() int {
 	need := 2 // the migrations', which stays from step to step, and the run's own
 	if o.globalLock {

@@ -48,7 +48,7 @@ func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
 	return n
 }
 
-// refusing are the environments because of which a run that has something to do might be refused, see run.unfamiliar. A
+// refusing are the environments because of which a run that has something to do might be refused, see environments.unfamiliar. A
 // run with one environment is not refused by a database that has seen it.
 func (o *options) refusing() (refusing []string) {
 	stamps := o.stamps()
