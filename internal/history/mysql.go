@@ -133,7 +133,7 @@ func rollBack(ctx context.Context, conn *sql.Conn) {
 }
 
 // rollbackLimit is how long the answer to a ROLLBACK is waited for.
-const rollbackLimit = 5 * time.Second
+const rollbackLimit = time.Second
 
 // upgrade waits for nobody for longer than a second. DDL commits by itself, so each statement leaves a table that the
 // next attempt takes up, and fails if somebody else has done the same meanwhile.
@@ -235,7 +235,7 @@ func (m mysql) end(ctx context.Context, pool *sql.DB, c Connection, a Activity) 
 // DML statement that failed has left nothing. That is not a matter of course on MySQL and MariaDB. If it can't be found
 // out, the answer is no.
 func (v *Versions) Transactional(ctx context.Context, db Querier) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	var others int
 	err := db.QueryRowContext(ctx, `SELECT count(*) FROM information_schema.tables
