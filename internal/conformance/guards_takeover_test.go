@@ -39,7 +39,7 @@ func TestGuardRecoveredStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.stale(t, "[2]")
-		p.exec(t, "INSERT INTO goose_db_version_lock (id, kind, version_id, name, outcome, run_id, transactions) VALUES ('of:dirty:dead', 'dirty', 2, 'sql/base/2_b.sql', 'up', 'run:dead', 0)",
+		p.exec(t, "INSERT INTO goose_db_version_lock (id, kind, version_id, source, direction, run_id, transactions) VALUES ('of:dirty:dead', 'dirty', 2, 'sql/base/2_b.sql', 'up', 'run:dead', 0)",
 			"CREATE TABLE b (id INTEGER)")
 		db, f := p.flaky(t)
 		named := p.namedAt(t, f, "DROP TABLE b")
