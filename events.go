@@ -77,7 +77,7 @@ type WayBackStarted struct {
 type RunFinished struct {
 	Tenant    string
 	Namespace string
-	From, To  int64 // the highest version applied before and after; To is -1 when it can't be read
+	From, To  int64 // the highest version applied before and after; -1 when it can't be read
 	Applied   int   // how many migrations the run applied and kept
 	Undone    int   // how many it undid and left undone
 	Duration  time.Duration

@@ -202,7 +202,7 @@ func (m *Migrator) named(err error) error {
 // refuse tells the observers of a run that can't start.
 func (m *Migrator) refuse(ctx context.Context, err error) error {
 	events := m.newStream(ctx)
-	events.send(RunFinished{To: -1, Err: err})
+	events.send(RunFinished{From: -1, To: -1, Err: err})
 	events.close()
 	return err
 }

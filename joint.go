@@ -103,16 +103,20 @@ func (j *joint) of(r *run, err error) error {
 
 // finish tells the observers how the run ended, and sums up.
 func (j *joint) finish(ctx context.Context, err error) {
-	unread := false
+	unread, unfound := false, false
 	for _, r := range j.parts {
 		r.disconnect(ctx)
 		r.finish(j.of(r, err))
 		j.lead.from, unread = max(j.lead.from, r.from), unread || r.to < 0
+		unfound = unfound || r.from < 0
 		j.lead.to, j.lead.begun = max(j.lead.to, r.to), j.begun
 		j.lead.kept, j.lead.off = j.lead.kept+r.kept, j.lead.off+r.off
 	}
 	if unread {
 		j.lead.to = -1
+	}
+	if unfound {
+		j.lead.from = -1
 	}
 	j.lead.disconnect(ctx)
 	j.lead.events.close()
@@ -198,6 +202,12 @@ func (j *joint) applied(ctx context.Context) error {
 	for i, r := range j.parts {
 		r.seen, r.flagged, r.ready, r.schemaMissing = looks[i].Applied, looks[i].Flagged, looks[i].Ready, false
 		r.to = plan.Newest(r.seen)
+		r.from = r.to
+	}
+	if i := slices.IndexFunc(j.parts, func(r *run) bool { return r.ready && !r.flagged }); i >= 0 {
+		if err := j.parts[i].hidden(ctx); err != nil {
+			return j.lead.part.stateError(ctx, err)
+		}
 	}
 	return nil
 }
@@ -207,6 +217,7 @@ func (j *joint) appliedOneByOne(ctx context.Context) (err error) {
 		if r.seen, r.flagged, err = r.applied(ctx); err != nil {
 			return r.part.named(r.part.tableError(ctx, err))
 		}
+		r.from = r.to
 	}
 	return nil
 }

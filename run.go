@@ -72,7 +72,7 @@ type run struct {
 	looked   bool
 	seen     []int64 // what was applied when the run looked and planned
 	flagged  bool    // the state table may have something to say, see applied
-	from     int64
+	from     int64   // the highest version applied before; -1 as long as it was not read
 	start    []int64 // the starting point
 	steps    []plannedStep
 	scripts  map[int64]migset.Body // what the pending SQL files contain
@@ -86,7 +86,7 @@ type run struct {
 	failed *failure        // the step that ended the run, nil if none did
 	unsure bool            // the answer to a change of the version table was lost once
 	gone   bool            // the way back could not read the version table for as long as it tries
-	to     int64           // the highest version applied, as read last; -1 when it can't be read
+	to     int64           // the highest version applied, as read last; -1 when it can't be read, or was not
 	kept   int             // how many of mine stay applied
 	off    int             // how many of undone stay undone
 }
@@ -103,6 +103,8 @@ func (m *Migrator) newRun(part *target, db site, events *stream) *run {
 		id:      strings.ToLower(rand.Text()),
 		scripts: make(map[int64]migset.Body),
 		keys:    make(map[int64]int64),
+		from:    -1,
+		to:      -1,
 	}
 }
 
@@ -126,6 +128,7 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 	if err != nil {
 		return false, r.part.tableError(ctx, err)
 	}
+	r.from = r.to
 	same := r.looked && slices.Equal(r.seen, applied)
 	r.flagged = flagged
 	if waits := r.announced; waits && (flagged || same) {
@@ -173,6 +176,9 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 		applied, r.ready, err = r.part.table.Applied(ctx, r.db)
 	default:
 		applied, flagged, r.ready, err = r.part.table.AppliedAndFlag(ctx, r.db, r.flag(), r.absent)
+		if err == nil && r.ready && !flagged {
+			err = r.hidden(ctx)
+		}
 	}
 	r.to, r.absent = plan.Newest(applied), err == nil && !r.ready
 	if r.absent && r.part.state != nil && !r.options.globalLock {
@@ -185,6 +191,14 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 		r.to = -1
 	}
 	return applied, flagged, err
+}
+
+// hidden is the refusal to read the state table where, without the lock, the look has not found one.
+func (r *run) hidden(ctx context.Context) error {
+	if r.options.globalLock {
+		return nil // the look has read it
+	}
+	return r.part.state.Hidden(ctx, r.db)
 }
 
 // flag is what applied asks of the state table.

@@ -193,7 +193,7 @@ func (ts *targets) one() (*target, error) {
 	return nil, fmt.Errorf("each namespace has versions of its own: choose one with Namespace, of %s", migset.Quoted(names))
 }
 
-// in namespace returns the targets with one namespace chosen.
+// namespace returns the targets with one namespace chosen.
 func (ts *targets) namespace(name string) *targets {
 	i := slices.IndexFunc(ts.parts, func(part *target) bool { return part.set.Namespace == name })
 	return &targets{parts: ts.parts[i : i+1], whole: ts.parts[i]}
@@ -219,10 +219,19 @@ func (t *target) busy() string {
 
 // tableError is the error of a version table that can't be used.
 func (t *target) tableError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (%s, dialect %s): %w", ErrMigrationTable, t.table.Name(), t.dialect.Goose, tidyError{stopped(ctx, err)})
+	return fmt.Errorf("%w (%s, dialect %s): %w%s", ErrMigrationTable, t.table.Name(), t.dialect.Goose, tidyError{stopped(ctx, err)}, t.privileges(err))
 }
 
 // stateError is the error of a state table that can't be used.
 func (t *target) stateError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (state table %s): %w", ErrMigrationTable, t.state.Name(), tidyError{stopped(ctx, err)})
+	return fmt.Errorf("%w (state table %s): %w%s", ErrMigrationTable, t.state.Name(), tidyError{stopped(ctx, err)}, t.privileges(err))
+}
+
+// privileges says what the user needs, if the server has refused something for want of them.
+func (t *target) privileges(err error) string {
+	if t.state == nil || !t.dialect.Denied(err) {
+		return ""
+	}
+	return fmt.Sprintf("; this user needs GRANT SELECT ON %s and GRANT SELECT ON %s to read, INSERT, UPDATE and DELETE on both to migrate, and CREATE where they aren't there",
+		t.table.Name(), t.state.Name())
 }

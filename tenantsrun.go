@@ -190,7 +190,7 @@ func (f *fleet) collected(t Tenant, err error) bool {
 		return false
 	}
 	j := job{index: len(f.results), tenant: t}
-	f.results = append(f.results, TenantResult{Name: t.name(), State: TenantSkipped})
+	f.results = append(f.results, TenantResult{Name: t.name(), State: TenantSkipped, From: -1, To: -1})
 	if f.look && t.Open == nil {
 		f.arrived = append(f.arrived, j)
 	} else {
@@ -301,7 +301,7 @@ func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult)
 	if last != nil {
 		result.From, result.To = last.from, last.to
 	} else if err != nil {
-		result.To = -1 // nobody has looked
+		result.From, result.To = -1, -1 // nobody has looked
 	}
 	result.State = f.state(last, err)
 	if result.State == TenantFailed && f.do == nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) &&

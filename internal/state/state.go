@@ -174,6 +174,23 @@ func (t *Table) IsThere(ctx context.Context, db Querier) (bool, error) {
 	return err == nil, err
 }
 
+// Hidden is the server's refusal to read the table, where the catalog says that there is none. MySQL's catalog has only
+// what the user may use, and it refuses to read a table that isn't there in the same words: the user has to be allowed to
+// know.
+func (t *Table) Hidden(ctx context.Context, db Querier) error {
+	if t.dialect.Goose != goose.DialectMySQL {
+		return nil
+	}
+	rows, err := db.QueryContext(ctx, "SELECT 1 FROM "+t.name+" LIMIT 0")
+	switch {
+	case err == nil: // another process has created it since
+		return rows.Close()
+	case t.dialect.Denied(err):
+		return err
+	}
+	return nil
+}
+
 func inTransaction(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

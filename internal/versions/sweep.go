@@ -47,7 +47,10 @@ func Sweep(ctx context.Context, db *sql.DB, d dialect.Dialect, versionTable, sta
 	}
 	var there []int
 	for i, f := range s.found {
-		if f.Table {
+		switch {
+		case f.Table && !s.states[i] && d.Goose == goose.DialectMySQL:
+			s.found[i] = nil // MySQL's catalog hides a table that the user may not read: the look at one finds out
+		case f.Table:
 			there = append(there, i)
 		}
 	}
