@@ -14,7 +14,6 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
 // A Migrator applies migrations to one database. It doesn't change after [New], so that it can be
@@ -39,6 +38,38 @@ func New(db *sql.DB, opts ...Option) *Migrator {
 		}
 	}
 	return &Migrator{db: db, options: o, resolve: sync.OnceValues(o.resolve)}
+}
+
+// With returns a copy of m with other options, which apply on top of the options of m as later ones of [New] do. The
+// database stays the same, and so do the tenant ([Migrator.Tenant]) with its schema and the namespace
+// ([Migrator.Namespace]) that m is for. The folders are listed again. m doesn't change.
+func (m *Migrator) With(opts ...Option) *Migrator {
+	one := *m
+	o := &one.options
+	for _, opt := range opts {
+		if opt != nil {
+			opt.apply(o)
+		}
+	}
+	if o.tenant != "" {
+		o.schema, o.bound = m.options.schema, m.options.bound
+	}
+	one.resolve = sync.OnceValues(o.resolveChosen)
+	if m.events != nil {
+		one.events = &stream{observers: m.events.observers.replaced(one.observers())}
+	}
+	return &one
+}
+
+// resolveChosen is resolve for the namespace that was chosen, if one was.
+func (o *options) resolveChosen() (*targets, error) {
+	whole := *o
+	whole.namespace = ""
+	known, err := whole.resolve()
+	if o.namespace == "" {
+		return known, err
+	}
+	return whole.choose(known, err, o.namespace)
 }
 
 // DB returns the database that was given to [New], nil if there was none. That of a tenant with an Open is
@@ -201,9 +232,7 @@ func (m *Migrator) named(err error) error {
 
 // refuse tells the observers of a run that can't start.
 func (m *Migrator) refuse(ctx context.Context, err error) error {
-	events := m.newStream(ctx)
-	events.send(RunFinished{From: -1, To: -1, Err: err})
-	events.close()
+	m.newStream(ctx).send(RunFinished{From: -1, To: -1, Err: err})
 	return err
 }
 
@@ -254,28 +283,28 @@ func limit(ctx context.Context, d time.Duration, what string) (context.Context, 
 	return context.WithTimeoutCause(ctx, d, &timeoutError{what: what, after: d})
 }
 
-// newStream starts the observers of a run, of which the logger is one.
+// newStream is the stream of a run's events.
 func (m *Migrator) newStream(ctx context.Context) *stream {
 	if m.events != nil {
 		return m.events.share(m.options.tenant, m.options.namespace)
 	}
+	o := m.observers()
+	o.ctx, o.turns = context.WithoutCancel(ctx), new(sync.Mutex)
+	return &stream{scope: Scope{m.options.tenant, m.options.namespace}, observers: o}
+}
+
+// observers are those of the options. The logger is one of them.
+func (m *Migrator) observers() *observers {
 	logger := m.options.logger
 	if logger == nil {
 		logger = zap.L()
 	}
-	observers := m.options.observers
-	if writes(logger) {
-		observers = append(observers[:len(observers):len(observers)], observer{logObserver(logger), m.options.loggerBehind})
-	}
-	if observe := watch.From(ctx); observe != nil {
-		observers = append(observers[:len(observers):len(observers)], observer{
-			func(_ context.Context, e Event) { observe(e) }, new(backlog),
-		})
-	}
-	s := newStream(ctx, observers, m.options.observerGrace, func(message string) {
-		defer func() { _ = recover() }() // it may be the logger that panicked
+	o := &observers{list: slices.Clone(m.options.observers), accused: make(map[int]bool), warn: func(message string) {
+		defer func() { _ = recover() }() // the logger may be the observer that panicked
 		logger.Warn(message)
-	})
-	s.tenant, s.namespace = m.options.tenant, m.options.namespace
-	return s
+	}}
+	if writes(logger) {
+		o.list = append(o.list, logObserver(logger))
+	}
+	return o
 }

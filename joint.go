@@ -119,7 +119,6 @@ func (j *joint) finish(ctx context.Context, err error) {
 		j.lead.from = -1
 	}
 	j.lead.disconnect(ctx)
-	j.lead.events.close()
 }
 
 // look is run.look at all of them, in one statement unless a table is missing.

@@ -24,6 +24,8 @@ const (
 	// releaseLimit is how long a run that has ended waits for connections that are still in use, and
 	// for the server to take note of its end.
 	releaseLimit = 10 * time.Second
+	// stopLimit is how long a check of the lock that is under way at its end may take.
+	stopLimit = 2 * time.Second
 	// answerLimit is how long a process whose wait for the lock is over waits for each of the answers that its
 	// error needs.
 	answerLimit = time.Second
@@ -48,7 +50,7 @@ type lockTimes struct {
 // lock is the global lock while this run holds it.
 type lock struct {
 	held mutex.Held
-	stop func() // ends the watch
+	stop func(patience time.Duration) // ends the watch; a check that is under way has as long
 	// alive outlives the caller's context, for the way back; it ends with ErrLockLost as cause when
 	// the lock is lost.
 	alive context.Context
@@ -149,7 +151,8 @@ func (r *run) alone(ctx context.Context, needed func(context.Context) (bool, err
 	if err != nil || l == nil {
 		return err
 	}
-	defer func() { err = r.release(l, err) }()
+	caller := ctx
+	defer func() { err = r.release(caller, l, err) }()
 	ctx, cancel := l.during(ctx)
 	defer cancel()
 	return what(ctx)
@@ -175,7 +178,7 @@ func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error
 		err = r.locked(ctx, ctx, err) // nothing was touched
 	}
 	if err != nil {
-		return nil, joined(err, l.release())
+		return nil, joined(err, l.release(ctx))
 	}
 	r.lock = l
 	return l, nil
@@ -277,15 +280,27 @@ func (l *lock) during(ctx context.Context) (context.Context, context.CancelFunc)
 	}
 }
 
-// release gives the lock back. An error means that it was not held to the end.
-func (l *lock) release() error {
-	l.stop()
+// release gives the lock back. An error means that it was not held to the end. Where nothing was recorded under it, the
+// caller's context limits the wait for the server: the lock ends with its connection too.
+func (l *lock) release(caller context.Context) error {
 	defer l.end(nil)
+	if len(l.runs) == 0 && caller.Err() != nil {
+		l.stop(0)
+		l.held.Abandon()
+		return nil
+	}
+	l.stop(stopLimit)
 	if lost := context.Cause(l.alive); lost != nil {
 		l.held.Abandon()
 		return lost
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	ctx := context.Background()
+	if len(l.runs) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = outlive(caller, answerLimit)
+		defer cancel()
+	}
+	ctx, cancel := context.WithTimeout(ctx, releaseLimit)
 	defer cancel()
 	if err := l.held.Release(ctx); err != nil {
 		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
@@ -331,8 +346,11 @@ func (r *run) announceWait(ctx context.Context) {
 	r.events.send(waiting)
 }
 
-// holder says who has the lock, for an error.
+// holder says who has the lock, for an error. It isn't asked for where nobody was found to have it.
 func (r *run) holder(ctx context.Context) string {
+	if r.holds == "" && !r.announced {
+		return ""
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
 	holder, since, err := r.part.state.RunningNow(ctx, r.db)
@@ -348,7 +366,7 @@ func (r *run) holder(ctx context.Context) string {
 }
 
 // release records how the run ended, if it had begun, and gives the lock back.
-func (r *run) release(l *lock, runErr error) error {
+func (r *run) release(caller context.Context, l *lock, runErr error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.alive), releaseLimit)
 	defer cancel()
 	r.disconnect(ctx)
@@ -356,7 +374,7 @@ func (r *run) release(l *lock, runErr error) error {
 	if r.registered {
 		err = joined(runErr, r.recordOutcome(ctx, runErr))
 	}
-	if releaseErr := l.release(); releaseErr != nil && !errors.Is(err, ErrLockLost) {
+	if releaseErr := l.release(caller); releaseErr != nil && !errors.Is(err, ErrLockLost) {
 		err = joined(err, releaseErr)
 	}
 	return err

@@ -23,15 +23,20 @@ func (m *Migrator) Namespace(name string) *Migrator {
 	one.options.namespace = name
 	one.resolve = sync.OnceValues(func() (*targets, error) {
 		known, err := m.resolve()
-		if unknown := m.options.unknownNamespace(name); unknown != nil {
-			return nil, errors.Join(err, unknown)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return known.namespace(name), nil
+		return m.options.choose(known, err, name)
 	})
 	return &one
+}
+
+// choose is what is known of one namespace, out of what resolve returned for all.
+func (o *options) choose(known *targets, err error, name string) (*targets, error) {
+	if unknown := o.unknownNamespace(name); unknown != nil {
+		return nil, errors.Join(err, unknown)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return known.namespace(name), nil
 }
 
 // Namespaces are those that the Migrator is for, in their order; none without [WithNamespaces], and if one was

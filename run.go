@@ -113,7 +113,6 @@ func (r *run) finish(err error) {
 	r.events.send(RunFinished{
 		From: r.from, To: r.to, Applied: r.kept, Undone: r.off, Duration: time.Since(r.started), Err: err,
 	})
-	r.events.close()
 }
 
 // look reads what is applied, in one statement, and plans from it: whatever is wrong with the plan

@@ -85,7 +85,6 @@ func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], o
 		return new(TenantsReport), errors.New("the source of tenants is nil")
 	}
 	events := m.newStream(ctx)
-	defer events.close()
 	shared := *m
 	shared.events, shared.options.createSchema = events, options.createSchema
 	if options.timeout > 0 {

@@ -93,7 +93,7 @@ func rollBack(ctx context.Context, conn *sql.Conn) {
 }
 
 // rollbackLimit is how long the answer to a ROLLBACK is waited for.
-const rollbackLimit = 5 * time.Second
+const rollbackLimit = time.Second
 
 func (t *Table) execAll(ctx context.Context, db Querier, list []statement) (affected int64, err error) {
 	for _, s := range list {
