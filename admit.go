@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // facts reads what the state table remembers.
-func (r *run) facts(ctx context.Context) (facts state.Facts, err error) {
+func (r *run) facts(ctx context.Context) (facts history.Facts, err error) {
 	switch {
 	case r.part.state == nil:
 		return facts, nil
@@ -28,12 +28,12 @@ func (r *run) facts(ctx context.Context) (facts state.Facts, err error) {
 
 // admit refuses what must not be done on this database. Steps that were not finished, and that the run
 // can recover, are left to it.
-func (r *run) admit(ctx context.Context, facts state.Facts, applied []int64) error {
+func (r *run) admit(ctx context.Context, facts history.Facts, applied []int64) error {
 	dirty := unfinished(facts, applied)
 	if r.lock == nil && r.options.globalLock { // to look at what another run is doing is no fault of it
-		dirty = slices.DeleteFunc(dirty, func(s state.Step) bool { return slices.Contains(facts.Running, s.Run) })
+		dirty = slices.DeleteFunc(dirty, func(s history.Step) bool { return slices.Contains(facts.Running, s.Run) })
 	}
-	r.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s state.Step) bool { return !r.recoverable(ctx, s) })
+	r.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s history.Step) bool { return !r.recoverable(ctx, s) })
 	if len(r.unfinished) < len(dirty) {
 		return r.dirty(dirty)
 	}
@@ -47,7 +47,7 @@ func (r *run) admit(ctx context.Context, facts state.Facts, applied []int64) err
 }
 
 // unfamiliar refuses an environment that a protected database has not seen.
-func (r *run) unfamiliar(facts state.Facts) error {
+func (r *run) unfamiliar(facts history.Facts) error {
 	r.unseen = r.options.stamps()
 	r.unseen = slices.DeleteFunc(r.unseen, func(e string) bool { return slices.Contains(facts.Environments, e) })
 	if len(r.unseen) == 0 {
@@ -85,7 +85,7 @@ func (r *run) stamp(ctx context.Context) error {
 	defer cancel()
 	for _, e := range r.unseen {
 		r.stamped = append(r.stamped, e) // the answer may be all that is lost
-		if err := r.part.state.Stamp(ctx, r.db, e); err != nil {
+		if err := r.part.state.Marks.Stamp(ctx, r.db, e); err != nil {
 			return r.part.stateError(ctx, err)
 		}
 	}
@@ -95,7 +95,7 @@ func (r *run) stamp(ctx context.Context) error {
 // unstamp forgets the environments of a run that is back at its starting point.
 func (r *run) unstamp(ctx context.Context) error {
 	for _, e := range r.stamped {
-		if err := r.part.state.Unstamp(ctx, r.db, e); err != nil {
+		if err := r.part.state.Marks.Unstamp(ctx, r.db, e); err != nil {
 			return err
 		}
 	}
@@ -103,7 +103,7 @@ func (r *run) unstamp(ctx context.Context) error {
 }
 
 // unprotected refuses steps that go below a protected version.
-func (r *run) unprotected(facts state.Facts, applied []int64) error {
+func (r *run) unprotected(facts history.Facts, applied []int64) error {
 	r.protected = nil
 	for _, p := range facts.Protected {
 		r.protected = append(r.protected, p.Version)

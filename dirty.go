@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // mark remembers, in the state table, the step that is about to start, if no transaction makes it
@@ -46,7 +46,7 @@ func (r *run) putMark(ctx context.Context, step plannedStep, claimed bool) error
 	if r.lock == nil {
 		return r.claim(ctx, step, claimed)
 	}
-	ours, err := r.part.state.MarkFenced(ctx, r.db, r.at(step))
+	ours, err := r.part.state.Steps.MarkFenced(ctx, r.db, r.at(step))
 	if err != nil {
 		return r.part.stateError(ctx, err)
 	}
@@ -73,13 +73,13 @@ func outlive(ctx context.Context, grace time.Duration) (context.Context, context
 // away what the other one is about to record.
 func (r *run) claim(ctx context.Context, step plannedStep, claimed bool) error {
 	if claimed {
-		if still, err := r.part.state.Move(ctx, r.db, r.at(step)); err != nil {
+		if still, err := r.part.state.Steps.Move(ctx, r.db, r.at(step)); err != nil {
 			return r.part.stateError(ctx, err)
 		} else if still {
 			return nil
 		}
 	}
-	others, err := r.part.state.Claim(ctx, r.db, r.at(step))
+	others, err := r.part.state.Steps.Claim(ctx, r.db, r.at(step))
 	if err != nil {
 		return r.part.stateError(ctx, err)
 	}
@@ -112,9 +112,9 @@ func (r *run) warnOther(what string) {
 	}
 }
 
-func (r *run) at(step plannedStep) state.Step {
-	return state.Step{
-		Mark: state.Mark{Namespace: r.part.set.Namespace, Version: step.Version, Source: step.Source},
+func (r *run) at(step plannedStep) history.Step {
+	return history.Step{
+		Mark: history.Mark{Namespace: r.part.set.Namespace, Version: step.Version, Source: step.Source},
 		Run:  r.id, Down: step.Direction == directionDown,
 	}
 }
@@ -168,7 +168,7 @@ func persist(ctx context.Context, try func() error) (err error) {
 
 func (r *run) settleMark(ctx context.Context, dirty bool) error {
 	if !dirty {
-		return r.part.state.Unmark(ctx, r.db, r.id)
+		return r.part.state.Steps.Unmark(ctx, r.db, r.id)
 	}
 	step := r.at(r.atStep)
 	if r.left != nil {
@@ -178,22 +178,22 @@ func (r *run) settleMark(ctx context.Context, dirty bool) error {
 		step = r.at(*r.left)
 	}
 	step.Failed = true
-	return r.part.state.MarkDirty(ctx, r.db, step)
+	return r.part.state.Steps.Mark(ctx, r.db, step)
 }
 
 // unfinished returns the steps that were not finished, of all that the state table remembers.
-func unfinished(facts state.Facts, applied []int64) []state.Step {
-	return slices.DeleteFunc(slices.Clone(facts.Dirty), func(s state.Step) bool { return finished(s, applied) })
+func unfinished(facts history.Facts, applied []int64) []history.Step {
+	return slices.DeleteFunc(slices.Clone(facts.Dirty), func(s history.Step) bool { return finished(s, applied) })
 }
 
 // finished says whether the version table tells that a step came to its end, of which the row there
 // is the last thing.
-func finished(s state.Step, applied []int64) bool {
+func finished(s history.Step, applied []int64) bool {
 	return !s.Failed && slices.Contains(applied, s.Version) != s.Down
 }
 
 // dirty returns the refusal to work on a database with steps that were not finished.
-func (r *run) dirty(steps []state.Step) error {
+func (r *run) dirty(steps []history.Step) error {
 	var faults []error
 	for _, s := range steps {
 		if !s.Failed {
@@ -231,7 +231,7 @@ func (r *run) dirtyNow(ctx context.Context, applied []int64) error {
 // that ends in its one DDL statement, and that a single statement takes back, is absent afterwards if that
 // statement succeeds, and was before if the server refuses it. It takes the lock: without it, nobody
 // knows that nobody is at the step.
-func (r *run) recoverable(ctx context.Context, s state.Step) bool {
+func (r *run) recoverable(ctx context.Context, s history.Step) bool {
 	m, known := r.part.set.Find(s.Version)
 	if !known || s.Failed || r.lock == nil || r.part.dialect.TransactionalDDL {
 		return false
@@ -252,7 +252,7 @@ func (r *run) recoverable(ctx context.Context, s state.Step) bool {
 }
 
 // recover clears away what a recoverable step left that was cut off with its run.
-func (r *run) recover(ctx context.Context, s state.Step) error {
+func (r *run) recover(ctx context.Context, s history.Step) error {
 	step := r.step(s.Version)
 	if !s.Untouched {
 		r.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
@@ -265,8 +265,8 @@ func (r *run) recover(ctx context.Context, s state.Step) error {
 	return r.forget(ctx, s)
 }
 
-func (r *run) forget(ctx context.Context, s state.Step) error {
-	if err := r.part.state.ClearDirty(ctx, r.db, s); err != nil {
+func (r *run) forget(ctx context.Context, s history.Step) error {
+	if err := r.part.state.Steps.Clear(ctx, r.db, s); err != nil {
 		return r.part.stateError(ctx, err)
 	}
 	return nil

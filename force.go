@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // Force says what the database is at: that of the known migrations exactly those up to and including
@@ -66,7 +66,7 @@ func (r *run) force(ctx context.Context, version int64) error {
 		return r.part.tableError(ctx, err)
 	}
 	r.from = plan.Newest(rows.Applied)
-	var facts state.Facts
+	var facts history.Facts
 	if r.part.state != nil {
 		if facts, err = r.part.state.Read(ctx, r.db); err != nil {
 			return r.part.stateError(ctx, err)
@@ -96,7 +96,7 @@ func (r *run) force(ctx context.Context, version int64) error {
 }
 
 // rewrite changes the version table and forgets what is dirty, all at once, fenced like a step.
-func (r *run) rewrite(ctx context.Context, dirty []state.Step, add, remove []int64) error {
+func (r *run) rewrite(ctx context.Context, dirty []history.Step, add, remove []int64) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -110,9 +110,9 @@ func (r *run) rewrite(ctx context.Context, dirty []state.Step, add, remove []int
 	return tx.Commit()
 }
 
-func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add, remove []int64) error {
+func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step, add, remove []int64) error {
 	if r.lock != nil {
-		result, err := tx.ExecContext(ctx, r.part.state.Fence(r.id))
+		result, err := tx.ExecContext(ctx, r.part.state.Runs.Fence(r.id))
 		if err != nil {
 			return err
 		}
@@ -128,12 +128,12 @@ func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add
 		return err
 	}
 	for _, s := range dirty {
-		if err := r.part.state.ClearDirty(ctx, tx, s); err != nil {
+		if err := r.part.state.Steps.Clear(ctx, tx, s); err != nil {
 			return err
 		}
 	}
 	if r.adopts {
-		return r.part.state.Adopt(ctx, tx)
+		return r.part.state.Marks.Adopt(ctx, tx)
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add
 //
 // Dialects that gooseplus leaves to goose (see [WithDialect]) can't remember it, which is an error.
 func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
-	return m.protect(ctx, version, func(ctx context.Context, r *run, mark state.Mark) error {
+	return m.protect(ctx, version, func(ctx context.Context, r *run, mark history.Mark) error {
 		applied, _, err := r.applied(ctx)
 		if err != nil {
 			return r.part.tableError(ctx, err)
@@ -154,19 +154,19 @@ func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
 		if _, known := r.part.set.Find(version); !known && !slices.Contains(applied, version) {
 			return fmt.Errorf("version %d is neither known nor applied", version)
 		}
-		return r.part.state.Protect(ctx, r.db, mark)
+		return r.part.state.Marks.Protect(ctx, r.db, mark)
 	})
 }
 
 // UnlockVersion ends the protection of a version by [Migrator.LockVersion]. One that isn't protected
 // is left alone. It takes the lock if there is one.
 func (m *Migrator) UnlockVersion(ctx context.Context, version int64) error {
-	return m.protect(ctx, version, func(ctx context.Context, r *run, mark state.Mark) error {
-		return r.part.state.Unprotect(ctx, r.db, mark)
+	return m.protect(ctx, version, func(ctx context.Context, r *run, mark history.Mark) error {
+		return r.part.state.Marks.Unprotect(ctx, r.db, mark)
 	})
 }
 
-func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *run, state.Mark) error) error {
+func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *run, history.Mark) error) error {
 	if version < 1 {
 		return fmt.Errorf("version %d: the lowest version is 1", version)
 	}
@@ -182,7 +182,7 @@ func (m *Migrator) protect(ctx context.Context, version int64, do func(context.C
 			if known, ok := r.part.set.Find(version); ok {
 				source = known.Source
 			}
-			return do(ctx, r, state.Mark{Namespace: r.part.set.Namespace, Version: version, Source: source})
+			return do(ctx, r, history.Mark{Namespace: r.part.set.Namespace, Version: version, Source: source})
 		})
 	})
 }

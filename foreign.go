@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
-	"github.com/gooseplus/gooseplus/internal/foreign"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // A Policy says what becomes of a run that has found something questionable.
@@ -53,7 +53,7 @@ func WithForeignHistory(p Policy) Option {
 
 // findForeign looks for histories that are not this Migrator's. Where a person has answered the question by Force,
 // there is none any more.
-func (r *run) findForeign(ctx context.Context) ([]foreign.History, error) {
+func (r *run) findForeign(ctx context.Context) ([]history.Foreign, error) {
 	part := r.part
 	if r.options.foreignHistory == Ignore || part.state == nil || r.schemaMissing {
 		return nil, nil
@@ -62,7 +62,7 @@ func (r *run) findForeign(ctx context.Context) ([]foreign.History, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := foreign.Look(ctx, r.db, part.dialect, name, r.ownTables(name))
+	found, err := history.LookForeign(ctx, r.db, part.table, r.ownTables(name))
 	if err != nil {
 		return nil, part.tableError(ctx, err)
 	}
@@ -111,14 +111,14 @@ func (r *run) vetForce(ctx context.Context) error {
 	for _, h := range found {
 		if h.Dirty && r.options.foreignHistory == Refuse {
 			return fmt.Errorf("%w: %s: nothing was touched; put the database right and tell %s so, or use WithForeignHistory(Ignore)",
-				ErrForeignHistory, r.part.foreignText([]foreign.History{h}), h.Tool)
+				ErrForeignHistory, r.part.foreignText([]history.Foreign{h}), h.Tool)
 		}
 	}
 	return err
 }
 
 // foreignText is a sentence about histories.
-func (t *target) foreignText(found []foreign.History) (text string) {
+func (t *target) foreignText(found []history.Foreign) (text string) {
 	for i, h := range found {
 		if i > 0 {
 			text += ", and "
@@ -139,7 +139,7 @@ func (t *target) foreignText(found []foreign.History) (text string) {
 }
 
 // wayOut says how to go on from there.
-func (t *target) wayOut(found []foreign.History) string {
+func (t *target) wayOut(found []history.Foreign) string {
 	for _, h := range found {
 		if h.Dirty {
 			return "put the database right, tell " + h.Tool + " so, and then call Force with the version that it is at"

@@ -6,10 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // joint is one run over several namespaces: a run on each, which has its own row in the state table and its
@@ -186,15 +185,15 @@ func (j *joint) quickly(ctx context.Context) error {
 
 // applied reads what is applied in each.
 func (j *joint) applied(ctx context.Context) error {
-	var tables []*versions.Table
-	var flags []string
+	var tables []*history.Versions
+	var questions []history.Question
 	for _, r := range j.parts {
 		if r.part.state == nil || r.absent {
 			return j.appliedOneByOne(ctx)
 		}
-		tables, flags = append(tables, r.part.table), append(flags, r.flag().Query)
+		tables, questions = append(tables, r.part.table), append(questions, r.question())
 	}
-	looks, err := versions.AppliedTogether(ctx, j.lead.db, tables, flags)
+	looks, err := history.AppliedTogether(ctx, j.lead.db, j.lead.part.state, tables, questions)
 	if err != nil {
 		return j.appliedOneByOne(ctx)
 	}
@@ -267,7 +266,7 @@ func (j *joint) alone(ctx context.Context, needed func(context.Context) (bool, e
 			if r.lock != nil {
 				r.locate(r.lock.held)
 			}
-			r.inherited = slices.DeleteFunc(slices.Clone(j.lead.inherited), func(dead state.Run) bool { return dead.Namespace != r.part.set.Namespace })
+			r.inherited = slices.DeleteFunc(slices.Clone(j.lead.inherited), func(dead history.Run) bool { return dead.Namespace != r.part.set.Namespace })
 		}
 		if j.lead.lock != nil {
 			defer func() { err = j.recordOutcomes(j.lead.lock, err) }()

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gooseplus/gooseplus/internal/versions"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // wayBack returns all of them to their starting points, and says which of them it did not.
@@ -76,7 +76,7 @@ func (j *joint) undo(ctx context.Context) map[*run]error {
 		}
 		return undone
 	}
-	cleared := make(map[*run]versions.Rows)
+	cleared := make(map[*run]history.Rows)
 	order := slices.Clone(j.working)
 	slices.Reverse(order)
 	if j.failed != nil {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 const (
@@ -56,7 +56,7 @@ type lock struct {
 	alive context.Context
 	end   context.CancelCauseFunc
 	// runs are those that are recorded under the lock, as they were when they began: see restore.
-	runs []state.Run
+	runs []history.Run
 }
 
 // hold takes the global lock. While somebody else has it, this process holds neither a transaction
@@ -244,7 +244,7 @@ func (r *run) ensureState(ctx, waiting context.Context) error {
 			r.stateReady = true
 			return nil
 		}
-		if !errors.Is(err, state.ErrBusy) {
+		if !errors.Is(err, history.ErrBusy) {
 			return r.part.stateError(ctx, err)
 		}
 		r.announceWait(waiting)
@@ -340,7 +340,7 @@ func (r *run) announceWait(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit) // the holder may keep everybody from the table
 	defer cancel()
 	waiting := LockWaiting{}
-	if holder, since, err := r.part.state.RunningNow(ctx, r.db); err == nil {
+	if holder, since, err := r.part.state.Runs.RunningNow(ctx, r.db); err == nil {
 		waiting.Holder, waiting.Since = holder, since
 	}
 	r.events.send(waiting)
@@ -353,7 +353,7 @@ func (r *run) holder(ctx context.Context) string {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
-	holder, since, err := r.part.state.RunningNow(ctx, r.db)
+	holder, since, err := r.part.state.Runs.RunningNow(ctx, r.db)
 	switch {
 	case err == nil && holder != "" && r.holds != "":
 		return fmt.Sprintf(" (%s has it since %s, %s)", holder, since.Format(time.RFC3339), r.holds)

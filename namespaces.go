@@ -10,8 +10,8 @@ import (
 	"unicode"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // Namespace returns a Migrator for one of the namespaces: everything is as in m but that it knows the
@@ -66,7 +66,7 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 	}
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	var facts state.Facts
+	var facts history.Facts
 	if known.whole.state != nil {
 		if facts, err = known.whole.state.Read(ctx, db.own); err != nil {
 			return nil, known.whole.named(known.whole.stateError(ctx, err))
@@ -76,14 +76,14 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 	var unreadable []error
 	pending, none := false, true
 	for _, part := range known.parts {
-		history, err := m.history(ctx, part, db.own)
+		entries, err := m.entries(ctx, part, db.own)
 		if err != nil {
 			return nil, part.named(err)
 		}
 		var broken error
-		all[part.set.Namespace], broken = part.statusWithSQL(ctx, m.options.environments, history, facts)
+		all[part.set.Namespace], broken = part.statusWithSQL(ctx, m.options.environments, entries, facts)
 		unreadable = append(unreadable, broken)
-		pending, none = pending || all[part.set.Namespace].PendingCount > 0, none && len(history) == 0
+		pending, none = pending || all[part.set.Namespace].PendingCount > 0, none && len(entries) == 0
 	}
 	if pending && none {
 		text, err := m.foreignText(ctx, known.whole, db)

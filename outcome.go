@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // takeOver closes the fence of runs that are recorded as running, though their process doesn't hold the
@@ -32,7 +32,7 @@ func (r *run) takeOver(ctx, waiting context.Context) error {
 			return fmt.Errorf("%w: %w (the server still works for %s)", ErrLocked, stopped(waiting, nil), busy)
 		}
 	}
-	cutOff, err := st.Runs(ctx, r.db, state.CutOff) // newest first
+	cutOff, err := st.Runs.List(ctx, r.db, history.CutOff) // newest first
 	if err != nil {
 		return r.part.tableError(ctx, err)
 	}
@@ -54,16 +54,16 @@ func (r *run) endDead(ctx context.Context, seen *sightings) (busy string, err er
 	st := r.part.state
 	soon, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	running, err := st.Runs(soon, r.db, state.Running)
+	running, err := st.Runs.List(soon, r.db, history.Running)
 	if err != nil && soon.Err() != nil && ctx.Err() == nil {
 		// A transaction of the dead run may keep everybody from the table.
-		return r.endBlocker(ctx, state.Run{Holder: "somebody who has locked the state table"}, seen)
+		return r.endBlocker(ctx, history.Run{Holder: "somebody who has locked the state table"}, seen)
 	}
 	if err != nil {
 		return "", err
 	}
 	for _, dead := range running {
-		done, err := st.TryCutOff(ctx, r.db, dead.ID, time.Now())
+		done, err := st.Runs.TryCutOff(ctx, r.db, dead.ID, time.Now())
 		if err != nil {
 			return "", err
 		}
@@ -73,22 +73,17 @@ func (r *run) endDead(ctx context.Context, seen *sightings) (busy string, err er
 			}
 		}
 	}
-	backends, err := st.Backends(ctx, r.db)
+	backends, err := st.Connections.List(ctx, r.db)
 	if err != nil {
 		return "", err
 	}
-	for _, dead := range running {
-		if dead.Backend != "" { // of an earlier version
-			backends = append(backends, state.Backend{Run: dead.ID, Name: dead.Backend, Holder: dead.Holder})
-		}
-	}
 	for _, b := range backends {
-		a, err := st.Activity(ctx, r.db, b)
+		a, err := st.Connections.Activity(ctx, r.db, b)
 		if err != nil {
 			return "", err
 		}
 		if a.Gone {
-			if err := st.DropBackends(ctx, r.db, b.Run, b.Name); err != nil {
+			if err := st.Connections.Drop(ctx, r.db, b.Run, b.Name); err != nil {
 				return "", err
 			}
 			continue
@@ -100,15 +95,15 @@ func (r *run) endDead(ctx context.Context, seen *sightings) (busy string, err er
 }
 
 // endBlocker ends the transaction that keeps a run from being declared dead.
-func (r *run) endBlocker(ctx context.Context, dead state.Run, seen *sightings) (busy string, err error) {
-	a, err := r.part.state.Blocker(ctx, r.db, dead.ID)
+func (r *run) endBlocker(ctx context.Context, dead history.Run, seen *sightings) (busy string, err error) {
+	a, err := r.part.state.Connections.Blocker(ctx, r.db, dead.ID)
 	if err != nil {
 		return "", err
 	}
 	busy = dead.Holder + ", which has lost the lock"
 	if a != nil {
 		busy += ": " + a.Who
-		_ = r.end(ctx, state.Backend{Run: dead.ID}, *a, seen, r.options.lockTimes.beats) // as above
+		_ = r.end(ctx, history.Connection{Run: dead.ID}, *a, seen, r.options.lockTimes.beats) // as above
 	}
 	return busy, nil
 }
@@ -144,11 +139,11 @@ func (r *run) register(ctx context.Context) error {
 	for i, s := range r.steps {
 		planned[i] = s.Version
 	}
-	record := state.Run{
+	record := history.Run{
 		ID: r.id, Holder: holderName(r.id), Namespace: r.part.set.Namespace, Started: r.started, From: r.from,
 		Start: r.start, Planned: slices.Concat(planned, r.mine, r.undone),
 	}
-	if err := r.part.state.Inherit(ctx, r.db, record); err != nil {
+	if err := r.part.state.Runs.Inherit(ctx, r.db, record); err != nil {
 		return r.part.stateError(ctx, err)
 	}
 	r.lock.runs = append(r.lock.runs, record)
@@ -180,7 +175,7 @@ func (r *run) restore(ctx context.Context) (gone bool, err error) {
 		return false, err
 	}
 	for _, record := range r.lock.runs {
-		if err := r.part.state.StartRun(ctx, r.db, record); err != nil {
+		if err := r.part.state.Runs.Start(ctx, r.db, record); err != nil {
 			return false, err
 		}
 	}
@@ -228,17 +223,17 @@ func (r *run) leaveRow(ctx context.Context) error {
 	return r.dropBackends(ctx)
 }
 
-func (r *run) endRow(ctx context.Context, db state.Querier, runErr error) error {
-	outcome, text := state.Migrated, ""
+func (r *run) endRow(ctx context.Context, db history.Querier, runErr error) error {
+	outcome, text := history.Migrated, ""
 	switch {
 	case runErr == nil && r.forced:
-		outcome = state.Forced
+		outcome = history.Forced
 	case errors.Is(runErr, ErrRollForward):
-		outcome, text = state.RolledBack, reason(runErr)
+		outcome, text = history.RolledBack, reason(runErr)
 	case runErr != nil:
-		outcome, text = state.Failed, reason(runErr)
+		outcome, text = history.Failed, reason(runErr)
 	}
-	own, err := r.part.state.EndRun(ctx, db, r.id, r.to, outcome, text, time.Now(), r.backends.list...)
+	own, err := r.part.state.Runs.End(ctx, db, r.id, r.to, outcome, text, time.Now(), r.backends.list...)
 	if err == nil {
 		return r.stillOurs(own)
 	}

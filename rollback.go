@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // A Strategy says what a failed run does, see [WithRollback].
@@ -130,9 +130,9 @@ func (r *run) undo(ctx context.Context) error {
 }
 
 // clear takes back what the step that failed may have left, and reads what is applied besides.
-func (r *run) clear(ctx context.Context) (versions.Rows, error) {
+func (r *run) clear(ctx context.Context) (history.Rows, error) {
 	if err := context.Cause(ctx); err != nil {
-		return versions.Rows{}, r.dirtyIfHalf(err) // the lock was lost
+		return history.Rows{}, r.dirtyIfHalf(err) // the lock was lost
 	}
 	rows, err := r.reread(ctx)
 	if err != nil {
@@ -161,7 +161,7 @@ func (r *run) clear(ctx context.Context) (versions.Rows, error) {
 }
 
 // undoRecorded takes back what the version table says was done, and what it doesn't say any more.
-func (r *run) undoRecorded(ctx context.Context, rows versions.Rows) error {
+func (r *run) undoRecorded(ctx context.Context, rows history.Rows) error {
 	lost := r.lost(rows)
 	for _, version := range r.inOrder(plan.WayBack(r.start, rows.Applied, r.mine), lost) {
 		undo := r.down
@@ -187,7 +187,7 @@ func (r *run) undoRecorded(ctx context.Context, rows versions.Rows) error {
 
 // onlyOurs refuses to go back where another runner is at work: what it has built may rest on what this
 // run applied, and what both applied is its too.
-func (r *run) onlyOurs(ctx context.Context, rows versions.Rows) error {
+func (r *run) onlyOurs(ctx context.Context, rows history.Rows) error {
 	_, extra := plan.Diff(r.start, rows.Applied)
 	added, _ := plan.Diff(extra, r.mine)
 	if added = append(added, r.foreign(rows, r.mine)...); len(added) > 0 {
@@ -218,7 +218,7 @@ func (r *run) dirtyIfHalf(err error) error {
 
 // undoFailed takes back what the step that has just failed left half-way. A step up was not
 // recorded, so nothing but its own Down, which should say IF EXISTS, can find what is there.
-func (r *run) undoFailed(ctx context.Context, step plannedStep, rows versions.Rows) error {
+func (r *run) undoFailed(ctx context.Context, step plannedStep, rows history.Rows) error {
 	applied := slices.Contains(rows.Applied, step.Version)
 	if step.Direction == directionDown {
 		return r.halfUndone(step, applied)
@@ -333,10 +333,10 @@ const reconnectFor = 15 * time.Second
 // reread is owned, tried again until it works, the context ends or reconnectFor is over, which happens
 // once: after that, the server is taken to be gone. What it still executes on connections that were
 // lost, and a COMMIT whose answer was lost, is waited for first.
-func (r *run) reread(ctx context.Context) (versions.Rows, error) {
+func (r *run) reread(ctx context.Context) (history.Rows, error) {
 	if err := r.letGo(ctx); err != nil {
 		r.to = -1
-		return versions.Rows{}, err
+		return history.Rows{}, err
 	}
 	settle := r.unsure || r.failed != nil && r.failed.maybeRecorded
 	giveUp := time.After(reconnectFor)

@@ -11,11 +11,10 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // run is one call of Migrate & co on one database. It is used by one goroutine.
@@ -44,9 +43,9 @@ type run struct {
 	// announced is true when the observers know that the run waits for the lock.
 	announced bool
 	// inherited are the runs that were cut off, and whose starting point this one takes over.
-	inherited []state.Run
+	inherited []history.Run
 	// unfinished are steps that were cut off with their run, and that this one recovers from.
-	unfinished []state.Step
+	unfinished []history.Step
 	protected  []int64  // the versions below which nothing goes
 	unseen     []string // the run's environments that the database has not seen
 	stamped    []string // those of them that it has been told
@@ -68,7 +67,7 @@ type run struct {
 	current  plannedStep // the step that goose is at
 	backends backends    // the connections that the state table names
 
-	found    versions.Rows // when the starting point was read
+	found    history.Rows // when the starting point was read
 	looked   bool
 	seen     []int64 // what was applied when the run looked and planned
 	flagged  bool    // the state table may have something to say, see applied
@@ -77,7 +76,7 @@ type run struct {
 	steps    []plannedStep
 	scripts  map[int64]migset.Body // what the pending SQL files contain
 	provider *dryrun.Reader        // nil as long as there is nothing to read or to do
-	recorder *versions.Recorder
+	recorder *history.Recorder
 	trace    *trace
 
 	mine   []int64         // the versions that this run recorded, oldest first
@@ -174,7 +173,7 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 	case r.part.state == nil:
 		applied, r.ready, err = r.part.table.Applied(ctx, r.db)
 	default:
-		applied, flagged, r.ready, err = r.part.table.AppliedAndFlag(ctx, r.db, r.flag(), r.absent)
+		applied, flagged, r.ready, err = r.part.table.AppliedAndFlag(ctx, r.db, r.part.state, r.question(), r.absent)
 		if err == nil && r.ready && !flagged {
 			err = r.hidden(ctx)
 		}
@@ -200,16 +199,16 @@ func (r *run) hidden(ctx context.Context) error {
 	return r.part.state.Hidden(ctx, r.db)
 }
 
-// flag is what applied asks of the state table.
-func (r *run) flag() versions.Flag {
+// question is what applied asks of the state table.
+func (r *run) question() history.Question {
 	if !r.options.globalLock {
-		return versions.Flag{Query: r.part.state.There()}
+		return history.Question{There: true}
 	}
-	return versions.Flag{Query: r.part.busy(), Missing: func(ctx context.Context) (bool, error) { return r.part.state.Missing(ctx, r.db) }}
+	return r.part.busy()
 }
 
 // owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
-func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows, error) {
+func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (history.Rows, error) {
 	rows, err := r.part.table.Owned(ctx, db, settle)
 	r.to = plan.Newest(rows.Applied)
 	if err != nil {
@@ -219,7 +218,7 @@ func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows
 }
 
 // foreign returns those of the versions that have a row of another runner's.
-func (r *run) foreign(rows versions.Rows, of []int64) (list []int64) {
+func (r *run) foreign(rows history.Rows, of []int64) (list []int64) {
 	for _, v := range of {
 		if rows.Foreign(v, r.keys[v]) {
 			list = append(list, v)
@@ -292,7 +291,7 @@ func (r *run) readStart(ctx context.Context, to goal) (err error) {
 }
 
 // judge refuses what must not be done, and forgets the marks of steps that were finished.
-func (r *run) judge(ctx context.Context, facts state.Facts) error {
+func (r *run) judge(ctx context.Context, facts history.Facts) error {
 	if len(facts.Running) > 0 {
 		r.warnOther("it is recorded as running, with the lock")
 	}
@@ -317,7 +316,7 @@ func (r *run) giveUp(ctx context.Context) error {
 	if len(r.inherited) == 0 {
 		return nil
 	}
-	if err := r.part.state.Crash(ctx, r.db, r.part.set.Namespace); err != nil {
+	if err := r.part.state.Runs.Crash(ctx, r.db, r.part.set.Namespace); err != nil {
 		return r.part.stateError(ctx, err)
 	}
 	return nil

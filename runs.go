@@ -51,7 +51,7 @@ func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 	if known.whole.state == nil {
 		return nil, nil
 	}
-	recorded, err := known.whole.state.Recorded(ctx, db.own)
+	recorded, err := known.whole.state.Runs.Recorded(ctx, db.own)
 	if err == nil && len(recorded) == 0 && m.options.bound {
 		_, err = known.whole.schemaMissing(ctx, db.own)
 	}

@@ -9,10 +9,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // Status is what a database has of the migrations, see [Migrator.Status].
@@ -68,18 +67,18 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	history, err := m.history(ctx, part, db.own)
+	entries, err := m.entries(ctx, part, db.own)
 	if err != nil {
 		return Status{}, err
 	}
-	var facts state.Facts
+	var facts history.Facts
 	if part.state != nil {
 		if facts, err = part.state.Read(ctx, db.own); err != nil {
 			return Status{}, part.stateError(ctx, err)
 		}
 	}
-	status, unreadable := part.statusWithSQL(ctx, m.options.environments, history, facts)
-	if len(history) == 0 && status.PendingCount > 0 {
+	status, unreadable := part.statusWithSQL(ctx, m.options.environments, entries, facts)
+	if len(entries) == 0 && status.PendingCount > 0 {
 		if status.ForeignHistory, err = m.foreignText(ctx, part, db); err != nil {
 			return Status{}, err
 		}
@@ -95,16 +94,16 @@ func (m *Migrator) foreignText(ctx context.Context, part *target, db site) (stri
 	return part.foreignText(found), nil
 }
 
-// history reads what is applied, with the times.
-func (m *Migrator) history(ctx context.Context, part *target, db *sql.DB) ([]versions.Entry, error) {
-	history, err := part.table.History(ctx, db)
-	if err == nil && len(history) == 0 && m.options.bound {
+// entries reads what is applied, with the times.
+func (m *Migrator) entries(ctx context.Context, part *target, db *sql.DB) ([]history.Entry, error) {
+	entries, err := part.table.Entries(ctx, db)
+	if err == nil && len(entries) == 0 && m.options.bound {
 		_, err = part.schemaMissing(ctx, db)
 	}
 	if err != nil {
 		return nil, part.tableError(ctx, err)
 	}
-	return history, nil
+	return entries, nil
 }
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
@@ -139,16 +138,16 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 }
 
 // statusWithSQL is status with what is in the files; the error says which can't be parsed.
-func (t *target) statusWithSQL(ctx context.Context, environments []string, history []versions.Entry, facts state.Facts) (Status, error) {
+func (t *target) statusWithSQL(ctx context.Context, environments []string, entries []history.Entry, facts history.Facts) (Status, error) {
 	bodies, errs := t.set.ReadAll(ctx)
-	return t.status(environments, history, t.own(facts), bodies), t.unreadable(errs)
+	return t.status(environments, entries, t.own(facts), bodies), t.unreadable(errs)
 }
 
-func (t *target) status(environments []string, history []versions.Entry, facts state.Facts, bodies map[int64]migset.Body) Status {
+func (t *target) status(environments []string, entries []history.Entry, facts history.Facts, bodies map[int64]migset.Body) Status {
 	s := Status{Environments: slices.DeleteFunc(slices.Clone(environments), func(name string) bool { return name == "" })}
-	times := make(map[int64]*time.Time, len(history))
+	times := make(map[int64]*time.Time, len(entries))
 	var applied []int64
-	for _, e := range history {
+	for _, e := range entries {
 		times[e.Version] = &e.At
 		applied = append(applied, e.Version)
 	}

@@ -8,9 +8,9 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/redact"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 const (
@@ -98,7 +98,7 @@ func (r *run) maybeRecorded(step plannedStep, err error) bool {
 // otherRunner says whether err comes from a version table in which somebody else has done meanwhile
 // what the step was to do.
 func otherRunner(err error) bool {
-	return errors.Is(err, versions.ErrRecorded) || errors.Is(err, versions.ErrNotRecorded)
+	return errors.Is(err, history.ErrRecorded) || errors.Is(err, history.ErrNotRecorded)
 }
 
 // do runs one step in its direction, under the migration timeout.

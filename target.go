@@ -8,18 +8,17 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/redact"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // target is one migration set, and the tables that the database has for it.
 type target struct {
 	set     *migset.Set
 	dialect dialect.Dialect
-	table   *versions.Table
-	state   *state.Table // nil for dialects that gooseplus leaves to goose
+	table   *history.Versions
+	state   *history.State // nil for dialects that gooseplus leaves to goose
 
 	tenant       string
 	schema       string // of the tables, if the run is bound to one
@@ -133,7 +132,7 @@ func (o *options) tables(t *target) (err error) {
 		}
 	}
 	if t.dialect.Quotes() {
-		if t.state, err = state.New(t.dialect, name); err != nil {
+		if t.state, err = history.NewState(t.dialect, name); err != nil {
 			return fmt.Errorf("WithVersionTable: %w", err)
 		}
 	} else if o.globalLock {
@@ -144,7 +143,7 @@ func (o *options) tables(t *target) (err error) {
 			return err
 		}
 	}
-	if t.table, err = versions.New(t.dialect, name); err != nil {
+	if t.table, err = history.NewVersions(t.dialect, name); err != nil {
 		return fmt.Errorf("WithVersionTable: %w", err)
 	}
 	return nil
@@ -203,18 +202,15 @@ func (ts *targets) namespace(name string) *targets {
 func (t *target) named(err error) error { return namedBy(where(t.tenant, t.set.Namespace), err) }
 
 // own is facts without what is remembered of other namespaces.
-func (t *target) own(facts state.Facts) state.Facts {
-	facts.Dirty = slices.DeleteFunc(slices.Clone(facts.Dirty), func(s state.Step) bool { return s.Namespace != t.set.Namespace })
-	facts.Protected = slices.DeleteFunc(slices.Clone(facts.Protected), func(m state.Mark) bool { return m.Namespace != t.set.Namespace })
+func (t *target) own(facts history.Facts) history.Facts {
+	facts.Dirty = slices.DeleteFunc(slices.Clone(facts.Dirty), func(s history.Step) bool { return s.Namespace != t.set.Namespace })
+	facts.Protected = slices.DeleteFunc(slices.Clone(facts.Protected), func(m history.Mark) bool { return m.Namespace != t.set.Namespace })
 	return facts
 }
 
-// busy is a query that finds a row while there is a run, or a step that was not finished, to wait for.
-func (t *target) busy() string {
-	if t.set.Namespace == "" {
-		return t.state.Busy()
-	}
-	return t.state.BusyIn(t.set.Namespace)
+// busy asks for a run, or a step that was not finished, to wait for.
+func (t *target) busy() history.Question {
+	return history.Question{Runs: true, Namespace: t.set.Namespace}
 }
 
 // tableError is the error of a version table that can't be used.

@@ -7,9 +7,8 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
@@ -51,8 +50,8 @@ func (f *fleet) batch() []job {
 		f.more.Broadcast()
 		return nil
 	}
-	share := max((len(f.arrived)+f.lookers-1)/f.lookers, versions.SweepBatch/4)
-	n := min(len(f.arrived), share, versions.SweepBatch)
+	share := max((len(f.arrived)+f.lookers-1)/f.lookers, history.SweepBatch/4)
+	n := min(len(f.arrived), share, history.SweepBatch)
 	batch := f.arrived[:n:n]
 	f.arrived = f.arrived[n:]
 	f.looking = append(f.looking, batch[0].index)
@@ -75,16 +74,16 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	for i, j := range batch {
 		names[i] = j.tenant.Schema
 	}
-	var found [][]*versions.Swept // of each namespace
+	var found [][]*history.Swept // of each namespace
 	version, err := f.known.whole.dialect.ParseName(f.m.options.versionTable)
 	if err == nil && version.Schema != "" {
 		err = errors.New("the version table has a schema of its own") // a fault, of which the runs tell
 	}
 	for _, part := range f.known.parts {
 		if err == nil {
-			var swept []*versions.Swept
+			var swept []*history.Swept
 			table := inTable(version.Table, part.set.Namespace)
-			swept, err = versions.Sweep(ctx, f.db.own, f.known.whole.dialect, table, f.known.whole.state.Base(), f.sweepFlag(part), names)
+			swept, err = history.Sweep(ctx, f.db.own, f.known.whole.state, table, f.question(part), names)
 			found = append(found, swept)
 		}
 	}
@@ -104,7 +103,7 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 		newest, pending := int64(0), 0
 		for n, part := range f.known.parts {
 			s := found[n][i]
-			if s == nil || !s.Schema || !s.Table || s.Flagged {
+			if s == nil || !s.Schema || !s.Ready || s.Flagged {
 				pending = unsettled
 			} else if !part.set.UpToDate(have, s.Applied) {
 				pending = f.survey.count(ctx, f, s.Applied)
@@ -127,23 +126,12 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	f.progress()
 }
 
-// sweepFlag is the condition on rows of the state table that makes a tenant one to look at more closely.
-func (f *fleet) sweepFlag(part *target) string {
-	flag := part.sweepFlag(f.m.options.globalLock)
+// question is what the look asks of the state table: an answer makes a tenant one to look at more closely. A run that was
+// cut off has to be declared dead, as by a run alone.
+func (f *fleet) question(part *target) history.Question {
+	q := history.Question{Runs: f.m.options.globalLock, Namespace: part.set.Namespace}
 	if f.survey != nil {
-		flag += f.m.options.orRefusing(f.known.whole.state)
+		q.Environments = f.m.options.refusing()
 	}
-	return flag
-}
-
-func (t *target) sweepFlag(lock bool) string {
-	switch {
-	case lock && t.set.Namespace == "":
-		return state.IsBusy // a run that was cut off has to be declared dead, as by a run alone
-	case lock:
-		return state.BusyIn(t.set.Namespace)
-	case t.set.Namespace == "":
-		return state.IsDirty
-	}
-	return state.DirtyIn(t.set.Namespace)
+	return q
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
@@ -52,19 +51,14 @@ func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
 	return n
 }
 
-// orRefusing adds to the condition on rows of the state table those of the environments because of which a run
-// that has something to do might be refused, see run.unfamiliar. A run with one environment is not refused by
-// a database that has seen it.
-func (o *options) orRefusing(t *state.Table) string {
+// refusing are the environments because of which a run that has something to do might be refused, see run.unfamiliar. A
+// run with one environment is not refused by a database that has seen it.
+func (o *options) refusing() (refusing []string) {
 	stamps := o.stamps()
-	if len(stamps) == 0 {
-		return ""
-	}
-	var refusing []string
 	for _, e := range o.protectedEnvironments {
-		if len(stamps) > 1 || e != stamps[0] {
+		if len(stamps) > 1 || len(stamps) == 1 && e != stamps[0] {
 			refusing = append(refusing, e)
 		}
 	}
-	return t.OrStamped(refusing)
+	return refusing
 }

@@ -1,4 +1,4 @@
-package versions
+package history
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-func wantHistory(t *testing.T, table *Table, db racing, want ...string) {
+func wantHistory(t *testing.T, table *Versions, db racing, want ...string) {
 	t.Helper()
-	entries, err := table.History(t.Context(), db)
+	entries, err := table.Entries(t.Context(), db)
 	if err != nil {
 		t.Fatalf("History: %v", err)
 	}
@@ -48,7 +48,7 @@ func TestHistory(t *testing.T) {
 				t.Parallel()
 				db := openTemp(t)
 				exec(t, db, tc.setup...)
-				wantHistory(t, newTable(t, d, "v"), racing{db, func() {}}, tc.want...)
+				wantHistory(t, newVersions(t, d, "v"), racing{db, func() {}}, tc.want...)
 			})
 		}
 	}
@@ -56,15 +56,15 @@ func TestHistory(t *testing.T) {
 		t.Parallel()
 		db := openTemp(t)
 		exec(t, db, table, insert+`(1, 1, NULL), (2, 1, 'last Tuesday')`)
-		wantHistory(t, newTable(t, "sqlite", "v"), racing{db, func() {}}, "1 0001-01-01T00:00:00Z", "2 0001-01-01T00:00:00Z")
+		wantHistory(t, newVersions(t, "sqlite", "v"), racing{db, func() {}}, "1 0001-01-01T00:00:00Z", "2 0001-01-01T00:00:00Z")
 	})
 }
 
 func TestHistoryWhileTheTableIsCreated(t *testing.T) {
 	t.Parallel()
-	db, table := openTemp(t), newTable(t, "sqlite", "v")
+	db, table := openTemp(t), newVersions(t, "sqlite", "v")
 	before := time.Now().Add(-time.Second)
-	entries, err := table.History(t.Context(), racing{db, func() {
+	entries, err := table.Entries(t.Context(), racing{db, func() {
 		create(t, table, db)
 		insert(t, table, db, 5)
 	}})
@@ -78,20 +78,20 @@ func TestHistoryReportsAReadThatFails(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d, func(t *testing.T) {
 			t.Parallel()
-			db, table := openTemp(t), newTable(t, d, "v")
+			db, table := openTemp(t), newVersions(t, d, "v")
 			create(t, table, db)
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			if _, err := table.History(ctx, db); !errors.Is(err, context.Canceled) {
+			if _, err := table.Entries(ctx, db); !errors.Is(err, context.Canceled) {
 				t.Errorf("a context that ended: %v", err)
 			}
 			exec(t, db, `DROP TABLE v`, `CREATE TABLE v (name TEXT)`)
 			// Where goose can't tell whether a table exists, it is for Create to find out.
-			if _, err := table.History(t.Context(), db); err == nil && d != "turso" {
+			if _, err := table.Entries(t.Context(), db); err == nil && d != "turso" {
 				t.Error("a table of another kind: no error")
 			}
 			_ = db.Close()
-			if _, err := table.History(t.Context(), db); err == nil {
+			if _, err := table.Entries(t.Context(), db); err == nil {
 				t.Error("a closed database: no error")
 			}
 		})
@@ -106,10 +106,10 @@ func TestHistoryOfNamesThatNeedQuotes(t *testing.T) {
 			db := openTemp(t)
 			db.SetMaxOpenConns(1)
 			exec(t, db, `ATTACH DATABASE ':memory:' AS "Other One"`)
-			table := newTable(t, "sqlite", name)
+			table := newVersions(t, "sqlite", name)
 			create(t, table, db)
 			insert(t, table, db, 3, 1)
-			entries, err := table.History(t.Context(), db)
+			entries, err := table.Entries(t.Context(), db)
 			if err != nil || len(entries) != 2 || entries[0].Version != 3 || entries[1].Version != 1 {
 				t.Errorf("got %v, %v", entries, err)
 			}

@@ -1,4 +1,4 @@
-package versions
+package history
 
 import (
 	"context"
@@ -58,7 +58,7 @@ func TestAnswerThatBreaksOff(t *testing.T) {
 		t.Parallel()
 		db := sql.OpenDB(&broken{"", func(string) []driver.Value { return []driver.Value{int64(1), int64(0), true, nil} }})
 		defer db.Close()
-		if rows, err := newTable(t, "mysql", "v").Owned(t.Context(), db, false); !errors.Is(err, errBroken) {
+		if rows, err := newVersions(t, "mysql", "v").Owned(t.Context(), db, false); !errors.Is(err, errBroken) {
 			t.Errorf("Owned: %v, %v", rows, err)
 		}
 	})
@@ -69,12 +69,16 @@ func TestAnswerThatBreaksOff(t *testing.T) {
 	sweep := func(t *testing.T, breaks string) ([]*Swept, error) {
 		db := sql.OpenDB(&broken{breaks, func(statement string) []driver.Value {
 			if strings.Contains(statement, "information_schema") {
-				return []driver.Value{int64(1), int64(1), int64(1), int64(0)} // the first schema is there, with its table
+				return []driver.Value{int64(1), int64(1), int64(1), int64(1)} // the first schema is there, with its table
 			}
-			return []driver.Value{int64(0), int64(1), int64(5), true}
+			return []driver.Value{int64(5), int64(1)}
 		}})
 		defer db.Close()
-		return Sweep(t.Context(), db, d, "v", "v_lock", "TRUE", []string{"a", "b"})
+		state, err := NewState(d, "v")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Sweep(t.Context(), db, state, "v", Question{}, []string{"a", "b"})
 	}
 	t.Run("of what there is", func(t *testing.T) {
 		t.Parallel()

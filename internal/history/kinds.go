@@ -1,4 +1,4 @@
-package foreign
+package history
 
 import (
 	"slices"
@@ -68,7 +68,7 @@ func kindNames() (names []string) {
 }
 
 // kind is the first one that the table is of, nil if it is of none.
-func (t table) kind() *kind {
+func (t foreignTable) kind() *kind {
 	for i := range kinds {
 		k := &kinds[i]
 		if k.table != "" && k.table != strings.ToLower(t.name) || k.exactly && len(t.columns) != len(k.columns) {

@@ -1,4 +1,4 @@
-package state
+package history
 
 import (
 	"context"
@@ -43,12 +43,12 @@ func TestErrorText(t *testing.T) {
 			must(t, err)
 		}
 		must(t, p.table.Ensure(ctx, p.db))
-		must(t, p.table.StartRun(ctx, p.db, Run{ID: "r", Holder: `h'o\'st/1/r`, Started: time.Now()}))
-		own, err := p.table.EndRun(ctx, p.db, "r", 1, Failed, "it's \\ ?, $1, {table}, \u65e5\u672c, \x00 and \xff", time.Now())
+		must(t, p.table.Runs.Start(ctx, p.db, Run{ID: "r", Holder: `h'o\'st/1/r`, Started: time.Now()}))
+		own, err := p.table.Runs.End(ctx, p.db, "r", 1, Failed, "it's \\ ?, $1, {table}, \u65e5\u672c, \x00 and \xff", time.Now())
 		if must(t, err); !own {
 			t.Fatal("the run is not ours")
 		}
-		runs, err := p.table.Runs(ctx, p.db)
+		runs, err := p.table.Runs.List(ctx, p.db)
 		must(t, err)
 		if got, want := runs[0].Error, "it's \\ ?, $1, {table}, \u65e5\u672c,  and "; got != want {
 			t.Errorf("the text is %q, want %q", got, want)
@@ -70,11 +70,11 @@ func TestSimilarNames(t *testing.T) {
 		}
 		must(t, p.table.Ensure(ctx, p.db))
 		for _, name := range []string{"cafe", "caf\u00e9", "Cafe"} {
-			must(t, p.table.Protect(ctx, p.db, Mark{Namespace: name, Version: 1}))
-			must(t, p.table.Stamp(ctx, p.db, name))
+			must(t, p.table.Marks.Protect(ctx, p.db, Mark{Namespace: name, Version: 1}))
+			must(t, p.table.Marks.Stamp(ctx, p.db, name))
 		}
-		must(t, p.table.Unprotect(ctx, p.db, Mark{Namespace: "caf\u00e9", Version: 1}))
-		must(t, p.table.Unstamp(ctx, p.db, "caf\u00e9"))
+		must(t, p.table.Marks.Unprotect(ctx, p.db, Mark{Namespace: "caf\u00e9", Version: 1}))
+		must(t, p.table.Marks.Unstamp(ctx, p.db, "caf\u00e9"))
 		facts, err := p.table.Read(ctx, p.db)
 		must(t, err)
 		if len(facts.Protected) != 2 || len(facts.Environments) != 2 {

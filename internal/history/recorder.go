@@ -1,8 +1,7 @@
-package versions
+package history
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -10,15 +9,13 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// Recorder is the store that a goose Provider works with during one run. The run knows which
-// versions are applied and drives goose version by version, so that goose need not ask the
-// database before each step. It serves one step at a time.
+// Recorder is the store that a goose Provider works with during one run. The run knows which versions are applied and
+// drives goose version by version, so that goose need not ask the database before each step. It serves one step at a
+// time.
 type Recorder struct {
 	database.Store
-	table    *Table
-	rows     Rows  // as the run found them
-	last     int64 // the key of the row inserted last, by anybody as far as is known
-	crowded  bool  // somebody else has inserted rows too, or tried to
+	versions *Versions
+	last     int64 // there is no row up to this key that the run doesn't know
 	down     bool
 	reading  bool // the step is a dry run
 	unknown  bool // the step down is of a version that was not recorded
@@ -32,11 +29,11 @@ type Recorder struct {
 var _ database.StoreExtender = (*Recorder)(nil)
 
 // Recorder returns a store for one run on the table, which must exist.
-func (t *Table) Recorder() *Recorder { return &Recorder{Store: t.store, table: t} }
+func (v *Versions) Recorder() *Recorder { return &Recorder{Store: v.store, versions: v} }
 
 // Found tells the recorder what the run has found in the table.
 func (r *Recorder) Found(rows Rows) {
-	r.rows, r.last, r.table = rows, rows.last, rows.Table(r.table)
+	r.last, r.versions = rows.last, rows.Table(r.versions)
 }
 
 // Step tells the recorder which way the next step goes.
@@ -59,7 +56,12 @@ func (r *Recorder) on(ctx context.Context, db database.DBTxConn, record func(con
 }
 
 // Again tells the recorder that the step failed, left nothing, and is tried once more.
-func (r *Recorder) Again() { r.reached, r.recorded, r.key = false, false, 0 }
+func (r *Recorder) Again() {
+	if r.key > 0 {
+		r.last = min(r.last, r.key-1) // if the row is there after all, it must be seen
+	}
+	r.reached, r.recorded, r.key = false, false, 0
+}
 
 // Read tells the recorder that the next step is a dry run, of which nothing is to be recorded.
 func (r *Recorder) Read(down bool) {
@@ -106,22 +108,15 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 	return r.on(ctx, db, func(ctx context.Context, db database.DBTxConn) error { return r.insert(ctx, db, req) })
 }
 
+// insert asks for rows above the key that the run knows. As long as it inserts the next one, nobody else has inserted any,
+// and the server has no row to look at. SQLite gives a key twice if the first row was rolled back.
 func (r *Recorder) insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) (err error) {
-	past := r.rows.Past(req.Version)
-	tx, revocable := db.(*sql.Tx)
-	switch {
-	case r.table.insert == "":
-		err = r.Store.Insert(ctx, db, req)
-	case r.table.insertAny != "" && revocable && !past && !r.crowded:
-		var next bool
-		r.key, next, err = r.table.insertNext(ctx, tx, req.Version, r.last)
-		r.last, r.crowded = r.key, !next
-	default:
-		r.key, err = r.table.insertOwn(ctx, db, req.Version, past)
-		r.last = max(r.last, r.key)
-	}
+	r.key, err = r.versions.rows.insert(ctx, db, req.Version, r.last)
 	if err != nil && !errors.Is(err, ErrRecorded) {
 		err = fmt.Errorf("failed to insert version %d: %w", req.Version, err)
+	}
+	if r.key == r.last+1 && !r.versions.dialect.OneWriter() {
+		r.last = r.key
 	}
 	r.recorded = err == nil
 	return err
@@ -137,14 +132,8 @@ func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int
 }
 
 func (r *Recorder) delete(ctx context.Context, db database.DBTxConn, version int64) (err error) {
-	if r.unknown {
-		r.recorded = true
-		return nil
-	}
-	if r.table.remove == "" {
-		err = r.Store.Delete(ctx, db, version)
-	} else {
-		err = r.table.removeOwn(ctx, db, version)
+	if !r.unknown {
+		err = r.versions.rows.remove(ctx, db, version)
 	}
 	r.recorded = err == nil
 	return err

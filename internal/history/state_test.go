@@ -1,12 +1,10 @@
-package state
+package history
 
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +21,7 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 
 type place struct {
 	db    *sql.DB
-	table *Table
+	table *State
 	name  string
 	rows  bool // the database locks rows
 }
@@ -50,7 +48,7 @@ func onEach(t *testing.T, versionTable string, test func(*testing.T, place)) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			table, err := New(d, versionTable)
+			table, err := NewState(d, versionTable)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,95 +72,14 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func TestEnsure(t *testing.T) {
-	ctx := context.Background()
-
-	t.Run("from nothing, by many at once", func(t *testing.T) {
-		onEach(t, "goose_db_version", func(t *testing.T, p place) {
-			var wg sync.WaitGroup
-			for range 8 {
-				wg.Go(func() {
-					err := p.table.Ensure(ctx, p.db)
-					for errors.Is(err, ErrBusy) {
-						err = p.table.Ensure(ctx, p.db)
-					}
-					if err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			wg.Wait()
-			if n := p.count(t, "1 = 1"); n != 0 {
-				t.Errorf("%d rows", n)
-			}
-		})
-	})
-
-	t.Run("over the original's table, by many at once", func(t *testing.T) {
-		onEach(t, "goose_db_version", func(t *testing.T, p place) {
-			for _, s := range []string{
-				"CREATE TABLE " + p.table.Name() + " (status INTEGER NOT NULL DEFAULT 0)",
-				"INSERT INTO " + p.table.Name() + " (status) VALUES (0)",
-				"INSERT INTO " + p.table.Name() + " (status) VALUES (0)",
-			} {
-				_, err := p.db.Exec(s)
-				must(t, err)
-			}
-			var wg sync.WaitGroup
-			for range 40 {
-				wg.Go(func() {
-					for {
-						err := p.table.Ensure(ctx, p.db)
-						if errors.Is(err, ErrBusy) {
-							continue // another of them is at it
-						}
-						if err != nil {
-							t.Error(err)
-						}
-						return
-					}
-				})
-			}
-			wg.Wait()
-			if n := p.count(t, "1 = 1"); n != 0 {
-				t.Errorf("%d rows are left of the original's", n)
-			}
-		})
-	})
-
-	t.Run("the original holds its lock", func(t *testing.T) {
-		onEach(t, "goose_db_version", func(t *testing.T, p place) {
-			if !p.rows {
-				return // the original's lock does nothing on SQLite
-			}
-			for _, s := range []string{
-				"CREATE TABLE " + p.table.Name() + " (status INTEGER NOT NULL DEFAULT 0)",
-				"INSERT INTO " + p.table.Name() + " (status) VALUES (0)",
-			} {
-				_, err := p.db.Exec(s)
-				must(t, err)
-			}
-			tx, err := p.db.Begin()
-			must(t, err)
-			_, err = tx.Exec("SELECT status FROM " + p.table.Name() + " FOR UPDATE")
-			must(t, err)
-			if err := p.table.Ensure(ctx, p.db); !errors.Is(err, ErrBusy) {
-				t.Errorf("Ensure = %v, want ErrBusy", err)
-			}
-			must(t, tx.Rollback())
-			must(t, p.table.Ensure(ctx, p.db))
-		})
-	})
-}
-
 func TestRuns(t *testing.T) {
 	ctx := context.Background()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 	onEach(t, "goose_db_version", func(t *testing.T, p place) {
 		must(t, p.table.Ensure(ctx, p.db))
 		run := Run{ID: "a", Holder: "host/1/x", Started: at, From: 3, Start: []int64{1, 3}, Planned: []int64{4, 5}}
-		must(t, p.table.StartRun(ctx, p.db, run))
-		runs, err := p.table.Runs(ctx, p.db, Running)
+		must(t, p.table.Runs.Start(ctx, p.db, run))
+		runs, err := p.table.Runs.List(ctx, p.db, Running)
 		must(t, err)
 		run.Outcome = Running
 		if len(runs) != 1 || fmt.Sprint(runs[0]) != fmt.Sprint(run) {
@@ -173,38 +90,38 @@ func TestRuns(t *testing.T) {
 		tx, err := p.db.Begin()
 		must(t, err)
 		for range 2 {
-			result, err := tx.Exec(p.table.Fence("a"))
+			result, err := tx.Exec(p.table.Runs.Fence("a"))
 			must(t, err)
 			if n, _ := result.RowsAffected(); n != 1 {
 				t.Errorf("the fence found %d rows", n)
 			}
 		}
 		if p.rows {
-			if dead, err := p.table.TryCutOff(ctx, p.db, "a", at); dead || err != nil {
+			if dead, err := p.table.Runs.TryCutOff(ctx, p.db, "a", at); dead || err != nil {
 				t.Errorf("TryCutOff beside an open transaction = %t, %v", dead, err)
 			}
 		}
 		must(t, tx.Commit())
-		if dead, err := p.table.TryCutOff(ctx, p.db, "a", at); !dead || err != nil {
+		if dead, err := p.table.Runs.TryCutOff(ctx, p.db, "a", at); !dead || err != nil {
 			t.Errorf("TryCutOff = %t, %v", dead, err)
 		}
-		result, err := p.db.Exec(p.table.Fence("a"))
+		result, err := p.db.Exec(p.table.Runs.Fence("a"))
 		must(t, err)
 		if n, _ := result.RowsAffected(); n != 0 {
 			t.Error("the fence lets a dead run through")
 		}
-		if own, err := p.table.EndRun(ctx, p.db, "a", 5, Migrated, "", at); own || err != nil {
+		if own, err := p.table.Runs.End(ctx, p.db, "a", 5, Migrated, "", at); own || err != nil {
 			t.Errorf("a dead run ended itself: %t, %v", own, err)
 		}
 
 		for i := range keptRuns + 20 {
 			id := fmt.Sprintf("b%03d", i)
-			must(t, p.table.StartRun(ctx, p.db, Run{ID: id, Started: at.Add(time.Duration(i+1) * time.Second)}))
-			if own, err := p.table.EndRun(ctx, p.db, id, 5, RolledBack, fmt.Sprint(make([]int, 3000)), at); !own || err != nil {
+			must(t, p.table.Runs.Start(ctx, p.db, Run{ID: id, Started: at.Add(time.Duration(i+1) * time.Second)}))
+			if own, err := p.table.Runs.End(ctx, p.db, id, 5, RolledBack, fmt.Sprint(make([]int, 3000)), at); !own || err != nil {
 				t.Fatalf("EndRun = %t, %v", own, err)
 			}
 		}
-		runs, err = p.table.Runs(ctx, p.db)
+		runs, err = p.table.Runs.List(ctx, p.db)
 		must(t, err)
 		// The one that was cut off, and that nobody has taken over from, is not forgotten.
 		if len(runs) != keptRuns+1 || runs[keptRuns].ID != "a" || runs[0].ID != "b119" || len(runs[0].Error) > errorSize {
@@ -227,9 +144,9 @@ func TestMarks(t *testing.T) {
 		there := func(want int) {
 			t.Helper()
 			var n int
-			must(t, p.db.QueryRow("SELECT count(*) FROM ("+p.table.There()+") AS x").Scan(&n))
-			if n != want {
-				t.Errorf("There finds %d rows, want %d", n, want)
+			must(t, p.db.QueryRow("SELECT count(*) FROM ("+p.table.server.columns(p.table.name)+") AS x").Scan(&n))
+			if min(n, 1) != want {
+				t.Errorf("the query finds %d rows, want %d", n, want)
 			}
 		}
 		read(Facts{}) // there is no table
@@ -241,19 +158,19 @@ func TestMarks(t *testing.T) {
 		there(1)
 
 		second := Step{Mark: Mark{Version: 8, Source: "sql/base/8_y.sql"}, Run: "a", Down: true, Failed: true}
-		must(t, p.table.MarkDirty(ctx, p.db, Step{Mark: Mark{Version: 7, Source: "sql/base/7_x.sql"}, Run: "a"}))
+		must(t, p.table.Steps.Mark(ctx, p.db, Step{Mark: Mark{Version: 7, Source: "sql/base/7_x.sql"}, Run: "a"}))
 		read(Facts{Dirty: []Step{{Mark: Mark{Version: 7, Source: "sql/base/7_x.sql"}, Run: "a"}}})
-		must(t, p.table.MarkDirty(ctx, p.db, second))
+		must(t, p.table.Steps.Mark(ctx, p.db, second))
 		for range 2 {
-			must(t, p.table.Protect(ctx, p.db, Mark{Version: 3}))
-			must(t, p.table.Stamp(ctx, p.db, "test"))
-			must(t, p.table.Stamp(ctx, p.db, "it's"))
+			must(t, p.table.Marks.Protect(ctx, p.db, Mark{Version: 3}))
+			must(t, p.table.Marks.Stamp(ctx, p.db, "test"))
+			must(t, p.table.Marks.Stamp(ctx, p.db, "it's"))
 		}
-		must(t, p.table.StartRun(ctx, p.db, Run{ID: "r", Started: time.Now()}))
+		must(t, p.table.Runs.Start(ctx, p.db, Run{ID: "r", Started: time.Now()}))
 		atStep := Step{Mark: Mark{Version: 9}, Run: "r"}
 		fenced := func(s Step, want bool) {
 			t.Helper()
-			ours, err := p.table.MarkFenced(ctx, p.db, s)
+			ours, err := p.table.Steps.MarkFenced(ctx, p.db, s)
 			must(t, err)
 			if ours != want {
 				t.Errorf("%+v is marked: %t, want %t", s, ours, want)
@@ -266,7 +183,7 @@ func TestMarks(t *testing.T) {
 			t.Helper()
 			tx, err := p.db.Begin()
 			must(t, err)
-			_, err = tx.Exec(p.table.Fence("r"))
+			_, err = tx.Exec(p.table.Runs.Fence("r"))
 			must(t, err)
 			must(t, end(tx))
 		}
@@ -285,27 +202,27 @@ func TestMarks(t *testing.T) {
 		untouched(false)
 		fenced(atStep, true)
 		untouched(true)
-		must(t, p.table.ClearDirty(ctx, p.db, atStep))
+		must(t, p.table.Steps.Clear(ctx, p.db, atStep))
 		want := Facts{Dirty: []Step{second}, Protected: []Mark{{Version: 3}}, Environments: []string{"it's", "test"}, Running: []string{"r"}}
 		read(want)
-		must(t, p.table.ClearDirty(ctx, p.db, Step{Mark: Mark{Version: 7}, Run: "a"}))
-		must(t, p.table.ClearDirty(ctx, p.db, Step{Mark: Mark{Version: 8}, Run: "a"}))
-		must(t, p.table.ClearDirty(ctx, p.db, Step{Mark: Mark{Version: 8}, Run: "b", Down: true}))
+		must(t, p.table.Steps.Clear(ctx, p.db, Step{Mark: Mark{Version: 7}, Run: "a"}))
+		must(t, p.table.Steps.Clear(ctx, p.db, Step{Mark: Mark{Version: 8}, Run: "a"}))
+		must(t, p.table.Steps.Clear(ctx, p.db, Step{Mark: Mark{Version: 8}, Run: "b", Down: true}))
 		read(want) // those are other steps
-		must(t, p.table.ClearDirty(ctx, p.db, second))
-		must(t, p.table.Unprotect(ctx, p.db, Mark{Version: 3}))
-		must(t, p.table.Unstamp(ctx, p.db, "it's"))
+		must(t, p.table.Steps.Clear(ctx, p.db, second))
+		must(t, p.table.Marks.Unprotect(ctx, p.db, Mark{Version: 3}))
+		must(t, p.table.Marks.Unstamp(ctx, p.db, "it's"))
 		read(Facts{Environments: []string{"test"}, Running: []string{"r"}})
 
 		// As long as the name of a folder can be, and of others.
-		must(t, p.table.Unstamp(ctx, p.db, "test"))
+		must(t, p.table.Marks.Unstamp(ctx, p.db, "test"))
 		one, other := strings.Repeat("e", 254)+"1", strings.Repeat("e", 254)+"2"
 		for range 2 {
-			must(t, p.table.Stamp(ctx, p.db, one))
-			must(t, p.table.Protect(ctx, p.db, Mark{Version: 3, Namespace: other}))
+			must(t, p.table.Marks.Stamp(ctx, p.db, one))
+			must(t, p.table.Marks.Protect(ctx, p.db, Mark{Version: 3, Namespace: other}))
 		}
-		must(t, p.table.Stamp(ctx, p.db, other))
-		must(t, p.table.Unstamp(ctx, p.db, one))
+		must(t, p.table.Marks.Stamp(ctx, p.db, other))
+		must(t, p.table.Marks.Unstamp(ctx, p.db, one))
 		read(Facts{Protected: []Mark{{Version: 3, Namespace: other}}, Environments: []string{other}, Running: []string{"r"}})
 	})
 }
@@ -317,23 +234,23 @@ func TestNames(t *testing.T) {
 		{"goose_db_version", `"goose_db_version_lock"`},
 		{`"Acme Corp"."what?"`, `"Acme Corp"."what?_lock"`},
 	} {
-		table, err := New(d, s.version)
+		table, err := NewState(d, s.version)
 		must(t, err)
 		if table.Name() != s.want {
 			t.Errorf("%s: %s, want %s", s.version, table.Name(), s.want)
 		}
 	}
 	for _, digits := range []int{62, 58} { // with its suffix it is too long
-		if _, err := New(d, fmt.Sprintf("t%0*d", digits, 0)); err == nil {
+		if _, err := NewState(d, fmt.Sprintf("t%0*d", digits, 0)); err == nil {
 			t.Errorf("a name of %d bytes, which PostgreSQL would cut to that of another table, is accepted", digits+1)
 		}
 	}
-	if _, err := New(d, fmt.Sprintf("t%057d", 0)); err != nil {
+	if _, err := NewState(d, fmt.Sprintf("t%057d", 0)); err != nil {
 		t.Error(err)
 	}
-	table, err := New(d, `"{table} ?"`)
+	table, err := NewState(d, `"{table} ?"`)
 	must(t, err)
-	if got, want := table.rebind("SELECT ? FROM {table} WHERE ?"), `SELECT $1 FROM "{table} ?_lock" WHERE $2`; got != want {
+	if got, want := table.sql("SELECT ? FROM {table} WHERE ?", "{table} ?", 5), `SELECT '{table} ?' FROM "{table} ?_lock" WHERE 5`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -1,4 +1,4 @@
-package versions
+package history
 
 import (
 	"context"
@@ -19,7 +19,7 @@ func insertRequest(version int64) database.InsertRequest {
 func TestRecorderAnswersFromTheDirection(t *testing.T) {
 	t.Parallel()
 	// There is no database to ask: a nil one would panic.
-	r := newTable(t, "sqlite", "v").Recorder()
+	r := newVersions(t, "sqlite", "v").Recorder()
 	if exists, err := r.TableExists(t.Context(), nil); err != nil || !exists {
 		t.Errorf("TableExists: got %t, %v", exists, err)
 	}
@@ -39,7 +39,7 @@ func TestRecorderAnswersFromTheDirection(t *testing.T) {
 
 func TestRecorded(t *testing.T) {
 	t.Parallel()
-	db, table := openTemp(t), newTable(t, "sqlite", "v")
+	db, table := openTemp(t), newVersions(t, "sqlite", "v")
 	create(t, table, db)
 	r := table.Recorder()
 	want := func(situation string, reached, recorded bool) {
@@ -87,7 +87,7 @@ func TestRecorded(t *testing.T) {
 
 func TestRecorderDrivesAProvider(t *testing.T) {
 	t.Parallel()
-	db, table := openTemp(t), newTable(t, "sqlite", `"My Versions"`)
+	db, table := openTemp(t), newVersions(t, "sqlite", `"My Versions"`)
 	create(t, table, db)
 	r := table.Recorder()
 	fsys := fstest.MapFS{

@@ -1,4 +1,4 @@
-package versions
+package history
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func owned(t *testing.T, table *Table, db *sql.DB) Rows {
+func owned(t *testing.T, table *Versions, db *sql.DB) Rows {
 	t.Helper()
 	r, err := table.Owned(t.Context(), db, false)
 	if err != nil {
@@ -41,7 +41,7 @@ func TestOwned(t *testing.T) {
 					t.Parallel()
 					db := openTemp(t)
 					exec(t, db, table, insert+tc.rows)
-					r, err := newTable(t, d, "v").Owned(t.Context(), db, settle)
+					r, err := newVersions(t, d, "v").Owned(t.Context(), db, settle)
 					if err != nil || !slices.Equal(r.Applied, tc.want) {
 						t.Errorf("got %v, %v, want %v", r.Applied, err, tc.want)
 					}
@@ -57,7 +57,7 @@ func TestOwnedNeedsATable(t *testing.T) {
 		for _, settle := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, settle %t", d, settle), func(t *testing.T) {
 				t.Parallel()
-				db, table := openTemp(t), newTable(t, d, "v")
+				db, table := openTemp(t), newVersions(t, d, "v")
 				if r, err := table.Owned(t.Context(), db, settle); err == nil {
 					t.Errorf("without a table: got %v", r.Applied)
 				}
@@ -107,7 +107,7 @@ func TestForeign(t *testing.T) {
 
 func TestInsertOwn(t *testing.T) {
 	t.Parallel()
-	db, table := openTemp(t), newTable(t, "sqlite", "v")
+	db, table := openTemp(t), newVersions(t, "sqlite", "v")
 	create(t, table, db)
 	r := table.Recorder()
 	r.Step(false)
@@ -148,7 +148,7 @@ func TestInsertOwn(t *testing.T) {
 		}
 	})
 	t.Run("a dialect without keys", func(t *testing.T) {
-		db, table := openTemp(t), newTable(t, "turso", "v")
+		db, table := openTemp(t), newVersions(t, "turso", "v")
 		create(t, table, db)
 		r := table.Recorder()
 		r.Step(false)
@@ -176,7 +176,7 @@ func TestInsertOwn(t *testing.T) {
 		}
 	})
 	t.Run("names that need quotes", func(t *testing.T) {
-		db, table := openTemp(t), newTable(t, "sqlite", `"Acme ""Corp"" $1 ?"`)
+		db, table := openTemp(t), newVersions(t, "sqlite", `"Acme ""Corp"" $1 ?"`)
 		create(t, table, db)
 		insert(t, table, db, 3, 1)
 		if got := owned(t, table, db).Applied; !slices.Equal(got, []int64{3, 1}) {
@@ -185,12 +185,31 @@ func TestInsertOwn(t *testing.T) {
 	})
 }
 
-// TestInsertNext: a run that is alone doesn't ask before it inserts, and one that isn't finds out.
+// asPostgres inserts as PostgreSQL does.
+type asPostgres struct{ server }
+
+func (asPostgres) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {
+	return postgres{}.insert(ctx, db, t, version, last)
+}
+
+// TestInsertNext: a run has the server look only at rows that it doesn't know, and finds out what others have recorded.
 func TestInsertNext(t *testing.T) {
 	t.Parallel()
+	t.Run("as PostgreSQL", func(t *testing.T) { // whose statements SQLite understands too
+		t.Parallel()
+		table := newVersions(t, "sqlite", "v")
+		table.own.server, table.dialect = asPostgres{table.own.server}, newVersions(t, "postgres", "v").dialect
+		insertNext(t, table)
+	})
+	t.Run("as SQLite", func(t *testing.T) {
+		t.Parallel()
+		insertNext(t, newVersions(t, "sqlite", "v"))
+	})
+}
+
+func insertNext(t *testing.T, table *Versions) {
 	db := openTemp(t)
-	create(t, newTable(t, "sqlite", "v"), db)
-	table := newTable(t, "postgres", "v") // whose other statements SQLite understands too
+	create(t, table, db)
 	insertTx := func(t *testing.T, r *Recorder, version int64, want error) {
 		t.Helper()
 		tx, err := db.BeginTx(t.Context(), nil)
@@ -211,7 +230,6 @@ func TestInsertNext(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	table.keyed = "SELECT id, version_id, is_applied, NULL FROM " + table.Name() + " ORDER BY id DESC" // SQLite has no catalog of schemas
 	begin := func() *Recorder {
 		r := table.Recorder()
 		r.Found(owned(t, table, db))
@@ -221,8 +239,8 @@ func TestInsertNext(t *testing.T) {
 	first := begin()
 	insertTx(t, first, 1, nil)
 	insertTx(t, first, 2, nil)
-	if first.crowded {
-		t.Error("a runner alone takes itself for two")
+	if next := first.Key(); first.last != next && !table.dialect.OneWriter() {
+		t.Errorf("a runner alone has the server look at all rows above %d, with %d the last", first.last, next)
 	}
 	second := begin()
 	insertTx(t, second, 3, nil)
@@ -237,13 +255,42 @@ func TestInsertNext(t *testing.T) {
 		r := begin()
 		exec(t, db, `UPDATE sqlite_sequence SET seq = seq + 10 WHERE name = 'v'`)
 		insertTx(t, r, 6, nil)
-		if !r.crowded {
+		if r.last == r.Key() {
 			t.Error("the gap was not seen")
 		}
 		insertTx(t, r, 6, ErrRecorded)
 	})
 	t.Run("a runner that has not looked", func(t *testing.T) {
 		insertTx(t, table.Recorder(), 6, ErrRecorded)
+	})
+	t.Run("a key that was rolled back and is given again", func(t *testing.T) {
+		r, key := begin(), int64(0)
+		for _, version := range []int64{8, 9} {
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := r
+			if version == 9 {
+				other = begin()
+			}
+			other.Step(false)
+			if err := other.Insert(t.Context(), tx, insertRequest(version)); err != nil {
+				t.Fatal(err)
+			}
+			if version == 8 {
+				key = other.Key()
+				r.Again()
+				err = tx.Rollback()
+			} else if err = tx.Commit(); other.Key() != key {
+				t.Errorf("the keys are %d and %d: the test shows nothing", key, other.Key())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		insertTx(t, r, 9, ErrRecorded)
+		exec(t, db, "DELETE FROM v WHERE version_id = 9")
 	})
 	t.Run("outside a transaction, where nothing takes the row back", func(t *testing.T) {
 		r := begin()
@@ -259,7 +306,7 @@ func TestInsertNext(t *testing.T) {
 // TestUnrecorded: the row of a version that this runner hasn't recorded is somebody else's.
 func TestUnrecorded(t *testing.T) {
 	t.Parallel()
-	db, table := openTemp(t), newTable(t, "sqlite", "v")
+	db, table := openTemp(t), newVersions(t, "sqlite", "v")
 	create(t, table, db)
 	insert(t, table, db, 4)
 	r := table.Recorder()

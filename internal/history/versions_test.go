@@ -1,4 +1,4 @@
-package versions
+package history
 
 import (
 	"context"
@@ -13,13 +13,10 @@ import (
 	"testing/fstest"
 
 	"github.com/pressly/goose/v3"
-	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func tempFile(t *testing.T) string { return filepath.Join(t.TempDir(), "test.db") }
 
@@ -44,13 +41,13 @@ func openTemp(t *testing.T) *sql.DB {
 	return openFile(t, tempFile(t))
 }
 
-func newTable(t *testing.T, dialectName, name string) *Table {
+func newVersions(t *testing.T, dialectName, name string) *Versions {
 	t.Helper()
 	d, err := dialect.Lookup(dialectName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := New(d, name)
+	table, err := NewVersions(d, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,14 +63,14 @@ func exec(t *testing.T, db *sql.DB, statements ...string) {
 	}
 }
 
-func create(t *testing.T, table *Table, db *sql.DB) {
+func create(t *testing.T, table *Versions, db *sql.DB) {
 	t.Helper()
 	if err := table.Create(t.Context(), db); err != nil {
 		t.Fatalf("Create: %v", err)
 	}
 }
 
-func insert(t *testing.T, table *Table, db *sql.DB, versions ...int64) {
+func insert(t *testing.T, table *Versions, db *sql.DB, versions ...int64) {
 	t.Helper()
 	for _, v := range versions {
 		r := table.Recorder()
@@ -85,7 +82,7 @@ func insert(t *testing.T, table *Table, db *sql.DB, versions ...int64) {
 }
 
 // wantApplied checks what Applied reads.
-func wantApplied(t *testing.T, table *Table, db *sql.DB, wantReady bool, want ...int64) {
+func wantApplied(t *testing.T, table *Versions, db *sql.DB, wantReady bool, want ...int64) {
 	t.Helper()
 	applied, ready, err := table.Applied(t.Context(), db)
 	if err != nil {
@@ -97,7 +94,7 @@ func wantApplied(t *testing.T, table *Table, db *sql.DB, wantReady bool, want ..
 }
 
 // rows are the versions in the table, as they were inserted.
-func rows(t *testing.T, db *sql.DB, table *Table) (list []int64) {
+func rows(t *testing.T, db *sql.DB, table *Versions) (list []int64) {
 	t.Helper()
 	found, err := db.Query("SELECT version_id FROM " + table.Name() + " ORDER BY id")
 	if err != nil {
@@ -117,7 +114,7 @@ func rows(t *testing.T, db *sql.DB, table *Table) (list []int64) {
 	return list
 }
 
-func wantRows(t *testing.T, db *sql.DB, table *Table, want ...int64) {
+func wantRows(t *testing.T, db *sql.DB, table *Versions, want ...int64) {
 	t.Helper()
 	if got := rows(t, db, table); !slices.Equal(got, want) {
 		t.Errorf("the table has %v, want %v", got, want)
@@ -159,7 +156,7 @@ func TestApplied(t *testing.T) {
 				t.Parallel()
 				db := openTemp(t)
 				exec(t, db, tc.setup...)
-				wantApplied(t, newTable(t, d, "v"), db, tc.ready, tc.want...)
+				wantApplied(t, newVersions(t, d, "v"), db, tc.ready, tc.want...)
 			})
 		}
 	}
@@ -171,7 +168,7 @@ func TestAppliedReportsAReadThatFails(t *testing.T) {
 		for _, existing := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, existing %t", d, existing), func(t *testing.T) {
 				t.Parallel()
-				db, table := openTemp(t), newTable(t, d, "v")
+				db, table := openTemp(t), newVersions(t, d, "v")
 				if existing {
 					create(t, table, db)
 				}
@@ -192,18 +189,18 @@ func TestAppliedReportsAReadThatFails(t *testing.T) {
 	}
 	t.Run("a table of another kind", func(t *testing.T) {
 		t.Parallel()
-		db, table := openTemp(t), newTable(t, "sqlite", "v")
+		db, table := openTemp(t), newVersions(t, "sqlite", "v")
 		exec(t, db, `CREATE TABLE v (name TEXT)`)
 		if _, ready, err := table.Applied(t.Context(), db); err == nil || ready {
 			t.Errorf("Applied: got ready %t, %v", ready, err)
 		}
-		if err := table.Create(t.Context(), db); err == nil || !strings.Contains(err.Error(), "version_id") {
+		if err := table.Create(t.Context(), db); err == nil || !strings.Contains(err.Error(), "no such column") {
 			t.Errorf("Create: got %v, want the column that is missing", err)
 		}
 	})
 	t.Run("a schema that is not there", func(t *testing.T) {
 		t.Parallel()
-		db, table := openTemp(t), newTable(t, "sqlite", "nowhere.v")
+		db, table := openTemp(t), newVersions(t, "sqlite", "nowhere.v")
 		if _, ready, err := table.Applied(t.Context(), db); err == nil || ready {
 			t.Errorf("Applied: got ready %t, %v", ready, err)
 		}
@@ -214,7 +211,7 @@ func TestAppliedReportsAReadThatFails(t *testing.T) {
 	t.Run("not a database", func(t *testing.T) {
 		t.Parallel()
 		db := openFile(t, t.TempDir()) // a directory
-		if _, ready, err := newTable(t, "sqlite", "v").Applied(t.Context(), db); err == nil || ready {
+		if _, ready, err := newVersions(t, "sqlite", "v").Applied(t.Context(), db); err == nil || ready {
 			t.Errorf("got ready %t, %v", ready, err)
 		}
 	})
@@ -233,7 +230,7 @@ func (r racing) QueryRowContext(ctx context.Context, query string, args ...any) 
 
 func TestAppliedWhileTheTableIsCreated(t *testing.T) {
 	t.Parallel()
-	db, table := openTemp(t), newTable(t, "sqlite", "v")
+	db, table := openTemp(t), newVersions(t, "sqlite", "v")
 	applied, ready, err := table.Applied(t.Context(), racing{db, func() {
 		create(t, table, db)
 		insert(t, table, db, 5)
@@ -245,7 +242,7 @@ func TestAppliedWhileTheTableIsCreated(t *testing.T) {
 
 func TestAppliedWithinATransaction(t *testing.T) {
 	t.Parallel()
-	db, table := openTemp(t), newTable(t, "sqlite", "v")
+	db, table := openTemp(t), newVersions(t, "sqlite", "v")
 	create(t, table, db)
 	tx, err := db.BeginTx(t.Context(), nil)
 	if err != nil {
@@ -268,14 +265,14 @@ func TestCreate(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d, func(t *testing.T) {
 			t.Parallel()
-			db, table := openTemp(t), newTable(t, d, "v")
+			db, table := openTemp(t), newVersions(t, d, "v")
 			create(t, table, db)
 			wantRows(t, db, table, 0)
 			wantApplied(t, table, db, true)
 		})
 		t.Run(d+" again", func(t *testing.T) {
 			t.Parallel()
-			db, table := openTemp(t), newTable(t, d, "v")
+			db, table := openTemp(t), newVersions(t, d, "v")
 			create(t, table, db)
 			insert(t, table, db, 1, 2)
 			create(t, table, db)
@@ -283,7 +280,7 @@ func TestCreate(t *testing.T) {
 		})
 		t.Run(d+" where a creation was cut off", func(t *testing.T) {
 			t.Parallel()
-			db, table := openTemp(t), newTable(t, d, "v")
+			db, table := openTemp(t), newVersions(t, d, "v")
 			exec(t, db, `CREATE TABLE v (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL, is_applied INTEGER NOT NULL)`)
 			create(t, table, db)
 			wantRows(t, db, table, 0)
@@ -291,7 +288,7 @@ func TestCreate(t *testing.T) {
 	}
 	t.Run("under a context that ended", func(t *testing.T) {
 		t.Parallel()
-		db, table := openTemp(t), newTable(t, "sqlite", "v")
+		db, table := openTemp(t), newVersions(t, "sqlite", "v")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := table.Create(ctx, db); !errors.Is(err, context.Canceled) {
@@ -301,7 +298,7 @@ func TestCreate(t *testing.T) {
 	})
 	t.Run("with one connection", func(t *testing.T) {
 		t.Parallel()
-		db, table := openTemp(t), newTable(t, "sqlite", "v")
+		db, table := openTemp(t), newVersions(t, "sqlite", "v")
 		db.SetMaxOpenConns(1)
 		create(t, table, db)
 		create(t, table, db)
@@ -316,7 +313,7 @@ func TestCreate(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		table := newTable(t, "sqlite", "v")
+		table := newVersions(t, "sqlite", "v")
 		wantApplied(t, table, db, false)
 		if err := table.Create(t.Context(), db); err == nil || !strings.Contains(err.Error(), "readonly") {
 			t.Errorf("got %v, want the server's reason", err)
@@ -347,7 +344,7 @@ func createByMany(t *testing.T, dialectName string) {
 		if i%2 == 0 {
 			db = openFile(t, file)
 		}
-		table := newTable(t, dialectName, "v")
+		table := newVersions(t, dialectName, "v")
 		wg.Go(func() {
 			<-start
 			errs[i] = table.Create(t.Context(), db)
@@ -358,7 +355,7 @@ func createByMany(t *testing.T, dialectName string) {
 	if err := errors.Join(errs...); err != nil {
 		t.Error(err)
 	}
-	table := newTable(t, dialectName, "v")
+	table := newVersions(t, dialectName, "v")
 	wantRows(t, shared, table, 0)
 	wantApplied(t, table, shared, true)
 }
@@ -381,7 +378,7 @@ func TestNamesThatNeedQuotes(t *testing.T) {
 			db := openTemp(t)
 			db.SetMaxOpenConns(1) // an attached database belongs to one connection
 			exec(t, db, `ATTACH DATABASE ':memory:' AS other`, `ATTACH DATABASE ':memory:' AS "Other One"`)
-			table := newTable(t, "sqlite", tc.given)
+			table := newVersions(t, "sqlite", tc.given)
 			if table.Name() != tc.name {
 				t.Errorf("Name: got %s, want %s", table.Name(), tc.name)
 			}
@@ -405,7 +402,7 @@ func TestSchemasAreApart(t *testing.T) {
 	db := openTemp(t)
 	db.SetMaxOpenConns(1)
 	exec(t, db, `ATTACH DATABASE ':memory:' AS other`)
-	here, there := newTable(t, "sqlite", "main.v"), newTable(t, "sqlite", "other.v")
+	here, there := newVersions(t, "sqlite", "main.v"), newVersions(t, "sqlite", "other.v")
 	create(t, here, db)
 	insert(t, here, db, 1)
 	wantApplied(t, there, db, false)
@@ -422,7 +419,7 @@ func TestNewRefusesWhatIsNoName(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if table, err := New(d, name); err == nil {
+			if table, err := NewVersions(d, name); err == nil {
 				t.Errorf("%s takes %q as %s", d.Goose, name, table.Name())
 			}
 		}
@@ -431,7 +428,7 @@ func TestNewRefusesWhatIsNoName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(turso, ""); err == nil {
+	if _, err := NewVersions(turso, ""); err == nil {
 		t.Error("an empty name is taken")
 	}
 }
@@ -452,7 +449,7 @@ func TestGooseTellsTheSameStory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	table := newTable(t, "sqlite", goose.DefaultTablename)
+	table := newVersions(t, "sqlite", goose.DefaultTablename)
 	wantApplied(t, table, db, true, 3, 1)
 	create(t, table, db)
 	insert(t, table, db, 2)
