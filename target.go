@@ -8,6 +8,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/redact"
@@ -215,12 +216,12 @@ func (t *target) busy() history.Question {
 
 // tableError is the error of a version table that can't be used.
 func (t *target) tableError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (%s, dialect %s): %w%s", ErrMigrationTable, t.table.Name(), t.dialect.Goose, tidyError{stopped(ctx, err)}, t.privileges(err))
+	return fmt.Errorf("%w (%s, dialect %s): %w%s", ErrMigrationTable, t.table.Name(), t.dialect.Goose, failure.Tidy{Err: stopped(ctx, err)}, t.privileges(err))
 }
 
 // stateError is the error of a state table that can't be used.
 func (t *target) stateError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (state table %s): %w%s", ErrMigrationTable, t.state.Name(), tidyError{stopped(ctx, err)}, t.privileges(err))
+	return fmt.Errorf("%w (state table %s): %w%s", ErrMigrationTable, t.state.Name(), failure.Tidy{Err: stopped(ctx, err)}, t.privileges(err))
 }
 
 // privileges says what the user needs, if the server has refused something for want of them.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/session"
 )
 
@@ -121,7 +122,7 @@ func (f *fleet) room() int {
 	return max(1, min(f.options.concurrency, (limit-1)/f.m.options.mostConnections()))
 }
 
-// mostConnections is how many connections a run can need at once, see run.connections.
+// mostConnections is how many connections a run can need at once, see steps.connections.
 func (o *options) mostConnections() int {
 	need := 2 // the migrations', which stays from step to step, and the run's own
 	if o.globalLock {
@@ -166,7 +167,7 @@ func (f *fleet) collect(ctx context.Context, source iter.Seq2[Tenant, error]) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if v != nil && !f.left {
-			f.err = fmt.Errorf("the source of tenants panicked: %w", &panicError{value: v, stack: debug.Stack()})
+			f.err = fmt.Errorf("the source of tenants panicked: %w", &drive.PanicError{Value: v, Stack: debug.Stack()})
 		}
 		f.ended = true
 		f.more.Broadcast()
@@ -293,8 +294,8 @@ func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult)
 	started := time.Now()
 	limited, cancel := limit(ctx, f.options.timeout, "tenant timeout")
 	defer cancel()
-	var last *run
-	tm.ended = func(r *run) { last = r }
+	var last *outcome
+	tm.ended = func(o outcome) { last = &o }
 	err := f.call(limited, tm)
 	result = TenantResult{Name: tm.options.tenant, Err: err, Duration: time.Since(started)}
 	if last != nil {
@@ -304,7 +305,7 @@ func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult)
 	}
 	result.State = f.state(last, err)
 	if result.State == TenantFailed && f.do == nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) &&
-		(last == nil || !last.begun && len(last.unfinished) == 0) {
+		(last == nil || !last.touched) {
 		result.State = TenantSkipped
 	}
 	return result
@@ -316,15 +317,15 @@ func (f *fleet) call(ctx context.Context, tm *Migrator) (err error) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			err = tm.named(&panicError{value: v, stack: debug.Stack()})
+			err = tm.named(&drive.PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
 	return f.do(ctx, tm)
 }
 
-func (f *fleet) state(last *run, err error) TenantState {
+func (f *fleet) state(last *outcome, err error) TenantState {
 	switch {
-	case err == nil && f.do == nil && last != nil && last.kept+last.off == 0:
+	case err == nil && f.do == nil && last != nil && last.applied+last.undone == 0:
 		return TenantUpToDate
 	case err == nil:
 		return TenantMigrated

@@ -2,7 +2,6 @@ package gooseplus
 
 import (
 	"context"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,18 +39,16 @@ func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
 	}
 	n, ok := s.pending[key.String()]
 	if !ok {
-		r := f.m.newRun(f.known.whole, f.db, new(stream)) // of which nobody hears
-		defer r.disconnect(ctx)
-		n = unsettled
-		if r.plan(ctx, applied, upTo(math.MaxInt64)) == nil {
-			n = len(r.steps)
+		var err error
+		if n, err = f.m.pendingAt(ctx, f.known.whole, f.db, applied); err != nil {
+			n = unsettled
 		}
 		s.pending[key.String()] = n
 	}
 	return n
 }
 
-// refusing are the environments because of which a run that has something to do might be refused, see run.unfamiliar. A
+// refusing are the environments because of which a run that has something to do might be refused, see environments.unfamiliar. A
 // run with one environment is not refused by a database that has seen it.
 func (o *options) refusing() (refusing []string) {
 	stamps := o.stamps()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -170,7 +169,8 @@ func (r Rows) Foreign(version, key int64) bool {
 	return len(keys) > 1 || len(keys) == 1 && key != 0 && keys[0] != key
 }
 
-// Same says whether version has the rows that it had then. Without keys nobody can tell: the answer is yes.
-func (r Rows) Same(then Rows, version int64) bool {
-	return slices.Equal(r.keys[version], then.keys[version])
-}
+// Versions are the applied versions in the order in which they were applied.
+func (r Rows) Versions() []int64 { return r.Applied }
+
+// Keys are those of the rows of a version. Some databases have none.
+func (r Rows) Keys(version int64) []int64 { return r.keys[version] }
