@@ -107,16 +107,16 @@ type task struct {
 	Calls                bool          // afterwards it tries other calls, whose contexts end soon
 }
 
-// told is what its call has told, and how long after the end of its context it returned.
-type told struct {
+// heard is what its call has told, and how long after the end of its context it returned.
+type heard struct {
 	OK, Lost, Locked, Forward, Back, Dirty bool
 	Reached                                int64 // by a way back that failed
 	Text                                   string
 	Late                                   time.Duration
 }
 
-func tell(err error, deadline time.Time) (x told) {
-	x = told{OK: err == nil, Lost: errors.Is(err, gooseplus.ErrLockLost), Locked: errors.Is(err, gooseplus.ErrLocked),
+func tell(err error, deadline time.Time) (x heard) {
+	x = heard{OK: err == nil, Lost: errors.Is(err, gooseplus.ErrLockLost), Locked: errors.Is(err, gooseplus.ErrLocked),
 		Forward: errors.Is(err, gooseplus.ErrRollForward), Back: errors.Is(err, gooseplus.ErrRollBack),
 		Dirty: errors.Is(err, gooseplus.ErrDirty), Late: time.Since(deadline)}
 	var stuck *gooseplus.RollbackError
@@ -172,13 +172,13 @@ func TestTask(t *testing.T) {
 		defer cancel()
 		deadline, _ = ctx.Deadline()
 	}
-	sayTold("ended", map[string]told{"Migrate": tell(m.Migrate(ctx), deadline)})
+	sayTold("ended", map[string]heard{"Migrate": tell(m.Migrate(ctx), deadline)})
 	if x.Calls {
 		sayTold("called", calls(m))
 	}
 }
 
-func sayTold(what string, all map[string]told) {
+func sayTold(what string, all map[string]heard) {
 	text, err := json.Marshal(all)
 	if err != nil {
 		panic(err)
@@ -187,8 +187,8 @@ func sayTold(what string, all map[string]told) {
 }
 
 // calls makes calls, all at once, whose contexts end soon.
-func calls(m *gooseplus.Migrator) map[string]told {
-	all := make(map[string]told)
+func calls(m *gooseplus.Migrator) map[string]heard {
+	all := make(map[string]heard)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for name, call := range map[string]func(context.Context) error{
@@ -355,13 +355,13 @@ func (r *round) boot(t *testing.T, x task) *cutProcess {
 type cutProcess struct{ *process }
 
 // told waits for the end of the process's call.
-func (s *cutProcess) told(t *testing.T) (told, time.Time) {
+func (s *cutProcess) told(t *testing.T) (heard, time.Time) {
 	t.Helper()
 	all, at := s.allTold(t, "ended")
 	return all["Migrate"], at
 }
 
-func (s *cutProcess) allTold(t *testing.T, what string) (all map[string]told, at time.Time) {
+func (s *cutProcess) allTold(t *testing.T, what string) (all map[string]heard, at time.Time) {
 	t.Helper()
 	r := s.until(t, what)
 	if err := json.Unmarshal([]byte(r.more), &all); err != nil {
