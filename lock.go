@@ -24,6 +24,9 @@ const (
 	// releaseLimit is how long a run that has ended waits for connections that are still in use, and
 	// for the server to take note of its end.
 	releaseLimit = 10 * time.Second
+	// abandonLimit is releaseLimit for a process whose context has ended before it touched anything. The call that the
+	// end of the context interrupted may have gone on for 2 seconds, and all is to be over after 5.
+	abandonLimit = 5 * time.Second / 2
 	// answerLimit is how long a process whose wait for the lock is over waits for each of the answers that its
 	// error needs.
 	answerLimit = time.Second
@@ -179,7 +182,11 @@ func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error
 		err = r.locked(ctx, ctx, err) // nothing was touched
 	}
 	if err != nil {
-		return nil, joined(err, l.release())
+		limit := releaseLimit
+		if ctx.Err() != nil {
+			limit = abandonLimit
+		}
+		return nil, joined(err, l.release(limit))
 	}
 	r.lock = l
 	return l, nil
@@ -282,15 +289,15 @@ func (l *lock) during(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
 // release gives the lock back. An error means that it was not held to the end.
-func (l *lock) release() error {
+func (l *lock) release(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
 	l.stop()
 	defer l.end(nil)
 	if lost := context.Cause(l.alive); lost != nil {
 		l.held.Abandon()
 		return lost
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
-	defer cancel()
 	if err := l.held.Release(ctx); err != nil {
 		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
 	}
@@ -360,7 +367,7 @@ func (r *run) release(l *lock, runErr error) error {
 	if r.registered {
 		err = joined(runErr, r.recordOutcome(ctx, runErr))
 	}
-	if releaseErr := l.release(); releaseErr != nil && !errors.Is(err, ErrLockLost) {
+	if releaseErr := l.release(releaseLimit); releaseErr != nil && !errors.Is(err, ErrLockLost) {
 		err = joined(err, releaseErr)
 	}
 	return err

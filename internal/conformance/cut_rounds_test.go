@@ -16,6 +16,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus"
@@ -138,6 +139,9 @@ func TestTask(t *testing.T) {
 	}
 	var x task
 	if err := json.Unmarshal([]byte(text), &x); err != nil {
+		t.Fatal(err)
+	}
+	if err := mysql.SetLogger(&mysql.NopLogger{}); err != nil { // of a process of its own
 		t.Fatal(err)
 	}
 	p := &place{target: target{driver: x.Driver, dialect: x.Dialect}, dsn: x.DSN}
