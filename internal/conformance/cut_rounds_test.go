@@ -268,11 +268,11 @@ func (r *round) log(t *testing.T, what string, d time.Duration) {
 // atOnce is how many rounds are played at once: they wait most of the time.
 const atOnce = 8
 
-// overlapping plays rounds as subtests, several at once. They take the place of one test.
-func overlapping(t *testing.T, rounds int, play func(t *testing.T, i int)) {
+// overlapping plays rounds as subtests, several at once, from the given one on. They take the place of one test.
+func overlapping(t *testing.T, first, rounds int, play func(t *testing.T, i int)) {
 	var wg sync.WaitGroup
 	free := make(chan struct{}, atOnce)
-	for i := range rounds {
+	for i := first; i < first+rounds; i++ {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
@@ -324,7 +324,7 @@ func onMachines(t *testing.T, first int, play func(*testing.T, *round)) {
 			for i := range seeds {
 				seeds[i] = random.Uint64()
 			}
-			overlapping(t, rounds, func(t *testing.T, i int) {
+			overlapping(t, 0, rounds, func(t *testing.T, i int) {
 				drivers := targetsOf(dialect)
 				x, make := drivers[i%len(drivers)], newProxied
 				if drops && i%3 > 0 {

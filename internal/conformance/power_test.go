@@ -55,11 +55,11 @@ func onOwnServers(t *testing.T, end func(*dbtest.OwnServer, testing.TB)) {
 				for i := range seeds {
 					seeds[i] = random.Uint64()
 				}
-				overlapping(t, n, func(t *testing.T, i int) {
+				overlapping(t, first, n, func(t *testing.T, i int) {
 					drivers := targetsOf(dialect)
-					x := drivers[(first+i)%len(drivers)]
+					x := drivers[i%len(drivers)]
 					x.database = database
-					r := &round{situation: situations[(first+i)%len(situations)], random: rand.New(rand.NewPCG(seeds[i], 0)), linger: time.Hour, figures: &all}
+					r := &round{situation: situations[i%len(situations)], random: rand.New(rand.NewPCG(seeds[i-first], 0)), linger: time.Hour, figures: &all}
 					r.serverEnds(t, x, sync.OnceFunc(ready.Done), back)
 				})
 				<-back
