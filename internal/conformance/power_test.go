@@ -73,14 +73,17 @@ func (r *round) serverEnds(t *testing.T, x target, ready func(), back <-chan str
 	defer ready() // also if it fails
 	r.place = x.place(t)
 	p := r.place
-	p.db.SetMaxIdleConns(0) // or it keeps connections that the server has ended
 	r.machine = newProxied(t)
 	silent, alone := r.random.IntN(3) == 0, r.random.IntN(2) == 0
 	t.Logf("%s, %s, the holder is alone: %v, hears nothing of the end: %v", x.name, r.situation, alone, silent)
 	holder := r.begin(t)
+	p.db.SetMaxIdleConns(0) // or it keeps connections that the server has ended
 	var other *replica
 	if !alone {
 		other = r.other(t)
+	}
+	if r.situation == quickSteps {
+		r.pause()
 	}
 	named := p.backends(t)
 	if silent {

@@ -19,20 +19,21 @@ func TestTakeover(t *testing.T) {
 	t.Parallel()
 	onMachines(t, 0, func(t *testing.T, r *round) {
 		at := r.begin(t)
-		mate := r.boot(t, task{Within: 5*time.Second + moment(r.random, 10*time.Second), Calls: true})
-		mate.until(t, "waiting")
+		// Quick steps may have ended before the cut: then the calls would do what they are told.
+		mate := r.boot(t, task{Within: 5*time.Second + moment(r.random, 10*time.Second), Calls: r.situation != quickSteps})
+		waited := mate.until(t, "waiting", "ended")
 		other := r.other(t)
-		time.Sleep(moment(r.random, 2*time.Second)) // what makes the rounds differ
+		r.pause()
 		r.machine.cut(t)
 		cut := time.Now()
-		r.wantReturned(t, mate)
+		r.wantReturned(t, mate, waited)
 		r.wantTakenOver(t, other, cut)
 		told, ended := at.told(t)
 		r.log(t, "the holder ended", ended.Sub(cut))
 		if r.situation != quickSteps && !told.Lost {
 			t.Errorf("the holder doesn't know that it has lost the lock: %+v", told)
 		}
-		if ended.Sub(cut) > takeoverLimit {
+		if ended.Sub(cut) > time.Minute { // it tries to undo what it did, to no avail
 			t.Errorf("the holder ended %v after the cut", ended.Sub(cut))
 		}
 		r.wantSettled(t, other.err)
@@ -48,7 +49,7 @@ func TestTakeoverPowerLoss(t *testing.T) {
 		if r.random.IntN(2) == 0 {
 			other = r.other(t)
 		}
-		time.Sleep(moment(r.random, 2*time.Second)) // what makes the rounds differ
+		r.pause()
 		r.machine.cut(t)
 		at.kill()
 		cut := time.Now()
@@ -68,7 +69,7 @@ func TestTakeoverHealed(t *testing.T) {
 		r.linger = 5*time.Second + moment(r.random, 15*time.Second)
 		at := r.begin(t)
 		other := r.other(t)
-		time.Sleep(moment(r.random, 2*time.Second))
+		r.pause()
 		r.machine.cut(t)
 		cut := time.Now()
 		time.Sleep(moment(r.random, 40*time.Second)) // what makes the rounds differ
