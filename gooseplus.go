@@ -72,6 +72,14 @@ func (o *options) resolveChosen() (*targets, error) {
 	return whole.choose(known, err, o.namespace)
 }
 
+// On returns a Migrator for another database: everything else is as in m, and what m found in the folders is shared. Of a
+// tenant with an Open, db takes the place of the tenant's own database.
+func (m *Migrator) On(db *sql.DB) *Migrator {
+	one := *m
+	one.db, one.own, one.keeper = db, nil, nil
+	return &one
+}
+
 // DB returns the database that was given to [New], nil if there was none. That of a tenant with an Open is
 // not among them.
 func (m *Migrator) DB() *sql.DB { return m.db }

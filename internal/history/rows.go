@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
@@ -42,9 +41,7 @@ func (o *ownRows) times(ctx context.Context, db Querier) (list []row, err error)
 		var r row
 		var at sql.NullInt64
 		err := rows.Scan(&r.version, &r.applied, &at)
-		if at.Valid {
-			r.at = time.UnixMicro(at.Int64).UTC()
-		}
+		r.at, r.timed = at.Int64, at.Valid
 		list = append(list, r)
 		return err
 	})
