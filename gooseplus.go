@@ -25,7 +25,7 @@ type Migrator struct {
 	own     *ownDatabase                // of a tenant that brings one, instead of db
 	events  *stream                     // of the many runs that this one's is one of, if it is
 	keeper  *session.Keeper             // of the connections of the many runs
-	ended   func(*run)                  // is told of the end of a run, if it is not nil
+	ended   func(runEnd)                // is told of the end of a run, if it is not nil
 }
 
 // New makes a Migrator for db, which it never closes. Nothing is read and nothing is checked yet:
@@ -222,7 +222,7 @@ func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) err
 		r.disconnect(ctx)
 		r.finish(err)
 		if m.ended != nil {
-			m.ended(r)
+			m.ended(r.ending())
 		}
 	}()
 	return m.named(what(ctx, r))

@@ -74,7 +74,7 @@ func (m *Migrator) runAll(ctx context.Context, what func(context.Context, *joint
 	defer func() {
 		j.finish(ctx, err)
 		if m.ended != nil {
-			m.ended(j.lead)
+			m.ended(j.lead.ending())
 		}
 	}()
 	return m.named(what(ctx, j))

@@ -105,6 +105,17 @@ func (m *Migrator) newRun(known *migrations, db site, events *stream) *run {
 	}
 }
 
+// runEnd is what the report of many runs has of one.
+type runEnd struct {
+	from, to int64
+	changed  bool // something was applied, or undone
+	begun    bool // its first step was next, or the recovery from a step that was cut off
+}
+
+func (r *run) ending() runEnd {
+	return runEnd{r.from, r.to, r.kept+r.off > 0, r.begun || len(r.unfinished) > 0}
+}
+
 // finish tells the observers how the run ended.
 func (r *run) finish(err error) {
 	r.events.send(RunFinished{
