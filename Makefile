@@ -4,8 +4,8 @@
 FUZZTIME    ?= 1m
 # Targets to leave out, as an expression of grep -E.
 FUZZSKIP    ?= -
-# The longest one first: the others are tested beside it.
-PACKAGES    ?= ./internal/conformance ./...
+# The longest ones first: the others are tested beside them.
+PACKAGES    ?= ./internal/conformance ./gooseplustest ./internal/session . ./...
 # The packages in which something runs at the same time as something else.
 RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/state ./internal/versions
 RUN         ?=
@@ -16,13 +16,14 @@ STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
 # benchmarks is a module of its own, with the tools that gooseplus is compared with.
 BENCHMARKS := $(wildcard benchmarks/go.mod)
-# So are the tests with github.com/ory/dockertest: docker's modules must not get into the go.sum of those who use the library.
+# A C compiler takes ten times as long to optimize SQLite, for mattn's driver, as the tests gain by it.
+export CGO_CFLAGS ?= -O0 -g0
 
 # What measures and shows the library is not part of it.
 COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-race chaos test-benchmarks lint fuzz bench cover test-image
+.PHONY: help demo test test-race chaos test-dockertest test-benchmarks lint fuzz bench cover test-image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,11 +31,12 @@ help: ## list the targets
 demo: ## run the quickstart example, on SQLite
 	go run ./examples/quickstart
 
-# $(call tests,flags,packages) tests packages, all of them on the same servers, and lists what was skipped.
+# $(call tests,flags,packages) tests packages, all of them on the same servers, and lists what was skipped. One package more
+# than there are processors is tested at a time: most of the long ones wait for a server half of theirs.
 define tests
 	@skips=$$(mktemp) || exit; trap 'rm -f "$$skips"' EXIT; set -x; \
 	GOOSEPLUS_TEST_SKIPS=$$skips go run ./internal/dbtest/serve \
-		go test $(1) $(if $(RUN),-run "$(RUN)") -shuffle=on -timeout 40m $(2); status=$$?; \
+		go test -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) $(1) $(if $(RUN),-run "$(RUN)") -shuffle=on -timeout 40m $(2); status=$$?; \
 	{ set +x; } 2>/dev/null; cat "$$skips"; exit $$status
 endef
 
@@ -48,6 +50,10 @@ test-race: ## run tests with the race detector, of the packages in RACES: those 
 chaos: ## long runs that kill processes, servers and connections
 	GOOSEPLUS_CHAOS=1 go test $(RACE) -run '$(CHAOS)' -count=1 -timeout 60m -v ./...
 
+# Docker's modules must not get into the go.sum of those who use the library.
+test-dockertest: ## test what works with github.com/ory/dockertest, a module of its own: it needs a docker engine
+	cd internal/dockertest && go test ./...
+
 test-benchmarks: ## test the comparison with other tools, a module of its own
 	$(if $(BENCHMARKS),cd benchmarks && go test ./...)
 
@@ -59,14 +65,20 @@ lint: ## gofmt, go vet, staticcheck, go mod tidy
 	cd internal/dockertest && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	$(if $(BENCHMARKS),cd benchmarks && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff)
 
+# The packages of this module alone get the counters that guide the fuzzing: with -fuzz go test would compile all that they
+# use once more, with counters that nobody wants to be guided by.
 fuzz: ## run every fuzz target for FUZZTIME (1m)
-	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n 1 dirname | sort -u); do \
-		for target in $$(go test -list '^Fuzz' "$$dir" | grep '^Fuzz' | grep -vxE '$(FUZZSKIP)'); do \
-			echo "go test -fuzz $$target -fuzztime $(FUZZTIME) $$dir"; \
-			go test -run "^$$target$$" -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$dir"; \
+	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; cache=$$(go env GOCACHE)/fuzz; module=$$(go list -m); \
+	for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n 1 dirname | sort -u); do \
+		go test -c -vet=off -gcflags="$$module...=-d=libfuzzer" -o "$$work/test" "$$dir"; \
+		for target in $$(cd "$$dir" && "$$work/test" -test.list '^Fuzz' | grep '^Fuzz' | grep -vxE '$(FUZZSKIP)'); do \
+			echo "fuzzing $$target of $$dir for $(FUZZTIME)"; \
+			(cd "$$dir" && "$$work/test" -test.run "^$$target$$" -test.fuzz "^$$target$$" -test.fuzztime $(FUZZTIME) \
+				-test.fuzzcachedir "$$cache/$$(go list)"); \
 		done; \
 	done
 
+bench: export CGO_CFLAGS = -O2 -g
 bench: ## compare with other migration tools
 	cd benchmarks && go run .
 

@@ -6,34 +6,34 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // facts reads what the state table remembers.
-func (r *run) facts(ctx context.Context) (facts state.Facts, err error) {
+func (r *run) facts(ctx context.Context) (facts history.Facts, err error) {
 	switch {
-	case r.known.state == nil:
+	case r.part.state == nil:
 		return facts, nil
 	case r.lock != nil || r.flagged && !r.options.globalLock:
-		facts, err = r.known.state.ReadThere(ctx, r.db)
+		facts, err = r.part.state.ReadThere(ctx, r.db)
 	case r.options.globalLock:
-		facts, err = r.known.state.Read(ctx, r.db)
+		facts, err = r.part.state.Read(ctx, r.db)
 	} // Without a lock, a table that was not there at the first look has nothing to say.
 	if err != nil {
-		return facts, r.known.stateError(ctx, err)
+		return facts, r.part.stateError(ctx, err)
 	}
 	return facts, nil
 }
 
 // admit refuses what must not be done on this database. Steps that were not finished, and that the run
 // can recover, are left to it.
-func (r *run) admit(ctx context.Context, facts state.Facts, applied []int64) error {
+func (r *run) admit(ctx context.Context, facts history.Facts, applied []int64) error {
 	dirty := unfinished(facts, applied)
 	if r.lock == nil && r.options.globalLock { // to look at what another run is doing is no fault of it
-		dirty = slices.DeleteFunc(dirty, func(s state.Step) bool { return slices.Contains(facts.Running, s.Run) })
+		dirty = slices.DeleteFunc(dirty, func(s history.Step) bool { return slices.Contains(facts.Running, s.Run) })
 	}
-	r.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s state.Step) bool { return !r.recoverable(ctx, s) })
+	r.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s history.Step) bool { return !r.recoverable(ctx, s) })
 	if len(r.unfinished) < len(dirty) {
 		return r.dirty(dirty)
 	}
@@ -47,7 +47,7 @@ func (r *run) admit(ctx context.Context, facts state.Facts, applied []int64) err
 }
 
 // unfamiliar refuses an environment that a protected database has not seen.
-func (r *run) unfamiliar(facts state.Facts) error {
+func (r *run) unfamiliar(facts history.Facts) error {
 	r.unseen = r.options.stamps()
 	r.unseen = slices.DeleteFunc(r.unseen, func(e string) bool { return slices.Contains(facts.Environments, e) })
 	if len(r.unseen) == 0 {
@@ -75,7 +75,7 @@ func (o *options) stamps() []string {
 // stamp remembers the run's environments before the first step: a process that is killed leaves a
 // database that knows what it has.
 func (r *run) stamp(ctx context.Context) error {
-	if r.known.state == nil || len(r.unseen) == 0 {
+	if r.part.state == nil || len(r.unseen) == 0 {
 		return nil
 	}
 	if err := r.ensureStateAlone(ctx); err != nil {
@@ -85,8 +85,8 @@ func (r *run) stamp(ctx context.Context) error {
 	defer cancel()
 	for _, e := range r.unseen {
 		r.stamped = append(r.stamped, e) // the answer may be all that is lost
-		if err := r.known.state.Stamp(ctx, r.db, e); err != nil {
-			return r.known.stateError(ctx, err)
+		if err := r.part.state.Marks.Stamp(ctx, r.db, e); err != nil {
+			return r.part.stateError(ctx, err)
 		}
 	}
 	return nil
@@ -95,7 +95,7 @@ func (r *run) stamp(ctx context.Context) error {
 // unstamp forgets the environments of a run that is back at its starting point.
 func (r *run) unstamp(ctx context.Context) error {
 	for _, e := range r.stamped {
-		if err := r.known.state.Unstamp(ctx, r.db, e); err != nil {
+		if err := r.part.state.Marks.Unstamp(ctx, r.db, e); err != nil {
 			return err
 		}
 	}
@@ -103,7 +103,7 @@ func (r *run) unstamp(ctx context.Context) error {
 }
 
 // unprotected refuses steps that go below a protected version.
-func (r *run) unprotected(facts state.Facts, applied []int64) error {
+func (r *run) unprotected(facts history.Facts, applied []int64) error {
 	r.protected = nil
 	for _, p := range facts.Protected {
 		r.protected = append(r.protected, p.Version)
@@ -133,9 +133,4 @@ func (r *run) versionLocked(down plannedStep, applied []int64) error {
 func (r *run) versionLockedOnTheWayBack(down plannedStep) error {
 	own, _ := plan.Diff(r.mine, r.start)
 	return r.versionLocked(down, own)
-}
-
-// stateError is the error of a state table that can't be used.
-func (ms *migrations) stateError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (state table %s): %w", ErrMigrationTable, ms.state.Name(), tidyError{stopped(ctx, err)})
 }

@@ -8,15 +8,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // mark remembers, in the state table, the step that is about to start, if no transaction makes it
 // whole or absent. One row serves a run: that it is at the next step says that the one before is
 // finished.
 func (r *run) mark(ctx context.Context, step plannedStep) error {
-	if step.Transactional || r.known.state == nil {
+	if step.Transactional || r.part.state == nil {
 		return nil
 	}
 	ctx, cancel := limit(ctx, r.options.migrationTimeout, "migration timeout")
@@ -46,9 +46,9 @@ func (r *run) putMark(ctx context.Context, step plannedStep, claimed bool) error
 	if r.lock == nil {
 		return r.claim(ctx, step, claimed)
 	}
-	ours, err := r.known.state.MarkFenced(ctx, r.db, r.at(step))
+	ours, err := r.part.state.Steps.MarkFenced(ctx, r.db, r.at(step))
 	if err != nil {
-		return r.known.stateError(ctx, err)
+		return r.part.stateError(ctx, err)
 	}
 	return r.stillOurs(ours)
 }
@@ -73,15 +73,15 @@ func outlive(ctx context.Context, grace time.Duration) (context.Context, context
 // away what the other one is about to record.
 func (r *run) claim(ctx context.Context, step plannedStep, claimed bool) error {
 	if claimed {
-		if still, err := r.known.state.Move(ctx, r.db, r.at(step)); err != nil {
-			return r.known.stateError(ctx, err)
+		if still, err := r.part.state.Steps.Move(ctx, r.db, r.at(step)); err != nil {
+			return r.part.stateError(ctx, err)
 		} else if still {
 			return nil
 		}
 	}
-	others, err := r.known.state.Claim(ctx, r.db, r.at(step))
+	others, err := r.part.state.Steps.Claim(ctx, r.db, r.at(step))
 	if err != nil {
-		return r.known.stateError(ctx, err)
+		return r.part.stateError(ctx, err)
 	}
 	if len(others) > 0 {
 		r.marked, r.elsewhere = false, true
@@ -90,7 +90,7 @@ func (r *run) claim(ctx context.Context, step plannedStep, claimed bool) error {
 	// What another one has finished before the claim, it has recorded.
 	rows, err := r.owned(ctx, r.db, false)
 	if err != nil {
-		return r.known.tableError(ctx, err)
+		return r.part.tableError(ctx, err)
 	}
 	expected, _ := plan.Diff(slices.Concat(r.start, r.mine), r.undone)
 	if missing, extra := plan.Diff(expected, rows.Applied); len(missing)+len(extra) > 0 {
@@ -112,9 +112,9 @@ func (r *run) warnOther(what string) {
 	}
 }
 
-func (r *run) at(step plannedStep) state.Step {
-	return state.Step{
-		Mark: state.Mark{Namespace: r.known.namespace, Version: step.Version, Source: step.Source},
+func (r *run) at(step plannedStep) history.Step {
+	return history.Step{
+		Mark: history.Mark{Namespace: r.part.set.Namespace, Version: step.Version, Source: step.Source},
 		Run:  r.id, Down: step.Direction == directionDown,
 	}
 }
@@ -145,7 +145,7 @@ func (r *run) settleAs(ctx context.Context, err error, nothing bool) error {
 	if marked == nil && stamped == nil {
 		return nil
 	}
-	failed := r.known.stateError(ctx, errors.Join(marked, stamped))
+	failed := r.part.stateError(ctx, errors.Join(marked, stamped))
 	r.events.send(Warning{Message: failed.Error()})
 	switch {
 	case err == nil || dirty: // it is marked, but for a failed one or for none
@@ -168,7 +168,7 @@ func persist(ctx context.Context, try func() error) (err error) {
 
 func (r *run) settleMark(ctx context.Context, dirty bool) error {
 	if !dirty {
-		return r.known.state.Unmark(ctx, r.db, r.id)
+		return r.part.state.Steps.Unmark(ctx, r.db, r.id)
 	}
 	step := r.at(r.atStep)
 	if r.left != nil {
@@ -178,22 +178,22 @@ func (r *run) settleMark(ctx context.Context, dirty bool) error {
 		step = r.at(*r.left)
 	}
 	step.Failed = true
-	return r.known.state.MarkDirty(ctx, r.db, step)
+	return r.part.state.Steps.Mark(ctx, r.db, step)
 }
 
 // unfinished returns the steps that were not finished, of all that the state table remembers.
-func unfinished(facts state.Facts, applied []int64) []state.Step {
-	return slices.DeleteFunc(slices.Clone(facts.Dirty), func(s state.Step) bool { return finished(s, applied) })
+func unfinished(facts history.Facts, applied []int64) []history.Step {
+	return slices.DeleteFunc(slices.Clone(facts.Dirty), func(s history.Step) bool { return finished(s, applied) })
 }
 
 // finished says whether the version table tells that a step came to its end, of which the row there
 // is the last thing.
-func finished(s state.Step, applied []int64) bool {
+func finished(s history.Step, applied []int64) bool {
 	return !s.Failed && slices.Contains(applied, s.Version) != s.Down
 }
 
 // dirty returns the refusal to work on a database with steps that were not finished.
-func (r *run) dirty(steps []state.Step) error {
+func (r *run) dirty(steps []history.Step) error {
 	var faults []error
 	for _, s := range steps {
 		if !s.Failed {
@@ -218,11 +218,11 @@ func (r *run) dirty(steps []state.Step) error {
 
 // dirtyNow is the refusal to do even nothing on a database that is dirty.
 func (r *run) dirtyNow(ctx context.Context, applied []int64) error {
-	facts, err := r.known.state.ReadThere(ctx, r.db)
+	facts, err := r.part.state.ReadThere(ctx, r.db)
 	if err != nil {
-		return r.known.stateError(ctx, err)
+		return r.part.stateError(ctx, err)
 	}
-	return r.dirty(unfinished(r.known.own(facts), applied))
+	return r.dirty(unfinished(r.part.own(facts), applied))
 }
 
 // recoverable says whether recover can find out what a step left, and clear it away. That is so for
@@ -231,9 +231,9 @@ func (r *run) dirtyNow(ctx context.Context, applied []int64) error {
 // that ends in its one DDL statement, and that a single statement takes back, is absent afterwards if that
 // statement succeeds, and was before if the server refuses it. It takes the lock: without it, nobody
 // knows that nobody is at the step.
-func (r *run) recoverable(ctx context.Context, s state.Step) bool {
-	m, known := r.known.find(s.Version)
-	if !known || s.Failed || r.lock == nil || r.known.dialect.TransactionalDDL {
+func (r *run) recoverable(ctx context.Context, s history.Step) bool {
+	m, known := r.part.set.Find(s.Version)
+	if !known || s.Failed || r.lock == nil || r.part.dialect.TransactionalDDL {
 		return false
 	}
 	if err := r.load(ctx, []int64{s.Version}, directionDown); err != nil {
@@ -241,18 +241,18 @@ func (r *run) recoverable(ctx context.Context, s state.Step) bool {
 	}
 	step := r.step(s.Version)
 	if s.Down {
-		return s.Untouched && step.downInTransaction && r.known.table.Transactional(ctx, r.db)
+		return s.Untouched && step.downInTransaction && r.part.table.Transactional(ctx, r.db)
 	}
 	if s.Untouched && step.inTransaction {
-		return r.known.table.Transactional(ctx, r.db)
+		return r.part.table.Transactional(ctx, r.db)
 	}
 	script := r.scripts[s.Version]
-	return m.goFuncs == nil && step.inTransaction && step.downInTransaction &&
+	return m.Go == nil && step.inTransaction && step.downInTransaction &&
 		endsInDDL(script.Up) && len(script.Down) == 1 && single(script.Down[0]) && atomicDDL(script.Down[0])
 }
 
 // recover clears away what a recoverable step left that was cut off with its run.
-func (r *run) recover(ctx context.Context, s state.Step) error {
+func (r *run) recover(ctx context.Context, s history.Step) error {
 	step := r.step(s.Version)
 	if !s.Untouched {
 		r.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
@@ -265,9 +265,9 @@ func (r *run) recover(ctx context.Context, s state.Step) error {
 	return r.forget(ctx, s)
 }
 
-func (r *run) forget(ctx context.Context, s state.Step) error {
-	if err := r.known.state.ClearDirty(ctx, r.db, s); err != nil {
-		return r.known.stateError(ctx, err)
+func (r *run) forget(ctx context.Context, s history.Step) error {
+	if err := r.part.state.Steps.Clear(ctx, r.db, s); err != nil {
+		return r.part.stateError(ctx, err)
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ type WayBackStarted struct {
 // namespaces ends with one for each, in their order.
 type RunFinished struct {
 	Scope
-	From, To int64 // the highest version applied before and after; To is -1 if it can't be read
+	From, To int64 // the highest version applied before and after; -1 if it can't be read
 	Applied  int   // how many migrations the run applied and kept
 	Undone   int   // how many migrations the run undid and left undone
 	Duration time.Duration

@@ -203,7 +203,7 @@ func TestEventsOfARunThatCannotStart(t *testing.T) {
 			if err == nil {
 				t.Fatal("the run could start")
 			}
-			if want := (gooseplus.RunFinished{To: -1, Err: err}); len(seen) != 1 || seen[0] != gooseplus.Event(want) {
+			if want := (gooseplus.RunFinished{From: -1, To: -1, Err: err}); len(seen) != 1 || seen[0] != gooseplus.Event(want) {
 				t.Errorf("events %v, want %v", seen, want)
 			}
 			lines := logs.FilterMessage("database not migrated").All()

@@ -19,8 +19,8 @@ import (
 // lock can show; so the state table says which connections the run uses for it. The same statements have the server look
 // after each connection: a machine that is gone sends no end of it.
 func (r *run) fence() session.Config {
-	fence := r.known.state.Fence(r.id)
-	if r.known.dialect.Goose == goose.DialectPostgres {
+	fence := r.part.state.Runs.Fence(r.id)
+	if r.part.dialect.Goose == goose.DialectPostgres {
 		fence = mutex.KeepTransaction() + "; " + fence
 	}
 	cfg := session.Config{OnBegin: []session.Statement{{
@@ -29,7 +29,7 @@ func (r *run) fence() session.Config {
 	}}}
 	if !r.oneWriter() && r.leavesFence() {
 		cfg.Backend = session.Backend{
-			Query: r.known.state.BackendQuery(r.id), Found: r.onBackend,
+			Query: r.part.state.Connections.Query(r.id), Found: r.onBackend,
 			Lost: func(row []driver.Value) { r.orphans.add(backendName(row)) },
 		}
 	}
@@ -65,9 +65,9 @@ func (r *run) onBackend(ctx context.Context, row []driver.Value) error {
 	if slices.Contains(r.backends.list, name) {
 		return nil
 	}
-	ours, err := r.known.state.AddBackend(ctx, r.db, r.id, name)
+	ours, err := r.part.state.Connections.Add(ctx, r.db, r.id, name)
 	if err != nil {
-		return r.known.stateError(ctx, err)
+		return r.part.stateError(ctx, err)
 	}
 	r.backends.list = append(r.backends.list, name)
 	return r.stillOurs(ours)
@@ -75,8 +75,8 @@ func (r *run) onBackend(ctx context.Context, row []driver.Value) error {
 
 // dropBackends is called with the list locked.
 func (r *run) dropBackends(ctx context.Context) error {
-	if err := r.known.state.DropBackends(ctx, r.db, r.id, r.backends.list...); err != nil {
-		return r.known.stateError(ctx, err)
+	if err := r.part.state.Connections.Drop(ctx, r.db, r.id, r.backends.list...); err != nil {
+		return r.part.stateError(ctx, err)
 	}
 	r.backends.list = nil
 	return nil

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // Force says what the database is at: that of the known migrations exactly those up to and including
@@ -44,9 +45,9 @@ func (r *run) lookToForce(ctx context.Context, version int64) error {
 	r.forced = true
 	applied, _, err := r.applied(ctx)
 	if err != nil {
-		return r.known.tableError(ctx, err)
+		return r.part.tableError(ctx, err)
 	}
-	if err := unknownVersion(version, r.known.versions(), applied); err != nil {
+	if err := migset.UnknownVersion(version, r.part.set.Versions(), applied); err != nil {
 		return err
 	}
 	if len(applied) > 0 || r.vetted {
@@ -62,15 +63,15 @@ func always(context.Context) (bool, error) { return true, nil }
 func (r *run) force(ctx context.Context, version int64) error {
 	rows, err := r.owned(ctx, r.db, false)
 	if err != nil {
-		return r.known.tableError(ctx, err)
+		return r.part.tableError(ctx, err)
 	}
 	r.from = plan.Newest(rows.Applied)
-	var facts state.Facts
-	if r.known.state != nil {
-		if facts, err = r.known.state.Read(ctx, r.db); err != nil {
-			return r.known.stateError(ctx, err)
+	var facts history.Facts
+	if r.part.state != nil {
+		if facts, err = r.part.state.Read(ctx, r.db); err != nil {
+			return r.part.stateError(ctx, err)
 		}
-		facts = r.known.own(facts)
+		facts = r.part.own(facts)
 	}
 	if r.lock != nil {
 		if err := r.register(ctx); err != nil {
@@ -82,20 +83,20 @@ func (r *run) force(ctx context.Context, version int64) error {
 			return err
 		}
 	}
-	add := plan.Pending(r.known.versions(), rows.Applied, version)
+	add := plan.Pending(r.part.set.Versions(), rows.Applied, version)
 	remove := plan.Above(rows.Applied, version)
 	if err := r.rewrite(ctx, facts.Dirty, add, remove); err != nil {
-		return r.known.tableError(ctx, err)
+		return r.part.tableError(ctx, err)
 	}
 	if _, err = r.owned(ctx, r.db, false); err != nil {
-		return r.known.tableError(ctx, err)
+		return r.part.tableError(ctx, err)
 	}
 	r.events.send(VersionForced{Version: version, Added: add, Removed: remove})
 	return nil
 }
 
 // rewrite changes the version table and forgets what is dirty, all at once, fenced like a step.
-func (r *run) rewrite(ctx context.Context, dirty []state.Step, add, remove []int64) error {
+func (r *run) rewrite(ctx context.Context, dirty []history.Step, add, remove []int64) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -109,9 +110,9 @@ func (r *run) rewrite(ctx context.Context, dirty []state.Step, add, remove []int
 	return tx.Commit()
 }
 
-func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add, remove []int64) error {
+func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step, add, remove []int64) error {
 	if r.lock != nil {
-		result, err := tx.ExecContext(ctx, r.known.state.Fence(r.id))
+		result, err := tx.ExecContext(ctx, r.part.state.Runs.Fence(r.id))
 		if err != nil {
 			return err
 		}
@@ -123,16 +124,16 @@ func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add
 			return err
 		}
 	}
-	if err := r.known.table.Rewrite(ctx, tx, add, remove); err != nil {
+	if err := r.part.table.Rewrite(ctx, tx, add, remove); err != nil {
 		return err
 	}
 	for _, s := range dirty {
-		if err := r.known.state.ClearDirty(ctx, tx, s); err != nil {
+		if err := r.part.state.Steps.Clear(ctx, tx, s); err != nil {
 			return err
 		}
 	}
 	if r.adopts {
-		return r.known.state.Adopt(ctx, tx)
+		return r.part.state.Marks.Adopt(ctx, tx)
 	}
 	return nil
 }
@@ -145,43 +146,43 @@ func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []state.Step, add
 //
 // Dialects that gooseplus leaves to goose (see [WithDialect]) can't remember it, which is an error.
 func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
-	return m.protect(ctx, version, func(ctx context.Context, r *run, mark state.Mark) error {
+	return m.protect(ctx, version, func(ctx context.Context, r *run, mark history.Mark) error {
 		applied, _, err := r.applied(ctx)
 		if err != nil {
-			return r.known.tableError(ctx, err)
+			return r.part.tableError(ctx, err)
 		}
-		if _, known := r.known.find(version); !known && !slices.Contains(applied, version) {
+		if _, known := r.part.set.Find(version); !known && !slices.Contains(applied, version) {
 			return fmt.Errorf("version %d is neither known nor applied", version)
 		}
-		return r.known.state.Protect(ctx, r.db, mark)
+		return r.part.state.Marks.Protect(ctx, r.db, mark)
 	})
 }
 
 // UnlockVersion ends the protection of a version by [Migrator.LockVersion]. One that isn't protected
 // is left alone. It takes the lock if there is one.
 func (m *Migrator) UnlockVersion(ctx context.Context, version int64) error {
-	return m.protect(ctx, version, func(ctx context.Context, r *run, mark state.Mark) error {
-		return r.known.state.Unprotect(ctx, r.db, mark)
+	return m.protect(ctx, version, func(ctx context.Context, r *run, mark history.Mark) error {
+		return r.part.state.Marks.Unprotect(ctx, r.db, mark)
 	})
 }
 
-func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *run, state.Mark) error) error {
+func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *run, history.Mark) error) error {
 	if version < 1 {
 		return fmt.Errorf("version %d: the lowest version is 1", version)
 	}
 	return m.run(ctx, func(ctx context.Context, r *run) error {
-		if r.known.state == nil {
-			return fmt.Errorf("dialect %s: gooseplus can't remember a protected version here", r.known.dialect.Goose)
+		if r.part.state == nil {
+			return fmt.Errorf("dialect %s: gooseplus can't remember a protected version here", r.part.dialect.Goose)
 		}
 		return r.alone(ctx, always, func(ctx context.Context) error {
 			if err := r.ensureStateAlone(ctx); err != nil {
 				return err
 			}
 			source := ""
-			if known, ok := r.known.find(version); ok {
-				source = known.source
+			if known, ok := r.part.set.Find(version); ok {
+				source = known.Source
 			}
-			return do(ctx, r, state.Mark{Namespace: r.known.namespace, Version: version, Source: source})
+			return do(ctx, r, history.Mark{Namespace: r.part.set.Namespace, Version: version, Source: source})
 		})
 	})
 }

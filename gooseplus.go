@@ -21,11 +21,11 @@ import (
 type Migrator struct {
 	db      *sql.DB
 	options options
-	resolve func() (*migrations, error) // once, and for all runs
-	own     *ownDatabase                // of a tenant that brings one, instead of db
-	events  *stream                     // of the many runs that this one's is one of, if it is
-	keeper  *session.Keeper             // of the connections of the many runs
-	ended   func(runEnd)                // is told of the end of a run, if it is not nil
+	resolve func() (*targets, error) // once, and for all runs
+	own     *ownDatabase             // of a tenant that brings one, instead of db
+	events  *stream                  // of the many runs that this one's is one of, if it is
+	keeper  *session.Keeper          // of the connections of the many runs
+	ended   func(runEnd)             // is told of the end of a run, if it is not nil
 }
 
 // New makes a Migrator for db, which it never closes. Nothing is read and nothing is checked yet:
@@ -62,7 +62,7 @@ func (m *Migrator) With(opts ...Option) *Migrator {
 }
 
 // resolveChosen is resolve for the namespace that was chosen, if one was.
-func (o *options) resolveChosen() (*migrations, error) {
+func (o *options) resolveChosen() (*targets, error) {
 	whole := *o
 	whole.namespace = ""
 	known, err := whole.resolve()
@@ -91,9 +91,9 @@ func (m *Migrator) Err() error {
 		return err
 	}
 	var faults []error
-	for _, part := range known.all() {
-		wrong, _ := part.examine()
-		faults = append(faults, wrong...)
+	for _, part := range known.parts {
+		wrong, _ := part.set.Examine(context.Background())
+		faults = append(faults, part.unreadable(wrong))
 	}
 	return errors.Join(faults...)
 }
@@ -108,14 +108,11 @@ func (m *Migrator) Warnings() []string {
 	if err != nil {
 		return nil
 	}
-	var list []string
-	if known.parts != nil {
-		list = slices.Clone(known.warnings)
-	}
-	for _, part := range known.all() {
-		_, inFiles := part.examine()
-		for _, w := range slices.Concat(part.warnings, inFiles) {
-			list = append(list, where(part.tenant, part.namespace)+w)
+	list := slices.Clone(known.warnings)
+	for _, part := range known.parts {
+		_, inFiles := part.set.Examine(context.Background())
+		for _, w := range slices.Concat(part.set.Warnings, inFiles) {
+			list = append(list, where(part.tenant, part.set.Namespace)+w)
 		}
 	}
 	return list
@@ -134,7 +131,7 @@ func (m *Migrator) Warnings() []string {
 //
 // With [WithNamespaces] this is so of all of them together.
 func (m *Migrator) Migrate(ctx context.Context) error {
-	if m.options.wholeSet() {
+	if m.options.allNamespaces() {
 		return m.migrateAll(ctx, upTo(math.MaxInt64))
 	}
 	return m.migrate(ctx, upTo(math.MaxInt64))
@@ -153,19 +150,19 @@ func (m *Migrator) MigrateTo(ctx context.Context, version int64) error {
 // Version returns the highest version applied, 0 if there is none. It takes one statement and
 // creates nothing. A database that can't be read gives [ErrMigrationTable].
 func (m *Migrator) Version(ctx context.Context) (int64, error) {
-	known, db, done, err := m.open(ctx)
+	part, db, done, err := m.open(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	applied, ready, err := known.table.Applied(ctx, db.own)
+	applied, ready, err := part.table.Applied(ctx, db.own)
 	if err == nil && !ready && m.options.bound {
-		_, err = known.schemaMissing(ctx, db.own)
+		_, err = part.schemaMissing(ctx, db.own)
 	}
 	if err != nil {
-		return 0, known.tableError(ctx, err)
+		return 0, part.tableError(ctx, err)
 	}
 	return plan.Newest(applied), nil
 }
@@ -207,15 +204,15 @@ func (m *Migrator) migrate(ctx context.Context, to goal) error {
 // run calls what with a new run, unless the configuration has faults, and tells the observers how it
 // ended.
 func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) error) (err error) {
-	known, db, done, err := m.open(ctx)
+	part, db, done, err := m.open(ctx)
 	if err != nil {
 		return m.refuse(ctx, err)
 	}
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	r := m.newRun(known, db, m.newStream(ctx))
-	for _, w := range known.warnings {
+	r := m.newRun(part, db, m.newStream(ctx))
+	for _, w := range part.set.Warnings {
 		r.events.send(Warning{Message: w})
 	}
 	defer func() {
@@ -235,37 +232,38 @@ func (m *Migrator) named(err error) error {
 
 // refuse tells the observers of a run that can't start.
 func (m *Migrator) refuse(ctx context.Context, err error) error {
-	m.newStream(ctx).send(RunFinished{To: -1, Err: err})
+	m.newStream(ctx).send(RunFinished{From: -1, To: -1, Err: err})
 	return err
 }
 
 // open is resolve for the methods that go on to use the database, and that database. It has to be
 // given back. They are about one version table.
-func (m *Migrator) open(ctx context.Context) (known *migrations, db site, done func(), err error) {
-	if known, err = m.resolve(); err == nil {
-		err = known.oneOnly()
+func (m *Migrator) open(ctx context.Context) (part *target, db site, done func(), err error) {
+	all, err := m.resolve()
+	if err == nil {
+		part, err = all.one()
 	}
-	if err != nil {
-		return nil, site{}, nil, err
+	if err == nil {
+		_, db, done, err = m.openAny(ctx)
 	}
-	return m.openAny(ctx)
+	return part, db, done, err
 }
 
 // openAny is open for those that know what to do with several.
-func (m *Migrator) openAny(ctx context.Context) (known *migrations, db site, done func(), err error) {
+func (m *Migrator) openAny(ctx context.Context) (known *targets, db site, done func(), err error) {
 	if known, err = m.resolve(); err != nil {
 		return nil, site{}, nil, err
 	}
 	pool, closePool := m.db, func() {}
 	if m.own != nil {
 		if pool, closePool, err = m.own.use(ctx); err != nil {
-			return nil, site{}, nil, m.named(known.tableError(ctx, err))
+			return nil, site{}, nil, m.named(known.whole.tableError(ctx, err))
 		}
 	}
 	if pool == nil {
 		return nil, site{}, nil, errors.New("the database given to New is nil")
 	}
-	db, leave := reach(known.dialect, pool)
+	db, leave := reach(known.whole.dialect, pool)
 	return known, db, func() { leave(); closePool() }, nil
 }
 

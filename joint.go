@@ -6,10 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // joint is one run over several namespaces: a run on each, which has its own row in the state table and its
@@ -66,8 +65,11 @@ func (m *Migrator) runAll(ctx context.Context, what func(context.Context, *joint
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
 	j := m.newJoint(known, db, m.newStream(ctx))
-	for _, r := range append([]*run{j.lead}, j.parts...) {
-		for _, w := range r.known.warnings {
+	for _, w := range known.warnings {
+		j.lead.events.send(Warning{Message: w})
+	}
+	for _, r := range j.parts {
+		for _, w := range r.part.set.Warnings {
 			r.events.send(Warning{Message: w})
 		}
 	}
@@ -80,10 +82,10 @@ func (m *Migrator) runAll(ctx context.Context, what func(context.Context, *joint
 	return m.named(what(ctx, j))
 }
 
-func (m *Migrator) newJoint(known *migrations, db site, events *stream) *joint {
-	j := &joint{lead: m.newRun(known, db, events), ended: make(map[*run]error)}
+func (m *Migrator) newJoint(known *targets, db site, events *stream) *joint {
+	j := &joint{lead: m.newRun(known.whole, db, events), ended: make(map[*run]error)}
 	for i, part := range known.parts {
-		r := m.newRun(part, db, events.share(m.options.tenant, part.namespace))
+		r := m.newRun(part, db, events.share(m.options.tenant, part.set.Namespace))
 		r.started = j.lead.started.Add(time.Duration(i) * time.Microsecond) // what is recorded of them is in their order
 		j.parts = append(j.parts, r)
 	}
@@ -100,16 +102,20 @@ func (j *joint) of(r *run, err error) error {
 
 // finish tells the observers how the run ended, and sums up.
 func (j *joint) finish(ctx context.Context, err error) {
-	unread := false
+	unread, unfound := false, false
 	for _, r := range j.parts {
 		r.disconnect(ctx)
 		r.finish(j.of(r, err))
 		j.lead.from, unread = max(j.lead.from, r.from), unread || r.to < 0
+		unfound = unfound || r.from < 0
 		j.lead.to, j.lead.begun = max(j.lead.to, r.to), j.begun
 		j.lead.kept, j.lead.off = j.lead.kept+r.kept, j.lead.off+r.off
 	}
 	if unread {
 		j.lead.to = -1
+	}
+	if unfound {
+		j.lead.from = -1
 	}
 	j.lead.disconnect(ctx)
 }
@@ -132,7 +138,7 @@ func (j *joint) look(ctx context.Context, to goal) (needed bool, err error) {
 		return true, nil // as in run.look
 	}
 	for _, r := range j.parts {
-		faults = append(faults, r.known.named(r.plan(ctx, r.seen, to)))
+		faults = append(faults, r.part.named(r.plan(ctx, r.seen, to)))
 		needed = needed || len(r.steps) > 0
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -164,7 +170,7 @@ func (j *joint) vet(ctx context.Context, needed bool) error {
 
 // quickly is run.quickly for all of them.
 func (j *joint) quickly(ctx context.Context) error {
-	if !j.lead.options.globalLock || j.lead.known.state == nil {
+	if !j.lead.options.globalLock || j.lead.part.state == nil {
 		return j.applied(ctx)
 	}
 	soon, cancel := context.WithTimeout(ctx, lookLimit)
@@ -179,21 +185,27 @@ func (j *joint) quickly(ctx context.Context) error {
 
 // applied reads what is applied in each.
 func (j *joint) applied(ctx context.Context) error {
-	var tables []*versions.Table
-	var flags []string
+	var tables []*history.Versions
+	var questions []history.Question
 	for _, r := range j.parts {
-		if r.known.state == nil || r.absent {
+		if r.part.state == nil || r.absent {
 			return j.appliedOneByOne(ctx)
 		}
-		tables, flags = append(tables, r.known.table), append(flags, r.flag().Query)
+		tables, questions = append(tables, r.part.table), append(questions, r.question())
 	}
-	looks, err := versions.AppliedTogether(ctx, j.lead.db, tables, flags)
+	looks, err := history.AppliedTogether(ctx, j.lead.db, j.lead.part.state, tables, questions)
 	if err != nil {
 		return j.appliedOneByOne(ctx)
 	}
 	for i, r := range j.parts {
 		r.seen, r.flagged, r.ready, r.schemaMissing = looks[i].Applied, looks[i].Flagged, looks[i].Ready, false
 		r.to = plan.Newest(r.seen)
+		r.from = r.to
+	}
+	if i := slices.IndexFunc(j.parts, func(r *run) bool { return r.ready && !r.flagged }); i >= 0 {
+		if err := j.parts[i].hidden(ctx); err != nil {
+			return j.lead.part.stateError(ctx, err)
+		}
 	}
 	return nil
 }
@@ -201,21 +213,22 @@ func (j *joint) applied(ctx context.Context) error {
 func (j *joint) appliedOneByOne(ctx context.Context) (err error) {
 	for _, r := range j.parts {
 		if r.seen, r.flagged, err = r.applied(ctx); err != nil {
-			return r.known.named(r.known.tableError(ctx, err))
+			return r.part.named(r.part.tableError(ctx, err))
 		}
+		r.from = r.to
 	}
 	return nil
 }
 
 // dirtyNow is the refusal to do even nothing while one of them is dirty.
 func (j *joint) dirtyNow(ctx context.Context) error {
-	facts, err := j.lead.known.state.ReadThere(ctx, j.lead.db)
+	facts, err := j.lead.part.state.ReadThere(ctx, j.lead.db)
 	if err != nil {
-		return j.lead.known.stateError(ctx, err)
+		return j.lead.part.stateError(ctx, err)
 	}
 	var faults []error
 	for _, r := range j.parts {
-		faults = append(faults, r.known.named(r.dirty(unfinished(r.known.own(facts), r.seen))))
+		faults = append(faults, r.part.named(r.dirty(unfinished(r.part.own(facts), r.seen))))
 	}
 	return errors.Join(faults...)
 }
@@ -236,7 +249,7 @@ func (j *joint) planAll(ctx context.Context, to goal) (steps []Step, err error) 
 	}
 	var faults []error
 	for _, r := range j.parts {
-		faults = append(faults, r.known.named(r.admit(ctx, r.known.own(facts), r.seen)))
+		faults = append(faults, r.part.named(r.admit(ctx, r.part.own(facts), r.seen)))
 		steps = append(steps, r.planned()...)
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -253,7 +266,7 @@ func (j *joint) alone(ctx context.Context, needed func(context.Context) (bool, e
 			if r.lock != nil {
 				r.locate(r.lock.held)
 			}
-			r.inherited = slices.DeleteFunc(slices.Clone(j.lead.inherited), func(dead state.Run) bool { return !r.known.covers(dead.Namespace) })
+			r.inherited = slices.DeleteFunc(slices.Clone(j.lead.inherited), func(dead history.Run) bool { return dead.Namespace != r.part.set.Namespace })
 		}
 		if j.lead.lock != nil {
 			defer func() { err = j.recordOutcomes(j.lead.lock, err) }()
@@ -265,7 +278,7 @@ func (j *joint) alone(ctx context.Context, needed func(context.Context) (bool, e
 func (j *joint) makeTables(ctx context.Context) error {
 	for _, r := range j.parts {
 		if err := r.makeTable(ctx); err != nil {
-			return r.known.named(err)
+			return r.part.named(err)
 		}
 	}
 	return nil
@@ -282,9 +295,9 @@ func (j *joint) begin(ctx context.Context, to goal) error {
 		switch {
 		case !needed:
 			if err := r.giveUp(ctx); err != nil {
-				return r.known.named(err)
+				return r.part.named(err)
 			}
-		case len(r.steps)+len(r.unfinished)+len(r.inherited) > 0 && len(r.known.list) > 0:
+		case len(r.steps)+len(r.unfinished)+len(r.inherited) > 0 && len(r.part.set.List) > 0:
 			j.working = append(j.working, r)
 		}
 	}
@@ -295,7 +308,7 @@ func (j *joint) begin(ctx context.Context, to goal) error {
 	} {
 		for _, r := range j.working {
 			if err := stage(r); err != nil {
-				return r.known.named(err)
+				return r.part.named(err)
 			}
 		}
 	}
@@ -307,7 +320,7 @@ func (j *joint) begin(ctx context.Context, to goal) error {
 func (j *joint) judge(ctx context.Context, to goal) error {
 	var faults []error
 	for _, r := range j.parts {
-		err := r.known.named(r.readStart(ctx, to))
+		err := r.part.named(r.readStart(ctx, to))
 		if errors.Is(err, ErrMigrationTable) {
 			return err
 		}
@@ -321,7 +334,7 @@ func (j *joint) judge(ctx context.Context, to goal) error {
 		return err
 	}
 	for _, r := range j.parts {
-		faults = append(faults, r.known.named(r.judge(ctx, facts)))
+		faults = append(faults, r.part.named(r.judge(ctx, facts)))
 	}
 	return errors.Join(faults...)
 }
@@ -356,7 +369,7 @@ func (j *joint) apply(ctx context.Context) error {
 		}
 		if err := r.apply(ctx); err != nil {
 			j.failed = r
-			return r.known.named(err)
+			return r.part.named(err)
 		}
 	}
 	return nil
@@ -370,7 +383,7 @@ func (j *joint) verify(ctx context.Context) error {
 	}
 	for _, r := range j.working {
 		if err := r.verify(ctx, db); err != nil {
-			return r.known.named(err)
+			return r.part.named(err)
 		}
 	}
 	if j.lead.session == nil {
@@ -378,5 +391,5 @@ func (j *joint) verify(ctx context.Context) error {
 	}
 	// If the answer is lost, any of them that has applied something tells of all.
 	i := max(0, slices.IndexFunc(j.working, func(r *run) bool { return len(r.mine) > 0 }))
-	return j.working[i].known.named(j.working[i].commit(ctx))
+	return j.working[i].part.named(j.working[i].commit(ctx))
 }

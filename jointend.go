@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gooseplus/gooseplus/internal/versions"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // wayBack returns all of them to their starting points, and says which of them it did not.
@@ -76,7 +76,7 @@ func (j *joint) undo(ctx context.Context) map[*run]error {
 		}
 		return undone
 	}
-	cleared := make(map[*run]versions.Rows)
+	cleared := make(map[*run]history.Rows)
 	order := slices.Clone(j.working)
 	slices.Reverse(order)
 	if j.failed != nil {
@@ -110,7 +110,7 @@ func (j *joint) settle(ctx context.Context, err error) error {
 	nothing := errors.Is(err, ErrRollForward) || !j.begun
 	all := err
 	for _, r := range j.working {
-		all = joined(all, r.known.named(r.settleAs(ctx, j.of(r, err), nothing)))
+		all = joined(all, r.part.named(r.settleAs(ctx, j.of(r, err), nothing)))
 	}
 	return all
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 const (
@@ -24,6 +24,8 @@ const (
 	// releaseLimit is how long a run that has ended waits for connections that are still in use, and
 	// for the server to take note of its end.
 	releaseLimit = 10 * time.Second
+	// stopLimit is how long a check of the lock that is under way at its end may take.
+	stopLimit = 2 * time.Second
 	// answerLimit is how long a process whose wait for the lock is over waits for each of the answers that its
 	// error needs.
 	answerLimit = time.Second
@@ -48,13 +50,13 @@ type lockTimes struct {
 // lock is the global lock while this run holds it.
 type lock struct {
 	held mutex.Held
-	stop func() // ends the watch
+	stop func(patience time.Duration) // ends the watch; a check that is under way has as long
 	// alive outlives the caller's context, for the way back; it ends with ErrLockLost as cause when
 	// the lock is lost.
 	alive context.Context
 	end   context.CancelCauseFunc
 	// runs are those that are recorded under the lock, as they were when they began: see restore.
-	runs []state.Run
+	runs []history.Run
 }
 
 // hold takes the global lock. While somebody else has it, this process holds neither a transaction
@@ -149,7 +151,8 @@ func (r *run) alone(ctx context.Context, needed func(context.Context) (bool, err
 	if err != nil || l == nil {
 		return err
 	}
-	defer func() { err = r.release(l, err) }()
+	caller := ctx
+	defer func() { err = r.release(caller, l, err) }()
 	ctx, cancel := l.during(ctx)
 	defer cancel()
 	return what(ctx)
@@ -175,7 +178,7 @@ func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error
 		err = r.locked(ctx, ctx, err) // nothing was touched
 	}
 	if err != nil {
-		return nil, joined(err, l.release())
+		return nil, joined(err, l.release(ctx))
 	}
 	r.lock = l
 	return l, nil
@@ -197,7 +200,7 @@ func (r *run) tryMutex(ctx, waiting context.Context, m mutex.Mutex) (mutex.Held,
 	case within.Err() != nil:
 		return nil, r.locked(ctx, within, err)
 	}
-	return nil, r.known.tableError(ctx, err)
+	return nil, r.part.tableError(ctx, err)
 }
 
 func later(a, b time.Time) time.Time {
@@ -210,21 +213,21 @@ func later(a, b time.Time) time.Time {
 // locate has this run call the state table by the name that the server has for it: what a migration, or the
 // application, sets the search_path to doesn't matter any more.
 func (r *run) locate(held mutex.Held) {
-	known := *r.known
+	part := *r.part
 	switch h := held.(type) {
 	case interface{ Key() string }:
-		known.state = known.state.Located(h.Key())
+		part.state = part.state.Located(h.Key())
 	case interface{ Autocommits() bool }:
 		if h.Autocommits() {
-			known.state = known.state.Autocommitting()
+			part.state = part.state.Autocommitting()
 		}
 	}
-	r.known = &known
+	r.part = &part
 }
 
 // oneWriter is true of SQLite: who reads while another process writes may be told that the database
 // is locked, so that only the holder of the lock can rely on what it reads.
-func (r *run) oneWriter() bool { return r.known.dialect.Goose == goose.DialectSQLite3 }
+func (r *run) oneWriter() bool { return r.part.dialect.Goose == goose.DialectSQLite3 }
 
 // upgradeLimit is how long a run without the lock waits for others that are at the state table.
 const upgradeLimit = 5 * time.Second
@@ -236,13 +239,13 @@ func (r *run) ensureState(ctx, waiting context.Context) error {
 	}
 	began := time.Now()
 	for {
-		err := r.known.state.Ensure(ctx, r.db)
+		err := r.part.state.Ensure(ctx, r.db)
 		if err == nil {
 			r.stateReady = true
 			return nil
 		}
-		if !errors.Is(err, state.ErrBusy) {
-			return r.known.stateError(ctx, err)
+		if !errors.Is(err, history.ErrBusy) {
+			return r.part.stateError(ctx, err)
 		}
 		r.announceWait(waiting)
 		if !sleep(waiting, poll(time.Since(began))) {
@@ -277,15 +280,27 @@ func (l *lock) during(ctx context.Context) (context.Context, context.CancelFunc)
 	}
 }
 
-// release gives the lock back. An error means that it was not held to the end.
-func (l *lock) release() error {
-	l.stop()
+// release gives the lock back. An error means that it was not held to the end. Where nothing was recorded under it, the
+// caller's context limits the wait for the server: the lock ends with its connection too.
+func (l *lock) release(caller context.Context) error {
 	defer l.end(nil)
+	if len(l.runs) == 0 && caller.Err() != nil {
+		l.stop(0)
+		l.held.Abandon()
+		return nil
+	}
+	l.stop(stopLimit)
 	if lost := context.Cause(l.alive); lost != nil {
 		l.held.Abandon()
 		return lost
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	ctx := context.Background()
+	if len(l.runs) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = outlive(caller, answerLimit)
+		defer cancel()
+	}
+	ctx, cancel := context.WithTimeout(ctx, releaseLimit)
 	defer cancel()
 	if err := l.held.Release(ctx); err != nil {
 		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
@@ -295,12 +310,12 @@ func (l *lock) release() error {
 
 // mutex is the lock that suits the database.
 func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
-	st := r.known.state
-	switch r.known.dialect.Goose {
+	st := r.part.state
+	switch r.part.dialect.Goose {
 	case goose.DialectSQLite3:
 		file, database, err := st.File(ctx, r.db)
 		if err != nil {
-			return nil, r.known.tableError(ctx, err)
+			return nil, r.part.tableError(ctx, err)
 		}
 		if file == "" {
 			return mutex.Memory{Key: r.pool}, nil
@@ -325,17 +340,20 @@ func (r *run) announceWait(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit) // the holder may keep everybody from the table
 	defer cancel()
 	waiting := LockWaiting{}
-	if holder, since, err := r.known.state.RunningNow(ctx, r.db); err == nil {
+	if holder, since, err := r.part.state.Runs.RunningNow(ctx, r.db); err == nil {
 		waiting.Holder, waiting.Since = holder, since
 	}
 	r.events.send(waiting)
 }
 
-// holder says who has the lock, for an error.
+// holder says who has the lock, for an error. It isn't asked for where nobody was found to have it.
 func (r *run) holder(ctx context.Context) string {
+	if r.holds == "" && !r.announced {
+		return ""
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
-	holder, since, err := r.known.state.RunningNow(ctx, r.db)
+	holder, since, err := r.part.state.Runs.RunningNow(ctx, r.db)
 	switch {
 	case err == nil && holder != "" && r.holds != "":
 		return fmt.Sprintf(" (%s has it since %s, %s)", holder, since.Format(time.RFC3339), r.holds)
@@ -348,7 +366,7 @@ func (r *run) holder(ctx context.Context) string {
 }
 
 // release records how the run ended, if it had begun, and gives the lock back.
-func (r *run) release(l *lock, runErr error) error {
+func (r *run) release(caller context.Context, l *lock, runErr error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.alive), releaseLimit)
 	defer cancel()
 	r.disconnect(ctx)
@@ -356,7 +374,7 @@ func (r *run) release(l *lock, runErr error) error {
 	if r.registered {
 		err = joined(runErr, r.recordOutcome(ctx, runErr))
 	}
-	if releaseErr := l.release(); releaseErr != nil && !errors.Is(err, ErrLockLost) {
+	if releaseErr := l.release(caller); releaseErr != nil && !errors.Is(err, ErrLockLost) {
 		err = joined(err, releaseErr)
 	}
 	return err

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gooseplus/gooseplus/internal/versions"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // lost returns the steps of this run that were executed, and of which the version table tells the contrary: a
 // migration has deleted rows, or left open the transaction in which goose wrote one. The last one comes first.
-func (r *run) lost(rows versions.Rows) (list []plannedStep) {
+func (r *run) lost(rows history.Rows) (list []plannedStep) {
 	unsure := func(v int64) bool { // of this one the table tells the truth
 		return r.failed != nil && r.failed.maybeRecorded && r.failed.step.Version == v
 	}
@@ -56,7 +56,7 @@ func (r *run) undoLost(ctx context.Context, version int64) error {
 		return err
 	}
 	r.left = &step
-	if err := r.undoFailed(ctx, step, versions.Rows{}); err != nil {
+	if err := r.undoFailed(ctx, step, history.Rows{}); err != nil {
 		return err
 	}
 	r.left = nil

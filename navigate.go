@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 )
 
@@ -35,7 +36,7 @@ func exactly(version int64) goal {
 // existing is the goal to, unless its version looks mistyped.
 func existing(version int64, to goal) goal {
 	return func(known, applied []int64) (down, up []int64, err error) {
-		if err := mistyped(version, known, applied); err != nil {
+		if err := migset.Mistyped(version, known, applied); err != nil {
 			return nil, nil, err
 		}
 		return to(known, applied)
@@ -80,19 +81,19 @@ func (m *Migrator) RollbackToLocked(ctx context.Context) error {
 }
 
 func (m *Migrator) highestLocked(ctx context.Context) (highest int64, err error) {
-	known, db, done, err := m.open(ctx)
+	part, db, done, err := m.open(ctx)
 	if err != nil {
 		return 0, m.refuse(ctx, err)
 	}
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	if known.state != nil {
-		facts, err := known.state.Read(ctx, db.own)
+	if part.state != nil {
+		facts, err := part.state.Read(ctx, db.own)
 		if err != nil {
-			return 0, known.named(known.stateError(ctx, err))
+			return 0, part.named(part.stateError(ctx, err))
 		}
-		for _, p := range known.own(facts).Protected {
+		for _, p := range part.own(facts).Protected {
 			highest = max(highest, p.Version)
 		}
 	}

@@ -42,8 +42,7 @@ type options struct {
 	bound          bool   // to a schema
 	createSchema   bool
 	tenant         string
-	namespaces     []string // in the order in which they are migrated
-	namespaced     bool     // WithNamespaces was given
+	namespaces     []string // in the order in which they are migrated; nil without WithNamespaces
 	namespace      string   // the one of them that the Migrator is for
 
 	protectedEnvironments []string
@@ -92,14 +91,10 @@ func defaultOptions() options {
 // faults reports what is wrong with the settings in themselves.
 func (o *options) faults() []error {
 	var faults []error
-	if o.fsys == nil {
-		faults = append(faults, errors.New("WithFS: the file system is nil"))
-	}
 	if o.unnamed {
 		faults = append(faults, errors.New("WithEnvironments: an environment's name is empty, "+
 			"which may be a variable that is not set; SetEnvironments(nil) means no folders"))
 	}
-	faults = append(faults, o.environmentFaults()...)
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -112,7 +107,7 @@ func (o *options) faults() []error {
 			faults = append(faults, fmt.Errorf("%s: %v is negative", d.name, d.value))
 		}
 	}
-	if o.namespaced && len(o.namespaces) == 0 {
+	if o.namespaces != nil && len(o.namespaces) == 0 {
 		faults = append(faults, errors.New("WithNamespaces: there is no name"))
 	}
 	if o.foreignHistory < Ignore || o.foreignHistory > Refuse {
@@ -205,7 +200,7 @@ func SetEnvironments(names []string) Option {
 //
 // There are no namespaces by default. Of two uses the last one counts.
 func WithNamespaces(names ...string) Option {
-	return optionFunc(func(o *options) { o.namespaces, o.namespaced = slices.Clone(names), true })
+	return optionFunc(func(o *options) { o.namespaces = append([]string{}, names...) })
 }
 
 // WithSchema binds the Migrator to one schema of the database, which on MySQL and MariaDB is a database

@@ -9,8 +9,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // orphans are connections of the run that broke, by what the server calls them: it may still execute what
@@ -73,21 +73,21 @@ func (r *run) letGo(ctx context.Context) error {
 
 // interrupt ends a connection that the run has lost. "" means that there is none left.
 func (r *run) interrupt(ctx context.Context) (what string, err error) {
-	st := r.known.state
+	st := r.part.state
 	for {
 		name := r.orphans.first()
 		if name == "" {
 			break
 		}
-		b := state.Backend{Run: r.id, Name: name}
-		a, err := st.Activity(ctx, r.db, b)
+		b := history.Connection{Run: r.id, Name: name}
+		a, err := st.Connections.Activity(ctx, r.db, b)
 		if err != nil {
 			return name, err
 		}
 		// On PostgreSQL an idle connection outside a transaction does nothing any more, and what is doing something else than
 		// at first works for somebody else, behind a pooler.
 		other := r.orphans.seen.other(name, a)
-		if a.Gone || r.known.dialect.Goose == goose.DialectPostgres && (a.Idle && !a.InTransaction || other) {
+		if a.Gone || r.part.dialect.Goose == goose.DialectPostgres && (a.Idle && !a.InTransaction || other) {
 			r.orphans.remove(name)
 			continue
 		}
@@ -97,11 +97,11 @@ func (r *run) interrupt(ctx context.Context) (what string, err error) {
 		return "", nil
 	}
 	// A transaction that its connection has left may still be open on the server, and has the fence.
-	a, err := st.Blocker(ctx, r.db, r.id)
+	a, err := st.Connections.Blocker(ctx, r.db, r.id)
 	if err != nil || a == nil {
 		return "", err
 	}
-	return a.Who, r.end(ctx, state.Backend{Run: r.id}, *a, &r.orphans.seen, mutex.Beats{Patience: cancelPatience})
+	return a.Who, r.end(ctx, history.Connection{Run: r.id}, *a, &r.orphans.seen, mutex.Beats{Patience: cancelPatience})
 }
 
 // sightings are what connections were found doing, and since when.
@@ -113,7 +113,7 @@ type sighting struct {
 }
 
 // other notes what a connection does, and says whether it has been found doing something else before.
-func (s *sightings) other(name string, a state.Activity) bool {
+func (s *sightings) other(name string, a history.Activity) bool {
 	before, ok := (*s)[name]
 	if ok && before.what == a.What {
 		return false
@@ -132,7 +132,7 @@ func (s *sightings) other(name string, a state.Activity) bool {
 // end ends a connection of a run that has lost it, or the lock: after grace.Patience if the server is executing
 // something on it, and after grace.Every if it is idle. A run that lives is idle between two statements, and has noticed
 // by then. One that isn't this user's is left alone.
-func (r *run) end(ctx context.Context, b state.Backend, a state.Activity, seen *sightings, grace mutex.Beats) error {
+func (r *run) end(ctx context.Context, b history.Connection, a history.Activity, seen *sightings, grace mutex.Beats) error {
 	key := b.Name + " " + a.Who
 	seen.other(key, a)
 	left := grace.Patience - time.Since((*seen)[key].since)
@@ -142,5 +142,5 @@ func (r *run) end(ctx context.Context, b state.Backend, a state.Activity, seen *
 	if !a.Own || left > 0 {
 		return nil
 	}
-	return r.known.state.End(ctx, r.db, b, a)
+	return r.part.state.Connections.End(ctx, r.db, b, a)
 }

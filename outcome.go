@@ -8,21 +8,21 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
 )
 
 // takeOver closes the fence of runs that are recorded as running, though their process doesn't hold the
 // lock any more, and waits until the server has let go of what they had begun, for as long as waiting
 // lasts: it is a part of the wait for the lock. Their starting point is this run's.
 func (r *run) takeOver(ctx, waiting context.Context) error {
-	st := r.known.state
+	st := r.part.state
 	var seen sightings
 	for began := time.Now(); ; {
 		busy, err := r.endDead(ctx, &seen)
 		if err != nil {
-			return r.known.stateError(ctx, err)
+			return r.part.stateError(ctx, err)
 		}
 		if busy == "" {
 			break
@@ -32,13 +32,13 @@ func (r *run) takeOver(ctx, waiting context.Context) error {
 			return fmt.Errorf("%w: %w (the server still works for %s)", ErrLocked, stopped(waiting, nil), busy)
 		}
 	}
-	cutOff, err := st.Runs(ctx, r.db, state.CutOff) // newest first
+	cutOff, err := st.Runs.List(ctx, r.db, history.CutOff) // newest first
 	if err != nil {
-		return r.known.tableError(ctx, err)
+		return r.part.tableError(ctx, err)
 	}
 	r.inherited = nil
 	for _, dead := range cutOff {
-		if !r.known.covers(dead.Namespace) {
+		if !r.options.covers(dead.Namespace) {
 			continue // it stays, for a run of that namespace
 		}
 		r.inherited = append(r.inherited, dead)
@@ -51,19 +51,19 @@ func (r *run) takeOver(ctx, waiting context.Context) error {
 // endDead declares runs dead and ends what is left of them. It says what the server still works for, "" if there
 // is nothing any more.
 func (r *run) endDead(ctx context.Context, seen *sightings) (busy string, err error) {
-	st := r.known.state
+	st := r.part.state
 	soon, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	running, err := st.Runs(soon, r.db, state.Running)
+	running, err := st.Runs.List(soon, r.db, history.Running)
 	if err != nil && soon.Err() != nil && ctx.Err() == nil {
 		// A transaction of the dead run may keep everybody from the table.
-		return r.endBlocker(ctx, state.Run{Holder: "somebody who has locked the state table"}, seen)
+		return r.endBlocker(ctx, history.Run{Holder: "somebody who has locked the state table"}, seen)
 	}
 	if err != nil {
 		return "", err
 	}
 	for _, dead := range running {
-		done, err := st.TryCutOff(ctx, r.db, dead.ID, time.Now())
+		done, err := st.Runs.TryCutOff(ctx, r.db, dead.ID, time.Now())
 		if err != nil {
 			return "", err
 		}
@@ -73,22 +73,17 @@ func (r *run) endDead(ctx context.Context, seen *sightings) (busy string, err er
 			}
 		}
 	}
-	backends, err := st.Backends(ctx, r.db)
+	backends, err := st.Connections.List(ctx, r.db)
 	if err != nil {
 		return "", err
 	}
-	for _, dead := range running {
-		if dead.Backend != "" { // of an earlier version
-			backends = append(backends, state.Backend{Run: dead.ID, Name: dead.Backend, Holder: dead.Holder})
-		}
-	}
 	for _, b := range backends {
-		a, err := st.Activity(ctx, r.db, b)
+		a, err := st.Connections.Activity(ctx, r.db, b)
 		if err != nil {
 			return "", err
 		}
 		if a.Gone {
-			if err := st.DropBackends(ctx, r.db, b.Run, b.Name); err != nil {
+			if err := st.Connections.Drop(ctx, r.db, b.Run, b.Name); err != nil {
 				return "", err
 			}
 			continue
@@ -100,15 +95,15 @@ func (r *run) endDead(ctx context.Context, seen *sightings) (busy string, err er
 }
 
 // endBlocker ends the transaction that keeps a run from being declared dead.
-func (r *run) endBlocker(ctx context.Context, dead state.Run, seen *sightings) (busy string, err error) {
-	a, err := r.known.state.Blocker(ctx, r.db, dead.ID)
+func (r *run) endBlocker(ctx context.Context, dead history.Run, seen *sightings) (busy string, err error) {
+	a, err := r.part.state.Connections.Blocker(ctx, r.db, dead.ID)
 	if err != nil {
 		return "", err
 	}
 	busy = dead.Holder + ", which has lost the lock"
 	if a != nil {
 		busy += ": " + a.Who
-		_ = r.end(ctx, state.Backend{Run: dead.ID}, *a, seen, r.options.lockTimes.beats) // as above
+		_ = r.end(ctx, history.Connection{Run: dead.ID}, *a, seen, r.options.lockTimes.beats) // as above
 	}
 	return busy, nil
 }
@@ -134,7 +129,7 @@ func (r *run) inherit(ctx context.Context, now []int64) error {
 		}
 		r.start = dead.Start
 	}
-	known := slices.DeleteFunc(slices.Concat(r.mine, r.undone), func(v int64) bool { _, ok := r.known.find(v); return !ok })
+	known := slices.DeleteFunc(slices.Concat(r.mine, r.undone), func(v int64) bool { _, ok := r.part.set.Find(v); return !ok })
 	return r.load(ctx, known, directionDown)
 }
 
@@ -144,12 +139,12 @@ func (r *run) register(ctx context.Context) error {
 	for i, s := range r.steps {
 		planned[i] = s.Version
 	}
-	record := state.Run{
-		ID: r.id, Holder: holderName(r.id), Namespace: r.known.namespace, Started: r.started, From: r.from,
+	record := history.Run{
+		ID: r.id, Holder: holderName(r.id), Namespace: r.part.set.Namespace, Started: r.started, From: r.from,
 		Start: r.start, Planned: slices.Concat(planned, r.mine, r.undone),
 	}
-	if err := r.known.state.Inherit(ctx, r.db, record); err != nil {
-		return r.known.stateError(ctx, err)
+	if err := r.part.state.Runs.Inherit(ctx, r.db, record); err != nil {
+		return r.part.stateError(ctx, err)
 	}
 	r.lock.runs = append(r.lock.runs, record)
 	r.registered = true
@@ -172,15 +167,15 @@ func (r *run) restore(ctx context.Context) (gone bool, err error) {
 	if r.lock == nil || !r.registered {
 		return false, nil
 	}
-	there, err := r.known.state.IsThere(ctx, r.db)
+	there, err := r.part.state.IsThere(ctx, r.db)
 	if err != nil || there {
 		return false, err
 	}
-	if err := r.known.state.Ensure(ctx, r.db); err != nil {
+	if err := r.part.state.Ensure(ctx, r.db); err != nil {
 		return false, err
 	}
 	for _, record := range r.lock.runs {
-		if err := r.known.state.StartRun(ctx, r.db, record); err != nil {
+		if err := r.part.state.Runs.Start(ctx, r.db, record); err != nil {
 			return false, err
 		}
 	}
@@ -228,22 +223,22 @@ func (r *run) leaveRow(ctx context.Context) error {
 	return r.dropBackends(ctx)
 }
 
-func (r *run) endRow(ctx context.Context, db state.Querier, runErr error) error {
-	outcome, text := state.Migrated, ""
+func (r *run) endRow(ctx context.Context, db history.Querier, runErr error) error {
+	outcome, text := history.Migrated, ""
 	switch {
 	case runErr == nil && r.forced:
-		outcome = state.Forced
+		outcome = history.Forced
 	case errors.Is(runErr, ErrRollForward):
-		outcome, text = state.RolledBack, reason(runErr)
+		outcome, text = history.RolledBack, reason(runErr)
 	case runErr != nil:
-		outcome, text = state.Failed, reason(runErr)
+		outcome, text = history.Failed, reason(runErr)
 	}
-	own, err := r.known.state.EndRun(ctx, db, r.id, r.to, outcome, text, time.Now(), r.backends.list...)
+	own, err := r.part.state.Runs.End(ctx, db, r.id, r.to, outcome, text, time.Now(), r.backends.list...)
 	if err == nil {
 		return r.stillOurs(own)
 	}
-	if there, checkErr := r.known.state.IsThere(ctx, r.db); checkErr == nil && !there {
-		r.events.send(Warning{Message: fmt.Sprintf("a migration has removed the state table %s: the outcome of the run was not recorded", r.known.state.Name())})
+	if there, checkErr := r.part.state.IsThere(ctx, r.db); checkErr == nil && !there {
+		r.events.send(Warning{Message: fmt.Sprintf("a migration has removed the state table %s: the outcome of the run was not recorded", r.part.state.Name())})
 		return nil
 	}
 	return r.unrecorded(ctx, err)
@@ -253,7 +248,7 @@ func (r *run) endRow(ctx context.Context, db state.Querier, runErr error) error 
 // of a table that can't be read, by which nothing was touched.
 func (r *run) unrecorded(ctx context.Context, err error) error {
 	return fmt.Errorf("the run has ended at version %d, but its outcome could not be recorded in %s, where the next run finds it as cut off: %w",
-		r.to, r.known.state.Name(), tidyError{stopped(ctx, err)})
+		r.to, r.part.state.Name(), tidyError{stopped(ctx, err)})
 }
 
 func holderName(id string) string {

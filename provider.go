@@ -11,6 +11,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/envfs"
 	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
@@ -18,20 +19,37 @@ import (
 // load reads the files of versions that are to go in the given direction, each once in a run, and
 // reports every file that goose can't parse.
 func (r *run) load(ctx context.Context, wanted []int64, direction string) error {
-	unread := slices.DeleteFunc(r.known.withSQL(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
+	unread := slices.DeleteFunc(r.part.set.WithSQL(wanted), func(v int64) bool { _, read := r.scripts[v]; return read })
 	if len(unread) == 0 {
 		return nil
 	}
 	if err := r.newProvider(); err != nil {
 		return err
 	}
-	errs := r.known.read(ctx, r.provider.Scripts, unread, r.scripts)
+	errs := r.part.set.Read(ctx, r.provider.Scripts, unread, direction, r.scripts)
 	for _, v := range unread {
 		if err := r.split(v); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	return r.known.unreadable(errs, direction)
+	return r.part.unreadable(errs)
+}
+
+// split gives the Provider of a run a Down that is apart.
+func (r *run) split(version int64) error {
+	m, _ := r.part.set.Find(version)
+	b := r.scripts[version]
+	if !m.Apart(b) {
+		return nil
+	}
+	_, down := r.part.set.Sections(m, b)
+	if down.IsGo {
+		fn := goFunc(down.Tx, down.NoTx, r.trace.function, r.functionPool)
+		opts := append(r.providerOptions(), goose.WithGoMigrations(goose.NewGoMigration(version, nil, fn)))
+		return r.provider.Split(version, nil, opts...)
+	}
+	text := envfs.Text{Version: version, Down: down.Statements, NoTransaction: !down.Transactional}
+	return r.provider.Split(version, envfs.Texts(text), r.providerOptions()...)
 }
 
 // newProvider makes the goose Provider of this run. It is a new one because a Provider remembers
@@ -40,9 +58,9 @@ func (r *run) newProvider() (err error) {
 	if r.provider != nil {
 		return nil
 	}
-	r.trace, r.recorder = &trace{spell: func(s string) string { return s }}, r.known.table.Recorder()
-	opts := append(r.providerOptions(), goose.WithGoMigrations(r.known.goMigrations(r.trace.function, r.functionPool)...))
-	if r.provider, err = dryrun.NewReader(goose.DialectCustom, r.known.files, r.recorder, opts...); err == nil {
+	r.trace, r.recorder = &trace{spell: func(s string) string { return s }}, r.part.table.Recorder()
+	opts := append(r.providerOptions(), goose.WithGoMigrations(goMigrations(r.part.set, r.trace.function, r.functionPool)...))
+	if r.provider, err = dryrun.NewReader(goose.DialectCustom, r.part.set.Files, r.recorder, opts...); err == nil {
 		r.trace.spell = r.provider.Spell
 	}
 	return err
@@ -73,19 +91,19 @@ func (r *run) connect(ctx context.Context) error {
 // newSession makes the session of a run that begins its transactions as cfg says.
 func (r *run) newSession(ctx context.Context, cfg session.Config) (*session.Session, error) {
 	if r.options.bound {
-		r.known.bind(&cfg)
+		r.part.bind(&cfg)
 	}
 	if t := r.options.statementTimeouts; t != nil {
-		t.configure(&cfg, r.known.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
+		t.configure(&cfg, r.part.dialect, r.mariadb) // after the fence: who has lost the lock waits for nothing
 	}
-	cfg.Kind, cfg.Ends, cfg.Most = sessionKind(r.known.dialect), sqltext.ControlsTransactions, r.most()
+	cfg.Kind, cfg.Ends, cfg.Most = sessionKind(r.part.dialect), sqltext.ControlsTransactions, r.most()
 	cfg.Keeper = r.keeper
 	if !r.options.oneTransaction() {
 		return session.Open(r.pool, cfg), nil
 	}
 	s, err := session.InTransaction(ctx, r.pool, cfg)
 	if err != nil {
-		return nil, r.known.tableError(ctx, err)
+		return nil, r.part.tableError(ctx, err)
 	}
 	return s, nil
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/gooseplus/gooseplus/internal/state"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // TestRecoverable: a step that was cut off is cleared away only if it can be known what it left.
@@ -28,23 +28,23 @@ func TestRecoverable(t *testing.T) {
 		"sql/base/2_b.sql": file("-- +goose NO TRANSACTION\n-- +goose Up\nCREATE TABLE b (id INTEGER);\n-- +goose Down\nDROP TABLE b;\n"),
 		"sql/base/3_c.sql": file("-- +goose Up\nINSERT INTO c VALUES (1);\n-- +goose Down\nDELETE FROM c;\n"),
 	}
-	at := func(version int64) state.Step { return state.Step{Mark: state.Mark{Version: version}} }
+	at := func(version int64) history.Step { return history.Step{Mark: history.Mark{Version: version}} }
 	for situation, s := range map[string]struct {
-		step   state.Step
+		step   history.Step
 		change func(*run)
 		want   bool
 	}{
 		"one DDL statement":     {at(1), nil, true},
-		"it failed":             {state.Step{Mark: state.Mark{Version: 1}, Failed: true}, nil, false},
+		"it failed":             {history.Step{Mark: history.Mark{Version: 1}, Failed: true}, nil, false},
 		"without the lock":      {at(1), func(r *run) { r.lock = nil }, false},
-		"DDL has transactions":  {at(1), func(r *run) { r.known.dialect.TransactionalDDL = true }, false},
+		"DDL has transactions":  {at(1), func(r *run) { r.part.dialect.TransactionalDDL = true }, false},
 		"nobody knows it":       {at(9), nil, false},
 		"without a transaction": {at(2), nil, false},
 		"no DDL":                {at(3), nil, false},
-		"untouched":             {state.Step{Mark: state.Mark{Version: 3}, Untouched: true}, nil, true},
-		"down":                  {state.Step{Mark: state.Mark{Version: 1}, Down: true}, nil, false},
-		"down, untouched":       {state.Step{Mark: state.Mark{Version: 1}, Down: true, Untouched: true}, nil, true},
-		"down, no transaction":  {state.Step{Mark: state.Mark{Version: 2}, Down: true, Untouched: true}, nil, false},
+		"untouched":             {history.Step{Mark: history.Mark{Version: 3}, Untouched: true}, nil, true},
+		"down":                  {history.Step{Mark: history.Mark{Version: 1}, Down: true}, nil, false},
+		"down, untouched":       {history.Step{Mark: history.Mark{Version: 1}, Down: true, Untouched: true}, nil, true},
+		"down, no transaction":  {history.Step{Mark: history.Mark{Version: 2}, Down: true, Untouched: true}, nil, false},
 	} {
 		o := defaultOptions()
 		o.dialect, o.fsys = "mysql", fsys
@@ -52,7 +52,7 @@ func TestRecoverable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := (&Migrator{options: o}).newRun(known, site{own: db, pool: db}, new(stream))
+		r := (&Migrator{options: o}).newRun(known.whole, site{own: db, pool: db}, new(stream))
 		if err := r.newProvider(); err != nil {
 			t.Fatal(err)
 		}
@@ -70,11 +70,11 @@ func TestRecoverable(t *testing.T) {
 // TestFinished: that its row is written, or gone, shows the end of a step, unless it is known to have failed: its Down may
 // have failed after its row went.
 func TestFinished(t *testing.T) {
-	step := state.Step{Mark: state.Mark{Version: 2}}
+	step := history.Step{Mark: history.Mark{Version: 2}}
 	down, failed := step, step
 	down.Down, failed.Failed = true, true
 	for situation, s := range map[string]struct {
-		step    state.Step
+		step    history.Step
 		applied []int64
 		want    bool
 	}{

@@ -62,7 +62,7 @@ func (r *run) again(ctx context.Context, step plannedStep, attempt int, err erro
 		!r.maybeRecorded(step, err) && r.leftNothing(ctx, step, err)
 }
 
-func (r *run) contention(err error) bool { return r.known.dialect.Contention(err) }
+func (r *run) contention(err error) bool { return r.part.dialect.Contention(err) }
 
 // timeFor says whether to wait and try the step again makes sense. Where DDL commits by itself, a
 // statement that the end of ctx interrupts may be executed all the same, while one that the server

@@ -47,7 +47,7 @@ func TestAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := (&Migrator{options: o}).newRun(known, site{}, new(stream))
+			r := (&Migrator{options: o}).newRun(known.whole, site{}, new(stream))
 			if err := r.newProvider(); err != nil {
 				t.Fatal(err)
 			}
@@ -83,11 +83,11 @@ func record(t *testing.T, r *run, there bool) {
 	defer db.Close()
 	ctx := context.Background()
 	if there {
-		if err := known.table.Create(ctx, db); err != nil {
+		if err := known.whole.table.Create(ctx, db); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r.recorder = known.table.Recorder()
+	r.recorder = known.whole.table.Recorder()
 	r.recorder.Step(false)
 	if err := r.recorder.Insert(ctx, db, goosedb.InsertRequest{Version: 1}); (err == nil) != there {
 		t.Fatal(err)

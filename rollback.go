@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // A Strategy says what a failed run does, see [WithRollback].
@@ -92,7 +92,7 @@ func (r *run) conclude(ctx context.Context, cause, undone error) error {
 	if undone == nil {
 		return rolledForward(cause)
 	}
-	return &RollbackError{Tenant: r.options.tenant, Namespace: r.known.namespace, Start: plan.Newest(r.start), Reached: r.to, Cause: cause, Err: undone}
+	return &RollbackError{Tenant: r.options.tenant, Namespace: r.part.set.Namespace, Start: plan.Newest(r.start), Reached: r.to, Cause: cause, Err: undone}
 }
 
 func rolledForward(cause error) error { return fmt.Errorf("%w: %w", ErrRollForward, cause) }
@@ -130,9 +130,9 @@ func (r *run) undo(ctx context.Context) error {
 }
 
 // clear takes back what the step that failed may have left, and reads what is applied besides.
-func (r *run) clear(ctx context.Context) (versions.Rows, error) {
+func (r *run) clear(ctx context.Context) (history.Rows, error) {
 	if err := context.Cause(ctx); err != nil {
-		return versions.Rows{}, r.dirtyIfHalf(err) // the lock was lost
+		return history.Rows{}, r.dirtyIfHalf(err) // the lock was lost
 	}
 	rows, err := r.reread(ctx)
 	if err != nil {
@@ -161,7 +161,7 @@ func (r *run) clear(ctx context.Context) (versions.Rows, error) {
 }
 
 // undoRecorded takes back what the version table says was done, and what it doesn't say any more.
-func (r *run) undoRecorded(ctx context.Context, rows versions.Rows) error {
+func (r *run) undoRecorded(ctx context.Context, rows history.Rows) error {
 	lost := r.lost(rows)
 	for _, version := range r.inOrder(plan.WayBack(r.start, rows.Applied, r.mine), lost) {
 		undo := r.down
@@ -187,20 +187,20 @@ func (r *run) undoRecorded(ctx context.Context, rows versions.Rows) error {
 
 // onlyOurs refuses to go back where another runner is at work: what it has built may rest on what this
 // run applied, and what both applied is its too.
-func (r *run) onlyOurs(ctx context.Context, rows versions.Rows) error {
+func (r *run) onlyOurs(ctx context.Context, rows history.Rows) error {
 	_, extra := plan.Diff(r.start, rows.Applied)
 	added, _ := plan.Diff(extra, r.mine)
 	if added = append(added, r.foreign(rows, r.mine)...); len(added) > 0 {
 		return r.otherRunner(fmt.Sprintf("it applied %v", added))
 	}
-	if r.lock != nil || r.known.state == nil || !r.touched() {
+	if r.lock != nil || r.part.state == nil || !r.touched() {
 		return nil
 	}
-	facts, err := r.known.state.Read(ctx, r.db)
+	facts, err := r.part.state.Read(ctx, r.db)
 	if err != nil {
-		return r.known.stateError(ctx, err)
+		return r.part.stateError(ctx, err)
 	}
-	for _, s := range unfinished(r.known.own(facts), rows.Applied) {
+	for _, s := range unfinished(r.part.own(facts), rows.Applied) {
 		if s.Run != r.id {
 			return r.otherRunner("it is at migration " + ref(s.Version, s.Source) + ", or left it half-applied")
 		}
@@ -218,7 +218,7 @@ func (r *run) dirtyIfHalf(err error) error {
 
 // undoFailed takes back what the step that has just failed left half-way. A step up was not
 // recorded, so nothing but its own Down, which should say IF EXISTS, can find what is there.
-func (r *run) undoFailed(ctx context.Context, step plannedStep, rows versions.Rows) error {
+func (r *run) undoFailed(ctx context.Context, step plannedStep, rows history.Rows) error {
 	applied := slices.Contains(rows.Applied, step.Version)
 	if step.Direction == directionDown {
 		return r.halfUndone(step, applied)
@@ -333,10 +333,10 @@ const reconnectFor = 15 * time.Second
 // reread is owned, tried again until it works, the context ends or reconnectFor is over, which happens
 // once: after that, the server is taken to be gone. What it still executes on connections that were
 // lost, and a COMMIT whose answer was lost, is waited for first.
-func (r *run) reread(ctx context.Context) (versions.Rows, error) {
+func (r *run) reread(ctx context.Context) (history.Rows, error) {
 	if err := r.letGo(ctx); err != nil {
 		r.to = -1
-		return versions.Rows{}, err
+		return history.Rows{}, err
 	}
 	settle := r.unsure || r.failed != nil && r.failed.maybeRecorded
 	giveUp := time.After(reconnectFor)
@@ -347,11 +347,11 @@ func (r *run) reread(ctx context.Context) (versions.Rows, error) {
 		if err == nil {
 			return rows, nil
 		}
-		if r.known.table.Missing(ctx, r.db, err) { // the server is there, and waiting brings nothing back
+		if r.part.table.Missing(ctx, r.db, err) { // the server is there, and waiting brings nothing back
 			return rows, r.tableGone(ctx)
 		}
 		if r.gone {
-			return rows, r.known.tableError(ctx, err)
+			return rows, r.part.tableError(ctx, err)
 		}
 		select {
 		case <-giveUp:
@@ -360,7 +360,7 @@ func (r *run) reread(ctx context.Context) (versions.Rows, error) {
 			continue
 		}
 		r.gone = true
-		return rows, r.known.tableError(ctx, err)
+		return rows, r.part.tableError(ctx, err)
 	}
 }
 
@@ -371,5 +371,5 @@ func (r *run) tableGone(ctx context.Context) error {
 	if r.failed != nil && !r.failed.leftNothing {
 		by = "migration " + ref(r.failed.step.Version, r.failed.step.Source) + " or somebody else has"
 	}
-	return r.known.tableError(ctx, fmt.Errorf("%s dropped or renamed it during the run: nothing tells any more which versions are applied, and the next run begins with the first one", by))
+	return r.part.tableError(ctx, fmt.Errorf("%s dropped or renamed it during the run: nothing tells any more which versions are applied, and the next run begins with the first one", by))
 }

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // run is one call of Migrate & co on one database. It is used by one goroutine.
@@ -23,7 +23,7 @@ type run struct {
 	pool    *sql.DB         // the application's: migrations get their connections from it
 	keeper  *session.Keeper // of the connections of many runs, if this is one of them
 	options *options
-	known   *migrations
+	part    *target
 	events  *stream
 	started time.Time
 
@@ -43,9 +43,9 @@ type run struct {
 	// announced is true when the observers know that the run waits for the lock.
 	announced bool
 	// inherited are the runs that were cut off, and whose starting point this one takes over.
-	inherited []state.Run
+	inherited []history.Run
 	// unfinished are steps that were cut off with their run, and that this one recovers from.
-	unfinished []state.Step
+	unfinished []history.Step
 	protected  []int64  // the versions below which nothing goes
 	unseen     []string // the run's environments that the database has not seen
 	stamped    []string // those of them that it has been told
@@ -67,16 +67,16 @@ type run struct {
 	current  plannedStep // the step that goose is at
 	backends backends    // the connections that the state table names
 
-	found    versions.Rows // when the starting point was read
+	found    history.Rows // when the starting point was read
 	looked   bool
 	seen     []int64 // what was applied when the run looked and planned
 	flagged  bool    // the state table may have something to say, see applied
-	from     int64
+	from     int64   // the highest version applied before; -1 as long as it was not read
 	start    []int64 // the starting point
 	steps    []plannedStep
-	scripts  map[int64]body // what the pending SQL files contain
-	provider *dryrun.Reader // nil as long as there is nothing to read or to do
-	recorder *versions.Recorder
+	scripts  map[int64]migset.Body // what the pending SQL files contain
+	provider *dryrun.Reader        // nil as long as there is nothing to read or to do
+	recorder *history.Recorder
 	trace    *trace
 
 	mine   []int64         // the versions that this run recorded, oldest first
@@ -85,23 +85,25 @@ type run struct {
 	failed *failure        // the step that ended the run, nil if none did
 	unsure bool            // the answer to a change of the version table was lost once
 	gone   bool            // the way back could not read the version table for as long as it tries
-	to     int64           // the highest version applied, as read last; -1 when it can't be read
+	to     int64           // the highest version applied, as read last; -1 when it can't be read, or was not
 	kept   int             // how many of mine stay applied
 	off    int             // how many of undone stay undone
 }
 
-func (m *Migrator) newRun(known *migrations, db site, events *stream) *run {
+func (m *Migrator) newRun(part *target, db site, events *stream) *run {
 	return &run{
 		db:      db.own,
 		pool:    db.pool,
 		keeper:  m.keeper,
 		options: &m.options,
-		known:   known,
+		part:    part,
 		events:  events,
 		started: time.Now(),
 		id:      strings.ToLower(rand.Text()),
-		scripts: make(map[int64]body),
+		scripts: make(map[int64]migset.Body),
 		keys:    make(map[int64]int64),
+		from:    -1,
+		to:      -1,
 	}
 }
 
@@ -133,8 +135,9 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 		return true, nil // who writes can keep others from reading, but not from trying to get the lock
 	}
 	if err != nil {
-		return false, r.known.tableError(ctx, err)
+		return false, r.part.tableError(ctx, err)
 	}
+	r.from = r.to
 	same := r.looked && slices.Equal(r.seen, applied)
 	r.flagged = flagged
 	if waits := r.announced; waits && (flagged || same) {
@@ -163,7 +166,7 @@ func (r *run) look(ctx context.Context, to goal) (needed bool, err error) {
 // quickly is applied, for a run that is to have the lock: what keeps it from an answer, such as the holder's ALTER
 // TABLE, it would wait for without knowing whom it waits for.
 func (r *run) quickly(ctx context.Context) (applied []int64, flagged bool, err error) {
-	if !r.options.globalLock || r.known.state == nil {
+	if !r.options.globalLock || r.part.state == nil {
 		return r.applied(ctx)
 	}
 	soon, cancel := context.WithTimeout(ctx, lookLimit)
@@ -178,17 +181,20 @@ func (r *run) quickly(ctx context.Context) (applied []int64, flagged bool, err e
 // or that a step was not finished, otherwise, that it is there.
 func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err error) {
 	switch {
-	case r.known.state == nil:
-		applied, r.ready, err = r.known.table.Applied(ctx, r.db)
+	case r.part.state == nil:
+		applied, r.ready, err = r.part.table.Applied(ctx, r.db)
 	default:
-		applied, flagged, r.ready, err = r.known.table.AppliedAndFlag(ctx, r.db, r.flag(), r.absent)
+		applied, flagged, r.ready, err = r.part.table.AppliedAndFlag(ctx, r.db, r.part.state, r.question(), r.absent)
+		if err == nil && r.ready && !flagged {
+			err = r.hidden(ctx)
+		}
 	}
 	r.to, r.absent = plan.Newest(applied), err == nil && !r.ready
-	if r.absent && r.known.state != nil && !r.options.globalLock {
-		flagged, err = r.known.state.IsThere(ctx, r.db) // which a version table without rows can't tell
+	if r.absent && r.part.state != nil && !r.options.globalLock {
+		flagged, err = r.part.state.IsThere(ctx, r.db) // which a version table without rows can't tell
 	}
 	if err == nil && r.absent && r.options.bound {
-		r.schemaMissing, err = r.known.schemaMissing(ctx, r.db)
+		r.schemaMissing, err = r.part.schemaMissing(ctx, r.db)
 	}
 	if err != nil {
 		r.to = -1
@@ -196,17 +202,25 @@ func (r *run) applied(ctx context.Context) (applied []int64, flagged bool, err e
 	return applied, flagged, err
 }
 
-// flag is what applied asks of the state table.
-func (r *run) flag() versions.Flag {
-	if !r.options.globalLock {
-		return versions.Flag{Query: r.known.state.There()}
+// hidden is the refusal to read the state table where, without the lock, the look has not found one.
+func (r *run) hidden(ctx context.Context) error {
+	if r.options.globalLock {
+		return nil // the look has read it
 	}
-	return versions.Flag{Query: r.known.busy(), Missing: func(ctx context.Context) (bool, error) { return r.known.state.Missing(ctx, r.db) }}
+	return r.part.state.Hidden(ctx, r.db)
+}
+
+// question is what applied asks of the state table.
+func (r *run) question() history.Question {
+	if !r.options.globalLock {
+		return history.Question{There: true}
+	}
+	return r.part.busy()
 }
 
 // owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
-func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows, error) {
-	rows, err := r.known.table.Owned(ctx, db, settle)
+func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (history.Rows, error) {
+	rows, err := r.part.table.Owned(ctx, db, settle)
 	r.to = plan.Newest(rows.Applied)
 	if err != nil {
 		r.to = -1
@@ -215,7 +229,7 @@ func (r *run) owned(ctx context.Context, db *sql.DB, settle bool) (versions.Rows
 }
 
 // foreign returns those of the versions that have a row of another runner's.
-func (r *run) foreign(rows versions.Rows, of []int64) (list []int64) {
+func (r *run) foreign(rows history.Rows, of []int64) (list []int64) {
 	for _, v := range of {
 		if rows.Foreign(v, r.keys[v]) {
 			list = append(list, v)
@@ -228,7 +242,7 @@ func (r *run) foreign(rows versions.Rows, of []int64) (list []int64) {
 func (r *run) makeTable(ctx context.Context) error {
 	if r.blind { // now nobody is in the way
 		if _, _, err := r.applied(ctx); err != nil {
-			return r.known.tableError(ctx, err)
+			return r.part.tableError(ctx, err)
 		}
 	}
 	if r.ready {
@@ -237,7 +251,7 @@ func (r *run) makeTable(ctx context.Context) error {
 	if !r.vetted { // the look has failed
 		applied, _, err := r.applied(ctx)
 		if err != nil {
-			return r.known.tableError(ctx, err)
+			return r.part.tableError(ctx, err)
 		}
 		if len(applied) == 0 {
 			if err := r.vet(ctx); err != nil {
@@ -245,8 +259,8 @@ func (r *run) makeTable(ctx context.Context) error {
 			}
 		}
 	}
-	if err := r.known.table.Create(ctx, r.db); err != nil {
-		return r.known.tableError(ctx, err)
+	if err := r.part.table.Create(ctx, r.db); err != nil {
+		return r.part.tableError(ctx, err)
 	}
 	return nil
 }
@@ -279,20 +293,20 @@ func (r *run) begin(ctx context.Context, to goal) error {
 // readStart reads the starting point and plans from it.
 func (r *run) readStart(ctx context.Context, to goal) (err error) {
 	if r.found, err = r.owned(ctx, r.db, false); err != nil {
-		return r.known.tableError(ctx, err)
+		return r.part.tableError(ctx, err)
 	}
-	known := *r.known
-	known.table = r.found.Table(known.table)
-	r.known, r.start = &known, r.found.Applied
+	part := *r.part
+	part.table = r.found.Table(part.table)
+	r.part, r.start = &part, r.found.Applied
 	return r.plan(ctx, r.start, to)
 }
 
 // judge refuses what must not be done, and forgets the marks of steps that were finished.
-func (r *run) judge(ctx context.Context, facts state.Facts) error {
+func (r *run) judge(ctx context.Context, facts history.Facts) error {
 	if len(facts.Running) > 0 {
 		r.warnOther("it is recorded as running, with the lock")
 	}
-	facts = r.known.own(facts)
+	facts = r.part.own(facts)
 	if err := r.admit(ctx, facts, r.start); err != nil {
 		return err
 	}
@@ -313,8 +327,8 @@ func (r *run) giveUp(ctx context.Context) error {
 	if len(r.inherited) == 0 {
 		return nil
 	}
-	if err := r.known.state.Crash(ctx, r.db, r.known.namespace); err != nil {
-		return r.known.stateError(ctx, err)
+	if err := r.part.state.Runs.Crash(ctx, r.db, r.part.set.Namespace); err != nil {
+		return r.part.stateError(ctx, err)
 	}
 	return nil
 }
@@ -353,7 +367,7 @@ func (r *run) resume(ctx context.Context) error {
 // plan decides the steps that lead from the applied versions to the goal: down first, then up.
 func (r *run) plan(ctx context.Context, applied []int64, to goal) error {
 	r.from = plan.Newest(applied)
-	known := r.known.versions()
+	known := r.part.set.Versions()
 	down, pending, err := to(known, applied)
 	if err != nil {
 		return err
@@ -441,7 +455,7 @@ func (r *run) planned() []Step {
 func (r *run) verify(ctx context.Context, db *sql.DB) error {
 	rows, err := r.owned(ctx, db, false)
 	if err != nil {
-		return r.known.tableError(ctx, err)
+		return r.part.tableError(ctx, err)
 	}
 	now := rows.Applied
 	if foreign := r.foreign(rows, r.mine); len(foreign) > 0 {
@@ -458,7 +472,7 @@ func (r *run) verify(ctx context.Context, db *sql.DB) error {
 	if schema := rows.Astray(); schema != "" {
 		r.events.send(Warning{Message: fmt.Sprintf("connections do not find the version table %s any more: it is in the schema %q, and their "+
 			"search_path does not lead there (ALTER DATABASE or ALTER ROLE … SET search_path): name the schema with WithVersionTable",
-			r.known.table.Name(), schema)})
+			r.part.table.Name(), schema)})
 	}
 	r.kept, r.off = len(r.mine), len(r.undone)
 	return nil

@@ -8,8 +8,14 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/redact"
-	"github.com/gooseplus/gooseplus/internal/versions"
+)
+
+const (
+	directionUp   = migset.Up
+	directionDown = migset.Down
 )
 
 // plannedStep is a Step with what only the run has to know.
@@ -48,8 +54,32 @@ type failure struct {
 
 // step is the step up of a version whose file is loaded.
 func (r *run) step(version int64) plannedStep {
-	m, _ := r.known.find(version)
-	return r.known.step(m, r.scripts[version])
+	m, _ := r.part.set.Find(version)
+	return r.part.step(m, r.scripts[version])
+}
+
+func (t *target) step(m migset.Migration, b migset.Body) plannedStep {
+	s := plannedStep{Step: Step{
+		Namespace: t.set.Namespace, Version: m.Version, Source: m.Source, Environment: m.Environment, Direction: directionUp,
+	}}
+	up, down := t.set.Sections(m, b)
+	s.Reversible = !down.Empty()
+	s.inTransaction, s.downInTransaction = up.InTransaction(), down.InTransaction()
+	s.Transactional = s.inTransaction && t.dialect.TransactionalDDL
+	s.downTransactional = s.downInTransaction && t.dialect.TransactionalDDL
+	s.function, s.gooseTransaction, s.watched = up.IsGo, up.GooseTransaction(), up.Watched()
+	s.downFunction, s.downGooseTransaction, s.downWatched = down.IsGo, down.GooseTransaction(), down.Watched()
+	s.opened, s.downOpened = up.Transactional, down.Transactional
+	return s
+}
+
+// warnIrreversible says which steps of the run nothing will be able to undo.
+func (r *run) warnIrreversible() {
+	for _, s := range r.steps {
+		if s.Direction == directionUp && !s.Reversible {
+			r.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
+		}
+	}
 }
 
 // maybeRecorded says whether the version table may say that the step that failed with err was
@@ -68,7 +98,7 @@ func (r *run) maybeRecorded(step plannedStep, err error) bool {
 // otherRunner says whether err comes from a version table in which somebody else has done meanwhile
 // what the step was to do.
 func otherRunner(err error) bool {
-	return errors.Is(err, versions.ErrRecorded) || errors.Is(err, versions.ErrNotRecorded)
+	return errors.Is(err, history.ErrRecorded) || errors.Is(err, history.ErrNotRecorded)
 }
 
 // do runs one step in its direction, under the migration timeout.
@@ -116,7 +146,7 @@ func (r *run) migrationError(step plannedStep, statement string, err error) erro
 	secrets := redact.In(statement)
 	return &MigrationError{
 		Tenant:      r.options.tenant,
-		Namespace:   r.known.namespace,
+		Namespace:   r.part.set.Namespace,
 		Environment: step.Environment,
 		Version:     step.Version,
 		Source:      step.Source,
@@ -141,7 +171,7 @@ func (r *run) leftNothing(ctx context.Context, step plannedStep, err error) bool
 	if !step.inTransaction || !r.trace.onlyStatement() || r.recorder.Reached() || !rolledBack(err) {
 		return false
 	}
-	return atomicDDL(r.trace.statement) || atomicDML(r.trace.statement) && r.known.table.Transactional(ctx, r.db)
+	return atomicDDL(r.trace.statement) || atomicDML(r.trace.statement) && r.part.table.Transactional(ctx, r.db)
 }
 
 // firstRefused says whether the step failed at its first statement, before that had any effect: the server could not parse
@@ -151,10 +181,10 @@ func (r *run) firstRefused(step plannedStep, err error) bool {
 	switch {
 	case r.trace.statements != 1 || r.trace.functions > 0 || r.recorder.Reached():
 		return false
-	case single(statement) && !executesOthers(statement) && r.known.dialect.Unparsed(err):
+	case single(statement) && !executesOthers(statement) && r.part.dialect.Unparsed(err):
 		return true
 	}
-	return step.opened && r.known.dialect.TransactionalDDL && !controlsTransactions([]string{statement}) && rolledBack(err)
+	return step.opened && r.part.dialect.TransactionalDDL && !controlsTransactions([]string{statement}) && rolledBack(err)
 }
 
 // rolledBack says whether the transaction of a step that failed was rolled back on its connection:

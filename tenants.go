@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/fleet"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/redact"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // A Tenant is one schema of the database, or one database, that gets the whole migration set.
@@ -175,7 +175,7 @@ func (m *Migrator) tenant(t Tenant) *Migrator {
 	if t.Open != nil {
 		tm.own = &ownDatabase{open: t.Open}
 	}
-	tm.resolve = sync.OnceValues(func() (*migrations, error) {
+	tm.resolve = sync.OnceValues(func() (*targets, error) {
 		known, err := m.resolve()
 		if err != nil {
 			return nil, err
@@ -275,7 +275,7 @@ func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, erro
 // tenantsCall is one call of MigrateTenants, EachTenant or TenantsStatus.
 type tenantsCall struct {
 	m       *Migrator // as it was given, with the options of the call
-	known   *migrations
+	known   *targets
 	options tenantsOptions
 	started time.Time
 	db      site            // the database of m, if it has one
@@ -302,7 +302,7 @@ func (m *Migrator) newTenantsCall(ctx context.Context, source iter.Seq2[Tenant, 
 	}
 	c := &tenantsCall{m: &shared, known: known, options: options, started: time.Now(), close: func() {}}
 	if m.db != nil {
-		db, leave := reach(known.dialect, m.db)
+		db, leave := reach(known.whole.dialect, m.db)
 		c.db, c.keeper = db, new(session.Keeper)
 		c.close = func() {
 			c.keeper.Close()
@@ -316,7 +316,7 @@ func (m *Migrator) newTenantsCall(ctx context.Context, source iter.Seq2[Tenant, 
 func (c *tenantsCall) limits() fleet.Limits {
 	o := c.options
 	return fleet.Limits{
-		Workers: o.concurrency, Sharers: c.sharers(), Batch: versions.SweepBatch, Canaries: o.canary,
+		Workers: o.concurrency, Sharers: c.sharers(), Batch: history.SweepBatch, Canaries: o.canary,
 		MaxFailures: o.maxFailures, MaxFailureRate: o.maxFailureRate,
 	}
 }
@@ -384,7 +384,7 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 	if end != nil {
 		result.From, result.To = end.from, end.to
 	} else if err != nil {
-		result.To = -1 // nobody has looked
+		result.From, result.To = -1, -1 // nobody has looked
 	}
 	switch begun := end != nil && end.begun; {
 	case err != nil:
@@ -413,7 +413,7 @@ func (m *Migrator) guarded(ctx context.Context, do func(context.Context, *Migrat
 // failed is the state of a tenant with an error.
 func (c *tenantsCall) failed(err error) TenantState {
 	switch {
-	case errors.Is(err, ErrTenantMissing), c.known.dialect.NoDatabase(err):
+	case errors.Is(err, ErrTenantMissing), c.known.whole.dialect.NoDatabase(err):
 		return TenantMissing
 	case errors.Is(err, ErrLocked):
 		return TenantLocked

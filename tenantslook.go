@@ -12,9 +12,8 @@ import (
 	"sync"
 
 	"github.com/gooseplus/gooseplus/internal/fleet"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // TenantStatus says where one tenant is, see [Migrator.TenantsStatus].
@@ -100,10 +99,10 @@ type survey struct {
 func (s *survey) look(ctx context.Context, tenants []Tenant) []*TenantStatus {
 	list := make([]*TenantStatus, len(tenants))
 	c := s.call
-	found := c.sweep(ctx, tenants, c.m.options.orRefusing(c.known.state))
+	found := c.sweep(ctx, tenants, c.m.options.refusing())
 	for i, t := range tenants {
 		version, pending, unknown, ok := found.of(i, c.known)
-		if ok && (pending == 0 || c.known.parts == nil && s.planned(ctx, found[0][i].Applied)) {
+		if ok && (pending == 0 || !c.known.several() && s.planned(ctx, found[0][i].Applied)) {
 			status := newStatus(t.name(), version, pending, unknown)
 			list[i] = &status
 		}
@@ -122,7 +121,7 @@ func (s *survey) planned(ctx context.Context, applied []int64) bool {
 	defer s.mu.Unlock()
 	ok, known := s.plannable[key.String()]
 	if !known {
-		r := s.call.m.newRun(s.call.known, s.call.db, new(stream)) // nobody hears of this run
+		r := s.call.m.newRun(s.call.known.whole, s.call.db, new(stream)) // nobody hears of this run
 		defer r.disconnect(ctx)
 		ok = r.plan(ctx, applied, upTo(math.MaxInt64)) == nil
 		s.plannable[key.String()] = ok
@@ -163,12 +162,12 @@ func (m *Migrator) position(ctx context.Context) (version int64, pending, unknow
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	for _, part := range known.all() {
+	for _, part := range known.parts {
 		applied, _, err := part.table.Applied(ctx, db.own)
 		if err != nil {
 			return 0, 0, 0, part.named(part.tableError(ctx, err))
 		}
-		_, strangers := part.compare(applied)
+		_, strangers := part.set.Compare(applied)
 		version, unknown = max(version, plan.Newest(applied)), unknown+strangers
 	}
 	return version, len(steps), unknown, nil
@@ -176,7 +175,7 @@ func (m *Migrator) position(ctx context.Context) (version int64, pending, unknow
 
 // lookers is how many goroutines look at batches of tenants, with a connection each.
 func (c *tenantsCall) lookers() int {
-	if c.m.db == nil || !c.known.dialect.Schemas() {
+	if c.m.db == nil || !c.known.whole.dialect.Schemas() {
 		return 0
 	}
 	most := min(runtime.GOMAXPROCS(0), maxLookers)
@@ -192,7 +191,7 @@ const maxLookers = 4
 // upToDate finds the tenants that have nothing to do.
 func (c *tenantsCall) upToDate(ctx context.Context, tenants []Tenant) []*TenantResult {
 	list := make([]*TenantResult, len(tenants))
-	found := c.sweep(ctx, tenants, "")
+	found := c.sweep(ctx, tenants, nil)
 	for i, t := range tenants {
 		if version, pending, _, ok := found.of(i, c.known); ok && pending == 0 {
 			list[i] = &TenantResult{Name: t.name(), State: TenantUpToDate, From: version, To: version}
@@ -202,12 +201,12 @@ func (c *tenantsCall) upToDate(ctx context.Context, tenants []Tenant) []*TenantR
 }
 
 // swept is what a sweep found: for each namespace, one for each tenant. It is nil if the sweep failed.
-type swept [][]*versions.Swept
+type swept [][]*history.Swept
 
-// sweep reads the version tables of many tenants at once. It flags the tenants whose state table has a row that calls for
-// a closer look; more is a further condition on such rows.
-func (c *tenantsCall) sweep(ctx context.Context, tenants []Tenant, more string) (found swept) {
-	version, err := c.known.dialect.ParseName(c.m.options.versionTable)
+// sweep reads the version tables of many tenants at once. It flags the tenants whose state table calls for a closer look: as
+// for a run, and for stamps of the environments.
+func (c *tenantsCall) sweep(ctx context.Context, tenants []Tenant, environments []string) (found swept) {
+	version, err := c.known.whole.dialect.ParseName(c.m.options.versionTable)
 	if err != nil || version.Schema != "" {
 		return nil // a fault, which each run tells of
 	}
@@ -215,9 +214,10 @@ func (c *tenantsCall) sweep(ctx context.Context, tenants []Tenant, more string) 
 	for i, t := range tenants {
 		names[i] = t.Schema
 	}
-	for _, part := range c.known.all() {
-		table, flag := inTable(version.Table, part.namespace), part.sweepFlag(c.m.options.globalLock)+more
-		one, err := versions.Sweep(ctx, c.db.own, c.known.dialect, table, c.known.state.Base(), flag, names)
+	for _, part := range c.known.parts {
+		// A run that was cut off has to be declared dead, as by a run alone.
+		question := history.Question{Runs: c.m.options.globalLock, Namespace: part.set.Namespace, Environments: environments}
+		one, err := history.Sweep(ctx, c.db.own, c.known.whole.state, inTable(version.Table, part.set.Namespace), question, names)
 		if err != nil {
 			return nil // each run says what is wrong by itself
 		}
@@ -228,60 +228,29 @@ func (c *tenantsCall) sweep(ctx context.Context, tenants []Tenant, more string) 
 
 // of says where a tenant is: the highest version that is applied, and how many are pending and unknown, in all namespaces. ok
 // is false if the tenant needs a closer look.
-func (found swept) of(tenant int, known *migrations) (version int64, pending, unknown int, ok bool) {
+func (found swept) of(tenant int, known *targets) (version int64, pending, unknown int, ok bool) {
 	if found == nil {
 		return 0, 0, 0, false
 	}
-	for n, part := range known.all() {
+	for n, part := range known.parts {
 		s := found[n][tenant]
-		if s == nil || !s.Schema || !s.Table || s.Flagged {
+		if s == nil || !s.Schema || !s.Ready || s.Flagged {
 			return 0, 0, 0, false
 		}
-		missing, strangers := part.compare(s.Applied)
+		missing, strangers := part.set.Compare(s.Applied)
 		version, pending, unknown = max(version, plan.Newest(s.Applied)), pending+missing, unknown+strangers
 	}
 	return version, pending, unknown, true
 }
 
-// compare counts the known versions that are not applied, and the applied ones that are not known.
-func (ms *migrations) compare(applied []int64) (missing, strangers int) {
-	have := make(map[int64]bool, len(applied))
-	for _, v := range applied {
-		have[v] = true
-	}
-	for _, m := range ms.list {
-		if !have[m.version] {
-			missing++
-		}
-	}
-	return missing, len(have) - (len(ms.list) - missing)
-}
-
-func (ms *migrations) sweepFlag(lock bool) string {
-	switch {
-	case lock && ms.namespace == "":
-		return state.IsBusy // a run that was cut off has to be declared dead, as by a run alone
-	case lock:
-		return state.BusyIn(ms.namespace)
-	case ms.namespace == "":
-		return state.IsDirty
-	}
-	return state.DirtyIn(ms.namespace)
-}
-
-// orRefusing adds to the condition on rows of the state table those of the environments because of which a run
-// that has something to do might be refused, see run.unfamiliar. A run with one environment is not refused by
-// a database that has seen it.
-func (o *options) orRefusing(t *state.Table) string {
+// refusing are the environments because of which a run that has something to do might be refused, see run.unfamiliar. A
+// run with one environment is not refused by a database that has seen it.
+func (o *options) refusing() (refusing []string) {
 	stamps := o.stamps()
-	if len(stamps) == 0 {
-		return ""
-	}
-	var refusing []string
 	for _, e := range o.protectedEnvironments {
-		if len(stamps) > 1 || e != stamps[0] {
+		if len(stamps) > 1 || len(stamps) == 1 && e != stamps[0] {
 			refusing = append(refusing, e)
 		}
 	}
-	return t.OrStamped(refusing)
+	return refusing
 }

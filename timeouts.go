@@ -185,12 +185,12 @@ func units(d, unit time.Duration) string { return fmt.Sprint(int64(up(d, unit) /
 // isMariaDB asks the server which one it is, if that makes a difference.
 func (r *run) isMariaDB(ctx context.Context) (bool, error) {
 	t := r.options.statementTimeouts
-	if t == nil || t.Statement == 0 || r.known.dialect.Goose != goose.DialectMySQL {
+	if t == nil || t.Statement == 0 || r.part.dialect.Goose != goose.DialectMySQL {
 		return false, nil
 	}
 	var version string
 	if err := r.db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
-		return false, r.known.tableError(ctx, err)
+		return false, r.part.tableError(ctx, err)
 	}
 	return strings.Contains(strings.ToLower(version), "mariadb"), nil
 }

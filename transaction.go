@@ -7,8 +7,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // oneTransaction says whether the whole run is one transaction.
@@ -71,7 +71,7 @@ func (r *run) committed(ctx context.Context, failed error) error {
 }
 
 // reached says whether the database is where the run was to bring it.
-func (r *run) reached(rows versions.Rows) bool {
+func (r *run) reached(rows history.Rows) bool {
 	want, _ := plan.Diff(append(r.start[:len(r.start):len(r.start)], r.mine...), r.undone)
 	missing, _ := plan.Diff(want, rows.Applied)
 	gone, _ := plan.Diff(r.undone, rows.Applied)

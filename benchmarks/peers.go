@@ -51,12 +51,14 @@ var peers = []peer{
 	{name: "goose", against: "goose", format: gooseFiles("."), connect: overSQL("postgres", runGoose)},
 	{name: "gooseplus", against: "goose", format: gooseFiles("sql/base"), connect: overSQL("postgres", runGooseplus),
 		together: overSQL("postgres", runLocked)},
+	{name: "gooseplus-locked", against: "goose", format: gooseFiles("sql/base"), connect: overSQL("postgres", runLocked)},
 	{name: "golang-migrate", against: "goose", format: migrateFiles, connect: overSQL("postgres", runMigrate),
 		together: overSQL("postgres", runMigrate)},
 	{name: "sql-migrate", against: "goose", format: sqlMigrateFiles, connect: overSQL("postgres", runSQLMigrate)},
 	{name: "goose-pgx", against: "goose-pgx", format: gooseFiles("."), connect: overSQL("pgx", runGoose)},
 	{name: "gooseplus-pgx", against: "goose-pgx", format: gooseFiles("sql/base"), connect: overSQL("pgx", runGooseplus),
 		together: overSQL("pgx", runLocked)},
+	{name: "gooseplus-locked-pgx", against: "goose-pgx", format: gooseFiles("sql/base"), connect: overSQL("pgx", runLocked)},
 	{name: "tern", against: "goose-pgx", format: ternFiles, connect: connectTern, together: connectTern},
 }
 

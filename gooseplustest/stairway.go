@@ -13,6 +13,7 @@ import (
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/catalog"
 	"github.com/gooseplus/gooseplus/internal/inside"
+	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
@@ -69,7 +70,7 @@ func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	}
 }
 
-func stepName(m inside.Migration) string {
+func stepName(m migset.Shown) string {
 	name := fmt.Sprint(m.Version)
 	if file := path.Base(m.Source); m.Source != "" && !strings.Contains(file, ":") {
 		name = file
@@ -102,7 +103,7 @@ func (s *stairs) read(ctx context.Context, t *testing.T) catalog.Catalog {
 }
 
 // of is the Migrator that a migration belongs to.
-func (s *stairs) of(one inside.Migration) *gooseplus.Migrator {
+func (s *stairs) of(one migset.Shown) *gooseplus.Migrator {
 	if one.Namespace == "" {
 		return s.m
 	}

@@ -5,109 +5,20 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/url"
-	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
 
-// silence is a way to a server that can go dead: it stays open, and nothing arrives any more, on either side.
-type silence struct {
-	listener net.Listener
-	dead     chan struct{}
-	once     sync.Once
-	all      sync.WaitGroup
-	mu       sync.Mutex
-	ends     []net.Conn // guarded by mu
-}
-
-func newSilence(t *testing.T, server string) *silence {
+// through is the place's database through a way that can go silent.
+func (p *place) through(t *testing.T) (*sql.DB, *dbtest.Proxy) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &silence{listener: listener, dead: make(chan struct{})}
-	s.all.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			up, err := net.Dial("tcp", server)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			s.mu.Lock()
-			s.ends = append(s.ends, client, up)
-			s.mu.Unlock()
-			s.all.Go(func() { s.forward(up, client) })
-			s.all.Go(func() { s.forward(client, up) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		s.mu.Lock()
-		for _, c := range s.ends {
-			_ = c.Close()
-		}
-		s.mu.Unlock()
-		s.all.Wait()
-	})
-	return s
-}
-
-func (s *silence) forward(to, from net.Conn) {
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		select {
-		case <-s.dead:
-			_, _ = io.Copy(io.Discard, from)
-			return
-		default:
-		}
-		if _, writeErr := to.Write(buffer[:n]); err != nil || writeErr != nil {
-			_ = to.Close()
-			_ = from.Close()
-			return
-		}
-	}
-}
-
-func (s *silence) cut() { s.once.Do(func() { close(s.dead) }) }
-
-// through is the place's database through a way that can go dead.
-func (p *place) through(t *testing.T) (*sql.DB, *silence) {
-	t.Helper()
-	var way *silence
-	dsn := p.dsn
-	if p.dialect == "mysql" {
-		cfg, err := mysql.ParseDSN(dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		way = newSilence(t, cfg.Addr)
-		cfg.Addr, cfg.Logger = way.listener.Addr().String(), &mysql.NopLogger{}
-		dsn = cfg.FormatDSN()
-	} else {
-		u, err := url.Parse(dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		way = newSilence(t, u.Host)
-		u.Host = way.listener.Addr().String()
-		dsn = u.String()
-	}
+	way, dsn := dbtest.Through(t, p.dsn)
 	db, err := sql.Open(p.driver, dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +72,7 @@ func TestTakeover(t *testing.T) {
 					if s.busy {
 						p.untilAny(t, "the statement", p.working("SLEEP(2"))
 					}
-					way.cut()
+					way.Silence()
 					cut := time.Now()
 					waiter := p.boot(context.Background(), p.instance(t), set...)
 					select {

@@ -14,7 +14,6 @@ import (
 	"io/fs"
 	"math"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -266,19 +265,21 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("%s has version %s, and the highest is %d: rename the file", e.Path, e.Number, int64(math.MaxInt64))
 }
 
-var numbered = regexp.MustCompile(`^([+-]?[0-9]+)_`)
-
 // misnumbered returns what a name has for a version if it is below 1 or too high, and which of the two.
 func misnumbered(name string) (number string, tooLow bool) {
-	m := numbered.FindStringSubmatch(name)
-	if m == nil {
+	number, _, found := strings.Cut(name, "_")
+	digits := strings.TrimLeft(strings.TrimPrefix(strings.TrimPrefix(number, "-"), "+"), "0123456789")
+	if !found || digits != "" {
 		return "", false
 	}
-	v, err := strconv.ParseInt(m[1], 10, 64)
-	if err == nil && v > 0 {
+	v, err := strconv.ParseInt(number, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax): // there is no digit
+		return "", false
+	case err == nil && v > 0:
 		return "", false
 	}
-	return m[1], v <= 0
+	return number, v <= 0
 }
 
 // lookInto notes which folders inside that of an environment have migrations, which goose doesn't read either. What has

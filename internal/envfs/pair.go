@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -21,26 +20,37 @@ func (e *PairError) Error() string {
 	return fmt.Sprintf("version %d has %s without the .up.sql file that belongs to it", e.Version, e.Down)
 }
 
-// halves are named as golang-migrate has it, which doesn't care for what comes after .up or .down.
-var halves = regexp.MustCompile(`^[0-9]+_.*\.(up|down)\.(.*)$`)
-
-// half tells the halves of a pair by their names: "up", "down", or "". plain is true for the usual end, .up.sql.
+// half tells the halves of a pair by their names: "up", "down", or "". They are named as golang-migrate has it, which
+// doesn't care what comes after .up or .down: plain is true for the usual end, .up.sql.
 func half(name string) (suffix string, plain bool) {
-	m := halves.FindStringSubmatch(name)
-	if m == nil || !strings.EqualFold(path.Ext(name), ".sql") {
+	digits := len(name) - len(strings.TrimLeft(name, "0123456789"))
+	if digits == 0 || digits == len(name) || name[digits] != '_' || !strings.EqualFold(path.Ext(name), ".sql") {
 		return "", false
 	}
-	return m[1], m[2] == "sql"
+	rest := name[digits:]
+	up, down := strings.LastIndex(rest, ".up."), strings.LastIndex(rest, ".down.")
+	switch {
+	case up > down:
+		return "up", rest[up+len(".up."):] == "sql"
+	case down >= 0:
+		return "down", rest[down+len(".down."):] == "sql"
+	}
+	return "", false
 }
 
 // badCase says whether the name ends like one half of a pair in other letters, which golang-migrate doesn't take for
 // one. As a goose file it would be half a migration.
 func badCase(name string) bool {
+	if !strings.EqualFold(path.Ext(name), ".sql") {
+		return false
+	}
+	stem := strings.TrimRight(name[:len(name)-len(".sql")], ".")
+	if ext := path.Ext(stem); !strings.EqualFold(ext, ".up") && !strings.EqualFold(ext, ".down") {
+		return false
+	}
 	suffix, _ := half(name)
-	return suffix == "" && nearlyHalf.MatchString(name)
+	return suffix == ""
 }
-
-var nearlyHalf = regexp.MustCompile(`(?i)\.(up|down)\.+sql$`)
 
 // pair gives the up files of a folder, which are among its files, the down files of the same version: of several the one
 // with the same name.

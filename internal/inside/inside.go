@@ -7,6 +7,8 @@ import (
 	"database/sql"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/migset"
 )
 
 // Set is the migration set of a Migrator and those of its options that decide what a migrated database looks like.
@@ -20,23 +22,11 @@ type Set struct {
 	// Settings are the options as text, for comparison only.
 	Settings string
 	// Migrations are ascending by version in each namespace; the namespaces are in their order.
-	Migrations []Migration
+	Migrations []migset.Shown
 }
 
 // Home is the schema that has to be there before the migrations: that of WithSchema or of the version table, "" for none.
 func (s Set) Home() string { return cmp.Or(s.Schema, s.TablesIn) }
-
-// Migration is one of a Set.
-type Migration struct {
-	// Namespace is "" unless the Migrator is for several.
-	Namespace string
-	Version   int64
-	Source    string
-	// Text is what goose reads of it, "" for a Go migration.
-	Text string
-	// Files are those that a Go migration's functions were compiled in, as the compiler names them. They need not exist here.
-	Files []string
-}
 
 // View is what is inside a Migrator, whose type is M.
 type View[M any] struct {

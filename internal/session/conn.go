@@ -126,7 +126,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err != nil {
 		return nil, err
 	}
-	return &rows{c, c.link, c.during(ctx), inner}, nil
+	return &rows{c: c, link: c.link, ctx: c.during(ctx), inner: inner}, nil
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {

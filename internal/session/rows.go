@@ -1,10 +1,12 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"io"
 	"reflect"
+	"slices"
 )
 
 // rows is a result of a session's connection. It implements every optional interface: where the
@@ -14,6 +16,10 @@ type rows struct {
 	link  *link
 	ctx   context.Context // of the query
 	inner driver.Rows
+
+	ahead [][]driver.Value // rows that were read ahead
+	end   error            // comes after them
+	most  int              // as many were read at once
 }
 
 var (
@@ -35,17 +41,45 @@ func (r *rows) Columns() (names []string) {
 	return names
 }
 
-// Next reads into memory of its own where the call can be given up.
+// Next reads ahead, and into memory of its own, where a call can be given up: such a call costs a goroutine.
 func (r *rows) Next(dest []driver.Value) error {
 	if !r.link.guarded {
 		return r.watched(func() error { return r.inner.Next(dest) })
 	}
-	row, err := watched(r.ctx, r.c, func(driver.Conn) ([]driver.Value, error) {
-		row := make([]driver.Value, len(dest))
-		return row, r.inner.Next(row)
-	})
-	copy(dest, row)
-	return err
+	if len(r.ahead) == 0 {
+		if r.end != nil {
+			return r.end
+		}
+		r.most = min(max(1, 2*r.most), mostAhead)
+		r.ahead, r.end = watched(r.ctx, r.c, func(driver.Conn) ([][]driver.Value, error) { return r.read(len(dest), r.most) })
+		if len(r.ahead) == 0 {
+			return r.end
+		}
+	}
+	copy(dest, r.ahead[0])
+	r.ahead = r.ahead[1:]
+	return nil
+}
+
+// mostAhead is how many rows are read at once.
+const mostAhead = 256
+
+// read reads no more than so many rows; an error comes after them. What the driver gives is valid until it is asked for the
+// next one.
+func (r *rows) read(columns, most int) (list [][]driver.Value, err error) {
+	values := make([]driver.Value, columns)
+	for len(list) < most {
+		if err := r.inner.Next(values); err != nil {
+			return list, err
+		}
+		for i, v := range values {
+			if text, ok := v.([]byte); ok {
+				values[i] = bytes.Clone(text)
+			}
+		}
+		list = append(list, slices.Clone(values))
+	}
+	return list, nil
 }
 
 func (r *rows) watched(f func() error) error {
@@ -69,6 +103,7 @@ func (r *rows) NextResultSet() error {
 	if !ok {
 		return io.EOF
 	}
+	r.ahead, r.end, r.most = nil, nil, 0
 	return r.watched(n.NextResultSet)
 }
 

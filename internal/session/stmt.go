@@ -63,7 +63,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if err != nil {
 		return nil, err
 	}
-	return &rows{s.c, s.link, s.c.during(ctx), inner}, nil
+	return &rows{c: s.c, link: s.link, ctx: s.c.during(ctx), inner: inner}, nil
 }
 
 // CheckNamedValue asks the statement and, if it has no opinion, the connection: database/sql asks
