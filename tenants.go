@@ -252,7 +252,7 @@ func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, erro
 		limits.Lookers = c.lookers()
 	}
 	f := fleet.New(limits, fleet.Work[Tenant, TenantResult]{
-		Skipped: func(t Tenant) TenantResult { return TenantResult{Name: t.name(), State: TenantSkipped} },
+		Skipped: func(t Tenant) TenantResult { return skipped(t.name(), nil) },
 		Shares:  Tenant.shares,
 		Look:    c.upToDate,
 		Do: func(ctx context.Context, t Tenant, last bool) (TenantResult, fleet.Outcome) {
@@ -270,6 +270,10 @@ func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, erro
 		c.m.events.send(Warning{Message: "the source gave no tenant: nothing was done"})
 	}
 	return r, joined(r.err(), c.ended(ctx, sourceErr, r.Skipped == 0 && f.Complete()))
+}
+
+func skipped(name string, err error) TenantResult {
+	return TenantResult{Name: name, State: TenantSkipped, From: -1, To: -1, Err: err}
 }
 
 // tenantsCall is one call of MigrateTenants, EachTenant or TenantsStatus.
@@ -361,7 +365,7 @@ func (c *tenantsCall) work(ctx context.Context, t Tenant, do func(context.Contex
 	result := c.attempt(ctx, tm, do)
 	switch {
 	case result.State == TenantLocked && !last:
-		return TenantResult{Name: result.Name, State: TenantSkipped, Err: result.Err}, fleet.Locked
+		return skipped(result.Name, result.Err), fleet.Locked
 	case result.State.failed():
 		return result, fleet.Failed
 	}
