@@ -52,7 +52,7 @@ func TestCancelNotHeard(t *testing.T) {
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
-		s.proxy.deaf.Store(true)
+		s.proxy.IgnoreCancels()
 		cancel()
 		select {
 		case err := <-ended:

@@ -396,7 +396,10 @@
 // # Privileges
 //
 // Reading needs SELECT on the version table and the state table: Migrate with nothing pending, Status, Version, Plan
-// and Runs. A role that migrates and doesn't own the tables needs, besides what its migrations do:
+// and Runs. A role that may not read the state table is refused ([ErrMigrationTable]): the database may be dirty. MySQL
+// and MariaDB refuse to read a table that isn't there in the same way, unless the role may read the whole database: so a
+// role that may read the version table alone is refused there where goose alone has migrated, too. A role that migrates and doesn't own the tables needs, besides
+// what its migrations do:
 //
 //	GRANT SELECT, INSERT, DELETE ON goose_db_version TO app;
 //	GRANT USAGE ON SEQUENCE goose_db_version_id_seq TO app;  -- PostgreSQL

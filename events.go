@@ -12,8 +12,17 @@ import (
 // [MigrationFinished], [WayBackStarted], [VersionForced], [RunFinished],
 // [TenantsProgress] or [Warning].
 type Event interface {
-	of(tenant, namespace string) Event
+	in(Scope) Event
+	place() Scope
 }
+
+// Scope says where an event happened.
+type Scope struct {
+	Tenant    string // "" for a run without a tenant
+	Namespace string // "" for a run without namespaces, and for events of a run over all of them
+}
+
+func (s Scope) place() Scope { return s }
 
 // A Step is one migration in one direction, as a run plans it.
 type Step struct {
@@ -30,287 +39,139 @@ type Step struct {
 	Reversible bool
 }
 
-// LockWaiting is sent once, when another runner has the lock, or the server still works for one that was
-// cut off, and this one begins to wait.
+// LockWaiting is sent once per run, when the run begins to wait for another runner: for its lock, or for a
+// statement that the server still executes for a runner that was cut off.
 type LockWaiting struct {
-	Tenant    string    // "" when the run has no tenant; so in the other events
-	Namespace string    // "" when the run has no namespace, or is for all of them and this event too; so in the other events
-	Holder    string    // host/process id/run, "" while the other one has not said so yet
-	Since     time.Time // when its run began
+	Scope
+	Holder string    // host/process id/run; "" until the holder has recorded its run
+	Since  time.Time // the start of the holder's run
 }
 
 // RunStarted is sent when a run has read its starting point and has something to do. A run over several
 // namespaces sends it before the first step of each.
 type RunStarted struct {
-	Tenant    string
-	Namespace string
-	From      int64 // the highest version applied
-	Steps     []Step
+	Scope
+	From  int64 // the highest version applied
+	Steps []Step
 }
 
 // MigrationStarted is sent before a migration runs, on the way back too.
 type MigrationStarted struct {
-	Tenant    string
-	Namespace string
-	Step      Step
+	Scope
+	Step Step
 }
 
 // MigrationFinished is sent when a migration has run. Err is nil or a [*MigrationError].
 type MigrationFinished struct {
-	Tenant    string
-	Namespace string
-	Step      Step
-	Duration  time.Duration
-	Err       error
+	Scope
+	Step     Step
+	Duration time.Duration
+	Err      error
 }
 
-// WayBackStarted is sent when a run failed and is about to take back what it did.
+// WayBackStarted is sent when a run failed and is about to undo its steps.
 type WayBackStarted struct {
-	Tenant    string
-	Namespace string
-	Cause     error
+	Scope
+	Cause error
 }
 
 // RunFinished is the last event of a run. Without a [RunStarted] before it nothing was pending, or
 // the run could not start: after a fault of the configuration it is the only event. A run over several
 // namespaces ends with one for each, in their order.
 type RunFinished struct {
-	Tenant    string
-	Namespace string
-	From, To  int64 // the highest version applied before and after; To is -1 when it can't be read
-	Applied   int   // how many migrations the run applied and kept
-	Undone    int   // how many it undid and left undone
-	Duration  time.Duration
-	Err       error // what the run returns; of several namespaces, what is true of this one, if it says more
+	Scope
+	From, To int64 // the highest version applied before and after; -1 if it can't be read
+	Applied  int   // how many migrations the run applied and kept
+	Undone   int   // how many migrations the run undid and left undone
+	Duration time.Duration
+	Err      error // what the run returns, or what is true of this namespace if that says more
 }
 
 // VersionForced is sent when [Migrator.Force] has rewritten the version table.
 type VersionForced struct {
-	Tenant         string
-	Namespace      string
+	Scope
 	Version        int64
 	Added, Removed []int64
 }
 
-// TenantsProgress is sent by [Migrator.MigrateTenants] and [Migrator.EachTenant] when tenants have come
-// to their end.
+// TenantsProgress is sent by [Migrator.MigrateTenants], [Migrator.EachTenant] and [Migrator.TenantsStatus] when
+// tenants are done.
 type TenantsProgress struct {
-	Tenant  string // always ""
-	Done    int    // how many tenants have come to their end
-	Total   int    // how many the source has given so far
-	Counted bool   // it gives no more
+	Done    int  // tenants that are done
+	Total   int  // tenants that the source has yielded so far
+	Counted bool // the source has ended: Total is final
 	Failed  int
-	Rate    float64 // tenants a second, since the call began
+	Rate    float64 // tenants per second since the call began
 }
 
 // Warning is something that a person should know and that stops nothing.
 type Warning struct {
-	Tenant    string
-	Namespace string
-	Message   string
+	Scope
+	Message string
 }
 
-func (e LockWaiting) of(tenant, namespace string) Event {
-	e.Tenant, e.Namespace = tenant, namespace
-	return e
-}
-func (e RunStarted) of(tenant, namespace string) Event {
-	e.Tenant, e.Namespace = tenant, namespace
-	return e
-}
-func (e MigrationStarted) of(tenant, namespace string) Event {
-	e.Tenant, e.Namespace = tenant, namespace
-	return e
-}
-func (e MigrationFinished) of(tenant, namespace string) Event {
-	e.Tenant, e.Namespace = tenant, namespace
-	return e
-}
-func (e WayBackStarted) of(tenant, namespace string) Event {
-	e.Tenant, e.Namespace = tenant, namespace
-	return e
-}
-func (e RunFinished) of(tenant, namespace string) Event {
-	e.Tenant, e.Namespace = tenant, namespace
-	return e
-}
-func (e VersionForced) of(tenant, namespace string) Event {
-	e.Tenant, e.Namespace = tenant, namespace
-	return e
-}
-func (e TenantsProgress) of(_, _ string) Event { return e }
-func (e Warning) of(tenant, namespace string) Event {
-	e.Tenant, e.Namespace = tenant, namespace
-	return e
-}
+func (e LockWaiting) in(s Scope) Event       { e.Scope = s; return e }
+func (e RunStarted) in(s Scope) Event        { e.Scope = s; return e }
+func (e MigrationStarted) in(s Scope) Event  { e.Scope = s; return e }
+func (e MigrationFinished) in(s Scope) Event { e.Scope = s; return e }
+func (e WayBackStarted) in(s Scope) Event    { e.Scope = s; return e }
+func (e RunFinished) in(s Scope) Event       { e.Scope = s; return e }
+func (e VersionForced) in(s Scope) Event     { e.Scope = s; return e }
+func (e TenantsProgress) in(Scope) Event     { return e }
+func (e TenantsProgress) place() Scope       { return Scope{} }
+func (e Warning) in(s Scope) Event           { e.Scope = s; return e }
 
-// observerGrace is how long the end of a run waits for observers that are behind.
-const observerGrace = time.Second
-
-// observer is a function that is told of events.
-type observer struct {
-	observe func(context.Context, Event)
-	behind  *backlog // shared by all runs of a Migrator
-}
-
-// backlog counts the runs that ended before an observer had taken their events. While there are
-// any, no further run waits for it.
-type backlog struct {
-	mu   sync.Mutex
-	runs int // guarded by mu
-}
-
-func (b *backlog) add(runs int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.runs += runs
-}
-
-func (b *backlog) empty() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.runs == 0
-}
-
-// stream carries the events of one run to its observers.
+// stream carries the events of one run to its observers. The zero value has none.
 type stream struct {
-	tenant, namespace string
-	inboxes           []*inbox
-	grace             time.Duration // how long close waits
-	shared            bool
+	scope     Scope
+	observers *observers // shared by the runs of the same call
 }
 
-func newStream(ctx context.Context, observers []observer, grace time.Duration, onPanic func(string)) *stream {
-	ctx = context.WithoutCancel(ctx)
-	s := &stream{grace: grace}
-	for _, o := range observers {
-		s.inboxes = append(s.inboxes, startInbox(o.behind, func(e Event) {
-			defer func() {
-				if v := recover(); v != nil {
-					onPanic(fmt.Sprintf("observer panicked: %v\n%s", v, debug.Stack()))
-				}
-			}()
-			o.observe(ctx, e)
-		}))
-	}
-	return s
+// observers are the functions that hear the events of one call: of one run, or of the runs of many tenants.
+type observers struct {
+	ctx   context.Context // has the values of the caller's, and never ends
+	turns *sync.Mutex     // held while one of them is called: one event at a time
+	list  []func(context.Context, Event)
+
+	warn    func(string) // is told of an observer that panics
+	accused map[int]bool // guarded by turns; the observers whose panic was told
 }
 
-// silent is true when there is nobody to hear.
-func (s *stream) silent() bool { return len(s.inboxes) == 0 }
+// replaced takes the place of the observers in the same call.
+func (o *observers) replaced(by *observers) *observers {
+	by.ctx, by.turns = o.ctx, o.turns
+	return by
+}
 
+// silent says whether nobody listens.
+func (s *stream) silent() bool { return s.observers == nil || len(s.observers.list) == 0 }
+
+// send returns when all observers have had the event.
 func (s *stream) send(e Event) {
 	if s.silent() {
 		return
 	}
-	e = e.of(s.tenant, s.namespace)
-	for _, in := range s.inboxes {
-		in.put(e)
+	o := s.observers
+	o.turns.Lock()
+	defer o.turns.Unlock()
+	e = e.in(s.scope)
+	for i := range o.list {
+		o.call(i, e)
 	}
 }
 
-// share is the stream for the run of a tenant or a namespace, which somebody else closes.
-func (s *stream) share(tenant, namespace string) *stream {
-	return &stream{tenant: tenant, namespace: namespace, inboxes: s.inboxes, shared: true}
-}
-
-// close lets the observers finish. One that is stuck keeps its goroutine, not the run, and not the
-// next one either.
-func (s *stream) close() {
-	if s.silent() || s.shared {
-		return
-	}
-	for _, in := range s.inboxes {
-		in.end()
-	}
-	grace, cancel := context.WithTimeout(context.Background(), s.grace)
-	defer cancel()
-	for _, in := range s.inboxes {
-		if in.behind.empty() {
-			select {
-			case <-in.done:
-			case <-grace.Done():
-			}
-		}
-		in.leave()
-	}
-}
-
-// inbox queues events for one observer. It has no limit: a run has a few events a migration, and
-// dropping any would make the stream useless for counting.
-type inbox struct {
-	mu    sync.Mutex
-	queue []Event // guarded by mu
-	ended bool    // guarded by mu; no put follows
-	left  bool    // guarded by mu; behind counts this inbox
-	more  *sync.Cond
-	// done is closed when the observer has taken everything. To close it takes mu, so that leave
-	// counts no inbox that nobody would take off the count again.
-	done   chan struct{}
-	behind *backlog // the observer's
-}
-
-func startInbox(behind *backlog, deliver func(Event)) *inbox {
-	in := &inbox{done: make(chan struct{}), behind: behind}
-	in.more = sync.NewCond(&in.mu)
-	go func() {
-		defer in.finish()
-		for {
-			events := in.take()
-			if events == nil {
-				return
-			}
-			for _, e := range events {
-				deliver(e)
-			}
+// call calls one observer, whose panic must not end the run. o.turns is held.
+func (o *observers) call(i int, e Event) {
+	defer func() {
+		if v := recover(); v != nil && !o.accused[i] {
+			o.accused[i] = true
+			o.warn(fmt.Sprintf("observer panicked: %v\n%s", v, debug.Stack()))
 		}
 	}()
-	return in
+	o.list[i](o.ctx, e)
 }
 
-func (in *inbox) put(e Event) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.queue = append(in.queue, e)
-	in.more.Signal()
-}
-
-func (in *inbox) end() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.ended = true
-	in.more.Signal()
-}
-
-// leave is for a run that waits no longer.
-func (in *inbox) leave() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	select {
-	case <-in.done:
-	default:
-		in.left = true
-		in.behind.add(1)
-	}
-}
-
-func (in *inbox) finish() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	close(in.done)
-	if in.left {
-		in.behind.add(-1)
-	}
-}
-
-// take waits for events; nil means that there will be none.
-func (in *inbox) take() []Event {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for len(in.queue) == 0 && !in.ended {
-		in.more.Wait()
-	}
-	events := in.queue
-	in.queue = nil
-	return events
+// share is the stream of a run of one tenant or namespace.
+func (s *stream) share(tenant, namespace string) *stream {
+	return &stream{scope: Scope{tenant, namespace}, observers: s.observers}
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"iter"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,107 +96,89 @@ func TestObserverThatPanics(t *testing.T) {
 	db := openSQLite(t)
 	logger, logs := observedLogger()
 	var seen record
-	mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithLogger(logger),
-		gooseplus.WithObserver(func(context.Context, gooseplus.Event) { panic("no geese here") }),
-		gooseplus.WithObserver(seen.observe)))
+	calls := 0
+	m := sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithLogger(logger),
+		gooseplus.WithObserver(func(context.Context, gooseplus.Event) { calls++; panic("no geese here") }),
+		gooseplus.WithObserver(seen.observe))
+	mustMigrate(t, m)
 	applied(t, db, 1)
-	if n := len(seen.take()); n != 4 {
-		t.Errorf("the other observer saw %d events, want 4", n)
+	if n := len(seen.take()); n != 4 || calls != 4 {
+		t.Errorf("of 4 events the observer that panics saw %d, and the other one %d", calls, n)
 	}
-	if n := logs.FilterMessageSnippet("no geese here").Len(); n != 4 {
-		t.Errorf("%d panics are logged, want 4", n)
+	if n := logs.FilterMessageSnippet("no geese here").Len(); n != 1 {
+		t.Errorf("the panics of one run are logged %d times, want once", n)
+	}
+	mustMigrate(t, m)
+	if n := logs.FilterMessageSnippet("no geese here").Len(); n != 2 {
+		t.Errorf("the panics of two runs are logged %d times, want twice", n)
 	}
 }
 
-func TestObserverThatBlocks(t *testing.T) {
+// TestRunWaitsForItsObservers: an observer reads the database as it is between two steps, without a lock of its own.
+func TestRunWaitsForItsObservers(t *testing.T) {
 	t.Parallel()
 	db := openSQLite(t)
-	release := make(chan struct{})
-	stuck := make(chan struct{})
-	var once sync.Once
-	var seen record
-	mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/2_b.sql"),
-		gooseplus.WithObserver(func(context.Context, gooseplus.Event) {
-			once.Do(func() { close(stuck) })
-			<-release
-		}),
-		gooseplus.WithObserver(seen.observe)))
-	<-stuck
-	applied(t, db, 1, 2)
-	if n := len(seen.take()); n != 6 {
-		t.Errorf("the other observer saw %d events, want 6", n)
+	var seen []string
+	var m *gooseplus.Migrator
+	m = sqlite(db, folder("sql/base/1_a.sql", "sql/base/2_b.sql"), gooseplus.WithObserver(func(ctx context.Context, e gooseplus.Event) {
+		version, err := m.Version(ctx)
+		if err != nil {
+			t.Error(err)
+		}
+		seen = append(seen, fmt.Sprintf("%T at %d", e, version))
+	}))
+	mustMigrate(t, m)
+	want := []string{
+		"gooseplus.RunStarted at 0", "gooseplus.MigrationStarted at 0", "gooseplus.MigrationFinished at 1",
+		"gooseplus.MigrationStarted at 1", "gooseplus.MigrationFinished at 2", "gooseplus.RunFinished at 2",
 	}
-	close(release) // the goroutine ends, as goleak asserts
-}
-
-// TestObserverThatStaysBlocked: with a grace of an hour, a run that waits does not end in this test.
-func TestObserverThatStaysBlocked(t *testing.T) {
-	t.Parallel()
-	for name, stick := range map[string]func(func()) gooseplus.Option{
-		"an observer": func(wait func()) gooseplus.Option {
-			return gooseplus.WithObserver(func(context.Context, gooseplus.Event) { wait() })
-		},
-		"the logger": func(wait func()) gooseplus.Option {
-			return gooseplus.WithLogger(zap.New(zapcore.NewCore(
-				zapcore.NewJSONEncoder(zapcore.EncoderConfig{}),
-				zapcore.AddSync(writerFunc(func([]byte) { wait() })), zapcore.DebugLevel)))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			release := make(chan struct{})
-			var seen record
-			m := sqlite(openSQLite(t), folder("sql/base/1_a.sql"), stick(func() { <-release }), gooseplus.WithObserver(seen.observe))
-			m.SetObserverGrace(time.Nanosecond)
-			mustMigrate(t, m)
-			if !m.ObserversBehind() {
-				t.Fatal("nobody is blocked: the test shows nothing")
-			}
-			m.SetObserverGrace(time.Hour)
-			seen.take()
-			var wg sync.WaitGroup
-			for range 4 {
-				wg.Go(func() {
-					if err := m.Migrate(context.Background()); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			wg.Wait()
-			close(release)
-			for m.ObserversBehind() {
-				runtime.Gosched()
-			}
-		})
+	if !slices.Equal(seen, want) {
+		t.Errorf("seen\n  %s\nwant\n  %s", strings.Join(seen, "\n  "), strings.Join(want, "\n  "))
 	}
 }
 
-type writerFunc func([]byte)
-
-func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
-
-func TestObserverThatHasCaughtUp(t *testing.T) {
+// TestObserverHasOneEventAtATime: the runs of several tenants share it.
+func TestObserverHasOneEventAtATime(t *testing.T) {
 	t.Parallel()
-	release := make(chan struct{})
-	var seen record
-	m := sqlite(openSQLite(t), folder("sql/base/1_a.sql"), gooseplus.WithObserver(func(ctx context.Context, e gooseplus.Event) {
-		<-release
-		for range 1000 { // so that a run that doesn't wait is over first
+	const tenants = 16
+	var inside atomic.Int64
+	ended := make(map[string]int) // without a lock of its own
+	m := sqlite(nil, folder("sql/base/1_a.sql"), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+		if n := inside.Add(1); n > 1 {
+			t.Errorf("%T: %d events at once", e, n)
+		}
+		defer inside.Add(-1)
+		for range 100 { // a chance for the others
 			runtime.Gosched()
 		}
-		seen.observe(ctx, e)
+		if e, ok := e.(gooseplus.RunFinished); ok {
+			ended[e.Tenant] += e.Applied
+		}
 	}))
-	m.SetObserverGrace(time.Nanosecond)
-	mustMigrate(t, m)
-	close(release)
-	for m.ObserversBehind() {
-		runtime.Gosched()
+	var list []gooseplus.Tenant
+	for i := range tenants {
+		path := filepath.Join(t.TempDir(), "tenant.db")
+		list = append(list, gooseplus.Tenant{Name: fmt.Sprintf("tenant %d", i), Open: func(context.Context) (*sql.DB, error) {
+			return sql.Open("sqlite", "file:"+path)
+		}})
 	}
-	seen.take()
-	m.SetObserverGrace(time.Hour)
-	for range 10 {
-		mustMigrate(t, m)
-		if n := len(seen.take()); n != 1 {
-			t.Fatalf("the run ended when the observer had taken %d of 1 event", n)
+	r, err := m.MigrateTenants(context.Background(), tenantsOf(list...), gooseplus.WithConcurrency(8))
+	if err != nil || r.Migrated != tenants {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, tenant := range list {
+		if ended[tenant.Name] != 1 {
+			t.Errorf("%s: %d applied by its last event, want 1", tenant.Name, ended[tenant.Name])
+		}
+	}
+}
+
+func tenantsOf(list ...gooseplus.Tenant) iter.Seq2[gooseplus.Tenant, error] {
+	return func(yield func(gooseplus.Tenant, error) bool) {
+		for _, t := range list {
+			if !yield(t, nil) {
+				return
+			}
 		}
 	}
 }
@@ -218,7 +203,7 @@ func TestEventsOfARunThatCannotStart(t *testing.T) {
 			if err == nil {
 				t.Fatal("the run could start")
 			}
-			if want := (gooseplus.RunFinished{To: -1, Err: err}); len(seen) != 1 || seen[0] != gooseplus.Event(want) {
+			if want := (gooseplus.RunFinished{From: -1, To: -1, Err: err}); len(seen) != 1 || seen[0] != gooseplus.Event(want) {
 				t.Errorf("events %v, want %v", seen, want)
 			}
 			lines := logs.FilterMessage("database not migrated").All()

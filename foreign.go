@@ -2,11 +2,12 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
-	"github.com/gooseplus/gooseplus/internal/foreign"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // A Policy says what becomes of a run that has found something questionable.
@@ -53,25 +54,24 @@ func WithForeignHistory(p Policy) Option {
 
 // findForeign looks for histories that are not this Migrator's. Where a person has answered the question by Force,
 // there is none any more.
-func (r *run) findForeign(ctx context.Context) ([]foreign.History, error) {
-	known := r.known
-	if r.options.foreignHistory == Ignore || known.state == nil || r.schemaMissing {
+func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) ([]history.Foreign, error) {
+	if o.foreignHistory == Ignore || t.state == nil {
 		return nil, nil
 	}
-	name, err := known.dialect.ParseName(known.table.Name())
+	name, err := t.dialect.ParseName(t.table.Name())
 	if err != nil {
 		return nil, err
 	}
-	found, err := foreign.Look(ctx, r.db, known.dialect, name, r.ownTables(name))
+	found, err := history.LookForeign(ctx, db, t.table, o.ownTables(t.dialect, name))
 	if err != nil {
-		return nil, known.tableError(ctx, err)
+		return nil, t.tableError(ctx, err)
 	}
 	if len(found) == 0 {
 		return nil, nil
 	}
-	facts, err := known.state.Read(ctx, r.db)
+	facts, err := t.state.Read(ctx, db)
 	if err != nil {
-		return nil, known.stateError(ctx, err)
+		return nil, t.stateError(ctx, err)
 	}
 	if facts.Adopted {
 		return nil, nil
@@ -80,10 +80,10 @@ func (r *run) findForeign(ctx context.Context) ([]foreign.History, error) {
 }
 
 // ownTables are the names of the version tables of all namespaces.
-func (r *run) ownTables(name dialect.Name) []string {
+func (o *options) ownTables(d dialect.Dialect, name dialect.Name) []string {
 	own := []string{name.Table}
-	if base, err := r.known.dialect.ParseName(r.options.versionTable); err == nil {
-		for _, namespace := range r.options.namespaces {
+	if base, err := d.ParseName(o.versionTable); err == nil {
+		for _, namespace := range o.namespaces {
 			own = append(own, inTable(base.Table, namespace))
 		}
 	}
@@ -92,33 +92,23 @@ func (r *run) ownTables(name dialect.Name) []string {
 
 // vet refuses to apply anything where nothing is applied and another tool has a history.
 func (r *run) vet(ctx context.Context) error {
-	found, err := r.findForeign(ctx)
+	if r.parts.lackSchema() {
+		return nil
+	}
+	found, err := r.whole.findForeign(ctx, r.db.own, r.options)
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	err = fmt.Errorf("%w: %s", ErrForeignHistory, r.known.foreignText(found))
+	err = fmt.Errorf("%w: %s", ErrForeignHistory, r.whole.foreignText(found))
 	if r.options.foreignHistory == Warn {
 		r.events.send(Warning{Message: err.Error()})
 		return nil
 	}
-	return fmt.Errorf("%w: nothing was touched; %s, or WithForeignHistory(Ignore) to execute all migrations", err, r.known.wayOut(found))
-}
-
-// vetForce refuses to adopt what another tool calls half-done.
-func (r *run) vetForce(ctx context.Context) error {
-	found, err := r.findForeign(ctx)
-	r.adopts = len(found) > 0
-	for _, h := range found {
-		if h.Dirty && r.options.foreignHistory == Refuse {
-			return fmt.Errorf("%w: %s: nothing was touched; put the database right and tell %s so, or use WithForeignHistory(Ignore)",
-				ErrForeignHistory, r.known.foreignText([]foreign.History{h}), h.Tool)
-		}
-	}
-	return err
+	return fmt.Errorf("%w: nothing was touched; %s, or WithForeignHistory(Ignore) to execute all migrations", err, r.whole.wayOut(found))
 }
 
 // foreignText is a sentence about histories.
-func (ms *migrations) foreignText(found []foreign.History) (text string) {
+func (t *target) foreignText(found []history.Foreign) (text string) {
 	for i, h := range found {
 		if i > 0 {
 			text += ", and "
@@ -135,11 +125,11 @@ func (ms *migrations) foreignText(found []foreign.History) (text string) {
 			text += ", which is at version " + h.Version
 		}
 	}
-	return text + ", while " + ms.table.Name() + " has no version"
+	return text + ", while " + t.table.Name() + " has no version"
 }
 
 // wayOut says how to go on from there.
-func (ms *migrations) wayOut(found []foreign.History) string {
+func (t *target) wayOut(found []history.Foreign) string {
 	for _, h := range found {
 		if h.Dirty {
 			return "put the database right, tell " + h.Tool + " so, and then call Force with the version that it is at"
@@ -148,7 +138,7 @@ func (ms *migrations) wayOut(found []foreign.History) string {
 			return "this user has to be allowed to SELECT from " + h.Table
 		}
 	}
-	if _, ok := ms.find(found[0].Number); len(found) == 1 && ok {
+	if _, ok := t.set.Find(found[0].Number); len(found) == 1 && ok {
 		return fmt.Sprintf("to adopt what is there, call Force(%d)", found[0].Number)
 	}
 	if len(found) == 1 && found[0].Number > 0 {

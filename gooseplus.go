@@ -8,13 +8,12 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
-	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
 // A Migrator applies migrations to one database. It doesn't change after [New], so that it can be
@@ -22,11 +21,11 @@ import (
 type Migrator struct {
 	db      *sql.DB
 	options options
-	resolve func() (*migrations, error) // once, and for all runs
-	own     *ownDatabase                // of a tenant that brings one, instead of db
-	events  *stream                     // of the many runs that this one's is one of, if it is
-	keeper  *session.Keeper             // of the connections of the many runs
-	ended   func(*run)                  // is told of the end of a run, if it is not nil
+	resolve func() (*targets, error) // once, and for all runs
+	own     *ownDatabase             // of a tenant that brings one, instead of db
+	events  *stream                  // of the many runs that this one's is one of, if it is
+	keeper  *session.Keeper          // of the connections of the many runs
+	ended   func(outcome)            // is told of the end of a run, if it is not nil
 }
 
 // New makes a Migrator for db, which it never closes. Nothing is read and nothing is checked yet:
@@ -39,6 +38,46 @@ func New(db *sql.DB, opts ...Option) *Migrator {
 		}
 	}
 	return &Migrator{db: db, options: o, resolve: sync.OnceValues(o.resolve)}
+}
+
+// With returns a copy of m with other options, which apply on top of the options of m as later ones of [New] do. The
+// database stays the same, and so do the tenant ([Migrator.Tenant]) with its schema and the namespace
+// ([Migrator.Namespace]) that m is for. The folders are listed again. m doesn't change.
+func (m *Migrator) With(opts ...Option) *Migrator {
+	one := *m
+	o := &one.options
+	for _, opt := range opts {
+		if opt != nil {
+			opt.apply(o)
+		}
+	}
+	if o.tenant != "" {
+		o.schema, o.bound = m.options.schema, m.options.bound
+	}
+	one.resolve = sync.OnceValues(o.resolveChosen)
+	if m.events != nil {
+		one.events = &stream{observers: m.events.observers.replaced(one.observers())}
+	}
+	return &one
+}
+
+// resolveChosen is resolve for the namespace that was chosen, if one was.
+func (o *options) resolveChosen() (*targets, error) {
+	whole := *o
+	whole.namespace = ""
+	known, err := whole.resolve()
+	if o.namespace == "" {
+		return known, err
+	}
+	return whole.choose(known, err, o.namespace)
+}
+
+// On returns a Migrator for another database: everything else is as in m, and what m found in the folders is shared. Of a
+// tenant with an Open, db takes the place of the tenant's own database.
+func (m *Migrator) On(db *sql.DB) *Migrator {
+	one := *m
+	one.db, one.own, one.keeper = db, nil, nil
+	return &one
 }
 
 // DB returns the database that was given to [New], nil if there was none. That of a tenant with an Open is
@@ -60,9 +99,9 @@ func (m *Migrator) Err() error {
 		return err
 	}
 	var faults []error
-	for _, part := range known.all() {
-		wrong, _ := part.examine()
-		faults = append(faults, wrong...)
+	for _, part := range known.parts {
+		wrong, _ := part.set.Examine(context.Background())
+		faults = append(faults, part.unreadable(wrong))
 	}
 	return errors.Join(faults...)
 }
@@ -77,14 +116,11 @@ func (m *Migrator) Warnings() []string {
 	if err != nil {
 		return nil
 	}
-	var list []string
-	if known.parts != nil {
-		list = slices.Clone(known.warnings)
-	}
-	for _, part := range known.all() {
-		_, inFiles := part.examine()
-		for _, w := range slices.Concat(part.warnings, inFiles) {
-			list = append(list, where(part.tenant, part.namespace)+w)
+	list := slices.Clone(known.warnings)
+	for _, part := range known.parts {
+		_, inFiles := part.set.Examine(context.Background())
+		for _, w := range slices.Concat(part.set.Warnings, inFiles) {
+			list = append(list, where(part.tenant, part.set.Namespace)+w)
 		}
 	}
 	return list
@@ -103,9 +139,6 @@ func (m *Migrator) Warnings() []string {
 //
 // With [WithNamespaces] this is so of all of them together.
 func (m *Migrator) Migrate(ctx context.Context) error {
-	if m.options.wholeSet() {
-		return m.migrateAll(ctx, upTo(math.MaxInt64))
-	}
 	return m.migrate(ctx, upTo(math.MaxInt64))
 }
 
@@ -116,85 +149,52 @@ func (m *Migrator) MigrateTo(ctx context.Context, version int64) error {
 	if version < 1 {
 		return fmt.Errorf("version %d: the lowest version is 1", version)
 	}
-	return m.migrate(ctx, existing(version, upTo(version)))
+	return m.migrateOne(ctx, existing(version, upTo(version)))
 }
 
 // Version returns the highest version applied, 0 if there is none. It takes one statement and
 // creates nothing. A database that can't be read gives [ErrMigrationTable].
 func (m *Migrator) Version(ctx context.Context) (int64, error) {
-	known, db, done, err := m.open(ctx)
+	part, db, done, err := m.open(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	applied, ready, err := known.table.Applied(ctx, db.own)
+	applied, ready, err := part.table.Applied(ctx, db.own)
 	if err == nil && !ready && m.options.bound {
-		_, err = known.schemaMissing(ctx, db.own)
+		_, err = part.schemaMissing(ctx, db.own)
 	}
 	if err != nil {
-		return 0, known.tableError(ctx, err)
+		return 0, part.tableError(ctx, err)
 	}
 	return plan.Newest(applied), nil
 }
 
-// migrate is a run, up or down. Its numbered lines are the stages that the package documentation
-// describes.
-func (m *Migrator) migrate(ctx context.Context, to goal) error {
-	// 1. Resolve.
-	return m.run(ctx, func(ctx context.Context, r *run) error {
-		// 2. Look.
-		look := func(ctx context.Context) (bool, error) { return r.look(ctx, to) }
-		if needed, err := look(ctx); err != nil || !needed {
-			return err
-		}
-		// 3. Hold the lock, and under it make sure of the version table.
-		return r.alone(ctx, look, func(ctx context.Context) error {
-			if err := r.makeTable(ctx); err != nil {
-				return err
-			}
-			// 4. Read the starting point and plan from it.
-			if err := r.begin(ctx, to); err != nil || len(r.steps) == 0 {
-				return r.settle(ctx, err)
-			}
-			// 5. Undo and apply, and verify that what was planned is what is there.
-			err := r.apply(ctx)
-			if err == nil {
-				err = r.verifyAll(ctx)
-			}
-			// 6. and 7. On failure, the way back, which is verified too.
-			if err != nil {
-				err = r.wayBack(ctx, err)
-			}
-			return r.settle(ctx, err)
-		})
-		// 8. Record the outcome and release.
-	})
-}
-
-// run calls what with a new run, unless the configuration has faults, and tells the observers how it
-// ended.
-func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) error) (err error) {
-	known, db, done, err := m.open(ctx)
-	if err != nil {
+// migrateOne is migrate for goals that mean the versions of one namespace.
+func (m *Migrator) migrateOne(ctx context.Context, goal goal) error {
+	if _, err := m.one(); err != nil {
 		return m.refuse(ctx, err)
 	}
-	defer done()
-	ctx, cancel := m.withTimeout(ctx)
-	defer cancel()
-	r := m.newRun(known, db, m.newStream(ctx))
-	for _, w := range known.warnings {
-		r.events.send(Warning{Message: w})
+	return m.migrate(ctx, goal)
+}
+
+// runOne is run for what means the versions of one namespace.
+func (m *Migrator) runOne(ctx context.Context, what func(context.Context, *part) error) error {
+	if _, err := m.one(); err != nil {
+		return m.refuse(ctx, err)
 	}
-	defer func() {
-		r.disconnect(ctx)
-		r.finish(err)
-		if m.ended != nil {
-			m.ended(r)
-		}
-	}()
-	return m.named(what(ctx, r))
+	return m.run(ctx, func(ctx context.Context, r *run) error { return what(ctx, r.parts[0]) })
+}
+
+// one is resolve for what means the versions of one namespace.
+func (m *Migrator) one() (*target, error) {
+	known, err := m.resolve()
+	if err != nil {
+		return nil, err
+	}
+	return known.one()
 }
 
 // named puts the tenant and the namespace before an error that doesn't say so itself.
@@ -204,39 +204,34 @@ func (m *Migrator) named(err error) error {
 
 // refuse tells the observers of a run that can't start.
 func (m *Migrator) refuse(ctx context.Context, err error) error {
-	events := m.newStream(ctx)
-	events.send(RunFinished{To: -1, Err: err})
-	events.close()
+	m.newStream(ctx).send(RunFinished{From: -1, To: -1, Err: err})
 	return err
 }
 
 // open is resolve for the methods that go on to use the database, and that database. It has to be
 // given back. They are about one version table.
-func (m *Migrator) open(ctx context.Context) (known *migrations, db site, done func(), err error) {
-	if known, err = m.resolve(); err == nil {
-		err = known.oneOnly()
+func (m *Migrator) open(ctx context.Context) (part *target, db site, done func(), err error) {
+	if part, err = m.one(); err == nil {
+		_, db, done, err = m.openAny(ctx)
 	}
-	if err != nil {
-		return nil, site{}, nil, err
-	}
-	return m.openAny(ctx)
+	return part, db, done, err
 }
 
 // openAny is open for those that know what to do with several.
-func (m *Migrator) openAny(ctx context.Context) (known *migrations, db site, done func(), err error) {
+func (m *Migrator) openAny(ctx context.Context) (known *targets, db site, done func(), err error) {
 	if known, err = m.resolve(); err != nil {
 		return nil, site{}, nil, err
 	}
 	pool, closePool := m.db, func() {}
 	if m.own != nil {
 		if pool, closePool, err = m.own.use(ctx); err != nil {
-			return nil, site{}, nil, m.named(known.tableError(ctx, err))
+			return nil, site{}, nil, m.named(known.whole.tableError(ctx, err))
 		}
 	}
 	if pool == nil {
 		return nil, site{}, nil, errors.New("the database given to New is nil")
 	}
-	db, leave := reach(known.dialect, pool)
+	db, leave := reach(known.whole.dialect, pool)
 	return known, db, func() { leave(); closePool() }, nil
 }
 
@@ -245,39 +240,31 @@ func (m *Migrator) withTimeout(ctx context.Context) (context.Context, context.Ca
 	if _, limited := ctx.Deadline(); limited && !m.options.timeoutSet {
 		return context.WithCancel(ctx)
 	}
-	return limit(ctx, m.options.timeout, "timeout")
+	return failure.Limit(ctx, m.options.timeout, "timeout")
 }
 
-// limit is context.WithTimeout with a cause that says which limit it was; 0 is none.
-func limit(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
-	if d == 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, d, &timeoutError{what: what, after: d})
-}
-
-// newStream starts the observers of a run, of which the logger is one.
+// newStream is the stream of a run's events.
 func (m *Migrator) newStream(ctx context.Context) *stream {
 	if m.events != nil {
 		return m.events.share(m.options.tenant, m.options.namespace)
 	}
+	o := m.observers()
+	o.ctx, o.turns = context.WithoutCancel(ctx), new(sync.Mutex)
+	return &stream{scope: Scope{m.options.tenant, m.options.namespace}, observers: o}
+}
+
+// observers are those of the options. The logger is one of them.
+func (m *Migrator) observers() *observers {
 	logger := m.options.logger
 	if logger == nil {
 		logger = zap.L()
 	}
-	observers := m.options.observers
-	if writes(logger) {
-		observers = append(observers[:len(observers):len(observers)], observer{logObserver(logger), m.options.loggerBehind})
-	}
-	if observe := watch.From(ctx); observe != nil {
-		observers = append(observers[:len(observers):len(observers)], observer{
-			func(_ context.Context, e Event) { observe(e) }, new(backlog),
-		})
-	}
-	s := newStream(ctx, observers, m.options.observerGrace, func(message string) {
-		defer func() { _ = recover() }() // it may be the logger that panicked
+	o := &observers{list: slices.Clone(m.options.observers), accused: make(map[int]bool), warn: func(message string) {
+		defer func() { _ = recover() }() // the logger may be the observer that panicked
 		logger.Warn(message)
-	})
-	s.tenant, s.namespace = m.options.tenant, m.options.namespace
-	return s
+	}}
+	if writes(logger) {
+		o.list = append(o.list, logObserver(logger))
+	}
+	return o
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +12,7 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
+	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "github.com/lib/pq"
 	"github.com/pressly/goose/v3"
@@ -34,7 +33,7 @@ const (
 type cutSite struct {
 	dialect, driver string
 	direct, proxied string // DSNs
-	proxy           *proxy
+	proxy           *dbtest.Proxy
 	db              *sql.DB // the direct way
 }
 
@@ -44,10 +43,11 @@ func onCutSites(t *testing.T, test func(*testing.T, *cutSite)) {
 			t.Parallel()
 			s := &cutSite{dialect: "postgres", driver: driver}
 			if driver == "mysql" {
-				s.overMySQL(t)
+				s.dialect, s.direct = "mysql", dbtest.MySQL(t).NewDatabase(t).DSN
 			} else {
-				s.overPostgres(t)
+				s.direct = dbtest.Postgres(t).NewDatabase(t).DSN
 			}
+			s.proxy, s.proxied = dbtest.Through(t, s.direct)
 			s.db = s.open(t, s.direct)
 			if _, err := s.db.Exec("CREATE TABLE counted (v BIGINT)"); err != nil {
 				t.Fatal(err)
@@ -55,30 +55,6 @@ func onCutSites(t *testing.T, test func(*testing.T, *cutSite)) {
 			test(t, s)
 		})
 	}
-}
-
-func (s *cutSite) overPostgres(t *testing.T) {
-	s.direct = dbtest.Postgres(t).NewDatabase(t).DSN
-	u, err := url.Parse(s.direct)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.proxy = newProxy(t, u.Host)
-	u.Host = s.proxy.address()
-	s.proxied = u.String()
-}
-
-func (s *cutSite) overMySQL(t *testing.T) {
-	s.dialect = "mysql"
-	s.direct = dbtest.MySQL(t).NewDatabase(t).DSN
-	cfg, err := mysql.ParseDSN(s.direct)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Logger = &mysql.NopLogger{}
-	s.proxy = newProxy(t, cfg.Addr)
-	cfg.Addr = s.proxy.address()
-	s.proxied = cfg.FormatDSN()
 }
 
 func (s *cutSite) open(t *testing.T, dsn string) *sql.DB {
@@ -184,7 +160,7 @@ func TestLockCutOff(t *testing.T) {
 		until(t, "the slow migration", begun)
 		waiter := s.boot(t, s.direct, migrations)
 		until(t, "the other one waiting", waiter.waiting)
-		if n := s.proxy.cut(s.lockPort(t)); n != 1 {
+		if n := s.proxy.CutPort(s.lockPort(t)); n != 1 {
 			t.Fatalf("%d connections were cut", n)
 		}
 		cut := time.Now()
@@ -205,7 +181,7 @@ func TestHolderCutOff(t *testing.T) {
 		until(t, "the slow migration", begun)
 		waiter := s.boot(t, s.direct, migrations)
 		until(t, "the other one waiting", waiter.waiting)
-		if n := s.proxy.cut(everyPort); n < 2 {
+		if n := s.proxy.Cut(); n < 2 {
 			t.Fatalf("%d connections were cut", n)
 		}
 		cut := time.Now()

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
@@ -27,11 +28,10 @@ func enabled(logger *zap.Logger, level zapcore.Level) (yes bool) {
 func logObserver(logger *zap.Logger) func(context.Context, Event) {
 	return func(_ context.Context, event Event) {
 		logger := logger
-		tenant, namespace := placeOf(event)
-		if tenant != "" {
+		if tenant := event.place().Tenant; tenant != "" {
 			logger = logger.With(zap.String("tenant", tenant))
 		}
-		if namespace != "" {
+		if namespace := event.place().Namespace; namespace != "" {
 			logger = logger.With(zap.String("namespace", namespace))
 		}
 		switch e := event.(type) {
@@ -65,9 +65,9 @@ func logMigration(logger *zap.Logger, e MigrationFinished) {
 		logger.Info("migration undone", fields...)
 	default:
 		fields = append(fields, errorField(e.Err))
-		var p *panicError
+		var p *drive.PanicError
 		if errors.As(e.Err, &p) {
-			fields = append(fields, zap.ByteString("stack", p.stack))
+			fields = append(fields, zap.ByteString("stack", p.Stack))
 		}
 		logger.Warn("migration failed", fields...)
 	}
@@ -98,27 +98,4 @@ func stepFields(s Step) []zap.Field {
 // can hold data and, for some drivers, the DSN.
 func errorField(err error) zap.Field {
 	return zap.String("error", redact.Text(err.Error()))
-}
-
-// placeOf reads the fields that nearly every event has.
-func placeOf(event Event) (tenant, namespace string) {
-	switch e := event.(type) {
-	case LockWaiting:
-		return e.Tenant, e.Namespace
-	case RunStarted:
-		return e.Tenant, e.Namespace
-	case MigrationStarted:
-		return e.Tenant, e.Namespace
-	case MigrationFinished:
-		return e.Tenant, e.Namespace
-	case WayBackStarted:
-		return e.Tenant, e.Namespace
-	case RunFinished:
-		return e.Tenant, e.Namespace
-	case VersionForced:
-		return e.Tenant, e.Namespace
-	case Warning:
-		return e.Tenant, e.Namespace
-	}
-	return "", ""
 }

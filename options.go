@@ -42,8 +42,7 @@ type options struct {
 	bound          bool   // to a schema
 	createSchema   bool
 	tenant         string
-	namespaces     []string // in the order in which they are migrated
-	namespaced     bool     // WithNamespaces was given
+	namespaces     []string // in the order in which they are migrated; nil without WithNamespaces
 	namespace      string   // the one of them that the Migrator is for
 
 	protectedEnvironments []string
@@ -58,14 +57,12 @@ type options struct {
 	// statementTimeouts are nil without the option: nothing is tried again then.
 	statementTimeouts *StatementTimeouts
 
-	logger        *zap.Logger // nil: zap.L() when the run starts
-	loggerBehind  *backlog    // see observer, which the logger is when it is chosen
-	observers     []observer
-	observerGrace time.Duration
-	lockTimes     lockTimes
-	goMigrations  []*goose.Migration
-	definitions   []*Definitions
-	gooseOptions  []goose.ProviderOption
+	logger       *zap.Logger // nil: zap.L() when the run starts
+	observers    []func(context.Context, Event)
+	lockTimes    lockTimes
+	goMigrations []*goose.Migration
+	definitions  []*Definitions
+	gooseOptions []goose.ProviderOption
 }
 
 // baseEnvironment is the folder that every database has.
@@ -87,8 +84,6 @@ func defaultOptions() options {
 		rollbackTimeout:  5 * time.Minute,
 		rollback:         RollbackDown,
 		lockWait:         -1,
-		loggerBehind:     new(backlog),
-		observerGrace:    observerGrace,
 		lockTimes:        lockTimes{lockIdle, mutex.Beats{Every: lockBeat, Patience: lockPatience}},
 	}
 }
@@ -96,14 +91,10 @@ func defaultOptions() options {
 // faults reports what is wrong with the settings in themselves.
 func (o *options) faults() []error {
 	var faults []error
-	if o.fsys == nil {
-		faults = append(faults, errors.New("WithFS: the file system is nil"))
-	}
 	if o.unnamed {
 		faults = append(faults, errors.New("WithEnvironments: an environment's name is empty, "+
 			"which may be a variable that is not set; SetEnvironments(nil) means no folders"))
 	}
-	faults = append(faults, o.environmentFaults()...)
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -116,7 +107,7 @@ func (o *options) faults() []error {
 			faults = append(faults, fmt.Errorf("%s: %v is negative", d.name, d.value))
 		}
 	}
-	if o.namespaced && len(o.namespaces) == 0 {
+	if o.namespaces != nil && len(o.namespaces) == 0 {
 		faults = append(faults, errors.New("WithNamespaces: there is no name"))
 	}
 	if o.foreignHistory < Ignore || o.foreignHistory > Refuse {
@@ -209,7 +200,7 @@ func SetEnvironments(names []string) Option {
 //
 // There are no namespaces by default. Of two uses the last one counts.
 func WithNamespaces(names ...string) Option {
-	return optionFunc(func(o *options) { o.namespaces, o.namespaced = slices.Clone(names), true })
+	return optionFunc(func(o *options) { o.namespaces = append([]string{}, names...) })
 }
 
 // WithSchema binds the Migrator to one schema of the database, which on MySQL and MariaDB is a database
@@ -331,18 +322,17 @@ func WithLogger(logger *zap.Logger) Option {
 	})
 }
 
-// WithObserver adds a function that is called with each [Event] of a run, in order, one at a time,
-// on a goroutine of its own. The context carries the values of the one given to the run and never
-// ends. A run does not wait for an observer while it works; when it ends it gives all of them
-// together one second to take what is left, and none to one that an earlier run of this Migrator
-// has left behind and that has not caught up: it is called for several runs at once then. A panic
-// of the observer is logged and goes no further. nil is ignored.
+// WithObserver adds a function that is called with each [Event] of a run, on the goroutine of the run, in
+// order, one event at a time: the runs of [Migrator.MigrateTenants] and [Migrator.EachTenant] take turns. The run
+// goes on when the function returns, so it must not block: hand slow work to a goroutine of your own. Its context
+// has the values of the context given to the run, and never ends. A panic of the function doesn't reach the run; the
+// logger is told of an observer's first panic in each run. nil is ignored.
 //
 // There is no observer by default.
 func WithObserver(observe func(context.Context, Event)) Option {
 	return optionFunc(func(o *options) {
 		if observe != nil {
-			o.observers = append(o.observers[:len(o.observers):len(o.observers)], observer{observe, new(backlog)})
+			o.observers = append(o.observers[:len(o.observers):len(o.observers)], observe)
 		}
 	})
 }

@@ -48,15 +48,15 @@ func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	if known.state == nil {
+	if known.whole.state == nil {
 		return nil, nil
 	}
-	recorded, err := known.state.Recorded(ctx, db.own)
+	recorded, err := known.whole.state.Runs.Recorded(ctx, db.own)
 	if err == nil && len(recorded) == 0 && m.options.bound {
-		_, err = known.schemaMissing(ctx, db.own)
+		_, err = known.whole.schemaMissing(ctx, db.own)
 	}
 	if err != nil {
-		return nil, m.named(known.stateError(ctx, err))
+		return nil, m.named(known.whole.stateError(ctx, err))
 	}
 	runs := []Run{}
 	for _, r := range recorded {

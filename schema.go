@@ -39,37 +39,19 @@ func (o *options) inSchema(d dialect.Dialect) (string, error) {
 	return quoted, nil
 }
 
-// in makes the migrations those of another schema or tenant: all is shared but the tables.
-func (ms *migrations) in(o *options) (*migrations, error) {
-	bound := *ms
-	bound.tenant, bound.schema, bound.createSchema = o.tenant, o.schema, o.createSchema
-	if err := o.tables(&bound); err != nil {
-		return nil, fmt.Errorf("%s%w", where(o.tenant, ms.namespace), err)
-	}
-	bound.parts = nil
-	for _, part := range ms.parts {
-		part, err := part.in(o)
-		if err != nil {
-			return nil, err
-		}
-		bound.parts = append(bound.parts, part)
-	}
-	return &bound, nil
-}
-
 // schemaMissing says whether the schema has to be created first. If that is not to be, its absence is
 // an error.
-func (ms *migrations) schemaMissing(ctx context.Context, db *sql.DB) (bool, error) {
+func (t *target) schemaMissing(ctx context.Context, db *sql.DB) (bool, error) {
 	query := `SELECT count(*) FROM pg_namespace WHERE nspname = $1`
-	if ms.dialect.Goose == goose.DialectMySQL {
+	if t.dialect.Goose == goose.DialectMySQL {
 		query = `SELECT count(*) FROM information_schema.schemata WHERE schema_name = ?`
 	}
 	var n int
-	if err := db.QueryRowContext(ctx, query, ms.schema).Scan(&n); err != nil || n > 0 {
+	if err := db.QueryRowContext(ctx, query, t.schema).Scan(&n); err != nil || n > 0 {
 		return false, err
 	}
-	if !ms.createSchema {
-		return false, fmt.Errorf("%w: %q", ErrTenantMissing, ms.schema)
+	if !t.createSchema {
+		return false, fmt.Errorf("%w: %q", ErrTenantMissing, t.schema)
 	}
 	return true, nil
 }
@@ -77,43 +59,45 @@ func (ms *migrations) schemaMissing(ctx context.Context, db *sql.DB) (bool, erro
 // makeSchema creates the schema if it was missing. That somebody else does so at the same moment is no
 // error.
 func (r *run) makeSchema(ctx context.Context) error {
-	if !r.schemaMissing {
+	if !r.parts.lackSchema() {
 		return nil
 	}
 	what := "SCHEMA"
-	if r.known.dialect.Goose == goose.DialectMySQL {
+	if r.whole.dialect.Goose == goose.DialectMySQL {
 		what = "DATABASE"
 	}
-	_, err := r.db.ExecContext(ctx, "CREATE "+what+" IF NOT EXISTS "+r.known.quotedSchema())
+	_, err := r.db.own.ExecContext(ctx, "CREATE "+what+" IF NOT EXISTS "+r.whole.quotedSchema())
 	if err != nil {
-		if missing, checkErr := r.known.schemaMissing(ctx, r.db); checkErr != nil || missing {
-			return r.known.tableError(ctx, err)
+		if missing, checkErr := r.whole.schemaMissing(ctx, r.db.own); checkErr != nil || missing {
+			return r.whole.tableError(ctx, err)
 		}
 	}
-	r.schemaMissing = false
+	for _, p := range r.parts {
+		p.view.schemaMissing = false
+	}
 	return nil
 }
 
-func (ms *migrations) quotedSchema() string { return ms.dialect.Quote(dialect.Name{Table: ms.schema}) }
+func (t *target) quotedSchema() string { return t.dialect.Quote(dialect.Name{Table: t.schema}) }
 
 // bind has everything that goose executes happen in the schema. On PostgreSQL each transaction says
 // so itself: nothing has to be put back, and a pooler between here and the server can't give the
 // connection to somebody else in between. What is outside a transaction, and all of it on MySQL, takes
 // a setting of the connection, which is put back before the connection is.
-func (ms *migrations) bind(cfg *session.Config) {
-	if ms.dialect.Goose == goose.DialectMySQL {
+func (t *target) bind(cfg *session.Config) {
+	if t.dialect.Goose == goose.DialectMySQL {
 		cfg.SettingsFirst = true
 		cfg.Settings = append(cfg.Settings, session.Setting{
 			Read: "SELECT COALESCE(DATABASE(), '')",
 			Write: func(value any) session.Statement {
 				// There is no way back to no database: that connection is closed then.
-				return session.Statement{Query: "USE " + ms.dialect.Quote(dialect.Name{Table: fmt.Sprint(value)})}
+				return session.Statement{Query: "USE " + t.dialect.Quote(dialect.Name{Table: fmt.Sprint(value)})}
 			},
-			Value: ms.schema,
+			Value: t.schema,
 		})
 		return
 	}
-	local := session.Statement{Query: "SET LOCAL search_path TO " + ms.quotedSchema()}
+	local := session.Statement{Query: "SET LOCAL search_path TO " + t.quotedSchema()}
 	cfg.OnBeginSettings = append(cfg.OnBeginSettings, local)
 	cfg.OnSavepoint = append(cfg.OnSavepoint, local)
 	cfg.Settings = append(cfg.Settings, session.Setting{
@@ -121,6 +105,6 @@ func (ms *migrations) bind(cfg *session.Config) {
 		Write: func(value any) session.Statement {
 			return session.Statement{Query: "SELECT set_config('search_path', $1, false)", Args: []any{fmt.Sprint(value)}}
 		},
-		Value: ms.quotedSchema(),
+		Value: t.quotedSchema(),
 	})
 }

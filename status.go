@@ -9,9 +9,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 )
 
 // Status is what a database has of the migrations, see [Migrator.Status].
@@ -55,58 +55,55 @@ type MigrationStatus struct {
 	Up, Down string
 }
 
-// goSection stands for a Go function where the text of a section is asked for.
-const goSection = "<go>"
-
 // Status lists the migrations that are known or applied. It reads all files and executes three
 // statements at most, and where nothing is applied some to look for another tool's history; it writes nothing, creates nothing, and neither takes the lock nor waits for it. If files can't be parsed, the error says which,
 // and the status is complete but for their Up and Down. A database that can't be read gives
 // [ErrMigrationTable].
 func (m *Migrator) Status(ctx context.Context) (Status, error) {
-	known, db, done, err := m.open(ctx)
+	part, db, done, err := m.open(ctx)
 	if err != nil {
 		return Status{}, err
 	}
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	history, err := m.history(ctx, known, db.own)
+	entries, err := m.entries(ctx, part, db.own)
 	if err != nil {
 		return Status{}, err
 	}
-	var facts state.Facts
-	if known.state != nil {
-		if facts, err = known.state.Read(ctx, db.own); err != nil {
-			return Status{}, known.stateError(ctx, err)
+	var facts history.Facts
+	if part.state != nil {
+		if facts, err = part.state.Read(ctx, db.own); err != nil {
+			return Status{}, part.stateError(ctx, err)
 		}
 	}
-	status, unreadable := known.statusWithSQL(ctx, m.options.environments, history, facts)
-	if len(history) == 0 && status.PendingCount > 0 {
-		if status.ForeignHistory, err = m.foreignText(ctx, known, db); err != nil {
+	status, unreadable := part.statusWithSQL(ctx, m.options.environments, entries, facts)
+	if len(entries) == 0 && status.PendingCount > 0 {
+		if status.ForeignHistory, err = m.foreignText(ctx, part, db); err != nil {
 			return Status{}, err
 		}
 	}
 	return status, unreadable
 }
 
-func (m *Migrator) foreignText(ctx context.Context, known *migrations, db site) (string, error) {
-	found, err := m.newRun(known, db, new(stream)).findForeign(ctx)
+func (m *Migrator) foreignText(ctx context.Context, part *target, db site) (string, error) {
+	found, err := part.findForeign(ctx, db.own, &m.options)
 	if err != nil || len(found) == 0 {
 		return "", err
 	}
-	return known.foreignText(found), nil
+	return part.foreignText(found), nil
 }
 
-// history reads what is applied, with the times.
-func (m *Migrator) history(ctx context.Context, known *migrations, db *sql.DB) ([]versions.Entry, error) {
-	history, err := known.table.History(ctx, db)
-	if err == nil && len(history) == 0 && m.options.bound {
-		_, err = known.schemaMissing(ctx, db)
+// entries reads what is applied, with the times.
+func (m *Migrator) entries(ctx context.Context, part *target, db *sql.DB) ([]history.Entry, error) {
+	entries, err := part.table.Entries(ctx, db)
+	if err == nil && len(entries) == 0 && m.options.bound {
+		_, err = part.schemaMissing(ctx, db)
 	}
 	if err != nil {
-		return nil, known.tableError(ctx, err)
+		return nil, part.tableError(ctx, err)
 	}
-	return history, nil
+	return entries, nil
 }
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
@@ -121,47 +118,30 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	silent := new(stream) // nobody hears of this run
-	if known.parts != nil {
-		return m.newJoint(known, db, silent).planAll(ctx, upTo(math.MaxInt64))
-	}
-	r := m.newRun(known, db, silent)
-	defer r.disconnect(ctx)
-	if _, err := r.look(ctx, upTo(math.MaxInt64)); err != nil {
-		return nil, err
-	}
-	facts, err := r.facts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.admit(ctx, known.own(facts), r.seen); err != nil {
-		return nil, err
-	}
-	return r.planned(), nil
+	return m.newRun(known, db, new(stream)).preview(ctx, upTo(math.MaxInt64)) // nobody hears of this run
 }
 
 // statusWithSQL is status with what is in the files; the error says which can't be parsed.
-func (ms *migrations) statusWithSQL(ctx context.Context, environments []string, history []versions.Entry, facts state.Facts) (Status, error) {
-	bodies := make(map[int64]body)
-	errs := ms.read(ctx, ms.offline, ms.withSQL(ms.versions()), bodies)
-	return ms.status(environments, history, ms.own(facts), bodies), ms.unreadable(errs, directionUp)
+func (t *target) statusWithSQL(ctx context.Context, environments []string, entries []history.Entry, facts history.Facts) (Status, error) {
+	bodies, errs := t.set.ReadAll(ctx)
+	return t.status(environments, entries, t.own(facts), bodies), t.unreadable(errs)
 }
 
-func (ms *migrations) status(environments []string, history []versions.Entry, facts state.Facts, bodies map[int64]body) Status {
+func (t *target) status(environments []string, entries []history.Entry, facts history.Facts, bodies map[int64]migset.Body) Status {
 	s := Status{Environments: slices.DeleteFunc(slices.Clone(environments), func(name string) bool { return name == "" })}
-	times := make(map[int64]*time.Time, len(history))
+	times := make(map[int64]*time.Time, len(entries))
 	var applied []int64
-	for _, e := range history {
+	for _, e := range entries {
 		times[e.Version] = &e.At
 		applied = append(applied, e.Version)
 	}
 	s.CurrentVersion = plan.Newest(applied)
-	s.PendingCount = len(plan.Pending(ms.versions(), applied, math.MaxInt64))
-	for _, m := range ms.list {
-		up, down := ms.sections(m, bodies[m.version])
+	s.PendingCount = len(plan.Pending(t.set.Versions(), applied, math.MaxInt64))
+	for _, m := range t.set.List {
+		up, down := t.set.Sections(m, bodies[m.Version])
 		s.Migrations = append(s.Migrations, MigrationStatus{
-			Version: m.version, Source: m.source, Environment: m.environment, AppliedAt: times[m.version],
-			Up: up.text(), Down: down.text(),
+			Version: m.Version, Source: m.Source, Environment: m.Environment, AppliedAt: times[m.Version],
+			Up: up.Text(), Down: down.Text(),
 		})
 	}
 	failed, locked := make(map[int64]bool), make(map[int64]bool)
@@ -172,7 +152,7 @@ func (ms *migrations) status(environments []string, history []versions.Entry, fa
 		locked[p.Version] = true
 	}
 	elsewhere := slices.Concat(applied, slices.Collect(maps.Keys(failed)))
-	unknown, _ := plan.Diff(elsewhere, ms.versions())
+	unknown, _ := plan.Diff(elsewhere, t.set.Versions())
 	for _, v := range unknown {
 		s.Migrations = append(s.Migrations, MigrationStatus{Version: v, AppliedAt: times[v]})
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
@@ -67,7 +69,7 @@ func SchemasLike(db *sql.DB, pattern string) iter.Seq2[Tenant, error] {
 			}
 		}
 		if err != nil {
-			yield(Tenant{}, fmt.Errorf("SchemasLike: %w", tidyError{err}))
+			yield(Tenant{}, fmt.Errorf("SchemasLike: %w", failure.Tidy{Err: err}))
 		}
 	}
 }
@@ -124,7 +126,7 @@ func fromQuery(db *sql.DB, what, columns, query string, args []any, scan func(*s
 		}
 		rows, err := db.Query(query, args...)
 		if err != nil {
-			yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
 			return
 		}
 		defer rows.Close()
@@ -133,13 +135,13 @@ func fromQuery(db *sql.DB, what, columns, query string, args []any, scan func(*s
 			err = fmt.Errorf("the columns of the query are %q, and have to be %s", have, columns)
 		}
 		if err != nil {
-			yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
 			return
 		}
 		for rows.Next() {
 			t, err := scan(rows)
 			if err != nil {
-				yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+				yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
 				return
 			}
 			if !yield(t, nil) {
@@ -147,7 +149,7 @@ func fromQuery(db *sql.DB, what, columns, query string, args []any, scan func(*s
 			}
 		}
 		if err := rows.Err(); err != nil {
-			yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
 		}
 	}
 }
@@ -168,7 +170,7 @@ func (m *Migrator) tenant(t Tenant) *Migrator {
 	if t.Open != nil {
 		tm.own = &ownDatabase{open: t.Open}
 	}
-	tm.resolve = sync.OnceValues(func() (*migrations, error) {
+	tm.resolve = sync.OnceValues(func() (*targets, error) {
 		known, err := m.resolve()
 		if err != nil {
 			return nil, err
@@ -241,7 +243,7 @@ func (d *ownDatabase) use(ctx context.Context) (*sql.DB, func(), error) {
 func (d *ownDatabase) opened(ctx context.Context) (db *sql.DB, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("the tenant's Open: %w", &panicError{value: v, stack: debug.Stack()})
+			err = fmt.Errorf("the tenant's Open: %w", &drive.PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
 	return d.open(ctx)

@@ -7,9 +7,8 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/state"
-	"github.com/gooseplus/gooseplus/internal/versions"
 	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
@@ -51,8 +50,8 @@ func (f *fleet) batch() []job {
 		f.more.Broadcast()
 		return nil
 	}
-	share := max((len(f.arrived)+f.lookers-1)/f.lookers, versions.SweepBatch/4)
-	n := min(len(f.arrived), share, versions.SweepBatch)
+	share := max((len(f.arrived)+f.lookers-1)/f.lookers, history.SweepBatch/4)
+	n := min(len(f.arrived), share, history.SweepBatch)
 	batch := f.arrived[:n:n]
 	f.arrived = f.arrived[n:]
 	f.looking = append(f.looking, batch[0].index)
@@ -75,16 +74,16 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	for i, j := range batch {
 		names[i] = j.tenant.Schema
 	}
-	var found [][]*versions.Swept // of each namespace
-	version, err := f.known.dialect.ParseName(f.m.options.versionTable)
+	var found [][]*history.Swept // of each namespace
+	version, err := f.known.whole.dialect.ParseName(f.m.options.versionTable)
 	if err == nil && version.Schema != "" {
 		err = errors.New("the version table has a schema of its own") // a fault, of which the runs tell
 	}
-	for _, part := range f.known.all() {
+	for _, part := range f.known.parts {
 		if err == nil {
-			var swept []*versions.Swept
-			table := inTable(version.Table, part.namespace)
-			swept, err = versions.Sweep(ctx, f.db.own, f.known.dialect, table, f.known.state.Base(), f.sweepFlag(part), names)
+			var swept []*history.Swept
+			table := inTable(version.Table, part.set.Namespace)
+			swept, err = history.Sweep(ctx, f.db.own, f.known.whole.state, table, f.question(part), names)
 			found = append(found, swept)
 		}
 	}
@@ -102,11 +101,11 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	have := make(map[int64]bool)
 	for i, j := range batch {
 		newest, pending := int64(0), 0
-		for n, part := range f.known.all() {
+		for n, part := range f.known.parts {
 			s := found[n][i]
-			if s == nil || !s.Schema || !s.Table || s.Flagged {
+			if s == nil || !s.Schema || !s.Ready || s.Flagged {
 				pending = unsettled
-			} else if !part.upToDate(have, s.Applied) {
+			} else if !part.set.UpToDate(have, s.Applied) {
 				pending = f.survey.count(ctx, f, s.Applied)
 			}
 			if pending == unsettled {
@@ -127,35 +126,12 @@ func (f *fleet) lookAt(ctx context.Context, batch []job) {
 	f.progress()
 }
 
-// sweepFlag is the condition on rows of the state table that makes a tenant one to look at more closely.
-func (f *fleet) sweepFlag(part *migrations) string {
-	flag := part.sweepFlag(f.m.options.globalLock)
+// question is what the look asks of the state table: an answer makes a tenant one to look at more closely. A run that was
+// cut off has to be declared dead, as by a run alone.
+func (f *fleet) question(part *target) history.Question {
+	q := history.Question{Runs: f.m.options.globalLock, Namespace: part.set.Namespace}
 	if f.survey != nil {
-		flag += f.m.options.orRefusing(f.known.state)
+		q.Environments = f.m.options.refusing()
 	}
-	return flag
-}
-
-func (ms *migrations) sweepFlag(lock bool) string {
-	switch {
-	case lock && ms.namespace == "":
-		return state.IsBusy // a run that was cut off has to be declared dead, as by a run alone
-	case lock:
-		return state.BusyIn(ms.namespace)
-	case ms.namespace == "":
-		return state.IsDirty
-	}
-	return state.DirtyIn(ms.namespace)
-}
-
-// upToDate says whether all known versions are applied. have is scratch space.
-func (ms *migrations) upToDate(have map[int64]bool, applied []int64) bool {
-	if len(applied) < len(ms.list) {
-		return false
-	}
-	clear(have)
-	for _, v := range applied {
-		have[v] = true
-	}
-	return !slices.ContainsFunc(ms.list, func(m migration) bool { return !have[m.version] })
+	return q
 }

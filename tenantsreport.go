@@ -45,8 +45,8 @@ type TenantsReport struct {
 type TenantResult struct {
 	Name  string
 	State TenantState
-	// From and To are the highest versions applied before and after, 0 for none. They are known if a run
-	// was made; To is -1 if it can't be read. With namespaces they are the highest of any of them.
+	// From and To are the highest versions applied before and after, 0 for none, -1 for one that can't be read, or that
+	// nobody has read. With namespaces they are the highest of any of them.
 	From, To int64
 	Err      error
 	Duration time.Duration // of its run, 0 if there was none

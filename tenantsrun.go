@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/session"
 )
 
@@ -42,7 +43,7 @@ type fleet struct {
 	m       *Migrator
 	options tenantsOptions
 	do      func(context.Context, *Migrator) error // nil: Migrate
-	known   *migrations
+	known   *targets
 	keeper  *session.Keeper // of the connections of the tenants there
 	db      site            // the Migrator's own, if there is one
 	slots   chan struct{}   // for tenants in the Migrator's own database, as many as its pool allows
@@ -85,7 +86,6 @@ func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], o
 		return new(TenantsReport), errors.New("the source of tenants is nil")
 	}
 	events := m.newStream(ctx)
-	defer events.close()
 	shared := *m
 	shared.events, shared.options.createSchema = events, options.createSchema
 	if options.timeout > 0 {
@@ -95,10 +95,10 @@ func (m *Migrator) fleet(ctx context.Context, source iter.Seq2[Tenant, error], o
 	f.more = sync.NewCond(&f.mu)
 	f.slots = make(chan struct{}, f.room())
 	f.survey = newSurvey(ctx)
-	f.look = (do == nil || f.survey != nil) && m.db != nil && known.dialect.Schemas()
+	f.look = (do == nil || f.survey != nil) && m.db != nil && known.whole.dialect.Schemas()
 	if m.db != nil {
 		var leave func()
-		f.db, leave = reach(known.dialect, m.db)
+		f.db, leave = reach(known.whole.dialect, m.db)
 		defer leave()
 		f.keeper = new(session.Keeper)
 		defer f.keeper.Close()
@@ -122,7 +122,7 @@ func (f *fleet) room() int {
 	return max(1, min(f.options.concurrency, (limit-1)/f.m.options.mostConnections()))
 }
 
-// mostConnections is how many connections a run can need at once, see run.connections.
+// mostConnections is how many connections a run can need at once, see steps.connections.
 func (o *options) mostConnections() int {
 	need := 2 // the migrations', which stays from step to step, and the run's own
 	if o.globalLock {
@@ -167,7 +167,7 @@ func (f *fleet) collect(ctx context.Context, source iter.Seq2[Tenant, error]) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if v != nil && !f.left {
-			f.err = fmt.Errorf("the source of tenants panicked: %w", &panicError{value: v, stack: debug.Stack()})
+			f.err = fmt.Errorf("the source of tenants panicked: %w", &drive.PanicError{Value: v, Stack: debug.Stack()})
 		}
 		f.ended = true
 		f.more.Broadcast()
@@ -190,7 +190,7 @@ func (f *fleet) collected(t Tenant, err error) bool {
 		return false
 	}
 	j := job{index: len(f.results), tenant: t}
-	f.results = append(f.results, TenantResult{Name: t.name(), State: TenantSkipped})
+	f.results = append(f.results, TenantResult{Name: t.name(), State: TenantSkipped, From: -1, To: -1})
 	if f.look && t.Open == nil {
 		f.arrived = append(f.arrived, j)
 	} else {
@@ -294,18 +294,18 @@ func (f *fleet) attempt(ctx context.Context, tm *Migrator) (result TenantResult)
 	started := time.Now()
 	limited, cancel := limit(ctx, f.options.timeout, "tenant timeout")
 	defer cancel()
-	var last *run
-	tm.ended = func(r *run) { last = r }
+	var last *outcome
+	tm.ended = func(o outcome) { last = &o }
 	err := f.call(limited, tm)
 	result = TenantResult{Name: tm.options.tenant, Err: err, Duration: time.Since(started)}
 	if last != nil {
 		result.From, result.To = last.from, last.to
 	} else if err != nil {
-		result.To = -1 // nobody has looked
+		result.From, result.To = -1, -1 // nobody has looked
 	}
 	result.State = f.state(last, err)
 	if result.State == TenantFailed && f.do == nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) &&
-		(last == nil || !last.begun && len(last.unfinished) == 0) {
+		(last == nil || !last.touched) {
 		result.State = TenantSkipped
 	}
 	return result
@@ -317,19 +317,19 @@ func (f *fleet) call(ctx context.Context, tm *Migrator) (err error) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			err = tm.named(&panicError{value: v, stack: debug.Stack()})
+			err = tm.named(&drive.PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
 	return f.do(ctx, tm)
 }
 
-func (f *fleet) state(last *run, err error) TenantState {
+func (f *fleet) state(last *outcome, err error) TenantState {
 	switch {
-	case err == nil && f.do == nil && last != nil && last.kept+last.off == 0:
+	case err == nil && f.do == nil && last != nil && last.applied+last.undone == 0:
 		return TenantUpToDate
 	case err == nil:
 		return TenantMigrated
-	case errors.Is(err, ErrTenantMissing), f.known.dialect.NoDatabase(err):
+	case errors.Is(err, ErrTenantMissing), f.known.whole.dialect.NoDatabase(err):
 		return TenantMissing
 	case errors.Is(err, ErrLocked):
 		return TenantLocked

@@ -2,12 +2,10 @@ package gooseplus
 
 import (
 	"context"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/gooseplus/gooseplus/internal/state"
 	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
@@ -31,7 +29,7 @@ func newSurvey(ctx context.Context) *survey {
 // count is how many migrations are pending where these are applied. Several namespaces are planned together,
 // and what is wrong with a plan is said of each tenant: both are unsettled, as is all without a survey.
 func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
-	if s == nil || f.known.parts != nil {
+	if s == nil || f.known.several() {
 		return unsettled
 	}
 	slices.Sort(applied)
@@ -41,30 +39,23 @@ func (s *survey) count(ctx context.Context, f *fleet, applied []int64) int {
 	}
 	n, ok := s.pending[key.String()]
 	if !ok {
-		r := f.m.newRun(f.known, f.db, new(stream)) // of which nobody hears
-		defer r.disconnect(ctx)
-		n = unsettled
-		if r.plan(ctx, applied, upTo(math.MaxInt64)) == nil {
-			n = len(r.steps)
+		var err error
+		if n, err = f.m.pendingAt(ctx, f.known.whole, f.db, applied); err != nil {
+			n = unsettled
 		}
 		s.pending[key.String()] = n
 	}
 	return n
 }
 
-// orRefusing adds to the condition on rows of the state table those of the environments because of which a run
-// that has something to do might be refused, see run.unfamiliar. A run with one environment is not refused by
-// a database that has seen it.
-func (o *options) orRefusing(t *state.Table) string {
+// refusing are the environments because of which a run that has something to do might be refused, see environments.unfamiliar. A
+// run with one environment is not refused by a database that has seen it.
+func (o *options) refusing() (refusing []string) {
 	stamps := o.stamps()
-	if len(stamps) == 0 {
-		return ""
-	}
-	var refusing []string
 	for _, e := range o.protectedEnvironments {
-		if len(stamps) > 1 || e != stamps[0] {
+		if len(stamps) > 1 || len(stamps) == 1 && e != stamps[0] {
 			refusing = append(refusing, e)
 		}
 	}
-	return t.OrStamped(refusing)
+	return refusing
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus"
-	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
 // activity is what is going on, and what was done: it hears the events of the runs that a command makes.
@@ -20,7 +19,6 @@ type activity struct {
 	out *printer
 
 	mu       sync.Mutex
-	heard    chan struct{}                   // has something whenever finished has grown
 	doing    map[string]doing                // guarded by mu; by tenant
 	steps    []stepDone                      // guarded by mu; of the last run without a tenant
 	finished []gooseplus.RunFinished         // guarded by mu; of it: one, or one for each namespace
@@ -51,11 +49,7 @@ type stepDone struct {
 }
 
 func newActivity(out *printer) *activity {
-	return &activity{out: out, heard: make(chan struct{}, 1), doing: make(map[string]doing), warned: make(map[string]bool), changed: make(map[string]int)}
-}
-
-func (a *activity) watch(ctx context.Context) context.Context {
-	return watch.With(ctx, a.observe)
+	return &activity{out: out, doing: make(map[string]doing), warned: make(map[string]bool), changed: make(map[string]int)}
 }
 
 // reset forgets the last run, since another one follows.
@@ -65,25 +59,7 @@ func (a *activity) reset() {
 	a.steps, a.finished, a.forced, a.goesBack = nil, nil, nil, false
 }
 
-// await waits for the ends of n runs, which come after the runs themselves where the terminal is slow.
-func (a *activity) await(n int) {
-	limit := time.After(10 * time.Second)
-	for {
-		a.mu.Lock()
-		have := len(a.finished)
-		a.mu.Unlock()
-		if have >= n {
-			return
-		}
-		select {
-		case <-a.heard:
-		case <-limit:
-			return
-		}
-	}
-}
-
-func (a *activity) observe(event any) {
+func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch e := event.(type) {
@@ -107,10 +83,6 @@ func (a *activity) observe(event any) {
 		delete(a.doing, e.Tenant)
 		if e.Tenant == "" {
 			a.finished = append(a.finished, e)
-			select {
-			case a.heard <- struct{}{}:
-			default:
-			}
 			break
 		}
 		a.changed[e.Tenant] += e.Applied + e.Undone

@@ -284,9 +284,9 @@ func (c *call) run(run func(*call) error) error {
 		ctx = context.Background()
 	}
 	c.activity = newActivity(c.out)
-	ctx, stop := c.interruptible(ctx)
+	var stop func()
+	c.ctx, stop = c.interruptible(ctx)
 	defer stop()
-	c.ctx = c.activity.watch(ctx)
 	return run(c)
 }
 
@@ -305,10 +305,14 @@ func (c *call) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	if err == nil && m == nil {
 		err = errors.New("the program returned neither a Migrator nor an error")
 	}
-	if err == nil && c.settings.namespace != "" {
+	if err != nil {
+		return nil, err
+	}
+	m = m.With(gooseplus.WithObserver(c.activity.observe))
+	if c.settings.namespace != "" {
 		m = m.Namespace(c.settings.namespace)
 	}
-	return m, err
+	return m, nil
 }
 
 // one is migrator for what means the versions of one namespace.

@@ -177,9 +177,6 @@ func migrate(ctx context.Context, m *gooseplus.Migrator) error { return m.Migrat
 func (c *call) make(m *gooseplus.Migrator, run func(context.Context, *gooseplus.Migrator) error) (*runDone, error) {
 	err := run(c.ctx, m)
 	a := c.activity
-	if err == nil {
-		a.await(max(1, len(m.Namespaces())))
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.finished) == 0 || a.finished[0].To == -1 && ExitCode(err) == exitUsage { // refused before it began

@@ -17,21 +17,22 @@ const hostile = "acme\x1b[2J\x07"
 // TestNothingHostileOnATerminal prints texts that come from elsewhere in each place that shows some.
 func TestNothingHostileOnATerminal(t *testing.T) {
 	failed := &gooseplus.MigrationError{Tenant: hostile, Source: hostile, Version: 1, Direction: "up", Statement: "SELECT '" + hostile + "'\n" + hostile, Err: errors.New(hostile)}
+	scope := gooseplus.Scope{Tenant: hostile, Namespace: hostile}
 	step := gooseplus.Step{Version: 1, Source: hostile, Direction: "up"}
 	for name, print := range map[string]func(*call){
 		"a table":            func(c *call) { c.out.table([][]cell{cells(hostile), cells(hostile, "x")}) },
 		"an error":           func(c *call) { c.out.fail(failed) },
 		"an error, not back": func(c *call) { c.out.fail(&gooseplus.RollbackError{Tenant: hostile, Cause: failed, Err: failed}) },
 		"the end of a tenant": func(c *call) {
-			c.tenantLine(gooseplus.RunFinished{Tenant: hostile, Applied: 1})
-			c.tenantLine(gooseplus.RunFinished{Tenant: hostile, Undone: 1})
-			c.tenantLine(gooseplus.RunFinished{Tenant: hostile, Err: failed})
+			c.tenantLine(gooseplus.RunFinished{Scope: scope, Applied: 1})
+			c.tenantLine(gooseplus.RunFinished{Scope: scope, Undone: 1})
+			c.tenantLine(gooseplus.RunFinished{Scope: scope, Err: failed})
 		},
 		"events": func(c *call) {
-			c.activity.observe(gooseplus.LockWaiting{Holder: hostile, Since: time.Now()})
-			c.activity.observe(gooseplus.MigrationStarted{Tenant: hostile, Step: step})
-			c.activity.observe(gooseplus.MigrationFinished{Step: step})
-			c.activity.observe(gooseplus.Warning{Tenant: hostile, Namespace: hostile, Message: hostile})
+			c.activity.observe(c.ctx, gooseplus.LockWaiting{Holder: hostile, Since: time.Now()})
+			c.activity.observe(c.ctx, gooseplus.MigrationStarted{Scope: scope, Step: step})
+			c.activity.observe(c.ctx, gooseplus.MigrationFinished{Step: step})
+			c.activity.observe(c.ctx, gooseplus.Warning{Scope: scope, Message: hostile})
 			c.out.note("%s", c.activity.describe())
 		},
 	} {

@@ -13,7 +13,7 @@ import (
 // isMark says whether a statement remembers in the state table the step that a run is about to start.
 func isMark(statement string) bool {
 	return strings.Contains(statement, "INSERT INTO") && strings.Contains(statement, "_lock") &&
-		strings.Contains(statement, "version_id, name, outcome, status, ")
+		strings.Contains(statement, "version_id, source, direction, failed, ")
 }
 
 // isClaim says whether a statement begins the claim of a run without the lock, which is a mark, or on PostgreSQL a
@@ -160,7 +160,7 @@ func TestMarkWhoseAnswerIsLost(t *testing.T) {
 	fsys := files(map[string]*fstest.MapFile{"1_a.sql": noTransaction("CREATE TABLE a (id INTEGER);", "DROP TABLE IF EXISTS a;"),
 		"2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE IF EXISTS b;")})
 	isStamp := func(s string) bool {
-		return strings.Contains(s, "INSERT INTO") && strings.Contains(s, "_lock") && strings.Contains(s, "version_id, name)")
+		return strings.Contains(s, "INSERT INTO") && strings.Contains(s, "_lock") && strings.Contains(s, "version_id, source)")
 	}
 	for name, is := range map[string]func(string) bool{"of the first step": isMark, "of the environment": isStamp} {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func onEachLocked(t *testing.T, test func(*testing.T, *place, gooseplus.Option))
 // marks lists what the state table remembers beside the mutex and the runs.
 func (p *place) marks(t *testing.T) string {
 	t.Helper()
-	return strings.Join(column[string](t, p.db, `SELECT CONCAT(kind, ' ', version_id, ' ', name) FROM goose_db_version_lock
+	return strings.Join(column[string](t, p.db, `SELECT CONCAT(kind, ' ', version_id, ' ', source, environment) FROM goose_db_version_lock
 		WHERE kind NOT IN ('fence', 'run', 'backend') ORDER BY 1`), ", ")
 }
 

@@ -569,7 +569,7 @@ func TestLockWaitForDeadRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := orphan.Exec("UPDATE goose_db_version_lock SET status = 1 WHERE id = 'run:dead'"); err != nil {
+		if _, err := orphan.Exec("UPDATE goose_db_version_lock SET transactions = 1 WHERE id = 'run:dead'"); err != nil {
 			t.Fatal(err)
 		}
 		set = []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{})}

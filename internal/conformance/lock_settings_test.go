@@ -113,9 +113,7 @@ func TestLockSettings(t *testing.T) {
 			if v, err := p.locking(other, from(chain(4))).Version(context.Background()); v != 4 || err != nil {
 				t.Errorf("%s: version %d, %v", setting, v, err)
 			}
-			if setting != "autocommit=0" { // one that has only read may be left there
-				p.wantNoTransaction(t, setting)
-			}
+			p.wantNoTransaction(t, setting)
 			if v := p.state(t).versions; !slices.Equal(v, upTo(4)) {
 				t.Errorf("%s: versions %v", setting, v)
 			}

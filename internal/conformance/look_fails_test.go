@@ -99,12 +99,16 @@ func TestLookFails(t *testing.T) {
 	}
 }
 
+func readerName(t *testing.T) string {
+	sum := fnv.New64()
+	_, _ = sum.Write([]byte(t.Name()))
+	return fmt.Sprintf("reader_%x", sum.Sum64())
+}
+
 // reader connects as a user who may read these tables and nothing else.
 func (p *place) reader(t *testing.T, tables ...string) *sql.DB {
 	t.Helper()
-	sum := fnv.New64()
-	_, _ = sum.Write([]byte(t.Name()))
-	user := fmt.Sprintf("reader_%x", sum.Sum64())
+	user := readerName(t)
 	dsn := ""
 	if p.dialect == "postgres" {
 		p.exec(t, "CREATE ROLE "+user+" LOGIN PASSWORD 'r'")
@@ -148,16 +152,107 @@ func TestReaderWithoutTheStateTable(t *testing.T) {
 		db := p.reader(t, "goose_db_version")
 		for _, lock := range []bool{true, false} {
 			m := p.over(db, from(chain(1)), gooseplus.WithGlobalLock(lock))
-			if !lock && p.dialect == "mysql" {
-				continue // which shows nobody what he may not read
-			}
-			wantIs(t, m.Migrate(ctx), gooseplus.ErrMigrationTable)
+			err := m.Migrate(ctx)
+			wantIs(t, err, gooseplus.ErrMigrationTable)
+			wantText(t, err, "_lock")
+			wantText(t, err, "GRANT SELECT ON")
 			wantIs(t, second(m.Plan(ctx)), gooseplus.ErrMigrationTable)
 		}
 		m := p.over(db, from(chain(1)))
 		wantIs(t, second(m.Status(ctx)), gooseplus.ErrMigrationTable)
+		if p.dialect == "mysql" { // elsewhere there are none without the lock but for dirty steps
+			p.exec(t, "CREATE TABLE goose_db_version_a LIKE goose_db_version", "INSERT INTO goose_db_version_a SELECT * FROM goose_db_version")
+			p.exec(t, "GRANT SELECT ON goose_db_version_a TO "+readerName(t))
+			wantIs(t, p.over(db, gooseplus.WithFS(fstest.MapFS{"sql/a/001_t.sql": table("t001")}), gooseplus.WithNamespaces("a")).Migrate(ctx), gooseplus.ErrMigrationTable)
+		}
 		if v, err := m.Version(ctx); v != 1 || err != nil {
 			t.Errorf("Version = %d, %v", v, err)
+		}
+	})
+}
+
+// TestReaderOfAGooseDatabase: where no run has ever had anything to remember, there is no state table, and whoever may read
+// the database's tables gets nil, with the lock and without.
+func TestReaderOfAGooseDatabase(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		if err := p.migrator(from(chain(1))).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.exec(t, "DROP TABLE IF EXISTS goose_db_version_lock")
+		all := "goose_db_version"
+		if p.dialect == "mysql" {
+			all = "*"
+		}
+		for who, db := range map[string]*sql.DB{"the owner": p.db, "a reader": p.reader(t, all)} {
+			for _, lock := range []bool{true, false} {
+				if err := p.over(db, from(chain(1)), gooseplus.WithGlobalLock(lock)).Migrate(ctx); err != nil {
+					t.Errorf("%s, lock %t: %v", who, lock, err)
+				}
+			}
+		}
+		p.wantNoState(t)
+	})
+}
+
+// TestReaderOfTenants: the look at many tenants finds the one that is dirty, and doesn't call one up to date of which it
+// may not know.
+func TestReaderOfTenants(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(3)
+		p.create(t, names...)
+		half := noTransaction("CREATE TABLE half (id INTEGER);\nINSERT INTO missing VALUES (1);", "DROP TABLE half;\nDROP TABLE missing;")
+		set := files(map[string]*fstest.MapFile{"001_t.sql": table("t001"), "002_half.sql": half})
+		for i, name := range names {
+			m := p.migrator(from(set), gooseplus.WithSchema(name))
+			if i == 0 {
+				wantIs(t, m.Migrate(ctx), gooseplus.ErrDirty)
+			} else if err := m.MigrateTo(ctx, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var tables []string
+		for _, name := range names {
+			tables = append(tables, p.quote(name)+".goose_db_version")
+		}
+		p.exec(t, "CREATE TABLE anything (id INTEGER)") // or MySQL refuses the pool's own database
+		db := p.reader(t, append(tables, "anything")...)
+		if p.dialect == "postgres" {
+			for _, name := range names {
+				p.exec(t, "GRANT USAGE ON SCHEMA "+p.quote(name)+" TO "+readerName(t))
+			}
+		}
+		look := func(lock bool) map[gooseplus.TenantState]int {
+			states := make(map[gooseplus.TenantState]int)
+			report, _ := p.over(db, from(chain(1)), gooseplus.WithGlobalLock(lock)).MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithConcurrency(1))
+			for _, r := range report.Tenants {
+				states[r.State]++
+				if r.State != gooseplus.TenantUpToDate {
+					t.Logf("%s: %v", r.State, r.Err)
+				}
+			}
+			return states
+		}
+		for _, lock := range []bool{false, true} {
+			states := look(lock)
+			upToDate := 0
+			if p.dialect == "postgres" {
+				upToDate = 2 // whose tables of transactional steps need no state table
+			}
+			if states[gooseplus.TenantUpToDate] != upToDate || states[gooseplus.TenantFailed] != 3-upToDate {
+				t.Errorf("lock %t, the version tables alone: %v", lock, states)
+			}
+		}
+		for _, name := range tables {
+			if p.dialect == "mysql" || name == tables[0] {
+				p.exec(t, "GRANT SELECT ON "+strings.Replace(name, "goose_db_version", "goose_db_version_lock", 1)+" TO "+readerName(t))
+			}
+		}
+		if states := look(false); states[gooseplus.TenantUpToDate] != 2 || states[gooseplus.TenantDirty] != 1 {
+			t.Errorf("with the state tables: %v", states)
 		}
 	})
 }

@@ -422,7 +422,7 @@ func (p *place) dirty(t *testing.T) []string {
 	if len(p.stateTable(t)) == 0 {
 		return nil
 	}
-	return column[string](t, p.db, "SELECT name FROM goose_db_version_lock WHERE kind = 'dirty'")
+	return column[string](t, p.db, "SELECT source FROM goose_db_version_lock WHERE kind = 'dirty'")
 }
 
 // TestNamespacesAreRefused: whatever is wrong in any of them is found before the first step of the first.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/dialect"
-	"github.com/gooseplus/gooseplus/internal/versions"
+	"github.com/gooseplus/gooseplus/internal/history"
 )
 
 // barrier is a Go migration in which a run waits: it says on reached that it is there, and goes on
@@ -308,7 +308,7 @@ func TestSettle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			known, err := versions.New(d, goose.DefaultTablename)
+			known, err := history.NewVersions(d, goose.DefaultTablename)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -326,7 +326,7 @@ func TestSettle(t *testing.T) {
 				}
 				var ended atomic.Bool
 				type answer struct {
-					rows  versions.Rows
+					rows  history.Rows
 					early bool
 					err   error
 				}

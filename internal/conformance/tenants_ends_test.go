@@ -162,3 +162,49 @@ func TestFailureRateOfASample(t *testing.T) {
 	wantIs(t, err, errInjected)
 	wantReport(t, r, 30, 17, 0, 3, 10)
 }
+
+// TestTenantsFromTo: what was not read of a tenant is -1, before and after, and no version; what was is a number.
+func TestTenantsFromTo(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(5)
+		done, fresh, unreadable, skipped := names[0], names[1], names[2], names[4] // names[3] is missing
+		p.create(t, done, fresh, unreadable, skipped)
+		if err := p.migrator(from(chain(2)), gooseplus.WithSchema(done)).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.exec(t, "CREATE TABLE "+p.quote(unreadable)+".goose_db_version (something INTEGER)")
+		for _, lock := range []bool{false, true} {
+			for _, sets := range []struct {
+				name string
+				opts []gooseplus.Option
+				up   int64
+			}{
+				{"one set", []gooseplus.Option{from(chain(2))}, 2},
+				{"namespaces", []gooseplus.Option{gooseplus.WithFS(fstest.MapFS{"sql/a/1_a.sql": table("a"), "sql/b/3_b.sql": table("b")}), gooseplus.WithNamespaces("a", "b"),
+					gooseplus.WithVersionTable("goose_db_version")}, 3},
+			} {
+				if sets.name == "namespaces" {
+					p.exec(t, "CREATE TABLE IF NOT EXISTS "+p.quote(unreadable)+".goose_db_version_b (something INTEGER)")
+				}
+				r, _ := p.migrator(append(sets.opts, gooseplus.WithGlobalLock(lock), gooseplus.WithForeignHistory(gooseplus.Ignore))...).
+					MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithConcurrency(1), gooseplus.WithMaxFailures(2))
+				for i, want := range []struct {
+					state    gooseplus.TenantState
+					from, to int64
+				}{
+					{"", sets.up, sets.up}, {"", sets.up, sets.up}, {gooseplus.TenantFailed, -1, -1}, {gooseplus.TenantMissing, -1, -1}, {gooseplus.TenantSkipped, -1, -1},
+				} {
+					got := r.Tenants[i]
+					if got.State == gooseplus.TenantMigrated { // the first time
+						want.from = 0
+					}
+					if want.state != "" && got.State != want.state || got.From != want.from || got.To != want.to {
+						t.Errorf("%s, lock %t, tenant %d is %s, from %d to %d, want %+v (%v)", sets.name, lock, i, got.State, got.From, got.To, want, got.Err)
+					}
+				}
+			}
+		}
+	})
+}

@@ -42,8 +42,9 @@ func (c *connection) use(ctx context.Context, f func(*sql.Conn) error) error {
 	}
 	answer := make(chan error, 1)
 	go func() {
-		defer func() { <-c.busy }()
-		answer <- f(c.conn)
+		err := f(c.conn)
+		<-c.busy
+		answer <- err
 	}()
 	select {
 	case err := <-answer:
@@ -66,9 +67,20 @@ func (c *connection) giveBack() error {
 	return nil
 }
 
-// Abandon implements Held: it has the pool close the connection. A call that hangs in it keeps that from
-// happening at once, unless the pool can interrupt it.
+// Abandon implements Held: it has the pool close the connection, as soon as no call hangs in it any more.
 func (c *connection) Abandon() {
+	select {
+	case c.busy <- struct{}{}:
+		c.discard()
+	default:
+		go func() {
+			c.busy <- struct{}{}
+			c.discard()
+		}()
+	}
+}
+
+func (c *connection) discard() {
 	_ = c.conn.Raw(func(dc any) error {
 		if d, ok := dc.(interface{ Discard() }); ok {
 			d.Discard()

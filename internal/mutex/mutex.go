@@ -38,14 +38,12 @@ type Beats struct {
 	Every, Patience time.Duration
 }
 
-// stopFor is how long the end of a watch waits for a check that is under way.
-const stopFor = 2 * time.Second
-
 // Watch checks a held mutex until stop is called, and calls lost, once, when a check fails or takes
 // too long. stop waits for the watch to end. A check that is under way, whose interruption would break the
-// connection it is made on, then has two seconds left.
-func Watch(held Held, beats Beats, lost func(error)) (stop func()) {
+// connection it is made on, then has patience left.
+func Watch(held Held, beats Beats, lost func(error)) (stop func(patience time.Duration)) {
 	quit, done := make(chan struct{}), make(chan struct{})
+	var last time.Duration // set before quit is closed
 	go func() {
 		defer close(done)
 		ticker := time.NewTicker(beats.Every)
@@ -56,13 +54,14 @@ func Watch(held Held, beats Beats, lost func(error)) (stop func()) {
 				return
 			case <-ticker.C:
 			}
-			if err := check(held, beats.Patience, quit); err != nil {
+			if err := check(held, beats.Patience, quit, &last); err != nil {
 				lost(err)
 				return
 			}
 		}
 	}()
-	return func() {
+	return func(patience time.Duration) {
+		last = patience
 		close(quit)
 		<-done
 	}
@@ -71,9 +70,9 @@ func Watch(held Held, beats Beats, lost func(error)) (stop func()) {
 var errNoAnswer = errors.New("the server doesn't answer")
 
 // Check is held.Check that takes no longer than patience. No other context may end it.
-func Check(held Held, patience time.Duration) error { return check(held, patience, nil) }
+func Check(held Held, patience time.Duration) error { return check(held, patience, nil, nil) }
 
-func check(held Held, patience time.Duration, quit <-chan struct{}) error {
+func check(held Held, patience time.Duration, quit <-chan struct{}, last *time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	answer := make(chan error, 1)
@@ -84,7 +83,7 @@ func check(held Held, patience time.Duration, quit <-chan struct{}) error {
 		case err := <-answer:
 			return err
 		case <-quit:
-			quit, over = nil, time.After(stopFor)
+			quit, over = nil, time.After(*last)
 			continue
 		case <-ctx.Done():
 		case <-over:

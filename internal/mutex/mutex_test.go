@@ -84,7 +84,7 @@ func TestHolderDies(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatal("the loss was not noticed")
 		}
-		stop()
+		stop(2 * time.Second)
 		if err := held.Release(ctx); err == nil {
 			t.Error("the release of a lost mutex is no error")
 		}
@@ -239,7 +239,7 @@ func TestWatch(t *testing.T) {
 		if err := <-lost; err != errNoAnswer {
 			t.Errorf("lost: %v", err)
 		}
-		stop()
+		stop(2 * time.Second)
 	})
 
 	t.Run("stop waits for the check that is under way", func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestWatch(t *testing.T) {
 		}}, Beats{Every: time.Millisecond, Patience: time.Minute}, func(err error) { t.Errorf("lost: %v", err) })
 		<-begun
 		go close(finish)
-		stop()
+		stop(2 * time.Second)
 		if interrupted {
 			t.Error("the check was interrupted")
 		}

@@ -8,24 +8,20 @@ import (
 
 // autocommit makes sure, for a guard of MySQL, that what is executed outside a transaction is committed, and that what
 // is read is not what was there when the connection was used last: the server, the DSN or the application may have
-// switched autocommit off. Where the driver knows, the server isn't asked. Where it doesn't, the first statement is
-// executed as it is: it is all that a look takes.
+// switched autocommit off, and a statement that only reads would leave a transaction open in the application's pool. Where
+// the driver knows that it is on, the server isn't asked.
 func (s *Session) autocommit(ctx context.Context, l *link) error {
 	if !s.cfg.endsBySQL || l.inner == nil {
 		return nil
 	}
 	s.mu.Lock()
-	first, known := !s.used, s.commits[l.inner]
-	s.used = true
+	known := s.commits[l.inner]
 	s.mu.Unlock()
 	if known || l.commits {
 		return nil
 	}
 	on, told := commitsByItself(l.inner)
 	if !told {
-		if first {
-			return nil
-		}
 		row, err := l.queryRow(ctx, "SELECT @@autocommit")
 		if err != nil {
 			return err
@@ -56,7 +52,8 @@ const (
 )
 
 // commitsByItself says what the driver knows of the connection from the server's last answer. go-sql-driver/mysql has
-// no other way to tell than its own field.
+// no other way to tell than its own field. A zero is what it has with autocommit off and, in old versions, before the first
+// answer.
 func commitsByItself(dc driver.Conn) (on, known bool) {
 	v := reflect.ValueOf(dc)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {

@@ -4,101 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"io"
-	"log"
-	"net"
-	"net/url"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
-
-// silence is a proxy that forwards until it is told to stop: connections stay open then, new ones are accepted, and
-// nothing arrives any more.
-type silence struct {
-	listener net.Listener
-	server   string
-	stopped  chan struct{}
-	done     chan struct{}
-	all      sync.WaitGroup
-}
-
-func newSilence(t *testing.T, server string) *silence {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &silence{listener: listener, server: server, stopped: make(chan struct{}), done: make(chan struct{})}
-	p.all.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", p.server)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			p.all.Go(func() {
-				<-p.done
-				_, _ = client.Close(), server.Close()
-			})
-			p.all.Go(func() { p.forward(client, server) })
-			p.all.Go(func() { p.forward(server, client) })
-		}
-	})
-	return p
-}
-
-func (p *silence) forward(to, from net.Conn) {
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		select {
-		case <-p.stopped:
-			<-p.done
-		default:
-		}
-		if err != nil {
-			break
-		}
-		if _, err := to.Write(buffer[:n]); err != nil {
-			break
-		}
-	}
-	_, _ = to.Close(), from.Close()
-}
-
-func (p *silence) end() {
-	close(p.done)
-	_ = p.listener.Close()
-	p.all.Wait()
-}
-
-// through is the DSN of a database by way of a proxy.
-func (x target) through(t *testing.T, dsn string) (*silence, string) {
-	t.Helper()
-	if x.dialect == "mysql" {
-		cfg, err := mysql.ParseDSN(dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := newSilence(t, cfg.Addr)
-		cfg.Addr, cfg.Logger = p.listener.Addr().String(), log.New(io.Discard, "", 0)
-		return p, cfg.FormatDSN()
-	}
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := newSilence(t, u.Host)
-	u.Host = p.listener.Addr().String()
-	return p, u.String()
-}
 
 // TestGuard cuts the network under every kind of call. Each returns all the same when its context has ended, and leaves
 // the parent pool as if its connection had never been.
@@ -185,7 +97,7 @@ func slowRows(db *sql.DB) string {
 }
 
 func (x target) guarded(t *testing.T, use func(*testing.T, context.Context, *sql.DB, func()) error) {
-	proxy, dsn := x.through(t, x.dsn(t))
+	proxy, dsn := dbtest.Through(t, x.dsn(t))
 	parent, err := sql.Open(x.driver, dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +111,7 @@ func (x target) guarded(t *testing.T, use func(*testing.T, context.Context, *sql
 	defer cancel()
 	returned := make(chan error, 1)
 	cut := func() {
-		close(proxy.stopped)
+		proxy.Silence()
 		time.AfterFunc(100*time.Millisecond, cancel) // the call should be under way, but need not
 	}
 	go func() { returned <- use(t, ctx, s.DB(), cut) }()
@@ -217,7 +129,7 @@ func (x target) guarded(t *testing.T, use func(*testing.T, context.Context, *sql
 	if err := s.Close(now); err != nil {
 		t.Log(err)
 	}
-	proxy.end()
+	proxy.End()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		if n := parent.Stats(); n.OpenConnections == 0 {
 			break

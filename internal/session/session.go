@@ -32,7 +32,6 @@ type Session struct {
 	free    []*link              // guarded by mu: what the step has used and doesn't use now
 	kept    *link                // guarded by mu: what the step before has used, nil if there is none
 	commits map[driver.Conn]bool // guarded by mu: the parent's connections on which autocommit is known to be on
-	used    bool                 // guarded by mu: something was executed outside a transaction
 	step    stepState            // guarded by mu
 	closed  bool                 // guarded by mu: nothing is added to inUse any more
 	drained chan struct{}        // closed when closed is true and inUse is empty, under mu

@@ -1,0 +1,246 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+const namedBackends = "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'backend'"
+
+// namedAt counts the connections that the state table names when a statement comes.
+func (p *place) namedAt(t *testing.T, f *flaky, text string) *int {
+	named := -1
+	var once sync.Once
+	f.before = func(statement string) {
+		if strings.Contains(statement, text) {
+			once.Do(func() { named = column[int](t, p.db, namedBackends)[0] })
+		}
+	}
+	return &named
+}
+
+// TestGuardRecoveredStep: what clears away a step that was cut off is done on a connection that the state table names, also
+// if the run has no step of its own.
+func TestGuardRecoveredStep(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onLockServers(t, "mysql", func(t *testing.T, p *place) {
+		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": table("b")})
+		if err := p.locking(p.db, from(set)).MigrateTo(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[2]")
+		p.exec(t, "INSERT INTO goose_db_version_lock (id, kind, version_id, source, direction, run_id, transactions) VALUES ('of:dirty:dead', 'dirty', 2, 'sql/base/2_b.sql', 'up', 'run:dead', 0)",
+			"CREATE TABLE b (id INTEGER)")
+		db, f := p.flaky(t)
+		named := p.namedAt(t, f, "DROP TABLE b")
+		if err := p.locking(db, from(set)).MigrateTo(ctx, 1); err != nil {
+			t.Error(err)
+		}
+		p.want(t, []int64{1}, []string{"a"})
+		if *named < 1 {
+			t.Errorf("the state table names %d connections, want that one", *named)
+		}
+		p.wantNothingNamed(t)
+	})
+}
+
+// TestGuardDownWithoutTransaction: a Down that no transaction covers is executed on a connection that the state table names,
+// also if all steps of the run have one.
+func TestGuardDownWithoutTransaction(t *testing.T) {
+	t.Parallel()
+	onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+		named := -1
+		var d gooseplus.Definitions
+		d.Define(1).Up("CREATE TABLE a (id INTEGER)").DownAction(gooseplus.DBFunc(func(ctx context.Context, db *sql.DB) error {
+			_, err := db.ExecContext(ctx, "DROP TABLE a")
+			named = column[int](t, p.db, namedBackends)[0]
+			return err
+		}))
+		d.Define(2).Up("INSERT INTO nowhere VALUES (1)").Down("SELECT 1")
+		wantFailed(t, p.locking(p.db, from(fstest.MapFS{}), gooseplus.WithDefinitions(&d)).Migrate(context.Background()), 2)
+		p.want(t, nil, nil)
+		if named < 1 {
+			t.Errorf("the state table names %d connections, want that of the Down", named)
+		}
+		p.wantNothingNamed(t)
+	})
+}
+
+// TestGuardDeclaredDeadBeforeItsConnection: a run that is declared dead after it has marked its step, and before the state table names its
+// connection, executes nothing: who looks for its connections has missed this one.
+func TestGuardDeclaredDeadBeforeItsConnection(t *testing.T) {
+	t.Parallel()
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		db, f := p.flaky(t)
+		var dead sync.Once
+		f.before = func(statement string) {
+			if strings.Contains(statement, "(id, kind, run_id, backend)") {
+				dead.Do(func() { p.exec(t, strings.Split(declareDead, "\n")...) })
+			}
+		}
+		set := files(map[string]*fstest.MapFile{"1_a.sql": noTransaction("CREATE TABLE a (id INTEGER);", "DROP TABLE IF EXISTS a;")})
+		wantIs(t, p.locking(db, from(set)).Migrate(context.Background()), gooseplus.ErrLockLost)
+		p.want(t, nil, nil)
+	})
+}
+
+// TestGuardLockFreeInTheLastMoment: the lock that is given back when the wait for it is over is tried once more.
+func TestGuardLockFreeInTheLastMoment(t *testing.T) {
+	t.Parallel()
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		const wait = 300 * time.Millisecond
+		release := p.holdMutex(t)
+		db, f := p.flaky(t)
+		asked := 0
+		f.before = func(statement string) {
+			if !strings.HasPrefix(statement, "SELECT l.pid FROM pg_locks") && !strings.HasPrefix(statement, "SELECT IS_USED_LOCK") {
+				return
+			}
+			if asked++; asked == 1 {
+				time.Sleep(wait) // so that the next question is the one after the wait
+				return
+			}
+			release()
+		}
+		if err := p.locking(db, from(chain(1)), gooseplus.WithLockWait(wait)).Migrate(context.Background()); err != nil {
+			t.Error(err)
+		}
+		p.want(t, []int64{1}, []string{"t001"})
+	})
+}
+
+// TestGuardLostRunKeepsItsRow: a run that has lost the lock leaves its row to the next holder, who undoes what it did.
+func TestGuardLostRunKeepsItsRow(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+		p.counting(t)
+		set := func(second func(context.Context, *sql.Tx) error) []gooseplus.Option {
+			return []gooseplus.Option{from(fstest.MapFS{}), gooseplus.WithGoMigrations(counts(1, nil), counts(2, second))}
+		}
+		err := p.locking(p.instance(t), set(func(ctx context.Context, _ *sql.Tx) error {
+			p.exec(t, fmt.Sprintf(p.kill, p.lockConnection(t)))
+			<-ctx.Done()
+			return ctx.Err()
+		})...).Migrate(ctx)
+		wantIs(t, err, gooseplus.ErrLockLost)
+		const outcomes = "SELECT outcome FROM goose_db_version_lock WHERE kind = 'run' ORDER BY started_at"
+		if got := column[string](t, p.db, outcomes); !slices.Equal(got, []string{"running"}) {
+			t.Errorf("outcomes %q, want that it is left to the next holder", got)
+		}
+		boom := func(context.Context, *sql.Tx) error { return errBoom }
+		wantIs(t, p.locking(p.instance(t), set(boom)...).Migrate(ctx), gooseplus.ErrRollForward)
+		p.wantCounted(t)
+		if got := column[string](t, p.db, outcomes); !slices.Equal(got, []string{"crashed", "rolled back"}) {
+			t.Errorf("outcomes %q", got)
+		}
+	})
+}
+
+const errBoom = errorText("boom")
+
+// TestGuardOtherNamespacesRun: a run of one namespace doesn't take over from a run of another one that was cut off.
+func TestGuardOtherNamespacesRun(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		if err := p.locking(p.db, from(bounded(nil)), inContexts).MigrateNamespace(ctx, "core"); err != nil {
+			t.Fatal(err)
+		}
+		p.stale(t, "[1]")
+		p.exec(t, "UPDATE goose_db_version_lock SET namespace = 'identity' WHERE id = 'run:dead'")
+		bad := bounded(map[string]*fstest.MapFile{"core/base/4_bad.sql": script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")})
+		wantFailed(t, p.locking(p.db, from(bad), inContexts).MigrateNamespace(ctx, "core"), 4)
+		p.wantContexts(t, contextVersions{"core": {1, 2}}, []string{"teams", "units"})
+		if got := p.outcomeOfStale(t); got != "[cut off]" {
+			t.Errorf("the run of the other namespace is %s, want cut off", got)
+		}
+	})
+}
+
+// TestGuardDownThatRemovedItsRow: a Down that ends half-way after its version's row is gone leaves the version dirty: that
+// the row is gone says nothing of the rest.
+func TestGuardDownThatRemovedItsRow(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		set := files(map[string]*fstest.MapFile{
+			"1_a.sql": table("a"),
+			"2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DELETE FROM goose_db_version WHERE version_id = 2;\nINSERT INTO nowhere VALUES (1);"),
+		})
+		m := p.migrator(from(set))
+		if err := m.Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		err := m.Rollback(ctx, 1)
+		wantIs(t, err, gooseplus.ErrRollBack)
+		wantIs(t, err, gooseplus.ErrDirty)
+		p.want(t, []int64{1}, []string{"a", "b"})
+		wantIs(t, m.Migrate(ctx), gooseplus.ErrDirty)
+	})
+}
+
+// TestOrphanThatStays: the server goes on with a statement that was interrupted, and the run's role may not end it. The way
+// back gives up at its limit, undoes nothing beside that statement, and leaves its row to the next holder.
+func TestOrphanThatStays(t *testing.T) {
+	t.Parallel()
+	for _, namespaces := range []bool{false, true} {
+		onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+			role := p.role(t)
+			p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name, "REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
+			q := *p
+			q.dsn = role.dsn
+			db, way := q.through(t)
+			slow := noTransaction("SELECT pg_sleep(100);", "CREATE TABLE undone (id INTEGER);")
+			set, versionTable := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_slow.sql": slow}), "goose_db_version"
+			var opts []gooseplus.Option
+			if namespaces {
+				set, versionTable = namespaced(map[string]*fstest.MapFile{"core/1_a.sql": table("a"), "identity/2_slow.sql": slow}), "goose_db_version_core"
+				opts = append(opts, gooseplus.WithNamespaces("core", "identity"))
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			const limit = 2 * time.Second
+			ended := make(chan error, 1)
+			go func() {
+				ended <- p.locking(db, append(opts, from(set), gooseplus.WithRollbackTimeout(limit))...).Migrate(ctx)
+			}()
+			p.untilAny(t, "the statement", p.working("pg_sleep(100"))
+			way.IgnoreCancels()
+			cancel()
+			began := time.Now()
+			err := <-ended
+			if took := time.Since(began); took > limit+30*time.Second {
+				t.Errorf("it gave up after %v", took)
+			}
+			wantIs(t, err, gooseplus.ErrRollBack)
+			wantIs(t, err, gooseplus.ErrDirty)
+			wantText(t, err, "the server may still execute a statement that was interrupted")
+			if tables := column[string](t, p.db, p.target.tables); !slices.Equal(tables, []string{"a"}) {
+				t.Errorf("tables %v", tables)
+			}
+			if got := column[int64](t, p.db, "SELECT version_id FROM "+versionTable+" WHERE version_id > 0"); !slices.Equal(got, []int64{1}) {
+				t.Errorf("versions %v", got)
+			}
+			for _, outcome := range column[string](t, p.db, "SELECT outcome FROM goose_db_version_lock WHERE kind = 'run'") {
+				if outcome != "running" {
+					t.Errorf("outcome %q, want that the next holder finds out", outcome)
+				}
+			}
+			p.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+role.name+"'")
+			eventually(t, "the end of its connections", func() bool {
+				return len(column[int64](t, p.db, "SELECT pid FROM pg_stat_activity WHERE usename = '"+role.name+"'")) == 0
+			})
+		})
+	}
+}

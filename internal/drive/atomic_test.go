@@ -1,0 +1,97 @@
+package drive
+
+import (
+	"testing"
+)
+
+func TestAtomicStatements(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		statement string
+		ddl, dml  bool
+	}{
+		{"ALTER TABLE a ADD b INT;", true, false},
+		{"alter\n\ttable a ADD b INT", true, false},
+		{"CREATE TABLE a (id INT);", true, false},
+		{"CREATE TABLE IF NOT EXISTS a (id INT);", true, false},
+		{"CREATE TABLE a AS SELECT 1;", true, false},
+		{"CREATE OR REPLACE TABLE a (id INT);", false, false},
+		{"CREATE OR REPLACE TABLE a AS SELECT 1;", false, false},
+		{"CREATE TEMPORARY TABLE a (id INT);", false, false},
+		{"CREATE INDEX i ON a (b);", true, false},
+		{"CREATE UNIQUE INDEX i ON a (b);", true, false},
+		{"create  fulltext\nindex i ON a (b);", true, false},
+		{"DROP INDEX i ON a;", true, false},
+		{"DROP TABLE a;", true, false},
+		{"DROP TABLE a", true, false},
+		{"DROP TABLE a ; ", true, false},
+		{"DROP TABLE IF EXISTS `a`;\n", true, false},
+		{"TRUNCATE TABLE a;", true, false},
+		{"DROP TABLE a, b;", false, false},
+		{"DROP TABLE a,b;", false, false},
+		{"DROP TABLE a ,b;", false, false},
+		{"DROP TABLE IF EXISTS a, b;", false, false},
+		{"DROP TABLE a\n, b;", false, false},
+		{"DROP TABLE a /* and */, b;", false, false},
+		{"DROP VIEW v, w;", false, false},
+		{"DROP VIEW v;", false, false},
+		{"DROP DATABASE d;", false, false},
+		{"RENAME TABLE a TO b, c TO d;", false, false},
+		{"CALL p();", false, false},
+		{"CREATE PROCEDURE p() BEGIN DROP TABLE a; END", false, false},
+		{"CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.b = 1;", false, false},
+		{"SELECT 1;", false, false},
+		{"ALTERTABLE a;", false, false},
+		{"", false, false},
+
+		{"INSERT INTO a VALUES (1);", false, true},
+		{"insert\ninto a SELECT 1", false, true},
+		{"UPDATE a SET b = 1;", false, true},
+		{"DELETE FROM a;", false, true},
+		{"REPLACE INTO a VALUES (1);", false, true},
+		{"INSERTED;", false, false},
+		{"WITH c AS (SELECT 1) SELECT 1;", false, false},
+		{"LOAD DATA INFILE 'f' INTO TABLE a;", false, false},
+
+		{"-- a comment\nDROP TABLE a;", true, false},
+		{"# a comment\n\n  -- another\n/* and\none */ ALTER TABLE a ADD b INT;", true, false},
+		{"-- DROP TABLE a;", false, false},
+		{"-- DROP TABLE a;\nCALL p();", false, false},
+		{"/* DROP TABLE a */ CALL p();", false, false},
+		{"-- a comment\nDELETE FROM a;", false, true},
+		// Code, which may be any.
+		{"/*! DROP TABLE a */;", false, false},
+		{"/*!50000 CALL p() */;\nALTER TABLE a ADD b INT;", false, false},
+		{"/* a comment */ /*! CALL p() */ ALTER TABLE a ADD b INT;", false, false},
+	} {
+		if got := atomicDDL(tc.statement); got != tc.ddl {
+			t.Errorf("atomicDDL(%q) = %t", tc.statement, got)
+		}
+		if got := atomicDML(tc.statement); got != tc.dml {
+			t.Errorf("atomicDML(%q) = %t", tc.statement, got)
+		}
+	}
+}
+
+func TestSingle(t *testing.T) {
+	t.Parallel()
+	for statement, want := range map[string]bool{
+		"":                                       true,
+		"SELECT 1":                               true,
+		"SELECT 1;":                              true,
+		"SELECT 1; \r\n;\t":                      true,
+		"-- one; two\nSELECT 1;":                 true,
+		"/* one; two */ SELECT 1;":               true,
+		"# one;\nSELECT 1":                       true,
+		"SELECT 1; SELECT 2":                     false,
+		"CREATE TABLE a (id INT);\nDROP TABLE b": false,
+		"CREATE TABLE a (id INT);CALL p();":      false,
+		// Too careful, which costs no more than a Down.
+		"INSERT INTO a VALUES (';');": false,
+		"SELECT 1; -- one":            false,
+	} {
+		if got := single(statement); got != want {
+			t.Errorf("single(%q) = %t", statement, got)
+		}
+	}
+}

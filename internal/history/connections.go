@@ -1,0 +1,110 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"strconv"
+	"strings"
+)
+
+// Connection is one on which a run was outside a transaction.
+type Connection struct {
+	Run    string // the run's id
+	Name   string // what the server calls it, as Query says
+	Holder string // of the run, "" if it is not known
+}
+
+// number is the first part of the name. Earlier versions could write a name that has none.
+func (c Connection) number() (number, rest string, ok bool) {
+	number, rest, _ = strings.Cut(c.Name, "/")
+	_, err := strconv.ParseUint(number, 10, 64)
+	return number, rest, err == nil
+}
+
+// Activity is what the server does on a connection.
+type Activity struct {
+	Gone bool
+	// Idle says that it waits for its client, and InTransaction that it may do so within a transaction.
+	Idle, InTransaction bool
+	// What changes when it does something else: behind a pooler it may be for somebody else.
+	What string
+	Own  bool   // it is certain which connection it is, and that it is this user's
+	Who  string // what it is called, for people, and how somebody else may end it
+	pid  string
+	born string
+}
+
+// Connections are the rows of connections on which runs are, or were, outside a transaction: no row lock shows what the
+// server does there.
+type Connections struct{ t *table }
+
+func connectionID(run, name string) string { return "backend:" + run + ":" + name }
+
+// Query asks a connection what the server calls it, for a run's steps outside a transaction. "" means that the question
+// makes no sense.
+func (c Connections) Query(run string) string { return c.t.sql(c.t.server.terms().connection, run) }
+
+// Add records on which connection a step outside a transaction runs. false means that the run was declared dead. The row
+// comes first: whoever declares a run dead closes its fence and looks at these rows then.
+func (c Connections) Add(ctx context.Context, db *sql.DB, run, name string) (ours bool, err error) {
+	_, err = c.t.write(ctx, db, c.t.sql("INSERT INTO {table} (id, kind, run_id, backend) VALUES (?, 'backend', ?, ?)", connectionID(run, name), runID(run), name)+
+		c.t.orChange("backend"))
+	if err != nil {
+		return false, err
+	}
+	return c.t.fenced(ctx, db, run)
+}
+
+// Drop forgets connections of a run.
+func (c Connections) Drop(ctx context.Context, db Querier, run string, names ...string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	_, err := c.t.write(ctx, db, c.dropping(run, names)...)
+	return err
+}
+
+func (c Connections) dropping(run string, names []string) (statements []string) {
+	for _, name := range names {
+		statements = append(statements, c.t.sql("DELETE FROM {table} WHERE id = ?", connectionID(run, name)))
+	}
+	return statements
+}
+
+// List returns all connections that are recorded, of runs that are under way or were cut off.
+func (c Connections) List(ctx context.Context, db Querier) (list []Connection, err error) {
+	query := c.t.sql("SELECT b.run_id, b.backend, COALESCE((SELECT r.holder FROM {table} AS r WHERE r.id = b.run_id), '')" +
+		" FROM {table} AS b WHERE b.kind = 'backend' ORDER BY b.id")
+	err = each(ctx, db, query, func(rows *sql.Rows) error {
+		var found Connection
+		err := rows.Scan(&found.Run, &found.Name, &found.Holder)
+		found.Run = without(runPrefix, found.Run)
+		list = append(list, found)
+		return err
+	})
+	return list, err
+}
+
+// Activity says what the server does on a connection of a run. Whatever the server hides of another user's connection
+// counts as being at work.
+func (c Connections) Activity(ctx context.Context, db *sql.DB, of Connection) (Activity, error) {
+	if _, _, ok := of.number(); !ok {
+		return Activity{Gone: true}, nil
+	}
+	return c.t.server.activity(ctx, db, of)
+}
+
+// Blocker is the connection that keeps a run from being declared dead, where the server can tell: its transaction has
+// locked the run's fence, or the table. nil means that there is none.
+func (c Connections) Blocker(ctx context.Context, db *sql.DB, run string) (*Activity, error) {
+	a, err := c.t.server.blocker(ctx, db, c.t, fenceID(run), runID(run))
+	if err != nil || a.Gone {
+		return nil, err
+	}
+	return &a, nil
+}
+
+// End ends a connection, if it is still the one that was found. Every user may do that with its own.
+func (c Connections) End(ctx context.Context, db *sql.DB, of Connection, a Activity) error {
+	return c.t.server.end(ctx, db, of, a)
+}

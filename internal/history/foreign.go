@@ -1,0 +1,160 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
+
+// Foreign is the history of another tool, or of goose under another name, as one table tells it.
+type Foreign struct {
+	Tool  string
+	Table string // as it is called in statements
+	// Version is the last one, as the tool writes it; "" if it has none. Number is Version as a number, 0 if it is none.
+	Version string
+	Number  int64
+	Dirty   bool  // the tool says that it has failed in this version
+	Err     error // why the table can't be read
+}
+
+// LookForeign returns the histories of other tools in the schema of a version table that exists, or in the schema that the
+// table would be created in. Tables with the names in own are the asker's: if one of them has an applied version, nothing
+// is foreign. An empty schema takes one statement.
+func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) ([]Foreign, error) {
+	if v.own == nil {
+		return nil, nil
+	}
+	tables, err := v.own.candidates(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	same := func(a, b string) bool { return a == b }
+	if v.own.server.terms().foldsTables {
+		same = strings.EqualFold
+	}
+	var found, ours []Foreign
+	for _, t := range tables {
+		k := t.kind()
+		h := Foreign{Table: v.dialect.Quote(dialect.Name{Schema: t.schema, Table: t.name})}
+		switch {
+		case k == nil:
+		case slices.ContainsFunc(own, func(name string) bool { return same(name, t.name) }):
+			ours = append(ours, h)
+		default:
+			h.Tool = k.tool
+			some := false
+			if some, h.Err = k.read(ctx, db, &h); some || h.Err != nil {
+				found = append(found, h)
+			}
+			if ctx.Err() != nil {
+				return nil, h.Err
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	for _, h := range ours {
+		if some, err := gooseKind.read(ctx, db, &h); err != nil || some {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+type foreignTable struct {
+	schema, name string
+	columns      []string // in lower case
+}
+
+// candidates are the tables that are called like one of the kinds, or have a column by which one is known.
+func (t *table) candidates(ctx context.Context, db Querier) (list []foreignTable, err error) {
+	literals := func(texts []string) string {
+		var quoted []string
+		for _, s := range texts {
+			quoted = append(quoted, t.dialect.Literal(s))
+		}
+		return strings.Join(quoted, ", ")
+	}
+	query := t.server.candidates(t.name, literals(kindNames()), literals(telling))
+	err = each(ctx, db, query, func(rows *sql.Rows) error {
+		var schema, name, column string
+		if err := rows.Scan(&schema, &name, &column); err != nil {
+			return err
+		}
+		if n := len(list); n == 0 || list[n-1].name != name || list[n-1].schema != schema {
+			list = append(list, foreignTable{schema: schema, name: name})
+		}
+		last := &list[len(list)-1]
+		last.columns = append(last.columns, strings.ToLower(column))
+		return nil
+	})
+	return list, err
+}
+
+// read says whether the table has any history, and notes the last version.
+func (k *kind) read(ctx context.Context, db Querier, h *Foreign) (some bool, err error) {
+	type entry struct {
+		text           string
+		number, failed int64
+	}
+	var list []entry
+	err = each(ctx, db, fmt.Sprintf(k.query, h.Table), func(rows *sql.Rows) error {
+		var version sql.NullString
+		var e entry
+		err := rows.Scan(&version, &e.failed)
+		e.text, e.number = version.String, number(version.String)
+		list = append(list, e)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if k.goose { // a version that was taken back may have rows
+		seen := make(map[string]bool)
+		list = slices.DeleteFunc(list, func(e entry) bool { // the newest come first
+			past := seen[e.text]
+			seen[e.text] = true
+			return past || e.failed != 0 || e.number <= 0
+		})
+	}
+	for _, e := range list {
+		if k.counts && e.number <= 0 && e.failed == 0 {
+			continue // before the first
+		}
+		some = true
+		h.Dirty = h.Dirty || e.failed != 0 && !k.goose
+		if k.versions && (e.number > h.Number || h.Version == "") {
+			h.Number, h.Version = e.number, e.text
+		}
+	}
+	if h.Number < 0 {
+		h.Number, h.Version = 0, ""
+	}
+	return some, nil
+}
+
+// number is that which a version begins with, if that is followed by nothing or by a name.
+func number(version string) int64 {
+	digits := version
+	if i := strings.IndexFunc(version, func(r rune) bool { return (r < '0' || r > '9') && r != '-' }); i >= 0 {
+		if version[i] == '.' && i+1 < len(version) && version[i+1] >= '0' && version[i+1] <= '9' {
+			return 0 // 1.2 is no version here
+		}
+		digits = version[:i]
+	}
+	digits, _, _ = strings.Cut(digits, "-")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		if version == "-1" {
+			return -1
+		}
+		return 0
+	}
+	return n
+}

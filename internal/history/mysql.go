@@ -1,0 +1,245 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
+
+// mysql is MySQL and MariaDB. A schema is a database of the server there.
+type mysql struct {
+	dialect.Dialect
+	// autocommits says that every statement outside a transaction is one of its own. It is a setting of the session, and
+	// of the whole pool only if somebody has asked for it: see [State.Autocommitting].
+	autocommits bool
+}
+
+// Autocommitting is the table for sessions that commit each statement by itself.
+func (s *State) Autocommitting() *State {
+	t := *s.table
+	if m, ok := t.server.(mysql); ok {
+		m.autocommits = true
+		t.server = m
+	}
+	return newState(t, s.version)
+}
+
+func (m mysql) terms() terms {
+	return terms{
+		appliedAt:   "CAST(UNIX_TIMESTAMP(tstamp) * 1000000 AS SIGNED)",
+		settle:      "SELECT count(*) FROM {table} LOCK IN SHARE MODE",
+		text:        " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", // that of the database may take two names for the same, and may lack characters
+		onDuplicate: " ON DUPLICATE KEY UPDATE ",
+		assign:      "% = VALUES(%)",
+		lockRow:     " FOR UPDATE",
+		lockRead:    " FORCE INDEX (PRIMARY)",
+		// The connection's number, and a lock of the run's own on it: a number alone may be another connection's after a
+		// restart of the server, and the list of connections shows a user only its own.
+		connection:  "SELECT CAST(CONNECTION_ID() AS CHAR), GET_LOCK(CONCAT('gooseplus:', ?, ':', CONNECTION_ID()), 0)",
+		staysOpen:   !m.autocommits,
+		foldsTables: true,
+	}
+}
+
+func (m mysql) columns(n dialect.Name) string {
+	return "SELECT column_name, 0 FROM information_schema.columns WHERE table_schema = COALESCE(NULLIF(" + m.Literal(n.Schema) + ", ''), DATABASE()) AND table_name = " + m.Literal(n.Table)
+}
+
+func (mysql) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {
+	return t.insertUnlessRecorded(ctx, db, " FROM DUAL", version, last)
+}
+
+func (m mysql) schemas(names []string, first, second string) (string, []any) {
+	var list []string
+	for i, name := range names {
+		list = append(list, fmt.Sprintf("SELECT %d AS i, %s AS name", i+1, m.Literal(name)))
+	}
+	table := "(SELECT count(*) FROM information_schema.tables WHERE table_schema = a.name AND table_name = "
+	return `SELECT a.i, (SELECT count(*) FROM information_schema.schemata WHERE schema_name = a.name), ` + table + m.Literal(first) + `), ` +
+		table + m.Literal(second) + `) FROM (` + strings.Join(list, " UNION ALL ") + `) AS a`, nil
+}
+
+func (mysql) queryOnce(ctx context.Context, conn *sql.Conn, query string) (*sql.Rows, func() error, error) {
+	rows, err := conn.QueryContext(ctx, query)
+	return rows, func() error { return nil }, err
+}
+
+func (m mysql) candidates(version dialect.Name, names, columns string) string {
+	schema := "COALESCE(NULLIF(" + m.Literal(version.Schema) + ", ''), DATABASE())"
+	return `SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema = ` + schema + `
+		AND (LOWER(table_name) IN (` + names + `) OR table_name IN (SELECT table_name FROM information_schema.columns
+			WHERE table_schema = ` + schema + ` AND LOWER(column_name) IN (` + columns + `))) ORDER BY 1, 2`
+}
+
+func (m mysql) write(ctx context.Context, pool *sql.DB, statements []string) (affected int64, err error) {
+	if m.autocommits && len(statements) == 1 {
+		return executeAll(ctx, pool, statements)
+	}
+	err = m.explicitly(ctx, pool, func(conn *sql.Conn) error {
+		affected, err = executeAll(ctx, conn, statements)
+		return err
+	})
+	return affected, err
+}
+
+func (m mysql) read(ctx context.Context, pool *sql.DB, f func(Querier) error) error {
+	if m.autocommits {
+		return f(pool)
+	}
+	return m.explicitly(ctx, pool, func(conn *sql.Conn) error { return f(conn) })
+}
+
+// explicitly calls f between the statements that begin and end a transaction: a session need not commit by itself, and
+// may be read-only.
+func (mysql) explicitly(ctx context.Context, pool *sql.DB, f func(*sql.Conn) error) error {
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err = conn.ExecContext(ctx, "START TRANSACTION READ WRITE"); err == nil {
+		if err = f(conn); err == nil {
+			_, err = conn.ExecContext(ctx, "COMMIT")
+		}
+		if err != nil {
+			rollBack(ctx, conn)
+		}
+	}
+	if closed := conn.Close(); closed != nil && !errors.Is(closed, sql.ErrConnDone) {
+		err = errors.Join(err, closed)
+	}
+	return err
+}
+
+// rollBack ends the transaction of a connection. Where the server doesn't confirm it, the connection is closed, which
+// ends the transaction too: nobody else must get it as it is.
+func rollBack(ctx context.Context, conn *sql.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	defer cancel()
+	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err == nil {
+		return
+	}
+	_ = conn.Raw(func(dc any) error {
+		if borrowed, ok := dc.(interface{ Discard() }); ok { // one of package session's, which gives its own back
+			borrowed.Discard()
+		}
+		return driver.ErrBadConn
+	})
+}
+
+// rollbackLimit is how long the answer to a ROLLBACK is waited for.
+const rollbackLimit = time.Second
+
+// upgrade waits for nobody for longer than a second. DDL commits by itself, so each statement leaves a table that the
+// next attempt takes up, and fails if somebody else has done the same meanwhile.
+func (m mysql) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) (err error) {
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if _, err := conn.ExecContext(ctx, "SET @gooseplus_lock_wait = @@SESSION.lock_wait_timeout, @gooseplus_row_wait = @@SESSION.innodb_lock_wait_timeout,"+
+		" SESSION lock_wait_timeout = 1, SESSION innodb_lock_wait_timeout = 1"); err != nil {
+		return err
+	}
+	defer func() {
+		_, restored := conn.ExecContext(context.WithoutCancel(ctx), "SET SESSION lock_wait_timeout = @gooseplus_lock_wait,"+
+			" SESSION innodb_lock_wait_timeout = @gooseplus_row_wait")
+		err = errors.Join(err, restored)
+	}()
+	var list []string
+	alter := func(parts ...string) { list = append(list, t.sql("ALTER TABLE {table} ")+strings.Join(parts, ", ")) }
+	additions, removals := old.additions(t), old.removals()
+	if !old.remembers() { // the original's table has no key, and may have two rows after a race
+		if !old.columns["id"] {
+			alter(additions[0] + " DEFAULT ''")
+			additions = additions[1:]
+		}
+		list = append(list, t.sql("DELETE FROM {table} WHERE id = ''"))
+		alter(append(append(additions, removals...), "ADD PRIMARY KEY (id)", "ALTER COLUMN id DROP DEFAULT")...)
+		_, err = executeAll(ctx, conn, list)
+		return err
+	}
+	moves, err := old.moves(ctx, conn, t)
+	if err != nil {
+		return err
+	}
+	if len(additions) > 0 {
+		alter(additions...)
+	}
+	list = append(list, moves...)
+	alter(append(removals, "ALTER COLUMN kind SET DEFAULT ''", "ALTER COLUMN id DROP DEFAULT")...)
+	_, err = executeAll(ctx, conn, list)
+	return err
+}
+
+// mutexKey is the name of the lock, in 64 characters.
+func (m mysql) mutexKey(_, state dialect.Name) string {
+	name := "CONCAT(COALESCE(NULLIF(" + m.Literal(state.Schema) + ", ''), DATABASE(), ''), '.', " + m.Literal(state.Table) + ")"
+	return "CONCAT('gooseplus:', LEFT(SHA2(CONVERT(IF(@@lower_case_table_names = 0, " + name + ", LOWER(" + name + ")) USING utf8mb4), 256), 48))"
+}
+
+// locked is an expression for whether a connection has the lock of its run, which shows that it is the one that is meant.
+func (m mysql) locked(c Connection, id string) string {
+	return "COALESCE(IS_USED_LOCK(" + m.Literal("gooseplus:"+c.Run+":"+id) + ") = " + id + ", FALSE)"
+}
+
+func (m mysql) activity(ctx context.Context, pool *sql.DB, c Connection) (Activity, error) {
+	id, rest, _ := c.number()
+	a := Activity{pid: id, What: id, Who: fmt.Sprintf("connection id %s, which its user ends with KILL %s", id, id)}
+	query := "SELECT " + m.locked(c, id)
+	if rest != "" { // of an earlier version
+		query = "SELECT count(*) > 0 FROM information_schema.processlist WHERE CONCAT(id, '/', @@hostname, ':', @@port) = " + m.Literal(c.Name)
+	}
+	var alive bool
+	if err := pool.QueryRowContext(ctx, query).Scan(&alive); err != nil || !alive {
+		return Activity{Gone: err == nil}, err
+	}
+	var command string
+	err := pool.QueryRowContext(ctx, "SELECT command, user = SUBSTRING_INDEX(USER(), '@', 1) FROM information_schema.processlist WHERE id = "+id).
+		Scan(&command, &a.Own)
+	if errors.Is(err, sql.ErrNoRows) { // it is another user's
+		return a, nil
+	}
+	a.Idle = command == "Sleep"
+	a.InTransaction = a.Idle // the server doesn't tell
+	return a, err
+}
+
+// blocker doesn't know: the server shows its transactions and locks to few users.
+func (mysql) blocker(context.Context, *sql.DB, *table, string, string) (Activity, error) {
+	return Activity{Gone: true}, nil
+}
+
+// end asks and kills on one connection: another one may be on another server.
+func (m mysql) end(ctx context.Context, pool *sql.DB, c Connection, a Activity) error {
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var same bool
+	if err := conn.QueryRowContext(ctx, "SELECT "+m.locked(c, a.pid)).Scan(&same); err != nil || !same {
+		return err
+	}
+	_, err = conn.ExecContext(ctx, "KILL "+a.pid)
+	return err
+}
+
+// Transactional says whether every table of the server that this user sees is of an engine with transactions, so that a
+// DML statement that failed has left nothing. That is not a matter of course on MySQL and MariaDB. If it can't be found
+// out, the answer is no.
+func (v *Versions) Transactional(ctx context.Context, db Querier) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	var others int
+	err := db.QueryRowContext(ctx, `SELECT count(*) FROM information_schema.tables
+		WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB'
+		AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')`).Scan(&others)
+	return err == nil && others == 0
+}

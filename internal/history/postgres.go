@@ -1,0 +1,237 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
+
+// postgres is PostgreSQL.
+type postgres struct{ dialect.Dialect }
+
+func (postgres) terms() terms {
+	return terms{
+		appliedAt:   "CAST(EXTRACT(EPOCH FROM CAST(tstamp AS timestamptz)) * 1000000 AS bigint)",
+		leadsTo:     schemaOf("?"), // which costs the server one look in its catalog
+		settle:      "LOCK TABLE {table} IN SHARE MODE",
+		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
+		assign:      "% = excluded.%",
+		lockRow:     " FOR UPDATE",
+		lockClaims:  "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
+		// The process id with the start of the process, which is left out where the session's role may not see it, because
+		// the session was set to another role.
+		connection: "SELECT pid::text || '/' || COALESCE(extract(epoch FROM backend_start)::text, '') FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+	}
+}
+
+func (p postgres) columns(n dialect.Name) string {
+	return "SELECT a.attname, CASE c.relkind WHEN 'p' THEN 1 ELSE 0 END FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid" +
+		" WHERE a.attrelid = to_regclass(" + p.Literal(p.Quote(n)) + ") AND a.attnum > 0 AND NOT a.attisdropped"
+}
+
+func schemaOf(name string) string {
+	return "(SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace" +
+		" WHERE c.oid = pg_catalog.to_regclass(" + name + "))"
+}
+
+func (postgres) insert(ctx context.Context, db Querier, t *table, version, last int64) (key int64, err error) {
+	err = db.QueryRowContext(ctx, insertUnlessRecorded(t.quoted, "$1", "", "$2")+" RETURNING id", version, last).Scan(&key)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrRecorded
+	}
+	return key, err
+}
+
+// schemas takes the names as JSON, because no other list works with every driver. It has subqueries, because a join may
+// read the tables of that name in all schemas, for each name.
+func (postgres) schemas(names []string, first, second string) (string, []any) {
+	list, _ := json.Marshal(names) // strings can always be JSON
+	return `SELECT a.i, CASE WHEN n.oid IS NULL THEN 0 ELSE 1 END,
+		(SELECT count(*) FROM pg_class v WHERE v.relname = $2 AND v.relnamespace = n.oid),
+		(SELECT count(*) FROM pg_class l WHERE l.relname = $3 AND l.relnamespace = n.oid)
+		FROM json_array_elements_text($1::json) WITH ORDINALITY AS a (name, i)
+		LEFT JOIN pg_namespace n ON n.nspname = a.name`, []any{string(list), first, second}
+}
+
+// queryOnce uses a cursor: pgx keeps a prepared statement for each text that it is asked to query, and the server keeps
+// its plan.
+func (postgres) queryOnce(ctx context.Context, conn *sql.Conn, query string) (*sql.Rows, func() error, error) {
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	end := func() error { return ignoreDone(tx.Rollback()) }
+	if _, err = tx.ExecContext(ctx, "DECLARE gooseplus_sweep NO SCROLL CURSOR FOR "+query); err == nil {
+		var rows *sql.Rows
+		if rows, err = tx.QueryContext(ctx, "FETCH ALL FROM gooseplus_sweep"); err == nil {
+			return rows, end, nil
+		}
+	}
+	return nil, nil, errors.Join(err, end())
+}
+
+func (p postgres) candidates(version dialect.Name, names, columns string) string {
+	schema, atlas := "(SELECT oid FROM pg_namespace WHERE nspname = "+p.Literal(version.Schema)+")", "FALSE"
+	if version.Schema == "" {
+		schema = "COALESCE((SELECT relnamespace FROM pg_class WHERE oid = to_regclass(" + p.Literal(p.Quote(version)) + "))," +
+			" (SELECT oid FROM pg_namespace WHERE nspname = current_schema()))"
+		atlas = "refobjid = (SELECT oid FROM pg_namespace WHERE nspname = 'atlas_schema_revisions')"
+	}
+	// pg_depend is the catalog that has an index by the schema: there may be thousands of schemas.
+	return `SELECT n.nspname, c.relname, a.attname
+		FROM (SELECT DISTINCT objid, refobjid FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_namespace'::regclass
+			AND (refobjid = ` + schema + ` OR ` + atlas + `)) AS d
+		JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') JOIN pg_namespace n ON n.oid = c.relnamespace
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+		WHERE lower(c.relname) IN (` + names + `)
+			OR EXISTS (SELECT 1 FROM pg_attribute v WHERE v.attrelid = c.oid AND v.attname IN (` + columns + `))
+		ORDER BY 1, 2`
+}
+
+// ownSettings are for what this package writes, whatever the session has. They end with the text that they stand in,
+// which the server executes in a transaction of its own.
+const ownSettings = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE"
+
+// write sends one text, which is one round trip: no connection can be cut off with a transaction half-way.
+func (postgres) write(ctx context.Context, pool *sql.DB, statements []string) (int64, error) {
+	return rowsAffected(pool.ExecContext(ctx, ownSettings+"; "+strings.Join(statements, "; ")))
+}
+
+func (postgres) read(ctx context.Context, pool *sql.DB, f func(Querier) error) error {
+	return inTransaction(ctx, pool, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, ownSettings); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
+
+// upgrade is one transaction, which fails if somebody else has upgraded the table since it was looked at.
+func (p postgres) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) (err error) {
+	list := []string{t.sql("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT")}
+	alter := func(parts ...string) { list = append(list, t.sql("ALTER TABLE {table} ")+strings.Join(parts, ", ")) }
+	if !old.remembers() { // there is nothing in the table but the original's lock
+		list = append(list, t.sql("DELETE FROM {table}"))
+		alter(append(append(old.additions(t), old.removals()...), "ADD PRIMARY KEY (id)")...)
+		_, err = p.write(ctx, pool, list)
+		return err
+	}
+	moves, err := old.moves(ctx, pool, t)
+	if err != nil {
+		return err
+	}
+	if old.partitioned {
+		whole, err := p.unpartition(ctx, pool, t)
+		if err != nil {
+			return err
+		}
+		list = append(list, whole...)
+	}
+	alter(append(old.additions(t), "ALTER COLUMN id DROP DEFAULT", "ALTER COLUMN kind SET DEFAULT ''")...)
+	list = append(list, moves...)
+	if removals := old.removals(); len(removals) > 0 {
+		alter(removals...)
+	}
+	_, err = p.write(ctx, pool, list)
+	return err
+}
+
+// unpartition are the statements that make the partition with the rows the whole table. Its partitions know nothing of
+// the privileges that others have on a table: so these are given again.
+func (p postgres) unpartition(ctx context.Context, pool *sql.DB, t *table) (list []string, err error) {
+	name := t.name
+	name.Table += "_rows"
+	rows := p.Quote(name)
+	list = []string{t.sql("ALTER TABLE {table} DETACH PARTITION ") + rows, t.sql("DROP TABLE {table}"),
+		"ALTER TABLE " + rows + " RENAME TO " + p.Quote(dialect.Name{Table: t.name.Table})}
+	err = each(ctx, pool, "SELECT 'GRANT ' || a.privilege_type || ' ON ' || "+p.Literal(t.quoted)+" || ' TO ' ||"+
+		" CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END"+
+		" FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = to_regclass("+p.Literal(t.quoted)+") AND a.grantee <> c.relowner",
+		func(rows *sql.Rows) error {
+			var grant string
+			err := rows.Scan(&grant)
+			list = append(list, grant)
+			return err
+		})
+	return list, err
+}
+
+// mutexKey is the quoted and qualified name, whatever a process has as search_path otherwise: the table is in the schema
+// in which the version table is, or would be created.
+func (p postgres) mutexKey(version, state dialect.Name) string {
+	name := p.Literal(p.Quote(state))
+	if state.Schema != "" {
+		return name + "::text"
+	}
+	schema := "COALESCE(" + schemaOf(p.Literal(p.Quote(version))) + ", " + schemaOf(name) + ", current_schema()::text)"
+	return "COALESCE('\"' || replace(" + schema + ", '\"', '\"\"') || '\".', '') || " + name
+}
+
+func (p postgres) activity(ctx context.Context, pool *sql.DB, c Connection) (a Activity, err error) {
+	pid, born, _ := c.number()
+	err = p.read(ctx, pool, func(q Querier) (err error) {
+		a, err = p.process(ctx, q, pid)
+		return err
+	})
+	if born != "" && a.born != "" && born != a.born {
+		a.Gone = true
+	}
+	a.Own = a.Own && born == a.born
+	return a, err
+}
+
+// process reads what the server tells of one of its processes. The rights of the session's own role count, not those of
+// the role that the session was set to.
+func (postgres) process(ctx context.Context, q Querier, pid string) (Activity, error) {
+	a := Activity{pid: pid}
+	var role, state string
+	if _, err := q.ExecContext(ctx, "SET LOCAL ROLE NONE"); err != nil {
+		return a, err
+	}
+	err := q.QueryRowContext(ctx, "SELECT COALESCE(usename::text, ''), COALESCE(usename = session_user, FALSE) AND state IS NOT NULL, COALESCE(state, ''),"+
+		" COALESCE(extract(epoch FROM backend_start)::text, ''), COALESCE(state || ' since ' || state_change::text, '')"+
+		" FROM pg_stat_activity WHERE pid = "+pid).Scan(&role, &a.Own, &state, &a.born, &a.What)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Activity{Gone: true}, nil
+	}
+	a.Idle = strings.HasPrefix(state, "idle")
+	a.InTransaction = a.Idle && state != "idle"
+	a.Who = fmt.Sprintf("backend pid %s of role %q, which that role or a superuser ends with SELECT pg_terminate_backend(%s)", pid, role, pid)
+	return a, err
+}
+
+func (p postgres) blocker(ctx context.Context, pool *sql.DB, t *table, id, or string) (a Activity, err error) {
+	err = p.read(ctx, pool, func(q Querier) error {
+		var pid string
+		err := q.QueryRowContext(ctx, t.sql("SELECT pid FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND granted"+
+			" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"+
+			" AND relation = to_regclass(?) AND pid <> pg_backend_pid() LIMIT 1", t.quoted)).Scan(&pid)
+		if errors.Is(err, sql.ErrNoRows) {
+			if there, err := t.exist(ctx, q); err != nil || !there {
+				a.Gone = true
+				return err
+			}
+			err = q.QueryRowContext(ctx, t.sql("SELECT l.pid FROM {table} AS f JOIN pg_locks AS l ON l.locktype = 'transactionid' AND l.transactionid = f.xmax"+
+				" AND l.mode = 'ExclusiveLock' AND l.granted WHERE f.id IN (?, ?) AND l.pid <> pg_backend_pid() LIMIT 1", id, or)).Scan(&pid)
+		}
+		if err == nil {
+			a, err = p.process(ctx, q, pid)
+		}
+		if errors.Is(err, sql.ErrNoRows) {
+			a.Gone, err = true, nil
+		}
+		return err
+	})
+	return a, err
+}
+
+func (p postgres) end(ctx context.Context, pool *sql.DB, _ Connection, a Activity) error {
+	_, err := p.write(ctx, pool, []string{"SET LOCAL ROLE NONE", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = " + a.pid +
+		" AND extract(epoch FROM backend_start)::text = " + p.Literal(a.born)})
+	return err
+}

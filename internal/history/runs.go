@@ -1,0 +1,284 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Outcome says how a run ended.
+type Outcome string
+
+// The outcomes of a run.
+const (
+	Running    Outcome = "running"
+	Migrated   Outcome = "migrated"
+	Forced     Outcome = "forced"
+	RolledBack Outcome = "rolled back"
+	Failed     Outcome = "failed"
+	Crashed    Outcome = "crashed"
+	// CutOff is a run that was declared dead and whose starting point nobody has taken over yet.
+	CutOff Outcome = "cut off"
+)
+
+// Run is one run's row.
+type Run struct {
+	ID        string
+	Holder    string // host/pid/instance
+	Namespace string
+	Started   time.Time
+	Ended     time.Time // zero while it runs
+	From, To  int64
+	Start     []int64 // the starting point
+	Planned   []int64
+	Outcome   Outcome
+	Error     string
+}
+
+const (
+	keptRuns  = 100
+	errorSize = 2000 // bytes of an error's text
+)
+
+// Runs are the rows of runs that have, or had, the lock, and their fences.
+type Runs struct{ t *table }
+
+const (
+	runPrefix   = "run:"
+	fencePrefix = "fence:"
+)
+
+func runID(id string) string           { return runPrefix + id }
+func fenceID(id string) string         { return fencePrefix + id }
+func without(prefix, id string) string { return strings.TrimPrefix(id, prefix) }
+
+// Start inserts the row of a run that begins, and its fence, and removes the oldest runs.
+func (r Runs) Start(ctx context.Context, db Querier, run Run) error {
+	return r.start(ctx, db, run, false)
+}
+
+// Inherit is Start for a run that takes over from the runs of its namespace that were cut off: they are crashed from
+// then on. It is one transaction, so that no starting point is lost in between.
+func (r Runs) Inherit(ctx context.Context, db *sql.DB, heir Run) error {
+	return r.start(ctx, db, heir, true)
+}
+
+func (r Runs) start(ctx context.Context, db Querier, run Run, inherit bool) error {
+	start, err := json.Marshal(run.Start)
+	if err != nil {
+		return err
+	}
+	planned, err := json.Marshal(run.Planned)
+	if err != nil {
+		return err
+	}
+	cutOff, ended, err := r.over(ctx, db, run.Namespace)
+	if err != nil {
+		return err
+	}
+	var statements []string
+	if inherit {
+		statements = r.crashing(cutOff)
+	}
+	for _, id := range ended[min(len(ended), keptRuns-1):] { // with the run that begins
+		statements = append(statements, r.t.sql("DELETE FROM {table} WHERE id = ?", id))
+	}
+	fence, id := fenceID(run.ID), runID(run.ID)
+	_, err = r.t.write(ctx, db, append(statements,
+		// A missing privilege is to be found now, and not when the run has ended.
+		r.t.sql("UPDATE {table} SET outcome = outcome WHERE id = ?", fence),
+		r.t.sql("DELETE FROM {table} WHERE id = ?", fence),
+		r.t.sql("INSERT INTO {table} (id, kind, run_id, transactions) VALUES (?, 'fence', ?, 0)", fence, id),
+		r.t.sql("INSERT INTO {table} (id, kind, namespace, holder, started_at, from_version, outcome, start_set, planned) VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?)",
+			id, run.Namespace, cut(run.Holder, 255), stamp(run.Started), run.From, Running, string(start), string(planned)))...)
+	return err
+}
+
+// over reads the keys of runs that are over: those of the namespace that were cut off, and all that have ended, the
+// newest first. Rows are changed by their keys alone: on MySQL a statement that looks for them locks every row.
+func (r Runs) over(ctx context.Context, db Querier, namespace string) (cutOff, ended []string, err error) {
+	query := r.t.sql("SELECT id, namespace, outcome FROM {table} WHERE kind = 'run' AND outcome <> 'running' ORDER BY started_at DESC, id DESC")
+	err = each(ctx, db, query, func(rows *sql.Rows) error {
+		var id, of string
+		var outcome Outcome
+		err := rows.Scan(&id, &of, &outcome)
+		switch {
+		case outcome != CutOff:
+			ended = append(ended, id)
+		case of == namespace:
+			cutOff = append(cutOff, id)
+		}
+		return err
+	})
+	return cutOff, ended, err
+}
+
+func (r Runs) crashing(cutOff []string) (statements []string) {
+	for _, id := range cutOff {
+		statements = append(statements, r.t.sql("UPDATE {table} SET outcome = ? WHERE id = ? AND outcome = ?", Crashed, id, CutOff))
+	}
+	return statements
+}
+
+// Crash marks the runs of a namespace that were cut off as crashed: there is nothing to take over from them.
+func (r Runs) Crash(ctx context.Context, db Querier, namespace string) error {
+	cutOff, _, err := r.over(ctx, db, namespace)
+	if err != nil || len(cutOff) == 0 {
+		return err
+	}
+	_, err = r.t.write(ctx, db, r.crashing(cutOff)...)
+	return err
+}
+
+// End records the outcome of a run that this process owns, and takes its fence away. It returns false if the run is not
+// running any more: somebody else has declared it dead. The given connections are forgotten.
+//
+// The number of transactions that the fence has counted is kept: the marks of steps that were cut off refer to it. The
+// fence is locked first, as the run itself does at each step: to read it and to delete it then would be a deadlock with
+// the run. The row of the run comes last, because its count of rows is the answer.
+func (r Runs) End(ctx context.Context, db Querier, id string, to int64, outcome Outcome, text string, at time.Time, connections ...string) (bool, error) {
+	fence, run := fenceID(id), runID(id)
+	n, err := r.t.write(ctx, db, append(Connections{r.t}.dropping(id, connections),
+		r.t.sql("UPDATE {table} SET outcome = outcome WHERE id = ?", fence),
+		r.t.sql("UPDATE {table} SET transactions = COALESCE((SELECT n.counted FROM (SELECT MAX(transactions) AS counted FROM {table} WHERE id = ?) AS n), -1)"+
+			" WHERE id = ? AND outcome = ?", fence, run, Running),
+		r.t.sql("DELETE FROM {table} WHERE id = ?", fence),
+		r.t.sql("UPDATE {table} SET outcome = ?, to_version = ?, error_text = ?, ended_at = ? WHERE id = ? AND outcome = ?",
+			outcome, to, cut(text, errorSize), stamp(at), run, Running))...)
+	return n > 0, err
+}
+
+// TryCutOff declares a run dead, so that its fence is closed. It doesn't wait: false means that a transaction of the run
+// is still open, because the server has not noticed yet that its client is gone, and executes or will commit what it was
+// told. Each transaction of a run locks the fence first, so it can't be missed. A run that has ended meanwhile stays as
+// it is.
+func (r Runs) TryCutOff(ctx context.Context, db *sql.DB, id string, at time.Time) (done bool, err error) {
+	if r.t.server.terms().lockRow != "" {
+		if free, err := r.free(ctx, db, id); err != nil || !free {
+			return false, err
+		}
+	}
+	_, err = r.End(ctx, db, id, 0, CutOff, "its process is gone", at)
+	return err == nil, err
+}
+
+// free says whether nobody has locked the fence of a run, nor its row, which is the fence of an older version's run. It
+// keeps no lock.
+func (r Runs) free(ctx context.Context, db *sql.DB, id string) (free bool, err error) {
+	rows := r.t.sql("SELECT id FROM {table} WHERE id IN (?, ?)", fenceID(id), runID(id))
+	err = r.t.server.read(ctx, db, func(q Querier) error {
+		unlocked, err := count(ctx, q, rows+" FOR UPDATE SKIP LOCKED")
+		if err != nil {
+			return err
+		}
+		all, err := count(ctx, q, rows)
+		free = unlocked >= all
+		return err
+	})
+	return free, err
+}
+
+func count(ctx context.Context, db Querier, query string) (n int, err error) {
+	err = each(ctx, db, query, func(*sql.Rows) error { n++; return nil })
+	return n, err
+}
+
+// Fence is the statement that each transaction of a run begins with. If it finds no row, the run was declared dead, or
+// has ended. If it finds one, the row stays locked until the transaction ends, so that nobody can declare the run dead
+// meanwhile. It counts the transactions that were committed, if only by DDL: see [Step.Untouched]. The row is narrow,
+// since each transaction leaves a dead version of it.
+func (r Runs) Fence(id string) string {
+	return r.t.sql("UPDATE {table} SET transactions = transactions + 1 WHERE id = ?", fenceID(id))
+}
+
+// fenced says whether the fence of a run is there: the run was not declared dead.
+func (t *table) fenced(ctx context.Context, db *sql.DB, run string) (ours bool, err error) {
+	ask := func(q Querier) error {
+		n, err := count(ctx, q, t.sql("SELECT id FROM {table} WHERE id = ?", fenceID(run)))
+		ours = n > 0
+		return err
+	}
+	if t.server.terms().staysOpen {
+		err = t.server.read(ctx, db, ask)
+	} else {
+		err = ask(db)
+	}
+	return ours, err
+}
+
+// List returns the runs, the newest first.
+func (r Runs) List(ctx context.Context, db Querier, only ...Outcome) (runs []Run, err error) {
+	query := r.t.sql("SELECT id, namespace, holder, started_at, ended_at, from_version, to_version, outcome," +
+		" COALESCE(start_set, 'null'), COALESCE(planned, 'null'), COALESCE(error_text, '') FROM {table} WHERE kind = 'run'")
+	for _, outcome := range only {
+		query += r.t.sql(" AND outcome = ?", outcome)
+	}
+	err = each(ctx, db, query+" ORDER BY started_at DESC, id DESC", func(rows *sql.Rows) error {
+		var x Run
+		var id, started, ended, start, planned string
+		if err := rows.Scan(&id, &x.Namespace, &x.Holder, &started, &ended, &x.From, &x.To, &x.Outcome, &start, &planned, &x.Error); err != nil {
+			return err
+		}
+		var startErr, endErr error
+		x.ID = without(runPrefix, id)
+		x.Started, startErr = parseStamp(started)
+		x.Ended, endErr = parseStamp(ended)
+		runs = append(runs, x)
+		last := &runs[len(runs)-1]
+		return errors.Join(startErr, endErr, json.Unmarshal([]byte(start), &last.Start), json.Unmarshal([]byte(planned), &last.Planned))
+	})
+	return runs, err
+}
+
+// Recorded is List of a table that may be missing, or that may be the original gooseplus's.
+func (r Runs) Recorded(ctx context.Context, db Querier) ([]Run, error) {
+	runs, err := r.List(ctx, db)
+	if err == nil {
+		return runs, nil
+	}
+	if l, checkErr := r.t.layout(ctx, db); checkErr == nil && !l.remembers() && !r.t.dialect.Denied(err) {
+		return nil, nil
+	}
+	return nil, err
+}
+
+// RunningNow says which holder is recorded as running, and since when; "" if nobody is.
+func (r Runs) RunningNow(ctx context.Context, db Querier) (holder string, since time.Time, err error) {
+	var started string
+	err = db.QueryRowContext(ctx, r.t.sql("SELECT holder, started_at FROM {table} WHERE kind = 'run' AND outcome = 'running' ORDER BY started_at DESC LIMIT 1")).
+		Scan(&holder, &started)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", time.Time{}, nil
+	}
+	if err == nil {
+		since, err = parseStamp(started)
+	}
+	return holder, since, err
+}
+
+// stampLayout sorts as text. Times are text because drivers disagree about timestamps: MySQL's gives bytes unless its
+// DSN says otherwise, SQLite has no such type.
+const stampLayout = "2006-01-02T15:04:05.000000Z"
+
+func stamp(at time.Time) string { return at.UTC().Format(stampLayout) }
+
+func parseStamp(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(stampLayout, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("state table: time %q: %w", s, err)
+	}
+	return at, nil
+}
+
+// cut shortens s to at most size bytes, at the border of a character, and leaves out what no server takes.
+func cut(s string, size int) string {
+	s = strings.ReplaceAll(s, "\x00", "")
+	return strings.ToValidUTF8(s[:min(len(s), size)], "")
+}

@@ -1,0 +1,101 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
+
+// sqlite is SQLite. A schema is an attached database there, and there is one writer at a time.
+type sqlite struct{ dialect.Dialect }
+
+func (sqlite) terms() terms {
+	return terms{
+		appliedAt:   "CAST(strftime('%s', tstamp) AS INTEGER) * 1000000", // its clock is UTC
+		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
+		assign:      "% = excluded.%",
+		foldsTables: true,
+	}
+}
+
+func attached(n dialect.Name) string { return cmp.Or(n.Schema, "main") }
+
+func (s sqlite) columns(n dialect.Name) string {
+	return "SELECT name, 0 FROM pragma_table_info(" + s.Literal(n.Table) + ", " + s.Literal(attached(n)) + ")"
+}
+
+func (sqlite) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {
+	return t.insertUnlessRecorded(ctx, db, "", version, last)
+}
+
+func (sqlite) schemas([]string, string, string) (string, []any) { return "", nil }
+
+func (sqlite) queryOnce(context.Context, *sql.Conn, string) (*sql.Rows, func() error, error) {
+	return nil, nil, errors.ErrUnsupported
+}
+
+func (s sqlite) candidates(version dialect.Name, names, columns string) string {
+	schema := attached(version)
+	info := "pragma_table_info(m.name, " + s.Literal(schema) + ")"
+	return `SELECT ` + s.Literal(schema) + `, m.name, c.name FROM ` + s.Quote(dialect.Name{Table: schema}) + `.sqlite_master AS m, ` + info + ` AS c
+		WHERE m.type = 'table' AND (lower(m.name) IN (` + names + `)
+			OR EXISTS (SELECT 1 FROM ` + info + ` AS v WHERE lower(v.name) IN (` + columns + `))) ORDER BY 1, 2`
+}
+
+func (sqlite) write(ctx context.Context, pool *sql.DB, statements []string) (affected int64, err error) {
+	err = inTransaction(ctx, pool, func(tx *sql.Tx) error {
+		affected, err = executeAll(ctx, tx, statements)
+		return err
+	})
+	return affected, err
+}
+
+func (sqlite) read(_ context.Context, pool *sql.DB, f func(Querier) error) error { return f(pool) }
+
+// upgrade is one transaction, which fails if somebody else has upgraded the table since it was looked at.
+func (s sqlite) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) error {
+	if !old.remembers() { // no column can be made the key of a table that is there
+		_, err := s.write(ctx, pool, []string{t.sql("UPDATE {table} SET status = 0"), t.sql("DROP TABLE {table}"), t.creation()})
+		return err
+	}
+	moves, err := old.moves(ctx, pool, t)
+	if err != nil {
+		return err
+	}
+	var list []string
+	for _, part := range old.additions(t) {
+		list = append(list, t.sql("ALTER TABLE {table} ")+part)
+	}
+	list = append(list, moves...)
+	for _, part := range old.removals() {
+		list = append(list, t.sql("ALTER TABLE {table} ")+part)
+	}
+	_, err = s.write(ctx, pool, list)
+	return err
+}
+
+func (sqlite) mutexKey(_, _ dialect.Name) string { return "" }
+
+func (sqlite) activity(context.Context, *sql.DB, Connection) (Activity, error) {
+	return Activity{Gone: true}, nil
+}
+
+func (sqlite) blocker(context.Context, *sql.DB, *table, string, string) (Activity, error) {
+	return Activity{Gone: true}, nil
+}
+
+func (sqlite) end(context.Context, *sql.DB, Connection, Activity) error { return nil }
+
+// File is the path of the file to lock for an SQLite database, one for each state table, beside the database's own, which
+// is the second. "" means that the database is in memory.
+func (s *State) File(ctx context.Context, db Querier) (lock, database string, err error) {
+	err = db.QueryRowContext(ctx, "SELECT COALESCE(file, '') FROM pragma_database_list WHERE name = ? COLLATE NOCASE", attached(s.name)).Scan(&database)
+	if err != nil || database == "" {
+		return "", "", err
+	}
+	return database + "." + url.PathEscape(s.name.Table), database, nil
+}

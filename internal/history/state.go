@@ -1,0 +1,162 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
+
+// State is a state table, which need not exist.
+type State struct {
+	*table
+	version     dialect.Name // the version table
+	Runs        Runs
+	Steps       Steps
+	Marks       Marks
+	Connections Connections
+}
+
+const suffix = "_lock"
+
+// NewState names the state table that belongs to a version table. It is nil for dialects that gooseplus leaves to goose.
+func NewState(d dialect.Dialect, versionTable string) (*State, error) {
+	server := serverOf(d)
+	if server == nil {
+		return nil, nil
+	}
+	version, err := d.ParseName(versionTable)
+	if err != nil {
+		return nil, err
+	}
+	t := newTable(server, d, dialect.Name{Schema: version.Schema, Table: version.Table + suffix})
+	if _, err := d.ParseName(t.quoted); err != nil { // longer than the server takes
+		return nil, fmt.Errorf("the state table: %w", err)
+	}
+	return newState(t, version), nil
+}
+
+func newState(t table, version dialect.Name) *State {
+	return &State{&t, version, Runs{&t}, Steps{&t}, Marks{&t}, Connections{&t}}
+}
+
+// Name is the table's name as it stands in statements.
+func (s *State) Name() string { return s.quoted }
+
+// Tables are the names of the version table and of the state table, without a schema, as the server stores them.
+func (s *State) Tables() []string { return []string{s.version.Table, s.name.Table} }
+
+// Located is the table under the name that the server has found for it: the text of its lock.
+func (s *State) Located(key string) *State {
+	n, err := s.dialect.ParseName(key)
+	if err != nil || n.Schema == "" {
+		return s
+	}
+	return newState(newTable(s.server, s.dialect, n), s.version)
+}
+
+// MutexKey is an expression for the text that the lock of this table is made of. The server resolves it at the time of
+// the try, so that processes which name the table in different ways have the same lock.
+func (s *State) MutexKey() string { return s.server.mutexKey(s.version, s.name) }
+
+// column is one of the state table. Each holds one thing, whatever the kind of the row.
+type column struct{ name, definition string }
+
+// idSize is how long the key of a row can be: an index of MySQL has its limits.
+const idSize = 180
+
+// columns are those of the table in the order in which they are created.
+func (t *table) columns() []column {
+	text := t.server.terms().text
+	varchar := func(size int) string { return fmt.Sprintf("VARCHAR(%d)%s NOT NULL", size, text) }
+	return []column{
+		{"id", varchar(idSize)}, // the kind, and what the row is of
+		{"kind", varchar(20) + " DEFAULT ''"},
+		{"run_id", varchar(100) + " DEFAULT ''"},    // of a fence, a step and a connection: the id of the run's row
+		{"namespace", varchar(255) + " DEFAULT ''"}, // of a run, a step and a protected version
+		// Of a fence: how many transactions the run has committed. Of a run: how many they were when it ended. Of a step:
+		// how many they were when it began. -1 is unknown.
+		{"transactions", "BIGINT NOT NULL DEFAULT -1"},
+		// Of a step and a protected version.
+		{"version_id", "BIGINT NOT NULL DEFAULT 0"},
+		{"source", varchar(255) + " DEFAULT ''"},
+		// Of a step.
+		{"direction", varchar(4) + " DEFAULT ''"},
+		{"failed", "INTEGER NOT NULL DEFAULT 0"},
+		{"environment", varchar(255) + " DEFAULT ''"}, // of a stamp
+		{"backend", varchar(100) + " DEFAULT ''"},     // of a connection: what the server calls it
+		// Of a run.
+		{"holder", varchar(255) + " DEFAULT ''"},
+		{"started_at", varchar(40) + " DEFAULT ''"},
+		{"ended_at", varchar(40) + " DEFAULT ''"},
+		{"from_version", "BIGINT NOT NULL DEFAULT 0"},
+		{"to_version", "BIGINT NOT NULL DEFAULT 0"},
+		{"outcome", varchar(20) + " DEFAULT ''"},
+		{"start_set", "TEXT" + text},
+		{"planned", "TEXT" + text},
+		{"error_text", "TEXT" + text},
+	}
+}
+
+// layout is what a table looks like.
+type layout struct {
+	columns     map[string]bool // none if there is no table
+	partitioned bool            // as it was on PostgreSQL once
+}
+
+// layout reads it from the server's catalog.
+func (t *table) layout(ctx context.Context, db Querier) (layout, error) {
+	l := layout{columns: make(map[string]bool)}
+	err := each(ctx, db, t.server.columns(t.name), func(rows *sql.Rows) error {
+		var name string
+		var partitioned int
+		err := rows.Scan(&name, &partitioned)
+		l.columns[strings.ToLower(name)], l.partitioned = true, partitioned > 0
+		return err
+	})
+	return l, err
+}
+
+func (l layout) there() bool { return len(l.columns) > 0 }
+
+// remembers says whether the table can remember anything. The original gooseplus's table can't.
+func (l layout) remembers() bool { return l.columns["kind"] }
+
+// earlier says whether the table has columns of an earlier version.
+func (l layout) earlier() bool { return l.columns["status"] || l.columns["name"] }
+
+func (l layout) missing(t *table) (missing []column) {
+	for _, c := range t.columns() {
+		if !l.columns[c.name] {
+			missing = append(missing, c)
+		}
+	}
+	return missing
+}
+
+// IsThere says whether the table is there.
+func (s *State) IsThere(ctx context.Context, db Querier) (bool, error) {
+	return s.exist(ctx, db)
+}
+
+// Hidden is the server's refusal to read the table, where the catalog says that there is none. MySQL's catalog has only
+// what the user may use, and it refuses to read a table that isn't there in the same words: the user has to be allowed to
+// know.
+func (s *State) Hidden(ctx context.Context, db Querier) error {
+	if !s.dialect.HidesTables() {
+		return nil
+	}
+	err := each(ctx, db, s.sql("SELECT 1 FROM {table} LIMIT 0"), func(*sql.Rows) error { return nil })
+	if !s.dialect.Denied(err) { // another process may have created it since
+		return nil
+	}
+	return err
+}
+
+// Missing says whether there is no table that could remember anything: none at all, or the original gooseplus's.
+func (s *State) Missing(ctx context.Context, db Querier) (bool, error) {
+	l, err := s.layout(ctx, db)
+	return err == nil && !l.remembers(), err
+}

@@ -1,0 +1,106 @@
+package migset
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/envfs"
+)
+
+// Reader has goose read SQL migrations, see [dryrun.Reader.Scripts].
+type Reader func(ctx context.Context, versions []int64) (map[int64]dryrun.Script, []error)
+
+// Offline is a [Reader] that needs no Provider.
+func (s *Set) Offline(ctx context.Context, versions []int64) (map[int64]dryrun.Script, []error) {
+	return dryrun.Scripts(ctx, s.Files, versions)
+}
+
+// WithSQL returns those of the versions that have SQL to read, in either direction.
+func (s *Set) WithSQL(versions []int64) []int64 {
+	return slices.DeleteFunc(slices.Clone(versions), func(v int64) bool {
+		m, ok := s.Find(v)
+		return !ok || m.Go != nil && m.down == nil
+	})
+}
+
+// ReadAll reads all files.
+func (s *Set) ReadAll(ctx context.Context) (map[int64]Body, []error) {
+	bodies := make(map[int64]Body)
+	return bodies, s.Read(ctx, s.Offline, s.WithSQL(s.Versions()), Up, bodies)
+}
+
+// Read adds to bodies the SQL of versions that are to go in the given direction. A migration that is wrong is among the
+// errors as a [*Fault].
+func (s *Set) Read(ctx context.Context, have Reader, versions []int64, direction string, bodies map[int64]Body) []error {
+	errs := s.readFiles(ctx, have, versions, direction, bodies)
+	replays := make(map[int64]int64)
+	var replayed []int64 // not read before
+	for _, v := range versions {
+		m, _ := s.Find(v)
+		b, found := bodies[v]
+		if m.Go == nil && !found {
+			continue // it could not be read
+		}
+		of, err := s.replayOf(m, b)
+		if err == nil && m.down != nil && m.down.Kind == Command {
+			b, err = s.withDown(ctx, v, b, m.down.SQL)
+		}
+		if err != nil {
+			errs = append(errs, s.contentFault(m, Down, err))
+			b.Down = nil
+		}
+		bodies[v], replays[v] = b, of
+		if _, read := bodies[of]; of != 0 && !read && !slices.Contains(versions, of) && !slices.Contains(replayed, of) {
+			replayed = append(replayed, of)
+		}
+	}
+	others := make(map[int64]Body) // whose own Downs don't matter here
+	errs = append(errs, s.readFiles(ctx, have, replayed, direction, others)...)
+	maps.Copy(others, bodies)
+	for v, of := range replays {
+		if b := bodies[v]; of != 0 {
+			b.Replay, b.Down, b.DownTransactional = of, others[of].Up, others[of].Transactional
+			bodies[v] = b
+		}
+	}
+	return errs
+}
+
+// readFiles adds to bodies what the files among the versions contain.
+func (s *Set) readFiles(ctx context.Context, have Reader, versions []int64, direction string, bodies map[int64]Body) []error {
+	scripts, errs := have(ctx, slices.DeleteFunc(slices.Clone(versions), func(v int64) bool {
+		m, ok := s.Find(v)
+		return !ok || m.Go != nil
+	}))
+	for i, err := range errs {
+		var script *dryrun.ScriptError
+		if errors.As(err, &script) {
+			m, _ := s.Find(script.Version)
+			errs[i] = s.contentFault(m, direction, err)
+		}
+	}
+	for _, v := range versions {
+		script, ok := scripts[v]
+		if !ok {
+			continue
+		}
+		m, _ := s.Find(v)
+		if cut := s.wholeness(m, script); len(cut) > 0 {
+			errs = append(errs, cut...)
+			continue
+		}
+		bodies[v] = Body{Script: script}
+	}
+	return errs
+}
+
+// withDown gives a body the Down that is a Command beside a Go function.
+func (s *Set) withDown(ctx context.Context, version int64, b Body, sql string) (Body, error) {
+	text := envfs.Text{Version: version, Down: []string{sql}}
+	scripts, errs := dryrun.Scripts(ctx, envfs.Texts(text), []int64{version})
+	b.Down, b.DownTransactional = scripts[version].Down, !s.alone(sql)
+	return b, errors.Join(errs...)
+}

@@ -1,0 +1,180 @@
+package migset
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/envfs"
+)
+
+// Definitions are migrations that are written in Go, of one namespace.
+type Definitions struct {
+	Namespace string
+	List      []Defined
+}
+
+// Defined is one definition. More than one action in a direction is a fault.
+type Defined struct {
+	Version  int64
+	Source   string
+	Up, Down []Action
+}
+
+// Action is what a definition does in one direction.
+type Action struct {
+	Kind   ActionKind
+	SQL    string
+	Tx     goose.GoMigrationContext
+	DB     goose.GoMigrationNoTxContext
+	Replay int64
+}
+
+// ActionKind says which fields of an [Action] count.
+type ActionKind int
+
+// The kinds of actions.
+const (
+	NoAction ActionKind = iota
+	Command
+	Function
+	Replay
+)
+
+// goFunc is the action as goose has it, nil if it is no function.
+func (a Action) goFunc() *goose.GoFunc {
+	if a.Kind != Function {
+		return nil
+	}
+	return &goose.GoFunc{RunTx: a.Tx, RunDB: a.DB}
+}
+
+// Check returns what is wrong with definitions by themselves. A version that none of them has may be a file's, which is
+// a fault here all the same.
+func Check(list []Defined) (faults []*Fault) {
+	list, faults = sorted(list)
+	for i, d := range list {
+		if i > 0 && list[i-1].Version == d.Version {
+			faults = append(faults, d.fault(&envfs.DuplicateError{Version: d.Version, Paths: [2]string{list[i-1].Source, d.Source}}))
+		}
+		d.replays(func(side string, of int64) {
+			if !slices.ContainsFunc(list, func(other Defined) bool { return other.Version == of }) {
+				faults = append(faults, d.fault(unknownReplay(side, of)))
+			}
+		})
+	}
+	return faults
+}
+
+// sorted returns the definitions by version, and what is wrong with each.
+func sorted(list []Defined) (_ []Defined, faults []*Fault) {
+	for _, d := range list {
+		faults = append(faults, d.faults()...)
+	}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b Defined) int { return cmp.Compare(a.Version, b.Version) })
+	return list, faults
+}
+
+func (d Defined) fault(err error) *Fault {
+	return definitionFault(Migration{Version: d.Version, Source: d.Source}, err)
+}
+
+func (d Defined) faults() (faults []*Fault) {
+	fault := func(text string) { faults = append(faults, d.fault(errors.New(text))) }
+	if d.Version < 1 {
+		fault("the lowest version is 1")
+	}
+	if len(d.Up) == 0 || len(d.Up) == 1 && d.Up[0].Kind == Command && strings.TrimSpace(d.Up[0].SQL) == "" {
+		fault("it has no Up")
+	}
+	if len(d.Up) > 1 {
+		fault("its Up is set twice")
+	}
+	if len(d.Down) > 1 {
+		fault("its Down is set twice")
+	}
+	for _, a := range slices.Concat(d.Up, d.Down) {
+		switch {
+		case a.Kind == NoAction:
+			fault("an Action is empty: it is made by Command, TxFunc, DBFunc or Replay")
+		case a.Kind == Function && a.Tx == nil && a.DB == nil:
+			fault("its function is nil")
+		}
+	}
+	d.replays(func(side string, of int64) {
+		if err := misplacedReplay(side, d.Version, of); err != nil {
+			faults = append(faults, d.fault(err))
+		}
+	})
+	return faults
+}
+
+// replays calls what for each action that is a Replay.
+func (d Defined) replays(what func(side string, of int64)) {
+	for i, a := range slices.Concat(d.Up, d.Down) {
+		side := "Up"
+		if i >= len(d.Up) {
+			side = "Down"
+		}
+		if a.Kind == Replay {
+			what(side, a.Replay)
+		}
+	}
+}
+
+// migration is a definition without faults, as a set knows it. Its SQL goes to the files, its functions to goose's Go
+// migrations; a Down whose kind is not that of the Up is kept apart.
+func (d Defined) migration(files *envfs.Overlay, alone func(sql string) bool) Migration {
+	m := Migration{Version: d.Version, Source: d.Source, defined: true}
+	up, down := d.Up[0], Action{}
+	if len(d.Down) > 0 {
+		down = d.Down[0]
+	}
+	together := down.Kind == NoAction || down.Kind == up.Kind && up.Kind != Replay
+	if !together {
+		m.down = &down
+	}
+	switch up.Kind {
+	case Function:
+		m.Go = goose.NewGoMigration(d.Version, up.goFunc(), down.goFunc())
+		return m
+	case Replay:
+		m.upReplay = up.Replay // its file is made when all migrations are known
+		return m
+	}
+	text := envfs.Text{Version: d.Version, Up: []string{up.SQL}}
+	if together && down.Kind == Command {
+		text.Down = []string{down.SQL}
+	}
+	text.NoTransaction = slices.ContainsFunc(slices.Concat(text.Up, text.Down), alone)
+	files.Add(text)
+	return m
+}
+
+// collectDefinitions adds the SQL of the definitions to the files.
+func (c *Config) collectDefinitions(files *envfs.Overlay, alone func(sql string) bool) (list []Migration, faults []*Fault) {
+	for _, definitions := range c.Definitions {
+		if definitions.Namespace != "" && c.Namespaces == nil {
+			faults = append(faults, mergeFault("WithDefinitions: their Namespace is %q, and there are none (WithNamespaces)", definitions.Namespace))
+		}
+		sorted, wrong := sorted(definitions.List)
+		faults = append(faults, wrong...)
+		for _, d := range sorted {
+			if len(wrong) == 0 {
+				list = append(list, d.migration(files, alone))
+			} else { // so that another claim to its version is found too
+				list = append(list, Migration{Version: d.Version, Source: d.Source, defined: true})
+			}
+		}
+	}
+	return list, faults
+}
+
+// defined says whether there is any definition: an empty list is rather a forgotten import.
+func (c *Config) defined() bool {
+	return slices.ContainsFunc(c.Definitions, func(d Definitions) bool { return len(d.List) > 0 })
+}

@@ -1,0 +1,228 @@
+// Package migset knows which migrations there are. It lays the folders of the environments over each other, adds the Go
+// migrations and the definitions, and gives each namespace its own. It reads files and goose's registry, never a database.
+package migset
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/envfs"
+)
+
+// Config says where migrations are.
+type Config struct {
+	FS           fs.FS
+	BasePath     string
+	Environments []string // "" stands for the base path itself
+	// Namespaces have one set each. nil means a single set that has no namespace.
+	Namespaces  []string
+	Go          []*goose.Migration
+	Definitions []Definitions
+	// Options are goose's own, of which some exclude migrations.
+	Options []goose.ProviderOption
+	Dialect dialect.Dialect
+}
+
+// Migration is one migration. An SQL file is read when its body is asked for, see [Set.Read].
+type Migration struct {
+	Version     int64
+	Source      string
+	Environment string
+	Go          *goose.Migration // nil if the Up is SQL
+
+	down     *Action // the Down of a definition, if its kind is not that of the Up
+	upReplay int64   // the version whose Up is the Up of this definition, 0 if it has its own
+	defined  bool    // it is a definition
+}
+
+// String is the version with the source, if that is known.
+func (m Migration) String() string {
+	if m.Source == "" {
+		return fmt.Sprint(m.Version)
+	}
+	return fmt.Sprintf("%d (%s)", m.Version, m.Source)
+}
+
+// Set is one sequence of migrations. It doesn't change after [Resolve], so any number of runs can share it.
+type Set struct {
+	Namespace string
+	List      []Migration // ascending by version
+	Files     *envfs.Overlay
+	Warnings  []string
+
+	dialect dialect.Dialect
+}
+
+// Versions lists the versions, lowest first.
+func (s *Set) Versions() []int64 {
+	list := make([]int64, len(s.List))
+	for i, m := range s.List {
+		list[i] = m.Version
+	}
+	return list
+}
+
+// Find returns the migration of a version.
+func (s *Set) Find(version int64) (Migration, bool) {
+	i, ok := slices.BinarySearchFunc(s.List, version, func(m Migration, v int64) int { return cmp.Compare(m.Version, v) })
+	if !ok {
+		return Migration{}, false
+	}
+	return s.List[i], true
+}
+
+// Resolve returns one set for each namespace, or the only one, and warnings that belong to no set. It reports all faults
+// together; a namespace whose name is a fault has no set.
+func Resolve(c Config) (sets []*Set, warnings []string, faults []*Fault) {
+	faults = c.environmentFaults()
+	switch {
+	case c.FS == nil:
+		return nil, nil, append(faults, settingFault("WithFS: the file system is nil"))
+	case c.Namespaces != nil:
+		sets, warnings, wrong := c.divide()
+		return sets, warnings, append(faults, wrong...)
+	}
+	files, err := envfs.New(c.FS, c.BasePath, c.Environments)
+	set, wrong := c.sequence(files, err)
+	return []*Set{set}, nil, append(faults, wrong...)
+}
+
+// sequence makes a set of the files that were found, with err, the Go migrations and the definitions.
+func (c *Config) sequence(files *envfs.Overlay, err error) (*Set, []*Fault) {
+	s, faults := c.merge(files, err)
+	if len(faults) == 0 {
+		if err := s.exclude(c.Options); err != nil {
+			faults = append(faults, &Fault{Kind: Setting, Err: err})
+		}
+		faults = append(faults, s.unknownReplays()...)
+	}
+	return s, faults
+}
+
+func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault) {
+	s = &Set{Files: files, dialect: c.Dialect}
+	files.Alone = s.alone
+	if noFolder(err) && (len(c.Go) > 0 || c.defined()) {
+		err = nil // they need none
+	}
+	faults = mergeFaults(c.baseFault(err))
+
+	definitions, wrong := c.collectDefinitions(files, s.alone)
+	faults = append(faults, wrong...)
+
+	list, err := c.collectGo(files)
+	faults = append(faults, mergeFaults(err)...)
+
+	list = append(list, definitions...)
+	s.List = make([]Migration, 0, len(files.SQL)+len(list))
+	for _, f := range files.SQL {
+		s.List = append(s.List, Migration{Version: f.Version, Source: f.Path, Environment: f.Environment})
+	}
+	if len(list) > 0 {
+		s.List = append(s.List, list...)
+		slices.SortStableFunc(s.List, func(a, b Migration) int { return cmp.Compare(a.Version, b.Version) })
+	}
+	faults = append(faults, duplicates(s.List, faults)...)
+	if len(faults) == 0 {
+		faults = s.replayUps()
+	}
+	if len(faults) == 0 {
+		faults = mergeFaults(errors.Join(s.misplaced(c.given())...))
+	}
+	if len(faults) == 0 && c.Namespaces == nil {
+		faults = mergeFaults(s.nowhere())
+	}
+	s.Warnings = s.findWarnings()
+	return s, faults
+}
+
+// noFolder says whether the folder of all migrations doesn't exist, whatever other name may have been meant.
+func noFolder(err error) bool {
+	var base *envfs.BaseError
+	var namespace *envfs.MissingError
+	return (errors.As(err, &base) || errors.As(err, &namespace)) && errors.Is(err, fs.ErrNotExist)
+}
+
+// duplicates reports the versions that are claimed twice, except those that the overlay of the files has reported.
+func duplicates(list []Migration, known []*Fault) (faults []*Fault) {
+	reported := make(map[int64]bool)
+	for _, fault := range known {
+		var d *envfs.DuplicateError
+		if errors.As(fault, &d) {
+			reported[d.Version] = true
+		}
+	}
+	for i := 1; i < len(list); i++ {
+		a, b := list[i-1], list[i]
+		if a.Version != b.Version || reported[b.Version] {
+			continue
+		}
+		err := &envfs.DuplicateError{Version: b.Version, Paths: [2]string{a.place(), b.place()}}
+		switch {
+		case a.defined:
+			faults = append(faults, definitionFault(a, err))
+		case b.defined:
+			faults = append(faults, definitionFault(b, err))
+		default:
+			faults = append(faults, mergeFaults(err)...)
+		}
+	}
+	return faults
+}
+
+func (m Migration) place() string {
+	return cmp.Or(m.Source, fmt.Sprintf("Go migration %d without a source", m.Version))
+}
+
+// exclude takes out of the set what goose's own options exclude.
+func (s *Set) exclude(options []goose.ProviderOption) error {
+	if len(options) == 0 {
+		return nil
+	}
+	var functions []*goose.Migration // new ones, because goose writes to those that it is given
+	for _, m := range s.List {
+		if m.Go != nil {
+			named := goose.NewGoMigration(m.Version, nil, nil)
+			named.Source = m.Go.Source
+			functions = append(functions, named)
+		}
+	}
+	kept, err := dryrun.Versions(s.Files, append(slices.Clone(options), goose.WithGoMigrations(functions...))...)
+	if err != nil {
+		return fmt.Errorf("WithGooseOptions: %w", err)
+	}
+	s.List = slices.DeleteFunc(s.List, func(m Migration) bool {
+		_, found := slices.BinarySearch(kept, m.Version)
+		return !found
+	})
+	return nil
+}
+
+// Quoted lists names for people.
+func Quoted(names []string) string {
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = fmt.Sprintf("%q", name)
+	}
+	return strings.Join(list, ", ")
+}
+
+// UpToDate says whether all versions are applied. have is scratch space.
+func (s *Set) UpToDate(have map[int64]bool, applied []int64) bool {
+	if len(applied) < len(s.List) {
+		return false
+	}
+	clear(have)
+	for _, v := range applied {
+		have[v] = true
+	}
+	return !slices.ContainsFunc(s.List, func(m Migration) bool { return !have[m.Version] })
+}

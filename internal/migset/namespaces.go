@@ -1,0 +1,134 @@
+package migset
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/envfs"
+)
+
+// divide finds the migrations of each namespace.
+func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
+	folders, err := envfs.OpenNamespaces(c.FS, c.BasePath, c.Namespaces)
+	faults = mergeFaults(err)
+	for _, stray := range folders.Stray {
+		warnings = append(warnings, fmt.Sprintf("%s is in no namespace: it is ignored", stray))
+	}
+	given := c.given()
+	for _, f := range folders.Direct {
+		if path.Ext(f.Name) != ".go" || !slices.Contains(given, f.Version) {
+			faults = append(faults, mergeFault("%s is directly in the base path, and in no namespace: move it into the folder of one (%s)",
+				f.Path, Quoted(c.Namespaces)))
+		}
+	}
+	for _, file := range folders.Elsewhere() {
+		warnings = append(warnings, fmt.Sprintf("%s is ignored: its folder is none of a namespace (WithNamespaces)", file))
+	}
+	shares, wrong := c.shares(folders)
+	faults = append(faults, wrong...)
+	seen := make(map[string]string)
+	for i, name := range c.Namespaces {
+		wrong := nameFault(c.Dialect, name)
+		key := c.Dialect.Fold(name)
+		if other, twice := seen[key]; twice && wrong == nil {
+			wrong = fmt.Errorf("%q and %q would have the same version table", other, name)
+		}
+		if wrong != nil {
+			faults = append(faults, settingFault("WithNamespaces: %w", wrong))
+			continue
+		}
+		seen[key] = name
+		if err != nil { // the base path can't be read
+			sets = append(sets, &Set{Namespace: name})
+			continue
+		}
+		files, err := folders.Overlay(name, c.Environments)
+		set, wrongInIt := shares[i].sequence(files, err)
+		set.Namespace = name
+		sets, faults = append(sets, set), append(faults, set.own(wrongInIt)...)
+	}
+	if len(faults) == 0 && !slices.ContainsFunc(sets, func(s *Set) bool { return len(s.List) > 0 }) {
+		for _, s := range sets {
+			faults = append(faults, s.own(mergeFaults(s.nowhere()))...)
+		}
+	}
+	return sets, warnings, faults
+}
+
+// own makes faults those of the set's namespace.
+func (s *Set) own(faults []*Fault) []*Fault {
+	for _, f := range faults {
+		f.Namespace = s.Namespace
+	}
+	return faults
+}
+
+// nameFault says why a namespace can't have this name.
+func nameFault(d dialect.Dialect, name string) error {
+	switch folded := strings.ToLower(name); {
+	case name == "":
+		return errors.New("a name is empty, which may be a variable that is not set")
+	case !utf8.ValidString(name) || name == "." || name == ".." || strings.ContainsAny(name, `/\`) ||
+		strings.ContainsFunc(name, unicode.IsControl) || strings.TrimSpace(name) != name:
+		return fmt.Errorf("%q can't be the name of a folder and a part of a table's name", name)
+	case folded == "lock" || strings.HasPrefix(folded, "lock_"):
+		return fmt.Errorf("%q is kept for the state table, {version table}_lock", name)
+	case d.Derived("_" + name):
+		return fmt.Errorf("%q is what PostgreSQL calls the index or the sequence of another table", name)
+	}
+	return nil
+}
+
+// shares are the configurations of each namespace, with the Go migrations and definitions that belong to it. A Go
+// migration belongs to the folder that its source is in, and definitions name their namespace. A single namespace has
+// everything.
+func (c *Config) shares(folders *envfs.Namespaces) (shares []Config, faults []*Fault) {
+	dirs := make(map[string]string) // of each namespace, and of each environment in it
+	for i, name := range c.Namespaces {
+		shares = append(shares, *c)
+		shares[i].Go, shares[i].Definitions = nil, nil
+		for _, environment := range append([]string{""}, c.Environments...) {
+			dirs[name+"/"+environment] = path.Join(folders.Folder(name), environment)
+		}
+	}
+	give := func(name string) *Config {
+		if name == "" && len(shares) == 1 {
+			return &shares[0]
+		}
+		if i := slices.Index(c.Namespaces, name); name != "" && i >= 0 {
+			return &shares[i]
+		}
+		return nil
+	}
+	for i, m := range c.Go {
+		err := checkGo(m)
+		var to *Config
+		if err == nil {
+			key, _, _ := owner(cmp.Or(m.Source, "?"), dirs)
+			name, _, _ := strings.Cut(key, "/")
+			if to = give(name); to == nil {
+				err = fmt.Errorf("version %d: its Source is in the folder of no namespace (%s)", m.Version, Quoted(c.Namespaces))
+			}
+		}
+		if err != nil {
+			faults = append(faults, mergeFault("WithGoMigrations: migration %d: %w", i+1, err))
+			continue
+		}
+		to.Go = append(to.Go, m)
+	}
+	for _, d := range c.Definitions {
+		if to := give(d.Namespace); to != nil {
+			to.Definitions = append(to.Definitions, d)
+		} else {
+			faults = append(faults, mergeFault("WithDefinitions: their Namespace is %q, and there are %s", d.Namespace, Quoted(c.Namespaces)))
+		}
+	}
+	return shares, faults
+}

@@ -1,0 +1,82 @@
+package migset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/envfs"
+)
+
+// replayOf returns the version whose Up is the Down of m, 0 if m has its own.
+func (s *Set) replayOf(m Migration, b Body) (int64, error) {
+	if m.down != nil {
+		return m.down.Replay, nil // checked with the definitions
+	}
+	of, err := envfs.Replayed(b.Up, b.Down)
+	if err != nil || of == 0 {
+		return 0, err
+	}
+	if err := misplacedReplay("Down", m.Version, of); err != nil {
+		return 0, err
+	}
+	if _, ok := s.Find(of); !ok {
+		return 0, unknownReplay("Down", of)
+	}
+	return of, nil
+}
+
+func misplacedReplay(side string, version, of int64) error {
+	switch {
+	case of == version:
+		return fmt.Errorf("its %s is a Replay of itself", side)
+	case of > version:
+		return fmt.Errorf("its %s is a Replay of version %d, which is later", side, of)
+	}
+	return nil
+}
+
+func unknownReplay(side string, of int64) error {
+	return fmt.Errorf("its %s is a Replay of version %d, which is not known", side, of)
+}
+
+// unknownReplays reports the definitions whose Down replays a version that is not in the set.
+func (s *Set) unknownReplays() (faults []*Fault) {
+	for _, m := range s.List {
+		if m.down == nil || m.down.Kind != Replay {
+			continue
+		}
+		if _, ok := s.Find(m.down.Replay); !ok {
+			faults = append(faults, definitionFault(m, unknownReplay("Down", m.down.Replay)))
+		}
+	}
+	return faults
+}
+
+// replayUps gives each definition whose Up is a Replay the Up of the other version. That one may be a Replay too, and
+// has got its Up by then, because its version is lower.
+func (s *Set) replayUps() (faults []*Fault) {
+	for i := range s.List {
+		m := &s.List[i]
+		if m.upReplay == 0 {
+			continue
+		}
+		of, ok := s.Find(m.upReplay)
+		switch {
+		case !ok:
+			faults = append(faults, definitionFault(*m, unknownReplay("Up", m.upReplay)))
+		case of.Go != nil:
+			m.Go = goose.NewGoMigration(m.Version, &goose.GoFunc{RunTx: of.Go.UpFnContext, RunDB: of.Go.UpFnNoTxContext}, nil)
+		default:
+			s.Files.AddReplay(m.Version, func() (up []string, noTransaction bool, err error) {
+				scripts, errs := dryrun.Scripts(context.Background(), s.Files, []int64{of.Version})
+				script := scripts[of.Version]
+				return script.Up, !script.Transactional, errors.Join(errs...)
+			})
+		}
+	}
+	return faults
+}

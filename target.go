@@ -1,0 +1,278 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/migset"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// target is one migration set, and the tables that the database has for it.
+type target struct {
+	set     *migset.Set
+	dialect dialect.Dialect
+	table   *history.Versions
+	state   *history.State // nil for dialects that gooseplus leaves to goose
+
+	tenant       string
+	schema       string // of the tables, if the run is bound to one
+	createSchema bool
+}
+
+// targets is what the configuration amounts to: everything a run needs except the database. It is made once and
+// doesn't change, so any number of runs can share it.
+type targets struct {
+	parts []*target // one for each namespace, in their order, or the only one
+	// whole has what the parts share. If there are several namespaces to run, it is none of them, and its set is empty.
+	whole    *target
+	warnings []string // those of no part
+}
+
+// resolve finds the migrations, and every fault of the configuration. It doesn't touch the
+// database.
+func (o *options) resolve() (*targets, error) {
+	faults := o.faults()
+	fault := func(err error) {
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	d, err := dialect.Lookup(o.dialect)
+	whole := &target{set: new(migset.Set), dialect: d, tenant: o.tenant, schema: o.schema, createSchema: o.createSchema}
+	if err != nil {
+		fault(fmt.Errorf("WithDialect: %w", err))
+	} else {
+		fault(o.tables(whole))
+		fault(o.transactionFault(d.Goose))
+	}
+	faults = append(faults, o.statementTimeouts.faults(d)...)
+	config, wrong := o.migrationConfig(d)
+	faults = append(faults, wrong...)
+	sets, warnings, wrongInSets := migset.Resolve(config)
+	for _, f := range wrongInSets {
+		fault(o.fault(f))
+	}
+	ts := &targets{whole: whole, warnings: warnings}
+	for _, set := range sets {
+		part := whole
+		if o.allNamespaces() {
+			copied := *whole
+			part = &copied
+		}
+		part.set = set
+		ts.parts = append(ts.parts, part)
+		if part != whole && whole.table != nil { // else the fault is reported already
+			if err := o.tables(part); err != nil {
+				fault(part.named(err))
+			}
+		}
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return ts, nil
+}
+
+// migrationConfig is what the options say about where migrations are. Options of goose's that are a fault exclude none.
+func (o *options) migrationConfig(d dialect.Dialect) (c migset.Config, faults []error) {
+	c = migset.Config{
+		FS: o.fsys, BasePath: o.basePath, Environments: o.environments, Namespaces: o.namespaces, Go: o.goMigrations, Options: o.gooseOptions, Dialect: d,
+	}
+	for _, definitions := range o.definitions {
+		if definitions == nil {
+			faults = append(faults, fmt.Errorf("%w: WithDefinitions: it is nil", ErrMergeMigrations))
+			continue
+		}
+		c.Definitions = append(c.Definitions, migset.Definitions{Namespace: definitions.Namespace, List: definitions.frozen()})
+	}
+	for i, opt := range o.gooseOptions {
+		if err := dryrun.CheckOption(opt); err != nil {
+			faults, c.Options = append(faults, fmt.Errorf("WithGooseOptions: option %d %w", i+1, err)), nil
+		}
+	}
+	return c, faults
+}
+
+// fault is a fault of the configuration as users know it.
+func (o *options) fault(f *migset.Fault) error {
+	err := f.Err
+	switch f.Kind {
+	case migset.Definition:
+		err = fmt.Errorf("%w: %w", ErrMergeMigrations, definitionError(f))
+	case migset.Merge:
+		err = fmt.Errorf("%w: %w", ErrMergeMigrations, err)
+	}
+	return namedBy(where(o.tenant, f.Namespace), err)
+}
+
+// unreadable makes one error of what was found when files were read.
+func (t *target) unreadable(errs []error) error {
+	for i, err := range errs {
+		if f, ok := errors.AsType[*migset.Fault](err); ok {
+			secrets := redact.In(f.SQL)
+			errs[i] = &MigrationError{Tenant: t.tenant, Namespace: f.Namespace, Version: f.Version, Source: f.Source, Environment: f.Environment,
+				Direction: f.Direction, Statement: secrets.Text(), Err: &statementError{f.Err, secrets}}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tables names the version table and the state table.
+func (o *options) tables(t *target) (err error) {
+	name := o.versionTable
+	if o.bound {
+		if name, err = o.inSchema(t.dialect); err != nil {
+			return err
+		}
+	}
+	if t.dialect.Quotes() {
+		if t.state, err = history.NewState(t.dialect, name); err != nil {
+			return fmt.Errorf("WithVersionTable: %w", err)
+		}
+	} else if o.globalLock {
+		return fmt.Errorf("WithGlobalLock: there is no lock for the dialect %s", t.dialect.Goose)
+	}
+	if t.set.Namespace != "" {
+		if name, err = inNamespace(t.dialect, name, t.set.Namespace); err != nil {
+			return err
+		}
+	}
+	if t.table, err = history.NewVersions(t.dialect, name); err != nil {
+		return fmt.Errorf("WithVersionTable: %w", err)
+	}
+	return nil
+}
+
+// in makes the targets those of another schema or tenant: all is shared but the tables.
+func (ts *targets) in(o *options) (*targets, error) {
+	bind := func(t *target) (*target, error) {
+		bound := *t
+		bound.tenant, bound.schema, bound.createSchema = o.tenant, o.schema, o.createSchema
+		if err := o.tables(&bound); err != nil {
+			return nil, fmt.Errorf("%s%w", where(o.tenant, t.set.Namespace), err)
+		}
+		return &bound, nil
+	}
+	whole, err := bind(ts.whole)
+	if err != nil {
+		return nil, err
+	}
+	if !ts.several() {
+		return &targets{parts: []*target{whole}, whole: whole, warnings: ts.warnings}, nil
+	}
+	bound := &targets{whole: whole, warnings: ts.warnings}
+	for _, t := range ts.parts {
+		part, err := bind(t)
+		if err != nil {
+			return nil, err
+		}
+		bound.parts = append(bound.parts, part)
+	}
+	return bound, nil
+}
+
+// several says whether no namespace was chosen, though there may be only one.
+func (ts *targets) several() bool { return ts.parts[0] != ts.whole }
+
+// one returns the only part, or refuses what means the versions of one namespace.
+func (ts *targets) one() (*target, error) {
+	if !ts.several() {
+		return ts.whole, nil
+	}
+	var names []string
+	for _, part := range ts.parts {
+		names = append(names, part.set.Namespace)
+	}
+	return nil, fmt.Errorf("each namespace has versions of its own: choose one with Namespace, of %s", migset.Quoted(names))
+}
+
+// namespace returns the targets with one namespace chosen.
+func (ts *targets) namespace(name string) *targets {
+	i := slices.IndexFunc(ts.parts, func(part *target) bool { return part.set.Namespace == name })
+	return &targets{parts: ts.parts[i : i+1], whole: ts.parts[i]}
+}
+
+// named puts the tenant and the namespace before an error that doesn't say so itself.
+func (t *target) named(err error) error { return namedBy(where(t.tenant, t.set.Namespace), err) }
+
+// own is facts without what is remembered of other namespaces.
+func (t *target) own(facts history.Facts) history.Facts {
+	facts.Dirty = slices.DeleteFunc(slices.Clone(facts.Dirty), func(s history.Step) bool { return s.Namespace != t.set.Namespace })
+	facts.Protected = slices.DeleteFunc(slices.Clone(facts.Protected), func(m history.Mark) bool { return m.Namespace != t.set.Namespace })
+	return facts
+}
+
+// busy asks for a run, or a step that was not finished, to wait for.
+func (t *target) busy() history.Question {
+	return history.Question{Runs: true, Namespace: t.set.Namespace}
+}
+
+// tableError is the error of a version table that can't be used.
+func (t *target) tableError(ctx context.Context, err error) error {
+	return fmt.Errorf("%w (%s, dialect %s): %w%s", ErrMigrationTable, t.table.Name(), t.dialect.Goose, failure.Tidy{Err: stopped(ctx, err)}, t.privileges(err))
+}
+
+// stateError is the error of a state table that can't be used.
+func (t *target) stateError(ctx context.Context, err error) error {
+	return fmt.Errorf("%w (state table %s): %w%s", ErrMigrationTable, t.state.Name(), failure.Tidy{Err: stopped(ctx, err)}, t.privileges(err))
+}
+
+// privileges says what the user needs, if the server has refused something for want of them.
+func (t *target) privileges(err error) string {
+	if t.state == nil || !t.dialect.Denied(err) {
+		return ""
+	}
+	return fmt.Sprintf("; this user needs GRANT SELECT ON %s and GRANT SELECT ON %s to read, INSERT, UPDATE and DELETE on both to migrate, and CREATE where they aren't there",
+		t.table.Name(), t.state.Name())
+}
+
+// Describe is for package gooseplustest, which has to know of which migrations a database was made. It is no part of the
+// API: it may change in any release.
+func (m *Migrator) Describe() (d migset.Description, err error) {
+	ts, err := m.resolve()
+	if err != nil {
+		return d, err
+	}
+	o, whole := &m.options, ts.whole
+	d = migset.Description{
+		Dialect: whole.dialect.Goose, Schema: whole.schema, OwnDatabase: m.own != nil,
+		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v %v %q %q", whole.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
+			whole.table.Name(), o.globalLock, o.rollback, o.namespaces != nil, o.namespaces, o.namespace),
+	}
+	if whole.state != nil {
+		d.Tables = whole.state.Tables()
+	}
+	for _, part := range ts.parts {
+		list, err := part.set.Show()
+		if err != nil {
+			return d, part.named(err)
+		}
+		for i := range list {
+			if !ts.several() {
+				list[i].Namespace = ""
+			}
+		}
+		d.Migrations = append(d.Migrations, list...)
+		if whole.state == nil {
+			continue
+		}
+		name, err := whole.dialect.ParseName(part.table.Name())
+		if err != nil {
+			return d, err
+		}
+		if whole.schema == "" {
+			d.TablesIn = name.Schema
+		}
+		if part.set.Namespace != "" {
+			d.Tables = append(d.Tables, name.Table)
+		}
+	}
+	return d, nil
+}
