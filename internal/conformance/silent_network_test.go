@@ -85,7 +85,7 @@ func TestSilentNetwork(t *testing.T) {
 	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
 		p.exec(t, "CREATE TABLE nothing (id INTEGER)")
 		schema := column[string](t, p.db, map[string]string{"postgres": "SELECT current_schema()", "mysql": "SELECT DATABASE()"}[p.dialect])[0]
-		atOnce := make(chan struct{}, 50)
+		atOnce := make(chan struct{}, 30)
 		var all sync.WaitGroup
 		for _, method := range methods {
 			for _, lock := range []bool{false, true} {
