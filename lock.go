@@ -153,9 +153,9 @@ func (w *waiter) locked(ctx, ended context.Context, err error) error {
 	return fmt.Errorf("%w: %w%s", ErrLocked, failure.Stopped(ended, err), w.whoHasIt(ctx))
 }
 
-// whoHasIt says who has the lock, for an error. It isn't asked for where nobody was found to have it.
+// whoHasIt says who has the lock, for an error. Where nobody was found to have it, a process whose time is over doesn't ask.
 func (w *waiter) whoHasIt(ctx context.Context) string {
-	if w.holder == "" && !w.run.progress.waited {
+	if ctx.Err() != nil && w.holder == "" && !w.run.progress.waited {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), nameLimit)
