@@ -38,6 +38,12 @@ var networkCalls = map[string]func(context.Context, *gooseplus.Migrator) error{
 	"NamespaceStatus":  func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.NamespaceStatus(ctx)) },
 	"Plan":             func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Plan(ctx)) },
 	"Runs":             func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Runs(ctx)) },
+	"TenantsStatus": func(ctx context.Context, m *gooseplus.Migrator) (failed error) {
+		for status, err := range m.TenantsStatus(ctx, here(ctx, m)) {
+			failed = errors.Join(failed, status.Err, err)
+		}
+		return failed
+	},
 	"MigrateTenants": func(ctx context.Context, m *gooseplus.Migrator) error {
 		return second(m.MigrateTenants(ctx, here(ctx, m)))
 	},

@@ -50,7 +50,7 @@ var postgres = &engine{
 		// Immediate shutdown. SIGKILL would leave shared memory and busy backends behind.
 		stop: "QUIT",
 
-		own:      `echo "host all all 0.0.0.0/0 scram-sha-256" >>data/pg_hba.conf`,
+		own:      `echo "host all all 0.0.0.0/0 md5" >>data/pg_hba.conf`,
 		durable:  `-c synchronous_commit=on -c full_page_writes=on`,
 		anywhere: `-c listen_addresses=0.0.0.0`,
 		shutDown: os.Interrupt, // fast: it ends the connections
