@@ -2,60 +2,114 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/history"
-	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
-// facts reads what the state table remembers.
-func (r *run) facts(ctx context.Context) (facts history.Facts, err error) {
-	switch {
-	case r.part.state == nil:
-		return facts, nil
-	case r.lock != nil || r.flagged && !r.options.globalLock:
-		facts, err = r.part.state.ReadThere(ctx, r.db)
-	case r.options.globalLock:
-		facts, err = r.part.state.Read(ctx, r.db)
-	} // Without a lock, a table that was not there at the first look has nothing to say.
+// admission is what the state table says of a part that may begin.
+type admission struct {
+	unfinished []history.Step // that were cut off with their run, and that this one clears away
+	protected  []int64        // the versions below which nothing goes
+}
+
+// admit refuses what must not be done on this database, for all parts, and forgets the marks of steps that were finished.
+func (r *run) admit(ctx context.Context) error {
+	facts, err := r.facts(ctx)
 	if err != nil {
-		return facts, r.part.stateError(ctx, err)
+		return err
 	}
-	return facts, nil
+	var faults []error
+	for _, p := range r.parts {
+		if len(facts.Running) > 0 {
+			p.warnOther("it is recorded as running, with the lock")
+		}
+		faults = append(faults, p.target.named(p.judge(ctx, p.target.own(facts))))
+	}
+	return allOf(faults)
+}
+
+func (p *part) judge(ctx context.Context, facts history.Facts) error {
+	if err := p.admit(ctx, facts, p.found.Applied); err != nil {
+		return err
+	}
+	for _, s := range facts.Dirty {
+		if !finished(s, p.found.Applied) {
+			continue
+		}
+		if err := p.target.forget(ctx, p.run.db.own, s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // admit refuses what must not be done on this database. Steps that were not finished, and that the run
-// can recover, are left to it.
-func (r *run) admit(ctx context.Context, facts history.Facts, applied []int64) error {
+// can clear away, are left to it.
+func (p *part) admit(ctx context.Context, facts history.Facts, applied []int64) error {
 	dirty := unfinished(facts, applied)
-	if r.lock == nil && r.options.globalLock { // to look at what another run is doing is no fault of it
+	if p.run.holding == nil && p.run.options.globalLock { // to look at what another run is doing is no fault of it
 		dirty = slices.DeleteFunc(dirty, func(s history.Step) bool { return slices.Contains(facts.Running, s.Run) })
 	}
-	r.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s history.Step) bool { return !r.recoverable(ctx, s) })
-	if len(r.unfinished) < len(dirty) {
-		return r.dirty(dirty)
+	p.admission.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s history.Step) bool { return !p.clearable(ctx, s) })
+	if len(p.admission.unfinished) < len(dirty) {
+		return p.dirty(dirty)
 	}
-	if len(r.steps) == 0 {
+	if len(p.steps) == 0 {
 		return nil
 	}
-	if err := r.unfamiliar(facts); err != nil {
+	if err := p.run.stamps.unfamiliar(p.run.options, facts); err != nil {
 		return err
 	}
-	return r.unprotected(facts, applied)
+	return p.admission.protect(p.target, facts, p.steps, applied)
+}
+
+// protect refuses steps that go below a protected version.
+func (a *admission) protect(t *target, facts history.Facts, steps steps, applied []int64) error {
+	a.protected = nil
+	for _, mark := range facts.Protected {
+		a.protected = append(a.protected, mark.Version)
+	}
+	var faults []error
+	for _, s := range steps {
+		if s.Direction == directionDown {
+			faults = append(faults, a.versionLocked(t, s, applied))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// versionLocked refuses a step down that goes below one of the applied versions, if that is
+// protected.
+func (a *admission) versionLocked(t *target, down plannedStep, applied []int64) error {
+	for _, v := range a.protected {
+		if v >= down.Version && slices.Contains(applied, v) {
+			return t.migrationError(down, "", fmt.Errorf("%w: version %d", ErrVersionLocked, v))
+		}
+	}
+	return nil
+}
+
+// environments are what a run knows of those of its environments that the database remembers.
+type environments struct {
+	unseen  []string // the database has not seen them
+	stamped []string // it has been told of them
 }
 
 // unfamiliar refuses an environment that a protected database has not seen.
-func (r *run) unfamiliar(facts history.Facts) error {
-	r.unseen = r.options.stamps()
-	r.unseen = slices.DeleteFunc(r.unseen, func(e string) bool { return slices.Contains(facts.Environments, e) })
-	if len(r.unseen) == 0 {
+func (e *environments) unfamiliar(o *options, facts history.Facts) error {
+	e.unseen = slices.DeleteFunc(o.stamps(), func(name string) bool { return slices.Contains(facts.Environments, name) })
+	if len(e.unseen) == 0 {
 		return nil
 	}
-	for _, e := range facts.Environments {
-		if slices.Contains(r.options.protectedEnvironments, e) {
-			return fmt.Errorf("%w: it was migrated with %q and never with %q", ErrProtectedEnvironment, e, r.unseen)
+	for _, seen := range facts.Environments {
+		if slices.Contains(o.protectedEnvironments, seen) {
+			return fmt.Errorf("%w: it was migrated with %q and never with %q", ErrProtectedEnvironment, seen, e.unseen)
 		}
 	}
 	return nil
@@ -74,63 +128,113 @@ func (o *options) stamps() []string {
 
 // stamp remembers the run's environments before the first step: a process that is killed leaves a
 // database that knows what it has.
-func (r *run) stamp(ctx context.Context) error {
-	if r.part.state == nil || len(r.unseen) == 0 {
+func (e *environments) stamp(ctx context.Context, r *run) error {
+	if r.whole.state == nil || len(e.unseen) == 0 {
 		return nil
 	}
-	if err := r.ensureStateAlone(ctx); err != nil {
+	if err := r.ensureState(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := outlive(ctx, markGrace)
+	ctx, cancel := wait.Outlive(ctx, markGrace)
 	defer cancel()
-	for _, e := range r.unseen {
-		r.stamped = append(r.stamped, e) // the answer may be all that is lost
-		if err := r.part.state.Marks.Stamp(ctx, r.db, e); err != nil {
-			return r.part.stateError(ctx, err)
+	for _, name := range e.unseen {
+		e.stamped = append(e.stamped, name) // the answer may be all that is lost
+		if err := r.whole.state.Marks.Stamp(ctx, r.db.own, name); err != nil {
+			return r.whole.stateError(ctx, err)
 		}
 	}
 	return nil
 }
 
-// unstamp forgets the environments of a run that is back at its starting point.
-func (r *run) unstamp(ctx context.Context) error {
-	for _, e := range r.stamped {
-		if err := r.part.state.Marks.Unstamp(ctx, r.db, e); err != nil {
+// forget takes back what stamp did, for a run that is back at its starting point.
+func (e *environments) forget(ctx context.Context, r *run) error {
+	for _, name := range e.stamped {
+		if err := r.whole.state.Marks.Unstamp(ctx, r.db.own, name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unprotected refuses steps that go below a protected version.
-func (r *run) unprotected(facts history.Facts, applied []int64) error {
-	r.protected = nil
-	for _, p := range facts.Protected {
-		r.protected = append(r.protected, p.Version)
-	}
+// unfinished returns the steps that were not finished, of all that the state table remembers.
+func unfinished(facts history.Facts, applied []int64) []history.Step {
+	return slices.DeleteFunc(slices.Clone(facts.Dirty), func(s history.Step) bool { return finished(s, applied) })
+}
+
+// finished says whether the version table tells that a step came to its end, of which the row there
+// is the last thing.
+func finished(s history.Step, applied []int64) bool {
+	return !s.Failed && slices.Contains(applied, s.Version) != s.Down
+}
+
+// dirty returns the refusal to work on a database with steps that were not finished.
+func (p *part) dirty(steps []history.Step) error {
 	var faults []error
-	for _, s := range r.steps {
-		if s.Direction == directionDown {
-			faults = append(faults, r.versionLocked(s, applied))
+	for _, s := range steps {
+		if !s.Failed {
+			p.warnOther("it is at migration " + ref(s.Version, s.Source) + ", or was cut off in it")
 		}
+		direction := directionUp
+		if s.Down {
+			direction = directionDown
+		}
+		how := "was cut off"
+		if p.run.holding == nil {
+			how += ", unless another process is at it just now"
+		}
+		if s.Failed {
+			how = "failed and could not be undone"
+		}
+		faults = append(faults, fmt.Errorf("%w: migration %s %s %s: put the database right, then call Force with the version that it is at",
+			ErrDirty, ref(s.Version, s.Source), direction, how))
 	}
 	return errors.Join(faults...)
 }
 
-// versionLocked refuses a step down that goes below one of the applied versions, if that is
-// protected.
-func (r *run) versionLocked(down plannedStep, applied []int64) error {
-	for _, p := range r.protected {
-		if p >= down.Version && slices.Contains(applied, p) {
-			return r.migrationError(down, "", fmt.Errorf("%w: version %d", ErrVersionLocked, p))
-		}
+// clearable says whether clearCutOff can find out what a step left, and clear it away. That is so for
+// some on MySQL and MariaDB, where every step is marked, but not every one is left half-applied: one of
+// whose transaction nothing was committed left nothing, if all tables have transactions; and a step up
+// that ends in its one DDL statement, and that a single statement takes back, is absent afterwards if that
+// statement succeeds, and was before if the server refuses it. It takes the lock: without it, nobody
+// knows that nobody is at the step.
+func (p *part) clearable(ctx context.Context, s history.Step) bool {
+	t, db := p.target, p.run.db.own
+	m, known := t.set.Find(s.Version)
+	if !known || s.Failed || p.run.holding == nil || t.dialect.TransactionalDDL {
+		return false
 	}
-	return nil
+	if err := p.files.load(ctx, []int64{s.Version}, directionDown); err != nil {
+		return false
+	}
+	sections := p.files.step(s.Version).sections
+	inTransaction, downInTransaction := sections[0].InTransaction, sections[1].InTransaction
+	if s.Down {
+		return s.Untouched && downInTransaction && t.table.Transactional(ctx, db)
+	}
+	if s.Untouched && inTransaction {
+		return t.table.Transactional(ctx, db)
+	}
+	script := p.files.read[s.Version]
+	return m.Go == nil && inTransaction && downInTransaction && drive.Retractable(script.Up, script.Down)
 }
 
-// versionLockedOnTheWayBack is versionLocked of what the run applied: to return to a starting point
-// that has a protected version is not to go below it.
-func (r *run) versionLockedOnTheWayBack(down plannedStep) error {
-	own, _ := plan.Diff(r.mine, r.start)
-	return r.versionLocked(down, own)
+// clearCutOff clears away what a clearable step left that was cut off with its run.
+func (p *part) clearCutOff(ctx context.Context, s history.Step) error {
+	step := p.files.step(s.Version)
+	if !s.Untouched {
+		p.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
+			ref(step.Version, step.Source))})
+		if result := p.takeMarked(ctx, step.down(), true); result.Err != nil && !result.LeftNothing {
+			return fmt.Errorf("%w: %w", ErrDirty, result.Err)
+		}
+	}
+	return p.target.forget(ctx, p.run.db.own, s)
+}
+
+// forget forgets the mark of a step.
+func (t *target) forget(ctx context.Context, db *sql.DB, s history.Step) error {
+	if err := t.state.Steps.Clear(ctx, db, s); err != nil {
+		return t.stateError(ctx, err)
+	}
+	return nil
 }

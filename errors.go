@@ -2,14 +2,13 @@ package gooseplus
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/pressly/goose/v3"
-
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
@@ -157,48 +156,12 @@ func namedBy(where string, err error) error {
 	return &placedError{where, err}
 }
 
-func ref(version int64, source string) string {
-	if source == "" {
-		return fmt.Sprint(version)
-	}
-	return fmt.Sprintf("%d (%s)", version, source)
-}
+func ref(version int64, source string) string { return failure.Ref(version, source) }
 
-// reason is the text of err without what goose puts around it, on one line, without secrets.
-func reason(err error) string {
-	if err == nil {
-		return "no reason given"
-	}
-	var texts []string
-	for _, e := range appended(err) {
-		if partial, ok := e.(*goose.PartialError); ok {
-			e = errors.New(reason(partial.Err))
-		}
-		// A transaction or connection that is over already, because its context ended or the server
-		// went away, is what goose finds when it cleans up; the reason comes before that.
-		if e != sql.ErrTxDone && e != sql.ErrConnDone || len(appended(err)) == 1 {
-			texts = append(texts, e.Error())
-		}
-	}
-	return redact.Text(strings.Join(strings.Fields(strings.Join(texts, "; ")), " "))
-}
+// reason is the text of err for people: see [failure.Reason].
+func reason(err error) string { return failure.Reason(err) }
 
-// appended takes apart what goose puts together with go.uber.org/multierr, and nothing else: a
-// joined error of somebody else's is one reason.
-func appended(err error) []error {
-	if list, ok := err.(interface{ Errors() []error }); ok {
-		return list.Errors()
-	}
-	return []error{err}
-}
-
-// tidyError is err with the text that people need of it.
-type tidyError struct{ err error }
-
-func (e tidyError) Error() string { return reason(e.err) }
-func (e tidyError) Unwrap() error { return e.err }
-
-// statementError is tidyError for the error of a statement: it hides the passwords of the statement too.
+// statementError is failure.Tidy for the error of a statement: it hides the passwords of the statement too.
 type statementError struct {
 	err     error
 	secrets redact.Secrets
@@ -207,54 +170,20 @@ type statementError struct {
 func (e *statementError) Error() string { return e.secrets.Hide(reason(e.err)) }
 func (e *statementError) Unwrap() error { return e.err }
 
-// timeoutError is the cause of a context that one of the timeouts ended.
-type timeoutError struct {
-	what  string
-	after time.Duration
+// stopped, joined and limit are those of package failure.
+func stopped(ctx context.Context, err error) error { return failure.Stopped(ctx, err) }
+
+func joined(errs ...error) error { return failure.Join(errs...) }
+
+func limit(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
+	return failure.Limit(ctx, d, what)
 }
 
-func (e *timeoutError) Error() string { return fmt.Sprintf("the %s of %v is over", e.what, e.after) }
-
-func (e *timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
-
-// stoppedError is err as it looks once ctx has ended: the driver only knows that it was
-// interrupted, the context's cause says why.
-type stoppedError struct {
-	cause, ctxErr, err error
-}
-
-// stopped adds the cause of ctx to err, if ctx has ended.
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
+// allOf is errors.Join that leaves a single error as it is.
+func allOf(faults []error) error {
+	faults = slices.DeleteFunc(faults, func(err error) bool { return err == nil })
+	if len(faults) == 1 {
+		return faults[0]
 	}
-	return &stoppedError{cause: context.Cause(ctx), ctxErr: ctx.Err(), err: err}
-}
-
-func (e *stoppedError) Error() string {
-	if e.err == nil || errors.Is(e.cause, e.err) || errors.Is(e.err, e.cause) {
-		return reason(e.cause)
-	}
-	return reason(e.cause) + ": " + reason(e.err)
-}
-
-func (e *stoppedError) Unwrap() []error {
-	if e.err == nil {
-		return []error{e.cause, e.ctxErr}
-	}
-	return []error{e.cause, e.ctxErr, e.err}
-}
-
-// panicError is a panic of a Go migration.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
-
-// Unwrap returns the value if the migration panicked with an error.
-func (e *panicError) Unwrap() error {
-	err, _ := e.value.(error)
-	return err
+	return errors.Join(faults...)
 }

@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
@@ -24,85 +24,109 @@ func (m *Migrator) Force(ctx context.Context, version int64) error {
 	if version < 0 {
 		return fmt.Errorf("version %d: the lowest to force is 0, which is before the first migration", version)
 	}
-	return m.run(ctx, func(ctx context.Context, r *run) error {
-		if err := r.lookToForce(ctx, version); err != nil {
+	return m.runOne(ctx, func(ctx context.Context, p *part) error {
+		force := forced{part: p, version: version}
+		if err := force.look(ctx); err != nil {
 			return err
 		}
-		return r.alone(ctx, always, func(ctx context.Context) error {
-			if err := r.lookToForce(ctx, version); err != nil {
+		return p.run.withLock(ctx, always, func(ctx context.Context) error {
+			if err := force.look(ctx); err != nil {
 				return err
 			}
-			if err := r.makeTable(ctx); err != nil {
+			if err := p.run.makeTables(ctx); err != nil {
 				return err
 			}
-			return r.force(ctx, version)
+			return force.do(ctx)
 		})
 	})
-}
-
-// lookToForce refuses what Force must not say of the database.
-func (r *run) lookToForce(ctx context.Context, version int64) error {
-	r.forced = true
-	applied, _, err := r.applied(ctx)
-	if err != nil {
-		return r.part.tableError(ctx, err)
-	}
-	if err := migset.UnknownVersion(version, r.part.set.Versions(), applied); err != nil {
-		return err
-	}
-	if len(applied) > 0 || r.vetted {
-		return nil
-	}
-	r.vetted = true
-	return r.vetForce(ctx)
 }
 
 // always is for what takes the lock in any case.
 func always(context.Context) (bool, error) { return true, nil }
 
-func (r *run) force(ctx context.Context, version int64) error {
-	rows, err := r.owned(ctx, r.db, false)
+// forced is one call of Force.
+type forced struct {
+	*part
+	version int64
+	adopts  bool // there is the history of another tool, and Force says what it means
+}
+
+// look refuses what Force must not say of the database.
+func (f *forced) look(ctx context.Context) error {
+	f.row.forced = true
+	if err := f.part.look(ctx); err != nil {
+		return f.target.tableError(ctx, err)
+	}
+	if err := migset.UnknownVersion(f.version, f.target.set.Versions(), f.view.applied); err != nil {
+		return err
+	}
+	if len(f.view.applied) > 0 || f.run.progress.vetted {
+		return nil
+	}
+	f.run.progress.vetted = true
+	return f.vet(ctx)
+}
+
+// vet refuses to adopt what another tool calls half-done.
+func (f *forced) vet(ctx context.Context) error {
+	if f.view.schemaMissing {
+		return nil
+	}
+	found, err := f.target.findForeign(ctx, f.run.db.own, f.run.options)
+	f.adopts = len(found) > 0
+	for _, h := range found {
+		if h.Dirty && f.run.options.foreignHistory == Refuse {
+			return fmt.Errorf("%w: %s: nothing was touched; put the database right and tell %s so, or use WithForeignHistory(Ignore)",
+				ErrForeignHistory, f.target.foreignText([]history.Foreign{h}), h.Tool)
+		}
+	}
+	return err
+}
+
+func (f *forced) do(ctx context.Context) error {
+	db := f.run.db.own
+	rows, err := f.owned(ctx, db, false)
 	if err != nil {
-		return r.part.tableError(ctx, err)
+		return f.target.tableError(ctx, err)
 	}
-	r.from = plan.Newest(rows.Applied)
+	f.end.from = plan.Newest(rows.Applied)
 	var facts history.Facts
-	if r.part.state != nil {
-		if facts, err = r.part.state.Read(ctx, r.db); err != nil {
-			return r.part.stateError(ctx, err)
+	if f.target.state != nil {
+		if facts, err = f.target.state.Read(ctx, db); err != nil {
+			return f.target.stateError(ctx, err)
 		}
-		facts = r.part.own(facts)
+		facts = f.target.own(facts)
 	}
-	if r.lock != nil {
-		if err := r.register(ctx); err != nil {
+	if f.run.holding != nil {
+		if err := f.run.holding.register(ctx, f.run.parts); err != nil {
 			return err
 		}
 	}
-	if r.adopts {
-		if err := r.ensureStateAlone(ctx); err != nil {
+	if f.adopts {
+		if err := f.run.ensureState(ctx); err != nil {
 			return err
 		}
 	}
-	add := plan.Pending(r.part.set.Versions(), rows.Applied, version)
-	remove := plan.Above(rows.Applied, version)
-	if err := r.rewrite(ctx, facts.Dirty, add, remove); err != nil {
-		return r.part.tableError(ctx, err)
+	add := plan.Pending(f.target.set.Versions(), rows.Applied, f.version)
+	remove := plan.Above(rows.Applied, f.version)
+	if err := f.rewrite(ctx, facts.Dirty, add, remove); err != nil {
+		return f.target.tableError(ctx, err)
 	}
-	if _, err = r.owned(ctx, r.db, false); err != nil {
-		return r.part.tableError(ctx, err)
+	if _, err = f.owned(ctx, db, false); err != nil {
+		return f.target.tableError(ctx, err)
 	}
-	r.events.send(VersionForced{Version: version, Added: add, Removed: remove})
+	f.events.send(VersionForced{Version: f.version, Added: add, Removed: remove})
 	return nil
 }
 
 // rewrite changes the version table and forgets what is dirty, all at once, fenced like a step.
-func (r *run) rewrite(ctx context.Context, dirty []history.Step, add, remove []int64) error {
-	tx, err := r.db.BeginTx(ctx, nil)
+func (f *forced) rewrite(ctx context.Context, dirty []history.Step, add, remove []int64) error {
+	tx, err := f.run.db.own.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if err := r.rewriteIn(ctx, tx, dirty, add, remove); err != nil {
-		if undo := tx.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
+	if err := f.rewriteIn(ctx, tx, dirty, add, remove); err != nil {
+		if undo := failure.IgnoreDone(tx.Rollback()); undo != nil {
 			err = errors.Join(err, undo)
 		}
 		return err
@@ -110,9 +134,9 @@ func (r *run) rewrite(ctx context.Context, dirty []history.Step, add, remove []i
 	return tx.Commit()
 }
 
-func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step, add, remove []int64) error {
-	if r.lock != nil {
-		result, err := tx.ExecContext(ctx, r.part.state.Runs.Fence(r.id))
+func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step, add, remove []int64) error {
+	if f.run.holding != nil {
+		result, err := tx.ExecContext(ctx, f.target.state.Runs.Fence(f.row.id))
 		if err != nil {
 			return err
 		}
@@ -120,69 +144,20 @@ func (r *run) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step, a
 		if err != nil {
 			return err
 		}
-		if err := r.stillOurs(n > 0); err != nil {
+		if err := f.run.holding.stillOurs(n > 0); err != nil {
 			return err
 		}
 	}
-	if err := r.part.table.Rewrite(ctx, tx, add, remove); err != nil {
+	if err := f.target.table.Rewrite(ctx, tx, add, remove); err != nil {
 		return err
 	}
 	for _, s := range dirty {
-		if err := r.part.state.Steps.Clear(ctx, tx, s); err != nil {
+		if err := f.target.state.Steps.Clear(ctx, tx, s); err != nil {
 			return err
 		}
 	}
-	if r.adopts {
-		return r.part.state.Marks.Adopt(ctx, tx)
+	if f.adopts {
+		return f.target.state.Marks.Adopt(ctx, tx)
 	}
 	return nil
-}
-
-// LockVersion protects a version: nothing that undoes it, or a lower one while it is applied, is done
-// from then on, whoever asks: [Migrator.Rollback], [Migrator.RollbackTo] and [Migrator.Goto] return
-// [ErrVersionLocked], and the way back of a failed run ends there if the run itself applied it. The version must be known or
-// applied; it need not be applied yet. Protecting it again changes nothing. It takes the lock if there
-// is one.
-//
-// Dialects that gooseplus leaves to goose (see [WithDialect]) can't remember it, which is an error.
-func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
-	return m.protect(ctx, version, func(ctx context.Context, r *run, mark history.Mark) error {
-		applied, _, err := r.applied(ctx)
-		if err != nil {
-			return r.part.tableError(ctx, err)
-		}
-		if _, known := r.part.set.Find(version); !known && !slices.Contains(applied, version) {
-			return fmt.Errorf("version %d is neither known nor applied", version)
-		}
-		return r.part.state.Marks.Protect(ctx, r.db, mark)
-	})
-}
-
-// UnlockVersion ends the protection of a version by [Migrator.LockVersion]. One that isn't protected
-// is left alone. It takes the lock if there is one.
-func (m *Migrator) UnlockVersion(ctx context.Context, version int64) error {
-	return m.protect(ctx, version, func(ctx context.Context, r *run, mark history.Mark) error {
-		return r.part.state.Marks.Unprotect(ctx, r.db, mark)
-	})
-}
-
-func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *run, history.Mark) error) error {
-	if version < 1 {
-		return fmt.Errorf("version %d: the lowest version is 1", version)
-	}
-	return m.run(ctx, func(ctx context.Context, r *run) error {
-		if r.part.state == nil {
-			return fmt.Errorf("dialect %s: gooseplus can't remember a protected version here", r.part.dialect.Goose)
-		}
-		return r.alone(ctx, always, func(ctx context.Context) error {
-			if err := r.ensureStateAlone(ctx); err != nil {
-				return err
-			}
-			source := ""
-			if known, ok := r.part.set.Find(version); ok {
-				source = known.Source
-			}
-			return do(ctx, r, history.Mark{Namespace: r.part.set.Namespace, Version: version, Source: source})
-		})
-	})
 }

@@ -2,6 +2,7 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -53,25 +54,24 @@ func WithForeignHistory(p Policy) Option {
 
 // findForeign looks for histories that are not this Migrator's. Where a person has answered the question by Force,
 // there is none any more.
-func (r *run) findForeign(ctx context.Context) ([]history.Foreign, error) {
-	part := r.part
-	if r.options.foreignHistory == Ignore || part.state == nil || r.schemaMissing {
+func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) ([]history.Foreign, error) {
+	if o.foreignHistory == Ignore || t.state == nil {
 		return nil, nil
 	}
-	name, err := part.dialect.ParseName(part.table.Name())
+	name, err := t.dialect.ParseName(t.table.Name())
 	if err != nil {
 		return nil, err
 	}
-	found, err := history.LookForeign(ctx, r.db, part.table, r.ownTables(name))
+	found, err := history.LookForeign(ctx, db, t.table, o.ownTables(t.dialect, name))
 	if err != nil {
-		return nil, part.tableError(ctx, err)
+		return nil, t.tableError(ctx, err)
 	}
 	if len(found) == 0 {
 		return nil, nil
 	}
-	facts, err := part.state.Read(ctx, r.db)
+	facts, err := t.state.Read(ctx, db)
 	if err != nil {
-		return nil, part.stateError(ctx, err)
+		return nil, t.stateError(ctx, err)
 	}
 	if facts.Adopted {
 		return nil, nil
@@ -80,10 +80,10 @@ func (r *run) findForeign(ctx context.Context) ([]history.Foreign, error) {
 }
 
 // ownTables are the names of the version tables of all namespaces.
-func (r *run) ownTables(name dialect.Name) []string {
+func (o *options) ownTables(d dialect.Dialect, name dialect.Name) []string {
 	own := []string{name.Table}
-	if base, err := r.part.dialect.ParseName(r.options.versionTable); err == nil {
-		for _, namespace := range r.options.namespaces {
+	if base, err := d.ParseName(o.versionTable); err == nil {
+		for _, namespace := range o.namespaces {
 			own = append(own, inTable(base.Table, namespace))
 		}
 	}
@@ -92,29 +92,19 @@ func (r *run) ownTables(name dialect.Name) []string {
 
 // vet refuses to apply anything where nothing is applied and another tool has a history.
 func (r *run) vet(ctx context.Context) error {
-	found, err := r.findForeign(ctx)
+	if r.parts.lackSchema() {
+		return nil
+	}
+	found, err := r.whole.findForeign(ctx, r.db.own, r.options)
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	err = fmt.Errorf("%w: %s", ErrForeignHistory, r.part.foreignText(found))
+	err = fmt.Errorf("%w: %s", ErrForeignHistory, r.whole.foreignText(found))
 	if r.options.foreignHistory == Warn {
 		r.events.send(Warning{Message: err.Error()})
 		return nil
 	}
-	return fmt.Errorf("%w: nothing was touched; %s, or WithForeignHistory(Ignore) to execute all migrations", err, r.part.wayOut(found))
-}
-
-// vetForce refuses to adopt what another tool calls half-done.
-func (r *run) vetForce(ctx context.Context) error {
-	found, err := r.findForeign(ctx)
-	r.adopts = len(found) > 0
-	for _, h := range found {
-		if h.Dirty && r.options.foreignHistory == Refuse {
-			return fmt.Errorf("%w: %s: nothing was touched; put the database right and tell %s so, or use WithForeignHistory(Ignore)",
-				ErrForeignHistory, r.part.foreignText([]history.Foreign{h}), h.Tool)
-		}
-	}
-	return err
+	return fmt.Errorf("%w: nothing was touched; %s, or WithForeignHistory(Ignore) to execute all migrations", err, r.whole.wayOut(found))
 }
 
 // foreignText is a sentence about histories.

@@ -8,10 +8,10 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
 )
@@ -25,7 +25,7 @@ type Migrator struct {
 	own     *ownDatabase             // of a tenant that brings one, instead of db
 	events  *stream                  // of the many runs that this one's is one of, if it is
 	keeper  *session.Keeper          // of the connections of the many runs
-	ended   func(runEnd)             // is told of the end of a run, if it is not nil
+	ended   func(outcome)            // is told of the end of a run, if it is not nil
 }
 
 // New makes a Migrator for db, which it never closes. Nothing is read and nothing is checked yet:
@@ -70,6 +70,14 @@ func (o *options) resolveChosen() (*targets, error) {
 		return known, err
 	}
 	return whole.choose(known, err, o.namespace)
+}
+
+// On returns a Migrator for another database: everything else is as in m, and what m found in the folders is shared. Of a
+// tenant with an Open, db takes the place of the tenant's own database.
+func (m *Migrator) On(db *sql.DB) *Migrator {
+	one := *m
+	one.db, one.own, one.keeper = db, nil, nil
+	return &one
 }
 
 // DB returns the database that was given to [New], nil if there was none. That of a tenant with an Open is
@@ -131,9 +139,6 @@ func (m *Migrator) Warnings() []string {
 //
 // With [WithNamespaces] this is so of all of them together.
 func (m *Migrator) Migrate(ctx context.Context) error {
-	if m.options.allNamespaces() {
-		return m.migrateAll(ctx, upTo(math.MaxInt64))
-	}
 	return m.migrate(ctx, upTo(math.MaxInt64))
 }
 
@@ -144,7 +149,7 @@ func (m *Migrator) MigrateTo(ctx context.Context, version int64) error {
 	if version < 1 {
 		return fmt.Errorf("version %d: the lowest version is 1", version)
 	}
-	return m.migrate(ctx, existing(version, upTo(version)))
+	return m.migrateOne(ctx, existing(version, upTo(version)))
 }
 
 // Version returns the highest version applied, 0 if there is none. It takes one statement and
@@ -167,62 +172,29 @@ func (m *Migrator) Version(ctx context.Context) (int64, error) {
 	return plan.Newest(applied), nil
 }
 
-// migrate is a run, up or down. Its numbered lines are the stages that the package documentation
-// describes.
-func (m *Migrator) migrate(ctx context.Context, to goal) error {
-	// 1. Resolve.
-	return m.run(ctx, func(ctx context.Context, r *run) error {
-		// 2. Look.
-		look := func(ctx context.Context) (bool, error) { return r.look(ctx, to) }
-		if needed, err := look(ctx); err != nil || !needed {
-			return err
-		}
-		// 3. Hold the lock, and under it make sure of the version table.
-		return r.alone(ctx, look, func(ctx context.Context) error {
-			if err := r.makeTable(ctx); err != nil {
-				return err
-			}
-			// 4. Read the starting point and plan from it.
-			if err := r.begin(ctx, to); err != nil || len(r.steps) == 0 {
-				return r.settle(ctx, err)
-			}
-			// 5. Undo and apply, and verify that what was planned is what is there.
-			err := r.apply(ctx)
-			if err == nil {
-				err = r.verifyAll(ctx)
-			}
-			// 6. and 7. On failure, the way back, which is verified too.
-			if err != nil {
-				err = r.wayBack(ctx, err)
-			}
-			return r.settle(ctx, err)
-		})
-		// 8. Record the outcome and release.
-	})
-}
-
-// run calls what with a new run, unless the configuration has faults, and tells the observers how it
-// ended.
-func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) error) (err error) {
-	part, db, done, err := m.open(ctx)
-	if err != nil {
+// migrateOne is migrate for goals that mean the versions of one namespace.
+func (m *Migrator) migrateOne(ctx context.Context, goal goal) error {
+	if _, err := m.one(); err != nil {
 		return m.refuse(ctx, err)
 	}
-	defer done()
-	ctx, cancel := m.withTimeout(ctx)
-	defer cancel()
-	r := m.newRun(part, db, m.newStream(ctx))
-	for _, w := range part.set.Warnings {
-		r.events.send(Warning{Message: w})
+	return m.migrate(ctx, goal)
+}
+
+// runOne is run for what means the versions of one namespace.
+func (m *Migrator) runOne(ctx context.Context, what func(context.Context, *part) error) error {
+	if _, err := m.one(); err != nil {
+		return m.refuse(ctx, err)
 	}
-	defer func() {
-		r.disconnect(ctx)
-		r.finish(err)
-		if m.ended != nil {
-			m.ended(r.ending())
-		}
-	}()
-	return m.named(what(ctx, r))
+	return m.run(ctx, func(ctx context.Context, r *run) error { return what(ctx, r.parts[0]) })
+}
+
+// one is resolve for what means the versions of one namespace.
+func (m *Migrator) one() (*target, error) {
+	known, err := m.resolve()
+	if err != nil {
+		return nil, err
+	}
+	return known.one()
 }
 
 // named puts the tenant and the namespace before an error that doesn't say so itself.
@@ -239,11 +211,7 @@ func (m *Migrator) refuse(ctx context.Context, err error) error {
 // open is resolve for the methods that go on to use the database, and that database. It has to be
 // given back. They are about one version table.
 func (m *Migrator) open(ctx context.Context) (part *target, db site, done func(), err error) {
-	all, err := m.resolve()
-	if err == nil {
-		part, err = all.one()
-	}
-	if err == nil {
+	if part, err = m.one(); err == nil {
 		_, db, done, err = m.openAny(ctx)
 	}
 	return part, db, done, err
@@ -272,15 +240,7 @@ func (m *Migrator) withTimeout(ctx context.Context) (context.Context, context.Ca
 	if _, limited := ctx.Deadline(); limited && !m.options.timeoutSet {
 		return context.WithCancel(ctx)
 	}
-	return limit(ctx, m.options.timeout, "timeout")
-}
-
-// limit is context.WithTimeout with a cause that says which limit it was; 0 is none.
-func limit(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
-	if d == 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, d, &timeoutError{what: what, after: d})
+	return failure.Limit(ctx, m.options.timeout, "timeout")
 }
 
 // newStream is the stream of a run's events.

@@ -2,15 +2,18 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 const (
@@ -29,16 +32,18 @@ const (
 	// answerLimit is how long a process whose wait for the lock is over waits for each of the answers that its
 	// error needs.
 	answerLimit = time.Second
+	// nameLimit is how long the error of a process that did not get the lock waits for the holder's name. Where the
+	// network is cut, its last call and this one both go on for a while after their time: 5 seconds are to be enough
+	// for both.
+	nameLimit = time.Second / 2
 
 	// tryLimit is how long a try for the lock may take when the wait for it is over.
 	tryLimit = 5 * time.Second
 	// lookLimit is how long the look of a run that is to have the lock waits: the holder's migration may keep
 	// everybody from the version table, and who has the lock is told without it.
 	lookLimit = time.Second
-
-	// pollFirst and pollLast bound the mean time between two looks of a process that waits.
-	pollFirst = 20 * time.Millisecond
-	pollLast  = 150 * time.Millisecond
+	// upgradeLimit is how long a run without the lock waits for others that are at the state table.
+	upgradeLimit = 5 * time.Second
 )
 
 // lockTimes are lockIdle, lockBeat and lockPatience; tests have less time.
@@ -47,64 +52,82 @@ type lockTimes struct {
 	beats mutex.Beats
 }
 
-// lock is the global lock while this run holds it.
-type lock struct {
-	held mutex.Held
-	stop func(patience time.Duration) // ends the watch; a check that is under way has as long
-	// alive outlives the caller's context, for the way back; it ends with ErrLockLost as cause when
-	// the lock is lost.
-	alive context.Context
-	end   context.CancelCauseFunc
-	// runs are those that are recorded under the lock, as they were when they began: see restore.
-	runs []history.Run
+// withLock calls what under the lock, if there is one. It doesn't when it is not needed any more.
+func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, error), what func(context.Context) error) (err error) {
+	if err := r.makeSchema(ctx); err != nil {
+		return err
+	}
+	if !r.options.globalLock {
+		return what(ctx)
+	}
+	h, err := (&waiter{run: r}).hold(ctx, needed)
+	if err != nil || h == nil {
+		return err
+	}
+	r.holding = h
+	caller := ctx
+	defer func() {
+		err = h.release(caller, err)
+		r.holding = nil
+	}()
+	ctx, cancel := h.during(ctx)
+	defer cancel()
+	return what(ctx)
 }
 
-// hold takes the global lock. While somebody else has it, this process holds neither a transaction
-// nor a statement: it sleeps, asks whether it is still needed, and tries. If the run that it waited
-// for has left nothing to do, there is nothing to lock for either: the lock is nil then, without an
-// error.
-func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, error)) (*lock, error) {
-	if r.db.Stats().MaxOpenConnections == 1 && !r.oneWriter() {
+// waiter is a run that waits for the global lock. While somebody else has it, it holds neither a transaction nor a
+// statement: it sleeps, asks whether it is still needed, and tries.
+type waiter struct {
+	run     *run
+	mutex   mutex.Mutex
+	waiting context.Context // ends with the wait for the lock
+	holder  string          // who was found to have the lock, as the server calls it
+}
+
+// hold takes the global lock. If the run that this one waited for has left nothing to do, there is nothing to lock for
+// either: the holding is nil then, without an error.
+func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, error)) (_ *holding, err error) {
+	r := w.run
+	if r.db.own.Stats().MaxOpenConnections == 1 && !r.whole.oneWriter() {
 		return nil, errors.New("the lock takes a connection for itself, and the pool has SetMaxOpenConns(1)")
 	}
-	m, err := r.mutex(ctx)
-	if err != nil {
+	if w.mutex, err = r.whole.mutex(ctx, r.db, r.options.lockTimes.idle); err != nil {
 		return nil, err
 	}
-	waiting := ctx
+	w.waiting = ctx
 	if r.options.lockWait >= 0 {
 		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeoutCause(ctx, r.options.lockWait, &timeoutError{what: "wait for the lock", after: r.options.lockWait})
+		w.waiting, cancel = context.WithTimeoutCause(ctx, r.options.lockWait, failure.Timeout("wait for the lock", r.options.lockWait))
 		defer cancel()
 	}
 	for began := time.Now(); ; {
-		l, err := r.tryHold(ctx, waiting, m)
-		if err != nil || l != nil {
-			return l, err
+		h, err := w.try(ctx)
+		if err != nil || h != nil {
+			return h, err
 		}
 		for free := false; !free; {
-			if !sleep(waiting, poll(time.Since(began))) {
-				return r.lastTry(ctx, waiting, m)
+			if !wait.Sleep(w.waiting, wait.Poll(time.Since(began))) {
+				return w.lastTry(ctx)
 			}
-			r.announceWait(waiting)
-			if r.oneWriter() {
+			r.announceWait(w.waiting)
+			if r.whole.oneWriter() {
 				break // to read would get in the holder's way
 			}
-			if r.holds, err = m.Holder(waiting); err != nil {
+			if w.holder, err = w.mutex.Holder(w.waiting); err != nil {
 				break // the next try finds out more
 			}
-			free = r.holds == ""
+			free = w.holder == ""
 		}
-		if err != nil && waiting.Err() != nil {
-			return r.lastTry(ctx, waiting, m)
+		if err != nil && w.waiting.Err() != nil {
+			return w.lastTry(ctx)
 		}
-		if r.oneWriter() || err != nil {
+		if r.whole.oneWriter() || err != nil {
 			continue
 		}
 		// The run that this one waited for has ended: it may have left nothing to do.
-		more, err := needed(waiting)
-		if err != nil && waiting.Err() != nil {
-			return r.lastTry(ctx, waiting, m)
+		more, err := needed(w.waiting)
+		if err != nil && w.waiting.Err() != nil {
+			return w.lastTry(ctx)
 		}
 		if err != nil || !more {
 			return nil, err
@@ -113,94 +136,85 @@ func (r *run) hold(ctx context.Context, needed func(context.Context) (bool, erro
 }
 
 // lastTry is for a process whose wait is over. Somebody who had the lock a moment ago may have given it back.
-func (r *run) lastTry(ctx, waiting context.Context, m mutex.Mutex) (l *lock, err error) {
+func (w *waiter) lastTry(ctx context.Context) (h *holding, err error) {
 	if ctx.Err() == nil {
 		soon, cancel := context.WithTimeout(ctx, answerLimit)
-		r.holds, err = m.Holder(soon)
+		w.holder, err = w.mutex.Holder(soon)
 		cancel()
-		if r.options.lockWait > 0 && err == nil && r.holds == "" {
-			if l, err = r.tryHold(ctx, waiting, m); l != nil || errors.Is(err, ErrLocked) {
-				return l, err
+		if w.run.options.lockWait > 0 && err == nil && w.holder == "" {
+			if h, err = w.try(ctx); h != nil || errors.Is(err, ErrLocked) {
+				return h, err
 			}
 		}
 	}
-	return nil, r.locked(ctx, waiting, err)
+	return nil, w.locked(ctx, w.waiting, err)
 }
 
-// locked is the error of a run that did not get the lock in time.
-func (r *run) locked(ctx, waiting context.Context, err error) error {
-	return fmt.Errorf("%w: %w%s", ErrLocked, stopped(waiting, err), r.holder(ctx))
+// locked is the error of a run that did not get the lock before ended was over.
+func (w *waiter) locked(ctx, ended context.Context, err error) error {
+	return fmt.Errorf("%w: %w%s", ErrLocked, failure.Stopped(ended, err), w.whoHasIt(ctx))
 }
 
-// poll is how long a process that has waited for so long sleeps before it looks again: a part of that, so
-// that many of them don't keep the server from the work that they wait for, nor sleep for long when it is done.
-func poll(waited time.Duration) time.Duration {
-	d := min(max(waited/8, pollFirst), pollLast)
-	return d*3/4 + rand.N(d/2)
-}
-
-// alone calls what under the lock, if there is one. It doesn't when it is not needed any more.
-func (r *run) alone(ctx context.Context, needed func(context.Context) (bool, error), what func(context.Context) error) (err error) {
-	if err := r.makeSchema(ctx); err != nil {
-		return err
+// whoHasIt says who has the lock, for an error. It isn't asked for where nobody was found to have it.
+func (w *waiter) whoHasIt(ctx context.Context) string {
+	if w.holder == "" && !w.run.progress.waited {
+		return ""
 	}
-	if !r.options.globalLock {
-		return what(ctx)
-	}
-	l, err := r.hold(ctx, needed)
-	if err != nil || l == nil {
-		return err
-	}
-	caller := ctx
-	defer func() { err = r.release(caller, l, err) }()
-	ctx, cancel := l.during(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), nameLimit)
 	defer cancel()
-	return what(ctx)
+	holder, since, err := w.run.whole.state.Runs.RunningNow(ctx, w.run.db.own)
+	switch {
+	case err == nil && holder != "" && w.holder != "":
+		return fmt.Sprintf(" (%s has it since %s, %s)", holder, since.Format(time.RFC3339), w.holder)
+	case err == nil && holder != "":
+		return fmt.Sprintf(" (%s has it since %s)", holder, since.Format(time.RFC3339))
+	case w.holder != "":
+		return fmt.Sprintf(" (%s has it)", w.holder)
+	}
+	return ""
 }
 
-// tryHold tries once. What the server still does for dead runs is waited for no longer than waiting
-// lasts.
-func (r *run) tryHold(ctx, waiting context.Context, m mutex.Mutex) (*lock, error) {
-	held, err := r.tryMutex(ctx, waiting, m)
+// try tries once. What the server still does for dead runs is waited for no longer than the wait for the lock lasts.
+func (w *waiter) try(ctx context.Context) (*holding, error) {
+	held, err := w.tryMutex(ctx)
 	if err != nil || held == nil {
 		return nil, err
 	}
-	l := r.newLock(ctx, held)
-	within, cancel := l.during(ctx)
+	h := newHolding(ctx, w.run, held)
+	within, cancel := h.during(ctx)
 	defer cancel()
-	waiting, cancelWaiting := l.during(waiting)
+	waiting, cancelWaiting := h.during(w.waiting)
 	defer cancelWaiting()
-	r.locate(held)
-	if err = r.ensureState(within, waiting); err == nil {
-		err = r.takeOver(within, waiting)
+	w.run.locate(held)
+	if err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait); err == nil {
+		err = h.takeOver(within, waiting)
 	}
 	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrLocked) {
-		err = r.locked(ctx, ctx, err) // nothing was touched
+		err = w.locked(ctx, ctx, err) // nothing was touched
 	}
 	if err != nil {
-		return nil, joined(err, l.release(ctx))
+		return nil, failure.Join(err, h.unlock(ctx))
 	}
-	r.lock = l
-	return l, nil
+	return h, nil
 }
 
 // tryMutex tries once. It may take a moment longer than the wait for the lock lasts, which may last no time at all.
-func (r *run) tryMutex(ctx, waiting context.Context, m mutex.Mutex) (mutex.Held, error) {
+func (w *waiter) tryMutex(ctx context.Context) (mutex.Held, error) {
 	within, cancel := context.WithCancel(ctx)
-	if deadline, ok := waiting.Deadline(); ok {
+	if deadline, ok := w.waiting.Deadline(); ok {
 		within, cancel = context.WithDeadline(ctx, later(deadline, time.Now().Add(tryLimit)))
 	}
 	defer cancel()
-	held, err := m.TryLock(within)
+	held, err := w.mutex.TryLock(within)
 	switch {
 	case err == nil:
 		return held, nil
 	case ctx.Err() != nil:
-		return nil, r.locked(ctx, ctx, err)
+		return nil, w.locked(ctx, ctx, err)
 	case within.Err() != nil:
-		return nil, r.locked(ctx, within, err)
+		return nil, w.locked(ctx, within, err)
 	}
-	return nil, r.part.tableError(ctx, err)
+	return nil, w.run.whole.tableError(ctx, err)
 }
 
 func later(a, b time.Time) time.Time {
@@ -210,184 +224,246 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// locate has this run call the state table by the name that the server has for it: what a migration, or the
-// application, sets the search_path to doesn't matter any more.
-func (r *run) locate(held mutex.Held) {
-	part := *r.part
-	switch h := held.(type) {
-	case interface{ Key() string }:
-		part.state = part.state.Located(h.Key())
-	case interface{ Autocommits() bool }:
-		if h.Autocommits() {
-			part.state = part.state.Autocommitting()
-		}
-	}
-	r.part = &part
-}
-
-// oneWriter is true of SQLite: who reads while another process writes may be told that the database
-// is locked, so that only the holder of the lock can rely on what it reads.
-func (r *run) oneWriter() bool { return r.part.dialect.Goose == goose.DialectSQLite3 }
-
-// upgradeLimit is how long a run without the lock waits for others that are at the state table.
-const upgradeLimit = 5 * time.Second
-
-// ensureState makes sure of the state table, once. Replicas of older versions that use it are waited for.
-func (r *run) ensureState(ctx, waiting context.Context) error {
-	if r.stateReady {
-		return nil
-	}
-	began := time.Now()
-	for {
-		err := r.part.state.Ensure(ctx, r.db)
-		if err == nil {
-			r.stateReady = true
-			return nil
-		}
-		if !errors.Is(err, history.ErrBusy) {
-			return r.part.stateError(ctx, err)
-		}
-		r.announceWait(waiting)
-		if !sleep(waiting, poll(time.Since(began))) {
-			return fmt.Errorf("%w: %w: %w", ErrLocked, stopped(waiting, nil), err)
-		}
-	}
-}
-
-// ensureStateAlone is ensureState for a run that may have no lock.
-func (r *run) ensureStateAlone(ctx context.Context) error {
-	waiting, cancel := context.WithTimeout(ctx, upgradeLimit)
-	defer cancel()
-	return r.ensureState(ctx, waiting)
-}
-
-func (r *run) newLock(ctx context.Context, held mutex.Held) *lock {
-	l := &lock{held: held}
-	l.alive, l.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	l.stop = mutex.Watch(held, r.options.lockTimes.beats, func(err error) {
-		l.end(fmt.Errorf("%w: %s", ErrLockLost, reason(err)))
-	})
-	return l
-}
-
-// during is ctx for as long as the lock is held.
-func (l *lock) during(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	detach := context.AfterFunc(l.alive, func() { cancel(context.Cause(l.alive)) })
-	return ctx, func() {
-		detach()
-		cancel(nil)
-	}
-}
-
-// release gives the lock back. An error means that it was not held to the end. Where nothing was recorded under it, the
-// caller's context limits the wait for the server: the lock ends with its connection too.
-func (l *lock) release(caller context.Context) error {
-	defer l.end(nil)
-	if len(l.runs) == 0 && caller.Err() != nil {
-		l.stop(0)
-		l.held.Abandon()
-		return nil
-	}
-	l.stop(stopLimit)
-	if lost := context.Cause(l.alive); lost != nil {
-		l.held.Abandon()
-		return lost
-	}
-	ctx := context.Background()
-	if len(l.runs) == 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = outlive(caller, answerLimit)
-		defer cancel()
-	}
-	ctx, cancel := context.WithTimeout(ctx, releaseLimit)
-	defer cancel()
-	if err := l.held.Release(ctx); err != nil {
-		return fmt.Errorf("%w: %s", ErrLockLost, reason(err))
-	}
-	return nil
-}
-
-// mutex is the lock that suits the database.
-func (r *run) mutex(ctx context.Context) (mutex.Mutex, error) {
-	st := r.part.state
-	switch r.part.dialect.Goose {
-	case goose.DialectSQLite3:
-		file, database, err := st.File(ctx, r.db)
-		if err != nil {
-			return nil, r.part.tableError(ctx, err)
-		}
-		if file == "" {
-			return mutex.Memory{Key: r.pool}, nil
-		}
-		return mutex.File{Path: file, Beside: database}, nil
-	case goose.DialectMySQL:
-		return &mutex.MySQL{DB: r.db, Name: st.MutexKey(), Idle: r.options.lockTimes.idle}, nil
-	default:
-		return &mutex.Postgres{DB: r.db, Key: st.MutexKey(), Idle: r.options.lockTimes.idle}, nil
-	}
-}
-
 // announceWait tells the observers, once in a run, that it has to wait.
 func (r *run) announceWait(ctx context.Context) {
-	if r.announced {
+	if r.progress.waited {
 		return
 	}
-	r.announced = true
+	r.progress.waited = true
 	if r.events.silent() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerLimit) // the holder may keep everybody from the table
 	defer cancel()
 	waiting := LockWaiting{}
-	if holder, since, err := r.part.state.Runs.RunningNow(ctx, r.db); err == nil {
+	if holder, since, err := r.whole.state.Runs.RunningNow(ctx, r.db.own); err == nil {
 		waiting.Holder, waiting.Since = holder, since
 	}
 	r.events.send(waiting)
 }
 
-// holder says who has the lock, for an error. It isn't asked for where nobody was found to have it.
-func (r *run) holder(ctx context.Context) string {
-	if r.holds == "" && !r.announced {
-		return ""
+// mutex is the lock that suits the database.
+func (t *target) mutex(ctx context.Context, db site, idle time.Duration) (mutex.Mutex, error) {
+	switch t.dialect.Goose {
+	case goose.DialectSQLite3:
+		file, database, err := t.state.File(ctx, db.own)
+		if err != nil {
+			return nil, t.tableError(ctx, err)
+		}
+		if file == "" {
+			return mutex.Memory{Key: db.pool}, nil
+		}
+		return mutex.File{Path: file, Beside: database}, nil
+	case goose.DialectMySQL:
+		return &mutex.MySQL{DB: db.own, Name: t.state.MutexKey(), Idle: idle}, nil
+	default:
+		return &mutex.Postgres{DB: db.own, Key: t.state.MutexKey(), Idle: idle}, nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
+}
+
+// locate has this run call the state table by the name that the server has for it: what a migration, or the
+// application, sets the search_path to doesn't matter any more.
+func (r *run) locate(held mutex.Held) {
+	located := r.whole.state
+	switch h := held.(type) {
+	case interface{ Key() string }:
+		located = located.Located(h.Key())
+	case interface{ Autocommits() bool }:
+		if h.Autocommits() {
+			located = located.Autocommitting()
+		}
+	}
+	r.whole.state = located
+	for _, p := range r.parts {
+		p.target.state = located
+	}
+}
+
+// oneWriter is true of SQLite: who reads while another process writes may be told that the database
+// is locked, so that only the holder of the lock can rely on what it reads.
+func (t *target) oneWriter() bool { return t.dialect.Goose == goose.DialectSQLite3 }
+
+// makeState makes sure of the state table. Replicas of older versions that use it are waited for.
+func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce func(context.Context)) error {
+	for began := time.Now(); ; {
+		err := t.state.Ensure(ctx, db)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, history.ErrBusy) {
+			return t.stateError(ctx, err)
+		}
+		announce(waiting)
+		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
+			return fmt.Errorf("%w: %w: %w", ErrLocked, failure.Stopped(waiting, nil), err)
+		}
+	}
+}
+
+// ensureState makes sure of the state table, once, where the run has no lock. With the lock, it is there.
+func (r *run) ensureState(ctx context.Context) error {
+	if r.holding != nil || r.progress.stateReady {
+		return nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, upgradeLimit)
 	defer cancel()
-	holder, since, err := r.part.state.Runs.RunningNow(ctx, r.db)
-	switch {
-	case err == nil && holder != "" && r.holds != "":
-		return fmt.Sprintf(" (%s has it since %s, %s)", holder, since.Format(time.RFC3339), r.holds)
-	case err == nil && holder != "":
-		return fmt.Sprintf(" (%s has it since %s)", holder, since.Format(time.RFC3339))
-	case r.holds != "":
-		return fmt.Sprintf(" (%s has it)", r.holds)
+	err := r.whole.makeState(ctx, waiting, r.db.own, r.announceWait)
+	r.progress.stateReady = err == nil
+	return err
+}
+
+// holding is the global lock while a run has it, and what is true only as long as that is so.
+type holding struct {
+	run  *run
+	held mutex.Held
+	stop func(patience time.Duration) // ends the watch; a check that is under way has as long
+	// alive outlives the caller's context, for the way back; it ends with ErrLockLost as cause when
+	// the lock is lost.
+	alive context.Context
+	end   context.CancelCauseFunc
+	// rows are the run's rows in the state table as they were when they began: see restore.
+	rows []history.Run
+	// inherited are the runs that were cut off, newest first, whose starting points this one takes over.
+	inherited []history.Run
+}
+
+func newHolding(ctx context.Context, r *run, held mutex.Held) *holding {
+	h := &holding{run: r, held: held}
+	h.alive, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	h.stop = mutex.Watch(held, r.options.lockTimes.beats, func(err error) {
+		h.end(fmt.Errorf("%w: %s", ErrLockLost, failure.Reason(err)))
+	})
+	return h
+}
+
+// lives says whether there is a lock, and it was not lost.
+func (h *holding) lives() bool { return h != nil && h.alive.Err() == nil }
+
+// during is ctx for as long as the lock is held.
+func (h *holding) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	detach := context.AfterFunc(h.alive, func() { cancel(context.Cause(h.alive)) })
+	return ctx, func() {
+		detach()
+		cancel(nil)
 	}
-	return ""
+}
+
+// detached is the context of a way back, which outlives the run's. Nothing is undone without the lock, if there was one.
+func (h *holding) detached(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	alive := context.WithoutCancel(ctx)
+	if h != nil {
+		alive = h.alive
+	}
+	return failure.Limit(alive, limit, "rollback timeout")
+}
+
+// check asks whether the lock is still held.
+func (h *holding) check() error {
+	if err := mutex.Check(h.held, lockPatience); err != nil {
+		return fmt.Errorf("%w: %s", ErrLockLost, failure.Reason(err))
+	}
+	return nil
 }
 
 // release records how the run ended, if it had begun, and gives the lock back.
-func (r *run) release(caller context.Context, l *lock, runErr error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.alive), releaseLimit)
+func (h *holding) release(caller context.Context, runErr error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.alive), releaseLimit)
 	defer cancel()
-	r.disconnect(ctx)
-	err := runErr
-	if r.registered {
-		err = joined(runErr, r.recordOutcome(ctx, runErr))
-	}
-	if releaseErr := l.release(caller); releaseErr != nil && !errors.Is(err, ErrLockLost) {
-		err = joined(err, releaseErr)
+	h.run.disconnect(ctx)
+	err := failure.Join(runErr, h.recordOutcomes(ctx, runErr))
+	if unlockErr := h.unlock(caller); unlockErr != nil && !errors.Is(err, ErrLockLost) {
+		err = failure.Join(err, unlockErr)
 	}
 	return err
 }
 
-// sleep returns false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+// unlock gives the lock back. An error means that it was not held to the end. Where nothing was recorded under it, the
+// caller's context limits the wait for the server: the lock ends with its connection too.
+func (h *holding) unlock(caller context.Context) error {
+	defer h.end(nil)
+	if len(h.rows) == 0 && caller.Err() != nil {
+		h.stop(0)
+		h.held.Abandon()
+		return nil
 	}
+	h.stop(stopLimit)
+	if lost := context.Cause(h.alive); lost != nil {
+		h.held.Abandon()
+		return lost
+	}
+	ctx := context.Background()
+	if len(h.rows) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = wait.Outlive(caller, answerLimit)
+		defer cancel()
+	}
+	ctx, cancel := context.WithTimeout(ctx, releaseLimit)
+	defer cancel()
+	if err := h.held.Release(ctx); err != nil {
+		return fmt.Errorf("%w: %s", ErrLockLost, failure.Reason(err))
+	}
+	return nil
+}
+
+// stillOurs is the error of a run that was declared dead.
+func (h *holding) stillOurs(ours bool) error {
+	if ours {
+		return nil
+	}
+	return h.declaredDead()
+}
+
+// declaredDead is the end of a run that another runner has declared dead. That one has the lock: so nothing is undone either.
+func (h *holding) declaredDead() error {
+	err := fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
+	if h != nil {
+		h.end(err)
+	}
+	return err
+}
+
+// LockVersion protects a version: nothing that undoes it, or a lower one while it is applied, is done
+// from then on, whoever asks: [Migrator.Rollback], [Migrator.RollbackTo] and [Migrator.Goto] return
+// [ErrVersionLocked], and the way back of a failed run ends there if the run itself applied it. The version must be known or
+// applied; it need not be applied yet. Protecting it again changes nothing. It takes the lock if there
+// is one.
+//
+// Dialects that gooseplus leaves to goose (see [WithDialect]) can't remember it, which is an error.
+func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
+	return m.protect(ctx, version, func(ctx context.Context, p *part, mark history.Mark) error {
+		if err := p.look(ctx); err != nil {
+			return p.target.tableError(ctx, err)
+		}
+		if _, known := p.target.set.Find(version); !known && !slices.Contains(p.view.applied, version) {
+			return fmt.Errorf("version %d is neither known nor applied", version)
+		}
+		return p.target.state.Marks.Protect(ctx, p.run.db.own, mark)
+	})
+}
+
+// UnlockVersion ends the protection of a version by [Migrator.LockVersion]. One that isn't protected
+// is left alone. It takes the lock if there is one.
+func (m *Migrator) UnlockVersion(ctx context.Context, version int64) error {
+	return m.protect(ctx, version, func(ctx context.Context, p *part, mark history.Mark) error {
+		return p.target.state.Marks.Unprotect(ctx, p.run.db.own, mark)
+	})
+}
+
+func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *part, history.Mark) error) error {
+	if version < 1 {
+		return fmt.Errorf("version %d: the lowest version is 1", version)
+	}
+	return m.runOne(ctx, func(ctx context.Context, p *part) error {
+		if p.target.state == nil {
+			return fmt.Errorf("dialect %s: gooseplus can't remember a protected version here", p.target.dialect.Goose)
+		}
+		return p.run.withLock(ctx, always, func(ctx context.Context) error {
+			if err := p.run.ensureState(ctx); err != nil {
+				return err
+			}
+			m, _ := p.target.set.Find(version)
+			return do(ctx, p, history.Mark{Namespace: p.target.set.Namespace, Version: version, Source: m.Source})
+		})
+	})
 }

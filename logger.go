@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
@@ -64,9 +65,9 @@ func logMigration(logger *zap.Logger, e MigrationFinished) {
 		logger.Info("migration undone", fields...)
 	default:
 		fields = append(fields, errorField(e.Err))
-		var p *panicError
+		var p *drive.PanicError
 		if errors.As(e.Err, &p) {
-			fields = append(fields, zap.ByteString("stack", p.stack))
+			fields = append(fields, zap.ByteString("stack", p.Stack))
 		}
 		logger.Warn("migration failed", fields...)
 	}

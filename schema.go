@@ -59,20 +59,22 @@ func (t *target) schemaMissing(ctx context.Context, db *sql.DB) (bool, error) {
 // makeSchema creates the schema if it was missing. That somebody else does so at the same moment is no
 // error.
 func (r *run) makeSchema(ctx context.Context) error {
-	if !r.schemaMissing {
+	if !r.parts.lackSchema() {
 		return nil
 	}
 	what := "SCHEMA"
-	if r.part.dialect.Goose == goose.DialectMySQL {
+	if r.whole.dialect.Goose == goose.DialectMySQL {
 		what = "DATABASE"
 	}
-	_, err := r.db.ExecContext(ctx, "CREATE "+what+" IF NOT EXISTS "+r.part.quotedSchema())
+	_, err := r.db.own.ExecContext(ctx, "CREATE "+what+" IF NOT EXISTS "+r.whole.quotedSchema())
 	if err != nil {
-		if missing, checkErr := r.part.schemaMissing(ctx, r.db); checkErr != nil || missing {
-			return r.part.tableError(ctx, err)
+		if missing, checkErr := r.whole.schemaMissing(ctx, r.db.own); checkErr != nil || missing {
+			return r.whole.tableError(ctx, err)
 		}
 	}
-	r.schemaMissing = false
+	for _, p := range r.parts {
+		p.view.schemaMissing = false
+	}
 	return nil
 }
 

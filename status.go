@@ -87,7 +87,7 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 }
 
 func (m *Migrator) foreignText(ctx context.Context, part *target, db site) (string, error) {
-	found, err := m.newRun(part, db, new(stream)).findForeign(ctx)
+	found, err := part.findForeign(ctx, db.own, &m.options)
 	if err != nil || len(found) == 0 {
 		return "", err
 	}
@@ -118,23 +118,7 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	silent := new(stream) // nobody hears of this run
-	if known.several() {
-		return m.newJoint(known, db, silent).planAll(ctx, upTo(math.MaxInt64))
-	}
-	r := m.newRun(known.whole, db, silent)
-	defer r.disconnect(ctx)
-	if _, err := r.look(ctx, upTo(math.MaxInt64)); err != nil {
-		return nil, err
-	}
-	facts, err := r.facts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.admit(ctx, r.part.own(facts), r.seen); err != nil {
-		return nil, err
-	}
-	return r.planned(), nil
+	return m.newRun(known, db, new(stream)).preview(ctx, upTo(math.MaxInt64)) // nobody hears of this run
 }
 
 // statusWithSQL is status with what is in the files; the error says which can't be parsed.

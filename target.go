@@ -8,6 +8,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/redact"
@@ -192,7 +193,7 @@ func (ts *targets) one() (*target, error) {
 	return nil, fmt.Errorf("each namespace has versions of its own: choose one with Namespace, of %s", migset.Quoted(names))
 }
 
-// in namespace returns the targets with one namespace chosen.
+// namespace returns the targets with one namespace chosen.
 func (ts *targets) namespace(name string) *targets {
 	i := slices.IndexFunc(ts.parts, func(part *target) bool { return part.set.Namespace == name })
 	return &targets{parts: ts.parts[i : i+1], whole: ts.parts[i]}
@@ -215,19 +216,63 @@ func (t *target) busy() history.Question {
 
 // tableError is the error of a version table that can't be used.
 func (t *target) tableError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (%s, dialect %s): %w%s", ErrMigrationTable, t.table.Name(), t.dialect.Goose, tidyError{stopped(ctx, err)}, t.privileges(err))
+	return fmt.Errorf("%w (%s, dialect %s): %w%s", ErrMigrationTable, t.table.Name(), t.dialect.Goose, failure.Tidy{Err: stopped(ctx, err)}, t.privileges(err))
 }
 
 // stateError is the error of a state table that can't be used.
 func (t *target) stateError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (state table %s): %w%s", ErrMigrationTable, t.state.Name(), tidyError{stopped(ctx, err)}, t.privileges(err))
+	return fmt.Errorf("%w (state table %s): %w%s", ErrMigrationTable, t.state.Name(), failure.Tidy{Err: stopped(ctx, err)}, t.privileges(err))
 }
 
-// privileges says what the user needs, if err is that the server has refused something for want of them.
+// privileges says what the user needs, if the server has refused something for want of them.
 func (t *target) privileges(err error) string {
 	if t.state == nil || !t.dialect.Denied(err) {
 		return ""
 	}
 	return fmt.Sprintf("; this user needs GRANT SELECT ON %s and GRANT SELECT ON %s to read, INSERT, UPDATE and DELETE on both to migrate, and CREATE where they aren't there",
 		t.table.Name(), t.state.Name())
+}
+
+// Describe is for package gooseplustest, which has to know of which migrations a database was made. It is no part of the
+// API: it may change in any release.
+func (m *Migrator) Describe() (d migset.Description, err error) {
+	ts, err := m.resolve()
+	if err != nil {
+		return d, err
+	}
+	o, whole := &m.options, ts.whole
+	d = migset.Description{
+		Dialect: whole.dialect.Goose, Schema: whole.schema, OwnDatabase: m.own != nil,
+		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v %v %q %q", whole.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
+			whole.table.Name(), o.globalLock, o.rollback, o.namespaces != nil, o.namespaces, o.namespace),
+	}
+	if whole.state != nil {
+		d.Tables = whole.state.Tables()
+	}
+	for _, part := range ts.parts {
+		list, err := part.set.Show()
+		if err != nil {
+			return d, part.named(err)
+		}
+		for i := range list {
+			if !ts.several() {
+				list[i].Namespace = ""
+			}
+		}
+		d.Migrations = append(d.Migrations, list...)
+		if whole.state == nil {
+			continue
+		}
+		name, err := whole.dialect.ParseName(part.table.Name())
+		if err != nil {
+			return d, err
+		}
+		if whole.schema == "" {
+			d.TablesIn = name.Schema
+		}
+		if part.set.Namespace != "" {
+			d.Tables = append(d.Tables, name.Table)
+		}
+	}
+	return d, nil
 }

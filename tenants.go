@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/fleet"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/redact"
@@ -74,7 +76,7 @@ func SchemasLike(db *sql.DB, pattern string) iter.Seq2[Tenant, error] {
 			}
 		}
 		if err != nil {
-			yield(Tenant{}, fmt.Errorf("SchemasLike: %w", tidyError{err}))
+			yield(Tenant{}, fmt.Errorf("SchemasLike: %w", failure.Tidy{Err: err}))
 		}
 	}
 }
@@ -131,7 +133,7 @@ func fromQuery(db *sql.DB, what, columns, query string, args []any, scan func(*s
 		}
 		rows, err := db.Query(query, args...)
 		if err != nil {
-			yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
 			return
 		}
 		defer rows.Close()
@@ -140,13 +142,13 @@ func fromQuery(db *sql.DB, what, columns, query string, args []any, scan func(*s
 			err = fmt.Errorf("the columns of the query are %q, and have to be %s", have, columns)
 		}
 		if err != nil {
-			yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
 			return
 		}
 		for rows.Next() {
 			t, err := scan(rows)
 			if err != nil {
-				yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+				yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
 				return
 			}
 			if !yield(t, nil) {
@@ -154,7 +156,7 @@ func fromQuery(db *sql.DB, what, columns, query string, args []any, scan func(*s
 			}
 		}
 		if err := rows.Err(); err != nil {
-			yield(Tenant{}, fmt.Errorf("%s: %w", what, tidyError{err}))
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
 		}
 	}
 }
@@ -337,7 +339,7 @@ func (c *tenantsCall) sharers() int {
 	return max(1, min(c.options.concurrency, (limit-1)/c.m.options.mostConnections()))
 }
 
-// mostConnections is how many connections a run can need at once, see run.connections.
+// mostConnections is how many connections a run can need at once, see steps.connections.
 func (o *options) mostConnections() int {
 	need := 2 // for the migrations, kept from step to step, and for the run's own statements
 	if o.globalLock {
@@ -376,8 +378,8 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 	started := time.Now()
 	limited, cancel := limit(ctx, c.options.timeout, "tenant timeout")
 	defer cancel()
-	var end *runEnd
-	tm.ended = func(e runEnd) { end = &e }
+	var end *outcome
+	tm.ended = func(o outcome) { end = &o }
 	var err error
 	if do == nil {
 		err = tm.Migrate(limited)
@@ -390,13 +392,13 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 	} else if err != nil {
 		result.From, result.To = -1, -1 // nobody has looked
 	}
-	switch begun := end != nil && end.begun; {
+	switch touched := end != nil && end.touched; {
 	case err != nil:
 		result.State = c.failed(err)
-		if result.State == TenantFailed && do == nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) && !begun {
+		if result.State == TenantFailed && do == nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) && !touched {
 			result.State = TenantSkipped
 		}
-	case do == nil && end != nil && !end.changed:
+	case do == nil && end != nil && end.applied+end.undone == 0:
 		result.State = TenantUpToDate
 	default:
 		result.State = TenantMigrated
@@ -408,7 +410,7 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 func (m *Migrator) guarded(ctx context.Context, do func(context.Context, *Migrator) error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = m.named(&panicError{value: v, stack: debug.Stack()})
+			err = m.named(&drive.PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
 	return do(ctx, m)
@@ -441,7 +443,7 @@ func (c *tenantsCall) ended(ctx context.Context, source error, all bool) (err er
 	var panicked *fleet.PanicError
 	switch {
 	case errors.As(source, &panicked):
-		err = fmt.Errorf("the source of tenants panicked: %w", &panicError{value: panicked.Value, stack: panicked.Stack})
+		err = fmt.Errorf("the source of tenants panicked: %w", &drive.PanicError{Value: panicked.Value, Stack: panicked.Stack})
 	case source != nil:
 		err = fmt.Errorf("the source of tenants: %w", source)
 	}
@@ -485,7 +487,7 @@ func (d *ownDatabase) use(ctx context.Context) (*sql.DB, func(), error) {
 func (d *ownDatabase) opened(ctx context.Context) (db *sql.DB, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("the tenant's Open: %w", &panicError{value: v, stack: debug.Stack()})
+			err = fmt.Errorf("the tenant's Open: %w", &drive.PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
 	return d.open(ctx)

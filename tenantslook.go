@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"math"
 	"runtime"
 	"slices"
 	"strconv"
@@ -121,9 +120,8 @@ func (s *survey) planned(ctx context.Context, applied []int64) bool {
 	defer s.mu.Unlock()
 	ok, known := s.plannable[key.String()]
 	if !known {
-		r := s.call.m.newRun(s.call.known.whole, s.call.db, new(stream)) // nobody hears of this run
-		defer r.disconnect(ctx)
-		ok = r.plan(ctx, applied, upTo(math.MaxInt64)) == nil
+		_, err := s.call.m.pendingAt(ctx, s.call.known.whole, s.call.db, applied)
+		ok = err == nil
 		s.plannable[key.String()] = ok
 	}
 	return ok
@@ -243,7 +241,7 @@ func (found swept) of(tenant int, known *targets) (version int64, pending, unkno
 	return version, pending, unknown, true
 }
 
-// refusing are the environments because of which a run that has something to do might be refused, see run.unfamiliar. A
+// refusing are the environments because of which a run that has something to do might be refused, see environments.unfamiliar. A
 // run with one environment is not refused by a database that has seen it.
 func (o *options) refusing() (refusing []string) {
 	stamps := o.stamps()

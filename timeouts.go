@@ -2,6 +2,7 @@ package gooseplus
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"math"
 	"strings"
@@ -183,14 +184,31 @@ func up(d, unit time.Duration) time.Duration {
 func units(d, unit time.Duration) string { return fmt.Sprint(int64(up(d, unit) / unit)) }
 
 // isMariaDB asks the server which one it is, if that makes a difference.
-func (r *run) isMariaDB(ctx context.Context) (bool, error) {
-	t := r.options.statementTimeouts
-	if t == nil || t.Statement == 0 || r.part.dialect.Goose != goose.DialectMySQL {
+func (t *target) isMariaDB(ctx context.Context, db *sql.DB, timeouts *StatementTimeouts) (bool, error) {
+	if timeouts == nil || timeouts.Statement == 0 || t.dialect.Goose != goose.DialectMySQL {
 		return false, nil
 	}
 	var version string
-	if err := r.db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
-		return false, r.part.tableError(ctx, err)
+	if err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		return false, t.tableError(ctx, err)
 	}
 	return strings.Contains(strings.ToLower(version), "mariadb"), nil
+}
+
+// retries is how often a step is tried again that met another session (negative: until its time is over), and how long
+// its statements wait for a lock. In the one transaction of a whole run the pause between two attempts would keep the
+// locks of all migrations before.
+func (o *options) retries() (retries int, lockWait time.Duration) {
+	t := o.statementTimeouts
+	if t == nil {
+		return 0, 0
+	}
+	lockWait = up(t.Lock, time.Second)
+	switch {
+	case o.oneTransaction(), t.Retries < 0:
+		return 0, lockWait
+	case t.Retries == 0:
+		return -1, lockWait
+	}
+	return t.Retries, lockWait
 }

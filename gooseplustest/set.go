@@ -16,7 +16,7 @@ import (
 	"sync"
 
 	"github.com/gooseplus/gooseplus"
-	"github.com/gooseplus/gooseplus/internal/inside"
+	"github.com/gooseplus/gooseplus/internal/migset"
 )
 
 // testEnvironment is the folder that every test database has besides base.
@@ -24,7 +24,7 @@ const testEnvironment = "test"
 
 // set is what a template is made of.
 type set struct {
-	inside.Set
+	migset.Description
 	opts []gooseplus.Option
 	// project is the same for all sets of a Go module, lineage for those that may follow each other as somebody
 	// edits the migrations, and key for those that make the same database.
@@ -39,7 +39,7 @@ func newSet(dialect string, opts []gooseplus.Option) (*set, error) {
 		gooseplus.WithDialect(dialect), gooseplus.WithEnvironments(testEnvironment),
 	}, opts...)}
 	var err error
-	if s.Set, err = gooseplus.New(nil, s.opts...).Inside().Set(); err != nil {
+	if s.Description, err = gooseplus.New(nil, s.opts...).Describe(); err != nil {
 		return nil, err
 	}
 	sum := sha256.New()

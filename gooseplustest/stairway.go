@@ -12,7 +12,6 @@ import (
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/catalog"
-	"github.com/gooseplus/gooseplus/internal/inside"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
@@ -40,21 +39,16 @@ import (
 // fails, or makes something else than the first time, the subtests of the later migrations are skipped and say so.
 func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	t.Helper()
-	set, err := m.Inside().Set()
+	set, db, err := described(m)
 	if err != nil {
 		fail(t, err)
 	}
 	ctx := t.Context()
-	db, done, err := m.Inside().Open(ctx)
-	if err != nil {
-		fail(t, err)
-	}
-	defer done()
 	var empty func() *sql.DB
 	if from, ok := origins.Load(db); ok {
 		empty = func() *sql.DB { return from.(origin).empty(t, set.Home()) }
 		db = empty()
-		m = m.Inside().On(db)
+		m = m.On(db)
 	}
 	s := &stairs{m: m, db: db, set: set, empty: empty}
 	for i, one := range slices.Backward(set.Migrations) {
@@ -70,6 +64,19 @@ func Stairway(t *testing.T, m *gooseplus.Migrator) {
 	}
 }
 
+// described returns the migrations of m and its database, both of which Stairway needs.
+func described(m *gooseplus.Migrator) (migset.Description, *sql.DB, error) {
+	set, err := m.Describe()
+	switch {
+	case err != nil:
+	case set.OwnDatabase:
+		err = errors.New("the Migrator's tenant opens its own database: open it in the test, and pass m.On(db) to Stairway")
+	case m.DB() == nil:
+		err = errors.New("the database given to New is nil")
+	}
+	return set, m.DB(), err
+}
+
 func stepName(m migset.Shown) string {
 	name := fmt.Sprint(m.Version)
 	if file := path.Base(m.Source); m.Source != "" && !strings.Contains(file, ":") {
@@ -82,7 +89,7 @@ func stepName(m migset.Shown) string {
 type stairs struct {
 	m   *gooseplus.Migrator
 	db  *sql.DB
-	set inside.Set
+	set migset.Description
 	// empty makes another database, nil if there is no way to.
 	empty func() *sql.DB
 	// seen is what there was after the migration seenAfter was applied again as it should be: nobody need read that twice.
@@ -215,7 +222,7 @@ func (s *stairs) reach(t *testing.T, i int, first catalog.Catalog) {
 			return // nobody needs another database
 		}
 		s.db = s.empty()
-		s.m = s.m.Inside().On(s.db)
+		s.m = s.m.On(s.db)
 	}
 	if err := s.climb(ctx, i+1); err != nil {
 		s.broken = t.Name()

@@ -1,7 +1,9 @@
 package gooseplustest
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -201,4 +203,24 @@ func lines(out, test string) (list []string) {
 		}
 	}
 	return list
+}
+
+func TestStairwayNeedsTheDatabase(t *testing.T) {
+	t.Parallel()
+	m := gooseplus.New(nil, gooseplus.WithDialect("sqlite3"), files(folder("sql/base/1_x.sql")))
+	own := m.Tenant(gooseplus.Tenant{Name: "acme", Open: func(context.Context) (*sql.DB, error) { return nil, errors.New("opened") }})
+	for situation, s := range map[string]struct {
+		m    *gooseplus.Migrator
+		want string
+	}{
+		"there is none":                        {m, "the database given to New is nil"},
+		"a tenant opens it":                    {own, "pass m.On(db) to Stairway"},
+		"a tenant's own, opened in the test":   {own.On(new(sql.DB)), ""},
+		"a configuration that doesn't resolve": {m.With(gooseplus.WithBasePath("nowhere")), "base path"},
+	} {
+		_, _, err := described(s.m)
+		if (err == nil) != (s.want == "") || err != nil && !strings.Contains(err.Error(), s.want) {
+			t.Errorf("%s: the error is %v, want %q in it", situation, err, s.want)
+		}
+	}
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/dbtest"
-	"github.com/gooseplus/gooseplus/internal/inside"
+	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
@@ -32,7 +32,7 @@ func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...goo
 	if n < 1 {
 		fail(t, fmt.Errorf("%d tenants: at least 1 is needed", n))
 	}
-	set, err := m.Inside().Set()
+	set, err := m.Describe()
 	if err != nil {
 		fail(t, err)
 	}
@@ -47,15 +47,14 @@ func Tenants(t testing.TB, db *sql.DB, n int, m *gooseplus.Migrator, opts ...goo
 		tenants[i] = gooseplus.Tenant{Schema: names[i]}
 	}
 	t.Cleanup(func() { dropTenants(t, db, set, names) })
-	moved := m.Inside().On(db)
 	opts = append([]gooseplus.TenantsOption{gooseplus.WithCreateSchema(true)}, opts...)
-	if _, err := moved.MigrateTenants(contextOf(t), gooseplus.Schemas(names...), opts...); err != nil {
+	if _, err := m.On(db).MigrateTenants(contextOf(t), gooseplus.Schemas(names...), opts...); err != nil {
 		fail(t, err)
 	}
 	return tenants
 }
 
-func dropTenants(t testing.TB, db *sql.DB, set inside.Set, names []string) {
+func dropTenants(t testing.TB, db *sql.DB, set migset.Description, names []string) {
 	t.Helper()
 	from, ours := origins.Load(db)
 	isMySQL := set.Dialect == goose.DialectMySQL

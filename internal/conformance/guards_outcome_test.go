@@ -143,7 +143,7 @@ func TestRefusedNamespaces(t *testing.T) {
 						if !touched {
 							namespace = "core"
 						}
-						p.exec(t, "INSERT INTO goose_db_version_lock (id, kind, namespace, version_id, name, outcome) VALUES ('of:dirty:other', 'dirty', '"+namespace+"', 1, 'sql/x/1_x.sql', 'up')")
+						p.exec(t, "INSERT INTO goose_db_version_lock (id, kind, namespace, version_id, source, direction) VALUES ('of:dirty:other', 'dirty', '"+namespace+"', 1, 'sql/x/1_x.sql', 'up')")
 					}
 				}
 				back := 0

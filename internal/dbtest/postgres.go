@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -47,6 +48,11 @@ var postgres = &engine{
 			strings.Join(postgresSettings, " "),
 		// Immediate shutdown. SIGKILL would leave shared memory and busy backends behind.
 		stop: "QUIT",
+
+		own:      `echo "host all all 0.0.0.0/0 scram-sha-256" >>data/pg_hba.conf`,
+		durable:  `-c synchronous_commit=on -c full_page_writes=on`,
+		anywhere: `-c listen_addresses=0.0.0.0`,
+		shutDown: os.Interrupt, // fast: it ends the connections
 	},
 	container: container{
 		port: "5432/tcp",

@@ -63,11 +63,15 @@ func (v *Versions) AppliedAndFlag(ctx context.Context, db Querier, s *State, q Q
 		if gone, checkErr := v.gone(ctx, db, err); checkErr != nil || gone {
 			return nil, false, false, checkErr
 		}
-		if missing, checkErr := s.Missing(ctx, db); !q.There && checkErr != nil {
-			return nil, false, false, err
-		} else if !q.There && missing && !v.dialect.Denied(err) {
-			applied, ready, err = v.Applied(ctx, db)
-			return applied, false, ready, err
+		if !q.There {
+			missing, checkErr := s.Missing(ctx, db)
+			if checkErr != nil {
+				return nil, false, false, err
+			}
+			if missing && !v.dialect.Denied(err) {
+				applied, ready, err = v.Applied(ctx, db)
+				return applied, false, ready, err
+			}
 		}
 		// Another process may have created one of the tables after the first try.
 		if looks, err = AppliedTogether(ctx, db, s, []*Versions{v}, []Question{q}); err != nil {
@@ -93,38 +97,43 @@ func AppliedTogether(ctx context.Context, db Querier, s *State, tables []*Versio
 		}
 		names[i], queries[i] = v.Name(), questions[i].query(s.table)
 	}
-	rows, err := db.QueryContext(ctx, together(names, queries)+" ORDER BY id DESC")
+	keyed := len(tables) > 1
+	query := together(names, queries, keyed)
+	if !keyed {
+		query += " ORDER BY id DESC"
+	}
+	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	return scanLooks(rows, len(tables))
+	return scanLooks(rows, len(tables), keyed)
 }
 
 // together reads version tables, each with a query that finds a row or none; "" is no query. The answer is in each row,
-// beside is_applied in one number: that costs the server nothing but the query, once. A single table needs no more, and
-// is read in the order that its index has.
-func together(tables, queries []string) string {
+// beside is_applied in one number: that costs the server nothing but the query, once. A single table that is read in the
+// order of its index needs no keys.
+func together(tables, queries []string, keyed bool) string {
 	var parts []string
 	for i, table := range tables {
-		first, answer := "", ""
-		if len(tables) > 1 {
-			first = fmt.Sprintf("%d AS part, id, ", i)
+		key, answer := "", ""
+		if keyed {
+			key = fmt.Sprintf("%d AS part, id, ", i)
 		}
 		if queries[i] != "" {
 			answer = " + (SELECT CASE WHEN EXISTS (" + queries[i] + ") THEN 2 ELSE 0 END)"
 		}
-		parts = append(parts, "SELECT "+first+"version_id, CASE WHEN is_applied THEN 1 ELSE 0 END"+answer+" AS bits FROM "+table)
+		parts = append(parts, "SELECT "+key+"version_id, CASE WHEN is_applied THEN 1 ELSE 0 END"+answer+" AS bits FROM "+table)
 	}
 	return strings.Join(parts, " UNION ALL ")
 }
 
-// scanLooks reads the answer to together, whose rows come in any order if there are several tables.
-func scanLooks(rows *sql.Rows, tables int) ([]Look, error) {
+// scanLooks reads the answer to together, whose rows come in any order, or what is left of it for a single table.
+func scanLooks(rows *sql.Rows, tables int, keyed bool) ([]Look, error) {
 	looks, lists := make([]Look, tables), make([][]row, tables)
 	var part, bits int
 	var r row
 	columns := []any{&part, &r.key, &r.version, &bits}
-	if tables == 1 {
+	if !keyed {
 		columns = columns[2:]
 	}
 	err := scan(rows, func(rows *sql.Rows) error {

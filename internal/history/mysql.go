@@ -235,7 +235,7 @@ func (m mysql) end(ctx context.Context, pool *sql.DB, c Connection, a Activity) 
 // DML statement that failed has left nothing. That is not a matter of course on MySQL and MariaDB. If it can't be found
 // out, the answer is no.
 func (v *Versions) Transactional(ctx context.Context, db Querier) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	var others int
 	err := db.QueryRowContext(ctx, `SELECT count(*) FROM information_schema.tables

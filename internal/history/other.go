@@ -48,7 +48,7 @@ func (g gooseRows) times(ctx context.Context, db Querier) ([]row, error) {
 			if err != nil {
 				return nil, fmt.Errorf("version %d: %w", r.version, err)
 			}
-			list[i].at = found.Timestamp.UTC()
+			list[i].at, list[i].timed = found.Timestamp.UnixMicro(), true
 		}
 		seen[r.version] = true
 	}

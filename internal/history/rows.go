@@ -4,10 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
@@ -43,9 +41,7 @@ func (o *ownRows) times(ctx context.Context, db Querier) (list []row, err error)
 		var r row
 		var at sql.NullInt64
 		err := rows.Scan(&r.version, &r.applied, &at)
-		if at.Valid {
-			r.at = time.UnixMicro(at.Int64).UTC()
-		}
+		r.at, r.timed = at.Int64, at.Valid
 		list = append(list, r)
 		return err
 	})
@@ -170,7 +166,8 @@ func (r Rows) Foreign(version, key int64) bool {
 	return len(keys) > 1 || len(keys) == 1 && key != 0 && keys[0] != key
 }
 
-// Same says whether version has the rows that it had then. Without keys nobody can tell: the answer is yes.
-func (r Rows) Same(then Rows, version int64) bool {
-	return slices.Equal(r.keys[version], then.keys[version])
-}
+// Versions are the applied versions in the order in which they were applied.
+func (r Rows) Versions() []int64 { return r.Applied }
+
+// Keys are those of the rows of a version. Some databases have none.
+func (r Rows) Keys(version int64) []int64 { return r.keys[version] }

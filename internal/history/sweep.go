@@ -24,8 +24,9 @@ const (
 )
 
 // Sweep reads the version tables of many schemas in a few statements: one that tells which tables there are, and one for
-// each sweepUnion of them. versionTable is a name without a schema, and so is that of the state table. A schema that
-// Sweep can't read, because its table went meanwhile, is no version table, or may have a state table that this user may not see, is nil: it must be looked at alone.
+// each sweepUnion of them. versionTable is a name without a schema. A schema that Sweep can't read, because its table went
+// meanwhile, is no version table, or may have a state table that this user may not see, is nil: it must be looked at
+// alone.
 func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Question, schemas []string) ([]*Swept, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -69,8 +70,8 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 				queries[n] = "SELECT 1 FROM " + s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: s.name.Table}) + " WHERE " + condition
 			}
 		}
-		looks, err := s.lookOnce(ctx, conn, together(tables, queries), len(chunk))
-		if ctx.Err() != nil {
+		looks, err := s.lookOnce(ctx, conn, together(tables, queries, true), len(chunk))
+		if err != nil && ctx.Err() != nil {
 			return nil, err
 		}
 		for n, i := range chunk {
@@ -90,5 +91,5 @@ func (t *table) lookOnce(ctx context.Context, conn *sql.Conn, query string, tabl
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	return scanLooks(rows, tables)
+	return scanLooks(rows, tables, true)
 }

@@ -40,8 +40,9 @@ type access interface {
 type row struct {
 	key     int64 // 0 where it can't be told
 	version int64
+	at      int64 // microseconds of Unix time, if timed
 	applied bool
-	at      time.Time // of times alone
+	timed   bool
 }
 
 // NewVersions names a version table. name is what goose's WithTableName takes.
@@ -113,37 +114,31 @@ func (v *Versions) Missing(ctx context.Context, db Querier, cause error) bool {
 
 // newest returns the applied versions of rows that come newest first, in the order in which they were applied.
 func newest(rows []row) []int64 {
-	rows = applied(rows)
-	versions := make([]int64, len(rows))
-	for i, r := range rows {
-		versions[i] = r.version
-	}
+	versions := make([]int64, 0, len(rows))
+	eachApplied(rows, func(r row) { versions = append(versions, r.version) })
 	return versions
 }
 
-// applied returns those of rows, which come newest first, that say that a version is applied, oldest first. A version
+// eachApplied calls f for the rows that say that a version is applied, the oldest first. rows come newest first. A version
 // can have several rows because goose before v3 kept its history in the table: the newest row counts.
-func applied(rows []row) []row {
-	list := make([]row, 0, len(rows))
-	descending := true // as long as no migration comes late, no version can have two rows
-	for i, r := range rows {
-		descending = descending && (i == 0 || r.version < rows[i-1].version)
-		if r.applied && r.version != 0 {
-			list = append(list, r)
-		}
+func eachApplied(rows []row, f func(row)) {
+	var past []bool // the rows of a version behind its newest, nil if no version can have two rows
+	descending := true
+	for i := 1; i < len(rows) && descending; i++ {
+		descending = rows[i].version < rows[i-1].version
 	}
 	if !descending {
 		seen := make(map[int64]bool, len(rows))
-		list = list[:0]
-		for _, r := range rows {
-			if r.applied && r.version != 0 && !seen[r.version] {
-				list = append(list, r)
-			}
-			seen[r.version] = true
+		past = make([]bool, len(rows))
+		for i, r := range rows {
+			past[i], seen[r.version] = seen[r.version], true
 		}
 	}
-	slices.Reverse(list)
-	return list
+	for i, r := range slices.Backward(rows) {
+		if r.applied && r.version != 0 && (past == nil || !past[i]) {
+			f(r)
+		}
+	}
 }
 
 // Entry is an applied version.
@@ -160,9 +155,13 @@ func (v *Versions) Entries(ctx context.Context, db Querier) ([]Entry, error) {
 		return nil, err
 	}
 	var entries []Entry
-	for _, r := range applied(rows) {
-		entries = append(entries, Entry{Version: r.version, At: r.at})
-	}
+	eachApplied(rows, func(r row) {
+		e := Entry{Version: r.version}
+		if r.timed {
+			e.At = time.UnixMicro(r.at).UTC()
+		}
+		entries = append(entries, e)
+	})
 	return entries, nil
 }
 

@@ -30,7 +30,7 @@ func FuzzPlan(f *testing.F) {
 			after = dropped(after, v)
 		}
 
-		back := WayBack(before, after, mine)
+		back := wayBack(before, after, mine)
 		checkWayBack(t, back, before, after, mine)
 		reached := slices.Clone(after)
 		for _, v := range back {
@@ -45,7 +45,7 @@ func FuzzPlan(f *testing.F) {
 		if len(others)+len(gone) == 0 && !slices.Equal(reached, before) {
 			t.Errorf("alone, the way back reached %v instead of %v", reached, before)
 		}
-		if again := WayBack(before, reached, mine); len(again) > 0 {
+		if again := wayBack(before, reached, mine); len(again) > 0 {
 			t.Errorf("there is more to undo after the way back: %v", again)
 		}
 		checkDiff(t, after, before)
@@ -153,14 +153,14 @@ func FuzzGoto(f *testing.F) {
 		}
 
 		reached := slices.Clone(after)
-		for _, v := range WayBack(before, after, mine) {
+		for _, v := range wayBack(before, after, mine) {
 			reached = dropped(reached, v)
 		}
-		reached = append(reached, Reapply(before, after, undone)...)
+		reached = append(reached, reapply(before, after, undone)...)
 		if missing, extra := Diff(before, reached); len(missing)+len(extra) > 0 || len(reached) != len(before) {
 			t.Errorf("the way back reached %v instead of %v", reached, before)
 		}
-		if again := Reapply(before, reached, undone); len(again) > 0 {
+		if again := reapply(before, reached, undone); len(again) > 0 {
 			t.Errorf("there is more to apply after the way back: %v", again)
 		}
 	})

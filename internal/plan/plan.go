@@ -56,10 +56,10 @@ func Above(applied []int64, version int64) []int64 {
 	return above
 }
 
-// WayBack returns what a run that recorded mine has to undo so that a database that was at before
+// wayBack returns what a run that recorded mine has to undo so that a database that was at before
 // and is at after returns to before, newest first. It never names a version that was applied
 // before the run, nor one that somebody else applied meanwhile.
-func WayBack(before, after, mine []int64) []int64 {
+func wayBack(before, after, mine []int64) []int64 {
 	was, own := set(before), set(mine)
 	var back []int64
 	for _, v := range slices.Backward(after) {
@@ -71,10 +71,10 @@ func WayBack(before, after, mine []int64) []int64 {
 	return back
 }
 
-// Reapply is WayBack's other half, for a run that took versions back: of undone, in the order in
+// reapply is wayBack's other half, for a run that took versions back: of undone, in the order in
 // which they were undone, it returns what has to be applied again, the last one first. It never
 // names a version that wasn't applied before the run, nor one that is applied now.
-func Reapply(before, after, undone []int64) []int64 {
+func reapply(before, after, undone []int64) []int64 {
 	was, is := set(before), set(after)
 	var again []int64
 	for _, v := range slices.Backward(undone) {

@@ -82,7 +82,7 @@ func TestWayBack(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			after := slices.Clone(tc.after)
-			equal(t, "WayBack", WayBack(tc.before, after, tc.mine), tc.want)
+			equal(t, "WayBack", wayBack(tc.before, after, tc.mine), tc.want)
 			equal(t, "after afterwards", after, tc.after)
 		})
 	}
@@ -185,7 +185,7 @@ func TestReapply(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			undone := slices.Clone(tc.undone)
-			equal(t, "Reapply", Reapply(tc.before, tc.after, undone), tc.want)
+			equal(t, "Reapply", reapply(tc.before, tc.after, undone), tc.want)
 			equal(t, "undone afterwards", undone, tc.undone)
 		})
 	}

@@ -1,7 +1,8 @@
-package gooseplus
+package drive
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,8 +10,10 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 // orphans are connections of the run that broke, by what the server calls them: it may still execute what
@@ -18,7 +21,7 @@ import (
 type orphans struct {
 	mu   sync.Mutex // a Go migration may give connections back on any goroutine
 	list []string
-	seen sightings // what each was found doing; used by letGo alone
+	seen Sightings // what each was found doing; used by AwaitOrphans alone
 }
 
 func (o *orphans) add(backend string) {
@@ -46,13 +49,16 @@ func (o *orphans) remove(backend string) {
 // cancelPatience is how long the server has to heed the cancel request of a driver before the run ends the connection.
 const cancelPatience = 2 * time.Second
 
-// letGo ends the connections that the run has lost, and waits until the server has let go of them:
-// what comes next would work beside a statement that was interrupted here and not there. If it can't be
-// done before ctx ends, or the server can't be asked for as long as reread tries, nothing may come next.
-func (r *run) letGo(ctx context.Context) error {
+// AwaitOrphans ends the connections that the run has lost, and waits until the server has let go of them: what comes next
+// would work beside a statement that was interrupted here and not there. If it can't be done before ctx ends, or the
+// server can't be asked, nothing may come next.
+func (d *Driver) AwaitOrphans(ctx context.Context) error {
+	if d == nil {
+		return nil
+	}
 	var failing time.Time // since when it can't be asked
 	for began := time.Now(); ; {
-		what, err := r.interrupt(ctx)
+		what, err := d.interrupt(ctx)
 		switch {
 		case err == nil && what == "":
 			return nil
@@ -64,48 +70,52 @@ func (r *run) letGo(ctx context.Context) error {
 		if what == "" {
 			what = "which one can't be told"
 		}
-		r.gone = r.gone || err != nil && time.Since(failing) > reconnectFor
-		if err != nil && r.gone || !sleep(ctx, poll(time.Since(began))) {
-			return fmt.Errorf("the server may still execute a statement that was interrupted (%s): %w", what, stopped(ctx, err))
+		if err != nil && time.Since(failing) > AskFor {
+			d.cfg.Patience.End()
+		}
+		if err != nil && d.cfg.Patience.Over() || !wait.Sleep(ctx, wait.Poll(time.Since(began))) {
+			return fmt.Errorf("the server may still execute a statement that was interrupted (%s): %w", what, failure.Stopped(ctx, err))
 		}
 	}
 }
 
+// AskFor is how long a server is asked again that doesn't answer: it may restart or fail over.
+const AskFor = 15 * time.Second
+
 // interrupt ends a connection that the run has lost. "" means that there is none left.
-func (r *run) interrupt(ctx context.Context) (what string, err error) {
-	st := r.part.state
+func (d *Driver) interrupt(ctx context.Context) (what string, err error) {
 	for {
-		name := r.orphans.first()
+		name := d.orphans.first()
 		if name == "" {
 			break
 		}
-		b := history.Connection{Run: r.id, Name: name}
-		a, err := st.Connections.Activity(ctx, r.db, b)
+		b := history.Connection{Run: d.cfg.Run, Name: name}
+		a, err := d.cfg.State.Connections.Activity(ctx, d.cfg.DB, b)
 		if err != nil {
 			return name, err
 		}
 		// On PostgreSQL an idle connection outside a transaction does nothing any more, and what is doing something else than
 		// at first works for somebody else, behind a pooler.
-		other := r.orphans.seen.other(name, a)
-		if a.Gone || r.part.dialect.Goose == goose.DialectPostgres && (a.Idle && !a.InTransaction || other) {
-			r.orphans.remove(name)
+		other := d.orphans.seen.other(name, a)
+		if a.Gone || d.cfg.Dialect.Goose == goose.DialectPostgres && (a.Idle && !a.InTransaction || other) {
+			d.orphans.remove(name)
 			continue
 		}
-		return a.Who, r.end(ctx, b, a, &r.orphans.seen, mutex.Beats{Patience: cancelPatience})
+		return a.Who, d.orphans.seen.End(ctx, d.cfg.DB, d.cfg.State, b, a, mutex.Beats{Patience: cancelPatience})
 	}
-	if r.failed == nil || r.lock == nil || r.lock.alive.Err() != nil { // the new holder is at the fence
+	if !d.cfg.Hooks.Fenced() {
 		return "", nil
 	}
 	// A transaction that its connection has left may still be open on the server, and has the fence.
-	a, err := st.Connections.Blocker(ctx, r.db, r.id)
+	a, err := d.cfg.State.Connections.Blocker(ctx, d.cfg.DB, d.cfg.Run)
 	if err != nil || a == nil {
 		return "", err
 	}
-	return a.Who, r.end(ctx, history.Connection{Run: r.id}, *a, &r.orphans.seen, mutex.Beats{Patience: cancelPatience})
+	return a.Who, d.orphans.seen.End(ctx, d.cfg.DB, d.cfg.State, history.Connection{Run: d.cfg.Run}, *a, mutex.Beats{Patience: cancelPatience})
 }
 
-// sightings are what connections were found doing, and since when.
-type sightings map[string]sighting
+// Sightings are what connections were found doing, and since when.
+type Sightings map[string]sighting
 
 type sighting struct {
 	what         string
@@ -113,13 +123,13 @@ type sighting struct {
 }
 
 // other notes what a connection does, and says whether it has been found doing something else before.
-func (s *sightings) other(name string, a history.Activity) bool {
+func (s *Sightings) other(name string, a history.Activity) bool {
 	before, ok := (*s)[name]
 	if ok && before.what == a.What {
 		return false
 	}
 	if *s == nil {
-		*s = make(sightings)
+		*s = make(Sightings)
 	}
 	now := time.Now()
 	if !ok {
@@ -129,18 +139,18 @@ func (s *sightings) other(name string, a history.Activity) bool {
 	return ok
 }
 
-// end ends a connection of a run that has lost it, or the lock: after grace.Patience if the server is executing
+// End ends a connection of a run that has lost it, or the lock: after grace.Patience if the server is executing
 // something on it, and after grace.Every if it is idle. A run that lives is idle between two statements, and has noticed
 // by then. One that isn't this user's is left alone.
-func (r *run) end(ctx context.Context, b history.Connection, a history.Activity, seen *sightings, grace mutex.Beats) error {
+func (s *Sightings) End(ctx context.Context, db *sql.DB, st *history.State, b history.Connection, a history.Activity, grace mutex.Beats) error {
 	key := b.Name + " " + a.Who
-	seen.other(key, a)
-	left := grace.Patience - time.Since((*seen)[key].since)
+	s.other(key, a)
+	left := grace.Patience - time.Since((*s)[key].since)
 	if a.Idle {
-		left = grace.Every - time.Since((*seen)[key].first)
+		left = grace.Every - time.Since((*s)[key].first)
 	}
 	if !a.Own || left > 0 {
 		return nil
 	}
-	return r.part.state.Connections.End(ctx, r.db, b, a)
+	return st.Connections.End(ctx, db, b, a)
 }

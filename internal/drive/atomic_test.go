@@ -1,7 +1,6 @@
-package gooseplus
+package drive
 
 import (
-	"strings"
 	"testing"
 )
 
@@ -93,67 +92,6 @@ func TestSingle(t *testing.T) {
 	} {
 		if got := single(statement); got != want {
 			t.Errorf("single(%q) = %t", statement, got)
-		}
-	}
-}
-
-func TestControlsTransactions(t *testing.T) {
-	t.Parallel()
-	const body = "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;"
-	for _, tc := range []struct {
-		want       bool
-		statements []string
-	}{
-		{false, nil},
-		{false, []string{""}},
-		{false, []string{"CREATE TABLE a (id INT);", "INSERT INTO a VALUES (1);"}},
-		{true, []string{"BEGIN;"}},
-		{true, []string{"begin"}},
-		{true, []string{"BEGIN IMMEDIATE TRANSACTION;"}},
-		{true, []string{"CREATE TABLE a (id INT);", "COMMIT;", "SELECT 1;"}},
-		{true, []string{"\n\n  Commit Work;"}},
-		{true, []string{"-- so that others see it\nCOMMIT;"}},
-		{true, []string{"/* so that\nothers see it */COMMIT;"}},
-		{true, []string{"COMMIT/* now */;"}},
-		{true, []string{"COMMIT AND CHAIN;"}},
-		{true, []string{"END;"}},
-		{true, []string{"END TRANSACTION;"}},
-		{true, []string{"ABORT;"}},
-		{true, []string{"ROLLBACK;"}},
-		{true, []string{"rollback work"}},
-		{true, []string{"START TRANSACTION;"}},
-		{true, []string{"start\n\ttransaction READ ONLY;"}},
-		{true, []string{"ROLLBACK TO s;", "COMMIT;"}},
-
-		{false, []string{"SAVEPOINT s;", "ROLLBACK TO SAVEPOINT s;", "RELEASE SAVEPOINT s;"}},
-		{false, []string{"rollback to s;"}},
-		{false, []string{"ROLLBACK WORK TO s;"}},
-		{false, []string{"ROLLBACK TRANSACTION\nTO SAVEPOINT s;"}},
-		{true, []string{"ROLLBACK TOGETHER;"}},
-
-		{false, []string{"beginning_of_year();", "COMMITS;", "endless;", "aborted;", "rollbacks"}},
-		{false, []string{"COMMENT ON TABLE a IS 'commit';"}},
-		{false, []string{"INSERT INTO a VALUES ('COMMIT;');"}},
-		{false, []string{"-- COMMIT;\nSELECT 1;"}},
-		{false, []string{"-- COMMIT;"}},
-		{false, []string{"/* BEGIN; */ SELECT 1;"}},
-		{false, []string{"START SLAVE;"}},
-
-		{false, []string{body}},
-		{false, []string{"CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;\nEND;"}},
-		{false, []string{"DO $$\nBEGIN\n  PERFORM 1;\nEND\n$$;"}},
-		// Several statements in one text, as in a pair of files.
-		{true, []string{"CREATE TABLE a (id INT);\nCOMMIT;\nCREATE TABLE b (id INT);"}},
-		{true, []string{"SET x = 1; -- first\n begin; SELECT 1; END;"}},
-		{false, []string{"INSERT INTO a VALUES ('; COMMIT;'); SELECT \"; COMMIT\", `; COMMIT`; -- ; COMMIT\n/* ; COMMIT; */ SELECT 1"}},
-		{false, []string{"CREATE FUNCTION f() AS $x$ BEGIN; COMMIT; $$; COMMIT; $x$; SELECT $1; DO $$ ; COMMIT; $$"}},
-		{false, []string{"SELECT 1; CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;\nEND;"}},
-		{false, []string{"SAVEPOINT s; ROLLBACK TO s;"}},
-		// Without StatementBegin goose would cut the body, and END; be a statement, which fails anyway.
-		{true, []string{"CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;", "END;"}},
-	} {
-		if got := controlsTransactions(tc.statements); got != tc.want {
-			t.Errorf("controlsTransactions(%q) = %t", strings.Join(tc.statements, " | "), got)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package migset
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -11,8 +12,28 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
+// Description is what decides how a database looks after a run.
+type Description struct {
+	Dialect goose.Dialect
+	Schema  string // that the run is bound to, "" if it is to none
+	// Tables are the names of the version tables, of the state table and of its parts, without their schema.
+	Tables []string
+	// TablesIn is the schema that the option for the version table names, "" if it names none.
+	TablesIn string
+	// Settings are the other options as text, for comparison only.
+	Settings string
+	// Migrations are ascending by version in each namespace; the namespaces are in their order.
+	Migrations []Shown
+	// OwnDatabase is true for a tenant that opens its own database.
+	OwnDatabase bool
+}
+
+// Home is the schema that has to exist before the migrations run, "" for none.
+func (d Description) Home() string { return cmp.Or(d.Schema, d.TablesIn) }
+
 // Shown is all that makes a migration what it is, for whoever has to notice that it changed.
 type Shown struct {
+	// Namespace is "" unless the Migrator is for several.
 	Namespace string
 	Version   int64
 	Source    string

@@ -1,4 +1,4 @@
-package gooseplus
+package drive
 
 import (
 	"context"

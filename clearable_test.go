@@ -9,8 +9,8 @@ import (
 	"github.com/gooseplus/gooseplus/internal/history"
 )
 
-// TestRecoverable: a step that was cut off is cleared away only if it can be known what it left.
-func TestRecoverable(t *testing.T) {
+// TestClearable: a step that was cut off is cleared away only if it can be known what it left.
+func TestClearable(t *testing.T) {
 	db, err := sql.Open("sqlite", "file::memory:")
 	if err != nil {
 		t.Fatal(err)
@@ -31,13 +31,13 @@ func TestRecoverable(t *testing.T) {
 	at := func(version int64) history.Step { return history.Step{Mark: history.Mark{Version: version}} }
 	for situation, s := range map[string]struct {
 		step   history.Step
-		change func(*run)
+		change func(*part)
 		want   bool
 	}{
 		"one DDL statement":     {at(1), nil, true},
 		"it failed":             {history.Step{Mark: history.Mark{Version: 1}, Failed: true}, nil, false},
-		"without the lock":      {at(1), func(r *run) { r.lock = nil }, false},
-		"DDL has transactions":  {at(1), func(r *run) { r.part.dialect.TransactionalDDL = true }, false},
+		"without the lock":      {at(1), func(p *part) { p.run.holding = nil }, false},
+		"DDL has transactions":  {at(1), func(p *part) { p.target.dialect.TransactionalDDL = true }, false},
 		"nobody knows it":       {at(9), nil, false},
 		"without a transaction": {at(2), nil, false},
 		"no DDL":                {at(3), nil, false},
@@ -52,18 +52,15 @@ func TestRecoverable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := (&Migrator{options: o}).newRun(known.whole, site{own: db, pool: db}, new(stream))
-		if err := r.newProvider(); err != nil {
-			t.Fatal(err)
-		}
-		r.lock = new(lock)
+		p := (&Migrator{options: o}).newRun(known, site{own: db, pool: db}, new(stream)).parts[0]
+		p.run.holding = new(holding)
 		if s.change != nil {
-			s.change(r)
+			s.change(p)
 		}
-		if got := r.recoverable(context.Background(), s.step); got != s.want {
-			t.Errorf("%s: recoverable = %t", situation, got)
+		if got := p.clearable(context.Background(), s.step); got != s.want {
+			t.Errorf("%s: clearable = %t", situation, got)
 		}
-		r.provider.Close()
+		p.run.disconnect(context.Background())
 	}
 }
 

@@ -1,8 +1,7 @@
-package gooseplus
+package drive
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/gooseplus/gooseplus/internal/sqltext"
@@ -39,8 +38,26 @@ func single(text string) bool {
 	return !strings.Contains(strings.TrimRight(uncommented(text), "; \t\r\n"), ";")
 }
 
-// controlsTransactions says whether a migration has transactions of its own, so that the one around
-// it doesn't make it whole or absent.
-func controlsTransactions(statements []string) bool {
-	return slices.ContainsFunc(statements, sqltext.ControlsTransactions)
+// reads matches statements that change nothing.
+var reads = regexp.MustCompile(`(?i)^(select|do)\b`)
+
+// endsInDDL says whether the last of the statements is atomic DDL, and those before it only read.
+func endsInDDL(statements []string) bool {
+	if len(statements) == 0 {
+		return false
+	}
+	last := len(statements) - 1
+	for _, s := range statements[:last] {
+		if !single(s) || !reads.MatchString(uncommented(s)) {
+			return false
+		}
+	}
+	return single(statements[last]) && atomicDDL(statements[last])
+}
+
+// Retractable says of the statements of both directions, where DDL commits by itself, that a step up that was cut off is
+// absent after the Down, whether that succeeds or is refused: the Up ends in its one DDL statement, and a single statement
+// takes it back.
+func Retractable(up, down []string) bool {
+	return endsInDDL(up) && len(down) == 1 && single(down[0]) && atomicDDL(down[0])
 }

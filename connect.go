@@ -1,0 +1,104 @@
+package gooseplus
+
+import (
+	"context"
+	"slices"
+
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/session"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
+)
+
+// connect gives each part the driver of its steps, with a session of its own. With RollbackTransaction all have the same
+// session, whose transaction locks the rows of all.
+func (r *run) connect(ctx context.Context) error {
+	var all session.Config
+	for _, p := range r.working {
+		if err := p.makeDriver(); err != nil {
+			return p.target.named(err)
+		}
+		if r.options.oneTransaction() {
+			if r.holding != nil {
+				p.driver.Fence(&all, false)
+			}
+			continue
+		}
+		var own session.Config
+		if r.holding != nil {
+			p.driver.Fence(&own, p.unfenced())
+		}
+		r.configure(&own)
+		p.driver.Connect(session.Open(r.db.pool, own), 0) // no limit: goose's own takes none as long as a Go migration works on another one
+	}
+	if !r.options.oneTransaction() {
+		return nil
+	}
+	r.configure(&all)
+	var err error
+	if r.outer, err = session.InTransaction(ctx, r.db.pool, all); err != nil {
+		return r.whole.tableError(ctx, err)
+	}
+	for _, p := range r.working {
+		p.driver.Connect(r.outer, 1)
+	}
+	return nil
+}
+
+// disconnect gives the connections back. There are some only if a migration has kept them.
+func (r *run) disconnect(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
+	defer cancel()
+	for _, p := range r.parts {
+		if p.files.reader != nil {
+			p.files.reader.Close()
+		}
+		if err := p.driver.Disconnect(ctx); err != nil {
+			p.events.send(Warning{Message: err.Error()})
+		}
+	}
+}
+
+// makeDriver makes the driver of the part's steps.
+func (p *part) makeDriver() error {
+	if err := p.files.makeReader(); err != nil {
+		return err
+	}
+	retries, lockWait := p.run.options.retries()
+	p.driver = drive.New(p.files.reader, drive.Config{
+		DB: p.run.db.own, Dialect: p.target.dialect, Table: p.target.table, State: p.target.state, Run: p.row.id,
+		Retries: retries, LockWait: lockWait, Patience: p.run.patience,
+		Hooks: drive.Hooks{
+			Warn:       func(message string) { p.events.send(Warning{Message: message}) },
+			Dead:       func() error { return p.run.holding.declaredDead() },
+			Restore:    p.mark.restore,
+			Fenced:     func() bool { return p.failed != nil && p.run.holding.lives() }, // otherwise the next holder is at the fence
+			Unreadable: p.target.stateError,
+		},
+	})
+	return nil
+}
+
+// unfenced says whether the part may execute anything that no row lock covers: a step, its Down, or what it has to undo
+// of runs that were cut off.
+func (p *part) unfenced() bool {
+	return !p.target.oneWriter() && (len(p.admission.unfinished) > 0 || slices.ContainsFunc(p.steps, plannedStep.unfenced) ||
+		slices.ContainsFunc(p.ledger.Owed(), func(v int64) bool { return p.files.step(v).unfenced() }))
+}
+
+// configure has a session begin its transactions as the options say, after the fence: a run that has lost the lock waits
+// for nothing.
+func (r *run) configure(cfg *session.Config) {
+	if r.options.bound {
+		r.whole.bind(cfg)
+	}
+	if t := r.options.statementTimeouts; t != nil {
+		t.configure(cfg, r.whole.dialect, r.progress.mariadb)
+	}
+	cfg.Kind, cfg.Ends, cfg.Keeper = sessionKind(r.whole.dialect), sqltext.ControlsTransactions, r.keeper
+	if limit := r.db.pool.Stats().MaxOpenConnections; limit > 0 {
+		if r.holding != nil && !r.whole.oneWriter() {
+			limit -= 2 // for the lock, and for what the run executes for itself
+		}
+		cfg.Most = max(1, limit)
+	}
+}

@@ -1,0 +1,214 @@
+// Package drive takes one step of a run through goose, and says what became of it. It knows the step, the session that
+// goose works on, and how the version table is written; why a step is taken, and what follows from its result, is for
+// the run to decide.
+package drive
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/session"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
+	"github.com/gooseplus/gooseplus/internal/wait"
+)
+
+// ErrOtherRunner is the error of a step that another runner has taken meanwhile.
+var ErrOtherRunner = errors.New("another runner changed the applied versions meanwhile (a global lock keeps it out)")
+
+// Section is one direction of a migration.
+type Section struct {
+	Function         bool // it is a Go function
+	GooseTransaction bool // goose opens a transaction for it
+	InTransaction    bool // and nothing in it ends that
+	// Transactional says that the transaction makes it whole or absent, which isn't so where DDL commits by itself.
+	Transactional bool
+	// Watched says that it might end its transaction, or change settings of its connection.
+	Watched bool
+}
+
+// Step is one migration in one direction.
+type Step struct {
+	Section
+	Version int64
+	Source  string
+	Down    bool
+	// Reversible says that there is a Down, or an Up, that takes it back.
+	Reversible bool
+	// Unrecorded says of a step down that the version is not in the version table: if it has a row all the same, that is
+	// another runner's.
+	Unrecorded bool
+}
+
+func (s Step) String() string {
+	direction := "up"
+	if s.Down {
+		direction = "down"
+	}
+	return "migration " + failure.Ref(s.Version, s.Source) + " " + direction
+}
+
+// Result is what became of a step.
+type Result struct {
+	Err       error  // nil: the step is executed and recorded
+	Statement string // that failed; "" if all of the step's own were executed
+	// LeftNothing is true when a step that failed is certain to have changed nothing except, if it was committed after
+	// all, the version table.
+	LeftNothing bool
+	// MaybeRecorded is true when the version table may say that a step that failed was executed.
+	MaybeRecorded bool
+	Key           int64 // of the row that a step up has inserted, 0 if it is unknown
+}
+
+// Config is what a Driver works with.
+type Config struct {
+	DB       *sql.DB // for what the driver executes for itself
+	Dialect  dialect.Dialect
+	Table    *history.Versions
+	State    *history.State // nil for dialects that gooseplus leaves to goose
+	Run      string         // the id of the run
+	Retries  int            // how often a step is tried again that met another session; negative: until its time is over
+	LockWait time.Duration  // how long a statement waits for a lock
+	Patience *wait.Patience
+	Hooks    Hooks
+}
+
+// Hooks are what the run has to say to a step.
+type Hooks struct {
+	Warn func(message string)
+	// Dead makes the error of a run that another runner has declared dead.
+	Dead func() error
+	// Restore makes the state table again if a migration has removed it, and says whether it was gone.
+	Restore func(context.Context) (gone bool, err error)
+	// Fenced says whether a step has failed that may have left its transaction, with the fence, to a connection that the
+	// run doesn't know.
+	Fenced func() bool
+	// Unreadable makes the error of a state table that can't be used.
+	Unreadable func(context.Context, error) error
+}
+
+// Driver takes steps. It is used by one goroutine. A nil Driver has no connections, and has lost none.
+type Driver struct {
+	*Reader
+	cfg      Config
+	session  *session.Session
+	step     Step // that goose is at
+	backends backends
+	orphans  orphans
+	dead     atomic.Bool // another runner has declared the run dead
+}
+
+// New makes a Driver that takes the steps that the reader has read.
+func New(r *Reader, cfg Config) *Driver { return &Driver{Reader: r, cfg: cfg} }
+
+// Connect has goose work on a session. limit is how many connections it may have at once, 0 for any number.
+func (d *Driver) Connect(s *session.Session, limit int) {
+	d.session, d.functions = s, s.DB()
+	d.recorder.Outside(d.recordStep)
+	d.provider.Connect(s.Connector(), limit)
+}
+
+// Found tells the driver what the version table says before the first step.
+func (d *Driver) Found(rows history.Rows) { d.recorder.Found(rows) }
+
+// Rest lets go of the connection that is kept for the next step.
+func (d *Driver) Rest() { d.session.Rest() }
+
+// Disconnect gives the connections back. There are some only if a migration has kept them.
+func (d *Driver) Disconnect(ctx context.Context) error {
+	if d == nil || d.session == nil {
+		return nil
+	}
+	return d.session.Close(ctx)
+}
+
+// Take takes a step. All its attempts have the time of ctx.
+func (d *Driver) Take(ctx context.Context, step Step) Result {
+	d.step = step
+	if step.Unrecorded {
+		d.recorder.Unrecorded()
+	} else {
+		d.recorder.Step(step.Down)
+	}
+	err := d.attempts(ctx, step)
+	if err != nil && d.leftNothing(ctx, step, err) {
+		// It may have failed at the fence: the step before may have removed the state table.
+		if gone, restored := d.cfg.Hooks.Restore(ctx); gone && restored == nil {
+			d.recorder.Again()
+			err = d.attempts(ctx, step)
+		}
+	}
+	if err == nil {
+		return Result{Key: d.recorder.Key()}
+	}
+	result := Result{Statement: d.trace.statement, LeftNothing: d.leftNothing(ctx, step, err), MaybeRecorded: d.maybeRecorded(step, err), Key: d.recorder.Key()}
+	if d.recorder.Reached() {
+		result.Statement = "" // it was the version table, or the COMMIT
+	}
+	if otherRunner(err) {
+		err = fmt.Errorf("%w: %w", ErrOtherRunner, err)
+	}
+	result.Err = failure.Stopped(ctx, err)
+	return result
+}
+
+// EndedTransaction says whether the last step has ended the transaction that it was in, so that it may have left
+// something.
+func (d *Driver) EndedTransaction() bool { return d.session.Ended() }
+
+// maybeRecorded says whether the version table may say that the step that failed with err was
+// executed all the same.
+func (d *Driver) maybeRecorded(step Step, err error) bool {
+	switch {
+	case otherRunner(err), !d.recorder.Reached():
+		return false
+	case d.recorder.Recorded():
+		return true // it was the COMMIT that failed
+	}
+	// The answer was lost; where there is no transaction, nobody can tell.
+	return !step.InTransaction || !failure.RolledBack(err)
+}
+
+// otherRunner says whether err comes from a version table in which somebody else has done meanwhile
+// what the step was to do.
+func otherRunner(err error) bool {
+	return errors.Is(err, history.ErrRecorded) || errors.Is(err, history.ErrNotRecorded)
+}
+
+// leftNothing says whether the step that failed with err is certain to have changed nothing but, if
+// it was committed after all, the version table. A transaction takes everything back where DDL obeys
+// it. Where it doesn't, some single statements still are all or nothing; but it has to be this
+// statement that the server refused, not the row of the version table that comes after it, nor a
+// connection that was lost on the way: then the rollback that goose sent has succeeded.
+func (d *Driver) leftNothing(ctx context.Context, step Step, err error) bool {
+	if d.session != nil && d.session.Ended() {
+		return false
+	}
+	if step.Transactional || !d.trace.began() || d.firstRefused(step, err) {
+		return true
+	}
+	if !step.InTransaction || !d.trace.onlyStatement() || d.recorder.Reached() || !failure.RolledBack(err) {
+		return false
+	}
+	return atomicDDL(d.trace.statement) || atomicDML(d.trace.statement) && d.cfg.Table.Transactional(ctx, d.cfg.DB)
+}
+
+// firstRefused says whether the step failed at its first statement, before that had any effect: the server could not parse
+// it, or it stood in the transaction that goose opened, which a later statement would have ended.
+func (d *Driver) firstRefused(step Step, err error) bool {
+	statement := d.trace.statement
+	switch {
+	case d.trace.statements != 1 || d.trace.functions > 0 || d.recorder.Reached():
+		return false
+	case single(statement) && !executesOthers(statement) && d.cfg.Dialect.Unparsed(err):
+		return true
+	}
+	opened := !step.Function && step.GooseTransaction
+	return opened && d.cfg.Dialect.TransactionalDDL && !sqltext.ControlsTransactions(statement) && failure.RolledBack(err)
+}

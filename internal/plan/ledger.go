@@ -1,0 +1,249 @@
+package plan
+
+import "slices"
+
+// Rows are the applied versions as the version table has them at one moment.
+type Rows interface {
+	// Versions are in the order in which they were applied.
+	Versions() []int64
+	// Keys are those of the rows of a version. Some databases have none.
+	Keys(version int64) []int64
+	// Foreign says whether a version has a row besides the one with the given key. The key 0 is unknown.
+	Foreign(version, key int64) bool
+}
+
+// Ledger is what one run owes to its starting point: the versions that it recorded and took back, and those of dead
+// runs that it has inherited. The way back doesn't change it: how far that got is a matter of the rows.
+type Ledger struct {
+	found    Rows
+	start    []int64
+	recorded []entry // oldest first
+	undone   []int64 // in the order in which they were undone
+	failed   *Failure
+	doubtful bool
+}
+
+// entry is a version that is recorded.
+type entry struct {
+	version, key int64
+	own          bool // not inherited: the run itself has executed it
+}
+
+// Failure is the step that ended a run.
+type Failure struct {
+	Change
+	// LeftNothing is true when the step is certain to have changed nothing except the version table.
+	LeftNothing bool
+	// MaybeRecorded is true when the answer to the change of the version table, or to the COMMIT after it, was lost.
+	MaybeRecorded bool
+}
+
+// Change is a version in one direction.
+type Change struct {
+	Version int64
+	Down    bool
+}
+
+// Dead is a run that was cut off.
+type Dead struct {
+	Start   []int64 // its starting point
+	Planned []int64 // the versions that it was about to change
+}
+
+// NewLedger is the ledger of a run whose starting point are these rows.
+func NewLedger(found Rows) *Ledger { return &Ledger{found: found, start: found.Versions()} }
+
+// Inherit takes over the starting point of dead runs, newest first, and what they did to the versions they had planned.
+func (l *Ledger) Inherit(dead []Dead) {
+	now := set(l.found.Versions())
+	for _, d := range dead { // the oldest one's start is kept
+		planned, was := set(d.Planned), set(d.Start)
+		for _, v := range l.found.Versions() {
+			if planned[v] && !was[v] && !slices.ContainsFunc(l.recorded, func(e entry) bool { return e.version == v }) {
+				l.recorded = append(l.recorded, entry{version: v})
+			}
+		}
+		for _, v := range slices.Backward(d.Start) { // as they were undone: newest first
+			if planned[v] && !now[v] && !slices.Contains(l.undone, v) {
+				l.undone = append(l.undone, v)
+			}
+		}
+		l.start = d.Start
+	}
+}
+
+// Record notes a step that the run has executed. key is that of the row that a step up has inserted, 0 if it is
+// unknown. The step settles what is owed for the opposite one, which a dead run may have executed.
+func (l *Ledger) Record(c Change, key int64) {
+	if c.Down {
+		l.undone = append(l.undone, c.Version)
+		l.recorded = slices.DeleteFunc(l.recorded, func(e entry) bool { return e.version == c.Version })
+		return
+	}
+	l.recorded = append(l.recorded, entry{c.Version, key, true})
+	l.undone = slices.DeleteFunc(l.undone, func(v int64) bool { return v == c.Version })
+}
+
+// Fail notes the step that ended the run. If it may be recorded, the run has to take it back.
+func (l *Ledger) Fail(f Failure, key int64) {
+	l.failed = &f
+	if f.MaybeRecorded {
+		l.doubtful = true
+		l.Record(f.Change, key)
+	}
+}
+
+// Doubt notes that the answer to a change of the version table was lost, so that it may still be under way.
+func (l *Ledger) Doubt() { l.doubtful = true }
+
+// Doubtful says whether such an answer was lost once.
+func (l *Ledger) Doubtful() bool { return l.doubtful }
+
+// Failed is the step that ended the run, nil if none did.
+func (l *Ledger) Failed() *Failure { return l.failed }
+
+// HalfDone says whether the run ended in a step that may have left something half-way.
+func (l *Ledger) HalfDone() bool { return l.failed != nil && !l.failed.LeftNothing }
+
+// Touched says whether the run has changed anything that a way back could be about.
+func (l *Ledger) Touched() bool { return len(l.recorded)+len(l.undone) > 0 || l.HalfDone() }
+
+// Start is the starting point.
+func (l *Ledger) Start() []int64 { return l.start }
+
+// Recorded are the versions that the run has to undo if it fails, oldest first.
+func (l *Ledger) Recorded() []int64 {
+	list := make([]int64, len(l.recorded))
+	for i, e := range l.recorded {
+		list[i] = e.version
+	}
+	return list
+}
+
+// Undone are the versions that the run has to apply again if it fails, in the order in which they were undone.
+func (l *Ledger) Undone() []int64 { return slices.Clone(l.undone) }
+
+// Owed are the versions that the run has to undo or to apply again if it fails.
+func (l *Ledger) Owed() []int64 { return append(l.Recorded(), l.undone...) }
+
+// Added are the recorded versions that were not there at the start.
+func (l *Ledger) Added() []int64 {
+	added, _ := Diff(l.Recorded(), l.start)
+	return added
+}
+
+// Expected are the versions that should be applied now, as far as it is this run's doing.
+func (l *Ledger) Expected() []int64 {
+	expected, _ := Diff(append(slices.Clone(l.start), l.Recorded()...), l.undone)
+	return expected
+}
+
+// Mismatch is a difference between what should be applied and what is.
+type Mismatch struct {
+	Foreign []int64 // recorded by another runner too
+	Missing []int64 // should be applied
+	Left    []int64 // should be undone
+}
+
+// None says whether there is no difference.
+func (m Mismatch) None() bool { return len(m.Foreign)+len(m.Missing)+len(m.Left) == 0 }
+
+// Verify compares rows with what they should be after a run without an error. Versions that other runners added are no
+// mismatch.
+func (l *Ledger) Verify(rows Rows) (m Mismatch) {
+	m.Foreign = l.foreign(rows)
+	m.Missing, _ = Diff(l.Expected(), rows.Versions())
+	gone, _ := Diff(l.undone, rows.Versions())
+	m.Left, _ = Diff(l.undone, gone)
+	return m
+}
+
+// Strangers are the versions that another runner has applied since the start. It may have built on what this run
+// applied, and what both applied is its too.
+func (l *Ledger) Strangers(rows Rows) []int64 {
+	_, extra := Diff(l.start, rows.Versions())
+	added, _ := Diff(extra, l.Recorded())
+	return append(added, l.foreign(rows)...)
+}
+
+// foreign are the recorded versions that have a row of another runner.
+func (l *Ledger) foreign(rows Rows) (list []int64) {
+	for _, e := range l.recorded {
+		if rows.Foreign(e.version, e.key) {
+			list = append(list, e.version)
+		}
+	}
+	return list
+}
+
+// Lost are the steps that the run has executed while the rows say the opposite, the last one first: a migration has
+// deleted rows of the version table, or left open the transaction in which goose wrote one.
+func (l *Ledger) Lost(rows Rows) (list []Change) {
+	truthful := func(v int64) bool { return l.failed != nil && l.failed.MaybeRecorded && l.failed.Version == v }
+	applied := set(rows.Versions())
+	for _, e := range slices.Backward(l.recorded) {
+		if e.own && !applied[e.version] && !truthful(e.version) {
+			list = append(list, Change{Version: e.version})
+		}
+	}
+	for _, v := range slices.Backward(l.undone) {
+		if applied[v] && slices.Equal(rows.Keys(v), l.found.Keys(v)) && !truthful(v) {
+			list = append(list, Change{Version: v, Down: true})
+		}
+	}
+	return list
+}
+
+// Return is what leads back to the starting point, in order.
+type Return struct {
+	Undo []Undo
+	// Stuck is a step of which the rows say the opposite, so that nobody knows how to go on after Undo. It is nil if
+	// there is none.
+	Stuck   *Change
+	Reapply []int64
+}
+
+// Undo is a version to undo.
+type Undo struct {
+	Version int64
+	Lost    bool // its row is gone
+}
+
+// WayBack says what leads from rows to the starting point: newest first, the versions that the run recorded; then, the
+// last one first, those that it took back, which came before any step up. It never undoes a version that was applied
+// before the run, nor one that another runner applied.
+func (l *Ledger) WayBack(rows Rows) (r Return) {
+	was, lost := set(l.start), make(map[int64]bool)
+	order := wayBack(l.start, rows.Versions(), l.Recorded())
+	for _, c := range l.Lost(rows) {
+		if !c.Down && !was[c.Version] {
+			order, lost[c.Version] = append(order, c.Version), true
+		} else if r.Stuck == nil {
+			r.Stuck = &c
+		}
+	}
+	// Where the lost ones belong among the others, only the ledger knows. What it has inherited came before all.
+	when := func(v int64) int {
+		return slices.IndexFunc(l.recorded, func(e entry) bool { return e.version == v && e.own })
+	}
+	slices.SortStableFunc(order, func(a, b int64) int { return when(b) - when(a) })
+	for _, v := range order {
+		r.Undo = append(r.Undo, Undo{v, lost[v]})
+	}
+	r.Reapply = reapply(l.start, rows.Versions(), l.undone)
+	return r
+}
+
+// Balance is how far rows are from the starting point.
+type Balance struct {
+	Kept, Undone   []int64 // by this run
+	Added, Removed []int64 // by whomever
+}
+
+// Balance compares rows with the starting point.
+func (l *Ledger) Balance(rows Rows) (b Balance) {
+	b.Removed, b.Added = Diff(l.start, rows.Versions())
+	b.Kept = wayBack(l.start, rows.Versions(), l.Recorded())
+	b.Undone = reapply(l.start, rows.Versions(), l.undone)
+	return b
+}

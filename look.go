@@ -1,0 +1,272 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/plan"
+)
+
+// view is what a look at one part has found.
+type view struct {
+	applied []int64 // in the order in which they were applied
+	// flagged is true when the state table may have something to say about them: with the lock, that another run is
+	// recorded as running or that a step was not finished; otherwise, that the table is there.
+	flagged bool
+	ready   bool // the version table is there
+	absent  bool // it isn't
+	// blind is true when there was no answer in time.
+	blind bool
+	// schemaMissing is true when the schema that the run is bound to is to be created.
+	schemaMissing bool
+}
+
+// look reads what is applied, in one statement unless a table is missing, and plans from it: whatever is wrong with the
+// plan is found before anything is written. It says whether there is something to do, or another run to wait for. A run
+// that waits for the lock looks again, and plans again when the other run has ended: that one may have left a migration
+// that this process doesn't know.
+func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
+	if err := r.lookSoon(ctx); err != nil {
+		// A writer can keep others from reading, but not from trying to get the lock.
+		if r.parts[0].view.blind {
+			return true, nil
+		}
+		return false, err
+	}
+	flagged := r.parts.flagged()
+	same := r.progress.looked && !r.parts.any(func(p *part) bool { return !slices.Equal(p.planned, p.view.applied) })
+	if r.progress.waited && (flagged || same) {
+		return flagged || r.parts.haveSteps(), nil
+	}
+	r.progress.looked = true
+	var faults []error
+	for _, p := range r.parts {
+		faults = append(faults, p.target.named(p.plan(ctx, p.view.applied, goal)))
+	}
+	if err := allOf(faults); err != nil {
+		return false, err
+	}
+	needed = r.parts.haveSteps()
+	if needed && r.parts.empty() {
+		if err := r.vet(ctx); err != nil {
+			return false, err
+		}
+	}
+	r.progress.vetted = true
+	if needed || !flagged || r.options.globalLock {
+		return needed || flagged, nil
+	}
+	// Even a run that has nothing to do is refused on a database that is dirty.
+	facts, err := r.facts(ctx)
+	if err != nil {
+		return false, err
+	}
+	faults = nil
+	for _, p := range r.parts {
+		faults = append(faults, p.target.named(p.dirty(unfinished(p.target.own(facts), p.view.applied))))
+	}
+	return false, allOf(faults)
+}
+
+// lookSoon looks at all parts. What keeps a run that is to have the lock from an answer, such as the holder's ALTER
+// TABLE, it would wait for without knowing whom it waits for.
+func (r *run) lookSoon(ctx context.Context) error {
+	if !r.options.globalLock || r.whole.state == nil {
+		return r.lookAtAll(ctx)
+	}
+	soon, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	err := r.lookAtAll(soon)
+	if err != nil && (r.whole.oneWriter() || soon.Err() != nil && ctx.Err() == nil) {
+		for _, p := range r.parts {
+			p.view.blind = true
+		}
+	}
+	return err
+}
+
+func (r *run) lookAtAll(ctx context.Context) error {
+	if together, err := r.lookTogether(ctx); together || err != nil {
+		return err
+	}
+	for _, p := range r.parts {
+		if err := p.look(ctx); err != nil {
+			return p.target.named(p.target.tableError(ctx, err))
+		}
+	}
+	return nil
+}
+
+// lookTogether looks at all parts in one statement, if there are several whose tables are there.
+func (r *run) lookTogether(ctx context.Context) (together bool, err error) {
+	if len(r.parts) == 1 || r.whole.state == nil || r.parts.any(func(p *part) bool { return p.view.absent }) {
+		return false, nil
+	}
+	var tables []*history.Versions
+	var questions []history.Question
+	for _, p := range r.parts {
+		tables, questions = append(tables, p.target.table), append(questions, p.target.question(r.options.globalLock))
+	}
+	looks, err := history.AppliedTogether(ctx, r.db.own, r.whole.state, tables, questions)
+	if err != nil {
+		return false, nil // each may say what is wrong
+	}
+	for i, p := range r.parts {
+		p.view = view{applied: looks[i].Applied, flagged: looks[i].Flagged, ready: looks[i].Ready}
+		p.end.to = plan.Newest(p.view.applied)
+		p.end.from = p.end.to
+	}
+	if r.parts.any(func(p *part) bool { return p.view.ready && !p.view.flagged }) {
+		if err := r.whole.hidden(ctx, r.db.own, r.options.globalLock); err != nil {
+			return true, r.whole.stateError(ctx, err)
+		}
+	}
+	return true, nil
+}
+
+// look looks at this part alone.
+func (p *part) look(ctx context.Context) (err error) {
+	v, t, db := view{}, p.target, p.run.db.own
+	if t.state == nil {
+		v.applied, v.ready, err = t.table.Applied(ctx, db)
+	} else {
+		v.applied, v.flagged, v.ready, err = t.table.AppliedAndFlag(ctx, db, t.state, t.question(p.run.options.globalLock), p.view.absent)
+		if err == nil && v.ready && !v.flagged {
+			err = t.hidden(ctx, db, p.run.options.globalLock)
+		}
+	}
+	v.absent = err == nil && !v.ready
+	if v.absent && t.state != nil && !p.run.options.globalLock {
+		v.flagged, err = t.state.IsThere(ctx, db) // which a version table without rows can't tell
+	}
+	if err == nil && v.absent && p.run.options.bound {
+		v.schemaMissing, err = t.schemaMissing(ctx, db)
+	}
+	p.view, p.end.to = v, -1
+	if err == nil {
+		p.end.to = plan.Newest(v.applied)
+		p.end.from = p.end.to
+	}
+	return err
+}
+
+// hidden is the refusal to read the state table where, without the lock, the look has not found one.
+func (t *target) hidden(ctx context.Context, db *sql.DB, lock bool) error {
+	if lock {
+		return nil // the look has read it
+	}
+	return t.state.Hidden(ctx, db)
+}
+
+// preview returns the steps of all parts, in order, and the errors of a run before it touches anything.
+func (r *run) preview(ctx context.Context, goal goal) (steps []Step, err error) {
+	defer r.disconnect(ctx)
+	if _, err := r.look(ctx, goal); err != nil {
+		return nil, err
+	}
+	facts, err := r.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var faults []error
+	for _, p := range r.parts {
+		faults = append(faults, p.target.named(p.admit(ctx, p.target.own(facts), p.planned)))
+		steps = append(steps, p.steps.public()...)
+	}
+	if err := allOf(faults); err != nil {
+		return nil, err
+	}
+	return steps, nil
+}
+
+// makeTables makes sure of the version tables.
+func (r *run) makeTables(ctx context.Context) error {
+	for _, p := range r.parts {
+		if p.view.blind { // now nobody is in the way
+			if err := p.look(ctx); err != nil {
+				return p.target.named(p.target.tableError(ctx, err))
+			}
+		}
+	}
+	missing := r.parts.any(func(p *part) bool { return !p.view.ready })
+	if missing && !r.progress.vetted && r.parts.empty() { // the look has failed
+		if err := r.vet(ctx); err != nil {
+			return err
+		}
+	}
+	for _, p := range r.parts {
+		if p.view.ready {
+			continue
+		}
+		if err := p.target.table.Create(ctx, r.db.own); err != nil {
+			return p.target.named(p.target.tableError(ctx, err))
+		}
+	}
+	return nil
+}
+
+// facts reads what the state table remembers.
+func (r *run) facts(ctx context.Context) (facts history.Facts, err error) {
+	there := r.holding != nil || r.parts.flagged() && !r.options.globalLock
+	if r.whole.state == nil || !there && !r.options.globalLock {
+		return facts, nil // without a lock, a table that was not there at the first look has nothing to say
+	}
+	read := r.whole.state.Read
+	if there {
+		read = r.whole.state.ReadThere
+	}
+	if facts, err = read(ctx, r.db.own); err != nil {
+		return facts, r.whole.stateError(ctx, err)
+	}
+	return facts, nil
+}
+
+// A goal says what a run has to do, of the known and the applied versions: which to undo, in that
+// order, and which to apply after that, lowest first. Its error refuses the run.
+type goal func(known, applied []int64) (down, up []int64, err error)
+
+// plan decides the steps that lead from the applied versions to the goal: down first, then up.
+func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
+	p.planned, p.end.from = applied, plan.Newest(applied)
+	known := p.target.set.Versions()
+	down, pending, err := goal(known, applied)
+	if err != nil {
+		return err
+	}
+	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
+		return fmt.Errorf("%w: versions %v are applied, and no migration of this configuration has them", ErrIrreversible, unknown)
+	}
+	remaining, _ := plan.Diff(applied, down)
+	if late := plan.Late(pending, remaining); p.run.options.strictOrder && len(late) > 0 {
+		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
+			ErrMergeMigrations, late, plan.Newest(remaining))
+	}
+	if err := errors.Join(p.files.load(ctx, down, directionDown), p.files.load(ctx, pending, directionUp)); err != nil {
+		return fmt.Errorf("%w: %w", ErrRollForward, err)
+	}
+	p.steps = nil
+	for _, v := range down {
+		p.steps = append(p.steps, p.files.step(v).down())
+	}
+	for _, v := range pending {
+		p.steps = append(p.steps, p.files.step(v))
+	}
+	faults := []error{p.steps.reversible(p.target)}
+	if p.run.options.oneTransaction() {
+		faults = append(faults, p.steps.transactional())
+	}
+	lock := p.run.options.globalLock && !p.target.oneWriter()
+	return errors.Join(append(faults, p.steps.connections(p.run.db.own.Stats().MaxOpenConnections, lock))...)
+}
+
+// question is what a look asks of the state table.
+func (t *target) question(lock bool) history.Question {
+	if !lock {
+		return history.Question{There: true}
+	}
+	return t.busy()
+}

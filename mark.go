@@ -1,0 +1,184 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/wait"
+)
+
+// markGrace is how long the answer to a mark is waited for after the end of the run's time.
+const markGrace = 2 * time.Second
+
+// mark is the row in the state table that says which step a part is at, if no transaction makes that whole or absent.
+// One row serves a run: that it is at the next step says that the one before is finished.
+type mark struct {
+	part *part
+	set  bool         // it may be there, for the step at
+	at   plannedStep  // the step
+	left *plannedStep // what the run leaves half-applied, if that is not the step that is marked
+}
+
+// put remembers the step that is about to start.
+func (m *mark) put(ctx context.Context, step plannedStep) error {
+	p := m.part
+	if step.Transactional || p.target.state == nil {
+		return nil
+	}
+	ctx, cancel := failure.Limit(ctx, p.run.options.migrationTimeout, "migration timeout")
+	defer cancel()
+	if !m.set {
+		if err := p.run.ensureState(ctx); err != nil {
+			return err
+		}
+	}
+	// The server may have executed what ctx interrupts: so it is given time to answer, and what it may have been told
+	// counts as told.
+	ctx, cancelAnswer := wait.Outlive(ctx, markGrace)
+	defer cancelAnswer()
+	claimed := m.set
+	m.set, m.at = true, step
+	err := m.write(ctx, step, claimed)
+	if err != nil {
+		if gone, restored := m.restore(ctx); gone && restored == nil {
+			err = m.write(ctx, step, false)
+		}
+	}
+	return err
+}
+
+// restore makes the state table again if a migration has removed it, and says whether it was gone.
+func (m *mark) restore(ctx context.Context) (gone bool, err error) {
+	if h := m.part.run.holding; h != nil && m.part.row.registered {
+		return h.restore(ctx)
+	}
+	return false, nil
+}
+
+// write writes the mark. Without the lock somebody else may be at such a step.
+func (m *mark) write(ctx context.Context, step plannedStep, claimed bool) error {
+	p := m.part
+	if p.run.holding == nil {
+		return m.claim(ctx, step, claimed)
+	}
+	ours, err := p.target.state.Steps.MarkFenced(ctx, p.run.db.own, m.row(step))
+	if err != nil {
+		return p.target.stateError(ctx, err)
+	}
+	return p.run.holding.stillOurs(ours)
+}
+
+// claim is the mark of a run without the lock, for which nobody else may be at such a step: its Down would take
+// away what the other one is about to record.
+func (m *mark) claim(ctx context.Context, step plannedStep, claimed bool) error {
+	p, db := m.part, m.part.run.db.own
+	if claimed {
+		if still, err := p.target.state.Steps.Move(ctx, db, m.row(step)); err != nil {
+			return p.target.stateError(ctx, err)
+		} else if still {
+			return nil
+		}
+	}
+	others, err := p.target.state.Steps.Claim(ctx, db, m.row(step))
+	if err != nil {
+		return p.target.stateError(ctx, err)
+	}
+	if len(others) > 0 {
+		m.set, p.run.progress.elsewhere = false, true
+		return p.dirty(others)
+	}
+	// What another one has finished before the claim, it has recorded.
+	rows, err := p.owned(ctx, db, false)
+	if err != nil {
+		return p.target.tableError(ctx, err)
+	}
+	if missing, extra := plan.Diff(p.ledger.Expected(), rows.Applied); len(missing)+len(extra) > 0 {
+		return p.otherRunner(fmt.Sprintf("it added %v and removed %v", extra, missing))
+	}
+	return nil
+}
+
+func (m *mark) row(step plannedStep) history.Step {
+	return history.Step{
+		Mark: history.Mark{Namespace: m.part.target.set.Namespace, Version: step.Version, Source: step.Source},
+		Run:  m.part.row.id, Down: step.Direction == directionDown,
+	}
+}
+
+// settle decides, at the end of a run, what becomes of the mark: it goes, or becomes that of a failed step.
+func (m *mark) settle(ctx context.Context, dirty bool) error {
+	p, db := m.part, m.part.run.db.own
+	if !m.set && !(dirty && m.left != nil) {
+		return nil
+	}
+	if !dirty {
+		return p.target.state.Steps.Unmark(ctx, db, p.row.id)
+	}
+	step := m.row(m.at)
+	if m.left != nil {
+		if err := p.run.ensureState(ctx); err != nil {
+			return err
+		}
+		step = m.row(*m.left)
+	}
+	step.Failed = true
+	return p.target.state.Steps.Mark(ctx, db, step)
+}
+
+// settle decides, at the end of a run, what the state table keeps of it. What a run which lost its
+// lock has left there stays: the next holder finds out what is true.
+func (r *run) settle(ctx context.Context, err error) error {
+	if errors.Is(err, ErrLockLost) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
+	defer cancel()
+	all := err
+	for _, p := range r.working {
+		all = failure.Join(all, p.target.named(p.settle(ctx, p.errorOf(err))))
+	}
+	if !errors.Is(err, ErrRollForward) && r.progress.begun {
+		return all
+	}
+	if unknown := persist(ctx, func() error { return r.stamps.forget(ctx, r) }); unknown != nil {
+		failed := r.whole.stateError(ctx, unknown)
+		r.events.send(Warning{Message: failed.Error()})
+		all = failure.Join(all, fmt.Errorf("the database may remember the environments %q: %w", r.stamps.stamped, failed))
+	}
+	return all
+}
+
+// settle settles the mark of a part that has ended with err. If what stays there will have later runs refused for
+// nothing, that is its error.
+func (p *part) settle(ctx context.Context, err error) error {
+	if errors.Is(err, ErrLockLost) {
+		return nil
+	}
+	var stuck *RollbackError
+	dirty := errors.As(err, &stuck) && errors.Is(stuck.Err, ErrDirty)
+	unsettled := persist(ctx, func() error { return p.mark.settle(ctx, dirty) })
+	if unsettled == nil {
+		return nil
+	}
+	failed := p.target.stateError(ctx, unsettled)
+	p.events.send(Warning{Message: failed.Error()})
+	if err == nil || dirty { // it is marked, but for a failed one or for none
+		return nil
+	}
+	return fmt.Errorf("the mark of migration %s may be there still: later runs are refused then, until Force is called with the version that the database is at: %w",
+		ref(p.mark.at.Version, p.mark.at.Source), failed)
+}
+
+// persist tries what the server has to know some times more, with pauses.
+func persist(ctx context.Context, try func() error) (err error) {
+	for pause := 50 * time.Millisecond; ; pause *= 2 {
+		if err = try(); err == nil || pause > time.Second || !wait.Sleep(ctx, pause) {
+			return err
+		}
+	}
+}

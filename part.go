@@ -1,0 +1,210 @@
+package gooseplus
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/plan"
+)
+
+// part is what a run does with one migration set: that of a namespace, or the only one.
+type part struct {
+	run       *run
+	target    *target // this run's own copy, with the tables as the server calls them
+	events    *stream
+	view      view    // of the last look
+	planned   []int64 // what was applied when the steps were planned
+	steps     steps
+	files     files
+	driver    *drive.Driver // nil as long as there is nothing to do
+	admission admission
+	found     history.Rows // when the starting point was read
+	ledger    *plan.Ledger // from then on
+	failed    *plannedStep // the step that ended the run, nil if none of this part's did
+	mark      mark
+	row       row
+	end       ending
+}
+
+// row is the part's row in the state table.
+type row struct {
+	id         string
+	started    time.Time
+	registered bool // it is there
+	forced     bool // of a run that executes nothing, see Force
+}
+
+// ending is where a part is, and what is true of it in the end.
+type ending struct {
+	from, to        int64 // the highest version applied at first, and as read last; -1 when it can't be read, or was not
+	applied, undone int   // how many of the versions that the run changed stay so
+	err             error // of the way back, nil if there was none
+}
+
+// errorOf is what is true of the part when the run ends with err.
+func (p *part) errorOf(err error) error {
+	if len(p.run.parts) == 1 || p.end.err == nil {
+		return err
+	}
+	return p.end.err
+}
+
+// readStart reads the starting point and plans from it.
+func (p *part) readStart(ctx context.Context, goal goal) (err error) {
+	if p.found, err = p.owned(ctx, p.run.db.own, false); err != nil {
+		return p.target.tableError(ctx, err)
+	}
+	p.target.table = p.found.Table(p.target.table)
+	p.ledger = plan.NewLedger(p.found)
+	return p.plan(ctx, p.found.Applied, goal)
+}
+
+// owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
+func (p *part) owned(ctx context.Context, db *sql.DB, settle bool) (history.Rows, error) {
+	rows, err := p.target.table.Owned(ctx, db, settle)
+	p.end.to = plan.Newest(rows.Applied)
+	if err != nil {
+		p.end.to = -1
+	}
+	return rows, err
+}
+
+// inherit takes over the starting point of runs that were cut off, newest first, and the duty to undo what they did.
+func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
+	var dead []plan.Dead
+	for _, d := range cutOff {
+		dead = append(dead, plan.Dead{Start: d.Start, Planned: d.Planned})
+	}
+	p.ledger.Inherit(dead)
+	known := slices.DeleteFunc(p.ledger.Owed(), func(v int64) bool { _, ok := p.target.set.Find(v); return !ok })
+	return p.files.load(ctx, known, directionDown)
+}
+
+// clearUnfinished clears away what was left unfinished. After it the first step is next.
+func (p *part) clearUnfinished(ctx context.Context) error {
+	p.driver.Found(p.found)
+	for _, s := range p.admission.unfinished {
+		if err := p.clearCutOff(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply takes the planned steps in order, up to the first that fails.
+func (p *part) apply(ctx context.Context) error {
+	p.events.send(RunStarted{From: p.end.from, Steps: p.steps.public()})
+	for _, s := range p.steps {
+		if s.Direction == directionUp && !s.Reversible {
+			p.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
+		}
+	}
+	defer p.driver.Rest() // what comes next may need the connection
+	for _, step := range p.steps {
+		if ctx.Err() != nil {
+			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), failure.Stopped(ctx, nil))
+		}
+		result := p.take(ctx, step)
+		if result.Err != nil {
+			p.failed = &step
+			p.ledger.Fail(plan.Failure{Change: step.change(), LeftNothing: result.LeftNothing, MaybeRecorded: result.MaybeRecorded}, result.Key)
+			return result.Err
+		}
+		p.ledger.Record(step.change(), result.Key)
+	}
+	return nil
+}
+
+// take takes one step in its direction, under the migration timeout.
+func (p *part) take(ctx context.Context, step plannedStep) drive.Result {
+	if err := p.mark.put(ctx, step); err != nil {
+		return drive.Result{Err: p.target.migrationError(step, "", err), LeftNothing: true}
+	}
+	return p.takeMarked(ctx, step, false)
+}
+
+// takeMarked takes a step of which the state table knows. unrecorded says that the version table knows nothing of a
+// step down.
+func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool) drive.Result {
+	ctx, cancel := failure.Limit(ctx, p.run.options.migrationTimeout, "migration timeout")
+	defer cancel()
+	p.events.send(MigrationStarted{Step: step.Step})
+	started := time.Now()
+	what := step.drive()
+	what.Unrecorded = unrecorded
+	result := p.driver.Take(ctx, what)
+	if result.Err != nil {
+		if errors.Is(result.Err, drive.ErrOtherRunner) {
+			p.warnOther("it is at migration " + ref(step.Version, step.Source) + " too")
+		}
+		result.Err = p.target.migrationError(step, result.Statement, result.Err)
+	}
+	p.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: result.Err})
+	return result
+}
+
+// verify reads the applied versions again after a run that had no error.
+func (p *part) verify(ctx context.Context, db *sql.DB) error {
+	rows, err := p.owned(ctx, db, false)
+	if err != nil {
+		return p.target.tableError(ctx, err)
+	}
+	switch m := p.ledger.Verify(rows); {
+	case len(m.Foreign) > 0:
+		return p.otherRunner(fmt.Sprintf("it applied %v too", m.Foreign))
+	case len(m.Missing) > 0:
+		return fmt.Errorf("versions %v were applied and are not in the version table", m.Missing)
+	case len(m.Left) > 0:
+		return fmt.Errorf("versions %v were undone and are still in the version table", m.Left)
+	}
+	if schema := rows.Astray(); schema != "" {
+		p.events.send(Warning{Message: fmt.Sprintf("connections do not find the version table %s any more: it is in the schema %q, and their "+
+			"search_path does not lead there (ALTER DATABASE or ALTER ROLE … SET search_path): name the schema with WithVersionTable",
+			p.target.table.Name(), schema)})
+	}
+	p.end.applied, p.end.undone = len(p.ledger.Recorded()), len(p.ledger.Undone())
+	return nil
+}
+
+// committed finds out what became of a COMMIT that failed: its answer may be all that was lost.
+func (p *part) committed(ctx context.Context, failed error) error {
+	ctx, cancel := p.run.holding.detached(ctx, p.run.options.rollbackTimeout)
+	defer cancel()
+	p.ledger.Doubt()
+	rows, err := wayBack{p}.read(ctx)
+	if err != nil || !p.ledger.Verify(rows).None() {
+		return failed
+	}
+	p.events.send(Warning{Message: fmt.Sprintf("the transaction was committed, though the answer was lost: %v", failed)})
+	return nil
+}
+
+// pendingAt is how many steps Migrate would take where these versions are applied. It doesn't ask the database.
+func (m *Migrator) pendingAt(ctx context.Context, t *target, db site, applied []int64) (int, error) {
+	r := m.newRun(&targets{parts: []*target{t}, whole: t}, db, new(stream)) // of which nobody hears
+	defer r.disconnect(ctx)
+	err := r.parts[0].plan(ctx, applied, upTo(math.MaxInt64))
+	return len(r.parts[0].steps), err
+}
+
+// warnOther tells the observers, once, that another runner is at work.
+func (p *part) warnOther(what string) {
+	if p.run.holding == nil && !p.run.progress.warned {
+		p.run.progress.warned = true
+		p.events.send(Warning{Message: "this run is without the global lock (WithGlobalLock) and has found another one at work: " + what})
+	}
+}
+
+// otherRunner is the error of a run that has found another one at work, of which the observers hear once.
+func (p *part) otherRunner(what string) error {
+	p.warnOther(what)
+	return fmt.Errorf("%w: %s", drive.ErrOtherRunner, what)
+}

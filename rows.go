@@ -1,0 +1,258 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/wait"
+)
+
+// takeOver closes the fence of runs that are recorded as running, though their process doesn't hold the
+// lock any more, and waits until the server has let go of what they had begun, for as long as waiting
+// lasts: it is a part of the wait for the lock. Their starting point is this run's.
+func (h *holding) takeOver(ctx, waiting context.Context) error {
+	r := h.run
+	var seen drive.Sightings
+	for began := time.Now(); ; {
+		busy, err := h.fenceDeadRuns(ctx, &seen)
+		if err != nil {
+			return r.whole.stateError(ctx, err)
+		}
+		if busy == "" {
+			break
+		}
+		r.announceWait(waiting)
+		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
+			return fmt.Errorf("%w: %w (the server still works for %s)", ErrLocked, failure.Stopped(waiting, nil), busy)
+		}
+	}
+	cutOff, err := r.whole.state.Runs.List(ctx, r.db.own, history.CutOff) // newest first
+	if err != nil {
+		return r.whole.tableError(ctx, err)
+	}
+	for _, dead := range cutOff {
+		if !r.options.covers(dead.Namespace) {
+			continue // it stays, for a run of that namespace
+		}
+		h.inherited = append(h.inherited, dead)
+		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off; its starting point is this run's",
+			dead.Holder, dead.Started.Format(time.RFC3339))})
+	}
+	return nil
+}
+
+// fenceDeadRuns declares runs dead and ends what is left of them. It says what the server still works for, "" if there
+// is nothing any more.
+func (h *holding) fenceDeadRuns(ctx context.Context, seen *drive.Sightings) (busy string, err error) {
+	st, db, beats := h.run.whole.state, h.run.db.own, h.run.options.lockTimes.beats
+	soon, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	running, err := st.Runs.List(soon, db, history.Running)
+	if err != nil && soon.Err() != nil && ctx.Err() == nil {
+		// A transaction of the dead run may keep everybody from the table.
+		return h.endBlocker(ctx, history.Run{Holder: "somebody who has locked the state table"}, seen)
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, dead := range running {
+		done, err := st.Runs.TryCutOff(ctx, db, dead.ID, time.Now())
+		if err != nil {
+			return "", err
+		}
+		if !done {
+			if busy, err = h.endBlocker(ctx, dead, seen); err != nil {
+				return "", err
+			}
+		}
+	}
+	backends, err := st.Connections.List(ctx, db)
+	if err != nil {
+		return "", err
+	}
+	for _, b := range backends {
+		a, err := st.Connections.Activity(ctx, db, b)
+		if err != nil {
+			return "", err
+		}
+		if a.Gone {
+			if err := st.Connections.Drop(ctx, db, b.Run, b.Name); err != nil {
+				return "", err
+			}
+			continue
+		}
+		busy = fmt.Sprintf("%s, which has lost the lock: %s", b.Holder, a.Who)
+		_ = seen.End(ctx, db, st, b, a, beats) // somebody else's stays, and is named
+	}
+	return busy, nil
+}
+
+// endBlocker ends the transaction that keeps a run from being declared dead.
+func (h *holding) endBlocker(ctx context.Context, dead history.Run, seen *drive.Sightings) (busy string, err error) {
+	st, db := h.run.whole.state, h.run.db.own
+	a, err := st.Connections.Blocker(ctx, db, dead.ID)
+	if err != nil {
+		return "", err
+	}
+	busy = dead.Holder + ", which has lost the lock"
+	if a != nil {
+		busy += ": " + a.Who
+		_ = seen.End(ctx, db, st, history.Connection{Run: dead.ID}, *a, h.run.options.lockTimes.beats) // as above
+	}
+	return busy, nil
+}
+
+// inheritedBy are the runs that were cut off, newest first, from which a part takes over.
+func (h *holding) inheritedBy(p *part) (list []history.Run) {
+	if h == nil {
+		return nil
+	}
+	for _, dead := range h.inherited {
+		if dead.Namespace == p.target.set.Namespace {
+			list = append(list, dead)
+		}
+	}
+	return list
+}
+
+// giveUpInheritance is for a run that has nothing to do. What runs that were cut off had begun is finished: there is
+// nothing to undo.
+func (h *holding) giveUpInheritance(ctx context.Context, p *part) error {
+	if len(h.inheritedBy(p)) == 0 {
+		return nil
+	}
+	if err := p.target.state.Runs.Crash(ctx, h.run.db.own, p.target.set.Namespace); err != nil {
+		return p.target.named(p.target.stateError(ctx, err))
+	}
+	return nil
+}
+
+// register records the run in the state table, with a row for each part, where others see it.
+func (h *holding) register(ctx context.Context, parts []*part) error {
+	for _, p := range parts {
+		planned := make([]int64, len(p.steps))
+		for i, s := range p.steps {
+			planned[i] = s.Version
+		}
+		row := history.Run{
+			ID: p.row.id, Holder: holderName(p.row.id), Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,
+			Start: p.ledger.Start(), Planned: append(planned, p.ledger.Owed()...),
+		}
+		if err := p.target.state.Runs.Inherit(ctx, h.run.db.own, row); err != nil {
+			return p.target.named(p.target.stateError(ctx, err))
+		}
+		h.rows = append(h.rows, row)
+		p.row.registered = true
+	}
+	// From here on a new holder finds the rows. One that came before would have missed them: so the
+	// lock must still be held now.
+	return h.check()
+}
+
+func holderName(id string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), id)
+}
+
+// restore makes the state table again after a migration has removed it, with the runs that it knew: as long as
+// this process has the lock, nobody else can have declared them dead. It says whether the table was gone.
+func (h *holding) restore(ctx context.Context) (gone bool, err error) {
+	st, db := h.run.whole.state, h.run.db.own
+	there, err := st.IsThere(ctx, db)
+	if err != nil || there {
+		return false, err
+	}
+	if err := st.Ensure(ctx, db); err != nil {
+		return false, err
+	}
+	for _, row := range h.rows {
+		if err := st.Runs.Start(ctx, db, row); err != nil {
+			return false, err
+		}
+	}
+	for _, p := range h.run.parts {
+		p.driver.ForgetBackends()
+	}
+	return true, h.check()
+}
+
+// recordOutcomes ends the rows of all parts, at once: a process that dies between two would leave a part of a starting
+// point. Those of a run that lost its lock are left for the next holder, who finds them running, and has to make sure
+// that nothing of it is under way any more; and so are those of a run for which the server still works.
+func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
+	var registered []*part
+	var busy error
+	lost := errors.Is(runErr, ErrLockLost)
+	for _, p := range h.run.parts {
+		if !p.row.registered {
+			continue
+		}
+		registered = append(registered, p)
+		if !lost {
+			busy = failure.Join(busy, p.driver.AwaitOrphans(ctx))
+		}
+	}
+	switch {
+	case len(registered) == 0:
+		return nil
+	case lost || busy != nil:
+		for _, p := range registered {
+			busy = failure.Join(busy, p.driver.LeaveBackends(ctx))
+		}
+		return busy
+	case len(registered) == 1:
+		return registered[0].recordOutcome(ctx, h.run.db.own, registered[0].errorOf(runErr))
+	}
+	tx, err := h.run.db.own.BeginTx(ctx, nil)
+	if err != nil {
+		return registered[0].unrecorded(ctx, err)
+	}
+	for _, p := range registered {
+		if err := p.recordOutcome(ctx, tx, p.errorOf(runErr)); err != nil {
+			return failure.Join(err, failure.IgnoreDone(tx.Rollback()))
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return registered[0].unrecorded(ctx, err)
+	}
+	return nil
+}
+
+// recordOutcome ends the part's row.
+func (p *part) recordOutcome(ctx context.Context, db history.Querier, err error) error {
+	outcome, text := history.Migrated, ""
+	switch {
+	case err == nil && p.row.forced:
+		outcome = history.Forced
+	case errors.Is(err, ErrRollForward):
+		outcome, text = history.RolledBack, reason(err)
+	case err != nil:
+		outcome, text = history.Failed, reason(err)
+	}
+	st := p.target.state
+	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Backends()...)
+	if err == nil {
+		return p.run.holding.stillOurs(own)
+	}
+	if there, checkErr := st.IsThere(ctx, p.run.db.own); checkErr == nil && !there {
+		p.events.send(Warning{Message: fmt.Sprintf("a migration has removed the state table %s: the outcome of the run was not recorded", st.Name())})
+		return nil
+	}
+	return p.unrecorded(ctx, err)
+}
+
+// unrecorded is the error of a run whose outcome could not be recorded. What it did stays done: so it is not that
+// of a table that can't be read, by which nothing was touched.
+func (p *part) unrecorded(ctx context.Context, err error) error {
+	return fmt.Errorf("the run has ended at version %d, but its outcome could not be recorded in %s, where the next run finds it as cut off: %w",
+		p.end.to, p.target.state.Name(), failure.Tidy{Err: failure.Stopped(ctx, err)})
+}
