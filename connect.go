@@ -89,12 +89,12 @@ func (p *part) unfenced() bool {
 // for nothing.
 func (r *run) configure(cfg *session.Config) {
 	if r.options.bound {
-		r.whole.bind(cfg)
+		cfg.Bind(r.whole.dialect, r.whole.schema)
 	}
 	if t := r.options.statementTimeouts; t != nil {
-		t.configure(cfg, r.whole.dialect, r.progress.mariadb)
+		cfg.Limit(r.whole.dialect, session.Limits{Lock: t.Lock, Statement: t.Statement, MariaDB: r.progress.mariadb})
 	}
-	cfg.Kind, cfg.Ends, cfg.Keeper = sessionKind(r.whole.dialect), sqltext.ControlsTransactions, r.keeper
+	cfg.Kind, cfg.Ends, cfg.Keeper = session.KindOf(r.whole.dialect), sqltext.ControlsTransactions, r.keeper
 	if limit := r.db.pool.Stats().MaxOpenConnections; limit > 0 {
 		if r.holding != nil && !r.whole.oneWriter() {
 			limit -= 2 // for the lock, and for what the run executes for itself

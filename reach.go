@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 
-	"github.com/pressly/goose/v3"
-
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/session"
 )
@@ -20,31 +18,13 @@ type site struct {
 
 // reach makes a site of the application's pool. What it returns has to be called when it isn't used any more.
 func reach(d dialect.Dialect, pool *sql.DB) (site, func()) {
-	if !networked(d) {
+	if !d.Networked() {
 		return site{pool, pool}, func() {}
 	}
-	s := session.Guard(pool, d.Goose == goose.DialectMySQL)
+	s := session.Guard(pool, session.KindOf(d) == session.MySQL)
 	return site{pool, s.DB()}, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 		defer cancel()
 		_ = s.Close(ctx) // what is in use is forgotten, or waits for an answer: it is closed
 	}
-}
-
-// sessionKind is what a session has to know of the database.
-func sessionKind(d dialect.Dialect) session.Kind {
-	switch d.Goose {
-	case goose.DialectPostgres:
-		return session.PostgreSQL
-	case goose.DialectMySQL:
-		return session.MySQL
-	case goose.DialectSQLite3:
-		return session.SQLite
-	}
-	return session.Other
-}
-
-// networked says whether a network is between here and the database, which may be cut.
-func networked(d dialect.Dialect) bool {
-	return d.Goose == goose.DialectPostgres || d.Goose == goose.DialectMySQL
 }
