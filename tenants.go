@@ -271,7 +271,7 @@ func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, erro
 	if r.Total == 0 && sourceErr == nil && ctx.Err() == nil {
 		c.m.events.send(Warning{Message: "the source gave no tenant: nothing was done"})
 	}
-	return r, joined(r.err(), c.ended(ctx, sourceErr, r.Skipped == 0 && f.Complete()))
+	return r, failure.Join(r.err(), c.ended(ctx, sourceErr, r.Skipped == 0 && f.Complete()))
 }
 
 func skipped(name string, err error) TenantResult {
@@ -448,7 +448,7 @@ func (c *tenantsCall) ended(ctx context.Context, source error, all bool) (err er
 		err = fmt.Errorf("the source of tenants: %w", source)
 	}
 	if ctx.Err() != nil && !all {
-		err = joined(err, stopped(ctx, nil))
+		err = failure.Join(err, failure.Stopped(ctx, nil))
 	}
 	return err
 }
