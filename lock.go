@@ -80,6 +80,7 @@ type waiter struct {
 	mutex   mutex.Mutex
 	waiting context.Context // ends with the wait for the lock
 	holder  string          // who was found to have the lock, as the server calls it
+	refused bool            // a try found that somebody has it
 }
 
 // hold takes the global lock. If the run that this one waited for has left nothing to do, there is nothing to lock for
@@ -103,6 +104,7 @@ func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, e
 		if err != nil || h != nil {
 			return h, err
 		}
+		w.refused = true
 		for free := false; !free; {
 			if !wait.Sleep(w.waiting, wait.Poll(time.Since(began))) {
 				return w.lastTry(ctx)
@@ -153,9 +155,9 @@ func (w *waiter) locked(ctx, ended context.Context, err error) error {
 	return fmt.Errorf("%w: %w%s", ErrLocked, failure.Stopped(ended, err), w.whoHasIt(ctx))
 }
 
-// whoHasIt says who has the lock, for an error. Where nobody was found to have it, a process whose time is over doesn't ask.
+// whoHasIt says who has the lock, for an error. It isn't asked for where nobody was found to have it.
 func (w *waiter) whoHasIt(ctx context.Context) string {
-	if ctx.Err() != nil && w.holder == "" && !w.run.progress.waited {
+	if w.holder == "" && !w.refused {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), nameLimit)

@@ -339,7 +339,7 @@ func (c *tenantsCall) sharers() int {
 	return max(1, min(c.options.concurrency, (limit-1)/c.m.options.mostConnections()))
 }
 
-// mostConnections is how many connections a run can need at once, see run.connections.
+// mostConnections is how many connections a run can need at once, see steps.connections.
 func (o *options) mostConnections() int {
 	need := 2 // for the migrations, kept from step to step, and for the run's own statements
 	if o.globalLock {
@@ -379,7 +379,7 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 	limited, cancel := limit(ctx, c.options.timeout, "tenant timeout")
 	defer cancel()
 	var end *outcome
-	tm.ended = func(e outcome) { end = &e }
+	tm.ended = func(o outcome) { end = &o }
 	var err error
 	if do == nil {
 		err = tm.Migrate(limited)
@@ -392,10 +392,10 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 	} else if err != nil {
 		result.From, result.To = -1, -1 // nobody has looked
 	}
-	switch begun := end != nil && end.touched; {
+	switch touched := end != nil && end.touched; {
 	case err != nil:
 		result.State = c.failed(err)
-		if result.State == TenantFailed && do == nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) && !begun {
+		if result.State == TenantFailed && do == nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) && !touched {
 			result.State = TenantSkipped
 		}
 	case do == nil && end != nil && end.applied+end.undone == 0:

@@ -241,7 +241,7 @@ func (found swept) of(tenant int, known *targets) (version int64, pending, unkno
 	return version, pending, unknown, true
 }
 
-// refusing are the environments because of which a run that has something to do might be refused, see run.unfamiliar. A
+// refusing are the environments because of which a run that has something to do might be refused, see environments.unfamiliar. A
 // run with one environment is not refused by a database that has seen it.
 func (o *options) refusing() (refusing []string) {
 	stamps := o.stamps()

@@ -188,3 +188,15 @@ func TestRead(t *testing.T) {
 		t.Errorf("with SQL: %v, want %v", got, want)
 	}
 }
+
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	set := &Set{List: []Migration{{Version: 1}, {Version: 2}}}
+	for applied, want := range map[*[]int64][2]int{
+		{}: {2, 0}, {1}: {1, 0}, {1, 9}: {1, 1}, {1, 2}: {0, 0}, {2, 1}: {0, 0}, {3, 2, 1}: {0, 1}, {2, 2, 7, 7}: {1, 1},
+	} {
+		if pending, unknown := set.Compare(*applied); [2]int{pending, unknown} != want {
+			t.Errorf("%v: %d pending and %d unknown, want %v", *applied, pending, unknown, want)
+		}
+	}
+}
