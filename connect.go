@@ -101,7 +101,7 @@ func (r *run) configure(cfg *session.Config) {
 	cfg.Kind, cfg.Ends, cfg.Keeper = sessionKind(r.whole.dialect), sqltext.ControlsTransactions, r.keeper
 	if limit := r.db.pool.Stats().MaxOpenConnections; limit > 0 {
 		if r.holding != nil && !r.whole.oneWriter() {
-			limit -= 2 // for the lock, and for what the run executes for itself
+			limit -= 2 // for the lock, and for the run's own statements
 		}
 		cfg.Most = max(1, limit)
 	}
