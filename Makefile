@@ -7,7 +7,7 @@ FUZZSKIP    ?= -
 # The longest ones first: the others are tested beside them.
 PACKAGES    ?= ./internal/conformance ./gooseplustest ./internal/session . ./...
 # The packages in which something runs at the same time as something else.
-RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/state ./internal/versions
+RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/history ./internal/drive
 RUN         ?=
 CHAOS       ?= Chaos|TestKilled|TenPackages|ManyProcesses|ReplicaProcesses|ConnectionKilled|HolderKilled|Takeover|ServerPowerLoss|ServerRestart|StartOrTarget|Tenants|TwoFleets|PgBouncer
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"slices"
 
-	"github.com/pressly/goose/v3"
-
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/session"
@@ -93,12 +91,12 @@ func (p *part) unfenced() bool {
 // for nothing.
 func (r *run) configure(cfg *session.Config) {
 	if r.options.bound {
-		r.whole.bind(cfg)
+		cfg.Bind(r.whole.dialect, r.whole.schema)
 	}
 	if t := r.options.statementTimeouts; t != nil {
-		t.configure(cfg, r.whole.dialect, r.progress.mariadb)
+		cfg.Limit(r.whole.dialect, session.Limits{Lock: t.Lock, Statement: t.Statement, MariaDB: r.progress.mariadb})
 	}
-	cfg.Kind, cfg.Ends, cfg.Keeper = sessionKind(r.whole.dialect), sqltext.ControlsTransactions, r.keeper
+	cfg.Kind, cfg.Ends, cfg.Keeper = session.KindOf(r.whole.dialect), sqltext.ControlsTransactions, r.keeper
 	if limit := r.db.pool.Stats().MaxOpenConnections; limit > 0 {
 		if r.holding != nil && !r.whole.oneWriter() {
 			limit -= 2 // for the lock, and for the run's own statements
@@ -117,31 +115,13 @@ type site struct {
 
 // reach makes a site of the application's pool. What it returns has to be called when it isn't used any more.
 func reach(d dialect.Dialect, pool *sql.DB) (site, func()) {
-	if !networked(d) {
+	if !d.Networked() {
 		return site{pool, pool}, func() {}
 	}
-	s := session.Guard(pool, d.Goose == goose.DialectMySQL)
+	s := session.Guard(pool, session.KindOf(d) == session.MySQL)
 	return site{pool, s.DB()}, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 		defer cancel()
 		_ = s.Close(ctx) // what is in use is forgotten, or waits for an answer: it is closed
 	}
-}
-
-// sessionKind is what a session has to know of the database.
-func sessionKind(d dialect.Dialect) session.Kind {
-	switch d.Goose {
-	case goose.DialectPostgres:
-		return session.PostgreSQL
-	case goose.DialectMySQL:
-		return session.MySQL
-	case goose.DialectSQLite3:
-		return session.SQLite
-	}
-	return session.Other
-}
-
-// networked says whether a network is between here and the database, which may be cut.
-func networked(d dialect.Dialect) bool {
-	return d.Goose == goose.DialectPostgres || d.Goose == goose.DialectMySQL
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pressly/goose/v3"
-
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
@@ -245,35 +243,17 @@ func (r *run) announceWait(ctx context.Context) {
 
 // mutex is the lock that suits the database.
 func (t *target) mutex(ctx context.Context, db site, idle time.Duration) (mutex.Mutex, error) {
-	switch t.dialect.Goose {
-	case goose.DialectSQLite3:
-		file, database, err := t.state.File(ctx, db.own)
-		if err != nil {
-			return nil, t.tableError(ctx, err)
-		}
-		if file == "" {
-			return mutex.Memory{Key: db.pool}, nil
-		}
-		return mutex.File{Path: file, Beside: database}, nil
-	case goose.DialectMySQL:
-		return &mutex.MySQL{DB: db.own, Name: t.state.MutexKey(), Idle: idle}, nil
-	default:
-		return &mutex.Postgres{DB: db.own, Key: t.state.MutexKey(), Idle: idle}, nil
+	m, err := t.state.Mutex(ctx, db.own, db.pool, idle)
+	if err != nil {
+		return nil, t.tableError(ctx, err)
 	}
+	return m, nil
 }
 
 // locate has this run call the state table by the name that the server has for it: what a migration, or the
 // application, sets the search_path to doesn't matter any more.
 func (r *run) locate(held mutex.Held) {
-	located := r.whole.state
-	switch h := held.(type) {
-	case interface{ Key() string }:
-		located = located.Located(h.Key())
-	case interface{ Autocommits() bool }:
-		if h.Autocommits() {
-			located = located.Autocommitting()
-		}
-	}
+	located := r.whole.state.Under(held)
 	r.whole.state = located
 	for _, p := range r.parts {
 		p.target.state = located
@@ -282,7 +262,7 @@ func (r *run) locate(held mutex.Held) {
 
 // oneWriter is true of SQLite: a read fails with "database is locked" while another process writes, so only the holder of
 // the lock can rely on its reads.
-func (t *target) oneWriter() bool { return t.dialect.Goose == goose.DialectSQLite3 }
+func (t *target) oneWriter() bool { return t.dialect.OneWriter() }
 
 // makeState makes sure of the state table. Replicas of older versions that use it are waited for.
 func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce func(context.Context)) error {

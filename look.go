@@ -268,5 +268,5 @@ func (t *target) question(lock bool) history.Question {
 	if !lock {
 		return history.Question{There: true}
 	}
-	return t.busy()
+	return history.Question{Runs: true, Namespace: t.set.Namespace}
 }

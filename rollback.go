@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/pressly/goose/v3"
-
+	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 )
@@ -156,9 +155,9 @@ func (s Strategy) String() string {
 func (o *options) oneTransaction() bool { return o.rollback == RollbackTransaction }
 
 // transactionFault refuses the strategy where no transaction takes everything back.
-func (o *options) transactionFault(d goose.Dialect) error {
-	if !o.oneTransaction() || d == goose.DialectPostgres || d == goose.DialectSQLite3 {
+func (o *options) transactionFault(d dialect.Dialect) error {
+	if !o.oneTransaction() || d.OneTransaction() {
 		return nil
 	}
-	return fmt.Errorf("WithRollback(RollbackTransaction): the dialect %s has no transaction that takes schema changes back", d)
+	return fmt.Errorf("WithRollback(RollbackTransaction): the dialect %s has no transaction that takes schema changes back", d.Goose)
 }

@@ -50,7 +50,7 @@ func (o *options) resolve() (*targets, error) {
 		fault(fmt.Errorf("WithDialect: %w", err))
 	} else {
 		fault(o.tables(whole))
-		fault(o.transactionFault(d.Goose))
+		fault(o.transactionFault(d))
 	}
 	faults = append(faults, o.statementTimeouts.faults(d)...)
 	config, wrong := o.migrationConfig(d)
@@ -207,11 +207,6 @@ func (t *target) own(facts history.Facts) history.Facts {
 	facts.Dirty = slices.DeleteFunc(slices.Clone(facts.Dirty), func(s history.Step) bool { return s.Namespace != t.set.Namespace })
 	facts.Protected = slices.DeleteFunc(slices.Clone(facts.Protected), func(m history.Mark) bool { return m.Namespace != t.set.Namespace })
 	return facts
-}
-
-// busy asks for a run, or a step that was not finished, to wait for.
-func (t *target) busy() history.Question {
-	return history.Question{Runs: true, Namespace: t.set.Namespace}
 }
 
 // tableError is the error of a version table that can't be used.

@@ -4,11 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"math"
-	"strings"
 	"time"
-
-	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/session"
@@ -78,121 +74,22 @@ func (t *StatementTimeouts) faults(d dialect.Dialect) (faults []error) {
 		// It is unknown, which is a fault already.
 	case !d.Quotes():
 		fault("there are no timeouts for the dialect %s", d.Goose)
-	case d.Goose == goose.DialectSQLite3 && t.Statement > 0:
+	case t.Statement > 0 && !d.LimitsStatements():
 		fault("SQLite has no limit for a statement: use WithMigrationTimeout")
 	}
 	return faults
 }
 
-// configure adds the timeouts to what a session does. They hold in every transaction that the run
-// opens on its target, and for statements outside.
-func (t *StatementTimeouts) configure(cfg *session.Config, d dialect.Dialect, mariadb bool) {
-	switch d.Goose {
-	case goose.DialectPostgres:
-		t.inPostgres(cfg)
-	case goose.DialectMySQL:
-		t.inMySQL(cfg, mariadb)
-	case goose.DialectSQLite3:
-		if t.Lock > 0 {
-			cfg.Settings = append(cfg.Settings, timeoutSetting("PRAGMA busy_timeout",
-				func(v []string) string { return "PRAGMA busy_timeout = " + v[0] }, units(t.Lock, time.Millisecond)))
-			cfg.SettingsFirst = true
-		}
-	}
-}
-
-// inPostgres limits each transaction for itself: a setting that is LOCAL ends with it, whatever
-// happens. SET takes no snapshot, so that a migration can still choose its isolation level.
-func (t *StatementTimeouts) inPostgres(cfg *session.Config) {
-	var names, values []string
-	if t.Lock > 0 {
-		names, values = append(names, "lock_timeout"), append(values, units(t.Lock, time.Millisecond))
-	}
-	if t.Statement > 0 {
-		names, values = append(names, "statement_timeout"), append(values, units(t.Statement, time.Millisecond))
-	}
-	if len(names) == 0 {
-		return
-	}
-	set := func(set string, values []string) string {
-		var list []string
-		for i, name := range names {
-			list = append(list, fmt.Sprintf("%s %s = '%s'", set, name, values[i]))
-		}
-		return strings.Join(list, "; ")
-	}
-	local := session.Statement{Query: set("SET LOCAL", values)}
-	cfg.OnBeginSettings, cfg.OnSavepoint = append(cfg.OnBeginSettings, local), append(cfg.OnSavepoint, local)
-	cfg.Settings = append(cfg.Settings, timeoutSetting(
-		"SELECT concat_ws(' ', current_setting('"+strings.Join(names, "'), current_setting('")+"'))",
-		func(values []string) string { return set("SET", values) }, values...))
-}
-
-// inMySQL limits the connection, since a transaction has no settings of its own there.
-func (t *StatementTimeouts) inMySQL(cfg *session.Config, mariadb bool) {
-	var names, values []string
-	if t.Lock > 0 {
-		seconds := units(t.Lock, time.Second)
-		names, values = append(names, "lock_wait_timeout", "innodb_lock_wait_timeout"), append(values, seconds, seconds)
-	}
-	switch {
-	case t.Statement > 0 && mariadb:
-		seconds := fmt.Sprintf("%.3f", up(t.Statement, time.Millisecond).Seconds())
-		names, values = append(names, "max_statement_time"), append(values, seconds)
-	case t.Statement > 0:
-		names, values = append(names, "max_execution_time"), append(values, units(t.Statement, time.Millisecond))
-	}
-	if len(names) == 0 {
-		return
-	}
-	cfg.Settings = append(cfg.Settings, timeoutSetting(
-		"SELECT CONCAT_WS(' ', @@SESSION."+strings.Join(names, ", @@SESSION.")+")",
-		func(values []string) string {
-			var list []string
-			for i, name := range names {
-				list = append(list, "SESSION "+name+" = "+values[i])
-			}
-			return "SET " + strings.Join(list, ", ")
-		}, values...))
-	cfg.SettingsFirst = true
-}
-
-// timeoutSetting is several variables in one, with spaces between their values: what is told one by
-// one costs a step a round trip each.
-func timeoutSetting(read string, write func(values []string) string, values ...string) session.Setting {
-	return session.Setting{
-		Read: read,
-		Write: func(v any) session.Statement {
-			return session.Statement{Query: write(strings.Fields(fmt.Sprint(v)))}
-		},
-		Value: strings.Join(values, " "),
-	}
-}
-
-// longest is what all servers take: PostgreSQL counts milliseconds in 32 bits.
-const longest = math.MaxInt32 * time.Millisecond
-
-// up rounds up, since 0 means no limit to most servers.
-func up(d, unit time.Duration) time.Duration {
-	d = min(d, longest)
-	if rest := d % unit; rest > 0 {
-		d += unit - rest
-	}
-	return d
-}
-
-func units(d, unit time.Duration) string { return fmt.Sprint(int64(up(d, unit) / unit)) }
-
 // isMariaDB asks the server which one it is, if that makes a difference.
 func (t *target) isMariaDB(ctx context.Context, db *sql.DB, timeouts *StatementTimeouts) (bool, error) {
-	if timeouts == nil || timeouts.Statement == 0 || t.dialect.Goose != goose.DialectMySQL {
+	if timeouts == nil {
 		return false, nil
 	}
-	var version string
-	if err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+	is, err := session.Limits{Statement: timeouts.Statement}.IsMariaDB(ctx, db, t.dialect)
+	if err != nil {
 		return false, t.tableError(ctx, err)
 	}
-	return strings.Contains(strings.ToLower(version), "mariadb"), nil
+	return is, nil
 }
 
 // retries is how often a step is tried again that met another session (negative: until its time is over), and how long
@@ -203,7 +100,7 @@ func (o *options) retries() (retries int, lockWait time.Duration) {
 	if t == nil {
 		return 0, 0
 	}
-	lockWait = up(t.Lock, time.Second)
+	lockWait = session.RoundUp(t.Lock, time.Second)
 	switch {
 	case o.oneTransaction(), t.Retries < 0:
 		return 0, lockWait

@@ -50,19 +50,6 @@ func Lookup(name string) (Dialect, error) {
 	return Dialect{Goose: d}, nil
 }
 
-// Schemas says whether a run can be bound to one of the schemas of a database, or, on MySQL and
-// MariaDB, to one of the databases of a server.
-func (d Dialect) Schemas() bool {
-	return d.Goose == goose.DialectPostgres || d.Goose == goose.DialectMySQL
-}
-
-// OneWriter says whether a process that writes keeps the others from writing anything, and perhaps from reading: of
-// SQLite only the holder of the lock can rely on what it reads.
-func (d Dialect) OneWriter() bool { return d.Goose == goose.DialectSQLite3 }
-
-// HidesTables says whether the server's catalog doesn't have the tables that a user may not read.
-func (d Dialect) HidesTables() bool { return d.Goose == goose.DialectMySQL }
-
 func known() string {
 	var list []string
 	for name := range names {

@@ -7,9 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/pressly/goose/v3"
-
-	"github.com/gooseplus/gooseplus/internal/mutex"
 	"github.com/gooseplus/gooseplus/internal/session"
 )
 
@@ -19,12 +16,8 @@ import (
 // state table says which connections the run uses for them. The same statements have the server look after each
 // connection: a machine that is gone sends no end of it.
 func (d *Driver) Fence(cfg *session.Config, unfenced bool) {
-	fence := d.cfg.State.Runs.Fence(d.cfg.Run)
-	if d.cfg.Dialect.Goose == goose.DialectPostgres {
-		fence = mutex.KeepTransaction() + "; " + fence
-	}
 	cfg.OnBegin = append(cfg.OnBegin, session.Statement{
-		Query: fence,
+		Query: d.cfg.State.Runs.Fence(d.cfg.Run),
 		Check: func(rows int64) error { return d.StillOurs(rows > 0) },
 	})
 	if unfenced {

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pressly/goose/v3"
-
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/mutex"
@@ -94,10 +92,10 @@ func (d *Driver) interrupt(ctx context.Context) (what string, err error) {
 		if err != nil {
 			return name, err
 		}
-		// On PostgreSQL an idle connection outside a transaction does nothing any more, and what is doing something else than
+		// An idle connection outside a transaction does nothing any more, and what is doing something else than
 		// at first works for somebody else, behind a pooler.
 		other := d.orphans.seen.other(name, a)
-		if a.Gone || d.cfg.Dialect.Goose == goose.DialectPostgres && (a.Idle && !a.InTransaction || other) {
+		if a.Gone || a.Idle && !a.InTransaction || other {
 			d.orphans.remove(name)
 			continue
 		}

@@ -17,11 +17,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/mutex"
 )
 
 // Querier is a pool, a connection or a transaction.
@@ -43,8 +45,8 @@ type server interface {
 	queryOnce(ctx context.Context, conn *sql.Conn, query string) (rows *sql.Rows, end func() error, err error)
 	// candidates is a query for the tables beside a version table that may be another tool's: schema, table and column.
 	candidates(version dialect.Name, names, columns string) string
-	// mutexKey is an expression for the text that the lock of a state table is made of.
-	mutexKey(version, state dialect.Name) string
+	// mutex is the lock of a state table. pool is the application's: db has the same connections.
+	mutex(ctx context.Context, s *State, db, pool *sql.DB, idle time.Duration) (mutex.Mutex, error)
 
 	// write executes statements all at once or not at all, and returns how many rows the last of them affected. The
 	// session's autocommit, isolation and read-only mode make no difference.
@@ -70,6 +72,7 @@ type terms struct {
 	text        string // what follows the type of a column with text
 	onDuplicate string // begins the part of an INSERT that changes the row which is there instead
 	assign      string // sets a column in that part: % stands for its name
+	begin       string // begins a transaction of a run, before anything else
 	lockRow     string // ends a SELECT that locks its row, "" where there is one writer
 	lockRead    string // follows a table of which a condition must lock every row that it reads
 	lockClaims  string // has claims wait for each other, where no condition sees a claim that is not committed yet

@@ -10,24 +10,15 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/mutex"
 )
 
 // mysql is MySQL and MariaDB. A schema is a database of the server there.
 type mysql struct {
 	dialect.Dialect
 	// autocommits says that every statement outside a transaction is one of its own. It is a setting of the session, and
-	// of the whole pool only if somebody has asked for it: see [State.Autocommitting].
+	// known only to the holder of the lock: see [State.Under].
 	autocommits bool
-}
-
-// Autocommitting is the table for sessions that commit each statement by itself.
-func (s *State) Autocommitting() *State {
-	t := *s.table
-	if m, ok := t.server.(mysql); ok {
-		m.autocommits = true
-		t.server = m
-	}
-	return newState(t, s.version)
 }
 
 func (m mysql) terms() terms {
@@ -154,7 +145,7 @@ func (m mysql) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) 
 	}()
 	var list []string
 	alter := func(parts ...string) { list = append(list, t.sql("ALTER TABLE {table} ")+strings.Join(parts, ", ")) }
-	additions, removals := old.additions(t), old.removals()
+	additions, removals := old.additions(t), old.removals("CHANGE COLUMN status failed INTEGER NOT NULL DEFAULT 0")
 	if !old.remembers() { // the original's table has no key, and may have two rows after a race
 		if !old.columns["id"] {
 			alter(additions[0] + " DEFAULT ''")
@@ -178,10 +169,11 @@ func (m mysql) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) 
 	return err
 }
 
-// mutexKey is the name of the lock, in 64 characters.
-func (m mysql) mutexKey(_, state dialect.Name) string {
-	name := "CONCAT(COALESCE(NULLIF(" + m.Literal(state.Schema) + ", ''), DATABASE(), ''), '.', " + m.Literal(state.Table) + ")"
-	return "CONCAT('gooseplus:', LEFT(SHA2(CONVERT(IF(@@lower_case_table_names = 0, " + name + ", LOWER(" + name + ")) USING utf8mb4), 256), 48))"
+// mutex has a name of 64 characters, for the database and the table as the server finds them at the time of the try.
+func (m mysql) mutex(_ context.Context, s *State, db, _ *sql.DB, idle time.Duration) (mutex.Mutex, error) {
+	name := "CONCAT(COALESCE(NULLIF(" + m.Literal(s.name.Schema) + ", ''), DATABASE(), ''), '.', " + m.Literal(s.name.Table) + ")"
+	return &mutex.MySQL{DB: db, Idle: idle, Name: "CONCAT('gooseplus:', LEFT(SHA2(CONVERT(IF(@@lower_case_table_names = 0, " + name +
+		", LOWER(" + name + ")) USING utf8mb4), 256), 48))"}, nil
 }
 
 // locked is an expression for whether a connection has the lock of its run, which shows that it is the one that is meant.

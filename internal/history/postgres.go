@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/mutex"
 )
 
 // postgres is PostgreSQL.
@@ -21,6 +23,7 @@ func (postgres) terms() terms {
 		settle:      "LOCK TABLE {table} IN SHARE MODE",
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
+		begin:       mutex.KeepTransaction() + "; ",
 		lockRow:     " FOR UPDATE",
 		lockClaims:  "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
 		// The process id with the start of the process, which is left out where the session's role may not see it, because
@@ -114,10 +117,15 @@ func (postgres) read(ctx context.Context, pool *sql.DB, f func(Querier) error) e
 // upgrade is one transaction, which fails if somebody else has upgraded the table since it was looked at.
 func (p postgres) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) (err error) {
 	list := []string{t.sql("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT")}
-	alter := func(parts ...string) { list = append(list, t.sql("ALTER TABLE {table} ")+strings.Join(parts, ", ")) }
+	alter := func(parts ...string) {
+		for _, part := range parts {
+			list = append(list, t.sql("ALTER TABLE {table} ")+part)
+		}
+	}
+	removals := old.removals("RENAME COLUMN status TO failed")
 	if !old.remembers() { // there is nothing in the table but the original's lock
 		list = append(list, t.sql("DELETE FROM {table}"))
-		alter(append(append(old.additions(t), old.removals()...), "ADD PRIMARY KEY (id)")...)
+		alter(append(append(old.additions(t), removals...), "ADD PRIMARY KEY (id)")...)
 		_, err = p.write(ctx, pool, list)
 		return err
 	}
@@ -134,9 +142,7 @@ func (p postgres) upgrade(ctx context.Context, pool *sql.DB, t *table, old layou
 	}
 	alter(append(old.additions(t), "ALTER COLUMN id DROP DEFAULT", "ALTER COLUMN kind SET DEFAULT ''")...)
 	list = append(list, moves...)
-	if removals := old.removals(); len(removals) > 0 {
-		alter(removals...)
-	}
+	alter(removals...)
 	_, err = p.write(ctx, pool, list)
 	return err
 }
@@ -161,15 +167,15 @@ func (p postgres) unpartition(ctx context.Context, pool *sql.DB, t *table) (list
 	return list, err
 }
 
-// mutexKey is the quoted and qualified name, whatever a process has as search_path otherwise: the table is in the schema
-// in which the version table is, or would be created.
-func (p postgres) mutexKey(version, state dialect.Name) string {
-	name := p.Literal(p.Quote(state))
-	if state.Schema != "" {
-		return name + "::text"
+// mutex is made of the quoted and qualified name, whatever a process has as search_path otherwise: the table is in the
+// schema in which the version table is, or would be created. The server finds the name at the time of the try.
+func (p postgres) mutex(_ context.Context, s *State, db, _ *sql.DB, idle time.Duration) (mutex.Mutex, error) {
+	key := p.Literal(s.quoted) + "::text"
+	if s.name.Schema == "" {
+		schema := "COALESCE(" + schemaOf(p.Literal(p.Quote(s.version))) + ", " + schemaOf(p.Literal(s.quoted)) + ", current_schema()::text)"
+		key = "COALESCE('\"' || replace(" + schema + ", '\"', '\"\"') || '\".', '') || " + p.Literal(s.quoted)
 	}
-	schema := "COALESCE(" + schemaOf(p.Literal(p.Quote(version))) + ", " + schemaOf(name) + ", current_schema()::text)"
-	return "COALESCE('\"' || replace(" + schema + ", '\"', '\"\"') || '\".', '') || " + name
+	return &mutex.Postgres{DB: db, Key: key, Idle: idle}, nil
 }
 
 func (p postgres) activity(ctx context.Context, pool *sql.DB, c Connection) (a Activity, err error) {

@@ -190,9 +190,10 @@ func count(ctx context.Context, db Querier, query string) (n int, err error) {
 // Fence is the statement that each transaction of a run begins with. If it finds no row, the run was declared dead, or
 // has ended. If it finds one, the row stays locked until the transaction ends, so that nobody can declare the run dead
 // meanwhile. It counts the transactions that were committed, if only by DDL: see [Step.Untouched]. The row is narrow,
-// since each transaction leaves a dead version of it.
+// since each transaction leaves a dead version of it. The same text has the server look after the connection:
+// a machine that is gone sends no end of it.
 func (r Runs) Fence(id string) string {
-	return r.t.sql("UPDATE {table} SET transactions = transactions + 1 WHERE id = ?", fenceID(id))
+	return r.t.server.terms().begin + r.t.sql("UPDATE {table} SET transactions = transactions + 1 WHERE id = ?", fenceID(id))
 }
 
 // fenced says whether the fence of a run is there: the run was not declared dead.

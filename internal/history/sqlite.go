@@ -6,8 +6,10 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
+	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/mutex"
 )
 
 // sqlite is SQLite. A schema is an attached database there, and there is one writer at a time.
@@ -67,18 +69,30 @@ func (s sqlite) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout)
 		return err
 	}
 	var list []string
-	for _, part := range old.additions(t) {
-		list = append(list, t.sql("ALTER TABLE {table} ")+part)
+	alter := func(parts []string) {
+		for _, part := range parts {
+			list = append(list, t.sql("ALTER TABLE {table} ")+part)
+		}
 	}
+	alter(old.additions(t))
 	list = append(list, moves...)
-	for _, part := range old.removals() {
-		list = append(list, t.sql("ALTER TABLE {table} ")+part)
-	}
+	alter(old.removals("RENAME COLUMN status TO failed"))
 	_, err = s.write(ctx, pool, list)
 	return err
 }
 
-func (sqlite) mutexKey(_, _ dialect.Name) string { return "" }
+// mutex is a file beside the database's own, one for each state table.
+func (s sqlite) mutex(ctx context.Context, state *State, db, pool *sql.DB, _ time.Duration) (mutex.Mutex, error) {
+	var file string
+	err := db.QueryRowContext(ctx, "SELECT COALESCE(file, '') FROM pragma_database_list WHERE name = "+s.Literal(attached(state.name))+" COLLATE NOCASE").Scan(&file)
+	switch {
+	case err != nil:
+		return nil, err
+	case file == "": // it is in memory
+		return mutex.Memory{Key: pool}, nil
+	}
+	return mutex.File{Path: file + "." + url.PathEscape(state.name.Table), Beside: file}, nil
+}
 
 func (sqlite) activity(context.Context, *sql.DB, Connection) (Activity, error) {
 	return Activity{Gone: true}, nil
@@ -89,13 +103,3 @@ func (sqlite) blocker(context.Context, *sql.DB, *table, string, string) (Activit
 }
 
 func (sqlite) end(context.Context, *sql.DB, Connection, Activity) error { return nil }
-
-// File is the path of the file to lock for an SQLite database, one for each state table, beside the database's own, which
-// is the second. "" means that the database is in memory.
-func (s *State) File(ctx context.Context, db Querier) (lock, database string, err error) {
-	err = db.QueryRowContext(ctx, "SELECT COALESCE(file, '') FROM pragma_database_list WHERE name = ? COLLATE NOCASE", attached(s.name)).Scan(&database)
-	if err != nil || database == "" {
-		return "", "", err
-	}
-	return database + "." + url.PathEscape(s.name.Table), database, nil
-}

@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/mutex"
 )
 
 // State is a state table, which need not exist.
@@ -48,18 +50,26 @@ func (s *State) Name() string { return s.quoted }
 // Tables are the names of the version table and of the state table, without a schema, as the server stores them.
 func (s *State) Tables() []string { return []string{s.version.Table, s.name.Table} }
 
-// Located is the table under the name that the server has found for it: the text of its lock.
-func (s *State) Located(key string) *State {
-	n, err := s.dialect.ParseName(key)
-	if err != nil || n.Schema == "" {
-		return s
-	}
-	return newState(newTable(s.server, s.dialect, n), s.version)
+// Mutex is the lock of the table, which needs no table. The server keeps it for no longer than idle if its holder says
+// nothing. pool is the application's, to which a database in memory belongs: db has the same connections.
+func (s *State) Mutex(ctx context.Context, db, pool *sql.DB, idle time.Duration) (mutex.Mutex, error) {
+	return s.server.mutex(ctx, s, db, pool, idle)
 }
 
-// MutexKey is an expression for the text that the lock of this table is made of. The server resolves it at the time of
-// the try, so that processes which name the table in different ways have the same lock.
-func (s *State) MutexKey() string { return s.server.mutexKey(s.version, s.name) }
+// Under is the table for the holder of its lock, who calls it by the name that the server has found for it: a migration,
+// or the application, may change the search_path.
+func (s *State) Under(held mutex.Held) *State {
+	t := *s.table
+	switch h := held.(type) {
+	case interface{ Key() string }:
+		if n, err := s.dialect.ParseName(h.Key()); err == nil && n.Schema != "" {
+			t = newTable(s.server, s.dialect, n)
+		}
+	case interface{ Autocommits() bool }:
+		t.server = mysql{s.dialect, h.Autocommits()}
+	}
+	return newState(t, s.version)
+}
 
 // column is one of the state table. Each holds one thing, whatever the kind of the row.
 type column struct{ name, definition string }

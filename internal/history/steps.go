@@ -59,13 +59,12 @@ func (s Steps) MarkFenced(ctx context.Context, db *sql.DB, step Step) (ours bool
 // Claim is Mark for a run without the lock: it remembers the step only if no other run of the namespace is at one, and
 // returns the steps of those runs otherwise. If two runs claim at the same moment, one of them succeeds.
 func (s Steps) Claim(ctx context.Context, db *sql.DB, step Step) (others []Step, err error) {
-	const marks = "o.id >= '" + dirtyPrefix + "' AND o.id < '" + afterDirty + "' AND o.namespace = ?"
 	terms, claim := s.t.server.terms(), []string(nil)
 	if terms.lockClaims != "" {
 		claim = append(claim, s.t.sql(terms.lockClaims, s.t.quoted+" claim"))
 	}
 	claim = append(claim, s.marking(step, "-1 FROM (SELECT 1 AS one) AS n WHERE NOT EXISTS (SELECT 1 FROM {table} AS o"+terms.lockRead+
-		" WHERE "+marks+" AND o.id <> ?)", step.Namespace, dirtyPrefix+step.Run))
+		" WHERE o.id >= ? AND o.id < ? AND o.namespace = ? AND o.id <> ?)", dirtyPrefix, afterDirty, step.Namespace, dirtyPrefix+step.Run))
 	for range claimAttempts {
 		_, err = s.t.write(ctx, db, claim...)
 		if s.t.dialect.Deadlock(err) { // with another claim
@@ -74,21 +73,16 @@ func (s Steps) Claim(ctx context.Context, db *sql.DB, step Step) (others []Step,
 		if err != nil {
 			return nil, err
 		}
+		facts, err := s.t.facts(ctx, db, false)
 		mine := false
-		query := s.t.sql("SELECT o.id, o.version_id, o.source, o.direction, o.failed FROM {table} AS o WHERE "+marks, step.Namespace)
-		err = each(ctx, db, query, func(rows *sql.Rows) error {
-			var id, direction string
-			var failed int
-			other := Step{Mark: Mark{Namespace: step.Namespace}}
-			err := rows.Scan(&id, &other.Version, &other.Source, &direction, &failed)
-			other.Run, other.Down, other.Failed = without(dirtyPrefix, id), direction == down, failed != 0
-			if other.Run == step.Run {
+		for _, other := range facts.Dirty {
+			switch {
+			case other.Run == step.Run:
 				mine = true
-			} else {
+			case other.Namespace == step.Namespace:
 				others = append(others, other)
 			}
-			return err
-		})
+		}
 		switch {
 		case err != nil, mine:
 			return nil, err

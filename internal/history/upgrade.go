@@ -58,36 +58,44 @@ func (t *table) creation() string {
 	return t.sql("CREATE TABLE {table} (") + strings.Join(columns, ", ") + ", PRIMARY KEY (id))"
 }
 
-// additions are the parts of ALTER TABLE that add the columns which an older table lacks.
+// additions are the parts of ALTER TABLE that add the columns which an older table lacks, except failed if status becomes
+// that: until then a table whose upgrade was cut off is read as an older one.
 func (l layout) additions(t *table) (parts []string) {
 	for _, c := range l.missing(t) {
-		parts = append(parts, "ADD COLUMN "+c.name+" "+c.definition)
-	}
-	return parts
-}
-
-// removals are the parts of ALTER TABLE that remove the columns which only older tables have.
-func (l layout) removals() (parts []string) {
-	for _, name := range []string{"status", "name"} {
-		if l.columns[name] {
-			parts = append(parts, "DROP COLUMN "+name)
+		if c.name != "failed" || !l.columns["status"] {
+			parts = append(parts, "ADD COLUMN "+c.name+" "+c.definition)
 		}
 	}
 	return parts
 }
 
+// removals are the parts of ALTER TABLE that remove the columns which only older tables have, or give status its new
+// name, for which databases have different words.
+func (l layout) removals(rename string) (parts []string) {
+	if l.columns["name"] {
+		parts = append(parts, "DROP COLUMN name")
+	}
+	if l.columns["status"] && l.columns["failed"] {
+		parts = append(parts, "DROP COLUMN status")
+	} else if l.columns["status"] {
+		parts = append(parts, rename)
+	}
+	return parts
+}
+
 // moves are the statements that give the columns of this version what an older table had in other columns. They change
-// no column that has a value: a replica of an older version may have added its columns again.
+// no column that has a value: a replica of an older version may have added its columns again, and they may have been
+// executed in part.
 //
 // status was the lock of the original, and said of a step that it had failed; name was a file or an environment; outcome
 // was the direction of a step; and a run named one connection in its own row.
 func (l layout) moves(ctx context.Context, db Querier, t *table) (statements []string, err error) {
-	if l.columns["backend"] && !l.columns["run_id"] {
+	if l.columns["backend"] {
 		err := each(ctx, db, t.sql("SELECT id, backend FROM {table} WHERE kind = 'run' AND outcome = 'running' AND backend <> ''"), func(rows *sql.Rows) error {
 			var id, name string
 			err := rows.Scan(&id, &name)
 			statements = append(statements, t.sql("INSERT INTO {table} (id, kind, run_id, backend) VALUES (?, 'backend', ?, ?)",
-				connectionID(without(runPrefix, id), name), id, name))
+				connectionID(without(runPrefix, id), name), id, name)+t.orChange("backend"))
 			return err
 		})
 		if err != nil {
@@ -103,9 +111,9 @@ func (l layout) moves(ctx context.Context, db Querier, t *table) (statements []s
 		move("environment", "name", "= 'environment'")
 		move("direction", "outcome", "= 'dirty'")
 	}
-	if l.columns["status"] {
+	if l.columns["status"] && l.columns["failed"] {
 		set = append(set, "failed = CASE WHEN failed = 0 THEN status ELSE failed END")
 	}
-	set = append(set, "outcome = CASE WHEN kind = 'run' THEN outcome ELSE '' END", "backend = CASE WHEN kind = 'backend' THEN backend ELSE '' END")
+	set = append(set, "backend = CASE WHEN kind = 'backend' THEN backend ELSE '' END")
 	return append(statements, t.sql("DELETE FROM {table} WHERE id = 'mutex'"), t.sql("UPDATE {table} SET ")+strings.Join(set, ", ")), nil
 }

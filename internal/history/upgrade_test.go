@@ -110,6 +110,11 @@ func TestUpgrade(t *testing.T) {
 			return []string{"CREATE TABLE " + name + " (" + releasedColumns + laterColumns + ", PRIMARY KEY (id))",
 				"INSERT INTO " + name + " (id, kind, run_id, backend) VALUES ('backend:old:7', 'backend', 'run:old', '7')"}
 		},
+		"halfway": func(name string, _ bool) []string {
+			return []string{"CREATE TABLE " + name + " (" + releasedColumns + laterColumns + ", source VARCHAR(255) NOT NULL DEFAULT ''," +
+				" direction VARCHAR(4) NOT NULL DEFAULT '', environment VARCHAR(255) NOT NULL DEFAULT '', PRIMARY KEY (id))",
+				"INSERT INTO " + name + " (id, kind, run_id, backend) VALUES ('backend:old:7', 'backend', 'run:old', '7')"}
+		},
 		"with the lock in it": func(name string, partitions bool) []string {
 			create := "CREATE TABLE " + name + " (" + releasedColumns + ", PRIMARY KEY (id))"
 			list := []string{create}

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 // A Kind says what a session knows of the database. The zero Kind knows nothing: connections go back as they are.
@@ -21,6 +25,19 @@ const (
 	// SQLite has connections that can't be replaced: that of a database in memory is the database.
 	SQLite
 )
+
+// KindOf is the kind of a dialect.
+func KindOf(d dialect.Dialect) Kind {
+	switch d.Goose {
+	case goose.DialectPostgres:
+		return PostgreSQL
+	case goose.DialectMySQL:
+		return MySQL
+	case goose.DialectSQLite3:
+		return SQLite
+	}
+	return Other
+}
 
 // networked says whether a network is between here and the database, which may be cut.
 func (k Kind) networked() bool { return k == PostgreSQL || k == MySQL }

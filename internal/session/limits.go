@@ -1,0 +1,66 @@
+package session
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
+
+// Limits are what the database itself limits: how long a statement waits for a lock, and how long it takes. 0 leaves a
+// setting as it is.
+type Limits struct {
+	Lock, Statement time.Duration
+	MariaDB         bool // the server is MariaDB and not MySQL: see IsMariaDB
+}
+
+// Limit has the limits hold in every transaction of the session, and for statements outside. SQLite limits no statement.
+func (c *Config) Limit(d dialect.Dialect, l Limits) {
+	switch KindOf(d) {
+	case PostgreSQL:
+		c.limitPostgres(l)
+	case MySQL:
+		c.limitMySQL(l)
+	case SQLite:
+		if l.Lock > 0 {
+			c.Settings = append(c.Settings, several("PRAGMA busy_timeout", func(v []string) string { return "PRAGMA busy_timeout = " + v[0] },
+				units(l.Lock, time.Millisecond)))
+			c.SettingsFirst = true
+		}
+	}
+}
+
+// Bind has everything that the session executes happen in one schema, or, on MySQL and MariaDB, in one database.
+func (c *Config) Bind(d dialect.Dialect, schema string) {
+	if KindOf(d) == MySQL {
+		c.bindMySQL(d, schema)
+	} else {
+		c.bindPostgres(d, schema)
+	}
+}
+
+// several is several variables in one setting, with spaces between their values: to tell them one by one costs a step a
+// round trip each.
+func several(read string, write func(values []string) string, values ...string) Setting {
+	return Setting{
+		Read:  read,
+		Write: func(v any) Statement { return Statement{Query: write(strings.Fields(fmt.Sprint(v)))} },
+		Value: strings.Join(values, " "),
+	}
+}
+
+// longest is what all servers take: PostgreSQL counts milliseconds in 32 bits.
+const longest = math.MaxInt32 * time.Millisecond
+
+// RoundUp rounds up to a unit that the server counts in, since 0 means no limit to most servers.
+func RoundUp(d, unit time.Duration) time.Duration {
+	d = min(d, longest)
+	if rest := d % unit; rest > 0 {
+		d += unit - rest
+	}
+	return d
+}
+
+func units(d, unit time.Duration) string { return fmt.Sprint(int64(RoundUp(d, unit) / unit)) }
