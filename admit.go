@@ -53,7 +53,7 @@ func (p *part) judge(ctx context.Context, facts history.Facts) error {
 // can clear away, are left to it.
 func (p *part) admit(ctx context.Context, facts history.Facts, applied []int64) error {
 	dirty := unfinished(facts, applied)
-	if p.run.holding == nil && p.run.options.globalLock { // to look at what another run is doing is no fault of it
+	if p.run.holding == nil && p.run.options.globalLock { // a step of the running run is no fault
 		dirty = slices.DeleteFunc(dirty, func(s history.Step) bool { return slices.Contains(facts.Running, s.Run) })
 	}
 	p.admission.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s history.Step) bool { return !p.clearable(ctx, s) })
@@ -95,7 +95,7 @@ func (a *admission) versionLocked(t *target, down plannedStep, applied []int64) 
 	return nil
 }
 
-// environments are what a run knows of those of its environments that the database remembers.
+// environments are the run's environments, as far as the database remembers them.
 type environments struct {
 	unseen  []string // the database has not seen them
 	stamped []string // it has been told of them
@@ -161,8 +161,7 @@ func unfinished(facts history.Facts, applied []int64) []history.Step {
 	return slices.DeleteFunc(slices.Clone(facts.Dirty), func(s history.Step) bool { return finished(s, applied) })
 }
 
-// finished says whether the version table tells that a step came to its end, of which the row there
-// is the last thing.
+// finished says whether the version table shows that a step ended: a step writes its row there last.
 func finished(s history.Step, applied []int64) bool {
 	return !s.Failed && slices.Contains(applied, s.Version) != s.Down
 }

@@ -41,7 +41,7 @@ func (m *Migrator) Force(ctx context.Context, version int64) error {
 	})
 }
 
-// always is for what takes the lock in any case.
+// always is the look of calls that take the lock in any case.
 func always(context.Context) (bool, error) { return true, nil }
 
 // forced is one call of Force.

@@ -50,7 +50,8 @@ type lockTimes struct {
 	beats mutex.Beats
 }
 
-// withLock calls what under the lock, if there is one. It doesn't when it is not needed any more.
+// withLock calls what under the lock, if the options ask for one. It doesn't call what if another run has left nothing to
+// do.
 func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, error), what func(context.Context) error) (err error) {
 	if err := r.makeSchema(ctx); err != nil {
 		return err
@@ -79,8 +80,8 @@ type waiter struct {
 	run     *run
 	mutex   mutex.Mutex
 	waiting context.Context // ends with the wait for the lock
-	holder  string          // who was found to have the lock, as the server calls it
-	refused bool            // a try found that somebody has it
+	holder  string          // the server's name for the connection that has the lock; "" if none was found
+	refused bool            // a try found that somebody has the lock
 }
 
 // hold takes the global lock. If the run that this one waited for has left nothing to do, there is nothing to lock for
@@ -135,7 +136,7 @@ func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, e
 	}
 }
 
-// lastTry is for a process whose wait is over. Somebody who had the lock a moment ago may have given it back.
+// lastTry tries once more after the wait is over: the holder may have just released the lock.
 func (w *waiter) lastTry(ctx context.Context) (h *holding, err error) {
 	if ctx.Err() == nil {
 		soon, cancel := context.WithTimeout(ctx, answerLimit)
@@ -155,7 +156,7 @@ func (w *waiter) locked(ctx, ended context.Context, err error) error {
 	return fmt.Errorf("%w: %w%s", ErrLocked, failure.Stopped(ended, err), w.whoHasIt(ctx))
 }
 
-// whoHasIt says who has the lock, for an error. It isn't asked for where nobody was found to have it.
+// whoHasIt names the holder of the lock, for an error; "" if no holder was found.
 func (w *waiter) whoHasIt(ctx context.Context) string {
 	if w.holder == "" && !w.refused {
 		return ""
@@ -174,7 +175,7 @@ func (w *waiter) whoHasIt(ctx context.Context) string {
 	return ""
 }
 
-// try tries once. What the server still does for dead runs is waited for no longer than the wait for the lock lasts.
+// try tries once. It waits for the statements of dead runs no longer than for the lock.
 func (w *waiter) try(ctx context.Context) (*holding, error) {
 	held, err := w.tryMutex(ctx)
 	if err != nil || held == nil {
@@ -261,8 +262,8 @@ func (r *run) locate(held mutex.Held) {
 	}
 }
 
-// oneWriter is true of SQLite: who reads while another process writes may be told that the database
-// is locked, so that only the holder of the lock can rely on what it reads.
+// oneWriter is true of SQLite: a read fails with "database is locked" while another process writes, so only the holder of
+// the lock can rely on its reads.
 func (t *target) oneWriter() bool { return t.dialect.OneWriter() }
 
 // makeState makes sure of the state table. Replicas of older versions that use it are waited for.

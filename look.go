@@ -72,8 +72,8 @@ func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
 	return false, allOf(faults)
 }
 
-// lookSoon looks at all parts. What keeps a run that is to have the lock from an answer, such as the holder's ALTER
-// TABLE, it would wait for without knowing whom it waits for.
+// lookSoon looks at all parts. A run that wants the lock gives up after lookLimit: the holder's ALTER TABLE may block the
+// version table, and the waiting run could not say for whom it waits.
 func (r *run) lookSoon(ctx context.Context) error {
 	if !r.options.globalLock || r.whole.state == nil {
 		return r.lookAtAll(ctx)
@@ -113,7 +113,7 @@ func (r *run) lookTogether(ctx context.Context) (together bool, err error) {
 	}
 	looks, err := history.AppliedTogether(ctx, r.db.own, r.whole.state, tables, questions)
 	if err != nil {
-		return false, nil // each may say what is wrong
+		return false, nil // a look at each part says which one is wrong
 	}
 	for i, p := range r.parts {
 		p.view = view{applied: looks[i].Applied, flagged: looks[i].Flagged, ready: looks[i].Ready}
@@ -186,7 +186,7 @@ func (r *run) preview(ctx context.Context, goal goal) (steps []Step, err error) 
 // makeTables makes sure of the version tables.
 func (r *run) makeTables(ctx context.Context) error {
 	for _, p := range r.parts {
-		if p.view.blind { // now nobody is in the way
+		if p.view.blind { // the holder that blocked the table is gone
 			if err := p.look(ctx); err != nil {
 				return p.target.named(p.target.tableError(ctx, err))
 			}

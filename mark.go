@@ -21,7 +21,7 @@ type mark struct {
 	part *part
 	set  bool         // it may be there, for the step at
 	at   plannedStep  // the step
-	left *plannedStep // what the run leaves half-applied, if that is not the step that is marked
+	left *plannedStep // the step that the run leaves half-applied, if it isn't the marked one
 }
 
 // put remembers the step that is about to start.
@@ -60,7 +60,7 @@ func (m *mark) restore(ctx context.Context) (gone bool, err error) {
 	return false, nil
 }
 
-// write writes the mark. Without the lock somebody else may be at such a step.
+// write writes the mark. Without the lock, another runner may be at such a step.
 func (m *mark) write(ctx context.Context, step plannedStep, claimed bool) error {
 	p := m.part
 	if p.run.holding == nil {
@@ -73,8 +73,8 @@ func (m *mark) write(ctx context.Context, step plannedStep, claimed bool) error 
 	return p.run.holding.stillOurs(ours)
 }
 
-// claim is the mark of a run without the lock, for which nobody else may be at such a step: its Down would take
-// away what the other one is about to record.
+// claim writes the mark of a run without the lock. It refuses if another runner is at such a step: the Down of this run
+// would remove what that runner is about to record.
 func (m *mark) claim(ctx context.Context, step plannedStep, claimed bool) error {
 	p, db := m.part, m.part.run.db.own
 	if claimed {
@@ -92,7 +92,7 @@ func (m *mark) claim(ctx context.Context, step plannedStep, claimed bool) error 
 		m.set, p.run.progress.elsewhere = false, true
 		return p.dirty(others)
 	}
-	// What another one has finished before the claim, it has recorded.
+	// A runner that finished its step before the claim has recorded it.
 	rows, err := p.owned(ctx, db, false)
 	if err != nil {
 		return p.target.tableError(ctx, err)
@@ -130,8 +130,8 @@ func (m *mark) settle(ctx context.Context, dirty bool) error {
 	return p.target.state.Steps.Mark(ctx, db, step)
 }
 
-// settle decides, at the end of a run, what the state table keeps of it. What a run which lost its
-// lock has left there stays: the next holder finds out what is true.
+// settle decides, at the end of a run, what the state table keeps of it. The marks of a run that
+// lost its lock stay: the next holder finds out what is true.
 func (r *run) settle(ctx context.Context, err error) error {
 	if errors.Is(err, ErrLockLost) {
 		return err
@@ -167,14 +167,14 @@ func (p *part) settle(ctx context.Context, err error) error {
 	}
 	failed := p.target.stateError(ctx, unsettled)
 	p.events.send(Warning{Message: failed.Error()})
-	if err == nil || dirty { // it is marked, but for a failed one or for none
+	if err == nil || dirty { // the mark is there, though it may not say that the step failed
 		return nil
 	}
 	return fmt.Errorf("the mark of migration %s may be there still: later runs are refused then, until Force is called with the version that the database is at: %w",
 		ref(p.mark.at.Version, p.mark.at.Source), failed)
 }
 
-// persist tries what the server has to know some times more, with pauses.
+// persist tries again, with pauses, because the server has to know.
 func persist(ctx context.Context, try func() error) (err error) {
 	for pause := 50 * time.Millisecond; ; pause *= 2 {
 		if err = try(); err == nil || pause > time.Second || !wait.Sleep(ctx, pause) {

@@ -42,14 +42,14 @@ type row struct {
 	forced     bool // of a run that executes nothing, see Force
 }
 
-// ending is where a part is, and what is true of it in the end.
+// ending is the state in which a part ends.
 type ending struct {
 	from, to        int64 // the highest version applied at first, and as read last; -1 when it can't be read, or was not
 	applied, undone int   // how many of the versions that the run changed stay so
 	err             error // of the way back, nil if there was none
 }
 
-// errorOf is what is true of the part when the run ends with err.
+// errorOf is the error of the part in a run that ends with err: each part has its own way back.
 func (p *part) errorOf(err error) error {
 	if len(p.run.parts) == 1 || p.end.err == nil {
 		return err
@@ -67,7 +67,7 @@ func (p *part) readStart(ctx context.Context, goal goal) (err error) {
 	return p.plan(ctx, p.found.Applied, goal)
 }
 
-// owned reads the applied versions of a table that has to be there: one that is not, is no empty one.
+// owned reads the applied versions of a table that must exist: a missing table is not an empty one.
 func (p *part) owned(ctx context.Context, db *sql.DB, settle bool) (history.Rows, error) {
 	rows, err := p.target.table.Owned(ctx, db, settle)
 	p.end.to = plan.Newest(rows.Applied)
@@ -88,7 +88,7 @@ func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
 	return p.files.load(ctx, known, directionDown)
 }
 
-// clearUnfinished clears away what was left unfinished. After it the first step is next.
+// clearUnfinished clears away the steps that were cut off. The first planned step comes next.
 func (p *part) clearUnfinished(ctx context.Context) error {
 	p.driver.Found(p.found)
 	for _, s := range p.admission.unfinished {
@@ -131,8 +131,8 @@ func (p *part) take(ctx context.Context, step plannedStep) drive.Result {
 	return p.takeMarked(ctx, step, false)
 }
 
-// takeMarked takes a step of which the state table knows. unrecorded says that the version table knows nothing of a
-// step down.
+// takeMarked takes a step that is marked in the state table, or needs no mark. unrecorded says of a step down that the
+// version table has no row of it.
 func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool) drive.Result {
 	ctx, cancel := failure.Limit(ctx, p.run.options.migrationTimeout, "migration timeout")
 	defer cancel()
@@ -174,7 +174,7 @@ func (p *part) verify(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// committed finds out what became of a COMMIT that failed: its answer may be all that was lost.
+// committed finds out whether a COMMIT that failed was executed: the answer may have been lost.
 func (p *part) committed(ctx context.Context, failed error) error {
 	ctx, cancel := p.run.holding.detached(ctx, p.run.options.rollbackTimeout)
 	defer cancel()
@@ -189,7 +189,7 @@ func (p *part) committed(ctx context.Context, failed error) error {
 
 // pendingAt is how many steps Migrate would take where these versions are applied. It doesn't ask the database.
 func (m *Migrator) pendingAt(ctx context.Context, t *target, db site, applied []int64) (int, error) {
-	r := m.newRun(&targets{parts: []*target{t}, whole: t}, db, new(stream)) // of which nobody hears
+	r := m.newRun(&targets{parts: []*target{t}, whole: t}, db, new(stream)) // without observers
 	defer r.disconnect(ctx)
 	err := r.parts[0].plan(ctx, applied, upTo(math.MaxInt64))
 	return len(r.parts[0].steps), err
@@ -203,8 +203,33 @@ func (p *part) warnOther(what string) {
 	}
 }
 
-// otherRunner is the error of a run that has found another one at work, of which the observers hear once.
+// otherRunner is the error of a run that has found another runner at work. It warns the observers once.
 func (p *part) otherRunner(what string) error {
 	p.warnOther(what)
 	return fmt.Errorf("%w: %s", drive.ErrOtherRunner, what)
 }
+
+// parts are those of a run, in the order of the namespaces.
+type parts []*part
+
+func (ps parts) any(is func(*part) bool) bool { return slices.ContainsFunc(ps, is) }
+
+// haveSteps says whether there is a step to take.
+func (ps parts) haveSteps() bool { return ps.any(func(p *part) bool { return len(p.steps) > 0 }) }
+
+// busy says whether there is a step to take, or one to clear away.
+func (ps parts) busy() bool {
+	return ps.any(func(p *part) bool { return len(p.steps)+len(p.admission.unfinished) > 0 })
+}
+
+// flagged says whether the state table may have something to say.
+func (ps parts) flagged() bool { return ps.any(func(p *part) bool { return p.view.flagged }) }
+
+// empty says whether nothing is applied. An empty part beside one with applied versions is only new.
+func (ps parts) empty() bool { return !ps.any(func(p *part) bool { return len(p.view.applied) > 0 }) }
+
+// lackSchema says whether the schema that the run is bound to is to be created.
+func (ps parts) lackSchema() bool { return ps.any(func(p *part) bool { return p.view.schemaMissing }) }
+
+// touched says whether anything was changed that a way back could be about.
+func (ps parts) touched() bool { return ps.any(func(p *part) bool { return p.ledger.Touched() }) }

@@ -121,8 +121,8 @@ func (h *holding) inheritedBy(p *part) (list []history.Run) {
 	return list
 }
 
-// giveUpInheritance is for a run that has nothing to do. What runs that were cut off had begun is finished: there is
-// nothing to undo.
+// giveUpInheritance marks the dead runs of a part as crashed. The run has nothing to do, so their work is finished and
+// stays.
 func (h *holding) giveUpInheritance(ctx context.Context, p *part) error {
 	if len(h.inheritedBy(p)) == 0 {
 		return nil
@@ -186,8 +186,8 @@ func (h *holding) restore(ctx context.Context) (gone bool, err error) {
 }
 
 // recordOutcomes ends the rows of all parts, at once: a process that dies between two would leave a part of a starting
-// point. Those of a run that lost its lock are left for the next holder, who finds them running, and has to make sure
-// that nothing of it is under way any more; and so are those of a run for which the server still works.
+// point. A run that lost its lock, or for which the server is still executing a statement, leaves its rows to the next
+// holder, who finds them running and waits until nothing of the run is under way.
 func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 	var registered []*part
 	var busy error
@@ -250,8 +250,8 @@ func (p *part) recordOutcome(ctx context.Context, db history.Querier, err error)
 	return p.unrecorded(ctx, err)
 }
 
-// unrecorded is the error of a run whose outcome could not be recorded. What it did stays done: so it is not that
-// of a table that can't be read, by which nothing was touched.
+// unrecorded is the error of a run whose outcome could not be recorded. Its migrations stay applied, so it isn't
+// ErrMigrationTable, which says that nothing was touched.
 func (p *part) unrecorded(ctx context.Context, err error) error {
 	return fmt.Errorf("the run has ended at version %d, but its outcome could not be recorded in %s, where the next run finds it as cut off: %w",
 		p.end.to, p.target.state.Name(), failure.Tidy{Err: failure.Stopped(ctx, err)})

@@ -35,7 +35,7 @@ func (m *Migrator) migrate(ctx context.Context, goal goal) error {
 			if err := r.begin(ctx, goal); err != nil || !r.parts.haveSteps() {
 				return r.settle(ctx, err)
 			}
-			// 5. Undo and apply, and verify that what was planned is what is there.
+			// 5. Undo and apply, and verify the result.
 			err := r.apply(ctx)
 			if err == nil {
 				err = r.verify(ctx)
@@ -54,13 +54,13 @@ func (m *Migrator) migrate(ctx context.Context, goal goal) error {
 // lock, one deadline and with one way back. It is used by one goroutine.
 type run struct {
 	options  *options
-	whole    *target // what the parts share; with one part, that part's
+	whole    *target // shared by the parts: the state table, the schema; the only part's target if there is one part
 	db       site
 	keeper   *session.Keeper // of the connections of many runs, if this is one of them
 	events   *stream
 	started  time.Time
 	parts    parts
-	working  parts // those that have something to do, or to undo if another one fails
+	working  parts // the parts with something to do, or to undo if another part fails
 	failed   *part // whose step ended the run, nil if none did
 	holding  *holding
 	outer    *session.Session // of all parts, with RollbackTransaction
@@ -179,7 +179,7 @@ func (r *run) begin(ctx context.Context, goal goal) error {
 				return err
 			}
 		case (parts{p}.busy() || len(r.holding.inheritedBy(p)) > 0) && len(p.target.set.List) > 0:
-			// One with nothing to do takes over from its own dead runs: if another part fails now, what these did is undone too.
+			// A part with nothing to do takes over from its own dead runs: if another part fails now, their work is undone too.
 			r.working = append(r.working, p)
 		}
 	}

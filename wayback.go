@@ -139,7 +139,7 @@ func (w wayBack) stay(ctx context.Context) error {
 	return nil
 }
 
-// clear takes back what the step that failed may have left, and reads what is applied besides.
+// clear removes what the failed step may have left, and reads the applied versions.
 func (w wayBack) clear(ctx context.Context) (history.Rows, error) {
 	if err := context.Cause(ctx); err != nil {
 		return history.Rows{}, w.dirtyIfHalf(err) // the lock was lost
@@ -170,7 +170,7 @@ func (w wayBack) clear(ctx context.Context) (history.Rows, error) {
 	return rows, nil
 }
 
-// undoRecorded takes back what the version table says was done, and what it doesn't say any more.
+// undoRecorded takes back the steps that the run recorded, including those whose rows were lost.
 func (w wayBack) undoRecorded(ctx context.Context, rows history.Rows) error {
 	back := w.ledger.WayBack(rows)
 	for _, u := range back.Undo {
@@ -193,8 +193,8 @@ func (w wayBack) undoRecorded(ctx context.Context, rows history.Rows) error {
 	return nil
 }
 
-// onlyOurs refuses to go back where another runner is at work: what it has built may rest on what this
-// run applied, and what both applied is its too.
+// onlyOurs refuses to go back while another runner is at work: that runner may have built on migrations of this run, and
+// a version that both recorded is its own too.
 func (w wayBack) onlyOurs(ctx context.Context, rows history.Rows) error {
 	if added := w.ledger.Strangers(rows); len(added) > 0 {
 		return w.otherRunner(fmt.Sprintf("it applied %v", added))
@@ -222,8 +222,8 @@ func (w wayBack) dirtyIfHalf(err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrDirty, ref(w.failed.Version, w.failed.Source), err)
 }
 
-// undoFailed takes back what the step that has just failed left half-way. A step up was not
-// recorded, so nothing but its own Down, which should say IF EXISTS, can find what is there.
+// undoFailed takes back the step that has just failed half-way. A step up was not recorded, so only its own Down, whose
+// statements should say IF EXISTS, can find what is there.
 func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows history.Rows) error {
 	applied := slices.Contains(rows.Applied, step.Version)
 	if step.Direction == directionDown {
@@ -238,7 +238,7 @@ func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows history.
 	return nil
 }
 
-// halfUndone is what becomes of a step down that failed half-way. Its Up is no cure: it can be
+// halfUndone is the end of a step down that failed half-way. Its Up is no cure: it can be
 // expected to fail on what is still there, and where it doesn't, to do a part of its work twice.
 func (w wayBack) halfUndone(step plannedStep, applied bool) error {
 	if w.ledger.Failed().MaybeRecorded && !applied {
@@ -364,7 +364,7 @@ func (w wayBack) tableGone(ctx context.Context) error {
 	return w.target.tableError(ctx, fmt.Errorf("%s dropped or renamed it during the run: nothing tells any more which versions are applied, and the next run begins with the first one", by))
 }
 
-// undoLost executes the Down of a step up whose row is gone, as that of one that failed half-way.
+// undoLost executes the Down of a step up whose row is gone, as if the step had failed half-way.
 func (w wayBack) undoLost(ctx context.Context, version int64) error {
 	step := w.files.step(version)
 	if err := w.versionLockedOnTheWayBack(step.down()); err != nil {
@@ -381,7 +381,7 @@ func (w wayBack) undoLost(ctx context.Context, version int64) error {
 	return nil
 }
 
-// lostFault is the end of a way back that can't know what is there.
+// lostFault is the end of a way back that can't know the state of a migration.
 func (w wayBack) lostFault(c plan.Change) error {
 	s := w.files.step(c.Version)
 	if c.Down {

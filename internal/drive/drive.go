@@ -1,6 +1,5 @@
-// Package drive takes one step of a run through goose, and says what became of it. It knows the step, the session that
-// goose works on, and how the version table is written; why a step is taken, and what follows from its result, is for
-// the run to decide.
+// Package drive takes one step of a run through goose, and returns its result. It knows the step, the session that goose
+// works on, and how the version table is written. The run decides why a step is taken, and what follows from its result.
 package drive
 
 import (
@@ -54,7 +53,7 @@ func (s Step) String() string {
 	return "migration " + failure.Ref(s.Version, s.Source) + " " + direction
 }
 
-// Result is what became of a step.
+// Result is the result of a step.
 type Result struct {
 	Err       error  // nil: the step is executed and recorded
 	Statement string // that failed; "" if all of the step's own were executed
@@ -66,9 +65,9 @@ type Result struct {
 	Key           int64 // of the row that a step up has inserted, 0 if it is unknown
 }
 
-// Config is what a Driver works with.
+// Config configures a Driver.
 type Config struct {
-	DB       *sql.DB // for what the driver executes for itself
+	DB       *sql.DB // for the driver's own statements
 	Dialect  dialect.Dialect
 	Table    *history.Versions
 	State    *history.State // nil for dialects that gooseplus leaves to goose
@@ -79,7 +78,7 @@ type Config struct {
 	Hooks    Hooks
 }
 
-// Hooks are what the run has to say to a step.
+// Hooks are calls back to the run.
 type Hooks struct {
 	Warn func(message string)
 	// Dead makes the error of a run that another runner has declared dead.

@@ -57,11 +57,9 @@ func (d *Driver) again(ctx context.Context, step Step, attempt int, err error) b
 		return false
 	}
 	var panicked *PanicError
-	return d.contention(err) && !errors.As(err, &panicked) &&
+	return d.cfg.Dialect.Contention(err) && !errors.As(err, &panicked) &&
 		!d.maybeRecorded(step, err) && d.leftNothing(ctx, step, err)
 }
-
-func (d *Driver) contention(err error) bool { return d.cfg.Dialect.Contention(err) }
 
 // timeFor says whether to wait and try the step again makes sense. Where DDL commits by itself, a
 // statement that the end of ctx interrupts may be executed all the same, while one that the server
@@ -84,7 +82,7 @@ func (d *Driver) repeated(attempts int, err, before error) error {
 	if attempts == 1 {
 		return err
 	}
-	if d.contention(err) {
+	if d.cfg.Dialect.Contention(err) {
 		return &repeatedError{attempts, err, nil}
 	}
 	// goose's own error of an attempt says whether its transaction was rolled back: here, that is the

@@ -158,8 +158,8 @@ func (l *Ledger) Verify(rows Rows) (m Mismatch) {
 	return m
 }
 
-// Strangers are the versions that another runner has applied since the start. It may have built on what this run
-// applied, and what both applied is its too.
+// Strangers are the versions that another runner has applied since the start. That runner may have built on
+// migrations of this run, and a version that both recorded is its own too.
 func (l *Ledger) Strangers(rows Rows) []int64 {
 	_, extra := Diff(l.start, rows.Versions())
 	added, _ := Diff(extra, l.Recorded())
