@@ -7,9 +7,9 @@ FUZZSKIP    ?= -
 # The longest ones first: the others are tested beside them.
 PACKAGES    ?= ./internal/conformance ./gooseplustest ./internal/session . ./...
 # The packages in which something runs at the same time as something else.
-RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/state ./internal/versions
+RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/history ./internal/drive
 RUN         ?=
-CHAOS       ?= Chaos|TestKilled|TenPackages|ManyProcesses|ReplicaProcesses|ConnectionKilled|HolderKilled|StartOrTarget|Tenants|TwoFleets|PgBouncer
+CHAOS       ?= Chaos|TestKilled|TenPackages|ManyProcesses|ReplicaProcesses|ConnectionKilled|HolderKilled|Takeover|ServerPowerLoss|ServerRestart|StartOrTarget|Tenants|TwoFleets|PgBouncer
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector is a C library.

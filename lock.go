@@ -30,6 +30,10 @@ const (
 	// answerLimit is how long a process whose wait for the lock is over waits for each of the answers that its
 	// error needs.
 	answerLimit = time.Second
+	// nameLimit is how long the error of a process that did not get the lock waits for the holder's name. Where the
+	// network is cut, its last call and this one both go on for a while after their time: 5 seconds are to be enough
+	// for both.
+	nameLimit = time.Second / 2
 
 	// tryLimit is how long a try for the lock may take when the wait for it is over.
 	tryLimit = 5 * time.Second
@@ -154,7 +158,7 @@ func (w *waiter) whoHasIt(ctx context.Context) string {
 	if w.holder == "" && !w.run.progress.waited {
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), nameLimit)
 	defer cancel()
 	holder, since, err := w.run.whole.state.Runs.RunningNow(ctx, w.run.db.own)
 	switch {

@@ -1,137 +1,254 @@
 package gooseplus
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
 
+	"github.com/gooseplus/gooseplus/internal/fleet"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
-// lookersRoom is how many look at once, with a connection each.
-func (f *fleet) lookersRoom() int {
-	if f.m.db == nil {
-		return 1
+// TenantStatus says where one tenant is, see [Migrator.TenantsStatus].
+type TenantStatus struct {
+	Name string
+	// State is TenantUpToDate or TenantPending; TenantMissing, TenantDirty or TenantFailed if [Migrator.Migrate] would
+	// return Err before it touches anything; or TenantSkipped.
+	State TenantState
+	// Version is the highest version applied, 0 for none. Pending is how many migrations Migrate would apply, and Unknown
+	// how many applied versions have no migration in this configuration. With an Err all three are -1. With namespaces
+	// Version is the highest of any of them, and the others are sums.
+	Version          int64
+	Pending, Unknown int
+	Err              error
+}
+
+// TenantsStatus ranges over the states of all tenants of a source, in its order. It looks at many schemas at once, and
+// asks a tenant by itself where that can't tell everything, several at a time. It writes nothing, creates
+// nothing, and neither takes a lock nor waits for one. Of the options, those about failures stop it as they stop
+// [Migrator.MigrateTenants]; the tenants that are left are skipped.
+//
+// An error of the source, and the end of ctx before all tenants are done, are yielded at the end, with a zero TenantStatus.
+// A fault of the configuration or of the options is all that is yielded. Leaving the loop ends the work.
+func (m *Migrator) TenantsStatus(ctx context.Context, source iter.Seq2[Tenant, error], opts ...TenantsOption) iter.Seq2[TenantStatus, error] {
+	return func(yield func(TenantStatus, error) bool) {
+		c, err := m.newTenantsCall(ctx, source, opts)
+		if err != nil {
+			yield(TenantStatus{}, err)
+			return
+		}
+		defer c.close()
+		limits := c.limits()
+		limits.Lookers = c.lookers()
+		s := &survey{call: c, plannable: make(map[string]bool)}
+		f := fleet.New(limits, fleet.Work[Tenant, TenantStatus]{
+			Skipped:  func(t Tenant) TenantStatus { return noStatus(t.name(), TenantSkipped, nil) },
+			Shares:   Tenant.shares,
+			Look:     s.look,
+			Do:       s.ask,
+			Progress: c.progress,
+		})
+		working, cancel := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(working, source) }()
+		all := true
+		for status := range f.Results() {
+			all = all && status.State != TenantSkipped
+			if !yield(status, nil) {
+				cancel()
+				<-ended
+				return
+			}
+		}
+		err = c.ended(ctx, <-ended, all && f.Complete())
+		cancel()
+		if err != nil {
+			yield(TenantStatus{}, err)
+		}
+	}
+}
+
+func noStatus(name string, state TenantState, err error) TenantStatus {
+	return TenantStatus{Name: name, State: state, Version: -1, Pending: -1, Unknown: -1, Err: err}
+}
+
+func newStatus(name string, version int64, pending, unknown int) TenantStatus {
+	state := TenantUpToDate
+	if pending > 0 {
+		state = TenantPending
+	}
+	return TenantStatus{Name: name, State: state, Version: version, Pending: pending, Unknown: unknown}
+}
+
+// survey is the look of TenantsStatus.
+type survey struct {
+	call *tenantsCall
+
+	mu        sync.Mutex
+	plannable map[string]bool // guarded by mu; by the applied versions: there are many tenants, and few sets of versions
+}
+
+// look answers for the tenants of which the version tables, and no row of the state tables, say everything.
+func (s *survey) look(ctx context.Context, tenants []Tenant) []*TenantStatus {
+	list := make([]*TenantStatus, len(tenants))
+	c := s.call
+	found := c.sweep(ctx, tenants, c.m.options.refusing())
+	for i, t := range tenants {
+		version, pending, unknown, ok := found.of(i, c.known)
+		if ok && (pending == 0 || !c.known.several() && s.planned(ctx, found[0][i].Applied)) {
+			status := newStatus(t.name(), version, pending, unknown)
+			list[i] = &status
+		}
+	}
+	return list
+}
+
+// planned says whether nothing is wrong with a plan from these applied versions.
+func (s *survey) planned(ctx context.Context, applied []int64) bool {
+	slices.Sort(applied)
+	var key strings.Builder
+	for _, v := range applied {
+		key.WriteString(strconv.FormatInt(v, 36) + " ")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ok, known := s.plannable[key.String()]
+	if !known {
+		_, err := s.call.m.pendingAt(ctx, s.call.known.whole, s.call.db, applied)
+		ok = err == nil
+		s.plannable[key.String()] = ok
+	}
+	return ok
+}
+
+// ask asks one tenant by itself.
+func (s *survey) ask(ctx context.Context, t Tenant, _ bool) (TenantStatus, fleet.Outcome) {
+	tm, done := s.call.tenant(t)
+	defer done()
+	limited, cancel := limit(ctx, s.call.options.timeout, "tenant timeout")
+	defer cancel()
+	version, pending, unknown, err := tm.position(limited)
+	if err == nil {
+		return newStatus(t.name(), version, pending, unknown), fleet.Done
+	}
+	state := s.call.failed(err)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return noStatus(t.name(), TenantSkipped, err), fleet.Done
+	case state == TenantFailedAndUndone: // a fault of the files: nothing was done
+		state = TenantFailed
+	}
+	return noStatus(t.name(), state, err), fleet.Failed
+}
+
+// position is where a database is, in all namespaces.
+func (m *Migrator) position(ctx context.Context) (version int64, pending, unknown int, err error) {
+	steps, err := m.Plan(ctx)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	known, db, done, err := m.openAny(ctx)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer done()
+	ctx, cancel := m.withTimeout(ctx)
+	defer cancel()
+	for _, part := range known.parts {
+		applied, _, err := part.table.Applied(ctx, db.own)
+		if err != nil {
+			return 0, 0, 0, part.named(part.tableError(ctx, err))
+		}
+		_, strangers := part.set.Compare(applied)
+		version, unknown = max(version, plan.Newest(applied)), unknown+strangers
+	}
+	return version, len(steps), unknown, nil
+}
+
+// lookers is how many goroutines look at batches of tenants, with a connection each.
+func (c *tenantsCall) lookers() int {
+	if c.m.db == nil || !c.known.whole.dialect.Schemas() {
+		return 0
 	}
 	most := min(runtime.GOMAXPROCS(0), maxLookers)
-	if limit := f.m.db.Stats().MaxOpenConnections; limit > 0 {
-		most = min(most, limit-f.room()*f.m.options.mostConnections())
+	if limit := c.m.db.Stats().MaxOpenConnections; limit > 0 {
+		most = min(most, limit-c.sharers()*c.m.options.mostConnections())
 	}
 	return max(1, most)
 }
 
-// maxLookers bounds the look: what it takes is the server's work.
+// maxLookers bounds the look, which is the server's work.
 const maxLookers = 4
 
-// lookAtAll sorts out the tenants that have nothing to do, many at once, while others are worked on.
-func (f *fleet) lookAtAll(ctx context.Context) {
-	for {
-		batch := f.batch()
-		if batch == nil {
-			return
-		}
-		f.lookAt(ctx, batch)
-	}
-}
-
-// batch waits for tenants that have arrived. nil means that there are no more.
-func (f *fleet) batch() []job {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for len(f.arrived) == 0 && !f.ended && !f.stopped {
-		f.more.Wait()
-	}
-	if len(f.arrived) == 0 || f.stopped {
-		f.lookers--
-		f.more.Broadcast()
-		return nil
-	}
-	share := max((len(f.arrived)+f.lookers-1)/f.lookers, history.SweepBatch/4)
-	n := min(len(f.arrived), share, history.SweepBatch)
-	batch := f.arrived[:n:n]
-	f.arrived = f.arrived[n:]
-	f.looking = append(f.looking, batch[0].index)
-	return batch
-}
-
-// inTurn says whether the next tenant to be worked on is known: the canaries are the first of the source, whoever
-// is the first to have looked at some.
-func (f *fleet) inTurn() bool {
-	if len(f.waiting) == 0 {
-		return false
-	}
-	next := f.waiting[0].index
-	return (len(f.arrived) == 0 || next < f.arrived[0].index) &&
-		!slices.ContainsFunc(f.looking, func(first int) bool { return first < next })
-}
-
-func (f *fleet) lookAt(ctx context.Context, batch []job) {
-	names := make([]string, len(batch))
-	for i, j := range batch {
-		names[i] = j.tenant.Schema
-	}
-	var found [][]*history.Swept // of each namespace
-	version, err := f.known.whole.dialect.ParseName(f.m.options.versionTable)
-	if err == nil && version.Schema != "" {
-		err = errors.New("the version table has a schema of its own") // a fault, of which the runs tell
-	}
-	for _, part := range f.known.parts {
-		if err == nil {
-			var swept []*history.Swept
-			table := inTable(version.Table, part.set.Namespace)
-			swept, err = history.Sweep(ctx, f.db.own, f.known.whole.state, table, f.question(part), names)
-			found = append(found, swept)
+// upToDate finds the tenants that have nothing to do.
+func (c *tenantsCall) upToDate(ctx context.Context, tenants []Tenant) []*TenantResult {
+	list := make([]*TenantResult, len(tenants))
+	found := c.sweep(ctx, tenants, nil)
+	for i, t := range tenants {
+		if version, pending, _, ok := found.of(i, c.known); ok && pending == 0 {
+			list[i] = &TenantResult{Name: t.name(), State: TenantUpToDate, From: version, To: version}
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	defer func() {
-		f.looking = slices.DeleteFunc(f.looking, func(first int) bool { return first == batch[0].index })
-		slices.SortFunc(f.waiting, func(a, b job) int { return cmp.Compare(a.index, b.index) })
-		f.more.Broadcast()
-	}()
-	if err != nil { // each run says what is wrong by itself
-		f.waiting = append(f.waiting, batch...)
-		return
-	}
-	have := make(map[int64]bool)
-	for i, j := range batch {
-		newest, pending := int64(0), 0
-		for n, part := range f.known.parts {
-			s := found[n][i]
-			if s == nil || !s.Schema || !s.Ready || s.Flagged {
-				pending = unsettled
-			} else if !part.set.UpToDate(have, s.Applied) {
-				pending = f.survey.count(ctx, f, s.Applied)
-			}
-			if pending == unsettled {
-				break
-			}
-			newest = max(newest, plan.Newest(s.Applied))
-		}
-		switch {
-		case pending == unsettled:
-			f.waiting = append(f.waiting, j)
-		case f.survey != nil:
-			f.survey.found(watch.Found{Tenant: j.tenant.name(), Version: newest, Pending: pending})
-			f.finish(j, TenantResult{Name: j.tenant.name(), State: TenantMigrated, From: newest, To: newest})
-		default:
-			f.finish(j, TenantResult{Name: j.tenant.name(), State: TenantUpToDate, From: newest, To: newest})
-		}
-	}
-	f.progress()
+	return list
 }
 
-// question is what the look asks of the state table: an answer makes a tenant one to look at more closely. A run that was
-// cut off has to be declared dead, as by a run alone.
-func (f *fleet) question(part *target) history.Question {
-	q := history.Question{Runs: f.m.options.globalLock, Namespace: part.set.Namespace}
-	if f.survey != nil {
-		q.Environments = f.m.options.refusing()
+// swept is what a sweep found: for each namespace, one for each tenant. It is nil if the sweep failed.
+type swept [][]*history.Swept
+
+// sweep reads the version tables of many tenants at once. It flags the tenants whose state table calls for a closer look: as
+// for a run, and for stamps of the environments.
+func (c *tenantsCall) sweep(ctx context.Context, tenants []Tenant, environments []string) (found swept) {
+	version, err := c.known.whole.dialect.ParseName(c.m.options.versionTable)
+	if err != nil || version.Schema != "" {
+		return nil // a fault, which each run tells of
 	}
-	return q
+	names := make([]string, len(tenants))
+	for i, t := range tenants {
+		names[i] = t.Schema
+	}
+	for _, part := range c.known.parts {
+		// A run that was cut off has to be declared dead, as by a run alone.
+		question := history.Question{Runs: c.m.options.globalLock, Namespace: part.set.Namespace, Environments: environments}
+		one, err := history.Sweep(ctx, c.db.own, c.known.whole.state, inTable(version.Table, part.set.Namespace), question, names)
+		if err != nil {
+			return nil // each run says what is wrong by itself
+		}
+		found = append(found, one)
+	}
+	return found
+}
+
+// of says where a tenant is: the highest version that is applied, and how many are pending and unknown, in all namespaces. ok
+// is false if the tenant needs a closer look.
+func (found swept) of(tenant int, known *targets) (version int64, pending, unknown int, ok bool) {
+	if found == nil {
+		return 0, 0, 0, false
+	}
+	for n, part := range known.parts {
+		s := found[n][tenant]
+		if s == nil || !s.Schema || !s.Ready || s.Flagged {
+			return 0, 0, 0, false
+		}
+		missing, strangers := part.set.Compare(s.Applied)
+		version, pending, unknown = max(version, plan.Newest(s.Applied)), pending+missing, unknown+strangers
+	}
+	return version, pending, unknown, true
+}
+
+// refusing are the environments because of which a run that has something to do might be refused, see run.unfamiliar. A
+// run with one environment is not refused by a database that has seen it.
+func (o *options) refusing() (refusing []string) {
+	stamps := o.stamps()
+	for _, e := range o.protectedEnvironments {
+		if len(stamps) > 1 || len(stamps) == 1 && e != stamps[0] {
+			refusing = append(refusing, e)
+		}
+	}
+	return refusing
 }

@@ -13,6 +13,7 @@ type TenantState string
 const (
 	TenantMigrated        TenantState = "migrated"          // it is at the target now; or the function of EachTenant returned nil
 	TenantUpToDate        TenantState = "up to date"        // there was nothing to do
+	TenantPending         TenantState = "pending"           // there is something to do; of TenantsStatus only
 	TenantFailedAndUndone TenantState = "failed and undone" // it is where it was
 	TenantFailed          TenantState = "failed"            // the error says where it is
 	TenantDirty           TenantState = "dirty"             // a migration may be half-applied, now or from before
@@ -24,7 +25,7 @@ const (
 // failed says whether the state is among those that TenantsReport counts as Failed.
 func (s TenantState) failed() bool {
 	switch s {
-	case TenantMigrated, TenantUpToDate, TenantSkipped:
+	case TenantMigrated, TenantUpToDate, TenantPending, TenantSkipped:
 		return false
 	}
 	return true

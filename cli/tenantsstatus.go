@@ -2,15 +2,12 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/cli/internal/page"
-	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
 // fleetDone is the data of tenants status.
@@ -32,13 +29,16 @@ type tenantState struct {
 	Error   *failure `json:"error,omitempty"`
 }
 
-// The states of a tenant that is looked at; the other ones are those of a TenantResult.
-const (
-	stateUpToDate = "up to date"
-	statePending  = "pending"
-)
-
-var tenantColours = map[string]colour{stateUpToDate: green, statePending: yellow, string(gooseplus.TenantSkipped): yellow}
+// tenantColour is red for every state that isn't fine.
+func tenantColour(state string) colour {
+	switch gooseplus.TenantState(state) {
+	case gooseplus.TenantUpToDate:
+		return green
+	case gooseplus.TenantPending, gooseplus.TenantSkipped:
+		return yellow
+	}
+	return red
+}
 
 func (c *call) tenantsStatus(t *tenantsFlags) error {
 	f, err := c.fleet(t)
@@ -58,15 +58,11 @@ func (c *call) tenantsStatus(t *tenantsFlags) error {
 	}
 	rows := [][]cell{cells("TENANT", "STATE", "VERSION", "PENDING", "ERROR")}
 	for _, tenant := range d.Tenants {
-		paint, ok := tenantColours[tenant.State]
-		if !ok {
-			paint = red
-		}
 		text := ""
 		if tenant.Error != nil {
 			text = tenant.Error.Message
 		}
-		rows = append(rows, []cell{{text: tenant.Name}, {tenant.State, paint}, {text: known(tenant.Version)}, {text: known(int64(tenant.Pending))}, {text: text}})
+		rows = append(rows, []cell{{text: tenant.Name}, {tenant.State, tenantColour(tenant.State)}, {text: known(tenant.Version)}, {text: known(int64(tenant.Pending))}, {text: text}})
 	}
 	if len(d.Tenants) > 0 {
 		c.out.table(rows)
@@ -82,72 +78,47 @@ func (c *call) tenantsStatus(t *tenantsFlags) error {
 
 // look reads the state of every tenant.
 func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
-	var mu sync.Mutex
-	found := make(map[string][]tenantState) // several for databases to which a query gives the same name
-	several := len(f.m.Namespaces()) > 0    // each of which has a version of its own
-	tell := func(name string, version int64, pending int) {
-		s := tenantState{Name: name, State: stateUpToDate, Version: version, Pending: pending}
+	several := len(f.m.Namespaces()) > 0 // each of them has a version of its own
+	d := &fleetDone{Generated: time.Now().UTC().Truncate(time.Second), Tenants: []tenantState{}}
+	end := c.showProgress()
+	var err error
+	for status, ended := range f.m.TenantsStatus(c.ctx, f.source, t.options()...) {
+		if err = ended; err != nil {
+			break // it was the last
+		}
+		s := tenantState{Name: status.Name, State: string(status.State), Version: status.Version, Pending: status.Pending, Error: newFailure(status.Err)}
 		if several {
 			s.Version = -1
 		}
-		if pending > 0 {
-			s.State = statePending
+		if s.Error != nil {
+			s.Error.Message = clean(tenantReason(status.Name, status.Err))
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		found[name] = append(found[name], s)
-	}
-	ctx := watch.WithSurvey(c.ctx, func(f watch.Found) { tell(f.Tenant, f.Version, f.Pending) })
-	end := c.showProgress()
-	r, err := f.m.EachTenant(ctx, f.source, func(ctx context.Context, m *gooseplus.Migrator) error {
-		steps, err := m.Plan(ctx)
-		if err != nil {
-			return err
-		}
-		version := int64(0)
-		if !several {
-			if version, err = m.Version(ctx); err != nil {
-				return err
-			}
-		}
-		tell(m.TenantName(), version, len(steps))
-		return nil
-	}, t.options()...)
-	end()
-	var failed *gooseplus.TenantsError
-	if err != nil && r.Total == 0 {
-		return nil, sourceError(err)
-	}
-	d := &fleetDone{Generated: time.Now().UTC().Truncate(time.Second), Total: r.Total, Tenants: []tenantState{}}
-	for _, result := range r.Tenants {
-		var s tenantState
-		if told := found[result.Name]; result.Err == nil && result.State != gooseplus.TenantSkipped && len(told) > 0 {
-			s, found[result.Name] = told[0], told[1:]
-		} else {
-			if result.State == gooseplus.TenantFailedAndUndone { // a fault of the files: nothing was done
-				result.State = gooseplus.TenantFailed
-			}
-			s = tenantState{Name: result.Name, State: string(result.State), Version: -1, Pending: -1, Error: newFailure(result.Err)}
-			if s.Error != nil {
-				s.Error.Message = clean(tenantReason(result.Name, result.Err))
-			}
-		}
-		switch s.State {
-		case stateUpToDate:
+		switch status.State {
+		case gooseplus.TenantUpToDate:
 			d.UpToDate++
-		case statePending:
+		case gooseplus.TenantPending:
 			d.Pending++
-		case string(gooseplus.TenantSkipped):
+		case gooseplus.TenantSkipped:
 			d.Skipped++
 		default:
 			d.Failed++
 		}
-		d.Tenants = append(d.Tenants, s)
+		d.Tenants, d.Total = append(d.Tenants, s), d.Total+1
 	}
-	if errors.As(err, &failed) && !errors.Is(err, errInterrupted) {
+	end()
+	switch {
+	case err != nil && d.Total == 0:
+		return nil, sourceError(err)
+	case errors.Is(err, errInterrupted):
+		return d, &tenantsError{fmt.Errorf("interrupted: %d of %d tenants are not done", d.Failed+d.Skipped, d.Total)}
+	case d.Failed > 0 && err != nil:
+		return d, &tenantsError{fmt.Errorf("%d of %d tenants can't be migrated as they are; %w", d.Failed, d.Total, err)}
+	case d.Failed > 0:
 		return d, &tenantsError{fmt.Errorf("%d of %d tenants can't be migrated as they are", d.Failed, d.Total)}
+	case err != nil:
+		return d, &tenantsError{err}
 	}
-	return d, fleetError(r, err)
+	return d, nil
 }
 
 // page writes the page of the fleet.

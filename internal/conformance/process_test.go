@@ -101,8 +101,13 @@ func (p *place) start(t *testing.T, set, dsn string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestProcess$")
-	cmd.Env = append(os.Environ(), processEnv+"="+string(text))
+	return startProcess(t, processEnv+"="+string(text), os.Args[0], "-test.run=^TestProcess$")
+}
+
+func startProcess(t *testing.T, env string, command ...string) *process {
+	t.Helper()
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), env)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -20,9 +20,9 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
 
-// calls is every method of a Migrator that takes a context, with something to do for it: versions 1 and 2 of 3 are applied, and 1 is
+// networkCalls is every method of a Migrator that takes a context, with something to do for it: versions 1 and 2 of 3 are applied, and 1 is
 // protected.
-var calls = map[string]func(context.Context, *gooseplus.Migrator) error{
+var networkCalls = map[string]func(context.Context, *gooseplus.Migrator) error{
 	"Migrate":          func(ctx context.Context, m *gooseplus.Migrator) error { return m.Migrate(ctx) },
 	"MigrateTo":        func(ctx context.Context, m *gooseplus.Migrator) error { return m.MigrateTo(ctx, 3) },
 	"MigrateNamespace": func(ctx context.Context, m *gooseplus.Migrator) error { return m.MigrateNamespace(ctx, "core") },
@@ -79,13 +79,13 @@ func TestSilentNetwork(t *testing.T) {
 			methods = append(methods, m.Name)
 		}
 	}
-	if listed := slices.Sorted(maps.Keys(calls)); !slices.Equal(listed, methods) {
-		t.Fatalf("the methods that take a context are\n%v, and this test calls\n%v", methods, listed)
+	if listed := slices.Sorted(maps.Keys(networkCalls)); !slices.Equal(listed, methods) {
+		t.Fatalf("the methods that take a context are\n%v, and this test networkCalls\n%v", methods, listed)
 	}
 	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
 		p.exec(t, "CREATE TABLE nothing (id INTEGER)")
 		schema := column[string](t, p.db, map[string]string{"postgres": "SELECT current_schema()", "mysql": "SELECT DATABASE()"}[p.dialect])[0]
-		atOnce := make(chan struct{}, 50)
+		atOnce := make(chan struct{}, 30)
 		var all sync.WaitGroup
 		for _, method := range methods {
 			for _, lock := range []bool{false, true} {
@@ -111,7 +111,7 @@ func TestSilentNetwork(t *testing.T) {
 	})
 }
 
-// silent calls a method on a network that goes silent after the client has sent something n times. It says whether more
+// silent networkCalls a method on a network that goes silent after the client has sent something n times. It says whether more
 // is worth a try: the network went silent, and no run had begun.
 func (p *place) silent(t *testing.T, schema, method string, lock bool, n int) (more bool) {
 	situation := fmt.Sprintf("%s, lock %v, after %d", method, lock, n)
@@ -162,7 +162,7 @@ func (p *place) silent(t *testing.T, schema, method string, lock bool, n int) (m
 	defer cancel()
 	returned := make(chan error, 1)
 	way.SilenceAfter(n)
-	go func() { returned <- calls[method](ctx, p.over(db, opts...)) }()
+	go func() { returned <- networkCalls[method](ctx, p.over(db, opts...)) }()
 	select {
 	case err := <-returned:
 		if err != nil {

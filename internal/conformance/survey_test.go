@@ -2,18 +2,58 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
 
 	"github.com/gooseplus/gooseplus"
-	"github.com/gooseplus/gooseplus/internal/watch"
 )
 
-// TestSurvey asks of tenants of all kinds, many at once, what Plan and Version say of each.
+// asked says which of the tenants were asked by themselves, by the statements that a database is sent.
+type asked struct {
+	p     *fleetPlace
+	names []string
+	mu    sync.Mutex
+	set   map[string]bool
+}
+
+func (a *asked) before(statement string) {
+	var named []string
+	for _, name := range a.names {
+		if strings.Contains(statement, a.p.quote(name)) {
+			named = append(named, name)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(named) == 1 {
+		a.set[named[0]] = true
+	}
+}
+
+// statuses ranges over TenantsStatus, and says which tenants were asked by themselves.
+func (p *fleetPlace) statuses(t *testing.T, names []string, opts ...gooseplus.Option) (list []gooseplus.TenantStatus, alone map[string]bool) {
+	t.Helper()
+	db, f := p.flaky(t)
+	a := &asked{p: p, names: names, set: make(map[string]bool)}
+	f.before = a.before
+	for s, err := range p.over(db, opts...).TenantsStatus(context.Background(), gooseplus.Schemas(names...)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, s)
+	}
+	if len(list) != len(names) {
+		t.Fatalf("%d statuses of %d tenants", len(list), len(names))
+	}
+	return list, a.set
+}
+
+// TestSurvey asks of tenants of all kinds, many at once, what Plan and Status say of each.
 func TestSurvey(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -67,77 +107,131 @@ func TestSurvey(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				m := p.migrator(c.settings...)
-				found := make(map[string]watch.Found)
-				asked := make(map[string]bool)
-				var mu sync.Mutex
-				r, err := m.EachTenant(watch.WithSurvey(ctx, func(f watch.Found) { found[f.Tenant] = f }), gooseplus.Schemas(names...),
-					func(ctx context.Context, tm *gooseplus.Migrator) error {
-						mu.Lock()
-						asked[tm.TenantName()] = true
-						mu.Unlock()
-						_, err := tm.Plan(ctx)
-						return err
-					})
-				if r.Total != len(names) || r.Failed != len(c.refused) {
-					t.Errorf("report %+v, %v", r, err)
-				}
-				for _, name := range names {
-					tm := m.Tenant(gooseplus.Tenant{Schema: name})
-					steps, err := tm.Plan(ctx)
-					if (err != nil) != slices.Contains(c.refused, name) {
-						t.Errorf("%s: Plan = %v", name, err)
+				list, alone := p.statuses(t, names, c.settings...)
+				for i, name := range names {
+					tm, got := m.Tenant(gooseplus.Tenant{Schema: name}), list[i]
+					steps, planErr := tm.Plan(ctx)
+					if (planErr != nil) != slices.Contains(c.refused, name) {
+						t.Errorf("%s: Plan = %v", name, planErr)
 					}
-					f, settled := found[name]
-					if settled != slices.Contains(c.settled, name) || settled == asked[name] {
-						t.Errorf("%s: settled %t, asked %t", name, settled, asked[name])
+					if settled := !alone[name]; settled != slices.Contains(c.settled, name) {
+						t.Errorf("%s: settled %t", name, settled)
 					}
-					if !settled {
-						continue
+					want := gooseplus.TenantStatus{Name: name, State: gooseplus.TenantUpToDate, Pending: len(steps)}
+					if planErr == nil {
+						s, err := tm.Status(ctx)
+						if len(s.Migrations) == 0 { // an error with some is about files that nobody plans
+							t.Fatal(err)
+						}
+						if want.Version = s.CurrentVersion; want.Pending > 0 {
+							want.State = gooseplus.TenantPending
+						}
+						for _, one := range s.Migrations {
+							if one.Source == "" {
+								want.Unknown++
+							}
+						}
+					} else {
+						want = gooseplus.TenantStatus{Name: name, State: gooseplus.TenantFailed, Version: -1, Pending: -1, Unknown: -1, Err: got.Err}
+						switch {
+						case errors.Is(planErr, gooseplus.ErrTenantMissing):
+							want.State = gooseplus.TenantMissing
+						case errors.Is(planErr, gooseplus.ErrDirty):
+							want.State = gooseplus.TenantDirty
+						}
+						if got.Err == nil || got.Err.Error() != planErr.Error() {
+							t.Errorf("%s: the error is %v, want %v", name, got.Err, planErr)
+						}
 					}
-					version, err := tm.Version(ctx)
-					if want := fmt.Sprint(name, version, len(steps)); err != nil || fmt.Sprint(f.Tenant, f.Version, f.Pending) != want {
-						t.Errorf("found %+v, want %s, %v", f, want, err)
+					if got != want {
+						t.Errorf("%s: %+v, want %+v", name, got, want)
 					}
 				}
 			})
 		}
-		_ = empty
 	})
 }
 
-// TestSurveyNamespaces: several namespaces are planned together, so that only who is up to date needs no question.
+// TestSurveyNamespaces: several namespaces are planned together, so that only a tenant that is up to date in all of them
+// isn't asked by itself.
 func TestSurveyNamespaces(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		names := p.names(3)
 		p.create(t, names...)
-		m := p.migrator(from(bounded(nil)), inContexts)
+		options := []gooseplus.Option{from(bounded(nil)), inContexts}
+		m := p.migrator(options...)
 		if _, err := m.MigrateTenants(ctx, gooseplus.Schemas(names[:2]...)); err != nil {
 			t.Fatal(err)
 		}
-		one := m.Namespaces()[0]
-		if err := m.Tenant(gooseplus.Tenant{Schema: names[1]}).Namespace(one).Rollback(ctx, 1); err != nil {
+		last := m.Namespaces()[1]
+		if err := m.Tenant(gooseplus.Tenant{Schema: names[1]}).Namespace(last).Rollback(ctx, 1); err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range []struct {
-			m    *gooseplus.Migrator
-			want map[string]int // how many are pending
-		}{
-			{m, map[string]int{names[0]: 0}},
-			{m.Namespace(one), map[string]int{names[0]: 0, names[1]: 1}},
-		} {
-			found := make(map[string]int)
-			r, err := c.m.EachTenant(watch.WithSurvey(ctx, func(f watch.Found) { found[f.Tenant] = f.Pending }), gooseplus.Schemas(names...),
-				func(ctx context.Context, tm *gooseplus.Migrator) error {
-					if _, settled := c.want[tm.TenantName()]; settled {
-						t.Errorf("%s is asked", tm.TenantName())
-					}
-					_, err := tm.Plan(ctx)
-					return err
-				})
-			if err != nil || r.Migrated != 3 || !maps.Equal(found, c.want) {
-				t.Errorf("found %v, want %v; %+v, %v", found, c.want, r, err)
+		steps, err := m.Tenant(gooseplus.Tenant{Schema: names[2]}).Plan(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, alone := p.statuses(t, names, options...)
+		for i, pending := range []int{0, 1, len(steps)} {
+			if s := list[i]; s.Pending != pending || s.Unknown != 0 || (s.Version == 0) != (i == 2) || alone[names[i]] != (i > 0) {
+				t.Errorf("%+v, want %d pending; asked alone %t", s, pending, alone[names[i]])
+			}
+		}
+	})
+}
+
+// TestTenantsStatusIsLeft: leaving the loop ends the work, and an error of the source comes last.
+func TestTenantsStatusIsLeft(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(3)
+		p.create(t, names...)
+		m := p.migrator(from(chain(1)))
+		hang, ended := make(chan struct{}), make(chan struct{})
+		hangs := func(yield func(gooseplus.Tenant, error) bool) {
+			defer close(ended)
+			if yield(gooseplus.Tenant{Schema: names[0]}, nil) && yield(gooseplus.Tenant{Schema: names[1]}, nil) {
+				<-hang
+				yield(gooseplus.Tenant{Schema: names[2]}, nil)
+			}
+		}
+		n := 0
+		for s, err := range m.TenantsStatus(ctx, hangs) {
+			if err != nil || s.State != gooseplus.TenantPending {
+				t.Fatal(s, err)
+			}
+			if n++; n == 2 {
+				break
+			}
+		}
+		close(hang)
+		<-ended
+		torn := func(yield func(gooseplus.Tenant, error) bool) {
+			_ = yield(gooseplus.Tenant{Schema: names[1]}, nil) && yield(gooseplus.Tenant{}, errInjected)
+		}
+		var seen []string
+		for s, err := range m.TenantsStatus(ctx, torn) {
+			seen = append(seen, fmt.Sprintf("%s %s %t", s.Name, s.State, errors.Is(err, errInjected)))
+		}
+		if want := []string{names[1] + " pending false", "  true"}; !slices.Equal(seen, want) {
+			t.Errorf("seen %q, want %q", seen, want)
+		}
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		seen = nil
+		for s, err := range m.TenantsStatus(over, gooseplus.Schemas(names...)) {
+			seen = append(seen, fmt.Sprintf("%s %t", s.State, errors.Is(err, context.Canceled)))
+		}
+		if len(seen) == 0 || seen[len(seen)-1] != " true" || slices.Contains(seen, "pending false") {
+			t.Errorf("after the end of the context: %q", seen)
+		}
+		for s, err := range p.migrator(from(chain(1)), gooseplus.WithTimeout(-1)).TenantsStatus(ctx, torn) {
+			wantText(t, err, "WithTimeout")
+			if s != (gooseplus.TenantStatus{}) {
+				t.Errorf("%+v", s)
 			}
 		}
 	})

@@ -163,7 +163,8 @@ func leaks(t *testing.T) (wantNone func()) {
 		t.Helper()
 		pprof.SetGoroutineLabels(context.Background()) // this one's own
 		var left []string
-		pause := time.Millisecond
+		// A look costs milliseconds of the processor, since it walks every goroutine of all tests.
+		pause := 10 * time.Millisecond
 		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); pause = min(2*pause, 500*time.Millisecond) {
 			if left = labelled(t, label); len(left) == 0 {
 				return

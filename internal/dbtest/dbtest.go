@@ -35,6 +35,8 @@
 // server's own, and the program docker for a container.
 // dbtest leaves no goroutine behind in the test process.
 //
+// [OwnPostgres] and [OwnMySQL] start one more, of the installed programs, for a test that takes its power or restarts it.
+//
 // [PgBouncer] puts the distribution's pgbouncer in front of such a PostgreSQL, for one test, on the same terms: it is
 // installed or the test is skipped, or fails where servers are required. [Chromium] finds the browser, likewise.
 package dbtest

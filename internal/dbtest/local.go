@@ -30,6 +30,12 @@ type program struct {
 	install, serve string
 	// stop names the signal that ends the server at once.
 	stop string
+
+	// own is a shell command that makes the installation ready for [OwnServer]. durable are more arguments of serve: what
+	// was committed outlives SIGKILL, which leaves alone what the kernel keeps of the files. anywhere has the server
+	// listen on all addresses of the machine. shutDown is the signal for an orderly end that doesn't wait for clients.
+	own, durable, anywhere string
+	shutDown               os.Signal
 }
 
 //go:embed watchdog.sh
@@ -46,7 +52,7 @@ func startLocal(ctx context.Context, e *engine, port func() (int, error)) (Serve
 	const attempts = 5
 	for range attempts {
 		var server Server
-		server, err = e.startOn(ctx, bin, port)
+		server, _, err = e.startOn(ctx, bin, port)
 		if !errors.Is(err, errPortTaken) {
 			return server, err
 		}
@@ -56,15 +62,15 @@ func startLocal(ctx context.Context, e *engine, port func() (int, error)) (Serve
 
 var errPortTaken = errors.New("the port was taken by another process")
 
-func (e *engine) startOn(ctx context.Context, bin string, port func() (int, error)) (Server, error) {
+func (e *engine) startOn(ctx context.Context, bin string, port func() (int, error)) (Server, *watched, error) {
 	number, err := port()
 	if err != nil {
-		return Server{}, fmt.Errorf("find a free port: %w", err)
+		return Server{}, nil, fmt.Errorf("find a free port: %w", err)
 	}
 	password := randomText(20)
 	w, err := e.local.watch(bin, number, password)
 	if err != nil {
-		return Server{}, fmt.Errorf("start %s: %w", bin, err)
+		return Server{}, nil, fmt.Errorf("start %s: %w", bin, err)
 	}
 	// No other process that may have taken the port knows the password, so an answer is from the right server.
 	ep := e.address(fmt.Sprintf("127.0.0.1:%d", number), password)
@@ -73,9 +79,9 @@ func (e *engine) startOn(ctx context.Context, bin string, port func() (int, erro
 		if strings.Contains(w.log(), "Address already in use") {
 			err = errPortTaken
 		}
-		return Server{}, errors.Join(err, w.stop())
+		return Server{}, nil, errors.Join(err, w.stop())
 	}
-	return Server{engine: e, endpoint: ep, from: "local " + bin, stop: w.stop}, nil
+	return Server{engine: e, endpoint: ep, from: "local " + bin, stop: w.stop}, w, nil
 }
 
 // locate returns the path of the server's binary, the newest if there are several.
@@ -179,12 +185,17 @@ func (w *watched) stop() error {
 
 // exited returns an error with the end of the log if the server has ended.
 func (w *watched) exited() error {
-	if _, err := os.Stat(filepath.Join(w.dir, "exited")); err != nil {
+	if !w.has("exited") && !w.has("down") {
 		return nil
 	}
 	const tail = 2000
 	text := w.log()
 	return fmt.Errorf("it ended by itself; its last words: %s", text[max(0, len(text)-tail):])
+}
+
+func (w *watched) has(file string) bool {
+	_, err := os.Stat(filepath.Join(w.dir, file))
+	return err == nil
 }
 
 func (w *watched) log() string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -45,6 +46,11 @@ var mariadb = &engine{
 			`--innodb-log-file-size=16M --innodb-flush-method=nosync ` + strings.Join(mysqlSettings, " "),
 		// There is nothing worth an orderly shutdown, which takes seconds.
 		stop: "KILL",
+
+		own:      `:`,
+		durable:  `--innodb-flush-log-at-trx-commit=2 --innodb-doublewrite=1`,
+		anywhere: `--bind-address=0.0.0.0`,
+		shutDown: syscall.SIGTERM,
 	},
 	container: container{
 		port: "3306/tcp",

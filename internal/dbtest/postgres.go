@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -39,7 +40,8 @@ var postgres = &engine{
 		files: func(password string) map[string]string {
 			return map[string]string{"password": password + "\n"}
 		},
-		install: `exec "$BIN/initdb" -D data -U gooseplus --auth=scram-sha-256 --pwfile=password ` +
+		// Tests connect thousands of times, and SCRAM is made to take time.
+		install: `exec "$BIN/initdb" -D data -U gooseplus --auth=md5 --pwfile=password ` +
 			`--no-sync --no-locale --encoding=UTF8`,
 		// Shared memory by mmap lies in the data directory, and so goes with it if even the watchdog is killed.
 		serve: `exec "$BIN/postgres" -D data -k "$PWD" -p "$PORT" -c listen_addresses=127.0.0.1 ` +
@@ -47,6 +49,11 @@ var postgres = &engine{
 			strings.Join(postgresSettings, " "),
 		// Immediate shutdown. SIGKILL would leave shared memory and busy backends behind.
 		stop: "QUIT",
+
+		own:      `echo "host all all 0.0.0.0/0 scram-sha-256" >>data/pg_hba.conf`,
+		durable:  `-c synchronous_commit=on -c full_page_writes=on`,
+		anywhere: `-c listen_addresses=0.0.0.0`,
+		shutDown: os.Interrupt, // fast: it ends the connections
 	},
 	container: container{
 		port: "5432/tcp",
@@ -88,8 +95,19 @@ var postgres = &engine{
 		return sql.OpenDB(connector), nil
 	},
 	create: func(ctx context.Context, db *sql.DB, database string) error {
+		// Copying the files takes a third of the processor time of copying the pages by way of the log (measured: 6 ms and
+		// 21 ms), where the checkpoints for it write nothing to a disk. PostgreSQL 14 knows no other way.
+		var copies bool
+		const asked = "SELECT current_setting('fsync') = 'off' AND current_setting('server_version_num')::integer >= 150000"
+		if err := db.QueryRowContext(ctx, asked).Scan(&copies); err != nil {
+			return err
+		}
 		// template1 can't be copied while anybody is connected to it; nobody can connect to template0.
-		_, err := db.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(database)+" TEMPLATE template0")
+		statement := "CREATE DATABASE " + pq.QuoteIdentifier(database) + " TEMPLATE template0"
+		if copies {
+			statement += " STRATEGY file_copy"
+		}
+		_, err := db.ExecContext(ctx, statement)
 		return err
 	},
 	drop: func(ctx context.Context, db *sql.DB, database string) error {

@@ -6,7 +6,7 @@
 #   INSTALL  shell command that makes the data directory
 #   SERVE    shell command that becomes the server
 #
-# The directory gets the files pid, log, and exited once the server has ended.
+# The directory gets the files pid, log, exited once the server has ended, and over when it is to end for good.
 dir=$PWD signal=$1
 
 # Both servers accept fewer connections than they were told to if they may open only few files.
@@ -20,6 +20,7 @@ ulimit -n "$(ulimit -H -n)" 2>/dev/null || :
 job=$!
 
 read -r _
+: >over
 
 # The signal is repeated because the installation may just be handing over to the server.
 tries=0

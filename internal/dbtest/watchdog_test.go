@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -20,6 +21,14 @@ func TestChild(t *testing.T) {
 	kind, ok := kinds[os.Getenv(childEnv)]
 	if !ok {
 		t.Skip("runs only as the child of TestServerDiesWithItsProcess")
+	}
+	if signal.Ignored(os.Interrupt) { // as in whatever a script runs in the background
+		interrupts := make(chan os.Signal, 1)
+		signal.Notify(interrupts, os.Interrupt)
+		go func() {
+			<-interrupts
+			os.Exit(2)
+		}()
 	}
 	s := kind.server(t)
 	fmt.Printf("%s%s %v\n", childReady, s.endpoint.admin, s)

@@ -10,12 +10,13 @@ import (
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 const (
-	// recordLimit is how long it may take to record a step that was executed outside a transaction, whatever has ended
-	// meanwhile: otherwise nobody would know of it.
-	recordLimit = 2 * time.Second
+	// recordGrace is how long after the end of its time a step that was executed outside a transaction may still be
+	// recorded: otherwise nobody would know of it.
+	recordGrace = 2 * time.Second
 	// recordTries is how often a step is recorded again whose record was lost.
 	recordTries = 2
 )
@@ -26,7 +27,7 @@ func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record fu
 	_, inTransaction := db.(*sql.Tx)
 	if !inTransaction { // it is done, and only this is missing
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+		ctx, cancel = wait.Outlive(ctx, recordGrace)
 		defer cancel()
 	}
 	whole, err := d.session.Finish(ctx, inTransaction)

@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 
 	"github.com/pressly/goose/v3"
+	goosedb "github.com/pressly/goose/v3/database"
 
 	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
@@ -86,6 +87,36 @@ func TestTake(t *testing.T) {
 				t.Errorf("tables: %q, %v", tables, err)
 			}
 		})
+	}
+}
+
+// TestRecordOutsideTransaction: a step that was executed outside a transaction is recorded though its time is over, and
+// is not pressed for time as long as it isn't: a server under load takes its time.
+func TestRecordOutsideTransaction(t *testing.T) {
+	t.Parallel()
+	db, err := sql.Open("sqlite", t.TempDir()+"/x.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	d := newDriver(t, db, nil)
+	for situation, over := range map[string]bool{"in time": false, "its time is over": true} {
+		ctx, cancel := context.WithCancel(context.Background())
+		if over {
+			cancel()
+		}
+		recorded := false
+		err := d.recordStep(ctx, db, func(ctx context.Context, _ goosedb.DBTxConn) error {
+			recorded = ctx.Err() == nil
+			if deadline, limited := ctx.Deadline(); limited && !over {
+				t.Errorf("%s: it has to be recorded by %v", situation, deadline)
+			}
+			return nil
+		})
+		if err != nil || !recorded {
+			t.Errorf("%s: recorded: %t, %v", situation, recorded, err)
+		}
+		cancel()
 	}
 }
 

@@ -215,14 +215,19 @@ func Quoted(names []string) string {
 	return strings.Join(list, ", ")
 }
 
-// UpToDate says whether all versions are applied. have is scratch space.
-func (s *Set) UpToDate(have map[int64]bool, applied []int64) bool {
-	if len(applied) < len(s.List) {
-		return false
+// Compare counts the versions that are not applied, and the applied versions that are not in the set.
+func (s *Set) Compare(applied []int64) (pending, unknown int) {
+	if slices.EqualFunc(s.List, applied, func(m Migration, v int64) bool { return m.Version == v }) {
+		return 0, 0 // as in most of thousands of tenants
 	}
-	clear(have)
+	have := make(map[int64]bool, len(applied))
 	for _, v := range applied {
 		have[v] = true
 	}
-	return !slices.ContainsFunc(s.List, func(m Migration) bool { return !have[m.Version] })
+	for _, m := range s.List {
+		if !have[m.Version] {
+			pending++
+		}
+	}
+	return pending, len(have) - (len(s.List) - pending)
 }

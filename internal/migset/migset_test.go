@@ -188,14 +188,3 @@ func TestRead(t *testing.T) {
 		t.Errorf("with SQL: %v, want %v", got, want)
 	}
 }
-
-func TestUpToDate(t *testing.T) {
-	t.Parallel()
-	set := &Set{List: []Migration{{Version: 1}, {Version: 2}}}
-	have := make(map[int64]bool)
-	for applied, want := range map[*[]int64]bool{{1}: false, {1, 9}: false, {2, 1}: true, {3, 2, 1}: true} {
-		if got := set.UpToDate(have, *applied); got != want {
-			t.Errorf("%v: up to date is %t", *applied, got)
-		}
-	}
-}

@@ -74,6 +74,7 @@ func TestGuard(t *testing.T) {
 		"a statement before the end": inTx(func(tx *sql.Tx) error { defer tx.Rollback(); return tx.QueryRow(`SELECT id FROM a`).Err() }),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for _, x := range targets {
 				if x.dialect == "sqlite3" {
 					continue

@@ -1,0 +1,43 @@
+package conformance
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// TestSearchPathLeadsElsewhere: a migration sets the search_path with which connections begin to a schema in which the version
+// table isn't. The run records what it did all the same, and says that later ones won't find it.
+func TestSearchPathLeadsElsewhere(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+		database := column[string](t, p.db, "SELECT quote_ident(current_database())")[0]
+		set := files(map[string]*fstest.MapFile{
+			"1_a.sql":    table("a"),
+			"2_path.sql": script("CREATE SCHEMA elsewhere;\nALTER DATABASE "+database+" SET search_path = elsewhere;", "ALTER DATABASE "+database+" RESET search_path;\nDROP SCHEMA elsewhere;"),
+			"3_b.sql":    script("CREATE TABLE public.b (id INTEGER);", "DROP TABLE public.b;"),
+		})
+		db := p.instance(t)
+		db.SetMaxIdleConns(-1) // each connection begins with what the database has
+		var told []string
+		err := p.locking(db, from(set), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+			if w, ok := e.(gooseplus.Warning); ok && strings.Contains(w.Message, "connections do not find the version table") {
+				told = append(told, w.Message)
+			}
+		})).Migrate(ctx)
+		if err != nil {
+			t.Error(err)
+		}
+		if len(told) != 1 || !strings.Contains(told[0], `it is in the schema "public"`) {
+			t.Errorf("warnings %q, want one that names the schema", told)
+		}
+		named := gooseplus.WithVersionTable("public.goose_db_version")
+		if version, err := p.locking(p.instance(t), from(set), named).Version(ctx); err != nil || version != 3 {
+			t.Errorf("with the schema's name: version %d, %v", version, err)
+		}
+	})
+}

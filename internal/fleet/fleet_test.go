@@ -1,0 +1,75 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// numbers are a source of tenants without an end of its own in the way.
+func numbers(n int) func(func(int, error) bool) {
+	return func(yield func(int, error) bool) {
+		for i := range n {
+			if !yield(i, nil) {
+				return
+			}
+		}
+	}
+}
+
+func skipped(i int) string { return fmt.Sprint(i, " skipped") }
+
+// TestNoneIsBegunAfterTheContext: not even before the scheduler has heard of the end.
+func TestNoneIsBegunAfterTheContext(t *testing.T) {
+	t.Parallel()
+	for range 300 {
+		ctx, cancel := context.WithCancel(context.Background())
+		begun := 0
+		f := New(Limits{Workers: 1}, Work[int, string]{
+			Skipped: skipped,
+			Shares:  func(int) bool { return true },
+			Do: func(context.Context, int, bool) (string, Outcome) {
+				begun++
+				cancel()
+				return "done", Done
+			},
+			Progress: func(Progress) {},
+		})
+		if err := f.Run(ctx, numbers(3)); err != nil || begun != 1 {
+			t.Fatalf("%d were begun, want 1; %v", begun, err)
+		}
+	}
+}
+
+// TestResultsCanBeLeft: whoever ranges over the results may have enough.
+func TestResultsCanBeLeft(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	f := New(Limits{Workers: 2}, Work[int, string]{
+		Skipped: skipped,
+		Shares:  func(int) bool { return false },
+		Do: func(_ context.Context, i int, _ bool) (string, Outcome) {
+			if i == 2 {
+				<-release
+			}
+			return fmt.Sprint(i, " done"), Done
+		},
+		Progress: func(Progress) {},
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(context.Background(), numbers(4)) }()
+	for r := range f.Results() {
+		if r == "1 done" { // while a later one is worked on
+			break
+		}
+	}
+	close(release)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"0 done", "1 done", "2 done", "3 done"}
+	if got := slices.Collect(f.Results()); !slices.Equal(got, want) {
+		t.Errorf("results %q, want %q", got, want)
+	}
+}
