@@ -33,6 +33,8 @@ type Querier = database.DBTxConn
 type server interface {
 	// terms are the words in which the databases say the same thing.
 	terms() terms
+	// there is a query that finds a row if the table is there: a boot of a run without the lock executes it.
+	there(n dialect.Name) string
 	// columns is a query for the columns of a table: the name of each, and 1 if the table is partitioned.
 	columns(n dialect.Name) string
 	// insert records a version and returns the key of its row, or ErrRecorded if a row above the last key that the run

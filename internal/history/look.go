@@ -26,7 +26,7 @@ type Question struct {
 // query is one that finds a row if a row matters.
 func (q Question) query(t *table) string {
 	if q.There {
-		return t.server.columns(t.name)
+		return t.server.there(t.name)
 	}
 	return t.sql("SELECT 1 FROM {table} WHERE ") + q.condition(t)
 }

@@ -38,8 +38,17 @@ func (m mysql) terms() terms {
 	}
 }
 
+// in is a condition for the catalog's rows of a table.
+func (m mysql) in(n dialect.Name) string {
+	return "table_schema = COALESCE(NULLIF(" + m.Literal(n.Schema) + ", ''), DATABASE()) AND table_name = " + m.Literal(n.Table)
+}
+
+func (m mysql) there(n dialect.Name) string {
+	return "SELECT 1 FROM information_schema.tables WHERE " + m.in(n)
+}
+
 func (m mysql) columns(n dialect.Name) string {
-	return "SELECT column_name, 0 FROM information_schema.columns WHERE table_schema = COALESCE(NULLIF(" + m.Literal(n.Schema) + ", ''), DATABASE()) AND table_name = " + m.Literal(n.Table)
+	return "SELECT column_name, 0 FROM information_schema.columns WHERE " + m.in(n)
 }
 
 func (mysql) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {

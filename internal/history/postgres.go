@@ -32,6 +32,11 @@ func (postgres) terms() terms {
 	}
 }
 
+// there costs the server much less than a look at its columns.
+func (p postgres) there(n dialect.Name) string {
+	return "SELECT 1 WHERE to_regclass(" + p.Literal(p.Quote(n)) + ") IS NOT NULL"
+}
+
 func (p postgres) columns(n dialect.Name) string {
 	return "SELECT a.attname, CASE c.relkind WHEN 'p' THEN 1 ELSE 0 END FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid" +
 		" WHERE a.attrelid = to_regclass(" + p.Literal(p.Quote(n)) + ") AND a.attnum > 0 AND NOT a.attisdropped"

@@ -25,9 +25,8 @@ func newTable(server server, d dialect.Dialect, n dialect.Name) table {
 // exist says whether the table is there. It finds a table in any schema of PostgreSQL's search_path. goose's own check
 // compares the name with its quotes, knows only the first schema, and visits every table of that name in the database.
 func (t *table) exist(ctx context.Context, db Querier) (bool, error) {
-	var column string
-	var partitioned int
-	err := db.QueryRowContext(ctx, t.server.columns(t.name)).Scan(&column, &partitioned)
+	var one int
+	err := db.QueryRowContext(ctx, t.server.there(t.name)).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
