@@ -1,12 +1,10 @@
 package gooseplus
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/redact"
@@ -169,15 +167,6 @@ type statementError struct {
 
 func (e *statementError) Error() string { return e.secrets.Hide(reason(e.err)) }
 func (e *statementError) Unwrap() error { return e.err }
-
-// stopped, joined and limit are those of package failure.
-func stopped(ctx context.Context, err error) error { return failure.Stopped(ctx, err) }
-
-func joined(errs ...error) error { return failure.Join(errs...) }
-
-func limit(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
-	return failure.Limit(ctx, d, what)
-}
 
 // allOf is errors.Join that leaves a single error as it is.
 func allOf(faults []error) error {

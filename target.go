@@ -211,12 +211,12 @@ func (t *target) own(facts history.Facts) history.Facts {
 
 // tableError is the error of a version table that can't be used.
 func (t *target) tableError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (%s, dialect %s): %w%s", ErrMigrationTable, t.table.Name(), t.dialect.Goose, failure.Tidy{Err: stopped(ctx, err)}, t.privileges(err))
+	return fmt.Errorf("%w (%s, dialect %s): %w%s", ErrMigrationTable, t.table.Name(), t.dialect.Goose, failure.Tidy{Err: failure.Stopped(ctx, err)}, t.privileges(err))
 }
 
 // stateError is the error of a state table that can't be used.
 func (t *target) stateError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (state table %s): %w%s", ErrMigrationTable, t.state.Name(), failure.Tidy{Err: stopped(ctx, err)}, t.privileges(err))
+	return fmt.Errorf("%w (state table %s): %w%s", ErrMigrationTable, t.state.Name(), failure.Tidy{Err: failure.Stopped(ctx, err)}, t.privileges(err))
 }
 
 // privileges says what the user needs, if the server has refused something for want of them.

@@ -376,7 +376,7 @@ func (c *tenantsCall) work(ctx context.Context, t Tenant, do func(context.Contex
 
 func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context.Context, *Migrator) error) TenantResult {
 	started := time.Now()
-	limited, cancel := limit(ctx, c.options.timeout, "tenant timeout")
+	limited, cancel := failure.Limit(ctx, c.options.timeout, "tenant timeout")
 	defer cancel()
 	var end *outcome
 	tm.ended = func(o outcome) { end = &o }

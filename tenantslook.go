@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/fleet"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
@@ -131,7 +132,7 @@ func (s *survey) planned(ctx context.Context, applied []int64) bool {
 func (s *survey) ask(ctx context.Context, t Tenant, _ bool) (TenantStatus, fleet.Outcome) {
 	tm, done := s.call.tenant(t)
 	defer done()
-	limited, cancel := limit(ctx, s.call.options.timeout, "tenant timeout")
+	limited, cancel := failure.Limit(ctx, s.call.options.timeout, "tenant timeout")
 	defer cancel()
 	version, pending, unknown, err := tm.position(limited)
 	if err == nil {

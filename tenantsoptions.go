@@ -83,9 +83,6 @@ func WithMaxFailureRate(share float64) TenantsOption {
 	return tenantsOptionFunc(func(o *tenantsOptions) { o.maxFailureRate = share })
 }
 
-// rateSample is how many tenants WithMaxFailureRate takes for a sample.
-const rateSample = 20
-
 // WithTenantTimeout limits the run of each tenant, as [WithTimeout] does, which is in force otherwise.
 // The way back has its own limit.
 func WithTenantTimeout(d time.Duration) TenantsOption {

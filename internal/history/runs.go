@@ -142,7 +142,7 @@ func (r Runs) Crash(ctx context.Context, db Querier, namespace string) error {
 // the run. The row of the run comes last, because its count of rows is the answer.
 func (r Runs) End(ctx context.Context, db Querier, id string, to int64, outcome Outcome, text string, at time.Time, connections ...string) (bool, error) {
 	fence, run := fenceID(id), runID(id)
-	n, err := r.t.write(ctx, db, append(Connections{r.t}.dropping(id, connections),
+	n, err := r.t.write(ctx, db, append(Connections(r).dropping(id, connections),
 		r.t.sql("UPDATE {table} SET outcome = outcome WHERE id = ?", fence),
 		r.t.sql("UPDATE {table} SET transactions = COALESCE((SELECT n.counted FROM (SELECT MAX(transactions) AS counted FROM {table} WHERE id = ?) AS n), -1)"+
 			" WHERE id = ? AND outcome = ?", fence, run, Running),
