@@ -102,9 +102,9 @@ func valueEnd(s string) int {
 // leftover is what remains of a password in the errors of drivers that took it for another part of the DSN. The DSN
 // itself is not there, or not with its password.
 var leftover = []*regexp.Regexp{
-	regexp.MustCompile(`parse "[\w+.-]+://[^:/@"\\]*:((?:[^"\\@]|\\.)+)"`),
-	// A # ends what is parsed: without a path, what stands behind the last @ may be the password's too.
-	regexp.MustCompile(`parse "[\w+.-]+://[^:/@"\\]*:((?:[^"\\/]|\\.)+)": invalid port`),
+	// net/url quotes what it was given. Which part of that is the password can't be told, since it was not parsed.
+	regexp.MustCompile(`parse "[\w+.-]+://((?:[^"\\]|\\.)*)": (?:invalid|net/url|first path|missing protocol|[\w ]*(?:escape|port|userinfo|character|host))`),
+	regexp.MustCompile("cannot parse `((?s:.*))`: failed to parse as"),
 	regexp.MustCompile(`invalid port ":((?:[^"\\]|\\.){2,})" after host`),
 	regexp.MustCompile(`invalid URL escape "((?:[^"\\]|\\.)+)"`),
 	regexp.MustCompile(`missing "=" after "((?:[^"\\]|\\.)+)"`),
