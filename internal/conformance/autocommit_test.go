@@ -57,3 +57,39 @@ func TestAutocommitOff(t *testing.T) {
 		}
 	}
 }
+
+// TestAutocommitOffByTheServer: init_connect has the server put autocommit off for every connection of a user.
+func TestAutocommitOffByTheServer(t *testing.T) {
+	t.Parallel()
+	onLockServers(t, "mysql", func(t *testing.T, p *place) {
+		role := p.role(t)
+		p.exec(t, "GRANT ALL ON "+p.quoted(column[string](t, p.db, "SELECT DATABASE()")[0])+".* TO "+role.name,
+			"SET GLOBAL init_connect = \"SET autocommit = USER() NOT LIKE '"+role.name+"@%'\"") // the server is not this test's alone
+		t.Cleanup(func() { p.exec(t, "SET GLOBAL init_connect = ''") })
+		set := files(map[string]*fstest.MapFile{
+			"1_a.sql": script("CREATE TABLE a (id INTEGER);\nINSERT INTO a VALUES (1);", "DROP TABLE a;"),
+			"2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);\nINSERT INTO b VALUES (1);", "DROP TABLE b;"),
+		})
+		for _, lock := range []bool{false, true} {
+			db := role.open(t)
+			if got := column[string](t, db, "SELECT @@autocommit"); got[0] != "0" {
+				t.Fatalf("autocommit is %s", got[0])
+			}
+			m := p.over(db, from(set), gooseplus.WithGlobalLock(lock))
+			if err := m.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			status, err := p.over(role.open(t), from(set), gooseplus.WithGlobalLock(lock)).Status(t.Context())
+			if err != nil || status.Dirty || status.CurrentVersion != 2 {
+				t.Errorf("lock %v: a new process finds %+v, %v", lock, status, err)
+			}
+			if got := column[string](t, p.db, "SELECT count(*) FROM a JOIN b ON a.id = b.id"); got[0] != "1" {
+				t.Errorf("%s rows", got[0])
+			}
+			if err := m.RollbackTo(t.Context(), 0); err != nil {
+				t.Error(err)
+			}
+			p.want(t, nil, nil)
+		}
+	})
+}

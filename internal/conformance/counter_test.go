@@ -64,7 +64,7 @@ func (c *counter) tell(what string) {
 }
 
 // take returns what the database was told since the last take. The question whether MySQL commits by itself is left
-// out: a session asks it only where it can't read the answer from go-sql-driver's connection, which this driver hides.
+// out: a session asks it once for each connection.
 func (c *counter) take() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
