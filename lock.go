@@ -82,6 +82,7 @@ type waiter struct {
 	waiting context.Context // ends with the wait for the lock
 	holder  string          // the server's name for the connection that has the lock; "" if none was found
 	refused bool            // a try found that somebody has the lock
+	busy    error           // of SQLite: why the last try ended though the lock was free, as somebody else writes to the file
 }
 
 // hold takes the global lock. If the run that this one waited for has left nothing to do, there is nothing to lock for
@@ -105,7 +106,7 @@ func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, e
 		if err != nil || h != nil {
 			return h, err
 		}
-		w.refused = true
+		w.refused = w.busy == nil
 		for free := false; !free; {
 			if !wait.Sleep(w.waiting, wait.Poll(time.Since(began))) {
 				return w.lastTry(ctx)
@@ -148,6 +149,9 @@ func (w *waiter) lastTry(ctx context.Context) (h *holding, err error) {
 			}
 		}
 	}
+	if err == nil {
+		err = w.busy
+	}
 	return nil, w.locked(ctx, w.waiting, err)
 }
 
@@ -177,6 +181,7 @@ func (w *waiter) whoHasIt(ctx context.Context) string {
 
 // try tries once. It waits for the statements of dead runs no longer than for the lock.
 func (w *waiter) try(ctx context.Context) (*holding, error) {
+	w.busy = nil
 	held, err := w.tryMutex(ctx)
 	if err != nil || held == nil {
 		return nil, err
@@ -194,7 +199,13 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 		err = w.locked(ctx, ctx, err) // nothing was touched
 	}
 	if err != nil {
-		return nil, failure.Join(err, h.unlock(ctx))
+		busy := w.run.whole.oneWriter() && w.run.whole.dialect.Contention(err) && !errors.Is(err, ErrLocked)
+		err = failure.Join(err, h.unlock(ctx))
+		if busy && !errors.Is(err, ErrLockLost) {
+			w.busy = err // somebody writes to the file for a moment
+			return nil, nil
+		}
+		return nil, err
 	}
 	return h, nil
 }
