@@ -50,7 +50,7 @@ var (
 	// quoted is a value in quotes, ODBC's braces, or quotes that %q has escaped.
 	quoted = regexp.MustCompile(`^(?:'(?:[^'\\]|\\.|'')*'|"(?:[^"]|"")*"|\{(?:[^}]|\}\})*\}|\\"(?:[^"\\]|\\[^"])*\\")`)
 	// afterQuoted is what follows a value in quotes.
-	afterQuoted = regexp.MustCompile("^(?:[\\s;&,:)\\]}\"'`]|\\\\n|$)")
+	afterQuoted = regexp.MustCompile("^(?:\\s|$|\\\\n|[;&,]\\s*(?:\\w[\\w.-]*\\s*=|\\s|$)|[:)\\]}\"'`][\\s,.:;)\\]}\"'`]*(?:\\s|$))")
 	// next is what ends a value without quotes: the next key, what closes the text, or the end of the line. A space
 	// does not: drivers quote a DSN whose password has spaces.
 	next = regexp.MustCompile("^(?:\\s+[\\w.-]+\\s*=|[;&]\\s*\\w[\\w.-]*=|[\"'`)\\]}][,.:;]?(?:\\s|$)|;?[ \\t]*(?:\\n|$))")
@@ -105,8 +105,9 @@ var leftover = []*regexp.Regexp{
 	// net/url quotes what it was given. Which part of that is the password can't be told, since it was not parsed.
 	regexp.MustCompile(`parse "[\w+.-]+://((?:[^"\\]|\\.)*)": (?:invalid|net/url|first path|missing protocol|[\w ]*(?:escape|port|userinfo|character|host))`),
 	regexp.MustCompile("cannot parse `((?s:.*))`: failed to parse as"),
-	regexp.MustCompile(`invalid port ":((?:[^"\\]|\\.){2,})" after host`),
+	regexp.MustCompile(`invalid port ":((?:[^"\\]|\\.)+)" after host`),
 	regexp.MustCompile(`invalid URL escape "((?:[^"\\]|\\.)+)"`),
+	regexp.MustCompile(`strconv\.\w+: parsing "((?:[^"\\]|\\.)+)"`),
 	regexp.MustCompile(`missing "=" after "((?:[^"\\]|\\.)+)"`),
 	regexp.MustCompile(`(?:percent-encoded (?:token|value):|URI query parameter:|unexpected spaces found in) "([^\n]*)"`),
 	regexp.MustCompile(`\blookup (\S+)@`),
