@@ -67,7 +67,7 @@ func (t *target) step(m migset.Migration, b migset.Body) plannedStep {
 func (t *target) section(s migset.Section) drive.Section {
 	return drive.Section{
 		Function: s.IsGo, GooseTransaction: s.GooseTransaction(), InTransaction: s.InTransaction(),
-		Transactional: s.InTransaction() && t.dialect.TransactionalDDL, Watched: s.Watched(),
+		Transactional: s.InTransaction() && t.dialect.TransactionalDDL, Watched: s.Watched(), Plain: s.Plain(),
 	}
 }
 

@@ -30,6 +30,8 @@ type Section struct {
 	Transactional bool
 	// Watched says that it might end its transaction, or change settings of its connection.
 	Watched bool
+	// Plain says that it leaves its connection as it was.
+	Plain bool
 }
 
 // Step is one migration in one direction.

@@ -27,7 +27,7 @@ func (d *Driver) attempts(ctx context.Context, step Step) error {
 	var before error
 	for attempt, longest := 1, retryFirst; ; attempt, longest = attempt+1, min(2*longest, retryLast) {
 		d.trace.reset()
-		d.session.StartStep(ctx, session.Step{Function: step.Function, InTransaction: step.GooseTransaction, Watched: step.Watched})
+		d.session.StartStep(ctx, session.Step{Function: step.Function, InTransaction: step.GooseTransaction, Watched: step.Watched, Plain: step.Plain})
 		_, err := d.provider.ApplyVersion(ctx, step.Version, !step.Down)
 		d.session.EndStep()
 		if err == nil {

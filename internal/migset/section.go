@@ -66,6 +66,12 @@ func (s Section) GooseTransaction() bool {
 // Watched says whether the section might end its transaction, or change its session.
 func (s Section) Watched() bool { return s.IsGo || slices.ContainsFunc(s.Statements, sqltext.Meddles) }
 
+// Plain says whether the section leaves its session as it was: SQL in goose's transaction, of nothing but definitions and rows.
+func (s Section) Plain() bool {
+	other := func(text string) bool { return !sqltext.Plain(text) }
+	return s.InTransaction() && !s.IsGo && !slices.ContainsFunc(s.Statements, other)
+}
+
 // Empty says whether goose would execute nothing.
 func (s Section) Empty() bool { return s.Tx == nil && s.NoTx == nil && len(s.Statements) == 0 }
 

@@ -12,6 +12,8 @@ type Step struct {
 	InTransaction bool // goose opens a transaction for it
 	// Watched says that it might end that transaction, or change settings of its connection.
 	Watched bool
+	// Plain says that it leaves its connection as it was, so that the next step can have that without a reset.
+	Plain bool
 }
 
 // stepState is the step that a session is at.
@@ -220,7 +222,7 @@ func (s *Session) dispose(l *link) {
 	s.mu.Lock()
 	keep := s.cfg.Kind == PostgreSQL && !l.outside && !s.closed && s.keeps && s.kept == nil && l.valid()
 	if keep {
-		l.stale = true
+		l.stale = l.stale || l.erred || !s.step.Plain || s.step.ended
 		s.kept = l
 	}
 	s.mu.Unlock()

@@ -36,6 +36,26 @@ func Meddles(text string) bool { return meddling.MatchString(text) }
 
 var meddling = regexp.MustCompile(`(?i)\b(commit|end|abort|rollback|prepare|set|set_config|reset|discard|do|call|use|lock)\b`)
 
+// Plain says whether a text is sure to leave its session as it was, unless a function that it calls changes that: it has only
+// statements that define something, or that change rows, and none of the words of Meddles or of what is temporary.
+func Plain(text string) bool {
+	if Meddles(text) || temporary.MatchString(text) {
+		return false
+	}
+	for i, piece := range pieces(text) {
+		piece = Uncommented(piece)
+		if !plain.MatchString(piece) && (i == 0 || strings.TrimSpace(piece) != "") {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	plain     = regexp.MustCompile(`(?i)^\s*(create|alter|drop|comment|grant|revoke|insert|update|delete|truncate)\b`)
+	temporary = regexp.MustCompile(`(?i)temp`)
+)
+
 var end = regexp.MustCompile(`(?i)^end\b`)
 
 // pieces takes a text apart at the semicolons that are not in quotes, in comments or in dollar quotes.

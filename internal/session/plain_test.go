@@ -1,0 +1,73 @@
+package session
+
+import "testing"
+
+// TestPlainStep: the connection of a plain step is the next one's without a reset, unless the step failed; that of
+// another step is reset. However it was, the application's pool and the next session don't get it as it is.
+func TestPlainStep(t *testing.T) {
+	for _, x := range targets {
+		if x.dialect != "postgres" {
+			continue
+		}
+		t.Run(x.name, func(t *testing.T) {
+			p := x.place(t)
+			before := get[string](t, p.db, `SHOW search_path`)
+			keeper := new(Keeper)
+			defer keeper.Close()
+			s := Open(p.db, Config{Kind: PostgreSQL, Keeper: keeper})
+			step := func(what Step, failing bool) (found string) {
+				t.Helper()
+				what.InTransaction = true
+				s.StartStep(t.Context(), what)
+				defer s.EndStep()
+				tx, err := s.DB().BeginTx(t.Context(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found = get[string](t, tx, `SHOW search_path`)
+				exe(t, tx, `SELECT pg_catalog.set_config('search_path', 'elsewhere', false)`)
+				if whole, err := s.Finish(t.Context(), true); !whole || err != nil {
+					t.Fatal(whole, err)
+				}
+				if err := tx.Commit(); err != nil {
+					t.Fatal(err)
+				}
+				if failing {
+					if _, err := s.DB().ExecContext(t.Context(), `SELECT nothing`); err == nil {
+						t.Error("the statement succeeded")
+					}
+				}
+				return found
+			}
+			for i, tc := range []struct {
+				step    Step
+				failing bool
+				want    string
+			}{
+				{Step{Plain: true}, false, before},
+				{Step{}, false, "elsewhere"},
+				{Step{Plain: true}, true, before},
+				{Step{Plain: true}, false, before},
+			} {
+				if got := step(tc.step, tc.failing); got != tc.want {
+					t.Errorf("step %d finds %s, want %s", i+1, got, tc.want)
+				}
+			}
+			s.Rest()
+			next := Open(p.db, Config{Kind: PostgreSQL, Keeper: keeper})
+			next.StartStep(t.Context(), Step{})
+			if got := get[string](t, next.DB(), `SHOW search_path`); got != before {
+				t.Errorf("the next session finds %s, want %s", got, before)
+			}
+			next.EndStep()
+			for _, s := range []*Session{next, s} {
+				if err := s.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := get[string](t, p.db, `SHOW search_path`); got != before {
+				t.Errorf("the application finds %s, want %s", got, before)
+			}
+		})
+	}
+}
