@@ -36,7 +36,7 @@ demo: ## run the quickstart example, on SQLite
 define tests
 	@skips=$$(mktemp) || exit; trap 'rm -f "$$skips"' EXIT; set -x; \
 	GOOSEPLUS_TEST_SKIPS=$$skips go run ./internal/dbtest/serve \
-		go test -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) $(1) $(if $(RUN),-run "$(RUN)") -shuffle=on -timeout 40m $(2); status=$$?; \
+		go test $(1) $(if $(RUN),-run "$(RUN)") -shuffle=on -timeout 40m $(2); status=$$?; \
 	{ set +x; } 2>/dev/null; cat "$$skips"; exit $$status
 endef
 

@@ -486,7 +486,7 @@ func TestLockTimeout(t *testing.T) {
 				return execTx(ctx, tx, p.sleep)
 			}))
 		}
-		a := p.boot(context.Background(), p.instance(t), set("a", true), from(fstest.MapFS{}), gooseplus.WithTimeout(time.Second))
+		a := p.boot(context.Background(), p.instance(t), set("a", true), from(fstest.MapFS{}), gooseplus.WithTimeout(4*time.Second))
 		await(t, "the slow migration", reached)
 		b := p.boot(context.Background(), p.instance(t), set("b", false), from(fstest.MapFS{}))
 		await(t, "the other one waiting", b.waiting)

@@ -246,7 +246,11 @@ func testPolicy(t *testing.T, ctx context.Context) {
 func testErrorLines(t *testing.T, ctx context.Context) {
 	f := smallFleet()
 	b := open(t, ctx, f)
-	if got := eval[string](b, `document.querySelector("tbody td.error").innerText`); got != f.Tenants[1].Error {
+	// The text is there once the page is laid out.
+	if got := get(b, chromedp.Evaluate[string](`new Promise((resolve) => {
+		const look = () => { const text = document.querySelector("tbody td.error").innerText; text ? resolve(text) : setTimeout(look, 20) };
+		look();
+	})`, chromedp.EvalAwaitPromise)); got != f.Tenants[1].Error {
 		t.Errorf("the error is %q on the screen, want %q", got, f.Tenants[1].Error)
 	}
 	if lines := eval[float64](b, `(() => { const e = document.querySelector("tbody td.error"), s = getComputedStyle(e);
