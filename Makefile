@@ -31,8 +31,7 @@ help: ## list the targets
 demo: ## run the quickstart example, on SQLite
 	go run ./examples/quickstart
 
-# $(call tests,flags,packages) tests packages, all of them on the same servers, and lists what was skipped. One package more
-# than there are processors is tested at a time: most of the long ones wait for a server half of theirs.
+# $(call tests,flags,packages) tests packages, all of them on the same servers, and lists what was skipped.
 define tests
 	@skips=$$(mktemp) || exit; trap 'rm -f "$$skips"' EXIT; set -x; \
 	GOOSEPLUS_TEST_SKIPS=$$skips go run ./internal/dbtest/serve \
