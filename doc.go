@@ -167,15 +167,21 @@
 //
 // A pool with SetMaxOpenConns(1) works without the lock, and on SQLite with it.
 //
-// Every method returns within five seconds of its context's end, whatever the network does; a run that has begun goes on
-// with its way back, which has limits of its own. The driver's connection is closed under a call that doesn't return, and
-// one that can't be closed, as one that lib/pq has just begun to make, is left to itself.
+// Every method that has changed nothing returns within five seconds of its context's end, whatever the network does. A
+// run that has begun goes on with its way back, within the rollback timeout. If the network of a run with the lock is cut,
+// the run notices that after 10 seconds without an answer, and gives its connections and its outcome up after that: it
+// returned up to 45 seconds after the cut. The driver's connection is closed under a call that doesn't return. A
+// connection that can't be closed, because lib/pq has just begun to make it, is abandoned.
 //
 // What a migration does to its connection ends with it, and reaches neither the application nor a later migration:
 // settings, the role, temporary tables, advisory locks, LISTEN, LOCK TABLES, USE, PRAGMAs and ATTACH. Its connection
 // is put right or closed; so an application that sets anything for its connections does that in a hook that the driver
 // calls on each new one, or in the DSN. A migration that leaves a transaction of its own open fails, and that is
 // rolled back; and so does a Go migration that ends the transaction it was given, which may have left something.
+//
+// On PostgreSQL the connection isn't reset between two migrations if the first one only defines things or changes rows, without a
+// SELECT. What a function or a trigger sets there for the session reaches the later migrations of the run, but not the
+// application.
 //
 // # Environments
 //

@@ -436,8 +436,8 @@ func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
 	})
 }
 
-// UnlockVersion ends the protection of a version by [Migrator.LockVersion]. One that isn't protected
-// is left alone. It takes the lock if there is one.
+// UnlockVersion ends the protection of a version by [Migrator.LockVersion]. If the version isn't protected, nothing
+// happens. It takes the lock if there is one.
 func (m *Migrator) UnlockVersion(ctx context.Context, version int64) error {
 	return m.protect(ctx, version, func(ctx context.Context, p *part, mark history.Mark) error {
 		return p.target.state.Marks.Unprotect(ctx, p.run.db.own, mark)

@@ -150,8 +150,8 @@ func (h *holding) register(ctx context.Context, parts []*part) error {
 		h.rows = append(h.rows, row)
 		p.row.registered = true
 	}
-	// From here on a new holder finds the rows. One that came before would have missed them: so the
-	// lock must still be held now.
+	// A new holder finds the rows from now on. A process that took the lock before would have missed the rows, so the lock
+	// must still be held now.
 	return h.check()
 }
 

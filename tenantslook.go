@@ -56,6 +56,7 @@ func (m *Migrator) TenantsStatus(ctx context.Context, source iter.Seq2[Tenant, e
 			Progress: c.progress,
 		})
 		working, cancel := context.WithCancel(ctx)
+		defer cancel() // the loop's body may panic
 		ended := make(chan error, 1)
 		go func() { ended <- f.Run(working, source) }()
 		all := true
@@ -67,9 +68,7 @@ func (m *Migrator) TenantsStatus(ctx context.Context, source iter.Seq2[Tenant, e
 				return
 			}
 		}
-		err = c.ended(ctx, <-ended, all && f.Complete())
-		cancel()
-		if err != nil {
+		if err := c.ended(ctx, <-ended, all && f.Complete()); err != nil {
 			yield(TenantStatus{}, err)
 		}
 	}

@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// OwnServer is a server for one test, which may take its power away or restart it: nobody else uses it. What was
-// committed outlives both.
+// OwnServer is a server that only one test uses. The test may cut its power or restart it. Committed data survives both.
 type OwnServer struct {
 	Server
 	w *watched

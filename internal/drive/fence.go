@@ -11,10 +11,10 @@ import (
 )
 
 // Fence configures the session through which a run with the lock does all its work. Each transaction begins with the
-// run's own fence, a row which stays locked until it ends: nobody can declare the run dead meanwhile. What the server
-// does outside a transaction, or in one that DDL has committed, no row lock can show. If there may be such steps, the
-// state table says which connections the run uses for them. The same statements have the server look after each
-// connection: a machine that is gone sends no end of it.
+// fence, an update of the run's own row, which stays locked until the transaction ends: nobody can declare the run dead
+// meanwhile. No row lock shows what the server does outside a transaction, or in one that DDL has committed. If there may
+// be such steps, the state table names the connections that the run uses for them. The statement of the fence also has
+// the server probe each connection, because a machine that is gone doesn't close it.
 func (d *Driver) Fence(cfg *session.Config, unfenced bool) {
 	cfg.OnBegin = append(cfg.OnBegin, session.Statement{
 		Query: d.cfg.State.Runs.Fence(d.cfg.Run),

@@ -26,7 +26,7 @@ type Activity struct {
 	Gone bool
 	// Idle says that it waits for its client, and InTransaction that it may do so within a transaction.
 	Idle, InTransaction bool
-	// What changes when it does something else: behind a pooler it may be for somebody else.
+	// What the connection is doing. Behind a pooler, a connection with another What may work for another client.
 	What string
 	Own  bool   // it is certain which connection it is, and that it is this user's
 	Who  string // what it is called, for people, and how somebody else may end it

@@ -64,8 +64,8 @@ func (r *rows) Next(dest []driver.Value) error {
 // mostAhead is how many rows are read at once.
 const mostAhead = 256
 
-// read reads no more than so many rows; an error comes after them. What the driver gives is valid until it is asked for the
-// next one.
+// read reads at most that many rows, and returns an error together with the rows before it. It copies bytes, because a
+// driver may use their memory again for the next row.
 func (r *rows) read(columns, most int) (list [][]driver.Value, err error) {
 	values := make([]driver.Value, columns)
 	for len(list) < most {

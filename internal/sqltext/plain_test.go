@@ -17,7 +17,9 @@ func TestPlain(t *testing.T) {
 		"DECLARE c CURSOR WITH HOLD FOR VALUES (1)":            false,
 		"SELECT set_config('search_path', 'x', false)":         false,
 		"INSERT INTO a SELECT set_config('role', 'x', false)":  false,
-		"CREATE FUNCTION f() RETURNS int AS $$ SELECT 1; $$":   true,
+		"CREATE FUNCTION f() RETURNS int AS $$ SELECT 1; $$":   false,
+		"INSERT INTO a SELECT f()":                             false,
+		"GRANT INSERT ON a TO b":                               true,
 		"DO $$ BEGIN PERFORM 1; END $$":                        false,
 		"":                                                     false,
 	} {
