@@ -9,6 +9,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
@@ -58,7 +59,7 @@ func (p *part) admit(ctx context.Context, facts history.Facts, applied []int64) 
 	}
 	p.admission.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s history.Step) bool { return !p.clearable(ctx, s) })
 	if len(p.admission.unfinished) < len(dirty) {
-		return p.dirty(dirty)
+		return p.dirty(dirty, applied)
 	}
 	if len(p.steps) == 0 {
 		return nil
@@ -89,7 +90,7 @@ func (a *admission) protect(t *target, facts history.Facts, steps steps, applied
 func (a *admission) versionLocked(t *target, down plannedStep, applied []int64) error {
 	for _, v := range a.protected {
 		if v >= down.Version && slices.Contains(applied, v) {
-			return t.migrationError(down, "", fmt.Errorf("%w: version %d", ErrVersionLocked, v))
+			return t.migrationError(down, "", fmt.Errorf("%w: version %d (UnlockVersion(%d) ends that)", ErrVersionLocked, v, v))
 		}
 	}
 	return nil
@@ -109,7 +110,7 @@ func (e *environments) unfamiliar(o *options, facts history.Facts) error {
 	}
 	for _, seen := range facts.Environments {
 		if slices.Contains(o.protectedEnvironments, seen) {
-			return fmt.Errorf("%w: it was migrated with %q and never with %q", ErrProtectedEnvironment, seen, e.unseen)
+			return fmt.Errorf("%w: it was migrated with %q, never with %q", ErrProtectedEnvironment, seen, e.unseen)
 		}
 	}
 	return nil
@@ -167,7 +168,7 @@ func finished(s history.Step, applied []int64) bool {
 }
 
 // dirty returns the refusal to work on a database with steps that were not finished.
-func (p *part) dirty(steps []history.Step) error {
+func (p *part) dirty(steps []history.Step, applied []int64) error {
 	var faults []error
 	for _, s := range steps {
 		if !s.Failed {
@@ -184,10 +185,24 @@ func (p *part) dirty(steps []history.Step) error {
 		if s.Failed {
 			how = "failed and could not be undone"
 		}
-		faults = append(faults, fmt.Errorf("%w: migration %s %s %s: put the database right, then call Force with the version that it is at",
-			ErrDirty, ref(s.Version, s.Source), direction, how))
+		faults = append(faults, fmt.Errorf("%w: migration %s %s %s: repair the database, then call %s",
+			ErrDirty, ref(s.Version, s.Source), direction, how, p.target.wayOutOfDirt(s.Version, applied)))
 	}
 	return errors.Join(faults...)
+}
+
+// wayOutOfDirt names the versions that a person can choose from.
+func (t *target) wayOutOfDirt(version int64, applied []int64) string {
+	if newest := plan.Newest(applied); newest > version {
+		return fmt.Sprintf("Force(%d), the newest version applied, once the migration is complete", newest)
+	}
+	var before int64
+	for _, v := range t.set.Versions() {
+		if v < version {
+			before = v
+		}
+	}
+	return fmt.Sprintf("Force(%d) if nothing of the migration is left, or Force(%d) if it is complete", before, version)
 }
 
 // clearable says whether clearCutOff can find out what a step left, and clear it away. That is so for

@@ -56,7 +56,7 @@ var (
 	// ErrProtectedEnvironment is returned by a run that has something to do, with an environment that
 	// the database has never been migrated with, if it has been migrated with a protected one: see
 	// [WithProtectedEnvironments]. Nothing was touched.
-	ErrProtectedEnvironment = errors.New("the database is protected from environments that it has not seen")
+	ErrProtectedEnvironment = errors.New("the database refuses environments that it has not seen")
 
 	// ErrTenantMissing is returned when the schema of a tenant, or of [WithSchema], is not there.
 	ErrTenantMissing = errors.New("the schema does not exist")
@@ -78,16 +78,35 @@ type MigrationError struct {
 	Version     int64
 	Source      string // as in [MigrationStatus]
 	Direction   string // "up" or "down"
+	// Line is where the failed statement is in its file: the line that PostgreSQL's position points to, otherwise the
+	// statement's first. 0 if it can't be told, as in a file with the same statement twice.
+	Line int
+	// Detail and Hint are PostgreSQL's additions to its message. Both are part of the message here. Detail can hold
+	// data: see [WithRedactedDetails].
+	Detail, Hint string
 	// Statement is the SQL statement that failed, "" for a Go function. It can hold data, so it is
 	// not part of the message. Passwords in it, as in CREATE ROLE … PASSWORD 'x', are replaced by xxxxx, and so they
 	// are in the message when the server quotes the statement.
 	Statement string
 	Err       error
+
+	file string // in which Line is
 }
 
 // Error is one line: the stack of a panic and the SQL text are not in it.
 func (e *MigrationError) Error() string {
-	return fmt.Sprintf("%smigration %s %s: %s", e.where(), ref(e.Version, e.Source), e.Direction, reason(e.Err))
+	place := e.Source
+	if e.Line > 0 {
+		place = fmt.Sprintf("%s:%d", e.file, e.Line)
+	}
+	text := fmt.Sprintf("%smigration %s %s: %s", e.where(), ref(e.Version, place), e.Direction, reason(e.Err))
+	if e.Detail != "" {
+		text += "; detail: " + strings.Join(strings.Fields(e.Detail), " ")
+	}
+	if e.Hint != "" {
+		text += "; hint: " + strings.Join(strings.Fields(e.Hint), " ")
+	}
+	return text
 }
 
 func (e *MigrationError) where() string { return where(e.Tenant, e.Namespace) }
@@ -122,6 +141,21 @@ func (e *RollbackError) reached() string {
 
 // Unwrap returns [ErrRollBack], Cause and Err.
 func (e *RollbackError) Unwrap() []error { return []error{ErrRollBack, e.Cause, e.Err} }
+
+// tableError is ErrMigrationTable with a text of its own.
+type tableError struct {
+	text string
+	err  error // nil if there is no other error
+}
+
+func (e *tableError) Error() string { return e.text }
+
+func (e *tableError) Unwrap() []error {
+	if e.err == nil {
+		return []error{ErrMigrationTable}
+	}
+	return []error{ErrMigrationTable, e.err}
+}
 
 func where(tenant, namespace string) string {
 	var b strings.Builder

@@ -141,7 +141,7 @@ func TestAnotherRunner(t *testing.T) {
 	}}, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error { return nil }})
 	err := sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithGoMigrations(meddle)).Migrate(context.Background())
 	wantIs(t, err, gooseplus.ErrRollBack)
-	if !strings.Contains(err.Error(), "another runner") || !strings.Contains(err.Error(), "[9]") {
+	if !strings.Contains(err.Error(), "another process") || !strings.Contains(err.Error(), "[9]") {
 		t.Errorf("%v", err)
 	}
 	applied(t, db, 1, 9) // and what this one applied, since the other may have built on it

@@ -50,7 +50,7 @@ func ExampleMigrator_Force() {
 	fmt.Println(errors.Is(m.Rollback(ctx, 1), gooseplus.ErrVersionLocked))
 	// Output:
 	// dirty: true
-	// a migration may be half-applied: migration 1 (sql/base/1_tags.sql) up failed and could not be undone: put the database right, then call Force with the version that it is at
+	// a migration may be half-applied: migration 1 (sql/base/1_tags.sql) up failed and could not be undone: repair the database, then call Force(0) if nothing of the migration is left, or Force(1) if it is complete
 	// forced: <nil>
 	// migrated: <nil>
 	// locked: <nil>

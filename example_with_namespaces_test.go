@@ -47,7 +47,7 @@ func ExampleWithNamespaces() {
 	}
 	fmt.Println(migrator.Namespace("idenity").Err())
 	// Output:
-	// migration failed, the database is back at its starting point: namespace "identity": migration 2 (sql/identity/2_no_table.sql) up: SQL logic error: no such table: acounts (1)
+	// migration failed, the database is back at its starting point: namespace "identity": migration 2 (sql/identity/2_no_table.sql:2) up: SQL logic error: no such table: acounts (1)
 	// <nil>
 	// core: version 0, 1 pending
 	// identity: version 1, 1 pending

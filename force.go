@@ -22,7 +22,7 @@ import (
 // version below 0 is an error.
 func (m *Migrator) Force(ctx context.Context, version int64) error {
 	if version < 0 {
-		return fmt.Errorf("version %d: the lowest to force is 0, which is before the first migration", version)
+		return fmt.Errorf("version %d: the lowest is 0, which means before the first migration", version)
 	}
 	return m.runOne(ctx, func(ctx context.Context, p *part) error {
 		force := forced{part: p, version: version}
@@ -76,7 +76,7 @@ func (f *forced) vet(ctx context.Context) error {
 	f.adopts = len(found) > 0
 	for _, h := range found {
 		if h.Dirty && f.run.options.foreignHistory == Refuse {
-			return fmt.Errorf("%w: %s: nothing was touched; put the database right and tell %s so, or use WithForeignHistory(Ignore)",
+			return fmt.Errorf("%w: %s: nothing was touched; repair the database and tell %s so, or use WithForeignHistory(Ignore)",
 				ErrForeignHistory, f.target.foreignText([]history.Foreign{h}), h.Tool)
 		}
 	}

@@ -132,17 +132,17 @@ func (t *target) foreignText(found []history.Foreign) (text string) {
 func (t *target) wayOut(found []history.Foreign) string {
 	for _, h := range found {
 		if h.Dirty {
-			return "put the database right, tell " + h.Tool + " so, and then call Force with the version that it is at"
+			return "repair the database, tell " + h.Tool + " so, and call Force with the version that the database is at"
 		}
 		if h.Err != nil {
-			return "this user has to be allowed to SELECT from " + h.Table
+			return "this user needs GRANT SELECT ON " + h.Table
 		}
 	}
 	if _, ok := t.set.Find(found[0].Number); len(found) == 1 && ok {
-		return fmt.Sprintf("to adopt what is there, call Force(%d)", found[0].Number)
+		return fmt.Sprintf("to adopt the database, call Force(%d)", found[0].Number)
 	}
 	if len(found) == 1 && found[0].Number > 0 {
-		return fmt.Sprintf("to adopt what is there, call Force with the version that it is at, which would be Force(%d), if it were among these migrations", found[0].Number)
+		return fmt.Sprintf("to adopt the database, call Force with the version that the database is at: Force(%d) would be right, but no migration here has that version", found[0].Number)
 	}
-	return "to adopt what is there, call Force with the version of these migrations that it is at"
+	return "to adopt the database, call Force with the version that it is at"
 }

@@ -231,6 +231,10 @@ func (m *Migrator) openAny(ctx context.Context) (known *targets, db site, done f
 	if pool == nil {
 		return nil, site{}, nil, errors.New("the database given to New is nil")
 	}
+	if err := known.whole.wrongDriver(pool); err != nil {
+		closePool()
+		return nil, site{}, nil, m.named(err)
+	}
 	db, leave := reach(known.whole.dialect, pool)
 	return known, db, func() { leave(); closePool() }, nil
 }

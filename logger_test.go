@@ -1,11 +1,15 @@
 package gooseplus_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -25,6 +29,39 @@ func TestLogHasNoPassword(t *testing.T) {
 		}
 		if text := fmt.Sprint(entries[0].ContextMap()); !strings.Contains(text, "open: dial postgres://app:xxxxx@h/x") || strings.Contains(text, "tPart") {
 			t.Errorf("%T: %s", event, text)
+		}
+	}
+}
+
+// TestSlog: a logger of log/slog gets the lines of a run as zap's does.
+func TestSlog(t *testing.T) {
+	t.Parallel()
+	var buffer bytes.Buffer
+	logger := slog.New(slog.NewJSONHandler(&buffer, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	zapped, logs := observedLogger()
+	fsys := fstest.MapFS{"sql/base/1_a.sql": migrationFile("CREATE TABLE a (id INTEGER);", "DROP TABLE a;"), "sql/base/2_b.sql": migrationFile("SELECT * FROM nowhere;", "SELECT 1;")}
+	m := sqlite(openSQLite(t), fsys, gooseplus.WithSlog(logger), gooseplus.WithSlog(nil), gooseplus.WithLogger(zapped))
+	wantIs(t, m.Migrate(t.Context()), gooseplus.ErrRollForward)
+	var got []map[string]any
+	for decoder := json.NewDecoder(&buffer); decoder.More(); {
+		var entry map[string]any
+		if err := decoder.Decode(&entry); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, entry)
+	}
+	want := logs.All()
+	if len(got) != len(want) || len(got) == 0 {
+		t.Fatalf("%d lines, zap has %d", len(got), len(want))
+	}
+	for i, entry := range want {
+		if got[i]["msg"] != entry.Message || !strings.EqualFold(fmt.Sprint(got[i]["level"]), entry.Level.String()) {
+			t.Errorf("line %d is %v, zap's %s %s", i, got[i], entry.Level, entry.Message)
+		}
+		for key := range entry.ContextMap() {
+			if _, ok := got[i][key]; !ok {
+				t.Errorf("line %d, %s: no %s", i, entry.Message, key)
+			}
 		}
 	}
 }

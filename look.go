@@ -67,7 +67,7 @@ func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
 	}
 	faults = nil
 	for _, p := range r.parts {
-		faults = append(faults, p.target.named(p.dirty(unfinished(p.target.own(facts), p.view.applied))))
+		faults = append(faults, p.target.named(p.dirty(unfinished(p.target.own(facts), p.view.applied), p.view.applied)))
 	}
 	return false, allOf(faults)
 }
@@ -238,7 +238,7 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return err
 	}
 	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
-		return fmt.Errorf("%w: versions %v are applied, and no migration of this configuration has them", ErrIrreversible, unknown)
+		return fmt.Errorf("%w: applied versions %v have no migration in this configuration", ErrIrreversible, unknown)
 	}
 	remaining, _ := plan.Diff(applied, down)
 	if late := plan.Late(pending, remaining); p.run.options.strictOrder && len(late) > 0 {

@@ -90,7 +90,7 @@ func (m *mark) claim(ctx context.Context, step plannedStep, claimed bool) error 
 	}
 	if len(others) > 0 {
 		m.set, p.run.progress.elsewhere = false, true
-		return p.dirty(others)
+		return p.dirty(others, p.ledger.Expected())
 	}
 	// A runner that finished its step before the claim has recorded it.
 	rows, err := p.owned(ctx, db, false)
@@ -170,7 +170,7 @@ func (p *part) settle(ctx context.Context, err error) error {
 	if err == nil || dirty { // the mark is there, though it may not say that the step failed
 		return nil
 	}
-	return fmt.Errorf("the mark of migration %s may be there still: later runs are refused then, until Force is called with the version that the database is at: %w",
+	return fmt.Errorf("the dirty mark of migration %s may remain: later runs are then refused until Force is called with the version that the database is at: %w",
 		ref(p.mark.at.Version, p.mark.at.Source), failed)
 }
 

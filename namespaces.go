@@ -62,7 +62,7 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 	}
 	defer done()
 	if !known.several() {
-		return nil, m.named(errors.New("NamespaceStatus is for a Migrator with namespaces (WithNamespaces) of which none was chosen"))
+		return nil, m.named(errors.New("NamespaceStatus needs a Migrator with namespaces (WithNamespaces) and without a chosen one (Namespace)"))
 	}
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
@@ -113,7 +113,7 @@ func (o *options) covers(namespace string) bool {
 func (o *options) unknownNamespace(name string) error {
 	switch {
 	case o.namespaces == nil:
-		return fmt.Errorf("namespace %q is unknown: there are none (WithNamespaces)", name)
+		return fmt.Errorf("namespace %q is unknown: this Migrator has no namespaces (WithNamespaces)", name)
 	case o.namespace != "":
 		return fmt.Errorf("namespace %q can't be chosen: this Migrator is for the namespace %q", name, o.namespace)
 	case !slices.Contains(o.namespaces, name):
@@ -126,7 +126,7 @@ func (o *options) unknownNamespace(name string) error {
 func inNamespace(d dialect.Dialect, versionTable, namespace string) (string, error) {
 	if !d.Quotes() {
 		if strings.ContainsFunc(namespace, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
-			return "", fmt.Errorf("the dialect %s takes no names that need quotes", d.Goose)
+			return "", fmt.Errorf("the dialect %s takes no name that needs quotes", d.Goose)
 		}
 		return inTable(versionTable, namespace), nil
 	}

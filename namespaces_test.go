@@ -69,7 +69,7 @@ func TestNamespaceFaults(t *testing.T) {
 		"too long in a schema": {two, []gooseplus.Option{gooseplus.WithDialect("postgres"), gooseplus.WithSchema("s"), gooseplus.WithNamespaces("core", long)},
 			[]string{"longer than 63 bytes"}},
 		"a name that needs quotes, where nobody knows how": {two, []gooseplus.Option{gooseplus.WithDialect("clickhouse"), gooseplus.WithNamespaces("core", "a-b")},
-			[]string{`namespace "a-b": the dialect clickhouse takes no names that need quotes`}},
+			[]string{`namespace "a-b": the dialect clickhouse takes no name that needs quotes`}},
 		"no folder": {two, []gooseplus.Option{gooseplus.WithNamespaces("core", "billing", "shred")},
 			[]string{`namespace "billing": migrations can't be merged: there is no folder sql/billing`, `namespace "shred": `, `did you mean "shared"?`}},
 		"no base path": {two, []gooseplus.Option{gooseplus.WithBasePath("db"), gooseplus.WithNamespaces("core")}, []string{"there is no folder db/core"}},
@@ -130,12 +130,12 @@ func TestNamespaceMustBeChosen(t *testing.T) {
 			}
 		}
 	}
-	want(calls(m), `choose one with Namespace, of "core", "shared"`)
+	want(calls(m), `choose one of "core", "shared" with Namespace`)
 
 	for text, wrong := range map[string]*gooseplus.Migrator{
 		`namespace "typo" is unknown: there are "core", "shared"`:                            m.Namespace("typo"),
 		`namespace "" is unknown: there are "core", "shared"`:                                m.Namespace(""),
-		`namespace "core" is unknown: there are none`:                                        sqlite(db, folder("sql/base/1_a.sql")).Namespace("core"),
+		`namespace "core" is unknown: this Migrator has no namespaces`:                       sqlite(db, folder("sql/base/1_a.sql")).Namespace("core"),
 		`namespace "shared" can't be chosen: this Migrator is for the namespace "core"`:      m.Namespace("core").Namespace("shared"),
 		`namespace "billing" is unknown: there are "core", "shared"`:                         m.Tenant(gooseplus.Tenant{Name: "x"}).Namespace("billing"),
 		`migrations can't be merged: there is no folder sql/nowhere`:                         sqlite(db, two, gooseplus.WithNamespaces("core", "nowhere")).Namespace("core"),
@@ -149,7 +149,7 @@ func TestNamespaceMustBeChosen(t *testing.T) {
 	want(map[string]error{"MigrateNamespace": m.MigrateNamespace(ctx, "typo")}, `there are "core", "shared"`)
 	for _, m := range []*gooseplus.Migrator{sqlite(db, folder("sql/base/1_a.sql")), m.Namespace("core")} {
 		_, err := m.NamespaceStatus(ctx)
-		want(map[string]error{"NamespaceStatus": err}, "NamespaceStatus is for a Migrator with namespaces")
+		want(map[string]error{"NamespaceStatus": err}, "NamespaceStatus needs a Migrator with namespaces")
 	}
 	untouched(t, db)
 }

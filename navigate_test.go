@@ -158,7 +158,7 @@ func TestAnotherRunnerWhileUndoing(t *testing.T) {
 	fsys["sql/base/1_a.sql"] = migrationFile("CREATE TABLE a (id INTEGER);", "DROP TABLE never;")
 	err := m.RollbackTo(ctx, 0)
 	var stuck *gooseplus.RollbackError
-	if !errors.As(err, &stuck) || !strings.Contains(stuck.Err.Error(), "another runner") || !strings.Contains(stuck.Err.Error(), "[9]") {
+	if !errors.As(err, &stuck) || !strings.Contains(stuck.Err.Error(), "another process") || !strings.Contains(stuck.Err.Error(), "[9]") {
 		t.Errorf("%v", err)
 	}
 	applied(t, db, 1, 9)

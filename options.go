@@ -54,6 +54,7 @@ type options struct {
 	rollback         Strategy
 	globalLock       bool
 	lockWait         time.Duration // negative: as long as the run may take
+	redactedDetails  bool
 	// statementTimeouts are nil without the option: nothing is tried again then.
 	statementTimeouts *StatementTimeouts
 
@@ -284,15 +285,14 @@ func WithRollback(s Strategy) Option {
 }
 
 // WithGlobalLock lets one of any number of processes migrate at a time: the others wait, and are
-// done without migrating when nothing is left to do. The lock belongs to the version table. It is a
-// row of the state table, {version table}_lock, that an open transaction keeps locked on a
-// connection of its own, so that the server frees it when its holder dies; on SQLite it is a lock on
-// a file beside the database. A holder that lost its lock can't commit.
+// done without migrating when nothing is left to do. The lock belongs to the version table, or to all
+// version tables of the namespaces. It is an advisory lock of an open transaction on PostgreSQL (manual, section
+// 13.3.5), GET_LOCK on MySQL and MariaDB, each on a connection of its own, so that the server frees it when its
+// holder dies; on SQLite it is a lock on a file beside the database. A holder that was declared dead can't commit.
 //
-// It takes one connection more: a pool with SetMaxOpenConns(1) is an error, except on SQLite. On
-// dialects other than PostgreSQL, MySQL (MariaDB) and SQLite it is a configuration fault. It needs
-// FOR UPDATE SKIP LOCKED: MySQL 8.0 and MariaDB 10.6 are the oldest that have it, and an older one
-// answers with a syntax error, before anything is touched.
+// It takes one connection, and another one while a step runs outside a transaction. A pool that is too small, such as
+// one with SetMaxOpenConns(1), is an error, except on SQLite. On dialects other than PostgreSQL, MySQL (MariaDB)
+// and SQLite it is a configuration fault.
 //
 // The default is false.
 func WithGlobalLock(lock bool) Option {
@@ -320,6 +320,14 @@ func WithLogger(logger *zap.Logger) Option {
 		}
 		o.logger = logger
 	})
+}
+
+// WithRedactedDetails leaves PostgreSQL's DETAIL out of the errors of failed migrations ([MigrationError].Detail). It can
+// hold data: "Key (email)=(someone@example.org) already exists."
+//
+// The default is false.
+func WithRedactedDetails(redacted bool) Option {
+	return optionFunc(func(o *options) { o.redactedDetails = redacted })
 }
 
 // WithObserver adds a function that is called with each [Event] of a run, on the goroutine of the run, in

@@ -145,7 +145,12 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 		if errors.Is(result.Err, drive.ErrOtherRunner) {
 			p.warnOther("it is at migration " + ref(step.Version, step.Source) + " too")
 		}
-		result.Err = p.target.migrationError(step, result.Statement, result.Err)
+		failed := p.target.migrationError(step, result.Statement, result.Err)
+		failed.locate(p.target, p.run.options.fsys, result.Statement)
+		if p.run.options.redactedDetails {
+			failed.Detail = ""
+		}
+		result.Err = failed
 	}
 	p.events.send(MigrationFinished{Step: step.Step, Duration: time.Since(started), Err: result.Err})
 	return result
@@ -161,12 +166,12 @@ func (p *part) verify(ctx context.Context, db *sql.DB) error {
 	case len(m.Foreign) > 0:
 		return p.otherRunner(fmt.Sprintf("it applied %v too", m.Foreign))
 	case len(m.Missing) > 0:
-		return fmt.Errorf("versions %v were applied and are not in the version table", m.Missing)
+		return fmt.Errorf("versions %v were applied, but are missing from the version table", m.Missing)
 	case len(m.Left) > 0:
-		return fmt.Errorf("versions %v were undone and are still in the version table", m.Left)
+		return fmt.Errorf("versions %v were undone, but are still in the version table", m.Left)
 	}
 	if schema := rows.Astray(); schema != "" {
-		p.events.send(Warning{Message: fmt.Sprintf("connections do not find the version table %s any more: it is in the schema %q, and their "+
+		p.events.send(Warning{Message: fmt.Sprintf("connections no longer find the version table %s: it is in the schema %q, and their "+
 			"search_path does not lead there (ALTER DATABASE or ALTER ROLE … SET search_path): name the schema with WithVersionTable",
 			p.target.table.Name(), schema)})
 	}
@@ -199,7 +204,7 @@ func (m *Migrator) pendingAt(ctx context.Context, t *target, db site, applied []
 func (p *part) warnOther(what string) {
 	if p.run.holding == nil && !p.run.progress.warned {
 		p.run.progress.warned = true
-		p.events.send(Warning{Message: "this run is without the global lock (WithGlobalLock) and has found another one at work: " + what})
+		p.events.send(Warning{Message: "another process is migrating this database, and this run has no lock (WithGlobalLock(true)): " + what})
 	}
 }
 

@@ -32,7 +32,7 @@ func (m *Migrator) Rollback(ctx context.Context, steps int) error {
 // not. A version below 0 is an error, and so is one that looks mistyped: see [Migrator.Goto].
 func (m *Migrator) RollbackTo(ctx context.Context, version int64) error {
 	if version < 0 {
-		return fmt.Errorf("version %d: the lowest to go back to is 0, which is before the first migration", version)
+		return fmt.Errorf("version %d: the lowest is 0, which means before the first migration", version)
 	}
 	return m.migrateOne(ctx, existing(version, undoAbove(version)))
 }
@@ -65,7 +65,7 @@ func (m *Migrator) highestLocked(ctx context.Context) (highest int64, err error)
 		}
 	}
 	if highest == 0 {
-		return 0, m.named(errors.New("no version is protected (LockVersion), so there is none to go back to. Nothing was touched"))
+		return 0, m.named(errors.New("no version is protected (LockVersion), so there is no version to go back to. Nothing was touched"))
 	}
 	return highest, nil
 }
@@ -81,7 +81,7 @@ func (m *Migrator) highestLocked(ctx context.Context) (highest int64, err error)
 // names the versions next to it.
 func (m *Migrator) Goto(ctx context.Context, version int64) error {
 	if version < 0 {
-		return fmt.Errorf("version %d: the lowest to go to is 0, which is before the first migration", version)
+		return fmt.Errorf("version %d: the lowest is 0, which means before the first migration", version)
 	}
 	return m.migrateOne(ctx, existing(version, exactly(version)))
 }

@@ -29,7 +29,7 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 		}
 		r.announceWait(waiting)
 		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
-			return fmt.Errorf("%w: %w (the server still works for %s)", ErrLocked, failure.Stopped(waiting, nil), busy)
+			return fmt.Errorf("%w: %w (the server is still executing a statement of %s)", ErrLocked, failure.Stopped(waiting, nil), busy)
 		}
 	}
 	cutOff, err := r.whole.state.Runs.List(ctx, r.db.own, history.CutOff) // newest first
@@ -87,7 +87,7 @@ func (h *holding) fenceDeadRuns(ctx context.Context, seen *drive.Sightings) (bus
 			}
 			continue
 		}
-		busy = fmt.Sprintf("%s, which has lost the lock: %s", b.Holder, a.Who)
+		busy = fmt.Sprintf("%s, which lost the lock: %s", b.Holder, a.Who)
 		_ = seen.End(ctx, db, st, b, a, beats) // somebody else's stays, and is named
 	}
 	return busy, nil
@@ -100,7 +100,7 @@ func (h *holding) endBlocker(ctx context.Context, dead history.Run, seen *drive.
 	if err != nil {
 		return "", err
 	}
-	busy = dead.Holder + ", which has lost the lock"
+	busy = dead.Holder + ", which lost the lock"
 	if a != nil {
 		busy += ": " + a.Who
 		_ = seen.End(ctx, db, st, history.Connection{Run: dead.ID}, *a, h.run.options.lockTimes.beats) // as above
@@ -253,6 +253,6 @@ func (p *part) recordOutcome(ctx context.Context, db history.Querier, err error)
 // unrecorded is the error of a run whose outcome could not be recorded. Its migrations stay applied, so it isn't
 // ErrMigrationTable, which says that nothing was touched.
 func (p *part) unrecorded(ctx context.Context, err error) error {
-	return fmt.Errorf("the run has ended at version %d, but its outcome could not be recorded in %s, where the next run finds it as cut off: %w",
+	return fmt.Errorf("the run has ended at version %d, but its outcome could not be recorded in %s: the next run will treat it as cut off: %w",
 		p.end.to, p.target.state.Name(), failure.Tidy{Err: failure.Stopped(ctx, err)})
 }

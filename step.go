@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/envfs"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/redact"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 const (
@@ -71,8 +74,9 @@ func (t *target) section(s migset.Section) drive.Section {
 	}
 }
 
-func (t *target) migrationError(step plannedStep, statement string, err error) error {
+func (t *target) migrationError(step plannedStep, statement string, err error) *MigrationError {
 	secrets := redact.In(statement)
+	answer := dialect.AnswerOf(err)
 	return &MigrationError{
 		Tenant:      t.tenant,
 		Namespace:   t.set.Namespace,
@@ -81,7 +85,28 @@ func (t *target) migrationError(step plannedStep, statement string, err error) e
 		Source:      step.Source,
 		Direction:   step.Direction,
 		Statement:   secrets.Text(),
+		Detail:      secrets.Hide(answer.Detail),
+		Hint:        secrets.Hide(answer.Hint),
 		Err:         &statementError{err, secrets},
+	}
+}
+
+// locate names the file and the line of the statement that failed, if they can be found.
+func (e *MigrationError) locate(t *target, fsys fs.FS, statement string) {
+	i := slices.IndexFunc(t.set.Files.SQL, func(f envfs.File) bool { return f.Version == e.Version })
+	if statement == "" || i < 0 {
+		return
+	}
+	path, down := t.set.Files.SQL[i].Path, e.Direction == directionDown
+	if pair := t.set.Files.SQL[i].Down; pair != "" && down {
+		path, down = pair, false
+	}
+	text, err := fs.ReadFile(fsys, path)
+	if err != nil {
+		return // the file has changed since: the error stands without a line
+	}
+	if e.Line = sqltext.Line(string(text), statement, down, dialect.AnswerOf(e.Err).Position); e.Line > 0 {
+		e.file = path
 	}
 }
 

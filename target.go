@@ -191,7 +191,7 @@ func (ts *targets) one() (*target, error) {
 	for _, part := range ts.parts {
 		names = append(names, part.set.Namespace)
 	}
-	return nil, fmt.Errorf("each namespace has versions of its own: choose one with Namespace, of %s", migset.Quoted(names))
+	return nil, fmt.Errorf("versions belong to a namespace: choose one of %s with Namespace", migset.Quoted(names))
 }
 
 // namespace returns the targets with one namespace chosen.
@@ -212,21 +212,44 @@ func (t *target) own(facts history.Facts) history.Facts {
 
 // tableError is the error of a version table that can't be used.
 func (t *target) tableError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (%s, dialect %s): %w%s", ErrMigrationTable, t.table.Name(), t.dialect.Goose, failure.Tidy{Err: failure.Stopped(ctx, err)}, t.privileges(err))
+	return t.unusable(ctx, t.table.Name(), err)
 }
 
 // stateError is the error of a state table that can't be used.
 func (t *target) stateError(ctx context.Context, err error) error {
-	return fmt.Errorf("%w (state table %s): %w%s", ErrMigrationTable, t.state.Name(), failure.Tidy{Err: failure.Stopped(ctx, err)}, t.privileges(err))
+	return t.unusable(ctx, t.state.Name(), err)
 }
 
-// privileges says what the user needs, if the server has refused something for want of them.
-func (t *target) privileges(err error) string {
-	if t.state == nil || !t.dialect.Denied(err) {
-		return ""
+// unusable is ErrMigrationTable with a text that says what happened: most often the table is not to blame.
+func (t *target) unusable(ctx context.Context, table string, err error) error {
+	text := failure.Reason(failure.Stopped(ctx, err))
+	switch {
+	case errors.Is(err, ErrTenantMissing):
+	case ctx.Err() != nil:
+		text = fmt.Sprintf("stopped while the table %s was read or written: %s", table, text)
+	case dialect.Refused(err):
+		text = "the server refused the connection: " + text
+	case dialect.Unreachable(err):
+		text = "no connection to the database: " + text
+	case t.state != nil && t.dialect.Denied(err):
+		text = fmt.Sprintf("this user lacks a privilege on %s: %s; it needs GRANT SELECT ON %s and GRANT SELECT ON %s to read, INSERT, UPDATE and DELETE on both to migrate, and CREATE on the schema where they don't exist",
+			table, text, t.table.Name(), t.state.Name())
+	default:
+		text = fmt.Sprintf("the table %s can't be read or created (dialect %s): %s", table, t.dialect.Goose, text)
 	}
-	return fmt.Sprintf("; this user needs GRANT SELECT ON %s and GRANT SELECT ON %s to read, INSERT, UPDATE and DELETE on both to migrate, and CREATE where they aren't there",
-		t.table.Name(), t.state.Name())
+	return &tableError{text, failure.Stopped(ctx, err)}
+}
+
+// wrongDriver refuses a database whose driver is for another one than the dialect.
+func (t *target) wrongDriver(db *sql.DB) error {
+	of := dialect.DriverOf(db.Driver())
+	if of == "" || !t.dialect.Quotes() {
+		return nil
+	}
+	if d, err := dialect.Lookup(of); err != nil || d.Goose == t.dialect.Goose {
+		return err
+	}
+	return &tableError{text: fmt.Sprintf("the driver %T is for %s, and the dialect is %s: use WithDialect(%q)", db.Driver(), of, t.dialect.Goose, of)}
 }
 
 // Describe is for package gooseplustest, which has to know of which migrations a database was made. It is no part of the

@@ -73,9 +73,9 @@ func (t *StatementTimeouts) faults(d dialect.Dialect) (faults []error) {
 	case d.Goose == "":
 		// It is unknown, which is a fault already.
 	case !d.Quotes():
-		fault("there are no timeouts for the dialect %s", d.Goose)
+		fault("the dialect %s has no statement timeouts", d.Goose)
 	case t.Statement > 0 && !d.LimitsStatements():
-		fault("SQLite has no limit for a statement: use WithMigrationTimeout")
+		fault("SQLite can't limit a statement: use WithMigrationTimeout")
 	}
 	return faults
 }

@@ -116,7 +116,7 @@ func (w wayBack) conclude(ctx context.Context, cause, undone error) error {
 	}
 }
 
-var errRollbackOff = errors.New("the run was to stop where it failed (RollbackNone)")
+var errRollbackOff = errors.New("RollbackNone leaves the database where the run failed")
 
 // stay is the way back of RollbackNone: it says whether there is anything that was not undone.
 func (w wayBack) stay(ctx context.Context) error {
@@ -361,7 +361,7 @@ func (w wayBack) tableGone(ctx context.Context) error {
 	if w.ledger.HalfDone() {
 		by = "migration " + ref(w.failed.Version, w.failed.Source) + " or somebody else has"
 	}
-	return w.target.tableError(ctx, fmt.Errorf("%s dropped or renamed it during the run: nothing tells any more which versions are applied, and the next run begins with the first one", by))
+	return w.target.tableError(ctx, fmt.Errorf("%s dropped or renamed it during the run: the applied versions are unknown now, and the next run would begin with the first migration", by))
 }
 
 // undoLost executes the Down of a step up whose row is gone, as if the step had failed half-way.
@@ -388,9 +388,9 @@ func (w wayBack) lostFault(c plan.Change) error {
 		s = s.down()
 	}
 	w.mark.left = &s
-	is := "its row in the version table is gone"
+	is := "its row in the version table is missing"
 	if s.Direction == directionDown {
-		is = "the version table has it still"
+		is = "its row is still in the version table"
 	}
 	return fmt.Errorf("%w: %s: its %s was executed, and %s", ErrDirty, ref(s.Version, s.Source), s.Direction, is)
 }

@@ -24,7 +24,7 @@ func Example() {
 	//   up   core 2
 	//   up   identity 3  failed
 	//   down core 2
-	//   namespace "identity": migration 3 (sql/identity/base/3_one_account_per_email.sql) up: constraint failed: UNIQUE constraint failed: accounts.email (2067)
+	//   namespace "identity": migration 3 (sql/identity/base/3_one_account_per_email.sql:2) up: constraint failed: UNIQUE constraint failed: accounts.email (2067)
 	//   core is at version 1, 1 pending
 	//   shared is at version 1, 0 pending
 	//   identity is at version 2, 1 pending

@@ -104,7 +104,7 @@ func TestRecordedBeforeTheClaim(t *testing.T) {
 		}
 		close(looked.released)
 		err := <-done
-		wantText(t, err, "another runner")
+		wantText(t, err, "another process")
 		wantIsNot(t, err, gooseplus.ErrDirty)
 		if got := column[int](t, p.db, "SELECT v FROM counted"); len(got) != 1 {
 			t.Errorf("counted %v", got)
@@ -143,7 +143,7 @@ func TestWayBackBelowAnotherRun(t *testing.T) {
 		<-inStep.reached
 		close(failing.released)
 		stuck := wantStuck(t, <-fails, 0, 1)
-		wantText(t, stuck.Err, "another runner")
+		wantText(t, stuck.Err, "another process")
 		wantText(t, stuck.Err, "3 (sql/base/3_c.sql)")
 		close(inStep.released)
 		if err := <-done; err != nil {

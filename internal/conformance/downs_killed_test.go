@@ -157,7 +157,7 @@ func TestInheritedPlan(t *testing.T) {
 		set["4_bad.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
 		err := p.locking(p.db, from(files(set))).Migrate(ctx)
 		wantStuck(t, err, 0, 3)
-		wantText(t, err, "another runner")
+		wantText(t, err, "another process")
 		p.want(t, []int64{1, 2, 3}, []string{"a", "b", "c"})
 	})
 }
@@ -212,7 +212,7 @@ func TestRowThatVanished(t *testing.T) {
 			err := m.RollbackTo(ctx, 1)
 			wantIs(t, err, gooseplus.ErrRollBack)
 			wantIs(t, err, gooseplus.ErrDirty)
-			wantText(t, err, "has it still")
+			wantText(t, err, "is still in the version table")
 			wantIs(t, m.Migrate(ctx), gooseplus.ErrDirty)
 		})
 	})

@@ -123,7 +123,7 @@ func TestGuardOtherRunnerOnTheWayBack(t *testing.T) {
 			"2_bad.sql": script("INSERT INTO nowhere VALUES (1);", "SELECT 1;"),
 		}))).Migrate(context.Background())
 		wantStuck(t, err, 0, 9)
-		wantText(t, err, "another runner")
+		wantText(t, err, "another process")
 		p.want(t, []int64{9}, nil)
 	})
 }

@@ -84,9 +84,9 @@ func TestTwoRunners(t *testing.T) {
 						t.Fatal(won)
 					}
 					stuck := wantStuck(t, err, 0, 4)
-					wantText(t, stuck.Err, "another runner")
+					wantText(t, stuck.Err, "another process")
 					wantText(t, stuck.Err, strings.TrimSuffix(s.named, "]"))
-					wantText(t, stuck.Cause, "another runner")
+					wantText(t, stuck.Cause, "another process")
 					if !marked {
 						wantIsNot(t, err, gooseplus.ErrDirty)
 					} else {
@@ -158,7 +158,7 @@ func TestForeignVersions(t *testing.T) {
 					wantIsNot(t, err, gooseplus.ErrDirty)
 					if strategy == gooseplus.RollbackDown {
 						wantText(t, stuck.Err, fmt.Sprintf("[%d]", s.foreign))
-						wantText(t, stuck.Err, "another runner")
+						wantText(t, stuck.Err, "another process")
 					}
 					p.want(t, s.rows, tables)
 				})
@@ -181,7 +181,7 @@ func TestForeignVersions(t *testing.T) {
 			stuck := wantStuck(t, err, 10, 12)
 			wantIs(t, err, boom)
 			wantIs(t, err, gooseplus.ErrDirty)
-			wantText(t, stuck.Err, "another runner")
+			wantText(t, stuck.Err, "another process")
 			if down {
 				t.Error("the Down of what the other runner applied was run")
 			}
@@ -229,7 +229,7 @@ CREATE CONSTRAINT TRIGGER one AFTER INSERT ON plans DEFERRABLE INITIALLY DEFERRE
 			}
 			stuck := wantStuck(t, err, 1, 2)
 			wantText(t, stuck.Cause, "there is one already")
-			wantText(t, stuck.Err, "another runner")
+			wantText(t, stuck.Err, "another process")
 			p.want(t, []int64{1, 2}, []string{"plans"})
 			if rows := column[int](t, p.db, `SELECT id FROM plans`); len(rows) != 1 {
 				t.Errorf("plans has %v", rows)

@@ -25,7 +25,7 @@ func TestSearchPathLeadsElsewhere(t *testing.T) {
 		db.SetMaxIdleConns(-1) // each connection begins with what the database has
 		var told []string
 		err := p.locking(db, from(set), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
-			if w, ok := e.(gooseplus.Warning); ok && strings.Contains(w.Message, "connections do not find the version table") {
+			if w, ok := e.(gooseplus.Warning); ok && strings.Contains(w.Message, "connections no longer find the version table") {
 				told = append(told, w.Message)
 			}
 		})).Migrate(ctx)

@@ -19,7 +19,7 @@ import (
 )
 
 // ErrOtherRunner is the error of a step that another runner has taken meanwhile.
-var ErrOtherRunner = errors.New("another runner changed the applied versions meanwhile (a global lock keeps it out)")
+var ErrOtherRunner = errors.New("another process changed the applied versions during this run; use WithGlobalLock(true)")
 
 // Section is one direction of a migration.
 type Section struct {

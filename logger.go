@@ -1,0 +1,136 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// WithSlog adds a logger of log/slog, which gets the same lines as [WithLogger]'s, with the context's values. What is
+// returned as an error is never logged at error level too. nil is ignored.
+//
+// There is none by default.
+func WithSlog(logger *slog.Logger) Option {
+	if logger == nil {
+		return WithObserver(nil)
+	}
+	return WithObserver(func(ctx context.Context, e Event) {
+		if l, ok := lineOf(e); ok {
+			logger.LogAttrs(ctx, l.level, l.message, l.attrs...)
+		}
+	})
+}
+
+// writes says whether a logger takes any line. The levels are asked one by one because a core may take any set of them.
+func writes(logger *zap.Logger) bool {
+	return enabled(logger, zapcore.DebugLevel) || enabled(logger, zapcore.InfoLevel) || enabled(logger, zapcore.WarnLevel)
+}
+
+// enabled runs on the goroutine of the run, which a core that panics must not end.
+func enabled(logger *zap.Logger, level zapcore.Level) (yes bool) {
+	defer func() { _ = recover() }()
+	return logger.Core().Enabled(level)
+}
+
+// logObserver writes events to a zap logger.
+func logObserver(logger *zap.Logger) func(context.Context, Event) {
+	return func(_ context.Context, e Event) {
+		l, ok := lineOf(e)
+		if !ok {
+			return
+		}
+		fields := make([]zap.Field, len(l.attrs))
+		for i, a := range l.attrs {
+			fields[i] = zap.Any(a.Key, a.Value.Any())
+		}
+		logger.Log(map[slog.Level]zapcore.Level{
+			slog.LevelDebug: zapcore.DebugLevel, slog.LevelInfo: zapcore.InfoLevel, slog.LevelWarn: zapcore.WarnLevel,
+		}[l.level], l.message, fields...)
+	}
+}
+
+// line is what a log has of an event. The caller reports the error that a run returns; a log has it as a warning at most.
+type line struct {
+	level   slog.Level
+	message string
+	attrs   []slog.Attr
+}
+
+// lineOf is the line of an event, if it has one.
+func lineOf(event Event) (l line, ok bool) {
+	if tenant := event.place().Tenant; tenant != "" {
+		l.attrs = append(l.attrs, slog.String("tenant", tenant))
+	}
+	if namespace := event.place().Namespace; namespace != "" {
+		l.attrs = append(l.attrs, slog.String("namespace", namespace))
+	}
+	switch e := event.(type) {
+	case LockWaiting:
+		l.add(slog.LevelInfo, "waiting for the lock", slog.String("holder", e.Holder), slog.Time("since", e.Since))
+	case RunStarted:
+		l.add(slog.LevelInfo, "migrating the database", slog.Int64("version", e.From), slog.Int("steps", len(e.Steps)))
+	case MigrationStarted:
+		l.add(slog.LevelDebug, "migration started", stepAttrs(e.Step)...)
+	case MigrationFinished:
+		l.migration(e)
+	case WayBackStarted:
+		l.add(slog.LevelWarn, "run failed, returning to the starting point", errorAttr(e.Cause))
+	case VersionForced:
+		l.add(slog.LevelWarn, "version forced", slog.Int64("version", e.Version), slog.Any("added", e.Added), slog.Any("removed", e.Removed))
+	case RunFinished:
+		l.outcome(e)
+	case Warning:
+		l.add(slog.LevelWarn, e.Message)
+	default:
+		return l, false
+	}
+	return l, true
+}
+
+func (l *line) add(level slog.Level, message string, attrs ...slog.Attr) {
+	l.level, l.message, l.attrs = level, message, append(l.attrs, attrs...)
+}
+
+func (l *line) migration(e MigrationFinished) {
+	attrs := append(stepAttrs(e.Step), slog.Duration("duration", e.Duration))
+	switch {
+	case e.Err == nil && e.Step.Direction == directionUp:
+		l.add(slog.LevelInfo, "migration applied", attrs...)
+	case e.Err == nil:
+		l.add(slog.LevelInfo, "migration undone", attrs...)
+	default:
+		l.add(slog.LevelWarn, "migration failed", append(attrs, errorAttr(e.Err))...)
+		if p, ok := errors.AsType[*drive.PanicError](e.Err); ok {
+			l.attrs = append(l.attrs, slog.String("stack", string(p.Stack)))
+		}
+	}
+}
+
+func (l *line) outcome(e RunFinished) {
+	attrs := []slog.Attr{slog.Int64("version", e.To), slog.Duration("duration", e.Duration)}
+	switch {
+	case e.Err != nil:
+		l.add(slog.LevelWarn, "database not migrated", append(attrs, errorAttr(e.Err))...)
+	case e.Applied+e.Undone == 0:
+		l.add(slog.LevelDebug, "database is up to date", attrs...)
+	default:
+		l.add(slog.LevelInfo, "database migrated", append(attrs, slog.Int("applied", e.Applied), slog.Int("undone", e.Undone))...)
+	}
+}
+
+func stepAttrs(s Step) []slog.Attr {
+	return []slog.Attr{
+		slog.Int64("version", s.Version), slog.String("source", s.Source),
+		slog.String("environment", s.Environment), slog.String("direction", s.Direction),
+	}
+}
+
+// errorAttr is a text and no error: a logger may add the verbose form of a driver's error, which can hold data and, for
+// some drivers, the DSN.
+func errorAttr(err error) slog.Attr { return slog.String("error", redact.Text(err.Error())) }
