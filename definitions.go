@@ -98,14 +98,15 @@ func TxFunc(fn func(context.Context, *sql.Tx) error) Action {
 }
 
 // DBFunc calls a Go function outside a transaction, with a pool of the run's own: what it does can be left half-done.
-// That lends it the run's connection, and more if the application's pool has them; what it sets there ends with it.
+// The pool lends it the run's connection, and more connections of the application's pool. Settings that the function makes
+// there end with it.
 func DBFunc(fn func(context.Context, *sql.DB) error) Action {
 	return Action{migset.Action{Kind: migset.Function, DB: fn}}
 }
 
-// Replay executes the Up of a lower version, in a transaction or not as that is: the Down of
-// a view's second version creates the first one again, and so can the Up of its third. The other version can be a definition, a file, a
-// pair of files, or a Go migration, and may be a Replay itself. In an SQL file, a Down that is nothing but the line
+// Replay executes the Up of a lower version, in a transaction if that Up runs in one. With it the Down of
+// a view's second version creates the first version of the view again. The lower version can be a definition, a file, a
+// pair of files, or a Go migration, and may be a Replay itself. In an SQL file, a Down that has nothing but the line
 //
 //	-- +gooseplus Replay 3
 //
@@ -114,8 +115,8 @@ func Replay(version int64) Action { return Action{migset.Action{Kind: migset.Rep
 
 // Err returns every fault of the definitions, joined, each as a [*DefinitionError]: versions that are defined twice,
 // with both places, or that are below 1; an Up that is missing or blank; an Up or a Down that is set twice; a
-// Replay of an unknown version, of a later one, or of itself. An unknown version here is one that isn't
-// defined: that it is one of a file is known to a Migrator only, see [Migrator.Err].
+// Replay of an unknown version, of a later one, or of itself. A version that only a file has counts as unknown here;
+// [Migrator.Err] knows the files too.
 func (d *Definitions) Err() error {
 	var faults []error
 	for _, f := range migset.Check(d.frozen()) {

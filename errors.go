@@ -115,8 +115,8 @@ func (e *MigrationError) where() string { return where(e.Tenant, e.Namespace) }
 func (e *MigrationError) Unwrap() error { return e.Err }
 
 // RollbackError says how far the way back got. errors.Is finds [ErrRollBack] in it; errors.Is and
-// errors.As search Cause first, then Err. Of a run over several namespaces it is that of the namespace that could
-// not be undone; Err says of the others what they keep.
+// errors.As search Cause first, then Err. In a run over several namespaces it is about the namespace that could
+// not be undone; Err says what the other namespaces keep.
 type RollbackError struct {
 	Tenant    string // "" when the run has no tenant
 	Namespace string // "" when the run has no namespace

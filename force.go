@@ -12,14 +12,14 @@ import (
 	"github.com/gooseplus/gooseplus/internal/plan"
 )
 
-// Force says what the database is at: that of the known migrations exactly those up to and including
-// the given version are applied; 0 is none of them. A version that is neither known nor applied is an error. No migration is executed.
-// It is for a database that a person has put right after [ErrDirty], and for one that another tool
-// has migrated ([ErrForeignHistory]), unless that one says that it has failed half-way. In one transaction it adds the versions that are missing, lowest first, takes away
-// those that are above, known or not, and forgets what was dirty; applied versions below that are not
-// known stay, and so do protected versions and the environments that the database has seen. It takes
-// the lock if there is one, and waits until the server has let go of a run that was cut off. A
-// version below 0 is an error.
+// Force records that exactly the known migrations up to and including the given version are applied; 0 means none. It
+// executes no migration. It is for a database that a person has repaired after [ErrDirty], and for a database that another
+// tool has migrated ([ErrForeignHistory]), unless that tool says that it failed half-way.
+//
+// In one transaction it adds the missing versions, lowest first, removes all versions above the given one, known or not,
+// and clears the dirty marks. Unknown versions below stay, and so do protected versions and the environments that the
+// database has seen. Force takes the lock if there is one, and waits until the server has ended a run that was cut off. A
+// version that is neither known nor applied, or is below 0, is an error.
 func (m *Migrator) Force(ctx context.Context, version int64) error {
 	if version < 0 {
 		return fmt.Errorf("version %d: the lowest is 0, which means before the first migration", version)
@@ -48,7 +48,7 @@ func always(context.Context) (bool, error) { return true, nil }
 type forced struct {
 	*part
 	version int64
-	adopts  bool // there is the history of another tool, and Force says what it means
+	adopts  bool // another tool's history is there, and this call adopts the database
 }
 
 // look refuses what Force must not say of the database.

@@ -10,13 +10,13 @@ import (
 	"github.com/gooseplus/gooseplus/internal/history"
 )
 
-// A Policy says what becomes of a run that has found something questionable.
+// A Policy says what a run does about a questionable finding.
 type Policy int
 
 const (
-	Ignore Policy = iota // nothing is looked for
-	Warn                 // the observers are told, see [Warning]
-	Refuse               // the run is an error, and nothing is touched
+	Ignore Policy = iota // it doesn't look
+	Warn                 // it sends a [Warning] to the observers
+	Refuse               // it returns an error, and touches nothing
 )
 
 // String returns the name of the constant.
@@ -52,8 +52,7 @@ func WithForeignHistory(p Policy) Option {
 	return optionFunc(func(o *options) { o.foreignHistory = p })
 }
 
-// findForeign looks for histories that are not this Migrator's. Where a person has answered the question by Force,
-// there is none any more.
+// findForeign looks for histories of other tools. It finds none in a database that Force has adopted.
 func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) ([]history.Foreign, error) {
 	if o.foreignHistory == Ignore || t.state == nil {
 		return nil, nil

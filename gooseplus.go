@@ -23,8 +23,8 @@ type Migrator struct {
 	options options
 	resolve func() (*targets, error) // once, and for all runs
 	own     *ownDatabase             // of a tenant that brings one, instead of db
-	events  *stream                  // of the many runs that this one's is one of, if it is
-	keeper  *session.Keeper          // of the connections of the many runs
+	events  *stream                  // the shared event stream of many tenants; nil for a run on its own
+	keeper  *session.Keeper          // keeps the connections of many tenants' runs
 	ended   func(outcome)            // is told of the end of a run, if it is not nil
 }
 
@@ -72,16 +72,15 @@ func (o *options) resolveChosen() (*targets, error) {
 	return whole.choose(known, err, o.namespace)
 }
 
-// On returns a Migrator for another database: everything else is as in m, and what m found in the folders is shared. Of a
-// tenant with an Open, db takes the place of the tenant's own database.
+// On returns a Migrator for another database. Everything else is as in m, and the folders are not listed again. If m is for a
+// tenant with an Open, db replaces that tenant's own database.
 func (m *Migrator) On(db *sql.DB) *Migrator {
 	one := *m
 	one.db, one.own, one.keeper = db, nil, nil
 	return &one
 }
 
-// DB returns the database that was given to [New], nil if there was none. That of a tenant with an Open is
-// not among them.
+// DB returns the database that was given to [New], or nil if there was none. It does not return a tenant's own database.
 func (m *Migrator) DB() *sql.DB { return m.db }
 
 // Err returns every fault of the configuration, joined: of the options, of the folders, of the Go
@@ -92,7 +91,7 @@ func (m *Migrator) DB() *sql.DB { return m.db }
 // statement which goose cuts in two, or a fault in its Replay. A run finds these in the files of its own
 // steps only, before the first ([ErrRollForward]); so Err belongs in a unit test rather than into a boot.
 //
-// What is only suspicious is no fault: see [Migrator.Warnings].
+// Suspicious findings that are no faults are returned by [Migrator.Warnings].
 func (m *Migrator) Err() error {
 	known, err := m.resolve()
 	if err != nil {
@@ -106,11 +105,11 @@ func (m *Migrator) Err() error {
 	return errors.Join(faults...)
 }
 
-// Warnings returns what is suspicious in the folders and the files but no fault: an environment without a
+// Warnings returns suspicious findings in the folders and the files that are no faults: an environment without a
 // folder, a file that is ignored, a gap in the numbering, a statement that the database refuses in a transaction. It
-// needs no database, and reads all files as Err does. A run tells the observers of the same ([Warning]), but for
-// what is in the files. With a fault in the options or the folders there are no warnings: mend what [Migrator.Err]
-// returns first.
+// needs no database, and reads all files as Err does. A run sends the same to the observers ([Warning]), except the
+// findings inside files. If the options or the folders have a fault, there are no warnings: first mend the faults that
+// [Migrator.Err] returns.
 func (m *Migrator) Warnings() []string {
 	known, err := m.resolve()
 	if err != nil {
@@ -137,7 +136,7 @@ func (m *Migrator) Warnings() []string {
 //
 // When nothing is pending, that takes one statement, and another one if there is a state table and no lock.
 //
-// With [WithNamespaces] this is so of all of them together.
+// With [WithNamespaces] one run migrates all namespaces.
 func (m *Migrator) Migrate(ctx context.Context) error {
 	return m.migrate(ctx, upTo(math.MaxInt64))
 }
@@ -172,7 +171,7 @@ func (m *Migrator) Version(ctx context.Context) (int64, error) {
 	return plan.Newest(applied), nil
 }
 
-// migrateOne is migrate for goals that mean the versions of one namespace.
+// migrateOne is migrate for goals that need one namespace's versions.
 func (m *Migrator) migrateOne(ctx context.Context, goal goal) error {
 	if _, err := m.one(); err != nil {
 		return m.refuse(ctx, err)
@@ -180,7 +179,7 @@ func (m *Migrator) migrateOne(ctx context.Context, goal goal) error {
 	return m.migrate(ctx, goal)
 }
 
-// runOne is run for what means the versions of one namespace.
+// runOne is run for methods that need one namespace.
 func (m *Migrator) runOne(ctx context.Context, what func(context.Context, *part) error) error {
 	if _, err := m.one(); err != nil {
 		return m.refuse(ctx, err)
@@ -188,7 +187,7 @@ func (m *Migrator) runOne(ctx context.Context, what func(context.Context, *part)
 	return m.run(ctx, func(ctx context.Context, r *run) error { return what(ctx, r.parts[0]) })
 }
 
-// one is resolve for what means the versions of one namespace.
+// one is resolve for methods that need one namespace.
 func (m *Migrator) one() (*target, error) {
 	known, err := m.resolve()
 	if err != nil {
@@ -208,8 +207,7 @@ func (m *Migrator) refuse(ctx context.Context, err error) error {
 	return err
 }
 
-// open is resolve for the methods that go on to use the database, and that database. It has to be
-// given back. They are about one version table.
+// open resolves the one namespace of a method, and returns the database with it. done gives the database back.
 func (m *Migrator) open(ctx context.Context) (part *target, db site, done func(), err error) {
 	if part, err = m.one(); err == nil {
 		_, db, done, err = m.openAny(ctx)
@@ -217,7 +215,7 @@ func (m *Migrator) open(ctx context.Context) (part *target, db site, done func()
 	return part, db, done, err
 }
 
-// openAny is open for those that know what to do with several.
+// openAny is open for methods that work on several namespaces.
 func (m *Migrator) openAny(ctx context.Context) (known *targets, db site, done func(), err error) {
 	if known, err = m.resolve(); err != nil {
 		return nil, site{}, nil, err

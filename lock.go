@@ -408,7 +408,7 @@ func (h *holding) stillOurs(ours bool) error {
 	return h.declaredDead()
 }
 
-// declaredDead is the end of a run that another runner has declared dead. That one has the lock: so nothing is undone either.
+// declaredDead ends a run that another runner has declared dead. The other runner has the lock, so nothing is undone.
 func (h *holding) declaredDead() error {
 	err := fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
 	if h != nil {

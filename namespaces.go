@@ -14,10 +14,9 @@ import (
 	"github.com/gooseplus/gooseplus/internal/migset"
 )
 
-// Namespace returns a Migrator for one of the namespaces: everything is as in m but that it knows the
-// migrations, the version table and the marks of that namespace only. It takes the same lock. A name that is
-// not one of [WithNamespaces] is a configuration fault of the Migrator that is returned; [Migrator.Err] gives
-// it. It may be combined with [Migrator.Tenant], in any order.
+// Namespace returns a Migrator for one namespace: it has the migrations, the version table and the marks of that
+// namespace only. Everything else, also the lock, is as in m. A name that [WithNamespaces] doesn't have is a
+// configuration fault, which [Migrator.Err] of the returned Migrator returns. It may be combined with [Migrator.Tenant], in any order.
 func (m *Migrator) Namespace(name string) *Migrator {
 	one := *m
 	one.options.namespace = name
@@ -39,8 +38,8 @@ func (o *options) choose(known *targets, err error, name string) (*targets, erro
 	return known.namespace(name), nil
 }
 
-// Namespaces are those that the Migrator is for, in their order; none without [WithNamespaces], and if one was
-// chosen.
+// Namespaces returns the namespaces of the Migrator, in their order. It is empty without [WithNamespaces], and after
+// [Migrator.Namespace].
 func (m *Migrator) Namespaces() []string {
 	if !m.options.allNamespaces() {
 		return nil
@@ -53,8 +52,8 @@ func (m *Migrator) MigrateNamespace(ctx context.Context, name string) error {
 	return m.Namespace(name).Migrate(ctx)
 }
 
-// NamespaceStatus is [Migrator.Status] of every namespace, by its name. Without namespaces it is an error, as
-// it is with one that was chosen already.
+// NamespaceStatus is [Migrator.Status] of every namespace, by its name. It is an error without namespaces, and after
+// [Migrator.Namespace].
 func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, error) {
 	known, db, done, err := m.openAny(ctx)
 	if err != nil {

@@ -187,7 +187,7 @@ func SetEnvironments(names []string) Option {
 // WithNamespaces divides the base path into bounded contexts: each is a folder of it, with a sequence, a
 // version table and versions of its own. [Migrator.Migrate] runs all of them in the order given, as one run:
 // under one lock, and if a namespace fails, what the run applied in those before it is undone too, in
-// reverse. [Migrator.Namespace] chooses one of them; what means a version of one is an error without it.
+// reverse. [Migrator.Namespace] chooses one namespace; methods that take a version require that.
 //
 // The folder of a namespace has either migrations or folders of environments; a mixture of the two is a configuration
 // fault, as is a folder that doesn't exist, unless definitions or Go migrations were given for the namespace. Its
@@ -199,20 +199,20 @@ func SetEnvironments(names []string) Option {
 // Migrations directly in the base path are a configuration fault, and so are those in a folder that is none of a namespace:
 // a namespace that was forgotten would not be migrated.
 //
-// There are no namespaces by default. Of two uses the last one counts.
+// There are no namespaces by default. The last use of this option counts.
 func WithNamespaces(names ...string) Option {
 	return optionFunc(func(o *options) { o.namespaces = append([]string{}, names...) })
 }
 
 // WithSchema binds the Migrator to one schema of the database, which on MySQL and MariaDB is a database
-// of the same server: the version table and the state table are there, and names without a schema mean
-// what is there. On PostgreSQL it is the whole search_path of each transaction, so that what an
-// extension has in another schema needs that schema's name. The name is taken as it is, capitals, dots
-// and quotes included. That the schema is missing is [ErrTenantMissing]. An empty name, one that
-// is longer than the server takes (63 bytes on PostgreSQL), "$user" and "pg_temp", which mean something else in a
-// search_path of PostgreSQL even with quotes, a dialect that has no such schemas, and a
-// version table that is named with a schema are configuration faults. See [Migrator.Tenant] for many
-// schemas.
+// of the same server. The version table and the state table are in that schema, and migrations find unqualified names
+// there. On PostgreSQL the schema is the whole search_path of each transaction, so a type or function of an extension in
+// another schema needs that schema's name. The name is taken as it is, including capitals, dots
+// and quotes. A missing schema is [ErrTenantMissing].
+//
+// These are configuration faults: an empty name; a name longer than the server takes (63 bytes on PostgreSQL); "$user" and
+// "pg_temp", which PostgreSQL takes for other schemas in a search_path, even with quotes; a dialect without
+// schemas; and a version table that is named with a schema. See [Migrator.Tenant] for many schemas.
 //
 // By default the Migrator works where the connection does.
 func WithSchema(name string) Option {
@@ -249,7 +249,7 @@ func WithStrictOrder(strict bool) Option {
 	return optionFunc(func(o *options) { o.strictOrder = strict })
 }
 
-// WithTimeout limits a whole run. When the time is over, the migration that is running is
+// WithTimeout limits a whole run. When the time is exceeded, the running migration is
 // interrupted and the way back begins, which has a limit of its own ([WithRollbackTimeout]). If the
 // context has a deadline too, the earlier of the two ends the run. Zero means no limit but the context's; a
 // negative duration is a configuration fault.
@@ -299,8 +299,8 @@ func WithGlobalLock(lock bool) Option {
 	return optionFunc(func(o *options) { o.globalLock = lock })
 }
 
-// WithLockWait limits the wait for the global lock, and for what the server still does for a run that
-// was cut off; when it is over the run returns [ErrLocked]. Zero tries once; a negative duration waits
+// WithLockWait limits the wait for the global lock, and for statements that the server still executes for a run that
+// was cut off. When the time is exceeded, the run returns [ErrLocked]. Zero tries once; a negative duration waits
 // as long as the run may take ([WithTimeout]).
 //
 // The default is to wait as long as the run may take.
@@ -309,7 +309,7 @@ func WithLockWait(d time.Duration) Option {
 }
 
 // WithLogger sets the logger, one of the observers of a run: a line for each migration and for each
-// outcome. What is returned as an error is never logged at error level too. nil is silent.
+// outcome. The error that a method returns is logged as a warning, never at error level. nil is silent.
 //
 // The default is zap.L() at the time of the run, which is silent until the application calls
 // zap.ReplaceGlobals.
@@ -359,7 +359,7 @@ func WithGoMigrations(migrations ...*goose.Migration) Option {
 
 // WithDefinitions adds migrations that are defined in Go. They are merged, by version, with those of the
 // folders and are part of every run whatever its environments; alone they need no folder. They are read
-// once, by the first call that needs them: what is defined later is not seen. A fault of the definitions
+// once, by the first call that needs them: later definitions are ignored. A fault of the definitions
 // ([Definitions.Err]) is a configuration fault, [ErrMergeMigrations], as is a version that is taken
 // already, and a Replay of a version that is neither defined nor in one of the folders.
 //
@@ -372,10 +372,10 @@ func WithDefinitions(d *Definitions) Option {
 	})
 }
 
-// WithGooseOptions hands options to goose's Provider, such as goose.WithExcludeVersions. One that
+// WithGooseOptions passes options to goose's Provider, such as goose.WithExcludeVersions. An option that
 // would break the contract of a run (a store, a table name, a lock, a logger, no versioning, no
 // transactions, Go migrations) is a configuration fault, which names the option of gooseplus to
-// use. goose.WithVerbose, goose.WithAllowOutofOrder and goose.WithDisableGlobalRegistry have no
+// use instead. goose.WithVerbose, goose.WithAllowOutofOrder and goose.WithDisableGlobalRegistry have no
 // effect: gooseplus decides about these.
 //
 // There are none by default.

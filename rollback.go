@@ -71,9 +71,9 @@ func (m *Migrator) highestLocked(ctx context.Context) (highest int64, err error)
 }
 
 // Goto goes up or down, so that of the known migrations exactly those up to and including the given
-// version are applied; 0 is none of them. What is above it is
-// undone, as by [Migrator.RollbackTo], then what is missing below it is applied, as by
-// [Migrator.MigrateTo]: one run, which if it fails returns to where it started.
+// version are applied; 0 is none of them. Applied versions above it are
+// undone, as by [Migrator.RollbackTo], then missing versions up to it are applied, as by
+// [Migrator.MigrateTo]. This is one run, which returns to its starting point if it fails.
 //
 // A version below 0 is an error. A version that is neither known nor applied may lie between two that are, as a
 // date may between two time stamps. It looks mistyped, and is refused before anything is touched, if it is above or
@@ -121,8 +121,8 @@ type Strategy int
 
 const (
 	// RollbackDown returns to the starting point: the Down of each migration that the run applied,
-	// newest first, each in its own transaction as far as it was applied in one; and the Up of each
-	// that it undid, the last one first. It is the default.
+	// newest first, each in its own transaction if it was applied in one; and the Up of each
+	// migration that the run undid, the last one first. It is the default.
 	RollbackDown Strategy = iota
 	// RollbackNone stops where the run failed, as goose does. The error is [ErrRollBack] if that is
 	// not the starting point, and [ErrRollForward] if it is: nothing had been applied yet.

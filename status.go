@@ -15,7 +15,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// Status is what a database has of the migrations, see [Migrator.Status].
+// Status says which migrations a database has, see [Migrator.Status].
 type Status struct {
 	CurrentVersion int64 // the highest version applied, 0 if there is none
 	PendingCount   int   // how many migrations Migrate would apply
@@ -47,18 +47,19 @@ type MigrationStatus struct {
 	// is the zero time if the version table has none that can be read.
 	AppliedAt *time.Time
 	// Failed says that a step of it that no transaction protects may be half-applied: it failed and
-	// could not be undone, or was cut off. That is true as well while another process is at the step.
+	// could not be undone, or was cut off. It is also true while another process executes the step.
 	Failed bool
 	Locked bool // it is protected, see [Migrator.LockVersion]
 	// Up and Down are the SQL of its sections, as goose would execute it, with a line break between
-	// two statements; "<go>" for a Go function; "" where there is nothing. That of a [Replay] is what it
+	// two statements; "<go>" for a Go function; "" where there is nothing. A [Replay] shows the SQL that it
 	// replays.
 	Up, Down string
 }
 
-// Status lists the migrations that are known or applied. It reads all files and executes three
-// statements at most, and where nothing is applied some to look for another tool's history; it writes nothing, creates nothing, and neither takes the lock nor waits for it. If files can't be parsed, the error says which,
-// and the status is complete but for their Up and Down. A database that can't be read gives
+// Status lists the migrations that are known or applied. It reads all files, and executes three
+// statements at most, plus those that look for another tool's history where nothing is applied. It is read-only, and neither
+// takes the lock nor waits for it. If files can't be parsed, the error names them, and only their Up and Down are
+// missing from the status. A database that can't be read gives
 // [ErrMigrationTable].
 func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	part, db, done, err := m.open(ctx)
@@ -109,8 +110,8 @@ func (m *Migrator) entries(ctx context.Context, part *target, db *sql.DB) ([]his
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
 // pending. Its errors are those that Migrate would return before it touches anything. It executes
-// three statements at most, and where nothing is applied some to look for another tool's history; it writes nothing, creates nothing, and neither takes the lock nor waits
-// for it.
+// three statements at most, plus those that look for another tool's history where nothing is applied. It is read-only, and
+// neither takes the lock nor waits for it.
 func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 	known, db, done, err := m.openAny(ctx)
 	if err != nil {
@@ -170,10 +171,9 @@ type RunOutcome string
 
 // The outcomes of a run.
 const (
-	// RunRunning is a run that has the lock, or one whose process is gone and of which the next holder of
-	// the lock will find that out.
+	// RunRunning is a run that has the lock, or whose process is gone: the next holder of the lock finds that out.
 	RunRunning    RunOutcome = "running"
-	RunMigrated   RunOutcome = "migrated"    // it did what it was to do
+	RunMigrated   RunOutcome = "migrated"    // it succeeded
 	RunForced     RunOutcome = "forced"      // it was [Migrator.Force]
 	RunRolledBack RunOutcome = "rolled back" // it failed, and the database is where it was
 	RunFailed     RunOutcome = "failed"      // it failed, and the database is at To
@@ -192,12 +192,11 @@ type Run struct {
 	Error     string // on one line, without passwords; "" if it succeeded
 }
 
-// Runs returns the runs that the state table remembers, newest first: the last hundred of those that had
-// the lock ([WithGlobalLock]) and something to do. One whose Outcome is [RunRunning] has the lock now,
-// unless its process is gone. It executes two statements at most; it writes nothing, creates nothing, and neither
-// takes the lock nor waits for it. A run over several namespaces is one for each of them, the last one first; those of
-// other namespaces are left out if one was chosen. Dialects that gooseplus leaves to goose (see [WithDialect]) remember no
-// runs. A database that can't be read gives [ErrMigrationTable].
+// Runs returns the last hundred runs that had the lock ([WithGlobalLock]) and something to do, newest first. A run whose
+// Outcome is [RunRunning] has the lock now, unless its process is gone. Runs executes two statements at most, is read-only,
+// and neither takes the lock nor waits for it. A run over several namespaces gives one Run for each namespace, the last one
+// first; with a chosen namespace, only its runs are returned. Dialects that gooseplus leaves to goose (see [WithDialect])
+// record no runs. A database that can't be read gives [ErrMigrationTable].
 func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 	known, db, done, err := m.openAny(ctx)
 	if err != nil {

@@ -336,8 +336,8 @@ func (t *target) schemaMissing(ctx context.Context, db *sql.DB) (bool, error) {
 	return true, nil
 }
 
-// makeSchema creates the schema if it was missing. That somebody else does so at the same moment is no
-// error.
+// makeSchema creates the schema if it was missing. It is no error if another process creates the schema at the same
+// moment.
 func (r *run) makeSchema(ctx context.Context) error {
 	if !r.parts.lackSchema() {
 		return nil

@@ -51,7 +51,7 @@ func Schemas(names ...string) iter.Seq2[Tenant, error] {
 }
 
 // SchemasLike are the schemas whose names match a pattern of LIKE, in the order of their names: on
-// PostgreSQL those of the database but for its own (pg_…, information_schema), on MySQL and MariaDB the
+// PostgreSQL the schemas of the database except pg_… and information_schema, on MySQL and MariaDB the
 // databases of the server. It asks db when it is ranged over, some hundred names at a time, and keeps no
 // query open in between.
 func SchemasLike(db *sql.DB, pattern string) iter.Seq2[Tenant, error] {
@@ -161,8 +161,7 @@ func fromQuery(db *sql.DB, what, columns, query string, args []any, scan func(*s
 	}
 }
 
-// Tenant returns a Migrator for one tenant: everything is as in m but where it works, and what it
-// found in the folders is shared. A tenant's own database is opened by each method that uses it, and
+// Tenant returns a Migrator for one tenant. Everything else is as in m, and the folders are not listed again. A tenant's own database is opened by each method that uses it, and
 // closed again. A tenant with neither a schema nor Open is a configuration fault of the Migrator that
 // is returned; [Migrator.Err] gives it.
 func (m *Migrator) Tenant(t Tenant) *Migrator { return m.tenant(t) }
@@ -220,7 +219,7 @@ func (m *Migrator) yieldTenant(t Tenant, yield func(*Migrator, error) bool) bool
 // is enabled, and its own way back. It looks at many schemas at once and makes a run only for those that
 // have anything to do: first the canaries, one by one, then the others, several at a time. A tenant that
 // another process has locked is taken up again at the end. A tenant that fails doesn't stop the others,
-// unless an option says so; a tenant that is being migrated is never interrupted but by the context.
+// unless an option says so. Only the end of the context interrupts a tenant that is being migrated.
 //
 // The source is ranged over once, ahead of the work. The report is never nil, and has every tenant that
 // the source gave; if there are none, the observers get a [Warning]. The error is a [*TenantsError] if any of them
@@ -483,7 +482,7 @@ func (d *ownDatabase) use(ctx context.Context) (*sql.DB, func(), error) {
 	return db, func() { _ = db.Close() }, nil // everything that was to be written has been committed
 }
 
-// opened is what open returns. That it panics is the tenant's failure, and not the end of all others.
+// opened calls open. A panic of open is this tenant's failure, so that the other tenants go on.
 func (d *ownDatabase) opened(ctx context.Context) (db *sql.DB, err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -51,46 +51,45 @@ func newTenantsOptions(opts []TenantsOption) (tenantsOptions, error) {
 	return o, errors.Join(faults...)
 }
 
-// WithConcurrency sets how many tenants are worked on at once. Tenants that are schemas are never more
-// than the Migrator's pool has connections for. Below 1 it is an error.
+// WithConcurrency sets how many tenants are worked on at once. For tenants that are schemas, the Migrator's pool
+// limits the number too. Below 1 it is an error.
 //
 // The default is twice the number of CPUs.
 func WithConcurrency(n int) TenantsOption {
 	return tenantsOptionFunc(func(o *tenantsOptions) { o.concurrency = n })
 }
 
-// WithCanary has the first n tenants that have anything to do go one by one, before the others. If one
-// of them fails, the others are skipped.
+// WithCanary migrates the first n tenants that have anything to do one by one, before all other tenants. If a canary
+// fails, all remaining tenants are skipped.
 //
 // The default is 0.
 func WithCanary(n int) TenantsOption {
 	return tenantsOptionFunc(func(o *tenantsOptions) { o.canary = n })
 }
 
-// WithMaxFailures stops after n failed tenants: no further one is begun, those that are under way come
-// to their end, and the rest is skipped. 0 goes on whatever fails.
+// WithMaxFailures stops after n failed tenants: no further tenant is begun, tenants in progress are
+// finished, and the rest is skipped. 0 never stops.
 //
 // The default is 0.
 func WithMaxFailures(n int) TenantsOption {
 	return tenantsOptionFunc(func(o *tenantsOptions) { o.maxFailures = n })
 }
 
-// WithMaxFailureRate stops as [WithMaxFailures] does when more than this share of the tenants that were
-// looked at has failed, between 0 and 1; it is not asked before 20 were. 0 goes on whatever fails.
+// WithMaxFailureRate stops as [WithMaxFailures] does once more than this share of the processed tenants has failed. The
+// share is between 0 and 1, and is ignored until 20 tenants have been processed. 0 never stops.
 //
 // The default is 0.
 func WithMaxFailureRate(share float64) TenantsOption {
 	return tenantsOptionFunc(func(o *tenantsOptions) { o.maxFailureRate = share })
 }
 
-// WithTenantTimeout limits the run of each tenant, as [WithTimeout] does, which is in force otherwise.
-// The way back has its own limit.
+// WithTenantTimeout limits the run of each tenant, in place of [WithTimeout]. The way back has its own limit.
 func WithTenantTimeout(d time.Duration) TenantsOption {
 	return tenantsOptionFunc(func(o *tenantsOptions) { o.timeout = d })
 }
 
-// WithCreateSchema creates the schema of a tenant that has none, instead of calling it missing. It stays
-// when the run fails.
+// WithCreateSchema creates the schema of a tenant if it doesn't exist, instead of reporting the tenant as missing. The
+// schema stays if the run fails.
 //
 // The default is false.
 func WithCreateSchema(create bool) TenantsOption {

@@ -18,7 +18,7 @@ const (
 	TenantFailed          TenantState = "failed"            // the error says where it is
 	TenantDirty           TenantState = "dirty"             // a migration may be half-applied, now or from before
 	TenantMissing         TenantState = "missing"           // its schema or database is not there
-	TenantLocked          TenantState = "locked"            // another runner had its lock to the end
+	TenantLocked          TenantState = "locked"            // another process had its lock to the end
 	TenantSkipped         TenantState = "skipped"           // a stop rule, or the end of the context, came first
 )
 
@@ -46,8 +46,8 @@ type TenantsReport struct {
 type TenantResult struct {
 	Name  string
 	State TenantState
-	// From and To are the highest versions applied before and after, 0 for none, -1 for one that can't be read, or that
-	// nobody has read. With namespaces they are the highest of any of them.
+	// From and To are the highest versions applied before and after: 0 for none, -1 if it can't be read or was not
+	// read. With namespaces they are the highest of all namespaces.
 	From, To int64
 	Err      error
 	Duration time.Duration // of its run, 0 if there was none

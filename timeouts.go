@@ -15,9 +15,9 @@ import (
 type StatementTimeouts struct {
 	// Lock is how long a statement waits for a lock: lock_timeout in PostgreSQL, lock_wait_timeout
 	// and innodb_lock_wait_timeout in MySQL and MariaDB, in whole seconds, and the busy_timeout of
-	// SQLite. While a statement waits for a lock on a table, everybody who comes after it waits too,
-	// also those who only want to read. So it should be short, and a small part of the migration
-	// timeout; mattn/go-sqlite3 waits to its end even when the migration timeout is over before.
+	// SQLite. A statement that waits for a table lock blocks every later statement on that table,
+	// even a SELECT. So keep it short, a small part of the migration
+	// timeout. mattn/go-sqlite3 waits to the end of it even if the migration timeout ends earlier.
 	// Zero leaves the setting of the connection as it is.
 	Lock time.Duration
 	// Statement is how long a statement may take: statement_timeout in PostgreSQL,
@@ -25,30 +25,28 @@ type StatementTimeouts struct {
 	// else. SQLite has no such limit, so that it is a configuration fault there: use
 	// [WithMigrationTimeout]. Zero leaves the setting of the connection as it is.
 	Statement time.Duration
-	// Retries is how often a migration is tried again: 0 is as often as the migration timeout
-	// allows, a negative number is never. With [RollbackTransaction] nothing is tried again.
+	// Retries is how often a migration is tried again after lock contention: 0 means until the migration timeout,
+	// a negative number means never. With [RollbackTransaction] nothing is tried again.
 	Retries int
 }
 
-// WithStatementTimeouts has the database limit how long the statements of migrations wait and take,
-// and tries a migration again that failed because somebody else was in the way: a lock timeout, a
-// deadlock or a serialization failure, or a busy SQLite database. That takes a migration that is
-// certain to have left nothing: one in a transaction or, on MySQL and MariaDB, one statement that is
-// all or nothing. A migration outside a transaction has the timeouts and is not tried again. A Go
+// WithStatementTimeouts has the database limit how long a migration's statements wait for locks and how long they take.
+// A migration that failed because of another session is tried again: after a lock timeout, a
+// deadlock, a serialization failure, or a busy SQLite database. Only a migration that certainly left nothing
+// is tried again: one in a transaction or, on MySQL and MariaDB, one statement that the server executes
+// completely or not at all. A migration outside a transaction has the timeouts, and is not tried again. A Go
 // migration in a transaction is called once more for each attempt.
 //
 // Between two attempts there is no transaction, and the pause grows from less than 100 milliseconds
 // to 2 seconds. All attempts together have the migration timeout. The observers get one
-// [MigrationStarted] and one [MigrationFinished] for them, and a [Warning] for each that is followed
-// by another one. The way back is no different.
+// [MigrationStarted] and one [MigrationFinished] for all attempts, and a [Warning] before each further attempt.
+// The way back does the same.
 //
-// A migration can set timeouts of its own; on PostgreSQL, one that says COMMIT has none from there
-// on. With this option, the connections of a Go migration without a
+// A migration can set its own timeouts. On PostgreSQL, a migration with a COMMIT has no timeouts after it. With this option, the connections of a Go migration without a
 // transaction have the timeouts too.
 //
 // A negative duration is a configuration fault, as is this option with a dialect other than
-// PostgreSQL, MySQL (MariaDB) and SQLite. By default, there are the timeouts that the connections
-// have anyway, and nothing is tried again.
+// PostgreSQL, MySQL (MariaDB) and SQLite. By default the connections' own timeouts hold, and nothing is tried again.
 func WithStatementTimeouts(t StatementTimeouts) Option {
 	return optionFunc(func(o *options) { o.statementTimeouts = &t })
 }
