@@ -14,6 +14,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/session"
+	"github.com/gooseplus/gooseplus/internal/sumfile"
 )
 
 // A Migrator applies migrations to one database. It doesn't change after [New], so that it can be
@@ -91,6 +92,9 @@ func (m *Migrator) DB() *sql.DB { return m.db }
 // statement which goose cuts in two, or a fault in its Replay. A run finds these in the files of its own
 // steps only, before the first ([ErrRollForward]); so Err belongs in a unit test rather than into a boot.
 //
+// Where the base path has a file gooseplus.sum (command sum of package cli), Err also compares the files of the
+// Migrator's folders with it, and names each that is missing, not listed, or changed.
+//
 // Suspicious findings that are no faults are returned by [Migrator.Warnings].
 func (m *Migrator) Err() error {
 	known, err := m.resolve()
@@ -102,7 +106,8 @@ func (m *Migrator) Err() error {
 		wrong, _ := part.set.Examine(context.Background())
 		faults = append(faults, part.unreadable(wrong))
 	}
-	return errors.Join(faults...)
+	quoting, _ := known.whole.dialect.Quoting()
+	return errors.Join(append(faults, sumfile.Check(m.options.fsys, m.options.basePath, m.options.folders(), quoting))...)
 }
 
 // Warnings returns suspicious findings in the folders and the files that are no faults: an environment without a

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"time"
 
@@ -64,6 +65,26 @@ type options struct {
 	goMigrations []*goose.Migration
 	definitions  []*Definitions
 	gooseOptions []goose.ProviderOption
+}
+
+// folders are the paths, below the base path, of the folders that the migrations are in.
+func (o *options) folders() (list []string) {
+	namespaces := o.namespaces
+	switch {
+	case o.namespace != "":
+		namespaces = []string{o.namespace}
+	case namespaces == nil:
+		namespaces = []string{""}
+	}
+	for _, namespace := range namespaces {
+		if namespace != "" {
+			list = append(list, namespace) // which may have its migrations directly
+		}
+		for _, environment := range o.environments {
+			list = append(list, path.Join(".", namespace, environment))
+		}
+	}
+	return list
 }
 
 // baseEnvironment is the folder that every database has.
