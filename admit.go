@@ -17,6 +17,7 @@ import (
 type admission struct {
 	unfinished []history.Step // that were cut off with their run, and that this one clears away
 	protected  []int64        // the versions below which nothing goes
+	warned     bool           // the observers know of unknown versions
 }
 
 // admit refuses what must not be done on this database, for all parts, and forgets the marks of steps that were finished.

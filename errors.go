@@ -41,6 +41,14 @@ var (
 	// [*RollbackError] with the details is wrapped too.
 	ErrRollBack = errors.New("migration failed, the database is not back at its starting point")
 
+	// ErrUndone and ErrNotUndone are plain names for ErrRollForward and ErrRollBack, which the original library has.
+	ErrUndone    = ErrRollForward
+	ErrNotUndone = ErrRollBack
+
+	// ErrUnknownVersion is returned by a run up if applied versions have no migration in this configuration and
+	// [WithUnknownVersions] is [Refuse]: the database is newer than this program. Nothing was touched.
+	ErrUnknownVersion = errors.New("the database has versions that this program doesn't know")
+
 	// ErrDirty is returned when a migration that is not protected by a transaction may have been left
 	// half-applied: what is there is not known. Together with [ErrRollBack] it means that the
 	// migration failed and could not be undone, or failed while it was undone. Alone it means that an

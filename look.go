@@ -240,6 +240,11 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
 		return fmt.Errorf("%w: applied versions %v have no migration in this configuration", ErrIrreversible, unknown)
 	}
+	if len(down) == 0 {
+		if err := p.unknown(known, applied); err != nil {
+			return err
+		}
+	}
 	remaining, _ := plan.Diff(applied, down)
 	if late := plan.Late(pending, remaining); p.run.options.strictOrder && len(late) > 0 {
 		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
@@ -261,6 +266,24 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 	}
 	lock := p.run.options.globalLock && !p.target.oneWriter()
 	return errors.Join(append(faults, p.steps.connections(p.run.db.own.Stats().MaxOpenConnections, lock))...)
+}
+
+// unknown warns of applied versions that have no migration here, once in a run, or refuses them.
+func (p *part) unknown(known, applied []int64) error {
+	policy := p.run.options.unknown
+	unknown, _ := plan.Diff(applied, known)
+	if policy == Ignore || len(unknown) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%w: %v; its newest is %d: is it an older release, or without one of its environments?", ErrUnknownVersion, unknown, plan.Newest(known))
+	if policy == Refuse {
+		return fmt.Errorf("%w Nothing was touched (WithUnknownVersions)", err)
+	}
+	if !p.admission.warned {
+		p.admission.warned = true
+		p.events.send(Warning{Message: err.Error()})
+	}
+	return nil
 }
 
 // question is what a look asks of the state table.

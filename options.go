@@ -39,6 +39,7 @@ type options struct {
 	versionTable   string
 	strictOrder    bool
 	foreignHistory Policy
+	unknown        Policy // what becomes of a run where unknown versions are applied
 	schema         string // "" with bound: the tenant has no schema of its own
 	bound          bool   // to a schema
 	createSchema   bool
@@ -99,6 +100,7 @@ func defaultOptions() options {
 		versionTable: goose.DefaultTablename,
 
 		foreignHistory:        Refuse,
+		unknown:               Warn,
 		protectedEnvironments: []string{"production"},
 
 		timeout:          5 * time.Minute,
@@ -132,8 +134,13 @@ func (o *options) faults() []error {
 	if o.namespaces != nil && len(o.namespaces) == 0 {
 		faults = append(faults, errors.New("WithNamespaces: there is no name"))
 	}
-	if o.foreignHistory < Ignore || o.foreignHistory > Refuse {
-		faults = append(faults, fmt.Errorf("WithForeignHistory: %v is not a policy", o.foreignHistory))
+	for _, p := range []struct {
+		name  string
+		value Policy
+	}{{"WithForeignHistory", o.foreignHistory}, {"WithUnknownVersions", o.unknown}} {
+		if p.value < Ignore || p.value > Refuse {
+			faults = append(faults, fmt.Errorf("%s: %v is not a policy", p.name, p.value))
+		}
 	}
 	if !o.rollback.known() {
 		faults = append(faults, fmt.Errorf("WithRollback: %v is not a strategy", o.rollback))
@@ -268,6 +275,15 @@ func WithVersionTable(name string) Option {
 // The default is false: late versions are applied, lowest first.
 func WithStrictOrder(strict bool) Option {
 	return optionFunc(func(o *options) { o.strictOrder = strict })
+}
+
+// WithUnknownVersions says what a run up does where applied versions have no migration in this configuration: as a rule
+// the release was rolled back, and this program is older than the database. [Warn] sends one [Warning] and goes on,
+// [Refuse] returns [ErrUnknownVersion] before anything is touched. Runs down, which people start, are not affected.
+//
+// The default is [Warn].
+func WithUnknownVersions(p Policy) Option {
+	return optionFunc(func(o *options) { o.unknown = p })
 }
 
 // WithTimeout limits a whole run. When the time is exceeded, the running migration is

@@ -101,7 +101,7 @@ func (s *survey) look(ctx context.Context, tenants []Tenant) []*TenantStatus {
 	found := c.sweep(ctx, tenants, c.m.options.refusing())
 	for i, t := range tenants {
 		version, pending, unknown, ok := found.of(i, c.known)
-		if ok && (pending == 0 || !c.known.several() && s.planned(ctx, found[0][i].Applied)) {
+		if ok && (unknown == 0 || c.m.options.unknown != Refuse) && (pending == 0 || !c.known.several() && s.planned(ctx, found[0][i].Applied)) {
 			status := newStatus(t.name(), version, pending, unknown)
 			list[i] = &status
 		}
@@ -191,7 +191,8 @@ func (c *tenantsCall) upToDate(ctx context.Context, tenants []Tenant) []*TenantR
 	list := make([]*TenantResult, len(tenants))
 	found := c.sweep(ctx, tenants, nil)
 	for i, t := range tenants {
-		if version, pending, _, ok := found.of(i, c.known); ok && pending == 0 {
+		version, pending, unknown, ok := found.of(i, c.known)
+		if ok && pending == 0 && (unknown == 0 || c.m.options.unknown == Ignore) {
 			list[i] = &TenantResult{Name: t.name(), State: TenantUpToDate, From: version, To: version}
 		}
 	}
