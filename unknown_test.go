@@ -61,6 +61,7 @@ func TestUnknownVersions(t *testing.T) {
 					applied(t, db, 1, 2, 3)
 				}
 				// Runs down are for people, who know what they want.
+				newer := folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql", "sql/base/4_d.sql")
 				if err := sqlite(db, newer, tc.opts...).RollbackTo(t.Context(), 1); err != nil {
 					t.Error(err)
 				}
