@@ -1,0 +1,154 @@
+package gooseplus
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/gooseplus/gooseplus/internal/catalog"
+	"github.com/gooseplus/gooseplus/internal/plan"
+)
+
+// A Difference is one object that is not as the migrations make it, see [Migrator.Drift].
+type Difference struct {
+	Kind string // "table", "column", "index", …
+	Name string
+	Want string // its definition as the migrations make it, "" if they make no such object
+	Have string // its definition in the database, "" if the database has no such object
+}
+
+// Drift compares the database with what its applied migrations make of an empty one, and returns the objects that differ:
+// a column that somebody added by hand, an index that is missing. The migrations run in shadow, an empty database of the
+// same kind that must not be in use; it keeps what they make. A shadow that Drift has filled serves again, for this
+// Migrator and for its tenants, as long as the database has at least the versions of the shadow.
+//
+// Drift only reads the database itself, without the lock: a run at the same time looks like drift. Rows are not compared,
+// and neither are the version table and the state table. A schema that the Migrator is bound to is compared with what the
+// migrations make where the shadow's connections work.
+//
+// If a version is applied that has no migration here, nothing can be compared: [ErrUnknownVersion]. It is also an error if
+// the shadow has anything else in it, or if a migration fails there.
+func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, error) {
+	known, db, done, err := m.openAny(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if shadow == nil || shadow == db.pool {
+		return nil, errors.New("Drift: the shadow is nil, or the database itself")
+	}
+	ctx, cancel := m.withTimeout(ctx)
+	defer cancel()
+	made, err := m.shadow(shadow)
+	if err != nil {
+		return nil, err
+	}
+	if err := made.isEmpty(ctx, shadow); err != nil {
+		return nil, m.named(err)
+	}
+	for _, part := range known.parts {
+		applied, _, err := part.table.Applied(ctx, db.own)
+		if err != nil {
+			return nil, part.named(part.tableError(ctx, err))
+		}
+		one := made
+		if known.several() {
+			one = made.Namespace(part.set.Namespace)
+		}
+		if err := one.migrate(ctx, exactlyThese(applied)); err != nil {
+			return nil, part.named(fmt.Errorf("Drift: the migrations don't run in the shadow: %w", err))
+		}
+	}
+	want, err := made.catalog(ctx, shadow)
+	if err != nil {
+		return nil, m.named(err)
+	}
+	have, err := m.catalog(ctx, db.own)
+	if err != nil {
+		return nil, m.named(err)
+	}
+	return differences(want, have), nil
+}
+
+// shadow is a silent Migrator that makes the same migrations in another database, where its connections work.
+func (m *Migrator) shadow(db *sql.DB) (*Migrator, error) {
+	s := m.On(db)
+	s.events, s.ended = nil, nil
+	o := &s.options
+	o.tenant, o.schema, o.bound, o.createSchema = "", "", false, false
+	o.logger, o.observers = zap.NewNop(), nil
+	o.foreignHistory, o.unknown, o.protectedEnvironments = Ignore, Ignore, nil
+	s.resolve = sync.OnceValues(o.resolveChosen)
+	_, err := s.resolve()
+	return s, err
+}
+
+// isEmpty refuses a shadow that has objects, unless it has a version table: Drift made that one.
+func (m *Migrator) isEmpty(ctx context.Context, db *sql.DB) error {
+	known, err := m.resolve()
+	if err != nil {
+		return err
+	}
+	for _, part := range known.parts {
+		if _, ready, err := part.table.Applied(ctx, db); err != nil || ready {
+			return err
+		}
+	}
+	there, err := m.catalog(ctx, db)
+	if err == nil && len(there) > 0 {
+		names := make([]string, 0, len(there))
+		for key := range there {
+			names = append(names, key)
+		}
+		err = fmt.Errorf("Drift: the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(there), slices.Min(names))
+	}
+	return err
+}
+
+// catalog reads what a database of the Migrator has, without the tables of the library.
+func (m *Migrator) catalog(ctx context.Context, db *sql.DB) (catalog.Catalog, error) {
+	set, err := m.Describe()
+	if err != nil {
+		return nil, err
+	}
+	c, err := catalog.Read(ctx, db, catalog.Scope{Dialect: set.Dialect, Schema: set.Schema, Ignore: set.Tables, IgnoreIn: set.TablesIn})
+	if err != nil {
+		return nil, fmt.Errorf("Drift: the catalog can't be read: %w", err)
+	}
+	return c, nil
+}
+
+// exactlyThese is a goal of which the versions are applied, and no others. It never goes down.
+func exactlyThese(versions []int64) goal {
+	return func(known, applied []int64) (down, up []int64, err error) {
+		if unknown, _ := plan.Diff(versions, known); len(unknown) > 0 {
+			return nil, nil, fmt.Errorf("%w: %v", ErrUnknownVersion, unknown)
+		}
+		missing, extra := plan.Diff(versions, applied)
+		if len(extra) > 0 {
+			return nil, nil, fmt.Errorf("the shadow has the versions %v, which the database doesn't have: use an empty shadow", extra)
+		}
+		return nil, missing, nil
+	}
+}
+
+func differences(want, have catalog.Catalog) []Difference {
+	list := []Difference{}
+	for _, d := range catalog.Diff(want, have) {
+		one := Difference{Kind: d.Kind, Name: d.Name}
+		if d.Change != catalog.Added {
+			one.Want = cmp.Or(want[d.Key()].Definition, d.Kind)
+		}
+		if d.Change != catalog.Removed {
+			one.Have = cmp.Or(have[d.Key()].Definition, d.Kind)
+		}
+		list = append(list, one)
+	}
+	return list
+}

@@ -1,0 +1,69 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/wait"
+)
+
+// Wait returns nil when the database can be reached and nothing is pending. It never migrates: it is for replicas and
+// jobs that must not, while another process does. It asks again and again, after pauses of at most a second, as long as the
+// server can't be reached or migrations are pending. It is read-only, and takes no lock.
+//
+// Only the context limits the wait ([WithTimeout] limits each question). The error then says what it waited for, and wraps
+// the context's. A configuration fault is returned at once, and so are [ErrUnknownVersion] with [Refuse] and every other
+// error that time doesn't mend.
+func (m *Migrator) Wait(ctx context.Context) error {
+	missing := ""
+	for began := time.Now(); ; {
+		now, err := m.awaited(ctx)
+		if err != nil || now == "" {
+			return err
+		}
+		if ctx.Err() == nil || missing == "" { // else the question was cut off
+			missing = now
+		}
+		if !wait.Sleep(ctx, min(time.Second, 5*wait.Poll(time.Since(began)))) {
+			return m.named(fmt.Errorf("%w: %s", failure.Stopped(ctx, nil), missing))
+		}
+	}
+}
+
+// awaited says what is missing still, "" if nothing is.
+func (m *Migrator) awaited(ctx context.Context) (missing string, err error) {
+	known, db, done, err := m.openAny(ctx)
+	if errors.Is(err, ErrMigrationTable) && ctx.Err() == nil { // a tenant's own database
+		return reason(err), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	limited, cancel := m.withTimeout(ctx)
+	defer cancel()
+	r := m.newRun(known, db, new(stream)) // nobody hears of this run
+	defer r.disconnect(ctx)
+	needed, err := r.look(limited, upTo(math.MaxInt64))
+	switch {
+	case errors.Is(err, ErrMigrationTable), errors.Is(err, ErrDirty):
+		return reason(err), nil
+	case err != nil:
+		return "", m.named(err)
+	}
+	n := 0
+	for _, p := range r.parts {
+		n += len(p.steps)
+	}
+	if n > 0 {
+		return fmt.Sprintf("%d migrations are pending", n), nil
+	}
+	if needed { // it may still fail, and go back
+		return "another run is in progress, or was cut off", nil
+	}
+	return "", nil
+}

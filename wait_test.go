@@ -1,0 +1,48 @@
+package gooseplus_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+func TestWait(t *testing.T) {
+	t.Parallel()
+	db := openSQLite(t)
+	fsys := folder("sql/base/1_a.sql", "sql/base/2_b.sql")
+	m := sqlite(db, fsys)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	err := m.Wait(ctx)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "2 migrations are pending") {
+		t.Fatalf("%v", err)
+	}
+	untouched(t, db)
+	done := make(chan error)
+	go func() { done <- m.Wait(t.Context()) }()
+	if err := m.MigrateTo(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("with one pending: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	mustMigrate(t, m)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWaitOfAFault(t *testing.T) {
+	t.Parallel()
+	wantIs(t, sqlite(openSQLite(t), folder("sql/base/1_a.sql", "sql/base/1_b.sql")).Wait(t.Context()), gooseplus.ErrMergeMigrations)
+	db := openSQLite(t)
+	mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/2_b.sql")))
+	older := sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithUnknownVersions(gooseplus.Refuse))
+	wantIs(t, older.Wait(t.Context()), gooseplus.ErrUnknownVersion)
+}
