@@ -87,12 +87,12 @@ func readPostgres(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error)
 	}
 	c := make(Catalog)
 	for _, query := range postgresQueries {
-		err := rows(ctx, tx, query.statement(), nil, func(r *sql.Rows) error { return c.postgresObject(r) })
+		err := rows(ctx, tx, query.statement(), c.postgresObject)
 		if err != nil {
 			return nil, fmt.Errorf("%w in the query for %s", err, cmp.Or(query.class, query.kind))
 		}
 	}
-	ignored := make(map[string]bool)
+	var ignored []string
 	for _, name := range scope.Ignore {
 		name = pq.QuoteIdentifier(name)
 		if scope.IgnoreIn != "" {
@@ -102,9 +102,9 @@ func readPostgres(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error)
 		if err := tx.QueryRowContext(ctx, "SELECT COALESCE(to_regclass("+pq.QuoteLiteral(name)+")::text, '')").Scan(&shown); err != nil {
 			return nil, err
 		}
-		ignored["table "+shown] = true
+		ignored = append(ignored, shown)
 	}
-	c.without(ignored)
+	c.withoutTables(ignored)
 	return c, nil
 }
 
