@@ -3,109 +3,66 @@ package dialect
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pressly/goose/v3"
 )
 
-// Contention says whether err has, anywhere in its tree, a database's refusal because somebody else
-// was in the way: a lock that was not to be had in time, a deadlock, or transactions that can't be
-// put into an order. The same may succeed a moment later. It knows the errors of lib/pq, pgx,
-// go-sql-driver/mysql, modernc.org/sqlite and mattn/go-sqlite3 by their shape and their code, never by
-// their text; a statement that took too long is none of them.
-func (d Dialect) Contention(err error) bool {
-	code := d.contentionCode()
-	return code != nil && within(err, code)
-}
+// codes are error codes of each database: SQLSTATEs (PostgreSQL manual, appendix A), MySQL's error numbers, and SQLite's
+// result codes without the higher bits that extend them.
+type codes map[goose.Dialect][]string
 
-// Deadlock says whether err has MySQL's ER_LOCK_DEADLOCK: InnoDB has rolled back the transaction because it and
-// another one waited for each other.
-func (d Dialect) Deadlock(err error) bool {
-	return d.Goose == goose.DialectMySQL && within(err, func(err error) bool {
-		number := field(err, "Number", reflect.Uint16)
-		return number.IsValid() && number.Uint() == 1213
-	})
-}
+var (
+	// lock_not_available, deadlock_detected, serialization_failure; ER_LOCK_WAIT_TIMEOUT, also of metadata locks, and
+	// ER_LOCK_DEADLOCK; SQLITE_BUSY, SQLITE_LOCKED.
+	contention = codes{goose.DialectPostgres: {"55P03", "40P01", "40001"}, goose.DialectMySQL: {"1205", "1213"}, goose.DialectSQLite3: {"5", "6"}}
+	// ER_LOCK_DEADLOCK.
+	deadlock = codes{goose.DialectMySQL: {"1213"}}
+	// syntax_error; ER_PARSE_ERROR, ER_SYNTAX_ERROR; SQLITE_ERROR.
+	unparsed = codes{goose.DialectPostgres: {"42601"}, goose.DialectMySQL: {"1064", "1149"}, goose.DialectSQLite3: {"1"}}
+	// invalid_catalog_name; ER_BAD_DB_ERROR.
+	noDatabase = codes{goose.DialectPostgres: {"3D000"}, goose.DialectMySQL: {"1049"}}
+	// insufficient_privilege; ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
+	// ER_SPECIFIC_ACCESS_DENIED_ERROR.
+	denied = codes{goose.DialectPostgres: {"42501"}, goose.DialectMySQL: {"1044", "1142", "1143", "1227"}}
+	// ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_BAD_DB_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR.
+	refused = []string{"1044", "1045", "1049", "1698"}
+)
 
-// Unparsed says whether err is the answer of a database that could not parse a statement: PostgreSQL's syntax_error, MySQL's
-// ER_PARSE_ERROR and ER_SYNTAX_ERROR, and SQLITE_ERROR, which SQLite gives for other errors too, and takes the
-// statement back then. A statement that executes others can fail so after it has done a part of them.
-func (d Dialect) Unparsed(err error) bool {
-	return within(err, func(err error) bool {
-		switch d.Goose {
-		case goose.DialectPostgres:
-			e, ok := err.(interface{ SQLState() string })
-			return ok && !nilPointer(err) && e.SQLState() == "42601"
-		case goose.DialectMySQL:
-			number := field(err, "Number", reflect.Uint16)
-			return number.IsValid() && (number.Uint() == 1064 || number.Uint() == 1149)
-		case goose.DialectSQLite3:
-			return sqliteCode(err)&0xff == 1
-		}
-		return false
-	})
-}
+// Contention says whether err has, anywhere in its tree, a database's refusal because another transaction was in the way:
+// a lock timeout, a deadlock, or a serialization failure. The same statement may succeed a moment later. A statement
+// timeout is no contention.
+func (d Dialect) Contention(err error) bool { return contention.in(err, d.Goose) }
 
-func (d Dialect) contentionCode() func(error) bool {
-	switch d.Goose {
-	case goose.DialectPostgres:
-		return postgresContention
-	case goose.DialectMySQL:
-		return mysqlContention
-	case goose.DialectSQLite3:
-		return sqliteContention
-	}
-	return nil
-}
+// Deadlock says whether err has MySQL's deadlock error: InnoDB has rolled back the transaction.
+func (d Dialect) Deadlock(err error) bool { return deadlock.in(err, d.Goose) }
 
-// NoDatabase says whether err has the server's answer that there is no database of the name that was to
-// be connected to.
-func (d Dialect) NoDatabase(err error) bool {
-	return within(err, func(err error) bool {
-		switch d.Goose {
-		case goose.DialectPostgres:
-			e, ok := err.(interface{ SQLState() string })
-			return ok && !nilPointer(err) && e.SQLState() == "3D000"
-		case goose.DialectMySQL:
-			number := field(err, "Number", reflect.Uint16)
-			return number.IsValid() && number.Uint() == 1049
-		}
-		return false
-	})
-}
+// Unparsed says whether the database could not parse a statement. SQLite gives this error for other reasons too, and
+// undoes the statement. A statement that executes others can fail so after it has done a part of them.
+func (d Dialect) Unparsed(err error) bool { return unparsed.in(err, d.Goose) }
 
-// Refused says whether err has a server's answer that this user, or a database of that name, is not let
-// in: of PostgreSQL the errors of class 28 and 3D, of MySQL ER_ACCESS_DENIED_ERROR, ER_DBACCESS_DENIED_ERROR,
-// ER_BAD_DB_ERROR and ER_ACCESS_DENIED_NO_PASSWORD_ERROR.
+// NoDatabase says whether the server has no database of the name in the DSN.
+func (d Dialect) NoDatabase(err error) bool { return noDatabase.in(err, d.Goose) }
+
+// Denied says whether this user lacks the privilege for a statement. MySQL gives the same error for a table that doesn't
+// exist, and hides tables that the user may not use from its catalog.
+func (d Dialect) Denied(err error) bool { return denied.in(err, d.Goose) }
+
+// Refused says whether a server, PostgreSQL or MySQL, has refused the connection: the user, the password, or the database
+// is wrong.
 func Refused(err error) bool {
 	return within(err, func(err error) bool {
-		if e, ok := err.(interface{ SQLState() string }); ok && !nilPointer(err) {
-			return strings.HasPrefix(e.SQLState(), "28") || strings.HasPrefix(e.SQLState(), "3D")
-		}
-		number := field(err, "Number", reflect.Uint16)
-		return number.IsValid() && slices.Contains([]uint64{1044, 1045, 1049, 1698}, number.Uint())
+		state := codeOf(err, goose.DialectPostgres)
+		return strings.HasPrefix(state, "28") || strings.HasPrefix(state, "3D") || slices.Contains(refused, codeOf(err, goose.DialectMySQL))
 	})
 }
 
-// Denied says whether err has the server's answer that this user may not do that with what is there, of PostgreSQL
-// insufficient_privilege, of MySQL ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR
-// and ER_SPECIFIC_ACCESS_DENIED_ERROR. MySQL gives it of a table that isn't there, too, and hides from its catalog what
-// the user may not use.
-func (d Dialect) Denied(err error) bool {
-	return within(err, func(err error) bool {
-		switch d.Goose {
-		case goose.DialectPostgres:
-			e, ok := err.(interface{ SQLState() string })
-			return ok && !nilPointer(err) && e.SQLState() == "42501"
-		case goose.DialectMySQL:
-			number := field(err, "Number", reflect.Uint16)
-			return number.IsValid() && slices.Contains([]uint64{1044, 1142, 1143, 1227}, number.Uint())
-		}
-		return false
-	})
+func (c codes) in(err error, of goose.Dialect) bool {
+	return within(err, func(err error) bool { return slices.Contains(c[of], codeOf(err, of)) })
 }
 
-// within looks at every error of a tree: the one that counts may stand beside others.
+// within asks every error of a tree: the one that counts may stand beside others.
 func within(err error, is func(error) bool) bool {
 	if err == nil {
 		return false
@@ -117,70 +74,47 @@ func within(err error, is func(error) bool) bool {
 	case interface{ Unwrap() error }:
 		return within(x.Unwrap(), is)
 	case interface{ Unwrap() []error }:
-		for _, e := range x.Unwrap() {
-			if within(e, is) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(x.Unwrap(), func(e error) bool { return within(e, is) })
 	}
 	return false
 }
 
-// postgresContention knows lock_not_available, deadlock_detected and serialization_failure
-// (PostgreSQL manual, appendix A).
-func postgresContention(err error) bool {
-	e, ok := err.(interface{ SQLState() string })
-	if !ok || nilPointer(err) {
-		return false
-	}
-	switch e.SQLState() {
-	case "55P03", "40P01", "40001":
-		return true
-	}
-	return false
-}
-
-// mysqlContention knows ER_LOCK_WAIT_TIMEOUT, also of metadata locks, and ER_LOCK_DEADLOCK.
-func mysqlContention(err error) bool {
-	number := field(err, "Number", reflect.Uint16)
-	return number.IsValid() && (number.Uint() == 1205 || number.Uint() == 1213)
-}
-
-// sqliteContention knows SQLITE_BUSY and SQLITE_LOCKED, whatever extends them in the higher bits.
-func sqliteContention(err error) bool {
-	const busy, locked = 5, 6
-	code := sqliteCode(err)
-	return code&0xff == busy || code&0xff == locked
-}
-
-// sqliteCode is the result code in an error of one of the drivers, 0 if it is none.
-func sqliteCode(err error) int {
-	if e, ok := err.(interface{ Code() int }); ok && !nilPointer(err) {
-		return e.Code()
-	}
-	if f := field(err, "Code", reflect.Int); f.IsValid() {
-		return int(f.Int())
-	}
-	return 0
-}
-
-// field is the exported field of a driver's error, which is a struct or a pointer to one: to name
-// its type takes the driver's package. The zero Value means that there is no such field.
-func field(err error, name string, kind reflect.Kind) reflect.Value {
+// codeOf is the code in a driver's error, "" if there is none. It knows the errors of lib/pq, pgx, go-sql-driver/mysql,
+// modernc.org/sqlite and mattn/go-sqlite3 by their shape, because naming their types takes the drivers' packages.
+func codeOf(err error, of goose.Dialect) string {
 	v := reflect.ValueOf(err)
 	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return ""
+		}
 		v = v.Elem()
 	}
-	if v.Kind() != reflect.Struct {
-		return reflect.Value{}
+	switch of {
+	case goose.DialectPostgres:
+		if e, ok := err.(interface{ SQLState() string }); ok {
+			return e.SQLState()
+		}
+	case goose.DialectMySQL:
+		if n := field(v, "Number"); n.Kind() == reflect.Uint16 {
+			return strconv.FormatUint(n.Uint(), 10)
+		}
+	case goose.DialectSQLite3:
+		if e, ok := err.(interface{ Code() int }); ok {
+			return strconv.Itoa(e.Code() & 0xff)
+		}
+		if n := field(v, "Code"); n.Kind() == reflect.Int {
+			return strconv.FormatInt(n.Int()&0xff, 10)
+		}
 	}
-	if t, ok := v.Type().FieldByName(name); !ok || !t.IsExported() || len(t.Index) > 1 || t.Type.Kind() != kind {
-		return reflect.Value{}
-	}
-	return v.FieldByName(name)
+	return ""
 }
 
-func nilPointer(err error) bool {
-	v := reflect.ValueOf(err)
-	return v.Kind() == reflect.Pointer && v.IsNil()
+// field is a struct's own exported field, or the zero Value.
+func field(v reflect.Value, name string) reflect.Value {
+	if v.Kind() == reflect.Struct {
+		if f, ok := v.Type().FieldByName(name); ok && len(f.Index) == 1 {
+			return v.FieldByIndex(f.Index)
+		}
+	}
+	return reflect.Value{}
 }
