@@ -119,25 +119,9 @@ func (postgres) read(ctx context.Context, pool *sql.DB, f func(Querier) error) e
 	})
 }
 
-// upgrade is one transaction, which fails if somebody else has upgraded the table since it was looked at.
+// upgrade is one transaction, which fails if another process has upgraded the table since the look at it.
 func (p postgres) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) (err error) {
 	list := []string{t.sql("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT")}
-	alter := func(parts ...string) {
-		for _, part := range parts {
-			list = append(list, t.sql("ALTER TABLE {table} ")+part)
-		}
-	}
-	removals := old.removals("RENAME COLUMN status TO failed")
-	if !old.remembers() { // there is nothing in the table but the original's lock
-		list = append(list, t.sql("DELETE FROM {table}"))
-		alter(append(append(old.additions(t), removals...), "ADD PRIMARY KEY (id)")...)
-		_, err = p.write(ctx, pool, list)
-		return err
-	}
-	moves, err := old.moves(ctx, pool, t)
-	if err != nil {
-		return err
-	}
 	if old.partitioned {
 		whole, err := p.unpartition(ctx, pool, t)
 		if err != nil {
@@ -145,10 +129,11 @@ func (p postgres) upgrade(ctx context.Context, pool *sql.DB, t *table, old layou
 		}
 		list = append(list, whole...)
 	}
-	alter(append(old.additions(t), "ALTER COLUMN id DROP DEFAULT", "ALTER COLUMN kind SET DEFAULT ''")...)
-	list = append(list, moves...)
-	alter(removals...)
-	_, err = p.write(ctx, pool, list)
+	statements, err := t.upgrade(ctx, pool, old)
+	if err != nil {
+		return err
+	}
+	_, err = p.write(ctx, pool, append(list, statements...))
 	return err
 }
 
@@ -180,7 +165,7 @@ func (p postgres) mutex(_ context.Context, s *State, db, _ *sql.DB, idle time.Du
 		schema := "COALESCE(" + schemaOf(p.Literal(p.Quote(s.version))) + ", " + schemaOf(p.Literal(s.quoted)) + ", current_schema()::text)"
 		key = "COALESCE('\"' || replace(" + schema + ", '\"', '\"\"') || '\".', '') || " + p.Literal(s.quoted)
 	}
-	return &mutex.Postgres{DB: db, Key: key, Idle: idle}, nil
+	return mutex.NewPostgres(db, key, idle), nil
 }
 
 func (p postgres) activity(ctx context.Context, pool *sql.DB, c Connection) (a Activity, err error) {

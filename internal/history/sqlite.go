@@ -62,26 +62,16 @@ func (sqlite) write(ctx context.Context, pool *sql.DB, statements []string) (aff
 
 func (sqlite) read(_ context.Context, pool *sql.DB, f func(Querier) error) error { return f(pool) }
 
-// upgrade is one transaction, which fails if somebody else has upgraded the table since it was looked at.
+// upgrade is one transaction, which fails if another process has upgraded the table since the look at it.
 func (s sqlite) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) error {
-	if !old.remembers() { // no column can be made the key of a table that is there
-		_, err := s.write(ctx, pool, []string{t.sql("UPDATE {table} SET status = 0"), t.sql("DROP TABLE {table}"), t.creation()})
-		return err
-	}
-	moves, err := old.moves(ctx, pool, t)
-	if err != nil {
-		return err
-	}
-	var list []string
-	alter := func(parts []string) {
-		for _, part := range parts {
-			list = append(list, t.sql("ALTER TABLE {table} ")+part)
+	list := []string{t.sql("UPDATE {table} SET status = 0"), t.sql("DROP TABLE {table}"), t.creation()}
+	if old.remembers() { // otherwise no existing column can become the key
+		var err error
+		if list, err = t.upgrade(ctx, pool, old); err != nil {
+			return err
 		}
 	}
-	alter(old.additions(t))
-	list = append(list, moves...)
-	alter(old.removals("RENAME COLUMN status TO failed"))
-	_, err = s.write(ctx, pool, list)
+	_, err := s.write(ctx, pool, list)
 	return err
 }
 
