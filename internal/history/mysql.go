@@ -50,10 +50,6 @@ func (m mysql) columns(n dialect.Name) string {
 	return "SELECT column_name, 0 FROM information_schema.columns WHERE " + m.in(n)
 }
 
-func (mysql) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {
-	return t.insertUnlessRecorded(ctx, db, " FROM DUAL", version, last)
-}
-
 func (m mysql) schemas(names []string, first, second string) (string, []any) {
 	var list []string
 	for i, name := range names {
@@ -62,11 +58,6 @@ func (m mysql) schemas(names []string, first, second string) (string, []any) {
 	table := "(SELECT count(*) FROM information_schema.tables WHERE table_schema = a.name AND table_name = "
 	return `SELECT a.i, (SELECT count(*) FROM information_schema.schemata WHERE schema_name = a.name), ` + table + m.Literal(first) + `), ` +
 		table + m.Literal(second) + `) FROM (` + strings.Join(list, " UNION ALL ") + `) AS a`, nil
-}
-
-func (mysql) queryOnce(ctx context.Context, conn *sql.Conn, query string) (*sql.Rows, func() error, error) {
-	rows, err := conn.QueryContext(ctx, query)
-	return rows, func() error { return nil }, err
 }
 
 func (m mysql) candidates(version dialect.Name, names, columns string) string {

@@ -23,6 +23,8 @@ func (postgres) terms() terms {
 		settle:      "LOCK TABLE {table} IN SHARE MODE",
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
+		returning:   " RETURNING id",
+		cursor:      "DECLARE gooseplus_sweep NO SCROLL CURSOR FOR ",
 		begin:       mutex.KeepTransaction() + "; ",
 		lockRow:     " FOR UPDATE",
 		lockClaims:  "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
@@ -47,14 +49,6 @@ func schemaOf(name string) string {
 		" WHERE c.oid = pg_catalog.to_regclass(" + name + "))"
 }
 
-func (postgres) insert(ctx context.Context, db Querier, t *table, version, last int64) (key int64, err error) {
-	err = db.QueryRowContext(ctx, insertUnlessRecorded(t.quoted, "$1", "", "$2")+" RETURNING id", version, last).Scan(&key)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrRecorded
-	}
-	return key, err
-}
-
 // schemas takes the names as JSON, because no other list works with every driver. It has subqueries, because a join may
 // read the tables of that name in all schemas, for each name.
 func (postgres) schemas(names []string, first, second string) (string, []any) {
@@ -64,23 +58,6 @@ func (postgres) schemas(names []string, first, second string) (string, []any) {
 		(SELECT count(*) FROM pg_class l WHERE l.relname = $3 AND l.relnamespace = n.oid)
 		FROM json_array_elements_text($1::json) WITH ORDINALITY AS a (name, i)
 		LEFT JOIN pg_namespace n ON n.nspname = a.name`, []any{string(list), first, second}
-}
-
-// queryOnce uses a cursor: pgx keeps a prepared statement for each text that it is asked to query, and the server keeps
-// its plan.
-func (postgres) queryOnce(ctx context.Context, conn *sql.Conn, query string) (*sql.Rows, func() error, error) {
-	tx, err := conn.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	end := func() error { return ignoreDone(tx.Rollback()) }
-	if _, err = tx.ExecContext(ctx, "DECLARE gooseplus_sweep NO SCROLL CURSOR FOR "+query); err == nil {
-		var rows *sql.Rows
-		if rows, err = tx.QueryContext(ctx, "FETCH ALL FROM gooseplus_sweep"); err == nil {
-			return rows, end, nil
-		}
-	}
-	return nil, nil, errors.Join(err, end())
 }
 
 func (p postgres) candidates(version dialect.Name, names, columns string) string {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"net/url"
 	"time"
 
@@ -34,15 +33,7 @@ func (s sqlite) columns(n dialect.Name) string {
 	return "SELECT name, 0 FROM pragma_table_info(" + s.Literal(n.Table) + ", " + s.Literal(attached(n)) + ")"
 }
 
-func (sqlite) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {
-	return t.insertUnlessRecorded(ctx, db, "", version, last)
-}
-
 func (sqlite) schemas([]string, string, string) (string, []any) { return "", nil }
-
-func (sqlite) queryOnce(context.Context, *sql.Conn, string) (*sql.Rows, func() error, error) {
-	return nil, nil, errors.ErrUnsupported
-}
 
 func (s sqlite) candidates(version dialect.Name, names, columns string) string {
 	schema := attached(version)
