@@ -41,8 +41,9 @@ type server interface {
 	// schemas is a query for a row for each of the schemas: its number from 1, and whether the schema, the first and the
 	// second table are there.
 	schemas(names []string, first, second string) (query string, args []any)
-	// candidates is a query for the tables beside a version table that may be another tool's: schema, table and column.
-	candidates(version dialect.Name, names, columns string) string
+	// candidates is a query for the tables beside a version table that may be another tool's: schema, table and column. One
+	// more row has the schema, no table, and the number of tables that aren't called like those in own.
+	candidates(version dialect.Name, names, columns, own string) string
 	// mutex is the lock of a state table. pool is the application's: db has the same connections.
 	mutex(ctx context.Context, s *State, db, pool *sql.DB, idle time.Duration) (mutex.Mutex, error)
 

@@ -60,11 +60,14 @@ func (m mysql) schemas(names []string, first, second string) (string, []any) {
 		table + m.Literal(second) + `) FROM (` + strings.Join(list, " UNION ALL ") + `) AS a`, nil
 }
 
-func (m mysql) candidates(version dialect.Name, names, columns string) string {
+func (m mysql) candidates(version dialect.Name, names, columns, own string) string {
 	schema := "COALESCE(NULLIF(" + m.Literal(version.Schema) + ", ''), DATABASE())"
 	return `SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema = ` + schema + `
-		AND (LOWER(table_name) IN (` + names + `) OR table_name IN (SELECT table_name FROM information_schema.columns
-			WHERE table_schema = ` + schema + ` AND LOWER(column_name) IN (` + columns + `))) ORDER BY 1, 2`
+			AND (LOWER(table_name) IN (` + names + `) OR table_name IN (SELECT table_name FROM information_schema.columns
+				WHERE table_schema = ` + schema + ` AND LOWER(column_name) IN (` + columns + `)))
+		UNION ALL SELECT table_schema, '', CAST(count(*) AS CHAR) FROM information_schema.tables
+			WHERE table_schema = ` + schema + ` AND table_type = 'BASE TABLE' AND LOWER(table_name) NOT IN (` + own + `) GROUP BY 1
+		ORDER BY 1, 2`
 }
 
 func (m mysql) write(ctx context.Context, pool *sql.DB, statements []string) (affected int64, err error) {

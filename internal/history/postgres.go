@@ -60,21 +60,24 @@ func (postgres) schemas(names []string, first, second string) (string, []any) {
 		LEFT JOIN pg_namespace n ON n.nspname = a.name`, []any{string(list), first, second}
 }
 
-func (p postgres) candidates(version dialect.Name, names, columns string) string {
+func (p postgres) candidates(version dialect.Name, names, columns, own string) string {
 	schema, atlas := "(SELECT oid FROM pg_namespace WHERE nspname = "+p.Literal(version.Schema)+")", "FALSE"
 	if version.Schema == "" {
 		schema = "COALESCE((SELECT relnamespace FROM pg_class WHERE oid = to_regclass(" + p.Literal(p.Quote(version)) + "))," +
 			" (SELECT oid FROM pg_namespace WHERE nspname = current_schema()))"
 		atlas = "refobjid = (SELECT oid FROM pg_namespace WHERE nspname = 'atlas_schema_revisions')"
 	}
-	// pg_depend is the catalog that has an index by the schema: there may be thousands of schemas.
-	return `SELECT n.nspname, c.relname, a.attname
-		FROM (SELECT DISTINCT objid, refobjid FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_namespace'::regclass
-			AND (refobjid = ` + schema + ` OR ` + atlas + `)) AS d
-		JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') JOIN pg_namespace n ON n.oid = c.relnamespace
-		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-		WHERE lower(c.relname) IN (` + names + `)
-			OR EXISTS (SELECT 1 FROM pg_attribute v WHERE v.attrelid = c.oid AND v.attname IN (` + columns + `))
+	// pg_depend is the catalog that has an index by the schema: there may be thousands of schemas. Tables of extensions are
+	// nobody's.
+	return `WITH t AS (SELECT n.nspname, c.relname, c.oid
+			FROM (SELECT DISTINCT objid, refobjid FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_namespace'::regclass
+				AND (refobjid = ` + schema + ` OR ` + atlas + `)) AS d
+			JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') JOIN pg_namespace n ON n.oid = c.relnamespace)
+		SELECT t.nspname, t.relname, a.attname FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+		WHERE lower(t.relname) IN (` + names + `)
+			OR EXISTS (SELECT 1 FROM pg_attribute v WHERE v.attrelid = t.oid AND v.attname IN (` + columns + `))
+		UNION ALL SELECT t.nspname, '', count(*)::text FROM t WHERE t.nspname <> 'atlas_schema_revisions' AND lower(t.relname) NOT IN (` + own + `)
+			AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = t.oid AND e.deptype = 'e') GROUP BY 1
 		ORDER BY 1, 2`
 }
 

@@ -35,12 +35,15 @@ func (s sqlite) columns(n dialect.Name) string {
 
 func (sqlite) schemas([]string, string, string) (string, []any) { return "", nil }
 
-func (s sqlite) candidates(version dialect.Name, names, columns string) string {
-	schema := attached(version)
-	info := "pragma_table_info(m.name, " + s.Literal(schema) + ")"
-	return `SELECT ` + s.Literal(schema) + `, m.name, c.name FROM ` + s.Quote(dialect.Name{Table: schema}) + `.sqlite_master AS m, ` + info + ` AS c
-		WHERE m.type = 'table' AND (lower(m.name) IN (` + names + `)
-			OR EXISTS (SELECT 1 FROM ` + info + ` AS v WHERE lower(v.name) IN (` + columns + `))) ORDER BY 1, 2`
+func (s sqlite) candidates(version dialect.Name, names, columns, own string) string {
+	schema := s.Literal(attached(version))
+	master, info := s.Quote(dialect.Name{Schema: attached(version), Table: "sqlite_master"}), "pragma_table_info(m.name, "+schema+")"
+	return `SELECT ` + schema + `, m.name, c.name FROM ` + master + ` AS m, ` + info + ` AS c
+			WHERE m.type = 'table' AND (lower(m.name) IN (` + names + `)
+				OR EXISTS (SELECT 1 FROM ` + info + ` AS v WHERE lower(v.name) IN (` + columns + `)))
+		UNION ALL SELECT ` + schema + `, '', count(*) FROM ` + master + ` AS m
+			WHERE m.type = 'table' AND lower(m.name) NOT IN (` + own + `) AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\'
+		ORDER BY 1, 2`
 }
 
 func (sqlite) write(ctx context.Context, pool *sql.DB, statements []string) (affected int64, err error) {
