@@ -72,7 +72,7 @@ func (f *forced) vet(ctx context.Context) error {
 	if f.view.schemaMissing {
 		return nil
 	}
-	found, err := f.target.findForeign(ctx, f.run.db.own, f.run.options)
+	found, _, err := f.target.findForeign(ctx, f.run.db.own, f.run.options)
 	f.adopts = len(found) > 0
 	for _, h := range found {
 		if h.Dirty && f.run.options.foreignHistory == Refuse {

@@ -45,6 +45,9 @@ var ErrForeignHistory = errors.New("another tool has migrated this database")
 // refused only where the other tool says that it has failed half-way. Several services that share a schema, each with
 // a version table of its own, need [Ignore].
 //
+// Where there are tables and no history at all, perhaps because somebody made them by hand, the observers are told: see
+// [Warning]. With [Ignore] they aren't.
+//
 // It costs one statement, where nothing is applied and something is pending.
 //
 // The default is [Refuse].
@@ -53,29 +56,29 @@ func WithForeignHistory(p Policy) Option {
 }
 
 // findForeign looks for histories of other tools. It finds none in a database that Force has adopted.
-func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) ([]history.Foreign, error) {
+func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) (found []history.Foreign, strangers history.Strangers, err error) {
 	if o.foreignHistory == Ignore || t.state == nil {
-		return nil, nil
+		return nil, strangers, nil
 	}
 	name, err := t.dialect.ParseName(t.table.Name())
 	if err != nil {
-		return nil, err
+		return nil, strangers, err
 	}
-	found, err := history.LookForeign(ctx, db, t.table, o.ownTables(t.dialect, name))
+	found, strangers, err = history.LookForeign(ctx, db, t.table, o.ownTables(t.dialect, name))
 	if err != nil {
-		return nil, t.tableError(ctx, err)
+		return nil, strangers, t.tableError(ctx, err)
 	}
 	if len(found) == 0 {
-		return nil, nil
+		return nil, strangers, nil
 	}
 	facts, err := t.state.Read(ctx, db)
 	if err != nil {
-		return nil, t.stateError(ctx, err)
+		return nil, strangers, t.stateError(ctx, err)
 	}
 	if facts.Adopted {
-		return nil, nil
+		return nil, history.Strangers{}, nil
 	}
-	return found, nil
+	return found, strangers, nil
 }
 
 // ownTables are the names of the version tables of all namespaces.
@@ -94,7 +97,11 @@ func (r *run) vet(ctx context.Context) error {
 	if r.parts.lackSchema() {
 		return nil
 	}
-	found, err := r.whole.findForeign(ctx, r.db.own, r.options)
+	found, strangers, err := r.whole.findForeign(ctx, r.db.own, r.options)
+	if err == nil && len(found) == 0 && strangers.Tables > 0 {
+		r.events.send(Warning{Message: fmt.Sprintf("schema %s already has %d tables and no migration history; if they come from these migrations, call Force(version)",
+			strangers.Schema, strangers.Tables)})
+	}
 	if err != nil || len(found) == 0 {
 		return err
 	}

@@ -89,7 +89,7 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 }
 
 func (m *Migrator) foreignText(ctx context.Context, part *target, db site) (string, error) {
-	found, err := part.findForeign(ctx, db.own, &m.options)
+	found, _, err := part.findForeign(ctx, db.own, &m.options)
 	if err != nil || len(found) == 0 {
 		return "", err
 	}

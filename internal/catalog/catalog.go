@@ -38,8 +38,12 @@ type Catalog map[string]Object
 
 func (c Catalog) add(o Object) { c[o.Key()] = o }
 
-// without removes the objects with these keys, and all their parts.
-func (c Catalog) without(gone map[string]bool) {
+// withoutTables removes the tables with these names, and all their parts.
+func (c Catalog) withoutTables(names []string) {
+	gone := make(map[string]bool)
+	for _, name := range names {
+		gone["table "+name] = true
+	}
 	for more := true; more; {
 		more = false
 		for key, o := range c {
@@ -76,8 +80,8 @@ func Read(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 }
 
 // rows calls scan for each row of a query.
-func rows(ctx context.Context, q querier, query string, args []any, scan func(*sql.Rows) error) error {
-	r, err := q.QueryContext(ctx, query, args...)
+func rows(ctx context.Context, q querier, query string, scan func(*sql.Rows) error) error {
+	r, err := q.QueryContext(ctx, query)
 	if err != nil {
 		return err
 	}
@@ -92,5 +96,4 @@ func rows(ctx context.Context, q querier, query string, args []any, scan func(*s
 
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }

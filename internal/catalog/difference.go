@@ -62,30 +62,25 @@ func Diff(before, after Catalog) []Difference {
 	return list
 }
 
-// Leftover tells the difference as that of a Down: between the catalog before its Up and the one after it.
+// Leftover tells the difference between the catalogs before an Up and after its Down.
 func (d Difference) Leftover() string {
-	switch d.Change {
-	case Added:
-		return d.Key() + " is left behind" + colon(d.Definition)
-	case Removed:
-		return d.Key() + " is not put back" + colon(d.Definition)
-	default:
-		was, is := apart(d.Was.Definition, d.Definition)
-		return fmt.Sprintf("%s is not as it was: before %q, now %q", d.Key(), was, is)
-	}
+	return d.told("%s is left behind", "%s is not put back", "%s is not as it was: before %q, now %q")
 }
 
-// Again tells the difference as that of a second Up: between the catalogs after the first and after the second.
+// Again tells the difference between the catalogs after the first Up and after the second.
 func (d Difference) Again() string {
-	switch d.Change {
-	case Added:
-		return d.Key() + " is there only the second time" + colon(d.Definition)
-	case Removed:
-		return d.Key() + " was there only the first time" + colon(d.Definition)
-	default:
+	return d.told("%s is there only the second time", "%s was there only the first time", "%s differs: first %q, then %q")
+}
+
+func (d Difference) told(added, removed, altered string) string {
+	if d.Change == Altered {
 		was, is := apart(d.Was.Definition, d.Definition)
-		return fmt.Sprintf("%s differs: first %q, then %q", d.Key(), was, is)
+		return fmt.Sprintf(altered, d.Key(), was, is)
 	}
+	if d.Change == Removed {
+		added = removed
+	}
+	return fmt.Sprintf(added, d.Key()) + colon(d.Definition)
 }
 
 func colon(definition string) string {

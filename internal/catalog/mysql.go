@@ -3,100 +3,170 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 
-	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 // mysqlReader reads one database of a MySQL or MariaDB server.
 type mysqlReader struct {
-	q       querier
-	schema  string
-	catalog Catalog
+	Catalog
+	dialect.Dialect
+	schema string
 }
 
-// readMySQL reads on one connection. What SHOW CREATE TABLE says is the same on MySQL and MariaDB, and more than there
-// is in information_schema.
+// readMySQL reads each table with SHOW CREATE TABLE, which says the same on MySQL and MariaDB, and more than
+// information_schema does.
 func readMySQL(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
-	r := &mysqlReader{q: db, schema: scope.Schema, catalog: make(Catalog)}
+	r := &mysqlReader{make(Catalog), dialect.Dialect{Goose: goose.DialectMySQL}, scope.Schema}
 	if r.schema == "" {
 		if err := db.QueryRowContext(ctx, "SELECT COALESCE(DATABASE(), '')").Scan(&r.schema); err != nil {
 			return nil, err
 		}
 	}
-	for _, read := range []func(context.Context) error{
-		r.database, r.tables, r.columns, r.views, r.triggers, r.order, r.routines, r.events, r.grants, r.routineGrants,
-	} {
-		if err := read(ctx); err != nil {
-			return nil, err
+	if err := r.tables(ctx, db); err != nil {
+		return nil, err
+	}
+	for _, query := range mysqlQueries { // few users may read mysql.procs_priv
+		if err := rows(ctx, db, r.written(query), r.object); err != nil && !r.Denied(err) {
+			return nil, fmt.Errorf("%w in the query %s", err, query)
 		}
 	}
 	if scope.IgnoreIn == "" || scope.IgnoreIn == r.schema {
-		ignored := make(map[string]bool)
-		for _, name := range scope.Ignore {
-			ignored["table "+name] = true
-		}
-		r.catalog.without(ignored)
+		r.withoutTables(scope.Ignore)
 	}
-	return r.catalog, nil
+	return r.Catalog, nil
 }
 
-// each calls scan for each row of a query with the name of the database as its one argument.
-func (r *mysqlReader) each(ctx context.Context, query string, scan func(*sql.Rows) error) error {
-	return rows(ctx, r.q, query, []any{r.schema}, scan)
+// name is qualified: a name alone could mean an object of another database.
+func (r *mysqlReader) name(name string) string {
+	return r.Quote(dialect.Name{Schema: r.schema, Table: name})
 }
 
-// name is that of something in the database for a statement. There, a name alone can mean what is in another database.
-func (r *mysqlReader) name(name string) string { return backquote(r.schema) + "." + backquote(name) }
+func (r *mysqlReader) quoted(name string) string { return r.Quote(dialect.Name{Table: name}) }
 
-func backquote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
-
-func (r *mysqlReader) database(ctx context.Context) error {
-	return r.each(ctx, `SELECT CONCAT_WS(' ', default_character_set_name, default_collation_name) FROM information_schema.schemata WHERE schema_name = ?`,
-		func(rows *sql.Rows) error {
-			o := Object{Kind: "character set", Name: "of the database"}
-			if err := rows.Scan(&o.Definition); err != nil {
-				return err
-			}
-			r.catalog.add(o)
-			return nil
-		})
+// written writes out {schema}, {in}, which qualifies a name, and the quoted name in a {column}.
+func (r *mysqlReader) written(query string) string {
+	return mysqlAbbreviation.ReplaceAllStringFunc(query, func(short string) string {
+		switch word := strings.Trim(short, "{}"); word {
+		case "schema":
+			return r.Literal(r.schema)
+		case "in":
+			return r.Literal(r.quoted(r.schema) + ".")
+		default:
+			return "'`', REPLACE(" + word + ", '`', '``'), '`'"
+		}
+	})
 }
 
-func (r *mysqlReader) tables(ctx context.Context) error {
+var mysqlAbbreviation = regexp.MustCompile(`\{[\w.]+\}`)
+
+// object adds the object in a row of mysqlQueries, and its parts.
+func (r *mysqlReader) object(rows *sql.Rows) error {
+	var o Object
+	var definition, definer, mode, list sql.NullString
+	if err := rows.Scan(&o.Kind, &o.Name, &o.Of, &definition, &o.Weak, &o.Drop, &definer, &mode, &list); err != nil {
+		return err
+	}
+	o.Definition = definition.String
+	r.add(o)
+	part := Object{Of: o.Key()}
+	if definer.Valid {
+		part.Kind, part.Name, part.Definition = "definer", "of "+o.Key(), definer.String
+		r.add(part)
+		part.Kind, part.Definition = "SQL mode", mode.String
+		r.add(part)
+	}
+	if list.Valid { // such as enum('a','b')
+		base, quoted, _ := strings.Cut(strings.TrimSuffix(list.String, ")"), "(")
+		values := strings.Split(strings.ReplaceAll(quoted, "','", "'\x00'"), "\x00")
+		for _, v := range values {
+			r.add(Object{Kind: base + " value", Name: o.Name + "." + v, Of: o.Key()})
+		}
+		part.Kind, part.Name, part.Definition, part.Weak = "order of the values", "of "+o.Name, strings.Join(values, ", "), true
+		r.add(part)
+	}
+	return nil
+}
+
+// mysqlQueries read an object in each row: kind, name, key of the object that it is a part of, definition, which is NULL
+// if the user may not see it, 1 if it is weak, the statement that drops it, definer and SQL mode, or NULL, and a type with
+// a list of values, or NULL. A grant on a table is a part of nothing, because it outlives the table.
+var mysqlQueries = []string{
+	`SELECT 'character set', 'of the database', '', CONCAT_WS(' ', default_character_set_name, default_collation_name), 0, '', NULL, NULL, NULL
+		FROM information_schema.schemata WHERE schema_name = {schema}`,
+	`SELECT 'comment', CONCAT('on table ', table_name), CONCAT('table ', table_name), table_comment, 0, '', NULL, NULL, NULL
+		FROM information_schema.tables WHERE table_schema = {schema} AND table_type NOT LIKE '%VIEW%' AND table_type <> 'SEQUENCE' AND table_comment <> ''`,
+	`SELECT 'column', CONCAT(c.table_name, '.', c.column_name), CONCAT('table ', c.table_name),
+			CONCAT_WS(' ', IF(c.data_type IN ('enum', 'set'), c.data_type, c.column_type), IF(c.is_nullable = 'NO', 'not null', NULL),
+				NULLIF(c.collation_name, ''), NULLIF(c.extra, ''), NULLIF(c.generation_expression, '')),
+			0, CONCAT('ALTER TABLE ', {in}, {c.table_name}, ' DROP COLUMN ', {c.column_name}), NULL, NULL, IF(c.data_type IN ('enum', 'set'), c.column_type, NULL)` + mysqlColumns,
+	`SELECT 'default', CONCAT('of ', c.table_name, '.', c.column_name), CONCAT('column ', c.table_name, '.', c.column_name), c.column_default,
+			0, CONCAT('ALTER TABLE ', {in}, {c.table_name}, ' ALTER COLUMN ', {c.column_name}, ' DROP DEFAULT'), NULL, NULL, NULL` + mysqlColumns +
+		` AND CAST(c.column_default AS BINARY) <> 'NULL'`,
+	`SELECT 'comment', CONCAT('on column ', c.table_name, '.', c.column_name), CONCAT('column ', c.table_name, '.', c.column_name), c.column_comment,
+			0, '', NULL, NULL, NULL` + mysqlColumns + ` AND c.column_comment <> ''`,
+	`SELECT 'view', table_name, '', CONCAT(view_definition, ' with check option ', check_option, ', security ', security_type),
+			0, CONCAT('DROP VIEW ', {in}, {table_name}), definer, '', NULL
+		FROM information_schema.views WHERE table_schema = {schema}`,
+	`SELECT 'trigger', CONCAT(trigger_name, ' on ', event_object_table), CONCAT('table ', event_object_table),
+			CONCAT_WS(' ', action_timing, event_manipulation, 'on', event_object_table, action_statement),
+			0, CONCAT('DROP TRIGGER ', {in}, {trigger_name}), definer, sql_mode, NULL
+		FROM information_schema.triggers WHERE trigger_schema = {schema}`,
+	`SELECT 'order of the triggers', CONCAT(LOWER(CONCAT(action_timing, ' ', event_manipulation)), ' on ', event_object_table),
+			CONCAT('table ', event_object_table), GROUP_CONCAT(trigger_name ORDER BY action_order SEPARATOR ', '), 1, '', NULL, NULL, NULL
+		FROM information_schema.triggers WHERE trigger_schema = {schema} GROUP BY action_timing, event_manipulation, event_object_table`,
+	`SELECT LOWER(routine_type), routine_name, '', CONCAT_WS(' ',
+			(SELECT GROUP_CONCAT(CONCAT_WS(' ', parameter_mode, parameter_name, dtd_identifier) ORDER BY ordinal_position SEPARATOR ', ')
+				FROM information_schema.parameters p WHERE p.specific_schema = routine_schema AND p.specific_name = routines.specific_name
+					AND p.routine_type = routines.routine_type AND ordinal_position > 0),
+			CONCAT('returns ', dtd_identifier), CASE is_deterministic WHEN 'YES' THEN 'deterministic' END, sql_data_access, 'security', security_type,
+			routine_definition, routine_comment), 0, CONCAT('DROP ', routine_type, ' ', {in}, {routine_name}), definer, sql_mode, NULL
+		FROM information_schema.routines WHERE routine_schema = {schema}`,
+	// Without the times, most of which count from now.
+	`SELECT 'event', event_name, '', CONCAT_WS(' ', event_type, interval_value, interval_field, status, 'on completion', on_completion,
+			event_definition, event_comment), 0, CONCAT('DROP EVENT ', {in}, {event_name}), definer, sql_mode, NULL
+		FROM information_schema.events WHERE event_schema = {schema}`,
+	`SELECT 'grant', CONCAT('of ', privilege_type, IF(is_grantable = 'YES', ' with grant option', ''), ' on ', what, ' to ', grantee), '', '', 0, '', NULL, NULL, NULL
+		FROM (SELECT privilege_type, 'the database' AS what, grantee, is_grantable FROM information_schema.schema_privileges WHERE table_schema = {schema}
+			UNION ALL SELECT privilege_type, CONCAT('table ', table_name), grantee, is_grantable
+				FROM information_schema.table_privileges WHERE table_schema = {schema}
+			UNION ALL SELECT privilege_type, CONCAT('column ', table_name, '.', column_name), grantee, is_grantable
+				FROM information_schema.column_privileges WHERE table_schema = {schema}) AS g`,
+	// No view of information_schema has the grants on routines.
+	`SELECT 'grant', CONCAT('of ', p.privilege, ' on ', LOWER(routine_type), ' ', routine_name, ' to ''', user, '''@''', host, ''''),
+			CONCAT(LOWER(routine_type), ' ', routine_name), '', 0, '', NULL, NULL, NULL
+		FROM mysql.procs_priv JOIN (SELECT 'execute' AS privilege UNION ALL SELECT 'alter routine' UNION ALL SELECT 'grant' UNION ALL SELECT 'show create routine') AS p
+			ON FIND_IN_SET(p.privilege, LOWER(proc_priv)) WHERE db = {schema}`,
+}
+
+const mysqlColumns = ` FROM information_schema.columns c JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+	WHERE c.table_schema = {schema} AND t.table_type NOT LIKE '%VIEW%' AND t.table_type <> 'SEQUENCE'`
+
+func (r *mysqlReader) tables(ctx context.Context, db *sql.DB) error {
 	kinds := make(map[string]string)
-	err := r.each(ctx, `SELECT table_name, table_type, COALESCE(table_comment, '') FROM information_schema.tables
-			WHERE table_schema = ? AND table_type NOT LIKE '%VIEW%'`,
-		func(rows *sql.Rows) error {
-			var name, kind, comment string
-			if err := rows.Scan(&name, &kind, &comment); err != nil {
-				return err
-			}
-			kinds[name] = kind
-			if key := "table " + name; comment != "" && kind != "SEQUENCE" {
-				r.catalog.add(Object{Kind: "comment", Name: "on " + key, Of: key, Definition: comment})
-			}
-			return nil
-		})
+	err := rows(ctx, db, r.written(`SELECT table_name, IF(table_type = 'SEQUENCE', 'sequence', 'table') FROM information_schema.tables
+			WHERE table_schema = {schema} AND table_type NOT LIKE '%VIEW%'`), func(rows *sql.Rows) error {
+		var name, kind string
+		err := rows.Scan(&name, &kind)
+		kinds[name] = kind
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	for name, kind := range kinds {
-		what, word := "TABLE", "table"
-		if kind == "SEQUENCE" {
-			what, word = "SEQUENCE", "sequence"
-		}
 		var shown, text string
-		err := r.q.QueryRowContext(ctx, "SHOW CREATE "+what+" "+r.name(name)).Scan(&shown, &text)
-		if err != nil {
+		if err := db.QueryRowContext(ctx, "SHOW CREATE "+kind+" "+r.name(name)).Scan(&shown, &text); err != nil {
 			return err
 		}
-		if word == "sequence" {
-			_, definition, _ := strings.Cut(text, backquote(name))
-			r.catalog.add(Object{Kind: word, Name: name, Definition: oneLine(definition), Drop: "DROP SEQUENCE " + r.name(name)})
+		if kind == "sequence" {
+			_, definition, _ := strings.Cut(text, r.quoted(name))
+			r.add(Object{Kind: kind, Name: name, Definition: oneLine(definition), Drop: "DROP SEQUENCE " + r.name(name)})
 			continue
 		}
 		r.table(name, text)
@@ -112,41 +182,43 @@ var (
 	lineName      = regexp.MustCompile("^[A-Z ]*`((?:[^`]|``)*)`")
 )
 
-// table reads the lines of a SHOW CREATE TABLE. Of the columns it takes what is nowhere else; what begins with a word is
-// an index or a constraint, and the rest after the closing parenthesis is of the table itself.
+// table adds what the lines of a SHOW CREATE TABLE say. A line that begins with a name is a column, of which only the
+// check is taken: information_schema has the rest. The other lines are indexes and constraints. The lines after the
+// closing parenthesis are about the table.
 func (r *mysqlReader) table(name, text string) {
-	key, alter := "table "+name, "ALTER TABLE "+r.name(name)
+	table, alter := Object{Kind: "table", Name: name, Drop: "DROP TABLE " + r.name(name)}, "ALTER TABLE "+r.name(name)
+	add := func(kind, name, definition, drop string) {
+		r.add(Object{Kind: kind, Name: name, Of: table.Key(), Definition: definition, Drop: drop})
+	}
 	var options []string
 	inside := true
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, ")") {
-			inside = false
-		}
+		inside = inside && !strings.HasPrefix(line, ")")
 		line = strings.TrimSuffix(strings.TrimSpace(line), ",")
+		named := lineNamed(line)
 		switch {
 		case strings.HasPrefix(line, "CREATE "):
-		case strings.HasPrefix(line, "`"): // MariaDB tells the check of a column only here
+		case strings.HasPrefix(line, "`"): // MariaDB shows the check of a column only here
 			if check := columnCheck.FindString(columnComment.ReplaceAllString(line, "")); check != "" {
-				column := name + "." + lineNamed(line)
-				r.catalog.add(Object{Kind: "check", Name: "of " + column, Of: "column " + column, Definition: strings.TrimSpace(check)})
+				column := name + "." + named
+				r.add(Object{Kind: "check", Name: "of " + column, Of: "column " + column, Definition: strings.TrimSpace(check)})
 			}
 		case !inside:
 			line = tableComment.ReplaceAllString(tableCounter.ReplaceAllString(line, ""), "")
 			options = append(options, strings.TrimPrefix(line, ") "))
 		case strings.HasPrefix(line, "PRIMARY KEY"):
-			r.catalog.add(Object{Kind: "primary key", Name: "of " + name, Of: key, Definition: line, Drop: alter + " DROP PRIMARY KEY"})
+			add("primary key", "of "+name, line, alter+" DROP PRIMARY KEY")
 		case strings.HasPrefix(line, "CONSTRAINT"):
-			r.catalog.add(Object{Kind: "constraint", Name: lineNamed(line) + " on " + name, Of: key, Definition: line,
-				Drop: alter + " DROP CONSTRAINT " + backquote(lineNamed(line))})
+			add("constraint", named+" on "+name, line, alter+" DROP CONSTRAINT "+r.quoted(named))
 		case strings.HasPrefix(line, "PERIOD"), strings.HasPrefix(line, "CHECK"):
-			r.catalog.add(Object{Kind: "constraint", Name: line + " on " + name, Of: key})
+			add("constraint", line+" on "+name, "", "")
 		default:
-			r.catalog.add(Object{Kind: "index", Name: lineNamed(line) + " on " + name, Of: key, Definition: line,
-				Drop: alter + " DROP INDEX " + backquote(lineNamed(line))})
+			add("index", named+" on "+name, line, alter+" DROP INDEX "+r.quoted(named))
 		}
 	}
-	r.catalog.add(Object{Kind: "table", Name: name, Definition: strings.Join(options, " "), Drop: "DROP TABLE " + r.name(name)})
+	table.Definition = strings.Join(options, " ")
+	r.add(table)
 }
 
 func lineNamed(line string) string {
@@ -154,165 +226,4 @@ func lineNamed(line string) string {
 		return strings.ReplaceAll(m[1], "``", "`")
 	}
 	return oneLine(line)
-}
-
-func (r *mysqlReader) columns(ctx context.Context) error {
-	return r.each(ctx, `SELECT c.table_name, c.column_name, c.column_type, c.data_type, c.is_nullable, c.extra,
-			COALESCE(c.generation_expression, ''), COALESCE(c.collation_name, ''), c.column_default, c.column_comment
-		FROM information_schema.columns c JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
-		WHERE c.table_schema = ? AND t.table_type NOT LIKE '%VIEW%' AND t.table_type <> 'SEQUENCE'`,
-		func(rows *sql.Rows) error {
-			var table, column, typ, base, nullable, extra, generated, collation, comment string
-			var fallback sql.NullString
-			if err := rows.Scan(&table, &column, &typ, &base, &nullable, &extra, &generated, &collation, &fallback, &comment); err != nil {
-				return err
-			}
-			alter := "ALTER TABLE " + r.name(table)
-			o := Object{Kind: "column", Name: table + "." + column, Of: "table " + table, Drop: alter + " DROP COLUMN " + backquote(column)}
-			if values, ok := listed(typ, base); ok {
-				typ = base
-				for _, v := range values {
-					r.catalog.add(Object{Kind: base + " value", Name: o.Name + "." + v, Of: o.Key()})
-				}
-				r.catalog.add(Object{Kind: "order of the values", Name: "of " + o.Name, Of: o.Key(), Definition: strings.Join(values, ", "), Weak: true})
-			}
-			if nullable == "NO" {
-				typ += " not null"
-			}
-			o.Definition = strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s", typ, collation, extra, generated)), " ")
-			r.catalog.add(o)
-			if fallback.Valid && fallback.String != "NULL" {
-				r.catalog.add(Object{Kind: "default", Name: "of " + o.Name, Of: o.Key(), Definition: fallback.String,
-					Drop: alter + " ALTER COLUMN " + backquote(column) + " DROP DEFAULT"})
-			}
-			if comment != "" {
-				r.catalog.add(Object{Kind: "comment", Name: "on " + o.Key(), Of: o.Key(), Definition: comment})
-			}
-			return nil
-		})
-}
-
-// listed returns the values of an enum or a set, quoted as they are.
-func listed(typ, base string) (values []string, ok bool) {
-	if base != "enum" && base != "set" {
-		return nil, false
-	}
-	list := strings.TrimSuffix(strings.TrimPrefix(typ, base+"("), ")")
-	return strings.Split(strings.ReplaceAll(list, "','", "'\x00'"), "\x00"), true
-}
-
-func (r *mysqlReader) views(ctx context.Context) error {
-	return r.programs(ctx, `SELECT 'view', table_name, '',
-			CONCAT(view_definition, ' with check option ', check_option, ', security ', security_type), definer, ''
-		FROM information_schema.views WHERE table_schema = ?`)
-}
-
-func (r *mysqlReader) triggers(ctx context.Context) error {
-	return r.programs(ctx, `SELECT 'trigger', trigger_name, event_object_table,
-			CONCAT_WS(' ', action_timing, event_manipulation, 'on', event_object_table, action_statement), definer, sql_mode
-		FROM information_schema.triggers WHERE trigger_schema = ?`)
-}
-
-// order is that in which the triggers of the same time fire.
-func (r *mysqlReader) order(ctx context.Context) error {
-	return r.each(ctx, `SELECT trigger_name, event_object_table, LOWER(CONCAT(action_timing, ' ', event_manipulation)) FROM information_schema.triggers
-		WHERE trigger_schema = ? ORDER BY action_order`, func(rows *sql.Rows) error {
-		var trigger, table, when string
-		if err := rows.Scan(&trigger, &table, &when); err != nil {
-			return err
-		}
-		o := Object{Kind: "order of the triggers", Name: when + " on " + table, Of: "table " + table, Weak: true}
-		o.Definition = strings.TrimPrefix(r.catalog[o.Key()].Definition+", "+trigger, ", ")
-		r.catalog.add(o)
-		return nil
-	})
-}
-
-func (r *mysqlReader) routines(ctx context.Context) error {
-	return r.programs(ctx, `SELECT LOWER(routine_type), routine_name, '', CONCAT_WS(' ',
-			(SELECT GROUP_CONCAT(CONCAT_WS(' ', parameter_mode, parameter_name, dtd_identifier) ORDER BY ordinal_position SEPARATOR ', ')
-				FROM information_schema.parameters p WHERE p.specific_schema = routine_schema AND p.specific_name = routines.specific_name
-					AND p.routine_type = routines.routine_type AND ordinal_position > 0),
-			CONCAT('returns ', dtd_identifier), CASE is_deterministic WHEN 'YES' THEN 'deterministic' END, sql_data_access, 'security', security_type,
-			routine_definition, routine_comment), definer, sql_mode
-		FROM information_schema.routines WHERE routine_schema = ?`)
-}
-
-// events are read without their times, which most count from now.
-func (r *mysqlReader) events(ctx context.Context) error {
-	return r.programs(ctx, `SELECT 'event', event_name, '', CONCAT_WS(' ', event_type, interval_value, interval_field, status, 'on completion', on_completion,
-			event_definition, event_comment), definer, sql_mode
-		FROM information_schema.events WHERE event_schema = ?`)
-}
-
-// programs adds what a query returns: kind, name, the name of the table that it is a part of or "", definition, definer and
-// SQL mode.
-func (r *mysqlReader) programs(ctx context.Context, query string) error {
-	return r.each(ctx, query, func(rows *sql.Rows) error {
-		var o Object
-		var table, definer, mode string
-		var definition sql.NullString // of what the user may not see
-		if err := rows.Scan(&o.Kind, &o.Name, &table, &definition, &definer, &mode); err != nil {
-			return err
-		}
-		o.Definition, o.Drop = definition.String, "DROP "+strings.ToUpper(o.Kind)+" "+r.name(o.Name)
-		if table != "" {
-			o.Of = "table " + table
-			o.Name += " on " + table
-		}
-		r.catalog.add(o)
-		r.catalog.add(Object{Kind: "definer", Name: "of " + o.Key(), Of: o.Key(), Definition: definer})
-		r.catalog.add(Object{Kind: "SQL mode", Name: "of " + o.Key(), Of: o.Key(), Definition: mode})
-		return nil
-	})
-}
-
-// routineGrants are in no view of information_schema: who may not read the table that they are in doesn't see them.
-func (r *mysqlReader) routineGrants(ctx context.Context) error {
-	err := r.each(ctx, `SELECT LOWER(routine_type), routine_name, user, host, LOWER(proc_priv) FROM mysql.procs_priv WHERE db = ?`, func(rows *sql.Rows) error {
-		var kind, name, user, host, privileges string
-		if err := rows.Scan(&kind, &name, &user, &host, &privileges); err != nil {
-			return err
-		}
-		on := kind + " " + name
-		for privilege := range strings.SplitSeq(privileges, ",") {
-			r.catalog.add(Object{Kind: "grant", Name: fmt.Sprintf("of %s on %s to '%s'@'%s'", privilege, on, user, host), Of: on})
-		}
-		return nil
-	})
-	const denied = 1142 // ER_TABLEACCESS_DENIED_ERROR
-	var my *mysql.MySQLError
-	if errors.As(err, &my) && my.Number == denied {
-		return nil
-	}
-	return err
-}
-
-func (r *mysqlReader) grants(ctx context.Context) error {
-	return r.each(ctx, `SELECT privilege_type, '', '', grantee, is_grantable FROM information_schema.schema_privileges WHERE table_schema = ?
-		UNION ALL SELECT privilege_type, table_name, '', grantee, is_grantable FROM information_schema.table_privileges WHERE table_schema = `+literal(r.schema)+`
-		UNION ALL SELECT privilege_type, table_name, column_name, grantee, is_grantable FROM information_schema.column_privileges WHERE table_schema = `+literal(r.schema),
-		func(rows *sql.Rows) error {
-			var privilege, table, column, grantee, grantable string
-			if err := rows.Scan(&privilege, &table, &column, &grantee, &grantable); err != nil {
-				return err
-			}
-			if grantable == "YES" {
-				privilege += " with grant option"
-			}
-			// A grant on a table outlives it.
-			on := "the database"
-			switch {
-			case column != "":
-				on = "column " + table + "." + column
-			case table != "":
-				on = "table " + table
-			}
-			r.catalog.add(Object{Kind: "grant", Name: fmt.Sprintf("of %s on %s to %s", privilege, on, grantee)})
-			return nil
-		})
-}
-
-func literal(s string) string {
-	return "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(s) + "'"
 }

@@ -8,7 +8,9 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/lib/pq"
+	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 // statement is what reads the objects: key, definition, comment and grants, of which those that follow from what an
@@ -78,33 +80,31 @@ func readPostgres(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error)
 		return nil, err
 	}
 	defer func() { _ = tx.Rollback() }() // it only reads
+	d := dialect.Dialect{Goose: goose.DialectPostgres}
 	path := "DEFAULT"
 	if scope.Schema != "" {
-		path = pq.QuoteIdentifier(scope.Schema)
+		path = d.Quote(dialect.Name{Table: scope.Schema})
 	}
 	if _, err := tx.ExecContext(ctx, "SET LOCAL search_path TO "+path); err != nil {
 		return nil, err
 	}
 	c := make(Catalog)
 	for _, query := range postgresQueries {
-		err := rows(ctx, tx, query.statement(), nil, func(r *sql.Rows) error { return c.postgresObject(r) })
+		err := rows(ctx, tx, query.statement(), c.postgresObject)
 		if err != nil {
 			return nil, fmt.Errorf("%w in the query for %s", err, cmp.Or(query.class, query.kind))
 		}
 	}
-	ignored := make(map[string]bool)
+	var ignored []string
 	for _, name := range scope.Ignore {
-		name = pq.QuoteIdentifier(name)
-		if scope.IgnoreIn != "" {
-			name = pq.QuoteIdentifier(scope.IgnoreIn) + "." + name
-		}
+		name = d.Quote(dialect.Name{Schema: scope.IgnoreIn, Table: name})
 		var shown string
-		if err := tx.QueryRowContext(ctx, "SELECT COALESCE(to_regclass("+pq.QuoteLiteral(name)+")::text, '')").Scan(&shown); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT COALESCE(to_regclass("+d.Literal(name)+")::text, '')").Scan(&shown); err != nil {
 			return nil, err
 		}
-		ignored["table "+shown] = true
+		ignored = append(ignored, shown)
 	}
-	c.without(ignored)
+	c.withoutTables(ignored)
 	return c, nil
 }
 

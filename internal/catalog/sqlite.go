@@ -11,10 +11,10 @@ import (
 // table that is renamed: the texts are compared word by word, and not as they are written. Its names have no case. The
 // tables in which a virtual one keeps its rows are left out.
 func readSQLite(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
-	c, ignored := make(Catalog), make(map[string]bool)
+	c := make(Catalog)
 	query := `SELECT type, name, tbl_name, COALESCE(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\'
 		AND tbl_name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')`
-	err := rows(ctx, db, query, nil, func(r *sql.Rows) error {
+	err := rows(ctx, db, query, func(r *sql.Rows) error {
 		var kind, name, table, text string
 		if err := r.Scan(&kind, &name, &table, &text); err != nil {
 			return err
@@ -45,10 +45,11 @@ func readSQLite(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 			c[key] = o
 		}
 	}
+	var ignored []string
 	for _, name := range scope.Ignore {
-		ignored["table "+strings.ToLower(name)] = true
+		ignored = append(ignored, strings.ToLower(name))
 	}
-	c.without(ignored)
+	c.withoutTables(ignored)
 	return c, nil
 }
 

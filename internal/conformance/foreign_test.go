@@ -181,6 +181,38 @@ func TestForeignGoose(t *testing.T) {
 	})
 }
 
+// TestTablesWithoutHistory: tables that somebody made by hand are told, and nothing is refused.
+func TestTablesWithoutHistory(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	const text = "already has 2 tables and no migration history; if they come from these migrations, call Force(version)"
+	onEach(t, func(t *testing.T, p *place) {
+		told := 0
+		run := func(want int, opts ...gooseplus.Option) {
+			t.Helper()
+			told = 0
+			if err := p.migrator(append(opts, from(chain(3)), warnings(text, &told))...).Migrate(ctx); err != nil {
+				t.Error(err)
+			}
+			if told != want {
+				t.Errorf("%d warnings, want %d", told, want)
+			}
+		}
+		run(0)
+		p.exec(t, "DROP TABLE goose_db_version", "DROP TABLE t003")
+		if err := p.migrator(from(chain(3))).Force(ctx, 0); err != nil { // an empty version table
+			t.Fatal(err)
+		}
+		p.exec(t, "ALTER TABLE t001 RENAME TO by_hand", "ALTER TABLE t002 RENAME TO by_hand_too")
+		run(1)
+		run(0)
+		if err := p.migrator(from(chain(3))).RollbackTo(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+		run(0, gooseplus.WithForeignHistory(gooseplus.Ignore))
+	})
+}
+
 // TestForeignHistoryUnreadable: a history that this user may not read is not taken for none.
 func TestForeignHistoryUnreadable(t *testing.T) {
 	t.Parallel()

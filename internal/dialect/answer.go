@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/pressly/goose/v3"
 )
 
 // Answer is what a PostgreSQL server says of an error beside its message (PostgreSQL manual, "Error and Notice Message
@@ -19,17 +21,19 @@ type Answer struct {
 // AnswerOf finds the answer in the errors of lib/pq and pgx. It is empty for every other error.
 func AnswerOf(err error) (a Answer) {
 	within(err, func(err error) bool {
-		if e, ok := err.(interface{ SQLState() string }); !ok || nilPointer(err) || e.SQLState() == "" {
+		if codeOf(err, goose.DialectPostgres) == "" {
 			return false
 		}
-		detail, hint := field(err, "Detail", reflect.String), field(err, "Hint", reflect.String)
-		if !detail.IsValid() || !hint.IsValid() {
+		v := reflect.Indirect(reflect.ValueOf(err))
+		detail, hint, at := field(v, "Detail"), field(v, "Hint"), field(v, "Position")
+		if detail.Kind() != reflect.String || hint.Kind() != reflect.String {
 			return false
 		}
 		a.Detail, a.Hint = detail.String(), hint.String()
-		if at := field(err, "Position", reflect.Int32); at.IsValid() {
+		switch at.Kind() {
+		case reflect.Int32:
 			a.Position = int(at.Int())
-		} else if at := field(err, "Position", reflect.String); at.IsValid() {
+		case reflect.String:
 			a.Position, _ = strconv.Atoi(at.String())
 		}
 		return true

@@ -2,33 +2,36 @@ package dialect
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
-// OneTransaction says whether a whole run can be one transaction that a failure takes back.
+// OneTransaction says whether a whole run can be one transaction, which a failure rolls back.
 func (d Dialect) OneTransaction() bool { return d.TransactionalDDL && d.Quotes() }
 
-// OneWriter says whether a process that writes keeps the others from writing anything, and perhaps from reading: of
-// SQLite only the holder of the lock can rely on what it reads.
+// OneWriter says whether a writing process keeps all others from writing, and perhaps from reading. On SQLite only the
+// holder of the lock can rely on its reads.
 func (d Dialect) OneWriter() bool { return d.Goose == goose.DialectSQLite3 }
 
-// Networked says whether a network is between here and the database, which may be cut.
+// Networked says whether the database is a server, whose network may fail.
 func (d Dialect) Networked() bool { return d.Schemas() }
 
-// HidesTables says whether the server's catalog doesn't have the tables that a user may not read.
+// HidesTables says whether the server's catalog leaves out tables that the user may not read.
 func (d Dialect) HidesTables() bool { return d.Goose == goose.DialectMySQL }
 
 // LimitsStatements says whether the database can limit how long a statement takes.
 func (d Dialect) LimitsStatements() bool { return d.Schemas() }
 
-// Schemas says whether a run can be bound to one of the schemas of a database, or, on MySQL and MariaDB, to one of the
+// Schemas says whether a run can be bound to one schema of a database. On MySQL and MariaDB, a schema is one of the
 // databases of a server.
 func (d Dialect) Schemas() bool {
 	return d.Goose == goose.DialectPostgres || d.Goose == goose.DialectMySQL
 }
 
-// SchemaFault says what is wrong with the name of a schema that a run is to be bound to.
+// SchemaFault says why a run can't be bound to a schema of this name.
 func (d Dialect) SchemaFault(name string) error {
 	if d.Goose == goose.DialectPostgres && (name == "$user" || name == "pg_temp") {
 		return fmt.Errorf("in a search_path PostgreSQL takes this name for another schema, quoted or not (SHOW search_path): rename the schema")
@@ -36,19 +39,49 @@ func (d Dialect) SchemaFault(name string) error {
 	return nil
 }
 
-// FindSchema is a query that finds a row if the schema is there.
+// FindSchema is a query that finds a row if the schema exists.
 func (d Dialect) FindSchema(name string) string {
 	if d.Goose == goose.DialectMySQL {
 		return "SELECT 1 FROM information_schema.schemata WHERE schema_name = " + d.Literal(name)
 	}
-	return "SELECT 1 FROM pg_namespace WHERE nspname = " + d.Literal(name)
+	return "SELECT 1 FROM pg_namespace WHERE nspname = " + d.Literal(name) // information_schema hides schemas of others
 }
 
-// CreateSchema is the statement that creates a schema unless it is there.
+// CreateSchema is the statement that creates a schema unless it exists. MySQL takes the word SCHEMA too.
 func (d Dialect) CreateSchema(name string) string {
-	what := "SCHEMA"
-	if d.Goose == goose.DialectMySQL {
-		what = "DATABASE"
+	return "CREATE SCHEMA IF NOT EXISTS " + d.Quote(Name{Table: name})
+}
+
+// Quoting is how the database writes quotes and comments, false if that isn't known.
+func (d Dialect) Quoting() (q sqltext.Quoting, known bool) {
+	switch d.Goose {
+	case goose.DialectPostgres:
+		return sqltext.Quoting{Dollars: true}, true
+	case goose.DialectMySQL:
+		return sqltext.Quoting{Backslashes: true}, true
+	case goose.DialectSQLite3:
+		return sqltext.Quoting{Brackets: true}, true
 	}
-	return "CREATE " + what + " IF NOT EXISTS " + d.Quote(Name{Table: name})
+	return q, false
+}
+
+// StandsAlone says whether the database refuses some statements, such as VACUUM, in a transaction.
+func (d Dialect) StandsAlone() bool {
+	return d.Goose == goose.DialectPostgres || d.Goose == goose.DialectSQLite3
+}
+
+// StandsAloneInText says whether the database also refuses those statements in a text of several statements.
+func (d Dialect) StandsAloneInText() bool { return d.Goose == goose.DialectPostgres }
+
+// Fold makes two names of tables equal if the database may take them for the same table.
+func (d Dialect) Fold(name string) string {
+	if d.Goose == goose.DialectPostgres {
+		return name
+	}
+	return strings.ToLower(name)
+}
+
+// Derived says whether the database itself gives such names to the indexes and sequences of tables.
+func (d Dialect) Derived(ending string) bool {
+	return d.Goose == goose.DialectPostgres && (strings.HasSuffix(ending, "_pkey") || strings.HasSuffix(ending, "_id_seq"))
 }

@@ -1,10 +1,10 @@
-// Package dialect holds what gooseplus has to know of a database beyond what goose's dialects do:
-// its names, whether its DDL can be rolled back, how its identifiers are quoted, and which of its
-// errors say that somebody else was in the way.
+// Package dialect holds what gooseplus knows of a database beyond goose's dialects: its names, whether its DDL can be rolled
+// back, how it quotes identifiers, and which of its errors report contention.
 package dialect
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,14 +14,13 @@ import (
 // Dialect is one of goose's dialects.
 type Dialect struct {
 	Goose goose.Dialect
-	// TransactionalDDL says that a transaction undoes schema changes too. Where it is false, DDL
-	// commits by itself and any migration can be left half-applied.
+	// TransactionalDDL says that a transaction undoes schema changes too. Without it DDL commits by itself, and any migration
+	// can be left half-applied.
 	TransactionalDDL bool
 }
 
-// names are the spellings that goose's command line takes, and the two others in common use. dsql
-// is not among them: it can't have DDL and the version's row in one transaction, so that goose
-// needs WithIsolateDDL for it, which gives up what a run relies on.
+// names are the spellings that goose's command line takes, and two others in common use. dsql is left out: it can't have
+// DDL and the version's row in one transaction, so goose needs WithIsolateDDL for it, which breaks the contract of a run.
 var names = map[string]goose.Dialect{
 	"postgres": goose.DialectPostgres, "pgx": goose.DialectPostgres, "postgresql": goose.DialectPostgres,
 	"mysql": goose.DialectMySQL, "mariadb": goose.DialectMySQL,
@@ -41,20 +40,12 @@ var names = map[string]goose.Dialect{
 func Lookup(name string) (Dialect, error) {
 	d, ok := names[name]
 	if !ok {
-		return Dialect{}, fmt.Errorf("dialect %q is unknown: use one of %s", name, known())
+		known := strings.Join(slices.Sorted(maps.Keys(names)), ", ")
+		return Dialect{}, fmt.Errorf("dialect %q is unknown: use one of %s", name, known)
 	}
 	switch d {
 	case goose.DialectPostgres, goose.DialectSQLite3, goose.DialectTurso, goose.DialectMSSQL, goose.DialectRedshift:
 		return Dialect{Goose: d, TransactionalDDL: true}, nil
 	}
 	return Dialect{Goose: d}, nil
-}
-
-func known() string {
-	var list []string
-	for name := range names {
-		list = append(list, name)
-	}
-	slices.Sort(list)
-	return strings.Join(list, ", ")
 }

@@ -1,166 +1,133 @@
 package dialect
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/pressly/goose/v3"
 )
 
-// Name is the name of a table, and of its schema if one was given, as the server stores them.
+// Name is the name of a table as the server stores it, and the name of its schema if one was given.
 type Name struct {
 	Schema, Table string
 }
 
-// Quotes says whether ParseName and Quote know how the dialect writes identifiers. The names of
-// other dialects go to goose as they are.
+// Quotes says whether ParseName and Quote know how the dialect writes identifiers. The names of other dialects go to goose
+// as they are.
 func (d Dialect) Quotes() bool {
-	switch d.Goose {
-	case goose.DialectPostgres, goose.DialectMySQL, goose.DialectSQLite3:
-		return true
-	}
-	return false
+	_, known := d.Quoting()
+	return known
 }
 
-// ParseName reads a table name as goose is given it: plain or quoted, with or without a schema
-// before a dot. goose puts the name into its statements as it is; so that nothing but a name gets
-// there, anything else is refused. A plain name is folded as the server folds it.
-func (d Dialect) ParseName(s string) (Name, error) {
-	var parts []string
-	rest := s
-	for {
-		part, tail, err := d.nextPart(rest)
-		if err != nil {
-			return Name{}, fmt.Errorf("table name %q: %w", s, err)
+// ParseName reads a table name as goose takes it: plain or quoted, with or without a schema before a dot. goose puts the
+// name into its statements as it is, so everything that isn't a name is refused. A plain name is folded as the server
+// folds it.
+func (d Dialect) ParseName(s string) (n Name, err error) {
+	fail := func(err error) (Name, error) { return Name{}, fmt.Errorf("table name %q: %w", s, err) }
+	for rest := s; ; rest = rest[1:] { // without the dot
+		if n.Schema != "" {
+			return fail(errors.New("more than a schema and a table"))
 		}
-		parts = append(parts, part)
-		if tail == "" {
-			break
+		n.Schema = n.Table
+		if n.Table, rest, err = d.nextPart(rest); err != nil {
+			return fail(err)
 		}
-		rest = tail[1:] // the dot
+		if rest == "" {
+			return n, nil
+		}
 	}
-	switch len(parts) {
-	case 1:
-		return Name{Table: parts[0]}, nil
-	case 2:
-		return Name{Schema: parts[0], Table: parts[1]}, nil
-	}
-	return Name{}, fmt.Errorf("table name %q: more than a schema and a table", s)
 }
 
 // Quote renders the name for a statement, so that the server takes it literally.
 func (d Dialect) Quote(n Name) string {
+	q := d.quoteMark()
+	quoted := q + strings.ReplaceAll(n.Table, q, q+q) + q
 	if n.Schema == "" {
-		return d.quotePart(n.Table)
+		return quoted
 	}
-	return d.quotePart(n.Schema) + "." + d.quotePart(n.Table)
+	return q + strings.ReplaceAll(n.Schema, q, q+q) + q + "." + quoted
 }
 
-// Literal renders a text for a statement, whatever the server is set to take a backslash for. With a literal
+// Literal renders a text for a statement, and doesn't depend on what the server takes a backslash for. With a literal
 // instead of an argument every driver needs one round trip.
 func (d Dialect) Literal(s string) string {
-	s = strings.ReplaceAll(s, "'", "''")
+	literal := "'" + strings.ReplaceAll(s, "'", "''") + "'"
 	switch {
 	case !strings.Contains(s, `\`):
-		return "'" + s + "'"
 	case d.Goose == goose.DialectPostgres:
-		return "E'" + strings.ReplaceAll(s, `\`, `\\`) + "'"
+		return "E" + strings.ReplaceAll(literal, `\`, `\\`)
 	case d.Goose == goose.DialectMySQL:
-		return fmt.Sprintf("_utf8mb4 X'%x'", strings.ReplaceAll(s, "''", "'"))
+		return fmt.Sprintf("_utf8mb4 X'%x'", s)
 	}
-	return "'" + s + "'"
+	return literal
 }
 
 // nextPart takes one identifier off s. tail is empty or begins with a dot.
 func (d Dialect) nextPart(s string) (part, tail string, err error) {
-	if s == "" {
-		return "", "", fmt.Errorf("a part of it is empty")
-	}
-	if s[0] == d.quote() {
-		part, tail, err = unquote(s)
+	if strings.HasPrefix(s, d.quoteMark()) {
+		part, tail, err = unquote(s, d.quoteMark())
 	} else {
-		end := strings.IndexByte(s, '.')
-		if end < 0 {
-			end = len(s)
+		part, _, _ = strings.Cut(s, ".")
+		tail = s[len(part):]
+		if part != "" && !plainName.MatchString(part) {
+			err = fmt.Errorf("%q needs quotes", part)
 		}
-		part, tail, err = s[:end], s[end:], checkPlain(s[:end])
 		if d.Goose == goose.DialectPostgres {
 			part = foldASCII(part)
 		}
 	}
-	if err == nil && tail != "" && tail[0] != '.' {
-		err = fmt.Errorf("text after a quoted part")
+	switch {
+	case err != nil:
+		return "", "", err
+	case part == "":
+		return "", "", errors.New("a part of it is empty")
+	case tail != "" && tail[0] != '.':
+		return "", "", errors.New("text after a quoted part")
 	}
-	if err == nil {
-		err = d.checkLength(part)
-	}
-	return part, tail, err
+	return part, tail, checkLength(part, d.Goose)
 }
 
-func unquote(s string) (part, tail string, err error) {
-	quote := s[0]
-	var b strings.Builder
-	for i := 1; i < len(s); i++ {
+var plainName = regexp.MustCompile(`^[\p{L}_][\p{L}\p{Nd}_$]*$`)
+
+func unquote(s, quote string) (part, tail string, err error) {
+	for rest := s[1:]; ; {
+		before, after, closed := strings.Cut(rest, quote)
+		part += before
 		switch {
-		case s[i] == 0:
-			return "", "", fmt.Errorf("a NUL in it")
-		case s[i] != quote:
-			b.WriteByte(s[i])
-		case i+1 < len(s) && s[i+1] == quote:
-			b.WriteByte(quote)
-			i++
-		case b.Len() == 0:
-			return "", "", fmt.Errorf("a part of it is empty")
+		case !closed:
+			return "", "", errors.New("a quote is not closed")
+		case strings.HasPrefix(after, quote): // doubled
+			part, rest = part+quote, after[1:]
+		case strings.Contains(part, "\x00"):
+			return "", "", errors.New("a NUL in it")
 		default:
-			return b.String(), s[i+1:], nil
+			return part, after, nil
 		}
 	}
-	return "", "", fmt.Errorf("a quote is not closed")
 }
 
 // foldASCII folds as PostgreSQL does in a multi-byte encoding: letters beyond ASCII stay.
 func foldASCII(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r - 'A' + 'a'
-		}
-		return r
-	}, s)
+	return upperASCII.ReplaceAllStringFunc(s, strings.ToLower)
 }
 
-func checkPlain(s string) error {
-	if s == "" {
-		return fmt.Errorf("a part of it is empty")
-	}
-	for i, r := range s {
-		if r == '_' || unicode.IsLetter(r) || i > 0 && (unicode.IsDigit(r) || r == '$') {
-			continue
-		}
-		return fmt.Errorf("%q needs quotes", s)
-	}
-	return nil
-}
+var upperASCII = regexp.MustCompile(`[A-Z]+`)
 
-func (d Dialect) quotePart(s string) string {
-	q := string(d.quote())
-	return q + strings.ReplaceAll(s, q, q+q) + q
-}
-
-func (d Dialect) quote() byte {
+func (d Dialect) quoteMark() string {
 	if d.Goose == goose.DialectMySQL {
-		return '`'
+		return "`"
 	}
-	return '"'
+	return `"`
 }
 
-// checkLength refuses what is too long for the server: PostgreSQL, which counts bytes, would cut the
-// name silently and then use another table (NAMEDATALEN, PostgreSQL manual 4.1.1); MySQL counts
-// characters.
-func (d Dialect) checkLength(part string) error {
+// checkLength refuses a name that is too long for the server. PostgreSQL, which counts bytes, would cut the name silently and
+// use another table (NAMEDATALEN, manual 4.1.1). MySQL counts characters.
+func checkLength(part string, of goose.Dialect) error {
 	length, limit, unit := len(part), 1<<10, "bytes"
-	switch d.Goose {
+	switch of {
 	case goose.DialectPostgres:
 		limit = 63
 	case goose.DialectMySQL:

@@ -56,7 +56,7 @@ func TestAnswerThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	t.Run("of the version table", func(t *testing.T) {
 		t.Parallel()
-		db := sql.OpenDB(&broken{"", func(string) []driver.Value { return []driver.Value{int64(1), int64(0), true, nil} }})
+		db := sql.OpenDB(&broken{"", func(string) []driver.Value { return []driver.Value{int64(1), int64(0), true, nil, nil} }})
 		defer db.Close()
 		if rows, err := newVersions(t, "mysql", "v").Owned(t.Context(), db, false); !errors.Is(err, errBroken) {
 			t.Errorf("Owned: %v, %v", rows, err)

@@ -47,12 +47,15 @@ func (c Connections) Query(run string) string { return c.t.sql(c.t.server.terms(
 // Add records on which connection a step outside a transaction runs. false means that the run was declared dead. The row
 // comes first: whoever declares a run dead closes its fence and looks at these rows then.
 func (c Connections) Add(ctx context.Context, db *sql.DB, run, name string) (ours bool, err error) {
-	_, err = c.t.write(ctx, db, c.t.sql("INSERT INTO {table} (id, kind, run_id, backend) VALUES (?, 'backend', ?, ?)", connectionID(run, name), runID(run), name)+
-		c.t.orChange("backend"))
-	if err != nil {
+	if _, err = c.t.write(ctx, db, c.t.adding(run, name)); err != nil {
 		return false, err
 	}
 	return c.t.fenced(ctx, db, run)
+}
+
+func (t *table) adding(run, name string) string {
+	return t.sql("INSERT INTO {table} (id, kind, run_id, backend) VALUES (?, 'backend', ?, ?)", connectionID(run, name), runID(run), name) +
+		t.orChange("backend")
 }
 
 // Drop forgets connections of a run.

@@ -22,22 +22,28 @@ type Foreign struct {
 	Err     error // why the table can't be read
 }
 
-// LookForeign returns the histories of other tools in the schema of a version table that exists, or in the schema that the
-// table would be created in. Tables with the names in own are the asker's: if one of them has an applied version, nothing
-// is foreign. An empty schema takes one statement.
-func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) ([]Foreign, error) {
+// Strangers are the tables of a schema that are neither a version table nor a state table of the asker.
+type Strangers struct {
+	Schema string
+	Tables int
+}
+
+// LookForeign returns the histories of other tools in the schema of a version table, or in the schema that the version table
+// would be created in. If there are none, it returns what other tables are there. Tables with the names in own are the
+// asker's: if one of them has an applied version, nothing is foreign. A schema without histories takes one statement.
+func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) (found []Foreign, strangers Strangers, err error) {
 	if v.own == nil {
-		return nil, nil
+		return nil, strangers, nil
 	}
-	tables, err := v.own.candidates(ctx, db)
+	tables, strangers, err := v.own.candidates(ctx, db, own)
 	if err != nil {
-		return nil, err
+		return nil, strangers, err
 	}
 	same := func(a, b string) bool { return a == b }
 	if v.own.server.terms().foldsTables {
 		same = strings.EqualFold
 	}
-	var found, ours []Foreign
+	var ours []Foreign
 	for _, t := range tables {
 		k := t.kind()
 		h := Foreign{Table: v.dialect.Quote(dialect.Name{Schema: t.schema, Table: t.name})}
@@ -52,19 +58,19 @@ func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) ([]
 				found = append(found, h)
 			}
 			if ctx.Err() != nil {
-				return nil, h.Err
+				return nil, strangers, h.Err
 			}
 		}
 	}
-	if len(found) == 0 {
-		return nil, nil
+	if len(found) == 0 && strangers.Tables == 0 {
+		return nil, strangers, nil
 	}
 	for _, h := range ours {
 		if some, err := gooseKind.read(ctx, db, &h); err != nil || some {
-			return nil, err
+			return nil, Strangers{}, err
 		}
 	}
-	return found, nil
+	return found, strangers, nil
 }
 
 type foreignTable struct {
@@ -73,18 +79,26 @@ type foreignTable struct {
 }
 
 // candidates are the tables that are called like one of the kinds, or have a column by which one is known.
-func (t *table) candidates(ctx context.Context, db Querier) (list []foreignTable, err error) {
+func (t *table) candidates(ctx context.Context, db Querier, own []string) (list []foreignTable, strangers Strangers, err error) {
 	literals := func(texts []string) string {
 		var quoted []string
 		for _, s := range texts {
-			quoted = append(quoted, t.dialect.Literal(s))
+			quoted = append(quoted, t.dialect.Literal(strings.ToLower(s)))
 		}
 		return strings.Join(quoted, ", ")
 	}
-	query := t.server.candidates(t.name, literals(kindNames()), literals(telling))
+	for _, name := range slices.Clone(own) {
+		own = append(own, name+suffix)
+	}
+	query := t.server.candidates(t.name, literals(kindNames()), literals(telling), literals(own))
 	err = each(ctx, db, query, func(rows *sql.Rows) error {
 		var schema, name, column string
 		if err := rows.Scan(&schema, &name, &column); err != nil {
+			return err
+		}
+		if name == "" {
+			strangers.Schema = schema
+			strangers.Tables, err = strconv.Atoi(column)
 			return err
 		}
 		if n := len(list); n == 0 || list[n-1].name != name || list[n-1].schema != schema {
@@ -94,7 +108,7 @@ func (t *table) candidates(ctx context.Context, db Querier) (list []foreignTable
 		last.columns = append(last.columns, strings.ToLower(column))
 		return nil
 	})
-	return list, err
+	return list, strangers, err
 }
 
 // read says whether the table has any history, and notes the last version.

@@ -10,7 +10,7 @@
 // primary key. That matters on MySQL, where a statement that scans a table locks every row that it sees.
 //
 // Statements that differ between databases are in the file of each database, behind the interface server. The dialects
-// that gooseplus leaves to goose have a version table only (file other.go).
+// that gooseplus leaves to goose have a version table only.
 package history
 
 import (
@@ -23,6 +23,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/mutex"
 )
 
@@ -37,16 +38,12 @@ type server interface {
 	there(n dialect.Name) string
 	// columns is a query for the columns of a table: the name of each, and 1 if the table is partitioned.
 	columns(n dialect.Name) string
-	// insert records a version and returns the key of its row, or ErrRecorded if a row above the last key that the run
-	// knows has recorded the version.
-	insert(ctx context.Context, db Querier, t *table, version, last int64) (key int64, err error)
 	// schemas is a query for a row for each of the schemas: its number from 1, and whether the schema, the first and the
 	// second table are there.
 	schemas(names []string, first, second string) (query string, args []any)
-	// queryOnce executes a query whose text is never used again. end must be called after the rows were closed.
-	queryOnce(ctx context.Context, conn *sql.Conn, query string) (rows *sql.Rows, end func() error, err error)
-	// candidates is a query for the tables beside a version table that may be another tool's: schema, table and column.
-	candidates(version dialect.Name, names, columns string) string
+	// candidates is a query for the tables beside a version table that may be another tool's: schema, table and column. One
+	// more row has the schema, no table, and the number of tables that aren't called like those in own.
+	candidates(version dialect.Name, names, columns, own string) string
 	// mutex is the lock of a state table. pool is the application's: db has the same connections.
 	mutex(ctx context.Context, s *State, db, pool *sql.DB, idle time.Duration) (mutex.Mutex, error)
 
@@ -78,6 +75,8 @@ type terms struct {
 	lockRow     string // ends a SELECT that locks its row, "" where there is one writer
 	lockRead    string // follows a table of which a condition must lock every row that it reads
 	lockClaims  string // has claims wait for each other, where no condition sees a claim that is not committed yet
+	returning   string // ends an INSERT that returns the key, "" where the driver tells the key
+	cursor      string // declares a cursor for the query that follows, "" where drivers don't keep the texts of queries
 	connection  string // asks a connection what the server calls it; ? is the run. "" if there is no name
 	staysOpen   bool   // a SELECT outside a transaction may begin one that stays open
 	foldsTables bool   // the names of tables are the same in any case
@@ -97,15 +96,11 @@ func serverOf(d dialect.Dialect) server {
 }
 
 // each calls f for each row that a query finds.
-func each(ctx context.Context, db Querier, query string, f func(*sql.Rows) error) error {
-	rows, err := db.QueryContext(ctx, query)
+func each(ctx context.Context, db Querier, query string, f func(*sql.Rows) error, args ...any) (err error) {
+	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
-	return scan(rows, f)
-}
-
-func scan(rows *sql.Rows, f func(*sql.Rows) error) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		if err := f(rows); err != nil {
@@ -116,21 +111,15 @@ func scan(rows *sql.Rows, f func(*sql.Rows) error) (err error) {
 }
 
 // inTransaction commits what f has executed unless f fails.
-func inTransaction(ctx context.Context, pool *sql.DB, f func(*sql.Tx) error) error {
-	tx, err := pool.BeginTx(ctx, nil)
+func inTransaction(ctx context.Context, db interface {
+	BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+}, f func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	if err := f(tx); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
+		return errors.Join(err, failure.IgnoreDone(tx.Rollback()))
 	}
 	return tx.Commit()
-}
-
-// ignoreDone drops the error of a transaction that its context has rolled back already.
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
 }

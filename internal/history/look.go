@@ -49,12 +49,19 @@ func (q Question) condition(t *table) string {
 	return condition
 }
 
-// AppliedAndFlag is Applied and, in the same statement, the answer to a question to the state table. The question is
-// left out only if the state table is found to be missing: any other error may hide a row. absent says that the version
-// table was missing a moment ago: a statement that would fail, and stand in the server's log, is not tried then.
+// Look is what one statement reads of a version table and of its state table.
+type Look struct {
+	Applied []int64
+	Flagged bool // a row of the state table matters
+	Ready   bool // see [Versions.Applied]
+}
+
+// AppliedAndFlag is Applied and, in the same statement, the answer to a question to the state table. The question is left
+// out only if the state table is found to be missing: any other error may hide a row. absent says that the version table was
+// missing a moment ago: then it avoids a statement that would fail, and stand in the server's log.
 func (v *Versions) AppliedAndFlag(ctx context.Context, db Querier, s *State, q Question, absent bool) (applied []int64, flagged, ready bool, err error) {
 	if absent {
-		if there, err := v.rows.exist(ctx, db); err == nil && !there {
+		if there, err := v.exist(ctx, db); err == nil && !there {
 			return nil, false, false, nil
 		}
 	}
@@ -81,12 +88,6 @@ func (v *Versions) AppliedAndFlag(ctx context.Context, db Querier, s *State, q Q
 	return looks[0].Applied, looks[0].Flagged, looks[0].Ready, nil
 }
 
-// Look is what AppliedTogether reads of one table, as AppliedAndFlag does.
-type Look struct {
-	Applied        []int64
-	Flagged, Ready bool
-}
-
 // AppliedTogether is AppliedAndFlag for several version tables with one state table, each with its question, in one
 // statement. It fails if a table is missing, and for dialects that gooseplus leaves to goose.
 func AppliedTogether(ctx context.Context, db Querier, s *State, tables []*Versions, questions []Question) ([]Look, error) {
@@ -97,47 +98,25 @@ func AppliedTogether(ctx context.Context, db Querier, s *State, tables []*Versio
 		}
 		names[i], queries[i] = v.Name(), questions[i].query(s.table)
 	}
-	keyed := len(tables) > 1
-	query := together(names, queries, keyed)
-	if !keyed {
-		query += " ORDER BY id DESC"
-	}
-	rows, err := db.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	return scanLooks(rows, len(tables), keyed)
+	return lookTogether(names, queries, func(query string, f func(*sql.Rows) error) error { return each(ctx, db, query, f) })
 }
 
-// together reads version tables, each with a query that finds a row or none; "" is no query. The answer is in each row,
-// beside is_applied in one number: that costs the server nothing but the query, once. A single table that is read in the
-// order of its index needs no keys.
-func together(tables, queries []string, keyed bool) string {
+// lookTogether reads version tables, each with a query that finds a row or none; "" is no query. The answer is in each row,
+// in one number with is_applied: that costs the server nothing but the query, once. The rows come in any order.
+func lookTogether(tables, queries []string, each func(query string, f func(*sql.Rows) error) error) ([]Look, error) {
 	var parts []string
 	for i, table := range tables {
-		key, answer := "", ""
-		if keyed {
-			key = fmt.Sprintf("%d AS part, id, ", i)
-		}
+		answer := ""
 		if queries[i] != "" {
 			answer = " + (SELECT CASE WHEN EXISTS (" + queries[i] + ") THEN 2 ELSE 0 END)"
 		}
-		parts = append(parts, "SELECT "+key+"version_id, CASE WHEN is_applied THEN 1 ELSE 0 END"+answer+" AS bits FROM "+table)
+		parts = append(parts, fmt.Sprintf("SELECT %d AS part, id, version_id, CASE WHEN is_applied THEN 1 ELSE 0 END%s AS bits FROM %s", i, answer, table))
 	}
-	return strings.Join(parts, " UNION ALL ")
-}
-
-// scanLooks reads the answer to together, whose rows come in any order, or what is left of it for a single table.
-func scanLooks(rows *sql.Rows, tables int, keyed bool) ([]Look, error) {
-	looks, lists := make([]Look, tables), make([][]row, tables)
-	var part, bits int
-	var r row
-	columns := []any{&part, &r.key, &r.version, &bits}
-	if !keyed {
-		columns = columns[2:]
-	}
-	err := scan(rows, func(rows *sql.Rows) error {
-		if err := rows.Scan(columns...); err != nil {
+	looks, lists := make([]Look, len(tables)), make([][]row, len(tables))
+	err := each(strings.Join(parts, " UNION ALL "), func(rows *sql.Rows) error {
+		var part, bits int
+		var r row
+		if err := rows.Scan(&part, &r.key, &r.version, &bits); err != nil {
 			return err
 		}
 		r.applied = bits&1 != 0
@@ -145,19 +124,13 @@ func scanLooks(rows *sql.Rows, tables int, keyed bool) ([]Look, error) {
 		lists[part] = append(lists[part], r)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
 	for i, list := range lists {
 		looks[i].Applied = newest(newestFirst(list))
 	}
-	return looks, nil
+	return looks, err
 }
 
 func newestFirst(rows []row) []row {
-	byKey := func(a, b row) int { return cmp.Compare(b.key, a.key) }
-	if !slices.IsSortedFunc(rows, byKey) {
-		slices.SortFunc(rows, byKey)
-	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(b.key, a.key) })
 	return rows
 }

@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,10 +50,6 @@ func (m mysql) columns(n dialect.Name) string {
 	return "SELECT column_name, 0 FROM information_schema.columns WHERE " + m.in(n)
 }
 
-func (mysql) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {
-	return t.insertUnlessRecorded(ctx, db, " FROM DUAL", version, last)
-}
-
 func (m mysql) schemas(names []string, first, second string) (string, []any) {
 	var list []string
 	for i, name := range names {
@@ -65,16 +60,14 @@ func (m mysql) schemas(names []string, first, second string) (string, []any) {
 		table + m.Literal(second) + `) FROM (` + strings.Join(list, " UNION ALL ") + `) AS a`, nil
 }
 
-func (mysql) queryOnce(ctx context.Context, conn *sql.Conn, query string) (*sql.Rows, func() error, error) {
-	rows, err := conn.QueryContext(ctx, query)
-	return rows, func() error { return nil }, err
-}
-
-func (m mysql) candidates(version dialect.Name, names, columns string) string {
+func (m mysql) candidates(version dialect.Name, names, columns, own string) string {
 	schema := "COALESCE(NULLIF(" + m.Literal(version.Schema) + ", ''), DATABASE())"
 	return `SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema = ` + schema + `
-		AND (LOWER(table_name) IN (` + names + `) OR table_name IN (SELECT table_name FROM information_schema.columns
-			WHERE table_schema = ` + schema + ` AND LOWER(column_name) IN (` + columns + `))) ORDER BY 1, 2`
+			AND (LOWER(table_name) IN (` + names + `) OR table_name IN (SELECT table_name FROM information_schema.columns
+				WHERE table_schema = ` + schema + ` AND LOWER(column_name) IN (` + columns + `)))
+		UNION ALL SELECT table_schema, '', CAST(count(*) AS CHAR) FROM information_schema.tables
+			WHERE table_schema = ` + schema + ` AND table_type = 'BASE TABLE' AND LOWER(table_name) NOT IN (` + own + `) GROUP BY 1
+		ORDER BY 1, 2`
 }
 
 func (m mysql) write(ctx context.Context, pool *sql.DB, statements []string) (affected int64, err error) {
@@ -124,19 +117,14 @@ func rollBack(ctx context.Context, conn *sql.Conn) {
 	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err == nil {
 		return
 	}
-	_ = conn.Raw(func(dc any) error {
-		if borrowed, ok := dc.(interface{ Discard() }); ok { // one of package session's, which gives its own back
-			borrowed.Discard()
-		}
-		return driver.ErrBadConn
-	})
+	mutex.Discard(conn)
 }
 
 // rollbackLimit is how long the answer to a ROLLBACK is waited for.
 const rollbackLimit = time.Second
 
-// upgrade waits for nobody for longer than a second. DDL commits by itself, so each statement leaves a table that the
-// next attempt takes up, and fails if somebody else has done the same meanwhile.
+// upgrade waits a second at most for other users of the table. DDL commits by itself: a later attempt goes on where this one
+// fails, and each statement fails if another process has executed it meanwhile.
 func (m mysql) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) (err error) {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
@@ -152,37 +140,18 @@ func (m mysql) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) 
 			" SESSION innodb_lock_wait_timeout = @gooseplus_row_wait")
 		err = errors.Join(err, restored)
 	}()
-	var list []string
-	alter := func(parts ...string) { list = append(list, t.sql("ALTER TABLE {table} ")+strings.Join(parts, ", ")) }
-	additions, removals := old.additions(t), old.removals("CHANGE COLUMN status failed INTEGER NOT NULL DEFAULT 0")
-	if !old.remembers() { // the original's table has no key, and may have two rows after a race
-		if !old.columns["id"] {
-			alter(additions[0] + " DEFAULT ''")
-			additions = additions[1:]
-		}
-		list = append(list, t.sql("DELETE FROM {table} WHERE id = ''"))
-		alter(append(append(additions, removals...), "ADD PRIMARY KEY (id)", "ALTER COLUMN id DROP DEFAULT")...)
-		_, err = executeAll(ctx, conn, list)
-		return err
+	statements, err := t.upgrade(ctx, conn, old)
+	if err == nil {
+		_, err = executeAll(ctx, conn, statements)
 	}
-	moves, err := old.moves(ctx, conn, t)
-	if err != nil {
-		return err
-	}
-	if len(additions) > 0 {
-		alter(additions...)
-	}
-	list = append(list, moves...)
-	alter(append(removals, "ALTER COLUMN kind SET DEFAULT ''", "ALTER COLUMN id DROP DEFAULT")...)
-	_, err = executeAll(ctx, conn, list)
 	return err
 }
 
 // mutex has a name of 64 characters, for the database and the table as the server finds them at the time of the try.
 func (m mysql) mutex(_ context.Context, s *State, db, _ *sql.DB, idle time.Duration) (mutex.Mutex, error) {
 	name := "CONCAT(COALESCE(NULLIF(" + m.Literal(s.name.Schema) + ", ''), DATABASE(), ''), '.', " + m.Literal(s.name.Table) + ")"
-	return &mutex.MySQL{DB: db, Idle: idle, Name: "CONCAT('gooseplus:', LEFT(SHA2(CONVERT(IF(@@lower_case_table_names = 0, " + name +
-		", LOWER(" + name + ")) USING utf8mb4), 256), 48))"}, nil
+	return mutex.NewMySQL(db, "CONCAT('gooseplus:', LEFT(SHA2(CONVERT(IF(@@lower_case_table_names = 0, "+name+
+		", LOWER("+name+")) USING utf8mb4), 256), 48))", idle), nil
 }
 
 // locked is an expression for whether a connection has the lock of its run, which shows that it is the one that is meant.

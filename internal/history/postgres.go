@@ -23,6 +23,8 @@ func (postgres) terms() terms {
 		settle:      "LOCK TABLE {table} IN SHARE MODE",
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
+		returning:   " RETURNING id",
+		cursor:      "DECLARE gooseplus_sweep NO SCROLL CURSOR FOR ",
 		begin:       mutex.KeepTransaction() + "; ",
 		lockRow:     " FOR UPDATE",
 		lockClaims:  "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
@@ -47,14 +49,6 @@ func schemaOf(name string) string {
 		" WHERE c.oid = pg_catalog.to_regclass(" + name + "))"
 }
 
-func (postgres) insert(ctx context.Context, db Querier, t *table, version, last int64) (key int64, err error) {
-	err = db.QueryRowContext(ctx, insertUnlessRecorded(t.quoted, "$1", "", "$2")+" RETURNING id", version, last).Scan(&key)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrRecorded
-	}
-	return key, err
-}
-
 // schemas takes the names as JSON, because no other list works with every driver. It has subqueries, because a join may
 // read the tables of that name in all schemas, for each name.
 func (postgres) schemas(names []string, first, second string) (string, []any) {
@@ -66,38 +60,24 @@ func (postgres) schemas(names []string, first, second string) (string, []any) {
 		LEFT JOIN pg_namespace n ON n.nspname = a.name`, []any{string(list), first, second}
 }
 
-// queryOnce uses a cursor: pgx keeps a prepared statement for each text that it is asked to query, and the server keeps
-// its plan.
-func (postgres) queryOnce(ctx context.Context, conn *sql.Conn, query string) (*sql.Rows, func() error, error) {
-	tx, err := conn.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	end := func() error { return ignoreDone(tx.Rollback()) }
-	if _, err = tx.ExecContext(ctx, "DECLARE gooseplus_sweep NO SCROLL CURSOR FOR "+query); err == nil {
-		var rows *sql.Rows
-		if rows, err = tx.QueryContext(ctx, "FETCH ALL FROM gooseplus_sweep"); err == nil {
-			return rows, end, nil
-		}
-	}
-	return nil, nil, errors.Join(err, end())
-}
-
-func (p postgres) candidates(version dialect.Name, names, columns string) string {
+func (p postgres) candidates(version dialect.Name, names, columns, own string) string {
 	schema, atlas := "(SELECT oid FROM pg_namespace WHERE nspname = "+p.Literal(version.Schema)+")", "FALSE"
 	if version.Schema == "" {
 		schema = "COALESCE((SELECT relnamespace FROM pg_class WHERE oid = to_regclass(" + p.Literal(p.Quote(version)) + "))," +
 			" (SELECT oid FROM pg_namespace WHERE nspname = current_schema()))"
 		atlas = "refobjid = (SELECT oid FROM pg_namespace WHERE nspname = 'atlas_schema_revisions')"
 	}
-	// pg_depend is the catalog that has an index by the schema: there may be thousands of schemas.
-	return `SELECT n.nspname, c.relname, a.attname
-		FROM (SELECT DISTINCT objid, refobjid FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_namespace'::regclass
-			AND (refobjid = ` + schema + ` OR ` + atlas + `)) AS d
-		JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') JOIN pg_namespace n ON n.oid = c.relnamespace
-		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-		WHERE lower(c.relname) IN (` + names + `)
-			OR EXISTS (SELECT 1 FROM pg_attribute v WHERE v.attrelid = c.oid AND v.attname IN (` + columns + `))
+	// pg_depend is the catalog that has an index by the schema: there may be thousands of schemas. Tables of extensions are
+	// nobody's.
+	return `WITH t AS (SELECT n.nspname, c.relname, c.oid
+			FROM (SELECT DISTINCT objid, refobjid FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_namespace'::regclass
+				AND (refobjid = ` + schema + ` OR ` + atlas + `)) AS d
+			JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') JOIN pg_namespace n ON n.oid = c.relnamespace)
+		SELECT t.nspname, t.relname, a.attname FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+		WHERE lower(t.relname) IN (` + names + `)
+			OR EXISTS (SELECT 1 FROM pg_attribute v WHERE v.attrelid = t.oid AND v.attname IN (` + columns + `))
+		UNION ALL SELECT t.nspname, '', count(*)::text FROM t WHERE t.nspname <> 'atlas_schema_revisions' AND lower(t.relname) NOT IN (` + own + `)
+			AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = t.oid AND e.deptype = 'e') GROUP BY 1
 		ORDER BY 1, 2`
 }
 
@@ -119,25 +99,9 @@ func (postgres) read(ctx context.Context, pool *sql.DB, f func(Querier) error) e
 	})
 }
 
-// upgrade is one transaction, which fails if somebody else has upgraded the table since it was looked at.
+// upgrade is one transaction, which fails if another process has upgraded the table since the look at it.
 func (p postgres) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) (err error) {
 	list := []string{t.sql("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT")}
-	alter := func(parts ...string) {
-		for _, part := range parts {
-			list = append(list, t.sql("ALTER TABLE {table} ")+part)
-		}
-	}
-	removals := old.removals("RENAME COLUMN status TO failed")
-	if !old.remembers() { // there is nothing in the table but the original's lock
-		list = append(list, t.sql("DELETE FROM {table}"))
-		alter(append(append(old.additions(t), removals...), "ADD PRIMARY KEY (id)")...)
-		_, err = p.write(ctx, pool, list)
-		return err
-	}
-	moves, err := old.moves(ctx, pool, t)
-	if err != nil {
-		return err
-	}
 	if old.partitioned {
 		whole, err := p.unpartition(ctx, pool, t)
 		if err != nil {
@@ -145,10 +109,11 @@ func (p postgres) upgrade(ctx context.Context, pool *sql.DB, t *table, old layou
 		}
 		list = append(list, whole...)
 	}
-	alter(append(old.additions(t), "ALTER COLUMN id DROP DEFAULT", "ALTER COLUMN kind SET DEFAULT ''")...)
-	list = append(list, moves...)
-	alter(removals...)
-	_, err = p.write(ctx, pool, list)
+	statements, err := t.upgrade(ctx, pool, old)
+	if err != nil {
+		return err
+	}
+	_, err = p.write(ctx, pool, append(list, statements...))
 	return err
 }
 
@@ -180,7 +145,7 @@ func (p postgres) mutex(_ context.Context, s *State, db, _ *sql.DB, idle time.Du
 		schema := "COALESCE(" + schemaOf(p.Literal(p.Quote(s.version))) + ", " + schemaOf(p.Literal(s.quoted)) + ", current_schema()::text)"
 		key = "COALESCE('\"' || replace(" + schema + ", '\"', '\"\"') || '\".', '') || " + p.Literal(s.quoted)
 	}
-	return &mutex.Postgres{DB: db, Key: key, Idle: idle}, nil
+	return mutex.NewPostgres(db, key, idle), nil
 }
 
 func (p postgres) activity(ctx context.Context, pool *sql.DB, c Connection) (a Activity, err error) {

@@ -111,7 +111,11 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 // insert asks for rows above the key that the run knows. As long as it inserts the next one, nobody else has inserted any,
 // and the server has no row to look at. SQLite gives a key twice if the first row was rolled back.
 func (r *Recorder) insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) (err error) {
-	r.key, err = r.versions.rows.insert(ctx, db, req.Version, r.last)
+	if own := r.versions.own; own != nil {
+		r.key, err = own.insert(ctx, db, req.Version, r.last)
+	} else {
+		err = r.Store.Insert(ctx, db, req)
+	}
 	if err != nil && !errors.Is(err, ErrRecorded) {
 		err = fmt.Errorf("failed to insert version %d: %w", req.Version, err)
 	}
@@ -132,8 +136,15 @@ func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int
 }
 
 func (r *Recorder) delete(ctx context.Context, db database.DBTxConn, version int64) (err error) {
-	if !r.unknown {
-		err = r.versions.rows.remove(ctx, db, version)
+	switch own := r.versions.own; {
+	case r.unknown:
+	case own != nil:
+		err = own.remove(ctx, db, version)
+	default:
+		err = r.Store.Delete(ctx, db, version)
+	}
+	if err != nil && !errors.Is(err, ErrNotRecorded) {
+		err = fmt.Errorf("failed to delete version %d: %w", version, err)
 	}
 	r.recorded = err == nil
 	return err

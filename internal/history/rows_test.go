@@ -188,8 +188,10 @@ func TestInsertOwn(t *testing.T) {
 // asPostgres inserts as PostgreSQL does.
 type asPostgres struct{ server }
 
-func (asPostgres) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {
-	return postgres{}.insert(ctx, db, t, version, last)
+func (a asPostgres) terms() terms {
+	terms := a.server.terms()
+	terms.returning = postgres{}.terms().returning
+	return terms
 }
 
 // TestInsertNext: a run has the server look only at rows that it doesn't know, and finds out what others have recorded.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"net/url"
 	"time"
 
@@ -34,22 +33,17 @@ func (s sqlite) columns(n dialect.Name) string {
 	return "SELECT name, 0 FROM pragma_table_info(" + s.Literal(n.Table) + ", " + s.Literal(attached(n)) + ")"
 }
 
-func (sqlite) insert(ctx context.Context, db Querier, t *table, version, last int64) (int64, error) {
-	return t.insertUnlessRecorded(ctx, db, "", version, last)
-}
-
 func (sqlite) schemas([]string, string, string) (string, []any) { return "", nil }
 
-func (sqlite) queryOnce(context.Context, *sql.Conn, string) (*sql.Rows, func() error, error) {
-	return nil, nil, errors.ErrUnsupported
-}
-
-func (s sqlite) candidates(version dialect.Name, names, columns string) string {
-	schema := attached(version)
-	info := "pragma_table_info(m.name, " + s.Literal(schema) + ")"
-	return `SELECT ` + s.Literal(schema) + `, m.name, c.name FROM ` + s.Quote(dialect.Name{Table: schema}) + `.sqlite_master AS m, ` + info + ` AS c
-		WHERE m.type = 'table' AND (lower(m.name) IN (` + names + `)
-			OR EXISTS (SELECT 1 FROM ` + info + ` AS v WHERE lower(v.name) IN (` + columns + `))) ORDER BY 1, 2`
+func (s sqlite) candidates(version dialect.Name, names, columns, own string) string {
+	schema := s.Literal(attached(version))
+	master, info := s.Quote(dialect.Name{Schema: attached(version), Table: "sqlite_master"}), "pragma_table_info(m.name, "+schema+")"
+	return `SELECT ` + schema + `, m.name, c.name FROM ` + master + ` AS m, ` + info + ` AS c
+			WHERE m.type = 'table' AND (lower(m.name) IN (` + names + `)
+				OR EXISTS (SELECT 1 FROM ` + info + ` AS v WHERE lower(v.name) IN (` + columns + `)))
+		UNION ALL SELECT ` + schema + `, '', count(*) FROM ` + master + ` AS m
+			WHERE m.type = 'table' AND lower(m.name) NOT IN (` + own + `) AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\'
+		ORDER BY 1, 2`
 }
 
 func (sqlite) write(ctx context.Context, pool *sql.DB, statements []string) (affected int64, err error) {
@@ -62,26 +56,16 @@ func (sqlite) write(ctx context.Context, pool *sql.DB, statements []string) (aff
 
 func (sqlite) read(_ context.Context, pool *sql.DB, f func(Querier) error) error { return f(pool) }
 
-// upgrade is one transaction, which fails if somebody else has upgraded the table since it was looked at.
+// upgrade is one transaction, which fails if another process has upgraded the table since the look at it.
 func (s sqlite) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) error {
-	if !old.remembers() { // no column can be made the key of a table that is there
-		_, err := s.write(ctx, pool, []string{t.sql("UPDATE {table} SET status = 0"), t.sql("DROP TABLE {table}"), t.creation()})
-		return err
-	}
-	moves, err := old.moves(ctx, pool, t)
-	if err != nil {
-		return err
-	}
-	var list []string
-	alter := func(parts []string) {
-		for _, part := range parts {
-			list = append(list, t.sql("ALTER TABLE {table} ")+part)
+	list := []string{t.sql("UPDATE {table} SET status = 0"), t.sql("DROP TABLE {table}"), t.creation()}
+	if old.remembers() { // otherwise no existing column can become the key
+		var err error
+		if list, err = t.upgrade(ctx, pool, old); err != nil {
+			return err
 		}
 	}
-	alter(old.additions(t))
-	list = append(list, moves...)
-	alter(old.removals("RENAME COLUMN status TO failed"))
-	_, err = s.write(ctx, pool, list)
+	_, err := s.write(ctx, pool, list)
 	return err
 }
 

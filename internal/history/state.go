@@ -60,13 +60,15 @@ func (s *State) Mutex(ctx context.Context, db, pool *sql.DB, idle time.Duration)
 // or the application, may change the search_path.
 func (s *State) Under(held mutex.Held) *State {
 	t := *s.table
-	switch h := held.(type) {
-	case interface{ Key() string }:
-		if n, err := s.dialect.ParseName(h.Key()); err == nil && n.Schema != "" {
-			t = newTable(s.server, s.dialect, n)
+	if h, ok := held.(*mutex.HeldServer); ok {
+		switch s.server.(type) {
+		case postgres:
+			if n, err := s.dialect.ParseName(h.Key()); err == nil && n.Schema != "" {
+				t = newTable(s.server, s.dialect, n)
+			}
+		case mysql:
+			t.server = mysql{s.dialect, h.Autocommits()}
 		}
-	case interface{ Autocommits() bool }:
-		t.server = mysql{s.dialect, h.Autocommits()}
 	}
 	return newState(t, s.version)
 }

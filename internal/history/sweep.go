@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
@@ -38,12 +37,8 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 		found[i] = new(Swept)
 	}
 	query, args := s.server.schemas(schemas, versionTable, s.name.Table)
-	rows, err := conn.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
 	var there []int
-	err = scan(rows, func(rows *sql.Rows) error {
+	err = each(ctx, conn, query, func(rows *sql.Rows) error {
 		var i int
 		var schema, version, state bool
 		if err := rows.Scan(&i, &schema, &version, &state); err != nil {
@@ -57,7 +52,7 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 			there = append(there, i-1)
 		}
 		return nil
-	})
+	}, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +65,7 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 				queries[n] = "SELECT 1 FROM " + s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: s.name.Table}) + " WHERE " + condition
 			}
 		}
-		looks, err := s.lookOnce(ctx, conn, together(tables, queries, true), len(chunk))
+		looks, err := lookTogether(tables, queries, func(query string, f func(*sql.Rows) error) error { return s.eachOnce(ctx, conn, query, f) })
 		if err != nil && ctx.Err() != nil {
 			return nil, err
 		}
@@ -85,11 +80,17 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 	return found, nil
 }
 
-func (t *table) lookOnce(ctx context.Context, conn *sql.Conn, query string, tables int) (looks []Look, err error) {
-	rows, end, err := t.server.queryOnce(ctx, conn, query)
-	if err != nil {
-		return nil, err
+// eachOnce is each for a query whose text is never used again. pgx prepares each text that it is asked to query, and keeps it;
+// a cursor avoids that.
+func (t *table) eachOnce(ctx context.Context, conn *sql.Conn, query string, f func(*sql.Rows) error) error {
+	cursor := t.server.terms().cursor
+	if cursor == "" {
+		return each(ctx, conn, query, f)
 	}
-	defer func() { err = errors.Join(err, end()) }()
-	return scanLooks(rows, tables, true)
+	return inTransaction(ctx, conn, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, cursor+query); err != nil {
+			return err
+		}
+		return each(ctx, tx, "FETCH ALL FROM gooseplus_sweep", f)
+	})
 }

@@ -8,17 +8,16 @@ import (
 	"strings"
 )
 
-// ErrBusy is returned by Ensure while a replica of an older version uses the table that is to be upgraded: the original
-// gooseplus, and the versions that came after it, hold a lock in the table for as long as they run. A moment later
-// Ensure may succeed.
+// ErrBusy is returned by Ensure while a replica of an older version uses the table: older versions hold a lock in the table
+// for as long as they run. A later Ensure may succeed.
 var ErrBusy = errors.New("the state table is used by a replica of an older version of gooseplus")
 
-// ensureAttempts is how often the table is looked at again after somebody else was faster.
+// ensureAttempts is how often Ensure looks again after another process was faster.
 const ensureAttempts = 5
 
-// Ensure makes the table what this version expects: it creates the table, or upgrades the table of an older version.
-// Runs without the lock may do the same at the same moment: the worst that comes of it is [ErrBusy], and on SQLite, where
-// any writer is in the way, the database's own error.
+// Ensure creates the table, or upgrades the table of an older version. Runs without the lock may do the same at the same
+// moment. Then Ensure fails at worst with [ErrBusy], or on SQLite, where any writer is in the way, with the database's own
+// error.
 func (s *State) Ensure(ctx context.Context, db *sql.DB) error {
 	var last error
 	for range ensureAttempts {
@@ -27,7 +26,7 @@ func (s *State) Ensure(ctx context.Context, db *sql.DB) error {
 		case err != nil:
 			return err
 		case !l.there() && last != nil:
-			return last // nobody else was faster
+			return last // no other process was faster
 		case !l.there():
 			_, last = s.write(ctx, db, s.creation())
 		case len(l.missing(s.table)) == 0 && !l.earlier() && !l.partitioned:
@@ -40,7 +39,7 @@ func (s *State) Ensure(ctx context.Context, db *sql.DB) error {
 		case last == nil:
 			return nil
 		case contention && s.dialect.OneWriter():
-			continue // any writer keeps the whole database, and the other one may have made this table
+			continue // another process may have made the table
 		case contention:
 			return fmt.Errorf("%w: %w", ErrBusy, last)
 		case ctx.Err() != nil:
@@ -58,51 +57,51 @@ func (t *table) creation() string {
 	return t.sql("CREATE TABLE {table} (") + strings.Join(columns, ", ") + ", PRIMARY KEY (id))"
 }
 
-// additions are the parts of ALTER TABLE that add the columns which an older table lacks, except failed if status becomes
-// that: until then a table whose upgrade was cut off is read as an older one.
-func (l layout) additions(t *table) (parts []string) {
-	for _, c := range l.missing(t) {
-		if c.name != "failed" || !l.columns["status"] {
+// upgrade returns the statements that make an older table one of this version. After each of them, until failed is there,
+// the table can be read as an older one, and the next attempt can go on. A replica of an older version may have added its
+// columns again: so no statement changes a column that has a value.
+func (t *table) upgrade(ctx context.Context, db Querier, l layout) (list []string, err error) {
+	missing := l.missing(t)
+	alter := func(parts ...string) {
+		if !t.dialect.OneWriter() { // SQLite takes one change at a time
+			parts = []string{strings.Join(parts, ", ")}
+		}
+		for _, part := range parts {
+			list = append(list, t.sql("ALTER TABLE {table} ")+part)
+		}
+	}
+	if !l.remembers() { // the original's table has no key, and may have two rows after a race
+		if !l.columns["id"] {
+			alter("ADD COLUMN " + missing[0].name + " " + missing[0].definition + " DEFAULT ''")
+			missing = missing[1:]
+		}
+		list = append(list, t.sql("DELETE FROM {table} WHERE id = ''"))
+		parts := []string{"DROP COLUMN status", "ADD PRIMARY KEY (id)"}
+		for _, c := range missing {
+			parts = append(parts, "ADD COLUMN "+c.name+" "+c.definition)
+		}
+		alter(parts...)
+		return list, nil
+	}
+	var parts []string
+	for _, c := range missing {
+		if c.name != "failed" || !l.columns["status"] { // status becomes failed
 			parts = append(parts, "ADD COLUMN "+c.name+" "+c.definition)
 		}
 	}
-	return parts
-}
-
-// removals are the parts of ALTER TABLE that remove the columns which only older tables have, or give status its new
-// name, for which databases have different words.
-func (l layout) removals(rename string) (parts []string) {
-	if l.columns["name"] {
-		parts = append(parts, "DROP COLUMN name")
+	if len(parts) > 0 {
+		alter(parts...)
 	}
-	if l.columns["status"] && l.columns["failed"] {
-		parts = append(parts, "DROP COLUMN status")
-	} else if l.columns["status"] {
-		parts = append(parts, rename)
-	}
-	return parts
-}
-
-// moves are the statements that give the columns of this version what an older table had in other columns. They change
-// no column that has a value: a replica of an older version may have added its columns again, and they may have been
-// executed in part.
-//
-// status was the lock of the original, and said of a step that it had failed; name was a file or an environment; outcome
-// was the direction of a step; and a run named one connection in its own row.
-func (l layout) moves(ctx context.Context, db Querier, t *table) (statements []string, err error) {
-	if l.columns["backend"] {
-		err := each(ctx, db, t.sql("SELECT id, backend FROM {table} WHERE kind = 'run' AND outcome = 'running' AND backend <> ''"), func(rows *sql.Rows) error {
-			var id, name string
-			err := rows.Scan(&id, &name)
-			statements = append(statements, t.sql("INSERT INTO {table} (id, kind, run_id, backend) VALUES (?, 'backend', ?, ?)",
-				connectionID(without(runPrefix, id), name), id, name)+t.orChange("backend"))
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	var set []string
+	// A run named one connection in its own row.
+	err = each(ctx, db, t.sql("SELECT id, backend FROM {table} WHERE kind = 'run' AND outcome = 'running' AND backend <> ''"), func(rows *sql.Rows) error {
+		var id, name string
+		err := rows.Scan(&id, &name)
+		list = append(list, t.adding(without(runPrefix, id), name))
+		return err
+	})
+	// status was the lock of the original, and said of a step that it had failed; name was a file or an environment; outcome
+	// was the direction of a step.
+	set := []string{"backend = CASE WHEN kind = 'backend' THEN backend ELSE '' END"}
 	move := func(to, from, kinds string) {
 		set = append(set, fmt.Sprintf("%[1]s = CASE WHEN kind %[3]s AND %[1]s = '' THEN %[2]s ELSE %[1]s END", to, from, kinds))
 	}
@@ -111,9 +110,19 @@ func (l layout) moves(ctx context.Context, db Querier, t *table) (statements []s
 		move("environment", "name", "= 'environment'")
 		move("direction", "outcome", "= 'dirty'")
 	}
-	if l.columns["status"] && l.columns["failed"] {
-		set = append(set, "failed = CASE WHEN failed = 0 THEN status ELSE failed END")
+	last := ""
+	switch {
+	case l.columns["status"] && l.columns["failed"]:
+		set, last = append(set, "failed = CASE WHEN failed = 0 THEN status ELSE failed END"), "DROP COLUMN status"
+	case l.columns["status"]:
+		last = "RENAME COLUMN status TO failed"
 	}
-	set = append(set, "backend = CASE WHEN kind = 'backend' THEN backend ELSE '' END")
-	return append(statements, t.sql("DELETE FROM {table} WHERE id = 'mutex'"), t.sql("UPDATE {table} SET ")+strings.Join(set, ", ")), nil
+	list = append(list, t.sql("DELETE FROM {table} WHERE id = 'mutex'"), t.sql("UPDATE {table} SET ")+strings.Join(set, ", "))
+	if last != "" {
+		alter(last)
+	}
+	if l.columns["name"] {
+		alter("DROP COLUMN name")
+	}
+	return list, err
 }

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -17,51 +18,31 @@ import (
 type Versions struct {
 	store   database.Store
 	dialect dialect.Dialect
-	rows    access
-	// own are the same rows where gooseplus knows the dialect well, nil for dialects that it leaves to goose.
-	own *ownRows
-}
-
-// access is how the rows of a version table are read and written.
-type access interface {
-	// exist says whether the table is there.
-	exist(ctx context.Context, db Querier) (bool, error)
-	// list returns all rows, the newest first, and the schema that the table's name leads to, "" if that can't be told.
-	list(ctx context.Context, db Querier) (rows []row, schema string, err error)
-	// times is list with the time of each row that counts, without keys.
-	times(ctx context.Context, db Querier) ([]row, error)
-	// insert is that of server.
-	insert(ctx context.Context, db Querier, version, last int64) (key int64, err error)
-	// remove takes back a version, or returns ErrNotRecorded where that can be told.
-	remove(ctx context.Context, db Querier, version int64) error
+	own     *table       // nil for dialects that gooseplus leaves to goose
+	given   dialect.Name // the name in the configuration, which may lead to another table by now
+	located bool         // own has the schema in which the server has found the table
 }
 
 // row says of a version that it was applied, or taken back.
 type row struct {
 	key     int64 // 0 where it can't be told
 	version int64
-	at      int64 // microseconds of Unix time, if timed
 	applied bool
-	timed   bool
+	at      sql.NullInt64 // microseconds of Unix time
 }
 
 // NewVersions names a version table. name is what goose's WithTableName takes.
 func NewVersions(d dialect.Dialect, name string) (v *Versions, err error) {
 	v = &Versions{dialect: d}
 	if server := serverOf(d); server != nil {
-		n, err := d.ParseName(name)
-		if err != nil {
+		if v.given, err = d.ParseName(name); err != nil {
 			return nil, err
 		}
-		name = d.Quote(n)
-		v.own = &ownRows{table: newTable(server, d, n), given: n}
+		own := newTable(server, d, v.given)
+		v.own, name = &own, own.quoted
 	}
 	if v.store, err = database.NewStore(d.Goose, name); err != nil {
 		return nil, err
-	}
-	v.rows = gooseRows{v.store}
-	if v.own != nil {
-		v.rows = v.own
 	}
 	return v, nil
 }
@@ -69,37 +50,96 @@ func NewVersions(d dialect.Dialect, name string) (v *Versions, err error) {
 // Name is the table's name as it stands in statements.
 func (v *Versions) Name() string { return v.store.Tablename() }
 
-// Applied reads the applied versions in the order in which they were applied, in one statement if the table is there.
-// A table that is missing is no error: ready is false then. ready is false for a table without rows too, which a
-// creation that was cut off leaves on databases where DDL commits by itself. The zero version, which goose records when
-// it creates the table, is left out.
+// Applied reads the applied versions in the order in which they were applied, in one statement if the table exists. A missing
+// table is no error: ready is false then. ready is also false for a table without rows, which a creation that was cut off
+// leaves on databases where DDL commits by itself. The zero version, which goose records when it creates the table, is
+// left out.
 func (v *Versions) Applied(ctx context.Context, db Querier) (applied []int64, ready bool, err error) {
-	list, err := v.readRows(ctx, db, func(ctx context.Context, db Querier) ([]row, error) {
-		list, _, err := v.rows.list(ctx, db)
-		return list, err
-	})
-	if err != nil {
-		return nil, false, err
-	}
-	return newest(list), len(list) > 0, nil
+	list, err := v.readRows(ctx, db, false)
+	return newest(list), len(list) > 0, err
 }
 
 // readRows reads the rows, none if the table is missing.
-func (v *Versions) readRows(ctx context.Context, db Querier, read func(context.Context, Querier) ([]row, error)) ([]row, error) {
-	list, err := read(ctx, db)
+func (v *Versions) readRows(ctx context.Context, db Querier, timed bool) ([]row, error) {
+	list, _, err := v.rows(ctx, db, timed)
 	if err == nil {
 		return list, nil
 	}
 	if gone, err := v.gone(ctx, db, err); err != nil || gone {
 		return nil, err
 	}
-	return read(ctx, db) // another process may have created the table after the first try
+	list, _, err = v.rows(ctx, db, timed) // another process may have created the table after the first try
+	return list, err
 }
 
-// gone says whether a statement that failed with cause failed because there is no table. It returns cause if that
-// can't be told.
+// rows reads all rows, the newest first, and the schema that the table's name leads to, "" if that can't be told. The server
+// renders the times: drivers and their DSNs differ in how they read such a column, and only the server knows the time zone
+// in which its clock was written down. (A column without a time zone holds the wall clock of the session that wrote it.
+// The reading session is assumed to have the same time zone.)
+func (v *Versions) rows(ctx context.Context, db Querier, timed bool) (list []row, schema string, err error) {
+	if v.own == nil {
+		list, err = v.goosesRows(ctx, db, timed)
+		return list, "", err
+	}
+	terms, leadsTo, at := v.own.server.terms(), "NULL", "NULL"
+	if terms.leadsTo != "" && v.given.Schema == "" {
+		leadsTo = v.own.sql(terms.leadsTo, v.dialect.Quote(v.given))
+	}
+	if timed {
+		at = terms.appliedAt
+	}
+	query := "SELECT id, version_id, is_applied, " + leadsTo + ", " + at + v.own.sql(" FROM {table} ORDER BY id DESC")
+	err = each(ctx, db, query, func(rows *sql.Rows) error {
+		var r row
+		var found sql.NullString
+		err := rows.Scan(&r.key, &r.version, &r.applied, &found, &r.at)
+		list, schema = append(list, r), found.String
+		return err
+	})
+	return list, schema, err
+}
+
+// goosesRows have no keys. goose tells the time of one version a statement.
+func (v *Versions) goosesRows(ctx context.Context, db Querier, timed bool) ([]row, error) {
+	found, err := v.store.ListMigrations(ctx, db)
+	list, seen := make([]row, len(found)), make(map[int64]bool)
+	for i, r := range found {
+		list[i] = row{version: r.Version, applied: r.IsApplied}
+		if timed && r.IsApplied && r.Version != 0 && !seen[r.Version] {
+			m, err := v.store.GetMigration(ctx, db, r.Version)
+			if err != nil {
+				return nil, fmt.Errorf("version %d: %w", r.Version, err)
+			}
+			list[i].at = sql.NullInt64{Int64: m.Timestamp.UnixMicro(), Valid: true}
+		}
+		seen[r.Version] = true
+	}
+	return list, err
+}
+
+// exist says whether the table exists. Where goose can't tell and the database answers at all, the table counts as missing:
+// its creation then gives the server's own answer.
+func (v *Versions) exist(ctx context.Context, db Querier) (exists bool, err error) {
+	if v.own != nil {
+		return v.own.exist(ctx, db)
+	}
+	err = errors.ErrUnsupported
+	if store, ok := v.store.(interface {
+		TableExists(context.Context, database.DBTxConn) (bool, error)
+	}); ok {
+		exists, err = store.TableExists(ctx, db)
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		var one int
+		return false, db.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
+	}
+	return exists, err
+}
+
+// gone says whether a statement failed because the table is missing. It returns the statement's error, cause, if that can't be
+// told.
 func (v *Versions) gone(ctx context.Context, db Querier, cause error) (bool, error) {
-	there, err := v.rows.exist(ctx, db)
+	there, err := v.exist(ctx, db)
 	if err != nil || !there && v.dialect.Denied(cause) { // MySQL hides tables that a user may not read
 		return false, cause
 	}
@@ -122,16 +162,11 @@ func newest(rows []row) []int64 {
 // eachApplied calls f for the rows that say that a version is applied, the oldest first. rows come newest first. A version
 // can have several rows because goose before v3 kept its history in the table: the newest row counts.
 func eachApplied(rows []row, f func(row)) {
-	var past []bool // the rows of a version behind its newest, nil if no version can have two rows
-	descending := true
-	for i := 1; i < len(rows) && descending; i++ {
-		descending = rows[i].version < rows[i-1].version
-	}
-	if !descending {
+	var past []bool // the older rows of a version, nil if each version has one row
+	if !slices.IsSortedFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(b.version, a.version), -1) }) {
 		seen := make(map[int64]bool, len(rows))
-		past = make([]bool, len(rows))
-		for i, r := range rows {
-			past[i], seen[r.version] = seen[r.version], true
+		for _, r := range rows {
+			past, seen[r.version] = append(past, seen[r.version]), true
 		}
 	}
 	for i, r := range slices.Backward(rows) {
@@ -147,22 +182,17 @@ type Entry struct {
 	At      time.Time // in UTC; zero if the table has no time, or none that the database understands
 }
 
-// Entries is Applied with the time of each version. It takes one statement, except for dialects that gooseplus leaves
-// to goose: goose tells the time of one version a statement.
-func (v *Versions) Entries(ctx context.Context, db Querier) ([]Entry, error) {
-	rows, err := v.readRows(ctx, db, v.rows.times)
-	if err != nil {
-		return nil, err
-	}
-	var entries []Entry
+// Entries is Applied with the time of each version.
+func (v *Versions) Entries(ctx context.Context, db Querier) (entries []Entry, err error) {
+	rows, err := v.readRows(ctx, db, true)
 	eachApplied(rows, func(r row) {
 		e := Entry{Version: r.version}
-		if r.timed {
-			e.At = time.UnixMicro(r.at).UTC()
+		if r.at.Valid {
+			e.At = time.UnixMicro(r.at.Int64).UTC()
 		}
 		entries = append(entries, e)
 	})
-	return entries, nil
+	return entries, err
 }
 
 // Create creates the table with its zero version, as goose does. It is no error if another process creates the table
@@ -177,10 +207,10 @@ func (v *Versions) Create(ctx context.Context, db *sql.DB) error {
 	if err == nil {
 		return nil
 	}
-	rows, _, readErr := v.rows.list(ctx, db)
+	rows, _, readErr := v.rows(ctx, db, false)
 	switch {
 	case readErr != nil:
-		if there, checkErr := v.rows.exist(ctx, db); checkErr == nil && there {
+		if there, checkErr := v.exist(ctx, db); checkErr == nil && there {
 			return readErr // there is a table of that name that is no version table
 		}
 		return err
@@ -207,16 +237,4 @@ func (v *Versions) Rewrite(ctx context.Context, tx *sql.Tx, add, remove []int64)
 		}
 	}
 	return nil
-}
-
-var (
-	// ErrRecorded is the error of a step up whose version somebody else has recorded meanwhile.
-	ErrRecorded = errors.New("the version is recorded already")
-	// ErrNotRecorded is the error of a step down whose version somebody else has taken back meanwhile.
-	ErrNotRecorded = errors.New("the version is not recorded any more")
-)
-
-// errGone is the error of a table that must be there.
-func (v *Versions) errGone() error {
-	return fmt.Errorf("the table %s is gone, or no longer on the search path", v.Name())
 }

@@ -10,7 +10,7 @@ import (
 
 const noFollow = syscall.O_NOFOLLOW
 
-// own gives the file the owner of the database, which only root can do.
+// own gives the file the owner of the database. Only root can do that.
 func own(file *os.File, database fs.FileInfo) error {
 	stat, ok := database.Sys().(*syscall.Stat_t)
 	if !ok || os.Geteuid() != 0 {

@@ -1,9 +1,8 @@
 // Package mutex lets one of many processes go on, and tells it when it has lost that right.
 //
-// There are four kinds: a transaction-level advisory lock (PostgreSQL) and a user-level lock (MySQL and
-// MariaDB), each on a connection of its own, which the server frees when that connection ends; a file lock
-// beside an SQLite file, which the kernel frees; and a lock within the process, for SQLite in memory. None of
-// them needs a table, so the holder may create, upgrade, alter and drop any.
+// A server has a lock that it frees when the holder's connection ends: a transaction-level advisory lock (PostgreSQL) or a
+// user-level lock (MySQL and MariaDB). Beside an SQLite file there is a file lock, which the kernel frees. SQLite in memory
+// has a lock within the process. None of them needs a table, so the holder may create, upgrade, alter and drop any table.
 package mutex
 
 import (
@@ -12,24 +11,23 @@ import (
 	"time"
 )
 
-// A Mutex is tried, never waited for: a process that waits inside the server would hold a snapshot,
-// and CREATE INDEX CONCURRENTLY in the holder would wait for it for ever.
+// A Mutex is tried, never waited for. A process that waits inside the server would hold a snapshot, and CREATE INDEX
+// CONCURRENTLY in the holder would wait for that snapshot for ever.
 type Mutex interface {
 	// TryLock returns nil and no error when somebody else has the mutex.
 	TryLock(ctx context.Context) (Held, error)
-	// Holder asks who has the mutex, without taking it: a probe that took it would make somebody's only try
-	// fail. "" means that it is free, or that only a try can tell.
+	// Holder asks who has the mutex, without taking it: otherwise it would make another process's only try fail. "" means
+	// that the mutex is free, or that only a try can tell.
 	Holder(ctx context.Context) (string, error)
 }
 
 // Held is a mutex that this process has.
 type Held interface {
-	// Check asks whether the mutex is still held. It may block for longer than ctx lives.
+	// Check asks whether the mutex is still held. It may block after ctx has ended.
 	Check(ctx context.Context) error
-	// Release gives the mutex back. An error means that it was not held to the end. It doesn't wait for longer
-	// than ctx lives.
+	// Release gives the mutex back, and doesn't block after ctx has ended. An error means that the mutex was lost before.
 	Release(ctx context.Context) error
-	// Abandon closes a mutex that is lost, without a word to the server, which may never answer.
+	// Abandon gives up a mutex that is lost. It doesn't ask the server, which may never answer.
 	Abandon()
 }
 
@@ -38,9 +36,8 @@ type Beats struct {
 	Every, Patience time.Duration
 }
 
-// Watch checks a held mutex until stop is called, and calls lost, once, when a check fails or takes
-// too long. stop waits for the watch to end. A check that is under way, whose interruption would break the
-// connection it is made on, then has patience left.
+// Watch checks a held mutex until stop is called, and calls lost, once, when a check fails or takes too long. stop waits for
+// the watch to end. It leaves a running check that much patience, because an interrupted check breaks its connection.
 func Watch(held Held, beats Beats, lost func(error)) (stop func(patience time.Duration)) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	var last time.Duration // set before quit is closed
@@ -69,7 +66,7 @@ func Watch(held Held, beats Beats, lost func(error)) (stop func(patience time.Du
 
 var errNoAnswer = errors.New("the server doesn't answer")
 
-// Check is held.Check that takes no longer than patience. No other context may end it.
+// Check is held.Check with a limit.
 func Check(held Held, patience time.Duration) error { return check(held, patience, nil, nil) }
 
 func check(held Held, patience time.Duration, quit <-chan struct{}, last *time.Duration) error {

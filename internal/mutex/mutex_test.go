@@ -269,10 +269,10 @@ type place struct {
 
 func onEachServer(t *testing.T, test func(*testing.T, place)) {
 	postgres := func(key string) func(*sql.DB) Mutex {
-		return func(db *sql.DB) Mutex { return &Postgres{DB: db, Key: key, Idle: time.Minute} }
+		return func(db *sql.DB) Mutex { return NewPostgres(db, key, time.Minute) }
 	}
 	mysql := func(name string) func(*sql.DB) Mutex {
-		return func(db *sql.DB) Mutex { return &MySQL{DB: db, Name: name, Idle: time.Minute} }
+		return func(db *sql.DB) Mutex { return NewMySQL(db, name, time.Minute) }
 	}
 	for driver, s := range map[string]struct {
 		server       func(testing.TB) dbtest.Server

@@ -56,11 +56,11 @@ func TestServersWithoutLocks(t *testing.T) {
 		row   []driver.Value
 		text  string
 	}{
-		"PostgreSQL, and pg_locks is empty": {func(db *sql.DB) Mutex { return &Postgres{DB: db, Key: "'k'", Idle: time.Minute} },
-			[]driver.Value{"k", true, false}, "pg_locks"},
-		"MySQL, and GET_LOCK gives NULL": {func(db *sql.DB) Mutex { return &MySQL{DB: db, Name: "'k'", Idle: time.Minute} },
+		"PostgreSQL, and pg_locks is empty": {func(db *sql.DB) Mutex { return NewPostgres(db, "'k'", time.Minute) },
+			[]driver.Value{"k", true, false, true}, "pg_locks"},
+		"MySQL, and GET_LOCK gives NULL": {func(db *sql.DB) Mutex { return NewMySQL(db, "'k'", time.Minute) },
 			[]driver.Value{"k", nil, nil, true}, "NULL"},
-		"MySQL, and IS_USED_LOCK gives NULL": {func(db *sql.DB) Mutex { return &MySQL{DB: db, Name: "'k'", Idle: time.Minute} },
+		"MySQL, and IS_USED_LOCK gives NULL": {func(db *sql.DB) Mutex { return NewMySQL(db, "'k'", time.Minute) },
 			[]driver.Value{"k", int64(1), nil, true}, "IS_USED_LOCK"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 
 	"github.com/gofrs/flock"
 )
@@ -13,15 +14,15 @@ import (
 // File is a lock on a file of its own, which is created and stays.
 type File struct {
 	Path string
-	// Beside is the database's file, whose mode and, if root creates the lock's, owner it gets, as SQLite does
-	// it with its journals: whoever may write the database must be able to lock it.
+	// Beside is the database's file. The lock file gets its mode and, if root creates it, its owner, as SQLite's journals do:
+	// every user who may write the database must be able to lock it.
 	Beside string
 }
 
 var _ Mutex = File{}
 
-// TryLock implements Mutex. A symbolic link in the place of the file is an error: it would have the lock, and what
-// is done to the file, somewhere else.
+// TryLock implements Mutex. A symbolic link in the place of the file is an error: the lock, and changes to the file's mode,
+// would be somewhere else.
 func (f File) TryLock(context.Context) (Held, error) {
 	if err := f.create(); err != nil {
 		return nil, fmt.Errorf("lock file: %w", err)
@@ -34,7 +35,7 @@ func (f File) TryLock(context.Context) (Held, error) {
 	if !locked {
 		return nil, lock.Close()
 	}
-	return heldFile{lock}, nil
+	return heldLocal(lock.Close), nil
 }
 
 func (f File) create() error {
@@ -56,12 +57,11 @@ func (f File) create() error {
 	return errors.Join(err, file.Close())
 }
 
-// mend gives a file that is there the mode of the database, for as long as nobody else may lock it: root may have
-// made it, for itself alone.
+// mend gives an existing lock file the mode of the database: root may have created it so that only root can lock it.
 func (f File) mend(mode fs.FileMode, database fs.FileInfo) error {
 	info, err := os.Lstat(f.Path)
 	if err != nil || database == nil || !info.Mode().IsRegular() || info.Mode().Perm() == mode {
-		return nil // what is wrong with it is found when it is opened
+		return nil // a fault of the file shows when it is opened
 	}
 	file, err := os.OpenFile(f.Path, os.O_RDONLY|noFollow, 0)
 	if err != nil {
@@ -73,16 +73,36 @@ func (f File) mend(mode fs.FileMode, database fs.FileInfo) error {
 	return errors.Join(err, file.Close())
 }
 
+// Memory is a lock within the process, one for each Key.
+type Memory struct{ Key any }
+
+var _ Mutex = Memory{}
+
+// inMemory has the keys that are locked. It belongs to the process, as the databases in its memory do.
+var inMemory sync.Map
+
+// TryLock implements Mutex.
+func (m Memory) TryLock(context.Context) (Held, error) {
+	if _, taken := inMemory.LoadOrStore(m.Key, true); taken {
+		return nil, nil
+	}
+	return heldLocal(func() error { inMemory.Delete(m.Key); return nil }), nil
+}
+
 // Holder implements Mutex.
 func (File) Holder(context.Context) (string, error) { return "", nil }
 
-type heldFile struct{ lock *flock.Flock }
+// Holder implements Mutex.
+func (Memory) Holder(context.Context) (string, error) { return "", nil }
 
-// Check implements Held: as long as the process lives, the kernel keeps the lock.
-func (heldFile) Check(context.Context) error { return nil }
+// heldLocal frees a lock that the process has for as long as it lives.
+type heldLocal func() error
+
+// Check implements Held.
+func (heldLocal) Check(context.Context) error { return nil }
 
 // Release implements Held.
-func (h heldFile) Release(context.Context) error { return h.lock.Close() }
+func (free heldLocal) Release(context.Context) error { return free() }
 
 // Abandon implements Held.
-func (h heldFile) Abandon() { _ = h.lock.Close() }
+func (free heldLocal) Abandon() { _ = free() }

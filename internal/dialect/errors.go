@@ -1,0 +1,120 @@
+package dialect
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+)
+
+// codes are error codes of each database: SQLSTATEs (PostgreSQL manual, appendix A), MySQL's error numbers, and SQLite's
+// result codes without the higher bits that extend them.
+type codes map[goose.Dialect][]string
+
+var (
+	// lock_not_available, deadlock_detected, serialization_failure; ER_LOCK_WAIT_TIMEOUT, also of metadata locks, and
+	// ER_LOCK_DEADLOCK; SQLITE_BUSY, SQLITE_LOCKED.
+	contention = codes{goose.DialectPostgres: {"55P03", "40P01", "40001"}, goose.DialectMySQL: {"1205", "1213"}, goose.DialectSQLite3: {"5", "6"}}
+	// ER_LOCK_DEADLOCK.
+	deadlock = codes{goose.DialectMySQL: {"1213"}}
+	// syntax_error; ER_PARSE_ERROR, ER_SYNTAX_ERROR; SQLITE_ERROR.
+	unparsed = codes{goose.DialectPostgres: {"42601"}, goose.DialectMySQL: {"1064", "1149"}, goose.DialectSQLite3: {"1"}}
+	// invalid_catalog_name; ER_BAD_DB_ERROR.
+	noDatabase = codes{goose.DialectPostgres: {"3D000"}, goose.DialectMySQL: {"1049"}}
+	// insufficient_privilege; ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
+	// ER_SPECIFIC_ACCESS_DENIED_ERROR.
+	denied = codes{goose.DialectPostgres: {"42501"}, goose.DialectMySQL: {"1044", "1142", "1143", "1227"}}
+	// ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_BAD_DB_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR.
+	refused = []string{"1044", "1045", "1049", "1698"}
+)
+
+// Contention says whether err has, anywhere in its tree, a database's refusal because another transaction was in the way:
+// a lock timeout, a deadlock, or a serialization failure. The same statement may succeed a moment later. A statement
+// timeout is no contention.
+func (d Dialect) Contention(err error) bool { return contention.in(err, d.Goose) }
+
+// Deadlock says whether err has MySQL's deadlock error: InnoDB has rolled back the transaction.
+func (d Dialect) Deadlock(err error) bool { return deadlock.in(err, d.Goose) }
+
+// Unparsed says whether the database could not parse a statement. SQLite gives this error for other reasons too, and
+// undoes the statement. A statement that executes others can fail so after it has done a part of them.
+func (d Dialect) Unparsed(err error) bool { return unparsed.in(err, d.Goose) }
+
+// NoDatabase says whether the server has no database of the name in the DSN.
+func (d Dialect) NoDatabase(err error) bool { return noDatabase.in(err, d.Goose) }
+
+// Denied says whether this user lacks the privilege for a statement. MySQL gives the same error for a table that doesn't
+// exist, and hides tables that the user may not use from its catalog.
+func (d Dialect) Denied(err error) bool { return denied.in(err, d.Goose) }
+
+// Refused says whether a server, PostgreSQL or MySQL, has refused the connection: the user, the password, or the database
+// is wrong.
+func Refused(err error) bool {
+	return within(err, func(err error) bool {
+		state := codeOf(err, goose.DialectPostgres)
+		return strings.HasPrefix(state, "28") || strings.HasPrefix(state, "3D") || slices.Contains(refused, codeOf(err, goose.DialectMySQL))
+	})
+}
+
+func (c codes) in(err error, of goose.Dialect) bool {
+	return within(err, func(err error) bool { return slices.Contains(c[of], codeOf(err, of)) })
+}
+
+// within asks every error of a tree: the one that counts may stand beside others.
+func within(err error, is func(error) bool) bool {
+	if err == nil {
+		return false
+	}
+	if is(err) {
+		return true
+	}
+	switch x := err.(type) {
+	case interface{ Unwrap() error }:
+		return within(x.Unwrap(), is)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(x.Unwrap(), func(e error) bool { return within(e, is) })
+	}
+	return false
+}
+
+// codeOf is the code in a driver's error, "" if there is none. It knows the errors of lib/pq, pgx, go-sql-driver/mysql,
+// modernc.org/sqlite and mattn/go-sqlite3 by their shape, because naming their types takes the drivers' packages.
+func codeOf(err error, of goose.Dialect) string {
+	v := reflect.ValueOf(err)
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return ""
+		}
+		v = v.Elem()
+	}
+	switch of {
+	case goose.DialectPostgres:
+		if e, ok := err.(interface{ SQLState() string }); ok {
+			return e.SQLState()
+		}
+	case goose.DialectMySQL:
+		if n := field(v, "Number"); n.Kind() == reflect.Uint16 {
+			return strconv.FormatUint(n.Uint(), 10)
+		}
+	case goose.DialectSQLite3:
+		if e, ok := err.(interface{ Code() int }); ok {
+			return strconv.Itoa(e.Code() & 0xff)
+		}
+		if n := field(v, "Code"); n.Kind() == reflect.Int {
+			return strconv.FormatInt(n.Int()&0xff, 10)
+		}
+	}
+	return ""
+}
+
+// field is a struct's own exported field, or the zero Value.
+func field(v reflect.Value, name string) reflect.Value {
+	if v.Kind() == reflect.Struct {
+		if f, ok := v.Type().FieldByName(name); ok && len(f.Index) == 1 {
+			return v.FieldByIndex(f.Index)
+		}
+	}
+	return reflect.Value{}
+}
