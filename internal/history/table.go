@@ -82,9 +82,15 @@ func executeAll(ctx context.Context, db Querier, statements []string) (affected 
 	return affected, nil
 }
 
-func rowsAffected(result sql.Result, err error) (int64, error) {
-	if err != nil {
-		return 0, err
+// rowsAffected is an error if a driver has returned neither a result nor an error, where database/sql panics.
+func rowsAffected(result sql.Result, failed error) (n int64, err error) {
+	if failed != nil {
+		return 0, failed
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the driver returned neither a result nor an error: it is unknown whether the statement was executed (%v)", p)
+		}
+	}()
 	return result.RowsAffected()
 }
