@@ -27,6 +27,7 @@ func (m mysql) terms() terms {
 		text:        " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", // that of the database may take two names for the same, and may lack characters
 		onDuplicate: " ON DUPLICATE KEY UPDATE ",
 		assign:      "% = VALUES(%)",
+		sums:        "CONCAT(COUNT(*), '/', COALESCE(SUM(checksum_key), 0), '/', COALESCE(MAX(requires), 0))",
 		lockRow:     " FOR UPDATE",
 		lockRead:    " FORCE INDEX (PRIMARY)",
 		// The connection's number, and a lock of the run's own on it: a number alone may be another connection's after a

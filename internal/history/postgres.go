@@ -23,6 +23,7 @@ func (postgres) terms() terms {
 		settle:      "LOCK TABLE {table} IN SHARE MODE",
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
+		sums:        "CAST(COUNT(*) AS TEXT) || '/' || CAST(COALESCE(SUM(checksum_key), 0) AS TEXT) || '/' || CAST(COALESCE(MAX(requires), 0) AS TEXT)",
 		returning:   " RETURNING id",
 		cursor:      "DECLARE gooseplus_sweep NO SCROLL CURSOR FOR ",
 		begin:       mutex.KeepTransaction() + "; ",

@@ -58,14 +58,15 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 	}
 	condition := q.condition(s.table)
 	for chunk := range slices.Chunk(there, sweepUnion) {
-		tables, queries := make([]string, len(chunk)), make([]string, len(chunk))
+		tables := make([]asked, len(chunk))
 		for n, i := range chunk {
-			tables[n] = s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: versionTable})
+			tables[n].table = s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: versionTable})
 			if states[i] {
-				queries[n] = "SELECT 1 FROM " + s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: s.name.Table}) + " WHERE " + condition
+				name := s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: s.name.Table})
+				tables[n].query, tables[n].sums = "SELECT 1 FROM "+name+" WHERE "+condition, q.sums(s.table, name)
 			}
 		}
-		looks, err := lookTogether(tables, queries, func(query string, f func(*sql.Rows) error) error { return s.eachOnce(ctx, conn, query, f) })
+		looks, err := lookTogether(tables, func(query string, f func(*sql.Rows) error) error { return s.eachOnce(ctx, conn, query, f) })
 		if err != nil && ctx.Err() != nil {
 			return nil, err
 		}
