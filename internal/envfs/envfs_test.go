@@ -48,7 +48,7 @@ func mustNew(t *testing.T, fsys fs.FS, base string, environments ...string) *Ove
 func equal[T any](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%s:\n got %v\nwant %v", what, got, want)
+		t.Errorf("%s:\n got %#v\nwant %#v", what, got, want)
 	}
 }
 

@@ -124,6 +124,7 @@ func (o *Overlay) readPair(f File) ([]byte, error) {
 	t.NoTransaction = t.NoTransaction || slices.ContainsFunc(slices.Concat(t.Up, t.Down), func(text string) bool {
 		return sqltext.ControlsTransactions(text) || o.Alone != nil && o.Alone(sendable(text))
 	})
+	t.Up, t.Down = sendables(t.Up), sendables(t.Down)
 	return o.file(t), nil
 }
 

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text is a migration that is in no goose file: of a pair, or defined in Go. Each string is executed as
-// one piece, whatever is in it; one that is blank or holds nothing but comments is no statement.
+// Text is a migration that is in no goose file: of a pair, or defined in Go. Each string is executed as one piece,
+// whatever is in it. An empty one is no statement.
 type Text struct {
 	Version       int64
 	Up, Down      []string
@@ -30,7 +30,7 @@ func (o *Overlay) file(t Text) []byte {
 	}{{"Up", t.Up}, {"Down", t.Down}} {
 		b.WriteString("-- +goose " + section.name + "\n")
 		for _, s := range section.statements {
-			if s = sendable(s); s != "" {
+			if s != "" {
 				o.statement(&b, s)
 			}
 		}
@@ -59,15 +59,24 @@ func sendable(content string) string {
 	return strings.TrimSpace(content)
 }
 
-// statement writes what goose reads as one statement.
+func sendables(texts []string) []string {
+	list := make([]string, len(texts))
+	for i, text := range texts {
+		list[i] = sendable(text)
+	}
+	return list
+}
+
+// statement writes what goose reads as this one statement. goose drops one carriage return at the end of each line, so
+// a line that ends in one gets a second.
 func (o *Overlay) statement(b *bytes.Buffer, content string) {
 	b.WriteString("-- +goose StatementBegin\n")
-	if tooLong(content) > 0 {
-		placeholder := fmt.Sprintf("%s%x", longMark, sha256.Sum256([]byte(content)))
-		o.long.Store(placeholder, content)
-		content = placeholder
+	lines := strings.ReplaceAll(content, "\r\n", "\r\r\n")
+	if tooLong(lines) > 0 {
+		lines = fmt.Sprintf("%s%x", longMark, sha256.Sum256([]byte(content)))
+		o.long.Store(lines, content)
 	}
-	for line := range strings.Lines(content) {
+	for line := range strings.Lines(lines) {
 		line = strings.TrimSuffix(line, "\n")
 		if annotates(line, "+goose") {
 			line = escape(line)
@@ -182,6 +191,7 @@ func (o *Overlay) Add(t Text) {
 	if o.texts == nil {
 		o.texts = make(map[string][]byte)
 	}
+	t.Up, t.Down = sendables(t.Up), sendables(t.Down)
 	o.texts[name] = o.file(t)
 }
 

@@ -41,6 +41,7 @@ func TestEachHalfIsOneStatement(t *testing.T) {
 		{"no line break at the end", "SELECT 1", "SELECT 1"},
 		{"a byte order mark", "\ufeffSELECT 1;", "SELECT 1;"},
 		{"lines of Windows", "SELECT 1,\r\n  2;\r\n", "SELECT 1,\n  2;"},
+		{"a carriage return before a line break of Windows", "SELECT '\r\r\n';\r\r\n", "SELECT '\r\n';"},
 		{"comments before it", "-- why\n\n  -- and how\nSELECT 1; -- so\n-- end", "SELECT 1; -- so\n-- end"},
 		{"a comment of several lines", "/* why\n*/ SELECT 1;", "/* why\n*/ SELECT 1;"},
 		{"code in a comment", "/*!40101 SET NAMES utf8 */;", "/*!40101 SET NAMES utf8 */;"},
@@ -164,6 +165,18 @@ func TestTexts(t *testing.T) {
 	equal(t, "2", fmt.Sprint(found[2]), fmt.Sprint(dryrun.Script{Down: []string{"SELECT 1;", "SELECT 2"}}))
 }
 
+func TestReplayedUpArrivesAsItWas(t *testing.T) {
+	t.Parallel()
+	up := []string{"SELECT '\r\n';", "/* nothing */"}
+	o := Texts()
+	o.AddReplay(2, func() ([]string, bool, error) { return up, false, nil })
+	found, err := scripts(t, o, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "Up", found[2].Up, up)
+}
+
 // FuzzPair joins arbitrary files: whatever is in them, each is one statement, in its own direction, and
 // arrives as it is.
 func FuzzPair(f *testing.F) {
@@ -171,6 +184,8 @@ func FuzzPair(f *testing.F) {
 	f.Add("-- +goose Up\nx\n-- +goose StatementBegin\ny\n-- +goose StatementEnd", "-- +goose Down\nx;\n-- +goose ENVSUB ON\n${HOME}")
 	f.Add("\ufeffx\n-- +goose $$ \\$ ${x:0} $(y)\n", "x\n--+goose\x00\n  -- +goose \xff")
 	f.Add("\xfe\xff", "0")
+	f.Add("", "0\r\r\n0")
+	f.Add("x\r\r\n-- +goose\r\r\r\ny", "\r\r\n--\r\r\n0\n\r\r\n0\r\r")
 	f.Add("/* /* */ x", "/*! x */\n# y\n-- z")
 	f.Fuzz(func(t *testing.T, up, down string) {
 		if strings.Contains(up+down, "+gooseplus") || len(up)+len(down) > 1<<20 {
