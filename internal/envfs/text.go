@@ -5,20 +5,18 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
-	"sync"
 	"unicode/utf8"
 )
 
-// Text is a migration that is in no goose file: of a pair, or defined in Go. Each string is executed as one piece,
-// whatever is in it. An empty one is no statement.
+// Text is a migration that is in no goose file: a pair, or one defined in Go. Each string is executed as one piece,
+// whatever is in it.
 type Text struct {
-	Version       int64
 	Up, Down      []string
 	Replay        int64 // the version whose Up is the Down, 0 for none
 	NoTransaction bool
 }
 
-// file makes a goose file of the text. What goose can't read stays behind, see [Overlay.Spell].
+// file makes a goose file of the text. A statement that goose can't read is kept for [Overlay.Spell].
 func (o *Overlay) file(t Text) []byte {
 	var b bytes.Buffer
 	if t.NoTransaction {
@@ -30,9 +28,7 @@ func (o *Overlay) file(t Text) []byte {
 	}{{"Up", t.Up}, {"Down", t.Down}} {
 		b.WriteString("-- +goose " + section.name + "\n")
 		for _, s := range section.statements {
-			if s != "" {
-				o.statement(&b, s)
-			}
+			o.statement(&b, s)
 		}
 	}
 	if t.Replay != 0 {
@@ -41,30 +37,25 @@ func (o *Overlay) file(t Text) []byte {
 	return b.Bytes()
 }
 
-// sendable is what the database gets of a text: nothing if there are only comments, and otherwise Unix lines without
-// those that are comments before the statement, which goose leaves out itself.
-func sendable(content string) string {
-	content = strings.TrimPrefix(content, bom)
-	if onlyComments(content, true) || onlyComments(content, false) {
-		return ""
-	}
-	content = strings.TrimSuffix(strings.ReplaceAll(content, "\r\n", "\n"), "\r")
-	for content != "" {
-		line, rest, _ := strings.Cut(content, "\n")
-		if trimmed := strings.TrimSpace(line); trimmed != "" && !strings.HasPrefix(trimmed, "--") {
-			break
+// Sendable returns what the database gets of each text: nothing if there are only comments, and otherwise Unix lines
+// without the lines of comments before the statement, which goose leaves out itself.
+func Sendable(texts ...string) (statements []string) {
+	for _, text := range texts {
+		text = strings.TrimPrefix(text, bom)
+		if onlyComments(text, true) || onlyComments(text, false) {
+			continue
 		}
-		content = rest
+		text = strings.TrimSuffix(strings.ReplaceAll(text, "\r\n", "\n"), "\r")
+		for text != "" {
+			line, rest, _ := strings.Cut(text, "\n")
+			if trimmed := strings.TrimSpace(line); trimmed != "" && !strings.HasPrefix(trimmed, "--") {
+				break
+			}
+			text = rest
+		}
+		statements = append(statements, strings.TrimSpace(text))
 	}
-	return strings.TrimSpace(content)
-}
-
-func sendables(texts []string) []string {
-	list := make([]string, len(texts))
-	for i, text := range texts {
-		list[i] = sendable(text)
-	}
-	return list
+	return statements
 }
 
 // statement writes what goose reads as this one statement. goose drops one carriage return at the end of each line, so
@@ -184,37 +175,20 @@ func afterComment(s string, nested bool) (rest string, closed bool) {
 	return "", false
 }
 
-// Add gives the overlay a migration that is in no file of its folders. It is for who makes the overlay,
-// before anybody else has it.
-func (o *Overlay) Add(t Text) {
-	name := fmt.Sprintf("%d_defined.sql", t.Version)
-	if o.texts == nil {
-		o.texts = make(map[string][]byte)
+// Add gives the overlay a migration that is in no file of its folders. text is called when the migration is read. Whoever
+// makes the overlay calls Add before anybody else has it.
+func (o *Overlay) Add(version int64, text func() (Text, error)) {
+	if o.made == nil {
+		o.made = make(map[string]func() (Text, error))
 	}
-	t.Up, t.Down = sendables(t.Up), sendables(t.Down)
-	o.texts[name] = o.file(t)
+	o.made[fmt.Sprintf("%d_defined.sql", version)] = text
 }
 
-// AddReplay is Add for a migration whose Up is that of another one, which is not read before it is needed.
-func (o *Overlay) AddReplay(version int64, up func() (statements []string, noTransaction bool, err error)) {
-	if o.replays == nil {
-		o.replays = make(map[string]func() ([]byte, error))
-	}
-	o.replays[fmt.Sprintf("%d_defined.sql", version)] = func() ([]byte, error) {
-		statements, noTransaction, err := up()
-		if err != nil {
-			return nil, err
-		}
-		return o.file(Text{Version: version, Up: statements, NoTransaction: noTransaction}), nil
-	}
-}
-
-// Texts is an overlay of nothing but the given migrations.
-func Texts(texts ...Text) *Overlay {
-	o := new(Overlay)
-	o.byName = sync.OnceValue(o.index)
-	for _, t := range texts {
-		o.Add(t)
+// Texts is an overlay of nothing but the given migrations, by version.
+func Texts(texts map[int64]Text) *Overlay {
+	o := newOverlay(nil)
+	for version, t := range texts {
+		o.Add(version, func() (Text, error) { return t, nil })
 	}
 	return o
 }

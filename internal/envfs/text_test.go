@@ -150,8 +150,10 @@ func TestReplayAnnotation(t *testing.T) {
 
 func TestTexts(t *testing.T) {
 	t.Parallel()
-	o := Texts(Text{Version: 1, Up: []string{"SELECT 1"}, Replay: 7},
-		Text{Version: 2, Down: []string{"SELECT 1;", "SELECT 2"}, NoTransaction: true})
+	o := Texts(map[int64]Text{
+		1: {Up: []string{"SELECT 1"}, Replay: 7},
+		2: {Down: []string{"SELECT 1;", "SELECT 2"}, NoTransaction: true},
+	})
 	if err := fstest.TestFS(o, "1_defined.sql", "2_defined.sql"); err != nil {
 		t.Error(err)
 	}
@@ -165,11 +167,10 @@ func TestTexts(t *testing.T) {
 	equal(t, "2", fmt.Sprint(found[2]), fmt.Sprint(dryrun.Script{Down: []string{"SELECT 1;", "SELECT 2"}}))
 }
 
-func TestReplayedUpArrivesAsItWas(t *testing.T) {
+func TestTextThatWasReadArrivesAsItWas(t *testing.T) {
 	t.Parallel()
 	up := []string{"SELECT '\r\n';", "/* nothing */"}
-	o := Texts()
-	o.AddReplay(2, func() ([]string, bool, error) { return up, false, nil })
+	o := Texts(map[int64]Text{2: {Up: up}})
 	found, err := scripts(t, o, 2)
 	if err != nil {
 		t.Fatal(err)

@@ -146,12 +146,12 @@ func (d Defined) migration(files *envfs.Overlay, alone func(sql string) bool) Mi
 		m.upReplay = up.Replay // its file is made when all migrations are known
 		return m
 	}
-	text := envfs.Text{Version: d.Version, Up: []string{up.SQL}}
+	text := envfs.Text{Up: envfs.Sendable(up.SQL)}
 	if together && down.Kind == Command {
-		text.Down = []string{down.SQL}
+		text.Down = envfs.Sendable(down.SQL)
 	}
 	text.NoTransaction = slices.ContainsFunc(slices.Concat(text.Up, text.Down), alone)
-	files.Add(text)
+	files.Add(d.Version, func() (envfs.Text, error) { return text, nil })
 	return m
 }
 

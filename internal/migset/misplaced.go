@@ -57,9 +57,12 @@ func split(list, separators string) (names []string) {
 // Go migrations that were given as such, whose files may be anywhere.
 func (s *Set) misplaced(given []int64) []error {
 	files := s.Files
-	direct := slices.DeleteFunc(slices.Clone(files.Direct), func(f envfs.File) bool {
-		return path.Ext(f.Name) == ".go" && slices.Contains(given, f.Version)
-	})
+	var direct []envfs.File
+	if _, flat := files.Folders[""]; !flat {
+		direct = slices.DeleteFunc(slices.Clone(files.Direct), func(f envfs.File) bool {
+			return path.Ext(f.Name) == ".go" && slices.Contains(given, f.Version)
+		})
+	}
 	var faults []error
 	for environment := range files.Folders {
 		if names := split(environment, ";:| \t"); len(names) > 1 && slices.Contains(files.Missing, environment) &&
@@ -80,11 +83,11 @@ func (s *Set) misplaced(given []int64) []error {
 // besideFolders is the fault of migrations beside the folders of the environments.
 func (s *Set) besideFolders(direct []envfs.File) error {
 	if hint := s.isEnvironment(); hint != "" {
-		return fmt.Errorf("%s is directly in the base path %s, %s", several(direct), s.Files.Base, hint)
+		return fmt.Errorf("%s is directly in the base path %s, %s", several(direct), s.Files.Path, hint)
 	}
 	return fmt.Errorf("%s is directly in the base path %s, where migrations are not read while there are environments: "+
 		"move it into the folder of one (%s), or use SetEnvironments(nil) if all migrations are directly in the base path",
-		several(direct), s.Files.Base, s.folders())
+		several(direct), s.Files.Path, s.folders())
 }
 
 func several(files []envfs.File) string {
@@ -106,12 +109,12 @@ func (s *Set) folders() string {
 
 // isEnvironment says how to name the base path if it is the folder of an environment itself, "" if it doesn't seem so.
 func (s *Set) isEnvironment() string {
-	name := path.Base(s.Files.Base)
+	name := path.Base(s.Files.Path)
 	_, asked := s.Files.Folders[name]
 	if !asked && !slices.ContainsFunc(s.Files.Beside(), func(beside string) bool { _, ok := s.Files.Folders[beside]; return ok }) {
 		return ""
 	}
-	use := fmt.Sprintf("WithBasePath(%q)", path.Dir(s.Files.Base))
+	use := fmt.Sprintf("WithBasePath(%q)", path.Dir(s.Files.Path))
 	if name != baseEnvironment {
 		use += fmt.Sprintf(" and WithEnvironments(%q)", name)
 	}
@@ -126,15 +129,15 @@ func (s *Set) nowhere() error {
 	}
 	text := fmt.Sprintf("none of the environments has a folder (%s), so there are no migrations", s.folders())
 	if hint := s.isEnvironment(); hint != "" {
-		return fmt.Errorf("%s: the base path is %s, %s", text, files.Base, hint)
+		return fmt.Errorf("%s: the base path is %s, %s", text, files.Path, hint)
 	}
-	inside := files.Inside()
+	inside := files.Inside(nil)
 	for _, found := range inside {
-		rest := strings.TrimPrefix(strings.TrimPrefix(found, files.Base), "/")
+		rest := strings.TrimPrefix(strings.TrimPrefix(found, files.Path), "/")
 		if parts := strings.Split(rest, "/"); len(parts) == 3 {
 			if _, asked := files.Folders[parts[1]]; asked {
 				return fmt.Errorf("%s; there is %s: did you mean WithBasePath(%q)? (WithNamespaces if the base path has several such folders)",
-					text, found, path.Join(files.Base, parts[0]))
+					text, found, path.Join(files.Path, parts[0]))
 			}
 		}
 	}
@@ -147,20 +150,20 @@ func (s *Set) nowhere() error {
 // overlooked is the fault of a set that is empty although there are files that seem to be meant.
 func (s *Set) overlooked() error {
 	files := s.Files
-	if len(s.List) > 0 || files.Base == "" {
+	if len(s.List) > 0 || files.Path == "" {
 		return nil
 	}
 	if _, flat := files.Folders[""]; flat {
-		if inside := files.Inside(); len(inside) > 0 {
+		if inside := files.Inside(nil); len(inside) > 0 {
 			return fmt.Errorf("there is no migration directly in %s; there is %s: SetEnvironments(nil), or a name that is empty, means that the "+
-				"folders in it are not read; choose them with WithEnvironments, or WithBasePath", files.Base, inside[0])
+				"folders in it are not read; choose them with WithEnvironments, or WithBasePath", files.Path, inside[0])
 		}
 	}
 	overlooked := slices.Concat(files.Ignored, files.Stray)
 	switch {
 	case len(overlooked) == 0:
 		return nil
-	case len(files.Ignored) == 0 && path.Dir(overlooked[0]) != files.Base:
+	case len(files.Ignored) == 0 && path.Dir(overlooked[0]) != files.Path:
 		return fmt.Errorf("there is no migration in %s; there is %s: folders inside are not read", s.folders(), overlooked[0])
 	}
 	return fmt.Errorf("there is no migration at all, and %s is badly named: %s", overlooked[0], namingRule)

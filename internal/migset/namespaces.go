@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -16,9 +17,12 @@ import (
 
 // divide finds the migrations of each namespace.
 func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
-	folders, err := envfs.OpenNamespaces(c.FS, c.BasePath, c.Namespaces)
+	folders, err := envfs.Open(c.FS, c.BasePath)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // the folder of each namespace is missing
+	}
 	faults = mergeFaults(err)
-	for _, stray := range folders.Stray {
+	for _, stray := range folders.Bad {
 		warnings = append(warnings, fmt.Sprintf("%s is in no namespace: it is ignored", stray))
 	}
 	given := c.given()
@@ -28,7 +32,7 @@ func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
 				f.Path, Quoted(c.Namespaces)))
 		}
 	}
-	for _, file := range folders.Elsewhere() {
+	for _, file := range folders.Inside(c.Namespaces) {
 		warnings = append(warnings, fmt.Sprintf("%s is ignored: its folder is none of a namespace (WithNamespaces)", file))
 	}
 	shares, wrong := c.shares(folders)
@@ -49,7 +53,7 @@ func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
 			sets = append(sets, &Set{Namespace: name})
 			continue
 		}
-		files, err := folders.Overlay(name, c.Environments)
+		files, err := folders.Namespace(name, c.Namespaces, c.Environments)
 		set, wrongInIt := shares[i].sequence(files, err)
 		set.Namespace = name
 		sets, faults = append(sets, set), append(faults, set.own(wrongInIt)...)
@@ -89,7 +93,7 @@ func nameFault(d dialect.Dialect, name string) error {
 // shares are the configurations of each namespace, with the Go migrations and definitions that belong to it. A Go
 // migration belongs to the folder that its source is in, and definitions name their namespace. A single namespace has
 // everything.
-func (c *Config) shares(folders *envfs.Namespaces) (shares []Config, faults []*Fault) {
+func (c *Config) shares(folders *envfs.Base) (shares []Config, faults []*Fault) {
 	dirs := make(map[string]string) // of each namespace, and of each environment in it
 	for i, name := range c.Namespaces {
 		shares = append(shares, *c)

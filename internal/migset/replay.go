@@ -7,7 +7,6 @@ import (
 
 	"github.com/pressly/goose/v3"
 
-	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/envfs"
 )
 
@@ -71,10 +70,10 @@ func (s *Set) replayUps() (faults []*Fault) {
 		case of.Go != nil:
 			m.Go = goose.NewGoMigration(m.Version, &goose.GoFunc{RunTx: of.Go.UpFnContext, RunDB: of.Go.UpFnNoTxContext}, nil)
 		default:
-			s.Files.AddReplay(m.Version, func() (up []string, noTransaction bool, err error) {
-				scripts, errs := dryrun.Scripts(context.Background(), s.Files, []int64{of.Version})
+			s.Files.Add(m.Version, func() (envfs.Text, error) {
+				scripts, errs := s.Offline(context.Background(), []int64{of.Version})
 				script := scripts[of.Version]
-				return script.Up, !script.Transactional, errors.Join(errs...)
+				return envfs.Text{Up: script.Up, NoTransaction: !script.Transactional}, errors.Join(errs...)
 			})
 		}
 	}
