@@ -135,7 +135,7 @@ func newOverlay(b *Base) *Overlay {
 }
 
 func (b *Base) lists(name string) bool {
-	return slices.ContainsFunc(b.entries, func(e fs.DirEntry) bool { return e.Name() == name })
+	return slices.ContainsFunc(b.links, func(e fs.DirEntry) bool { return e.Name() == name })
 }
 
 // add takes over the files of an environment's folder. It returns the down files without an up file.
@@ -177,7 +177,7 @@ func (o *Overlay) odd(f File, half string) {
 // lookInto notes which folders inside the folder of an environment have migrations: goose doesn't read them either.
 // Files without a version may be read by a migration in Go.
 func (o *Overlay) lookInto(in *Base, environments []string) {
-	for _, e := range in.entries {
+	for _, e := range in.links {
 		if !e.IsDir() || slices.ContainsFunc(environments, func(environment string) bool { return o.Folder(environment) == in.Folder(e.Name()) }) {
 			continue
 		}
@@ -214,8 +214,14 @@ func (o *Overlay) index() map[string]File {
 	return files
 }
 
+// sortByVersion is quick for files that are in order, as most folders list them.
 func sortByVersion(files []File) {
-	slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(a.Version, b.Version) })
+	for i := 1; i < len(files); i++ {
+		if files[i].Version < files[i-1].Version {
+			slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(a.Version, b.Version) })
+			return
+		}
+	}
 }
 
 // duplicates reports each version that more than one file claims.

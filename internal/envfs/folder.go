@@ -58,6 +58,8 @@ func classify(name string) (version int64, k kind) {
 		return version, misnumbered
 	case ext == ".go":
 		return version, goFile
+	case ext == ".sql" && strings.IndexByte(name, '.') == len(name)-len(ext): // as most names
+		return version, gooseFile
 	case number[0] != '+':
 		if up, down := strings.LastIndex(rest, ".up."), strings.LastIndex(rest, ".down."); up > down {
 			return version, upHalf
@@ -85,8 +87,8 @@ type Base struct {
 	Direct   []File   // the migrations, misnumbered ones included
 	Bad      []string // the paths of badly named SQL files
 
-	fsys    fs.FS
-	entries []fs.DirEntry
+	fsys  fs.FS
+	links []fs.DirEntry // folders and links
 }
 
 // BaseError says that the base path can't be read, so that no environment can.
@@ -116,34 +118,43 @@ func Open(fsys fs.FS, base string) (*Base, error) {
 // list is [Open] without the Siblings.
 func list(fsys fs.FS, dir string) (b *Base, err error) {
 	b = &Base{fsys: fsys, Path: dir}
-	if b.entries, err = fs.ReadDir(fsys, dir); err != nil {
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
 		return b, err
 	}
 	prefix := dir + "/"
 	if dir == "." {
 		prefix = ""
 	}
-	for i, e := range b.entries {
-		if e.IsDir() {
-			continue
+	var paths strings.Builder // one allocation for the paths of all files
+	paths.Grow(len(entries) * (len(prefix) + 40))
+	for i, e := range entries {
+		if e.Type()&(fs.ModeDir|fs.ModeSymlink) != 0 {
+			b.links = append(b.links, e)
 		}
 		name := e.Name()
-		switch version, k := classify(name); k {
-		case other:
-		case badlyNamed:
-			b.Bad = append(b.Bad, prefix+name)
-		default:
-			if b.Direct == nil {
-				b.Direct = make([]File, 0, len(b.entries)-i)
-			}
-			b.Direct = append(b.Direct, File{Version: version, Name: name, Path: prefix + name, kind: k})
+		version, k := classify(name)
+		if k == other || e.IsDir() {
+			continue
 		}
+		at := paths.Len()
+		paths.WriteString(prefix)
+		paths.WriteString(name)
+		file := paths.String()[at:]
+		if k == badlyNamed {
+			b.Bad = append(b.Bad, file)
+			continue
+		}
+		if b.Direct == nil {
+			b.Direct = make([]File, 0, len(entries)-i)
+		}
+		b.Direct = append(b.Direct, File{Version: version, Name: name, Path: file, kind: k})
 	}
 	return b, nil
 }
 
 func (b *Base) folders() (names []string) {
-	for _, e := range b.entries {
+	for _, e := range b.links {
 		folder := e.IsDir()
 		if e.Type()&fs.ModeSymlink != 0 {
 			info, err := fs.Stat(b.fsys, path.Join(b.Path, e.Name()))

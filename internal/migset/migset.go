@@ -161,16 +161,16 @@ func duplicates(list []Migration, known []*Fault) (faults []*Fault) {
 		}
 	}
 	for i := 1; i < len(list); i++ {
-		a, b := list[i-1], list[i]
+		a, b := &list[i-1], &list[i]
 		if a.Version != b.Version || reported[b.Version] {
 			continue
 		}
 		err := &envfs.DuplicateError{Version: b.Version, Paths: [2]string{a.place(), b.place()}}
 		switch {
 		case a.defined:
-			faults = append(faults, definitionFault(a, err))
+			faults = append(faults, definitionFault(*a, err))
 		case b.defined:
-			faults = append(faults, definitionFault(b, err))
+			faults = append(faults, definitionFault(*b, err))
 		default:
 			faults = append(faults, mergeFaults(err)...)
 		}
