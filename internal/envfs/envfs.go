@@ -40,7 +40,7 @@ type Overlay struct {
 	Alone func(text string) bool
 
 	made map[string]func() (Text, error) // goose files that are in no file system, by name
-	long sync.Map                        // texts with lines that are too long for goose, by placeholder
+	kept sync.Map                        // texts that goose can't read, by placeholder
 	// byName has the SQL files. It is made when the first file is opened: a boot with nothing pending opens none.
 	byName func() map[string]File
 }

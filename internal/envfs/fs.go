@@ -49,24 +49,26 @@ func (o *Overlay) read(f File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if line := tooLong(string(content)); line > 0 {
+	if line := tooLong(content); line > 0 {
 		return nil, fmt.Errorf("line %d is longer than the 4 MiB that goose reads: break it, or make the file the .up.sql and .down.sql of a pair", line)
 	}
-	return marked(content)
+	content, err = marked(content)
+	return []byte(content), err
 }
 
 const bom = "\ufeff"
 
-// readText reads a file that somebody's editor may have begun with a byte order mark.
-func readText(fsys fs.FS, path string) ([]byte, error) {
+// readText reads a file. An editor may have put a byte order mark at its beginning.
+func readText(fsys fs.FS, path string) (string, error) {
 	content, err := fs.ReadFile(fsys, path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	if bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")) {
-		return nil, fmt.Errorf("%s is encoded in UTF-16: save it as UTF-8", path)
+	text := string(content)
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+		return "", fmt.Errorf("%s is encoded in UTF-16: save it as UTF-8", path)
 	}
-	return bytes.TrimPrefix(content, []byte(bom)), nil
+	return strings.TrimPrefix(text, bom), nil
 }
 
 // Line is the number of the line on which an offset within a statement is in a goose file, 0 if the statement can't be
@@ -76,7 +78,7 @@ func (o *Overlay) Line(path, statement string, offset int, down bool) int {
 	if err != nil {
 		return 0
 	}
-	text := strings.ReplaceAll(string(content), "\r\n", "\n")
+	text := strings.ReplaceAll(content, "\r\n", "\n")
 	begin := 0
 	if loc := downLine.FindStringIndex(text); down && loc != nil {
 		begin = loc[0]

@@ -62,8 +62,11 @@ func (o *Overlay) readPair(f File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := Text{Up: Sendable(string(up))}
-	if t.NoTransaction, err = inspectUp(string(up)); err != nil {
+	if up, err = marked(up); err != nil {
+		return nil, err
+	}
+	t := Text{Up: Sendable(up)}
+	if t.NoTransaction, err = inspectUp(up); err != nil {
 		return nil, err
 	}
 	if f.Down != "" {
@@ -71,10 +74,10 @@ func (o *Overlay) readPair(f File) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t.Replay, err = replayIn(string(down)); err != nil {
+		if down, err = marked(down); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Down, err)
 		}
-		t.Down = Sendable(string(down))
+		t.Down = Sendable(down)
 	}
 	// golang-migrate opens no transaction, so many of its files begin and commit one themselves. Some drivers refuse the
 	// COMMIT of a transaction that goose has opened. Other files can't run in a transaction.
@@ -84,16 +87,11 @@ func (o *Overlay) readPair(f File) ([]byte, error) {
 	return o.file(t), nil
 }
 
-// inspectUp finds goose's annotation NO TRANSACTION in an up file, and refuses what is no such file.
+// inspectUp finds goose's annotation NO TRANSACTION in an up file, and refuses a goose file: its Down would be executed
+// together with its Up.
 func inspectUp(up string) (noTransaction bool, err error) {
 	leading, gooseUp, gooseDown := true, false, false
 	for line := range strings.Lines(up) {
-		switch version, err := annotation(line); {
-		case err != nil:
-			return false, err
-		case version != 0:
-			return false, errReplayInUp
-		}
 		trimmed := strings.TrimSpace(line)
 		leading = leading && (trimmed == "" || strings.HasPrefix(trimmed, "--"))
 		switch strings.ToUpper(gooseAnnotation(line)) {
@@ -105,34 +103,16 @@ func inspectUp(up string) (noTransaction bool, err error) {
 			gooseDown = true
 		}
 	}
-	if gooseUp && gooseDown { // whose Down would be executed together with its Up
+	if gooseUp && gooseDown {
 		return false, errors.New("it is a goose file, with the name of one half of a pair: rename it to end in .sql alone")
 	}
 	return noTransaction, nil
 }
 
-// gooseAnnotation is what a line says that goose takes for an annotation, "" for another one.
+// gooseAnnotation returns the text of one of goose's annotations, "" for any other line.
 func gooseAnnotation(line string) string {
 	if !strings.HasPrefix(line, "--") || !strings.Contains(line, "+goose") {
 		return ""
 	}
 	return strings.TrimSpace(strings.Replace(strings.ReplaceAll(line, "--", ""), "+goose", "", 1))
-}
-
-// replayIn returns the version that a down file tells to replay, 0 if it doesn't.
-func replayIn(down string) (replay int64, err error) {
-	for line := range strings.Lines(down) {
-		version, err := annotation(line)
-		if err != nil {
-			return 0, err
-		}
-		if version != 0 && replay != 0 {
-			return 0, errBeside
-		}
-		replay += version
-	}
-	if replay != 0 && !onlyComments(down, false) {
-		return 0, errBeside
-	}
-	return replay, nil
 }

@@ -5,14 +5,12 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // Text is a migration that is in no goose file: a pair, or one defined in Go. Each string is executed as one piece,
 // whatever is in it.
 type Text struct {
 	Up, Down      []string
-	Replay        int64 // the version whose Up is the Down, 0 for none
 	NoTransaction bool
 }
 
@@ -31,9 +29,6 @@ func (o *Overlay) file(t Text) []byte {
 			o.statement(&b, s)
 		}
 	}
-	if t.Replay != 0 {
-		b.WriteString(mark(t.Replay))
-	}
 	return b.Bytes()
 }
 
@@ -42,7 +37,7 @@ func (o *Overlay) file(t Text) []byte {
 func Sendable(texts ...string) (statements []string) {
 	for _, text := range texts {
 		text = strings.TrimPrefix(text, bom)
-		if onlyComments(text, true) || onlyComments(text, false) {
+		if !strings.Contains(text, replayMark) && (onlyComments(text, true) || onlyComments(text, false)) {
 			continue
 		}
 		text = strings.TrimSuffix(strings.ReplaceAll(text, "\r\n", "\n"), "\r")
@@ -58,32 +53,38 @@ func Sendable(texts ...string) (statements []string) {
 	return statements
 }
 
-// statement writes what goose reads as this one statement. goose drops one carriage return at the end of each line, so
-// a line that ends in one gets a second.
+// statement writes what goose reads as this one statement. If goose would read anything else, the text is kept apart, and
+// goose gets a placeholder. That begins with a NUL, so that no database can mistake it for a statement.
 func (o *Overlay) statement(b *bytes.Buffer, content string) {
-	b.WriteString("-- +goose StatementBegin\n")
-	lines := strings.ReplaceAll(content, "\r\n", "\r\r\n")
-	if tooLong(lines) > 0 {
-		lines = fmt.Sprintf("%s%x", longMark, sha256.Sum256([]byte(content)))
-		o.long.Store(lines, content)
+	if !faithful(content) {
+		placeholder := fmt.Sprintf("%s%x", placeholderMark, sha256.Sum256([]byte(content)))
+		o.kept.Store(placeholder, content)
+		content = placeholder
 	}
-	for line := range strings.Lines(lines) {
-		line = strings.TrimSuffix(line, "\n")
-		if annotates(line, "+goose") {
-			line = escape(line)
-		}
-		b.WriteString(line)
-		b.WriteByte('\n')
-	}
-	b.WriteString("-- +goose StatementEnd\n")
+	b.WriteString("-- +goose StatementBegin\n" + content + "\n-- +goose StatementEnd\n")
 }
 
-// goose reads lines up to this length, line break included. A statement with a longer one is kept apart, and goose gets
-// a placeholder, which begins with a NUL, so that no database can mistake it for a statement.
-const (
-	longestLine = 4 << 20
-	longMark    = "\x00gooseplus text "
-)
+const placeholderMark = "\x00gooseplus text "
+
+// faithful says whether goose reads a text between StatementBegin and StatementEnd as it is. It leaves out comments at the
+// beginning, takes lines within a string or a function for its annotations, drops a carriage return at the end of a line,
+// and refuses long lines.
+func faithful(content string) bool {
+	if strings.HasPrefix(content, "--") || strings.Contains(content, "\r\n") || tooLong(content) > 0 {
+		return false
+	}
+	if strings.Contains(content, "+goose") {
+		for line := range strings.Lines(content) {
+			if annotates(line, "+goose") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// longestLine is the length of the longest line that goose reads, line break included.
+const longestLine = 4 << 20
 
 // tooLong is the number of the first line that is too long for goose, 0 if none is.
 func tooLong(content string) (line int) {
@@ -100,16 +101,13 @@ func tooLong(content string) (line int) {
 
 // Spells says whether a placeholder was given to goose.
 func (o *Overlay) Spells() (some bool) {
-	o.long.Range(func(_, _ any) bool { some = true; return false })
+	o.kept.Range(func(_, _ any) bool { some = true; return false })
 	return some
 }
 
 // Spell is a statement that goose was given, as it is to be executed.
 func (o *Overlay) Spell(statement string) string {
-	if !strings.HasPrefix(statement, longMark) {
-		return statement
-	}
-	if text, ok := o.long.Load(statement); ok {
+	if text, ok := o.kept.Load(statement); ok {
 		return text.(string)
 	}
 	return statement
@@ -118,16 +116,6 @@ func (o *Overlay) Spell(statement string) string {
 // annotates says whether goose would take the line for one of its annotations, a wrong one included.
 func annotates(line, tool string) bool {
 	return strings.HasPrefix(strings.TrimSpace(line), "--") && strings.Contains(line, tool)
-}
-
-// escape makes of a line that looks like an annotation one that goose passes on. It can be within a
-// string or a function's body, so it has to arrive as it is. goose looks for annotations before it
-// substitutes variables: with a substitution that is always empty at its beginning, the line is none.
-func escape(line string) string {
-	if !utf8.ValidString(line) || strings.Contains(line, `\$`) { // which goose's substitution changes
-		return strings.ReplaceAll(line, "+goose", "+ goose")
-	}
-	return fmt.Sprintf("-- +goose ENVSUB ON\n${A:0:0}%s\n-- +goose ENVSUB OFF", strings.ReplaceAll(line, "$", "$$"))
 }
 
 // onlyComments says whether there is nothing to execute. PostgreSQL nests comments, the others don't; of

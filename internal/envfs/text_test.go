@@ -43,14 +43,15 @@ func TestEachHalfIsOneStatement(t *testing.T) {
 		{"lines of Windows", "SELECT 1,\r\n  2;\r\n", "SELECT 1,\n  2;"},
 		{"a carriage return before a line break of Windows", "SELECT '\r\r\n';\r\r\n", "SELECT '\r\n';"},
 		{"comments before it", "-- why\n\n  -- and how\nSELECT 1; -- so\n-- end", "SELECT 1; -- so\n-- end"},
+		{"goose's annotations in a function", "DO $$\n-- +goose Down\n  -- +goose StatementEnd\n$$;", "DO $$\n-- +goose Down\n  -- +goose StatementEnd\n$$;"},
 		{"a comment of several lines", "/* why\n*/ SELECT 1;", "/* why\n*/ SELECT 1;"},
 		{"code in a comment", "/*!40101 SET NAMES utf8 */;", "/*!40101 SET NAMES utf8 */;"},
 		{"a comment without an end", "/* SELECT 1;", "/* SELECT 1;"},
 		{"what looks like goose's annotations", "SELECT '\n-- +goose Down\n-- +goose StatementEnd\n  -- +goose Up\n-- +gooses $1 ${x} $$\n';",
 			"SELECT '\n-- +goose Down\n-- +goose StatementEnd\n  -- +goose Up\n-- +gooses $1 ${x} $$\n';"},
 		{"such a line at the end", "SELECT 1;\n-- +goose StatementEnd", "SELECT 1;\n-- +goose StatementEnd"},
-		{"such a line that goose's substitution would change", "SELECT '\n-- +goose \\$x\n';", "SELECT '\n-- + goose \\$x\n';"},
-		{"such a line that is no UTF-8", "SELECT '\n-- +goose \xff\n';", "SELECT '\n-- + goose \xff\n';"},
+		{"such a line that goose's substitution would change", "SELECT '\n-- +goose \\$x\n';", "SELECT '\n-- +goose \\$x\n';"},
+		{"such a line that is no UTF-8", "SELECT '\n-- +goose \xff\n';", "SELECT '\n-- +goose \xff\n';"},
 		{"variables elsewhere", "SELECT '${HOME}';\n-- +goose\nSELECT '${HOME}';", "SELECT '${HOME}';\n-- +goose\nSELECT '${HOME}';"},
 		{"nothing", "", ""},
 		{"blank", " \r\n\t\n", ""},
@@ -124,6 +125,7 @@ func TestReplayAnnotation(t *testing.T) {
 		{"inside a statement", goose("SELECT 1;", "SELECT\n-- +gooseplus Replay 3\n2;"), 4, 0, "something else beside"},
 		{"twice", goose("SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus Replay 3"), 4, 0, "something else beside"},
 		{"beside a statement in a down file", pairOf(t, "SELECT 1;", "SELECT 2;\n-- +gooseplus Replay 3"), 1, 0, "something else beside"},
+		{"in a comment of a down file", pairOf(t, "SELECT 1;", "/*\n-- +gooseplus Replay 3\n*/"), 1, 0, "something else beside"},
 		{"twice in a down file", pairOf(t, "SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus Replay 3"), 1, 0, "something else beside"},
 		{"in an Up", goose("-- +gooseplus Replay 3", "SELECT 1;"), 4, 0, "only a Down"},
 		{"in an up file", pairOf(t, "-- +gooseplus Replay 3", "SELECT 1;"), 1, 0, "only a Down"},
@@ -151,7 +153,7 @@ func TestReplayAnnotation(t *testing.T) {
 func TestTexts(t *testing.T) {
 	t.Parallel()
 	o := Texts(map[int64]Text{
-		1: {Up: []string{"SELECT 1"}, Replay: 7},
+		1: {Up: []string{"SELECT 1"}},
 		2: {Down: []string{"SELECT 1;", "SELECT 2"}, NoTransaction: true},
 	})
 	if err := fstest.TestFS(o, "1_defined.sql", "2_defined.sql"); err != nil {
@@ -162,14 +164,12 @@ func TestTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "Up of 1", found[1].Up, []string{"SELECT 1"})
-	replay, err := Replayed(found[1].Up, found[1].Down)
-	equal(t, "the replay of 1", fmt.Sprint(replay, err), "7 <nil>")
 	equal(t, "2", fmt.Sprint(found[2]), fmt.Sprint(dryrun.Script{Down: []string{"SELECT 1;", "SELECT 2"}}))
 }
 
 func TestTextThatWasReadArrivesAsItWas(t *testing.T) {
 	t.Parallel()
-	up := []string{"SELECT '\r\n';", "/* nothing */"}
+	up := []string{"SELECT '\r\n';", "/* nothing */", "-- nothing", "-- why\nSELECT 1"}
 	o := Texts(map[int64]Text{2: {Up: up}})
 	found, err := scripts(t, o, 2)
 	if err != nil {
@@ -219,9 +219,6 @@ func arrives(content string) []string {
 		line = strings.TrimSuffix(line, "\r")
 		if trimmed := strings.TrimSpace(line); len(lines) == 0 && (trimmed == "" || strings.HasPrefix(trimmed, "--")) {
 			continue
-		}
-		if annotates(line, "+goose") && (strings.Contains(line, `\$`) || strings.ToValidUTF8(line, "") != line) {
-			line = strings.ReplaceAll(line, "+goose", "+ goose")
 		}
 		lines = append(lines, line)
 	}
