@@ -39,8 +39,8 @@ type Overlay struct {
 	// Alone, if not nil, says that one half of a pair can't run in a transaction. It is set before anything is read.
 	Alone func(text string) bool
 
-	made map[string]func() (Text, error) // goose files that are in no file system, by name
-	kept sync.Map                        // texts that goose can't read, by placeholder
+	made map[int64]func() (Text, error) // migrations that are in no file system, by version
+	kept sync.Map                       // texts that goose can't read, by placeholder
 	// byName has the SQL files. It is made when the first file is opened: a boot with nothing pending opens none.
 	byName func() map[string]File
 }
@@ -205,8 +205,9 @@ func (o *Overlay) Elsewhere() (versions []int64) {
 // index finds the SQL files by name. Of two files with one name, which are reported as duplicates, it keeps the first.
 func (o *Overlay) index() map[string]File {
 	files := make(map[string]File, len(o.SQL)+len(o.made))
-	for name := range o.made {
-		files[name] = File{Name: name}
+	for version := range o.made {
+		name := fmt.Sprintf("%d_defined.sql", version)
+		files[name] = File{Version: version, Name: name}
 	}
 	for _, f := range slices.Backward(o.SQL) {
 		files[f.Name] = f

@@ -38,8 +38,8 @@ func (o *Overlay) Open(name string) (fs.File, error) {
 
 // read returns what goose is to see of a file.
 func (o *Overlay) read(f File) ([]byte, error) {
-	if text, ok := o.made[f.Name]; ok {
-		t, err := text()
+	if f.Path == "" {
+		t, err := o.made[f.Version]()
 		return o.file(t), err
 	}
 	if f.kind == upHalf {

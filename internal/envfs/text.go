@@ -167,9 +167,22 @@ func afterComment(s string, nested bool) (rest string, closed bool) {
 // makes the overlay calls Add before anybody else has it.
 func (o *Overlay) Add(version int64, text func() (Text, error)) {
 	if o.made == nil {
-		o.made = make(map[string]func() (Text, error))
+		o.made = make(map[int64]func() (Text, error))
 	}
-	o.made[fmt.Sprintf("%d_defined.sql", version)] = text
+	o.made[version] = text
+}
+
+// All reads all files, and returns their texts by version.
+func (o *Overlay) All() (map[int64]string, error) {
+	texts := make(map[int64]string)
+	for _, f := range o.byName() {
+		text, err := o.read(f)
+		if err != nil {
+			return nil, err
+		}
+		texts[f.Version] = string(text)
+	}
+	return texts, nil
 }
 
 // Texts is an overlay of nothing but the given migrations, by version.

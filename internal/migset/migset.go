@@ -82,7 +82,7 @@ func (s *Set) Find(version int64) (Migration, bool) {
 // Resolve returns one set for each namespace, or the only one, and warnings that belong to no set. It reports all faults
 // together; a namespace whose name is a fault has no set.
 func Resolve(c Config) (sets []*Set, warnings []string, faults []*Fault) {
-	faults = c.environmentFaults()
+	faults = append(c.environmentFaults(), c.checkGo()...)
 	switch {
 	case c.FS == nil:
 		return nil, nil, append(faults, settingFault("WithFS: the file system is nil"))
@@ -118,8 +118,8 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 	definitions, wrong := c.collectDefinitions(files, s.alone)
 	faults = append(faults, wrong...)
 
-	list, err := c.collectGo(files)
-	faults = append(faults, mergeFaults(err)...)
+	list, wrong := c.collectGo(files)
+	faults = append(faults, wrong...)
 
 	list = append(list, definitions...)
 	s.List = make([]Migration, 0, len(files.SQL)+len(list))
@@ -135,7 +135,7 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 		faults = s.replayUps()
 	}
 	if len(faults) == 0 {
-		faults = mergeFaults(errors.Join(s.misplaced(c.given())...))
+		faults = mergeFaults(errors.Join(c.misplaced(s)...))
 	}
 	if len(faults) == 0 && c.Namespaces == nil {
 		faults = mergeFaults(s.nowhere())

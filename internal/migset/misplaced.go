@@ -55,12 +55,12 @@ func split(list, separators string) (names []string) {
 
 // misplaced returns what shows that the folders are not where the options say. given are the versions of the
 // Go migrations that were given as such, whose files may be anywhere.
-func (s *Set) misplaced(given []int64) []error {
+func (c *Config) misplaced(s *Set) []error {
 	files := s.Files
 	var direct []envfs.File
 	if _, flat := files.Folders[""]; !flat {
 		direct = slices.DeleteFunc(slices.Clone(files.Direct), func(f envfs.File) bool {
-			return path.Ext(f.Name) == ".go" && slices.Contains(given, f.Version)
+			return path.Ext(f.Name) == ".go" && c.given(f.Version)
 		})
 	}
 	var faults []error

@@ -25,9 +25,8 @@ func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
 	for _, stray := range folders.Bad {
 		warnings = append(warnings, fmt.Sprintf("%s is in no namespace: it is ignored", stray))
 	}
-	given := c.given()
 	for _, f := range folders.Direct {
-		if path.Ext(f.Name) != ".go" || !slices.Contains(given, f.Version) {
+		if path.Ext(f.Name) != ".go" || !c.given(f.Version) {
 			faults = append(faults, mergeFault("%s is directly in the base path, and in no namespace: move it into the folder of one (%s)",
 				f.Path, Quoted(c.Namespaces)))
 		}
@@ -112,20 +111,17 @@ func (c *Config) shares(folders *envfs.Base) (shares []Config, faults []*Fault) 
 		return nil
 	}
 	for i, m := range c.Go {
-		err := checkGo(m)
-		var to *Config
-		if err == nil {
-			key, _, _ := owner(cmp.Or(m.Source, "?"), dirs)
-			name, _, _ := strings.Cut(key, "/")
-			if to = give(name); to == nil {
-				err = fmt.Errorf("version %d: its Source is in the folder of no namespace (%s)", m.Version, Quoted(c.Namespaces))
-			}
-		}
-		if err != nil {
-			faults = append(faults, mergeFault("WithGoMigrations: migration %d: %w", i+1, err))
+		if m == nil {
 			continue
 		}
-		to.Go = append(to.Go, m)
+		key, _, _ := owner(cmp.Or(m.Source, "?"), dirs)
+		name, _, _ := strings.Cut(key, "/")
+		if to := give(name); to != nil {
+			to.Go = append(to.Go, m)
+		} else {
+			faults = append(faults, mergeFault("WithGoMigrations: migration %d: version %d: its Source is in the folder of no namespace (%s)",
+				i+1, m.Version, Quoted(c.Namespaces)))
+		}
 	}
 	for _, d := range c.Definitions {
 		if to := give(d.Namespace); to != nil {
