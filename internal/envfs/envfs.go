@@ -187,11 +187,14 @@ func (o *Overlay) lookInto(in *Base, environments []string) {
 	}
 }
 
+// Reads says whether an environment was asked for.
+func (o *Overlay) Reads(environment string) bool { _, asked := o.Folders[environment]; return asked }
+
 // Elsewhere returns the versions of the files in folders of the base path that nobody asked for, in no order. It skips
 // folders that it can't read.
 func (o *Overlay) Elsewhere() (versions []int64) {
 	for _, name := range o.Siblings {
-		if _, asked := o.Folders[name]; asked {
+		if o.Reads(name) {
 			continue
 		}
 		found, _ := list(o.fsys, o.Folder(name))

@@ -79,6 +79,8 @@ func (s *Set) Find(version int64) (Migration, bool) {
 	return s.List[i], true
 }
 
+func (s *Set) has(version int64) bool { _, ok := s.Find(version); return ok }
+
 // Resolve returns one set for each namespace, or the only one, and warnings that belong to no set. It reports all faults
 // together; a namespace whose name is a fault has no set.
 func Resolve(c Config) (sets []*Set, warnings []string, faults []*Fault) {
@@ -135,7 +137,7 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 		faults = s.replayUps()
 	}
 	if len(faults) == 0 {
-		faults = mergeFaults(errors.Join(c.misplaced(s)...))
+		faults = c.misplaced(s)
 	}
 	if len(faults) == 0 && c.Namespaces == nil {
 		faults = mergeFaults(s.nowhere())
