@@ -218,7 +218,7 @@ func (f *files) split(version int64) error {
 	if down.IsGo {
 		return f.reader.SplitFunction(version, down.Tx, down.NoTx)
 	}
-	return f.reader.SplitText(version, envfs.Texts(envfs.Text{Version: version, Down: down.Statements, NoTransaction: !down.Transactional}))
+	return f.reader.SplitText(version, envfs.Texts(map[int64]envfs.Text{version: {Down: down.Statements, NoTransaction: !down.Transactional}}))
 }
 
 // step is the step up of a version whose file is loaded.

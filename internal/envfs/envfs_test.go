@@ -48,7 +48,7 @@ func mustNew(t *testing.T, fsys fs.FS, base string, environments ...string) *Ove
 func equal[T any](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%s:\n got %v\nwant %v", what, got, want)
+		t.Errorf("%s:\n got %#v\nwant %#v", what, got, want)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestNewDescribesEachFile(t *testing.T) {
 	t.Parallel()
 	o := mustNew(t, tree("db/my base/007_a.sql", "db/test/8_b.go"), "db", "my base", "test")
 	equal(t, "SQL", o.SQL, []File{{Version: 7, Environment: "my base", Name: "007_a.sql", Path: "db/my base/007_a.sql"}})
-	equal(t, "Go", o.Go, []File{{Version: 8, Environment: "test", Name: "8_b.go", Path: "db/test/8_b.go"}})
+	equal(t, "Go", o.Go, []File{{Version: 8, Environment: "test", Name: "8_b.go", Path: "db/test/8_b.go", kind: goFile}})
 	equal(t, "Folders", o.Folders, map[string]string{"my base": "db/my base", "test": "db/test"})
 }
 

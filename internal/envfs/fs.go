@@ -23,7 +23,7 @@ func (o *Overlay) Open(name string) (fs.File, error) {
 	}
 	if name == "." {
 		entries, err := o.ReadDir(name)
-		return &root{entries: entries}, err
+		return &node{Reader: new(bytes.Reader), name: name, overlay: o, entries: entries}, err
 	}
 	f, ok := o.byName()[name]
 	if !ok {
@@ -33,52 +33,52 @@ func (o *Overlay) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{name: name, Reader: bytes.NewReader(content)}, nil
+	return &node{Reader: bytes.NewReader(content), name: name}, nil
 }
 
 // read returns what goose is to see of a file.
 func (o *Overlay) read(f File) ([]byte, error) {
-	if text, ok := o.texts[f.Name]; ok {
-		return text, nil
+	if f.Path == "" {
+		t, err := o.made[f.Version]()
+		return o.file(t), err
 	}
-	if replay, ok := o.replays[f.Name]; ok {
-		return replay()
-	}
-	if f.paired {
+	if f.kind == upHalf {
 		return o.readPair(f)
 	}
 	content, err := readText(o.fsys, f.Path)
 	if err != nil {
 		return nil, err
 	}
-	if line := tooLong(string(content)); line > 0 {
+	if line := tooLong(content); line > 0 {
 		return nil, fmt.Errorf("line %d is longer than the 4 MiB that goose reads: break it, or make the file the .up.sql and .down.sql of a pair", line)
 	}
-	return marked(content)
+	content, err = marked(content)
+	return []byte(content), err
 }
 
 const bom = "\ufeff"
 
-// readText reads a file that somebody's editor may have begun with a byte order mark.
-func readText(fsys fs.FS, path string) ([]byte, error) {
+// readText reads a file. An editor may have put a byte order mark at its beginning.
+func readText(fsys fs.FS, path string) (string, error) {
 	content, err := fs.ReadFile(fsys, path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	if bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")) {
-		return nil, fmt.Errorf("%s is encoded in UTF-16: save it as UTF-8", path)
+	text := string(content)
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+		return "", fmt.Errorf("%s is encoded in UTF-16: save it as UTF-8", path)
 	}
-	return bytes.TrimPrefix(content, []byte(bom)), nil
+	return strings.TrimPrefix(text, bom), nil
 }
 
-// Line is the number of the line in a goose file on which, within a statement that is in it, the given offset is; 0 if
-// it can't be found. Of a Down the second part of the file is searched first.
+// Line is the number of the line on which an offset within a statement is in a goose file, 0 if the statement can't be
+// found. It looks for the statement of a Down after the annotation of the Down.
 func (o *Overlay) Line(path, statement string, offset int, down bool) int {
 	content, err := readText(o.fsys, path)
 	if err != nil {
 		return 0
 	}
-	text := strings.ReplaceAll(string(content), "\r\n", "\n")
+	text := strings.ReplaceAll(content, "\r\n", "\n")
 	begin := 0
 	if loc := downLine.FindStringIndex(text); down && loc != nil {
 		begin = loc[0]
@@ -97,81 +97,62 @@ func (o *Overlay) ReadDir(name string) ([]fs.DirEntry, error) {
 	if name != "." {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
 	}
-	files := o.byName()
-	entries := make([]fs.DirEntry, 0, len(files))
-	for _, f := range files {
-		entries = append(entries, entry{f, o})
+	var entries []fs.DirEntry
+	for name := range o.byName() {
+		entries = append(entries, &node{Reader: new(bytes.Reader), name: name, overlay: o})
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, nil
 }
 
-type entry struct {
-	File
-	overlay *Overlay
-}
-
-func (e entry) Name() string      { return e.File.Name }
-func (e entry) IsDir() bool       { return false }
-func (e entry) Type() fs.FileMode { return 0 }
-func (e entry) String() string    { return fs.FormatDirEntry(e) }
-
-// Info reads the file: the size of a pair is that of what it is joined to.
-func (e entry) Info() (fs.FileInfo, error) { return fs.Stat(e.overlay, e.File.Name) }
-
-// file is an open file of the overlay. It has no time: a pair has two, and a text none.
-type file struct {
+// node is an open file, its description and its entry in the directory; or all of this of the directory ".". It has no
+// time: a pair has two, and a text none.
+type node struct {
 	*bytes.Reader
-	name string
+	name    string
+	overlay *Overlay      // nil for an open file
+	entries []fs.DirEntry // of the directory, those that were not read yet
 }
 
-func (f *file) Stat() (fs.FileInfo, error) { return fileInfo{f.name, f.Reader.Size()}, nil }
-func (f *file) Close() error               { return nil }
+var _ fs.ReadDirFile = (*node)(nil)
 
-type fileInfo struct {
-	name string
-	size int64
+func (n *node) Name() string               { return n.name }
+func (n *node) IsDir() bool                { return n.name == "." }
+func (n *node) Type() fs.FileMode          { return n.Mode().Type() }
+func (n *node) ModTime() time.Time         { return time.Time{} }
+func (n *node) Sys() any                   { return nil }
+func (n *node) Stat() (fs.FileInfo, error) { return n, nil }
+func (n *node) Close() error               { return nil }
+func (n *node) String() string             { return fs.FormatDirEntry(n) }
+
+func (n *node) Mode() fs.FileMode {
+	if n.IsDir() {
+		return fs.ModeDir | 0o555
+	}
+	return 0o444
 }
 
-func (i fileInfo) Name() string     { return i.name }
-func (i fileInfo) Size() int64      { return i.size }
-func (fileInfo) Mode() fs.FileMode  { return 0o444 }
-func (fileInfo) ModTime() time.Time { return time.Time{} }
-func (fileInfo) IsDir() bool        { return false }
-func (fileInfo) Sys() any           { return nil }
+// Info reads the file: only then its size is known.
+func (n *node) Info() (fs.FileInfo, error) { return fs.Stat(n.overlay, n.name) }
 
-// root is the open directory ".".
-type root struct {
-	entries []fs.DirEntry
-	read    int
+func (n *node) Read(b []byte) (int, error) {
+	if n.IsDir() {
+		return 0, &fs.PathError{Op: "read", Path: n.name, Err: fs.ErrInvalid}
+	}
+	return n.Reader.Read(b)
 }
 
-var _ fs.ReadDirFile = (*root)(nil)
-
-func (r *root) Stat() (fs.FileInfo, error) { return rootInfo{}, nil }
-func (r *root) Close() error               { return nil }
-
-func (r *root) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: ".", Err: fs.ErrInvalid}
-}
-
-func (r *root) ReadDir(n int) ([]fs.DirEntry, error) {
-	rest := r.entries[r.read:]
-	if n > 0 {
-		if len(rest) == 0 {
+func (n *node) ReadDir(count int) ([]fs.DirEntry, error) {
+	if !n.IsDir() {
+		return nil, &fs.PathError{Op: "readdir", Path: n.name, Err: fs.ErrInvalid}
+	}
+	read := n.entries
+	if count > 0 {
+		if len(read) == 0 {
 			return nil, io.EOF
 		}
-		rest = rest[:min(n, len(rest))]
+		read = read[:min(count, len(read))]
 	}
-	r.read += len(rest)
-	return slices.Clone(rest), nil
+	n.entries = n.entries[len(read):]
+	return slices.Clone(read), nil
 }
-
-type rootInfo struct{}
-
-func (rootInfo) Name() string       { return "." }
-func (rootInfo) Size() int64        { return 0 }
-func (rootInfo) Mode() fs.FileMode  { return fs.ModeDir | 0o555 }
-func (rootInfo) ModTime() time.Time { return time.Time{} }
-func (rootInfo) IsDir() bool        { return true }
-func (rootInfo) Sys() any           { return nil }

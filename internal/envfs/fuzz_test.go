@@ -62,7 +62,7 @@ func FuzzOverlay(f *testing.F) {
 			return
 		}
 		for _, file := range o.SQL {
-			if content, err := fs.ReadFile(fsys, file.Path); err == nil && !file.paired && !bytes.Contains(content, []byte("+gooseplus")) {
+			if content, err := fs.ReadFile(fsys, file.Path); err == nil && file.kind == gooseFile && !bytes.Contains(content, []byte("+gooseplus")) {
 				sameContent(t, o, fsys, file)
 			}
 		}

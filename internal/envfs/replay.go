@@ -1,7 +1,6 @@
 package envfs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
@@ -10,10 +9,9 @@ import (
 	"strings"
 )
 
-// A Replay annotation in a Down section says that the Down is the Up of another version. goose would
-// refuse the line, which is an annotation that it doesn't know. So it gets a statement instead that no
-// database can mistake for one, since it begins with a NUL; who has goose read the file finds it with
-// [Replayed] and never executes it.
+// A Replay annotation in a Down section says that the Down is the Up of another version. goose doesn't know the annotation
+// and would refuse the file. It gets a statement in its place, which begins with a NUL, so that no database can mistake
+// it for one. [Replayed] finds that statement, and nobody executes it.
 const replayMark = "\x00gooseplus replay "
 
 var replayLine = regexp.MustCompile(`(?i)^--[ \t]*\+gooseplus[ \t]+replay[ \t]+([0-9]+)[ \t]*$`)
@@ -23,8 +21,6 @@ var (
 	errReplayInUp = errors.New("-- +gooseplus Replay is in an Up: only a Down can be a Replay")
 	errBeside     = errors.New("a Down has something else beside -- +gooseplus Replay")
 )
-
-func mark(version int64) string { return fmt.Sprintf("%s%d;\n", replayMark, version) }
 
 // annotation is the version that a line tells to replay, 0 for a line that is no annotation.
 func annotation(line string) (int64, error) {
@@ -43,23 +39,24 @@ func annotation(line string) (int64, error) {
 	return version, nil
 }
 
-// marked is a goose file with the mark in place of each Replay annotation.
-func marked(file []byte) ([]byte, error) {
-	if !bytes.Contains(file, []byte("+gooseplus")) {
-		return file, nil
+// marked is a file with the mark in place of each Replay annotation.
+func marked(text string) (string, error) {
+	if !strings.Contains(text, "+gooseplus") {
+		return text, nil
 	}
-	var b bytes.Buffer
-	for line := range bytes.Lines(file) {
-		version, err := annotation(string(line))
-		if err != nil {
-			return nil, err
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		version, err := annotation(line)
+		switch {
+		case err != nil:
+			return "", err
+		case version != 0:
+			fmt.Fprintf(&b, "%s%d;\n", replayMark, version)
+		default:
+			b.WriteString(line)
 		}
-		if version != 0 {
-			line = []byte(mark(version))
-		}
-		b.Write(line)
 	}
-	return b.Bytes(), nil
+	return b.String(), nil
 }
 
 // Replayed returns the version whose Up is the Down of a migration with these statements, 0 if it has a
@@ -73,8 +70,9 @@ func Replayed(up, down []string) (int64, error) {
 		return 0, nil
 	}
 	if len(down) == 1 {
-		number, whole := strings.CutPrefix(down[0], replayMark)
-		if version, err := strconv.ParseInt(strings.TrimSuffix(number, ";"), 10, 64); whole && err == nil {
+		line, rest, _ := strings.Cut(down[0], "\n")
+		number, whole := strings.CutPrefix(line, replayMark)
+		if version, err := strconv.ParseInt(strings.TrimSuffix(number, ";"), 10, 64); whole && err == nil && onlyComments(rest, false) {
 			return version, nil
 		}
 	}

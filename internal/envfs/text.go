@@ -5,20 +5,16 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
-	"sync"
-	"unicode/utf8"
 )
 
-// Text is a migration that is in no goose file: of a pair, or defined in Go. Each string is executed as
-// one piece, whatever is in it; one that is blank or holds nothing but comments is no statement.
+// Text is a migration that is in no goose file: a pair, or one defined in Go. Each string is executed as one piece,
+// whatever is in it.
 type Text struct {
-	Version       int64
 	Up, Down      []string
-	Replay        int64 // the version whose Up is the Down, 0 for none
 	NoTransaction bool
 }
 
-// file makes a goose file of the text. What goose can't read stays behind, see [Overlay.Spell].
+// file makes a goose file of the text. A statement that goose can't read is kept for [Overlay.Spell].
 func (o *Overlay) file(t Text) []byte {
 	var b bytes.Buffer
 	if t.NoTransaction {
@@ -30,60 +26,65 @@ func (o *Overlay) file(t Text) []byte {
 	}{{"Up", t.Up}, {"Down", t.Down}} {
 		b.WriteString("-- +goose " + section.name + "\n")
 		for _, s := range section.statements {
-			if s = sendable(s); s != "" {
-				o.statement(&b, s)
-			}
+			o.statement(&b, s)
 		}
-	}
-	if t.Replay != 0 {
-		b.WriteString(mark(t.Replay))
 	}
 	return b.Bytes()
 }
 
-// sendable is what the database gets of a text: nothing if there are only comments, and otherwise Unix lines without
-// those that are comments before the statement, which goose leaves out itself.
-func sendable(content string) string {
-	content = strings.TrimPrefix(content, bom)
-	if onlyComments(content, true) || onlyComments(content, false) {
-		return ""
-	}
-	content = strings.TrimSuffix(strings.ReplaceAll(content, "\r\n", "\n"), "\r")
-	for content != "" {
-		line, rest, _ := strings.Cut(content, "\n")
-		if trimmed := strings.TrimSpace(line); trimmed != "" && !strings.HasPrefix(trimmed, "--") {
-			break
+// Sendable returns what the database gets of each text: nothing if there are only comments, and otherwise Unix lines
+// without the lines of comments before the statement, which goose leaves out itself.
+func Sendable(texts ...string) (statements []string) {
+	for _, text := range texts {
+		text = strings.TrimPrefix(text, bom)
+		if !strings.Contains(text, replayMark) && (onlyComments(text, true) || onlyComments(text, false)) {
+			continue
 		}
-		content = rest
+		text = strings.TrimSuffix(strings.ReplaceAll(text, "\r\n", "\n"), "\r")
+		for text != "" {
+			line, rest, _ := strings.Cut(text, "\n")
+			if trimmed := strings.TrimSpace(line); trimmed != "" && !strings.HasPrefix(trimmed, "--") {
+				break
+			}
+			text = rest
+		}
+		statements = append(statements, strings.TrimSpace(text))
 	}
-	return strings.TrimSpace(content)
+	return statements
 }
 
-// statement writes what goose reads as one statement.
+// statement writes what goose reads as this one statement. If goose would read anything else, the text is kept apart, and
+// goose gets a placeholder. That begins with a NUL, so that no database can mistake it for a statement.
 func (o *Overlay) statement(b *bytes.Buffer, content string) {
-	b.WriteString("-- +goose StatementBegin\n")
-	if tooLong(content) > 0 {
-		placeholder := fmt.Sprintf("%s%x", longMark, sha256.Sum256([]byte(content)))
-		o.long.Store(placeholder, content)
+	if !faithful(content) {
+		placeholder := fmt.Sprintf("%s%x", placeholderMark, sha256.Sum256([]byte(content)))
+		o.kept.Store(placeholder, content)
 		content = placeholder
 	}
-	for line := range strings.Lines(content) {
-		line = strings.TrimSuffix(line, "\n")
-		if annotates(line, "+goose") {
-			line = escape(line)
-		}
-		b.WriteString(line)
-		b.WriteByte('\n')
-	}
-	b.WriteString("-- +goose StatementEnd\n")
+	b.WriteString("-- +goose StatementBegin\n" + content + "\n-- +goose StatementEnd\n")
 }
 
-// goose reads lines up to this length, line break included. A statement with a longer one is kept apart, and goose gets
-// a placeholder, which begins with a NUL, so that no database can mistake it for a statement.
-const (
-	longestLine = 4 << 20
-	longMark    = "\x00gooseplus text "
-)
+const placeholderMark = "\x00gooseplus text "
+
+// faithful says whether goose reads a text between StatementBegin and StatementEnd as it is. It leaves out comments at the
+// beginning, takes lines within a string or a function for its annotations, drops a carriage return at the end of a line,
+// and refuses long lines.
+func faithful(content string) bool {
+	if strings.HasPrefix(content, "--") || strings.Contains(content, "\r\n") || tooLong(content) > 0 {
+		return false
+	}
+	if strings.Contains(content, "+goose") {
+		for line := range strings.Lines(content) {
+			if annotates(line, "+goose") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// longestLine is the length of the longest line that goose reads, line break included.
+const longestLine = 4 << 20
 
 // tooLong is the number of the first line that is too long for goose, 0 if none is.
 func tooLong(content string) (line int) {
@@ -100,16 +101,13 @@ func tooLong(content string) (line int) {
 
 // Spells says whether a placeholder was given to goose.
 func (o *Overlay) Spells() (some bool) {
-	o.long.Range(func(_, _ any) bool { some = true; return false })
+	o.kept.Range(func(_, _ any) bool { some = true; return false })
 	return some
 }
 
 // Spell is a statement that goose was given, as it is to be executed.
 func (o *Overlay) Spell(statement string) string {
-	if !strings.HasPrefix(statement, longMark) {
-		return statement
-	}
-	if text, ok := o.long.Load(statement); ok {
+	if text, ok := o.kept.Load(statement); ok {
 		return text.(string)
 	}
 	return statement
@@ -118,16 +116,6 @@ func (o *Overlay) Spell(statement string) string {
 // annotates says whether goose would take the line for one of its annotations, a wrong one included.
 func annotates(line, tool string) bool {
 	return strings.HasPrefix(strings.TrimSpace(line), "--") && strings.Contains(line, tool)
-}
-
-// escape makes of a line that looks like an annotation one that goose passes on. It can be within a
-// string or a function's body, so it has to arrive as it is. goose looks for annotations before it
-// substitutes variables: with a substitution that is always empty at its beginning, the line is none.
-func escape(line string) string {
-	if !utf8.ValidString(line) || strings.Contains(line, `\$`) { // which goose's substitution changes
-		return strings.ReplaceAll(line, "+goose", "+ goose")
-	}
-	return fmt.Sprintf("-- +goose ENVSUB ON\n${A:0:0}%s\n-- +goose ENVSUB OFF", strings.ReplaceAll(line, "$", "$$"))
 }
 
 // onlyComments says whether there is nothing to execute. PostgreSQL nests comments, the others don't; of
@@ -175,36 +163,33 @@ func afterComment(s string, nested bool) (rest string, closed bool) {
 	return "", false
 }
 
-// Add gives the overlay a migration that is in no file of its folders. It is for who makes the overlay,
-// before anybody else has it.
-func (o *Overlay) Add(t Text) {
-	name := fmt.Sprintf("%d_defined.sql", t.Version)
-	if o.texts == nil {
-		o.texts = make(map[string][]byte)
+// Add gives the overlay a migration that is in no file of its folders. text is called when the migration is read. Whoever
+// makes the overlay calls Add before anybody else has it.
+func (o *Overlay) Add(version int64, text func() (Text, error)) {
+	if o.made == nil {
+		o.made = make(map[int64]func() (Text, error))
 	}
-	o.texts[name] = o.file(t)
+	o.made[version] = text
 }
 
-// AddReplay is Add for a migration whose Up is that of another one, which is not read before it is needed.
-func (o *Overlay) AddReplay(version int64, up func() (statements []string, noTransaction bool, err error)) {
-	if o.replays == nil {
-		o.replays = make(map[string]func() ([]byte, error))
-	}
-	o.replays[fmt.Sprintf("%d_defined.sql", version)] = func() ([]byte, error) {
-		statements, noTransaction, err := up()
+// All reads all files, and returns their texts by version.
+func (o *Overlay) All() (map[int64]string, error) {
+	texts := make(map[int64]string)
+	for _, f := range o.byName() {
+		text, err := o.read(f)
 		if err != nil {
 			return nil, err
 		}
-		return o.file(Text{Version: version, Up: statements, NoTransaction: noTransaction}), nil
+		texts[f.Version] = string(text)
 	}
+	return texts, nil
 }
 
-// Texts is an overlay of nothing but the given migrations.
-func Texts(texts ...Text) *Overlay {
-	o := new(Overlay)
-	o.byName = sync.OnceValue(o.index)
-	for _, t := range texts {
-		o.Add(t)
+// Texts is an overlay of nothing but the given migrations, by version.
+func Texts(texts map[int64]Text) *Overlay {
+	o := newOverlay(nil)
+	for version, t := range texts {
+		o.Add(version, func() (Text, error) { return t, nil })
 	}
 	return o
 }

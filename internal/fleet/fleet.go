@@ -1,13 +1,12 @@
-// Package fleet schedules the work on many tenants: which of them are looked at, which are worked on and when, and
-// when to stop. It knows no database.
+// Package fleet schedules the work on many tenants: it decides which tenants are looked at, which are worked on and when,
+// and when to stop. It knows no database.
 //
-// The tenants of a source go through three places. Batches of arrived tenants are looked at, which finds the tenants that
-// need no work. The others wait, and are worked on in the order of the source: nobody overtakes an earlier tenant
-// that is still to be looked at. The first of them are the canaries, one by one. A tenant that another replica has
-// locked is put aside and worked on once more when all others are done.
+// A look at a batch of tenants that have arrived finds those that need no work. The others are worked on in the order of
+// the source: no tenant overtakes an earlier one that is still to be looked at. The first of them are the canaries, one by
+// one. A tenant that another replica has locked is put aside and worked on once more after all others.
 //
-// Every tenant that the source yielded has exactly one result in the end, in the order of the source. After a stop no
-// tenant is begun; work that is under way comes to its end.
+// In the end every tenant that the source yielded has exactly one result, in the order of the source. After a stop no
+// tenant is begun; work that has begun comes to its end.
 package fleet
 
 import (
@@ -20,17 +19,17 @@ import (
 
 // Limits bound the work. Workers has to be positive.
 type Limits struct {
-	Workers  int // how many tenants are worked on at once
-	Sharers  int // how many of them at most share a resource, see Work.Shares; 0: any number
-	Lookers  int // how many batches are looked at at once; 0: every tenant is worked on
-	Batch    int // how many tenants a batch has at most
+	Workers  int // tenants that are worked on at once
+	Sharers  int // workers that share a resource at once, see Work.Shares; 0: any number
+	Lookers  int // batches that are looked at at once; 0: every tenant is worked on
+	Batch    int // tenants in a batch at most
 	Canaries int
 
-	MaxFailures    int     // the failure that stops; 0: none does
-	MaxFailureRate float64 // the share of failures that has to be exceeded to stop; 0: none does
+	MaxFailures    int     // this many failures stop the work; 0: no number does
+	MaxFailureRate float64 // a higher share of failures stops the work; 0: no share does
 }
 
-// rateSample is how many tenants have to be done before MaxFailureRate counts.
+// rateSample tenants have to be done before MaxFailureRate counts.
 const rateSample = 20
 
 // Outcome is how the work on a tenant ended.
@@ -39,23 +38,22 @@ type Outcome int
 const (
 	Done   Outcome = iota
 	Failed         // counts for the limits
-	Locked         // by another replica: it is put aside the first time, and a failure the second time
+	Locked         // another replica has locked the tenant: it is put aside the first time, and a failure the second time
 )
 
-// Work is what is to be done for tenants of type T. A result of type R is kept of each. The functions are called by
-// several goroutines.
+// Work is the work on tenants of type T, which has a result of type R for each. Several goroutines call the functions.
 type Work[T, R any] struct {
 	// Skipped is the result of a tenant that is not begun.
 	Skipped func(T) R
 	// Shares says whether the work on a tenant takes a part of a shared resource. Only these tenants are looked at.
 	Shares func(T) bool
-	// Look returns the results of tenants that need no work, nil for those that need some, in the order of the batch.
+	// Look returns the result of each tenant of a batch, in its order; nil for a tenant that needs work.
 	Look func(context.Context, []T) []*R
-	// Do works on one tenant. If it is Locked for the first time, the result is the one for the case that there is no
-	// second time. The last time is the second one.
+	// Do works on one tenant. last is true for a tenant that was Locked the first time; the first result counts if a stop
+	// prevents the second time.
 	Do func(ctx context.Context, tenant T, last bool) (R, Outcome)
-	// Progress is called when tenants are done, and when the source has ended: by one goroutine at a time, with numbers
-	// that never fall.
+	// Progress is called when tenants are done, and when the source has ended. One goroutine at a time calls it, with
+	// numbers that never fall.
 	Progress func(Progress)
 }
 
@@ -71,56 +69,50 @@ type Fleet[T, R any] struct {
 	limits Limits
 	work   Work[T, R]
 
+	// telling is taken before mu, so that nobody waits for an observer without anything to tell it.
+	telling sync.Mutex
+	told    Progress // guarded by telling
+
 	mu      sync.Mutex
 	changed *sync.Cond // of anything below
 	// All below is guarded by mu.
-	records []record[R] // of the tenants, in the order of the source
-	looks   looks[T]
-	waiting queue[job[T]] // to be worked on
-	locked  []job[T]      // put aside
-	sharers int           // how many tenants that share are worked on
+	records []record[T, R] // in the order of the source
+	next    int            // no tenant before this one can be begun
+	arrived []int          // the tenants that no looker has taken yet
+	lookers int            // the goroutines that may take some
+	sharers int            // how many tenants that share are worked on
 	count   Progress
 	stopped bool  // no tenant is begun
 	over    bool  // Run has returned, or is about to: nothing that the source yields counts
 	err     error // of the source
-	told    told
 }
 
 // record is what is kept of a tenant.
-type record[R any] struct {
-	result R
-	final  bool // unless the fleet is over
-}
-
-// job is a tenant that something is to be done for.
-type job[T any] struct {
-	index  int // in the source
+type record[T, R any] struct {
+	state  state
 	tenant T
+	result R // unless the state is done, the result for the case that nothing more happens
 }
 
-// looks are the tenants before and in the batches that are looked at.
-type looks[T any] struct {
-	arrived []job[T]
-	begun   []int // the first tenant of each batch that is looked at
-	lookers int   // the goroutines that may begin another one
-}
+type state uint8
 
-// told has a mutex of its own, so that nobody waits for an observer who has nothing to tell it.
-type told struct {
-	mu   sync.Mutex // taken before Fleet.mu
-	last Progress   // guarded by mu
-}
+const (
+	toLook  state = iota
+	waiting       // to be worked on
+	begun
+	aside // locked by another replica
+	done
+)
 
 // New makes a fleet, for one call of Run.
 func New[T, R any](limits Limits, work Work[T, R]) *Fleet[T, R] {
-	f := &Fleet[T, R]{limits: limits, work: work}
+	f := &Fleet[T, R]{limits: limits, work: work, lookers: limits.Lookers}
 	f.changed = sync.NewCond(&f.mu)
-	f.looks.lookers = limits.Lookers
 	return f
 }
 
-// Run works on all tenants of the source and returns when each has its result. It returns the error of the source. If
-// the context ends, that is a stop, and a source that hangs is left alone.
+// Run works on all tenants of the source and returns when each has its result. It returns the error of the source. The
+// end of the context is a stop; Run doesn't wait for a source that hangs.
 func (f *Fleet[T, R]) Run(ctx context.Context, source iter.Seq2[T, error]) error {
 	defer f.finish()
 	defer context.AfterFunc(ctx, f.stop)()
@@ -149,7 +141,7 @@ func (f *Fleet[T, R]) Run(ctx context.Context, source iter.Seq2[T, error]) error
 	return f.err
 }
 
-// finish ends the fleet for the source and for Results.
+// finish ends the fleet: nothing that the source yields counts, and Results waits for nothing.
 func (f *Fleet[T, R]) finish() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -157,7 +149,7 @@ func (f *Fleet[T, R]) finish() {
 	f.changed.Broadcast()
 }
 
-// collect ranges over the source, ahead of the work: the work on all tenants may take longer than a query should be open.
+// collect ranges over the source ahead of the work: a query should not stay open as long as the work on all tenants takes.
 func (f *Fleet[T, R]) collect(ctx context.Context, source iter.Seq2[T, error]) {
 	cut := false
 	defer func() {
@@ -191,7 +183,7 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// arrive says whether there may be more.
+// arrive takes a tenant or the error of the source. It returns whether the source may yield more.
 func (f *Fleet[T, R]) arrive(tenant T, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -202,14 +194,13 @@ func (f *Fleet[T, R]) arrive(tenant T, err error) bool {
 		f.err = err
 		return false
 	}
-	j := job[T]{len(f.records), tenant}
-	f.records = append(f.records, record[R]{result: f.work.Skipped(tenant)})
-	f.count.Total++
+	r := record[T, R]{state: waiting, tenant: tenant, result: f.work.Skipped(tenant)}
 	if f.limits.Lookers > 0 && f.work.Shares(tenant) {
-		f.looks.arrived = append(f.looks.arrived, j)
-	} else {
-		f.waiting.push(j.index, j)
+		r.state = toLook
+		f.arrived = append(f.arrived, len(f.records))
 	}
+	f.records = append(f.records, r)
+	f.count.Total++
 	f.changed.Broadcast()
 	return true
 }
@@ -217,78 +208,56 @@ func (f *Fleet[T, R]) arrive(tenant T, err error) bool {
 // look looks at batches until there are no more.
 func (f *Fleet[T, R]) look(ctx context.Context) {
 	for {
-		batch := f.batch()
+		batch, tenants := f.batch()
 		if batch == nil {
 			return
 		}
-		tenants := make([]T, len(batch))
-		for i, j := range batch {
-			tenants[i] = j.tenant
+		results := f.work.Look(ctx, tenants)
+		f.mu.Lock()
+		settled := false
+		for i, at := range batch {
+			if results[i] == nil {
+				f.records[at].state = waiting
+				continue
+			}
+			f.end(at, *results[i], Done)
+			settled = true
 		}
-		f.looked(batch, f.work.Look(ctx, tenants))
+		f.changed.Broadcast()
+		f.mu.Unlock()
+		if settled {
+			f.tell()
+		}
 	}
 }
 
 // batch waits for tenants that have arrived. Each looker takes its share of them, so that all have something to do, but
-// no small change.
-func (f *Fleet[T, R]) batch() []job[T] {
+// at least a quarter of a batch.
+func (f *Fleet[T, R]) batch() (batch []int, tenants []T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	l := &f.looks
-	for len(l.arrived) == 0 && !f.count.Counted && !f.stopped {
+	for len(f.arrived) == 0 && !f.count.Counted && !f.stopped {
 		f.changed.Wait()
 	}
-	if len(l.arrived) == 0 || f.stopped {
-		l.lookers--
-		f.changed.Broadcast()
-		return nil
+	if len(f.arrived) == 0 || f.stopped {
+		f.lookers--
+		return nil, nil
 	}
-	share := max((len(l.arrived)+l.lookers-1)/l.lookers, f.limits.Batch/4, 1)
-	n := min(len(l.arrived), share, max(f.limits.Batch, 1))
-	batch := l.arrived[:n:n]
-	l.arrived = l.arrived[n:]
-	l.begun = append(l.begun, batch[0].index)
-	return batch
-}
-
-func (f *Fleet[T, R]) looked(batch []job[T], results []*R) {
-	f.mu.Lock()
-	settled := false
-	for i, j := range batch {
-		if results[i] == nil {
-			f.waiting.push(j.index, j)
-			continue
-		}
-		f.end(j, *results[i], Done)
-		settled = true
+	share := max((len(f.arrived)+f.lookers-1)/f.lookers, f.limits.Batch/4, 1)
+	n := min(len(f.arrived), share, max(f.limits.Batch, 1))
+	batch, f.arrived = f.arrived[:n:n], f.arrived[n:]
+	for _, at := range batch {
+		tenants = append(tenants, f.records[at].tenant)
 	}
-	f.looks.begun = without(f.looks.begun, batch[0].index)
-	f.changed.Broadcast()
-	f.mu.Unlock()
-	if settled {
-		f.tell()
-	}
-}
-
-// without removes one element.
-func without(list []int, one int) []int {
-	kept := list[:0]
-	for _, i := range list {
-		if i != one {
-			kept = append(kept, i)
-		}
-	}
-	return kept
+	return batch, tenants
 }
 
 // canaries works on the first tenants one by one, and stops if one of them fails.
 func (f *Fleet[T, R]) canaries(ctx context.Context) {
 	for range f.limits.Canaries {
-		j, ok := f.next(ctx)
-		if !ok {
+		if outcome, ok := f.workOnNext(ctx, false); !ok {
 			return
-		}
-		if f.do(ctx, j, false) == Failed {
+		} else if outcome == Failed {
 			f.stop()
 			return
 		}
@@ -300,81 +269,69 @@ func (f *Fleet[T, R]) workers(ctx context.Context, last bool) {
 	var all sync.WaitGroup
 	for range f.limits.Workers {
 		all.Go(func() {
-			for {
-				j, ok := f.next(ctx)
-				if !ok {
-					return
-				}
-				f.do(ctx, j, last)
+			for more := true; more; {
+				_, more = f.workOnNext(ctx, last)
 			}
 		})
 	}
 	all.Wait()
 }
 
-// next waits for a tenant to work on.
-func (f *Fleet[T, R]) next(ctx context.Context) (j job[T], ok bool) {
+// workOnNext waits for a tenant and works on it. It says whether there was one.
+func (f *Fleet[T, R]) workOnNext(ctx context.Context, last bool) (outcome Outcome, ok bool) {
+	at, tenant, ok := f.begin(ctx)
+	if !ok {
+		return outcome, false
+	}
+	result, outcome := f.work.Do(ctx, tenant, last)
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	for {
-		switch {
-		case f.stopped || ctx.Err() != nil: // stop may not have been called yet
-			return j, false
-		case f.waiting.empty() && f.count.Counted && f.looks.lookers == 0:
-			return j, false
-		case f.ready():
-			_, j = f.waiting.pop()
-			if f.work.Shares(j.tenant) {
-				f.sharers++
-			}
-			return j, true
-		}
-		f.changed.Wait()
-	}
-}
-
-// ready says whether the next tenant is known, and can be begun. f.mu is held.
-func (f *Fleet[T, R]) ready() bool {
-	if f.waiting.empty() {
-		return false
-	}
-	index, j := f.waiting.first()
-	if len(f.looks.arrived) > 0 && f.looks.arrived[0].index < index {
-		return false
-	}
-	for _, first := range f.looks.begun {
-		if first < index {
-			return false
-		}
-	}
-	return f.limits.Sharers == 0 || f.sharers < f.limits.Sharers || !f.work.Shares(j.tenant)
-}
-
-// do works on one tenant.
-func (f *Fleet[T, R]) do(ctx context.Context, j job[T], last bool) Outcome {
-	result, outcome := f.work.Do(ctx, j.tenant, last)
-	f.mu.Lock()
-	if f.work.Shares(j.tenant) {
+	if f.work.Shares(tenant) {
 		f.sharers--
 	}
-	aside := outcome == Locked && !last
-	if aside {
-		f.records[j.index].result = result
-		f.locked = append(f.locked, j)
+	locked := outcome == Locked && !last
+	if locked {
+		f.records[at].state, f.records[at].result = aside, result
 	} else {
-		f.end(j, result, outcome)
+		f.end(at, result, outcome)
 	}
 	f.changed.Broadcast()
 	f.mu.Unlock()
-	if !aside {
+	if !locked {
 		f.tell()
 	}
-	return outcome
+	return outcome, true
+}
+
+// begin waits for a tenant that may be worked on. A tenant that is still to be looked at, or has to wait for a shared
+// resource, holds up all later ones.
+func (f *Fleet[T, R]) begin(ctx context.Context) (at int, tenant T, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for !f.stopped && ctx.Err() == nil { // stop may not have been called yet
+		for f.next < len(f.records) && f.records[f.next].state >= begun {
+			f.next++
+		}
+		if f.next < len(f.records) {
+			r := &f.records[f.next]
+			shares := f.work.Shares(r.tenant)
+			if r.state == waiting && (f.limits.Sharers == 0 || f.sharers < f.limits.Sharers || !shares) {
+				r.state = begun
+				if shares {
+					f.sharers++
+				}
+				return f.next, r.tenant, true
+			}
+		} else if f.count.Counted {
+			break
+		}
+		f.changed.Wait()
+	}
+	return 0, tenant, false
 }
 
 // end records the result of a tenant, and stops if it was one failure too many. f.mu is held.
-func (f *Fleet[T, R]) end(j job[T], result R, outcome Outcome) {
-	f.records[j.index] = record[R]{result, true}
+func (f *Fleet[T, R]) end(at int, result R, outcome Outcome) {
+	f.records[at] = record[T, R]{state: done, result: result}
 	c, l := &f.count, f.limits
 	c.Done++
 	if outcome != Done {
@@ -390,10 +347,12 @@ func (f *Fleet[T, R]) end(j job[T], result R, outcome Outcome) {
 func (f *Fleet[T, R]) resume() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, j := range f.locked {
-		f.waiting.push(j.index, j)
+	f.next = 0
+	for i := range f.records {
+		if f.records[i].state == aside {
+			f.records[i].state = waiting
+		}
 	}
-	f.locked = nil
 }
 
 func (f *Fleet[T, R]) stop() {
@@ -405,19 +364,19 @@ func (f *Fleet[T, R]) stop() {
 
 // tell calls Progress if there is something new.
 func (f *Fleet[T, R]) tell() {
-	f.told.mu.Lock()
-	defer f.told.mu.Unlock()
+	f.telling.Lock()
+	defer f.telling.Unlock()
 	f.mu.Lock()
 	now := f.count
 	f.mu.Unlock()
-	if now != f.told.last {
-		f.told.last = now
+	if now != f.told {
+		f.told = now
 		f.work.Progress(now)
 	}
 }
 
-// Results ranges over the results in the order of the source. Each is yielded when it and all before it are there; the
-// results of tenants that were not begun, when Run has returned.
+// Results ranges over the results in the order of the source. It waits for each until it is final. When Run has returned,
+// it yields the results of tenants that were not begun as well.
 func (f *Fleet[T, R]) Results() iter.Seq[R] {
 	return func(yield func(R) bool) {
 		for i := 0; ; i++ {
@@ -432,7 +391,7 @@ func (f *Fleet[T, R]) Results() iter.Seq[R] {
 func (f *Fleet[T, R]) await(i int) (result R, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for !f.over && !(i < len(f.records) && f.records[i].final) {
+	for !f.over && (i >= len(f.records) || f.records[i].state != done) {
 		f.changed.Wait()
 	}
 	if i >= len(f.records) {
@@ -441,7 +400,7 @@ func (f *Fleet[T, R]) await(i int) (result R, ok bool) {
 	return f.records[i].result, true
 }
 
-// Complete says whether the source was heard to its end. It is for a fleet that is over.
+// Complete says whether the source yielded all that it has. It is for a fleet that is over.
 func (f *Fleet[T, R]) Complete() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -46,7 +46,7 @@ func (s *Set) Read(ctx context.Context, have Reader, versions []int64, direction
 		}
 		of, err := s.replayOf(m, b)
 		if err == nil && m.down != nil && m.down.Kind == Command {
-			b, err = s.withDown(ctx, v, b, m.down.SQL)
+			b.Down, b.DownTransactional = envfs.Sendable(m.down.SQL), !s.alone(m.down.SQL)
 		}
 		if err != nil {
 			errs = append(errs, s.contentFault(m, Down, err))
@@ -95,12 +95,4 @@ func (s *Set) readFiles(ctx context.Context, have Reader, versions []int64, dire
 		bodies[v] = Body{Script: script}
 	}
 	return errs
-}
-
-// withDown gives a body the Down that is a Command beside a Go function.
-func (s *Set) withDown(ctx context.Context, version int64, b Body, sql string) (Body, error) {
-	text := envfs.Text{Version: version, Down: []string{sql}}
-	scripts, errs := dryrun.Scripts(ctx, envfs.Texts(text), []int64{version})
-	b.Down, b.DownTransactional = scripts[version].Down, !s.alone(sql)
-	return b, errors.Join(errs...)
 }

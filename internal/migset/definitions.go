@@ -52,27 +52,23 @@ func (a Action) goFunc() *goose.GoFunc {
 	return &goose.GoFunc{RunTx: a.Tx, RunDB: a.DB}
 }
 
-// Check returns what is wrong with definitions by themselves. A version that none of them has may be a file's, which is
-// a fault here all the same.
-func Check(list []Defined) (faults []*Fault) {
-	list, faults = sorted(list)
-	for i, d := range list {
-		if i > 0 && list[i-1].Version == d.Version {
+// Check returns the faults of definitions by themselves. A Replay of a version that is only in a file is a fault here too.
+func Check(list []Defined) []*Fault {
+	list, faults := sorted(list, func(of int64) bool {
+		return slices.ContainsFunc(list, func(d Defined) bool { return d.Version == of })
+	})
+	for i := 1; i < len(list); i++ {
+		if d := list[i]; list[i-1].Version == d.Version {
 			faults = append(faults, d.fault(&envfs.DuplicateError{Version: d.Version, Paths: [2]string{list[i-1].Source, d.Source}}))
 		}
-		d.replays(func(side string, of int64) {
-			if !slices.ContainsFunc(list, func(other Defined) bool { return other.Version == of }) {
-				faults = append(faults, d.fault(unknownReplay(side, of)))
-			}
-		})
 	}
 	return faults
 }
 
-// sorted returns the definitions by version, and what is wrong with each.
-func sorted(list []Defined) (_ []Defined, faults []*Fault) {
+// sorted returns the definitions by version, and the faults of each.
+func sorted(list []Defined, known func(version int64) bool) (_ []Defined, faults []*Fault) {
 	for _, d := range list {
-		faults = append(faults, d.faults()...)
+		faults = append(faults, d.faults(known)...)
 	}
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b Defined) int { return cmp.Compare(a.Version, b.Version) })
@@ -83,7 +79,7 @@ func (d Defined) fault(err error) *Fault {
 	return definitionFault(Migration{Version: d.Version, Source: d.Source}, err)
 }
 
-func (d Defined) faults() (faults []*Fault) {
+func (d Defined) faults(known func(version int64) bool) (faults []*Fault) {
 	fault := func(text string) { faults = append(faults, d.fault(errors.New(text))) }
 	if d.Version < 1 {
 		fault("the lowest version is 1")
@@ -91,43 +87,29 @@ func (d Defined) faults() (faults []*Fault) {
 	if len(d.Up) == 0 || len(d.Up) == 1 && d.Up[0].Kind == Command && strings.TrimSpace(d.Up[0].SQL) == "" {
 		fault("it has no Up")
 	}
-	if len(d.Up) > 1 {
-		fault("its Up is set twice")
-	}
-	if len(d.Down) > 1 {
-		fault("its Down is set twice")
-	}
-	for _, a := range slices.Concat(d.Up, d.Down) {
-		switch {
-		case a.Kind == NoAction:
-			fault("an Action is empty: it is made by Command, TxFunc, DBFunc or Replay")
-		case a.Kind == Function && a.Tx == nil && a.DB == nil:
-			fault("its function is nil")
+	for i, actions := range [][]Action{d.Up, d.Down} {
+		side := [...]string{"Up", "Down"}[i]
+		if len(actions) > 1 {
+			fault("its " + side + " is set twice")
+		}
+		for _, a := range actions {
+			switch {
+			case a.Kind == NoAction:
+				fault("an Action is empty: it is made by Command, TxFunc, DBFunc or Replay")
+			case a.Kind == Function && a.Tx == nil && a.DB == nil:
+				fault("its function is nil")
+			case a.Kind == Replay:
+				if err := replayFault(side, d.Version, a.Replay, known); err != nil {
+					faults = append(faults, d.fault(err))
+				}
+			}
 		}
 	}
-	d.replays(func(side string, of int64) {
-		if err := misplacedReplay(side, d.Version, of); err != nil {
-			faults = append(faults, d.fault(err))
-		}
-	})
 	return faults
 }
 
-// replays calls what for each action that is a Replay.
-func (d Defined) replays(what func(side string, of int64)) {
-	for i, a := range slices.Concat(d.Up, d.Down) {
-		side := "Up"
-		if i >= len(d.Up) {
-			side = "Down"
-		}
-		if a.Kind == Replay {
-			what(side, a.Replay)
-		}
-	}
-}
-
-// migration is a definition without faults, as a set knows it. Its SQL goes to the files, its functions to goose's Go
-// migrations; a Down whose kind is not that of the Up is kept apart.
+// migration makes a migration of a definition without faults. SQL goes to the files, functions to goose's Go migrations. A
+// Down of another kind than the Up is kept apart.
 func (d Defined) migration(files *envfs.Overlay, alone func(sql string) bool) Migration {
 	m := Migration{Version: d.Version, Source: d.Source, defined: true}
 	up, down := d.Up[0], Action{}
@@ -146,12 +128,12 @@ func (d Defined) migration(files *envfs.Overlay, alone func(sql string) bool) Mi
 		m.upReplay = up.Replay // its file is made when all migrations are known
 		return m
 	}
-	text := envfs.Text{Version: d.Version, Up: []string{up.SQL}}
+	text := envfs.Text{Up: envfs.Sendable(up.SQL)}
 	if together && down.Kind == Command {
-		text.Down = []string{down.SQL}
+		text.Down = envfs.Sendable(down.SQL)
 	}
 	text.NoTransaction = slices.ContainsFunc(slices.Concat(text.Up, text.Down), alone)
-	files.Add(text)
+	files.Add(d.Version, func() (envfs.Text, error) { return text, nil })
 	return m
 }
 
@@ -161,12 +143,12 @@ func (c *Config) collectDefinitions(files *envfs.Overlay, alone func(sql string)
 		if definitions.Namespace != "" && c.Namespaces == nil {
 			faults = append(faults, mergeFault("WithDefinitions: their Namespace is %q, and there are none (WithNamespaces)", definitions.Namespace))
 		}
-		sorted, wrong := sorted(definitions.List)
+		sorted, wrong := sorted(definitions.List, func(int64) bool { return true }) // for now
 		faults = append(faults, wrong...)
 		for _, d := range sorted {
 			if len(wrong) == 0 {
 				list = append(list, d.migration(files, alone))
-			} else { // so that another claim to its version is found too
+			} else { // its version may be claimed twice as well
 				list = append(list, Migration{Version: d.Version, Source: d.Source, defined: true})
 			}
 		}
@@ -174,7 +156,7 @@ func (c *Config) collectDefinitions(files *envfs.Overlay, alone func(sql string)
 	return list, faults
 }
 
-// defined says whether there is any definition: an empty list is rather a forgotten import.
+// defined says whether there is any definition: an empty list is probably a forgotten import.
 func (c *Config) defined() bool {
 	return slices.ContainsFunc(c.Definitions, func(d Definitions) bool { return len(d.List) > 0 })
 }

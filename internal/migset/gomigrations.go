@@ -17,24 +17,42 @@ import (
 	"github.com/gooseplus/gooseplus/internal/envfs"
 )
 
-// collectGo finds the Go migrations of a run: those given explicitly, and of those in goose's
-// global registry the ones whose source file is in one of the run's folders.
-func (c *Config) collectGo(files *envfs.Overlay) ([]Migration, error) {
-	var list []Migration
-	var faults []error
-	explicit := make(map[int64]bool)
+// checkGo puts nil in the place of each Go migration that goose would refuse.
+func (c *Config) checkGo() (faults []*Fault) {
+	c.Go = slices.Clone(c.Go)
 	for i, m := range c.Go {
-		if err := checkGo(m); err != nil {
-			faults = append(faults, fmt.Errorf("WithGoMigrations: migration %d: %w", i+1, err))
+		err := errors.New("is nil")
+		if m != nil {
+			_, err = dryrun.Versions(nil, goose.WithGoMigrations(m))
+		}
+		if err != nil {
+			faults = append(faults, mergeFault("WithGoMigrations: migration %d: %w", i+1, err))
+			c.Go[i] = nil
+		}
+	}
+	return faults
+}
+
+// given says whether a Go migration of this version was given explicitly.
+func (c *Config) given(version int64) bool {
+	return slices.ContainsFunc(c.Go, func(m *goose.Migration) bool { return m != nil && m.Version == version })
+}
+
+// collectGo finds the Go migrations of a run: those given explicitly, and the migrations in goose's global registry whose
+// source file is in one of the run's folders.
+func (c *Config) collectGo(files *envfs.Overlay) (list []Migration, faults []*Fault) {
+	for _, m := range c.Go {
+		if m == nil {
 			continue
 		}
-		explicit[m.Version] = true
-		list = append(list, describe(m, files))
+		one := Migration{Version: m.Version, Source: m.Source, Go: m}
+		if environment, dir, ok := owner(m.Source, files.Folders); ok && m.Source != "" {
+			one.Environment, one.Source = environment, path.Join(dir, base(m.Source))
+		}
+		list = append(list, one)
 	}
 	inRegistry, err := registered(files.Folders)
-	if err != nil {
-		faults = append(faults, err)
-	}
+	faults = mergeFaults(err)
 	decided := make(map[string]bool) // environments whose own .go files say what belongs to them
 	for _, f := range files.Go {
 		decided[f.Environment] = true
@@ -44,8 +62,8 @@ func (c *Config) collectGo(files *envfs.Overlay) ([]Migration, error) {
 		switch {
 		case i >= 0:
 			list = append(list, Migration{Version: f.Version, Source: f.Path, Environment: f.Environment, Go: inRegistry[i]})
-		case !explicit[f.Version]:
-			faults = append(faults, fmt.Errorf("%s is not registered: its package must be imported by the program", f.Path))
+		case !c.given(f.Version):
+			faults = append(faults, mergeFault("%s is not registered: its package must be imported by the program", f.Path))
 		}
 	}
 	origins := make(map[string]string) // where the source files of a folder were
@@ -56,49 +74,19 @@ func (c *Config) collectGo(files *envfs.Overlay) ([]Migration, error) {
 		}
 		origin := path.Dir(filepath.ToSlash(m.Source))
 		if first, seen := origins[dir]; seen && first != origin && dir != "." {
-			//lint:ignore ST1005 Go is a name
-			faults = append(faults, fmt.Errorf("Go migrations of both %s and %s are registered, and either can be the folder %s: "+
+			faults = append(faults, mergeFault("Go migrations of both %s and %s are registered, and either can be the folder %s: "+
 				"embed the .go files too, or use a longer base path, or WithGoMigrations", first, origin, dir))
 			continue
 		}
 		origins[dir] = origin
 		list = append(list, Migration{Version: m.Version, Source: path.Join(dir, base(m.Source)), Environment: environment, Go: m})
 	}
-	return list, errors.Join(faults...)
+	return list, faults
 }
 
-// given are the versions of the Go migrations that are given explicitly.
-func (c *Config) given() (versions []int64) {
-	for _, m := range c.Go {
-		if m != nil {
-			versions = append(versions, m.Version)
-		}
-	}
-	return versions
-}
-
-// checkGo asks goose whether it would take m.
-func checkGo(m *goose.Migration) error {
-	if m == nil {
-		return errors.New("is nil")
-	}
-	_, err := dryrun.Versions(nil, goose.WithGoMigrations(m))
-	return err
-}
-
-// describe says where an explicit Go migration comes from, as far as it says so itself.
-func describe(m *goose.Migration, files *envfs.Overlay) Migration {
-	d := Migration{Version: m.Version, Source: m.Source, Go: m}
-	if environment, dir, ok := owner(m.Source, files.Folders); ok && m.Source != "" {
-		d.Environment, d.Source = environment, path.Join(dir, base(m.Source))
-	}
-	return d
-}
-
-// owner finds the folder that a registered migration belongs to. Its source is the path at compile
-// time, on whatever machine that was, of which the folder's path must be the end. A folder that is
-// the root of its file system has no path to compare: like goose, it takes what no other folder
-// claims.
+// owner finds the folder that a Go migration belongs to. The source is a path on the machine that compiled it, and ends with
+// the folder's path. A folder that is the root of its file system has no path to compare: as in goose, it takes what no
+// other folder claims.
 func owner(source string, folders map[string]string) (environment, dir string, ok bool) {
 	at := path.Dir(filepath.ToSlash(source))
 	for e, d := range folders {
@@ -119,12 +107,12 @@ func owner(source string, folders map[string]string) (environment, dir string, o
 
 func base(source string) string { return path.Base(filepath.ToSlash(source)) }
 
-// registryMu guards goose's registry, the one thing that Migrators share: to hand it out, goose
-// writes to the migrations in it.
+// registryMu guards goose's registry, the one thing that Migrators share: goose writes to its migrations when it returns
+// them.
 var registryMu sync.Mutex
 
-// registered lists goose's global registry if there is something in it for one of the folders.
-// The registry has no accessor, but goose hands it out whole for a folder that has no files.
+// registered lists goose's global registry if it has a migration for one of the folders. The registry has no accessor, but
+// goose returns all of it for a folder that has no files.
 func registered(folders map[string]string) ([]*goose.Migration, error) {
 	sources, err := dryrun.Registered()
 	if err != nil {
@@ -136,8 +124,8 @@ func registered(folders map[string]string) ([]*goose.Migration, error) {
 	}) {
 		return nil, nil
 	}
-	// The device is a path that exists wherever goose's base file system is the operating
-	// system's; if the application has set another, its root does.
+	// os.DevNull exists if goose's base file system is the operating system's. If the application has set another one, its
+	// root exists.
 	registryMu.Lock()
 	defer registryMu.Unlock()
 	var faults []error

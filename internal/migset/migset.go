@@ -79,10 +79,12 @@ func (s *Set) Find(version int64) (Migration, bool) {
 	return s.List[i], true
 }
 
+func (s *Set) has(version int64) bool { _, ok := s.Find(version); return ok }
+
 // Resolve returns one set for each namespace, or the only one, and warnings that belong to no set. It reports all faults
 // together; a namespace whose name is a fault has no set.
 func Resolve(c Config) (sets []*Set, warnings []string, faults []*Fault) {
-	faults = c.environmentFaults()
+	faults = append(c.environmentFaults(), c.checkGo()...)
 	switch {
 	case c.FS == nil:
 		return nil, nil, append(faults, settingFault("WithFS: the file system is nil"))
@@ -118,8 +120,8 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 	definitions, wrong := c.collectDefinitions(files, s.alone)
 	faults = append(faults, wrong...)
 
-	list, err := c.collectGo(files)
-	faults = append(faults, mergeFaults(err)...)
+	list, wrong := c.collectGo(files)
+	faults = append(faults, wrong...)
 
 	list = append(list, definitions...)
 	s.List = make([]Migration, 0, len(files.SQL)+len(list))
@@ -135,7 +137,7 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 		faults = s.replayUps()
 	}
 	if len(faults) == 0 {
-		faults = mergeFaults(errors.Join(s.misplaced(c.given())...))
+		faults = c.misplaced(s)
 	}
 	if len(faults) == 0 && c.Namespaces == nil {
 		faults = mergeFaults(s.nowhere())
@@ -161,16 +163,16 @@ func duplicates(list []Migration, known []*Fault) (faults []*Fault) {
 		}
 	}
 	for i := 1; i < len(list); i++ {
-		a, b := list[i-1], list[i]
+		a, b := &list[i-1], &list[i]
 		if a.Version != b.Version || reported[b.Version] {
 			continue
 		}
 		err := &envfs.DuplicateError{Version: b.Version, Paths: [2]string{a.place(), b.place()}}
 		switch {
 		case a.defined:
-			faults = append(faults, definitionFault(a, err))
+			faults = append(faults, definitionFault(*a, err))
 		case b.defined:
-			faults = append(faults, definitionFault(b, err))
+			faults = append(faults, definitionFault(*b, err))
 		default:
 			faults = append(faults, mergeFaults(err)...)
 		}

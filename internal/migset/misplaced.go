@@ -3,6 +3,7 @@ package migset
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -11,16 +12,16 @@ import (
 	"github.com/gooseplus/gooseplus/internal/envfs"
 )
 
-// A run that looked in the wrong place would find nothing pending and succeed. The faults here name the file that
-// such a run would miss, and the option that mends it.
+// A run that looked in the wrong place would find nothing pending and succeed. Each fault here names a file that the run
+// would miss, and the option that mends it.
 
 // baseEnvironment is the folder that every database has.
 const baseEnvironment = "base"
 
-// namingRule is what a badly named file is told.
+// namingRule is for messages about badly named files.
 const namingRule = "a migration's name is VERSION_name.sql, or for a pair VERSION_name.up.sql and VERSION_name.down.sql"
 
-// environmentFaults are those of the names of environments.
+// environmentFaults returns the faults in the names of environments.
 func (c *Config) environmentFaults() (faults []*Fault) {
 	for _, name := range c.Environments {
 		fault := func(format string, args ...any) {
@@ -43,7 +44,7 @@ func (c *Config) environmentFaults() (faults []*Fault) {
 	return faults
 }
 
-// split returns what is between the separators, without what is blank.
+// split returns the names between the separators, without blank ones.
 func split(list, separators string) (names []string) {
 	for _, name := range strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
 		if name = strings.TrimSpace(name); name != "" {
@@ -53,72 +54,66 @@ func split(list, separators string) (names []string) {
 	return names
 }
 
-// misplaced returns what shows that the folders are not where the options say. given are the versions of the
-// Go migrations that were given as such, whose files may be anywhere.
-func (s *Set) misplaced(given []int64) []error {
+// misplaced returns the faults which show that the folders are not where the options say.
+func (c *Config) misplaced(s *Set) (faults []*Fault) {
 	files := s.Files
-	direct := slices.DeleteFunc(slices.Clone(files.Direct), func(f envfs.File) bool {
-		return path.Ext(f.Name) == ".go" && slices.Contains(given, f.Version)
-	})
-	var faults []error
-	for environment := range files.Folders {
-		if names := split(environment, ";:| \t"); len(names) > 1 && slices.Contains(files.Missing, environment) &&
-			slices.ContainsFunc(names, func(name string) bool { return slices.Contains(files.Siblings, name) }) {
-			faults = append(faults, fmt.Errorf("environment %q has no folder %s: did you mean several names, WithEnvironments(%s)?",
+	for _, environment := range files.Missing {
+		names := split(environment, ";:| \t")
+		if len(names) > 1 && slices.ContainsFunc(names, func(name string) bool { return slices.Contains(files.Siblings, name) }) {
+			faults = append(faults, mergeFault("environment %q has no folder %s: did you mean several names, WithEnvironments(%s)?",
 				environment, files.Folders[environment], Quoted(names)))
 		}
 	}
-	if len(direct) > 0 {
-		return append(faults, s.besideFolders(direct))
+	if beside := c.besideFolders(s); beside != nil {
+		return append(faults, beside)
 	}
 	if err := s.overlooked(); err != nil && len(faults) == 0 {
-		return []error{err}
+		return mergeFaults(err)
 	}
 	return faults
 }
 
-// besideFolders is the fault of migrations beside the folders of the environments.
-func (s *Set) besideFolders(direct []envfs.File) error {
+// besideFolders is the fault of migrations beside the folders of the environments. The source of a Go migration that was
+// given explicitly may be anywhere.
+func (c *Config) besideFolders(s *Set) *Fault {
+	if s.Files.Reads("") {
+		return nil
+	}
+	direct := slices.DeleteFunc(slices.Clone(s.Files.Direct), func(f envfs.File) bool { return path.Ext(f.Name) == ".go" && c.given(f.Version) })
+	if len(direct) == 0 {
+		return nil
+	}
+	several := direct[0].Path
+	if len(direct) > 1 {
+		several += fmt.Sprintf(" (and %d more)", len(direct)-1)
+	}
 	if hint := s.isEnvironment(); hint != "" {
-		return fmt.Errorf("%s is directly in the base path %s, %s", several(direct), s.Files.Base, hint)
+		return mergeFault("%s is directly in the base path %s, %s", several, s.Files.Path, hint)
 	}
-	return fmt.Errorf("%s is directly in the base path %s, where migrations are not read while there are environments: "+
+	return mergeFault("%s is directly in the base path %s, where migrations are not read while there are environments: "+
 		"move it into the folder of one (%s), or use SetEnvironments(nil) if all migrations are directly in the base path",
-		several(direct), s.Files.Base, s.folders())
+		several, s.Files.Path, s.folders())
 }
 
-func several(files []envfs.File) string {
-	if len(files) == 1 {
-		return files[0].Path
-	}
-	return fmt.Sprintf("%s (and %d more)", files[0].Path, len(files)-1)
-}
-
-// folders are the paths of the environments' folders.
+// folders lists the paths of the environments' folders for people.
 func (s *Set) folders() string {
-	var list []string
-	for _, folder := range s.Files.Folders {
-		list = append(list, folder)
-	}
-	slices.Sort(list)
-	return strings.Join(list, ", ")
+	return strings.Join(slices.Sorted(maps.Values(s.Files.Folders)), ", ")
 }
 
-// isEnvironment says how to name the base path if it is the folder of an environment itself, "" if it doesn't seem so.
+// isEnvironment says how to name the base path if it seems to be the folder of an environment itself, otherwise "".
 func (s *Set) isEnvironment() string {
-	name := path.Base(s.Files.Base)
-	_, asked := s.Files.Folders[name]
-	if !asked && !slices.ContainsFunc(s.Files.Beside(), func(beside string) bool { _, ok := s.Files.Folders[beside]; return ok }) {
+	name := path.Base(s.Files.Path)
+	if !s.Files.Reads(name) && !slices.ContainsFunc(s.Files.Beside(), s.Files.Reads) {
 		return ""
 	}
-	use := fmt.Sprintf("WithBasePath(%q)", path.Dir(s.Files.Base))
+	use := fmt.Sprintf("WithBasePath(%q)", path.Dir(s.Files.Path))
 	if name != baseEnvironment {
 		use += fmt.Sprintf(" and WithEnvironments(%q)", name)
 	}
 	return fmt.Sprintf("which is the folder of an environment: use %s", use)
 }
 
-// nowhere is the fault of a run none of whose folders is there, and that has no migrations of another sort.
+// nowhere is the fault of a set without migrations none of whose folders exists.
 func (s *Set) nowhere() error {
 	files := s.Files
 	if len(s.List) > 0 || len(files.Missing) == 0 || len(files.Missing) < len(files.Folders) {
@@ -126,16 +121,14 @@ func (s *Set) nowhere() error {
 	}
 	text := fmt.Sprintf("none of the environments has a folder (%s), so there are no migrations", s.folders())
 	if hint := s.isEnvironment(); hint != "" {
-		return fmt.Errorf("%s: the base path is %s, %s", text, files.Base, hint)
+		return fmt.Errorf("%s: the base path is %s, %s", text, files.Path, hint)
 	}
-	inside := files.Inside()
+	inside := files.Inside(nil)
 	for _, found := range inside {
-		rest := strings.TrimPrefix(strings.TrimPrefix(found, files.Base), "/")
-		if parts := strings.Split(rest, "/"); len(parts) == 3 {
-			if _, asked := files.Folders[parts[1]]; asked {
-				return fmt.Errorf("%s; there is %s: did you mean WithBasePath(%q)? (WithNamespaces if the base path has several such folders)",
-					text, found, path.Join(files.Base, parts[0]))
-			}
+		in, environment := path.Split(path.Dir(found))
+		if path.Dir(path.Clean(in)) == files.Path && files.Reads(environment) {
+			return fmt.Errorf("%s; there is %s: did you mean WithBasePath(%q)? (WithNamespaces if the base path has several such folders)",
+				text, found, path.Clean(in))
 		}
 	}
 	if len(inside) > 0 {
@@ -144,37 +137,37 @@ func (s *Set) nowhere() error {
 	return fmt.Errorf("%s: make the folder, even an empty one, or say with WithFS and WithBasePath where it is", text)
 }
 
-// overlooked is the fault of a set that is empty although there are files that seem to be meant.
+// overlooked is the fault of an empty set beside files that seem to be meant.
 func (s *Set) overlooked() error {
 	files := s.Files
-	if len(s.List) > 0 || files.Base == "" {
+	if len(s.List) > 0 || files.Path == "" {
 		return nil
 	}
-	if _, flat := files.Folders[""]; flat {
-		if inside := files.Inside(); len(inside) > 0 {
+	if files.Reads("") {
+		if inside := files.Inside(nil); len(inside) > 0 {
 			return fmt.Errorf("there is no migration directly in %s; there is %s: SetEnvironments(nil), or a name that is empty, means that the "+
-				"folders in it are not read; choose them with WithEnvironments, or WithBasePath", files.Base, inside[0])
+				"folders in it are not read; choose them with WithEnvironments, or WithBasePath", files.Path, inside[0])
 		}
 	}
 	overlooked := slices.Concat(files.Ignored, files.Stray)
 	switch {
 	case len(overlooked) == 0:
 		return nil
-	case len(files.Ignored) == 0 && path.Dir(overlooked[0]) != files.Base:
+	case len(files.Ignored) == 0 && path.Dir(overlooked[0]) != files.Path:
 		return fmt.Errorf("there is no migration in %s; there is %s: folders inside are not read", s.folders(), overlooked[0])
 	}
 	return fmt.Errorf("there is no migration at all, and %s is badly named: %s", overlooked[0], namingRule)
 }
 
-// baseFault adds to the fault of a base path that isn't there where the folders of the environments are.
+// baseFault adds to the fault of a missing base path where the folders of the environments are.
 func (c *Config) baseFault(err error) error {
 	var base *envfs.BaseError
 	if !errors.As(err, &base) || !noFolder(err) {
 		return err
 	}
-	elsewhere, _ := envfs.New(c.FS, ".", []string{""})
+	root, _ := envfs.Open(c.FS, ".")
 	for _, name := range c.Environments {
-		if name != "" && slices.Contains(elsewhere.Siblings, name) {
+		if name != "" && slices.Contains(root.Siblings, name) {
 			return fmt.Errorf("%w: did you mean WithBasePath(\".\")? %s is there", err, name)
 		}
 	}

@@ -7,20 +7,12 @@ import (
 	"time"
 )
 
-// Mistyped refuses a version that is neither known nor applied, nor between two versions of its kind. It would mean
-// nothing at all, or the undoing of everything.
+// Mistyped refuses a version that is neither known nor applied, nor between two versions of its kind. A run to such a
+// version would do nothing, or undo everything.
 func Mistyped(version int64, known, applied []int64) error {
-	all := union(known, applied)
-	if _, exists := slices.BinarySearch(all, version); exists || version == 0 {
-		return nil
-	}
-	var same []int64
-	for _, v := range all {
-		if kind(v) == kind(version) {
-			same = append(same, v)
-		}
-	}
-	if len(same) > 0 && same[0] < version && version < same[len(same)-1] {
+	all, exists := look(version, known, applied)
+	same := slices.DeleteFunc(slices.Clone(all), func(v int64) bool { return kind(v) != kind(version) })
+	if exists || len(same) > 0 && same[0] < version && version < same[len(same)-1] {
 		return nil
 	}
 	return notThere(version, all)
@@ -28,20 +20,22 @@ func Mistyped(version int64, known, applied []int64) error {
 
 // UnknownVersion refuses every version that is neither known nor applied.
 func UnknownVersion(version int64, known, applied []int64) error {
-	all := union(known, applied)
-	if _, exists := slices.BinarySearch(all, version); exists || version == 0 {
-		return nil
+	if all, exists := look(version, known, applied); !exists {
+		return notThere(version, all)
 	}
-	return notThere(version, all)
+	return nil
 }
 
-func union(known, applied []int64) []int64 {
-	all := slices.Concat(known, applied)
+// look returns all versions in ascending order, and whether the given one is among them, or 0.
+func look(version int64, known, applied []int64) (all []int64, exists bool) {
+	all = slices.Concat(known, applied)
 	slices.Sort(all)
-	return slices.Compact(all)
+	all = slices.Compact(all)
+	_, exists = slices.BinarySearch(all, version)
+	return all, exists || version == 0
 }
 
-// kind tells versions that are counted, for which it is 0, from time stamps, for which it is the number of digits.
+// kind is 0 for versions that are counted, and the number of digits for time stamps.
 func kind(version int64) int {
 	if version < sequentialBelow {
 		return 0
@@ -49,7 +43,7 @@ func kind(version int64) int {
 	return len(fmt.Sprint(version))
 }
 
-// notThere says of a version that doesn't exist which others do, of all in ascending order.
+// notThere is the error of a version that doesn't exist. It names the nearest of all versions, which are in ascending order.
 func notThere(version int64, all []int64) error {
 	text := fmt.Sprintf("version %d doesn't exist", version)
 	if len(all) == 0 {
@@ -74,7 +68,8 @@ func notThere(version int64, all []int64) error {
 // stamps are the layouts of time stamps.
 var stamps = []string{"20060102", "200601021504", "20060102150405"}
 
-// sameTime is the time stamp of so many digits for the time that version is a time stamp of, 0 if it is none.
+// sameTime reads version as a time stamp, and returns the time stamp of the same time with the given number of digits; 0 if
+// version is none.
 func sameTime(version int64, digits int) (meant int64, date string) {
 	text := fmt.Sprint(version)
 	for _, layout := range stamps {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -16,19 +17,21 @@ import (
 
 // divide finds the migrations of each namespace.
 func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
-	folders, err := envfs.OpenNamespaces(c.FS, c.BasePath, c.Namespaces)
+	folders, err := envfs.Open(c.FS, c.BasePath)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // the folder of each namespace is missing
+	}
 	faults = mergeFaults(err)
-	for _, stray := range folders.Stray {
+	for _, stray := range folders.Bad {
 		warnings = append(warnings, fmt.Sprintf("%s is in no namespace: it is ignored", stray))
 	}
-	given := c.given()
 	for _, f := range folders.Direct {
-		if path.Ext(f.Name) != ".go" || !slices.Contains(given, f.Version) {
+		if path.Ext(f.Name) != ".go" || !c.given(f.Version) {
 			faults = append(faults, mergeFault("%s is directly in the base path, and in no namespace: move it into the folder of one (%s)",
 				f.Path, Quoted(c.Namespaces)))
 		}
 	}
-	for _, file := range folders.Elsewhere() {
+	for _, file := range folders.Inside(c.Namespaces) {
 		warnings = append(warnings, fmt.Sprintf("%s is ignored: its folder is none of a namespace (WithNamespaces)", file))
 	}
 	shares, wrong := c.shares(folders)
@@ -49,7 +52,7 @@ func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
 			sets = append(sets, &Set{Namespace: name})
 			continue
 		}
-		files, err := folders.Overlay(name, c.Environments)
+		files, err := folders.Namespace(name, c.Namespaces, c.Environments)
 		set, wrongInIt := shares[i].sequence(files, err)
 		set.Namespace = name
 		sets, faults = append(sets, set), append(faults, set.own(wrongInIt)...)
@@ -89,7 +92,7 @@ func nameFault(d dialect.Dialect, name string) error {
 // shares are the configurations of each namespace, with the Go migrations and definitions that belong to it. A Go
 // migration belongs to the folder that its source is in, and definitions name their namespace. A single namespace has
 // everything.
-func (c *Config) shares(folders *envfs.Namespaces) (shares []Config, faults []*Fault) {
+func (c *Config) shares(folders *envfs.Base) (shares []Config, faults []*Fault) {
 	dirs := make(map[string]string) // of each namespace, and of each environment in it
 	for i, name := range c.Namespaces {
 		shares = append(shares, *c)
@@ -108,20 +111,17 @@ func (c *Config) shares(folders *envfs.Namespaces) (shares []Config, faults []*F
 		return nil
 	}
 	for i, m := range c.Go {
-		err := checkGo(m)
-		var to *Config
-		if err == nil {
-			key, _, _ := owner(cmp.Or(m.Source, "?"), dirs)
-			name, _, _ := strings.Cut(key, "/")
-			if to = give(name); to == nil {
-				err = fmt.Errorf("version %d: its Source is in the folder of no namespace (%s)", m.Version, Quoted(c.Namespaces))
-			}
-		}
-		if err != nil {
-			faults = append(faults, mergeFault("WithGoMigrations: migration %d: %w", i+1, err))
+		if m == nil {
 			continue
 		}
-		to.Go = append(to.Go, m)
+		key, _, _ := owner(cmp.Or(m.Source, "?"), dirs)
+		name, _, _ := strings.Cut(key, "/")
+		if to := give(name); to != nil {
+			to.Go = append(to.Go, m)
+		} else {
+			faults = append(faults, mergeFault("WithGoMigrations: migration %d: version %d: its Source is in the folder of no namespace (%s)",
+				i+1, m.Version, Quoted(c.Namespaces)))
+		}
 	}
 	for _, d := range c.Definitions {
 		if to := give(d.Namespace); to != nil {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/pressly/goose/v3"
 
-	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/envfs"
 )
 
@@ -17,30 +16,26 @@ func (s *Set) replayOf(m Migration, b Body) (int64, error) {
 		return m.down.Replay, nil // checked with the definitions
 	}
 	of, err := envfs.Replayed(b.Up, b.Down)
-	if err != nil || of == 0 {
-		return 0, err
+	if err == nil && of != 0 {
+		err = replayFault("Down", m.Version, of, s.has)
 	}
-	if err := misplacedReplay("Down", m.Version, of); err != nil {
+	if err != nil {
 		return 0, err
-	}
-	if _, ok := s.Find(of); !ok {
-		return 0, unknownReplay("Down", of)
 	}
 	return of, nil
 }
 
-func misplacedReplay(side string, version, of int64) error {
+// replayFault says why one side of a version can't be a Replay of another one, nil if it can.
+func replayFault(side string, version, of int64, known func(version int64) bool) error {
 	switch {
 	case of == version:
 		return fmt.Errorf("its %s is a Replay of itself", side)
 	case of > version:
 		return fmt.Errorf("its %s is a Replay of version %d, which is later", side, of)
+	case !known(of):
+		return fmt.Errorf("its %s is a Replay of version %d, which is not known", side, of)
 	}
 	return nil
-}
-
-func unknownReplay(side string, of int64) error {
-	return fmt.Errorf("its %s is a Replay of version %d, which is not known", side, of)
 }
 
 // unknownReplays reports the definitions whose Down replays a version that is not in the set.
@@ -49,15 +44,15 @@ func (s *Set) unknownReplays() (faults []*Fault) {
 		if m.down == nil || m.down.Kind != Replay {
 			continue
 		}
-		if _, ok := s.Find(m.down.Replay); !ok {
-			faults = append(faults, definitionFault(m, unknownReplay("Down", m.down.Replay)))
+		if err := replayFault("Down", m.Version, m.down.Replay, s.has); err != nil {
+			faults = append(faults, definitionFault(m, err))
 		}
 	}
 	return faults
 }
 
-// replayUps gives each definition whose Up is a Replay the Up of the other version. That one may be a Replay too, and
-// has got its Up by then, because its version is lower.
+// replayUps gives each definition whose Up is a Replay the Up of the other version. If that is a Replay too, it has its Up by
+// then, because its version is lower.
 func (s *Set) replayUps() (faults []*Fault) {
 	for i := range s.List {
 		m := &s.List[i]
@@ -67,14 +62,14 @@ func (s *Set) replayUps() (faults []*Fault) {
 		of, ok := s.Find(m.upReplay)
 		switch {
 		case !ok:
-			faults = append(faults, definitionFault(*m, unknownReplay("Up", m.upReplay)))
+			faults = append(faults, definitionFault(*m, replayFault("Up", m.Version, m.upReplay, s.has)))
 		case of.Go != nil:
 			m.Go = goose.NewGoMigration(m.Version, &goose.GoFunc{RunTx: of.Go.UpFnContext, RunDB: of.Go.UpFnNoTxContext}, nil)
 		default:
-			s.Files.AddReplay(m.Version, func() (up []string, noTransaction bool, err error) {
-				scripts, errs := dryrun.Scripts(context.Background(), s.Files, []int64{of.Version})
+			s.Files.Add(m.Version, func() (envfs.Text, error) {
+				scripts, errs := s.Offline(context.Background(), []int64{of.Version})
 				script := scripts[of.Version]
-				return script.Up, !script.Transactional, errors.Join(errs...)
+				return envfs.Text{Up: script.Up, NoTransaction: !script.Transactional}, errors.Join(errs...)
 			})
 		}
 	}

@@ -6,14 +6,14 @@ import "slices"
 type Rows interface {
 	// Versions are in the order in which they were applied.
 	Versions() []int64
-	// Keys are those of the rows of a version. Some databases have none.
+	// Keys are the keys of the rows of a version. Some databases have none.
 	Keys(version int64) []int64
-	// Foreign says whether a version has a row besides the one with the given key. The key 0 is unknown.
+	// Foreign says whether a version has another row than the one with the given key. The key 0 is unknown.
 	Foreign(version, key int64) bool
 }
 
-// Ledger is what one run owes to its starting point: the versions that it recorded and took back, and those of dead
-// runs that it has inherited. The way back doesn't change it: how far that got is a matter of the rows.
+// Ledger is the account of one run: its starting point, and the versions that it, or a dead run that it inherited, recorded
+// and took back. The way back doesn't change the ledger: the rows tell how far it got.
 type Ledger struct {
 	found    Rows
 	start    []int64
@@ -23,7 +23,7 @@ type Ledger struct {
 	doubtful bool
 }
 
-// entry is a version that is recorded.
+// entry is a recorded version.
 type entry struct {
 	version, key int64
 	own          bool // not inherited: the run itself has executed it
@@ -53,10 +53,10 @@ type Dead struct {
 // NewLedger is the ledger of a run whose starting point are these rows.
 func NewLedger(found Rows) *Ledger { return &Ledger{found: found, start: found.Versions()} }
 
-// Inherit takes over the starting point of dead runs, newest first, and what they did to the versions they had planned.
+// Inherit takes over the starting points of dead runs, newest first, and the steps that they had planned and taken.
 func (l *Ledger) Inherit(dead []Dead) {
 	now := set(l.found.Versions())
-	for _, d := range dead { // the oldest one's start is kept
+	for _, d := range dead { // the start of the oldest remains
 		planned, was := set(d.Planned), set(d.Start)
 		for _, v := range l.found.Versions() {
 			if planned[v] && !was[v] && !slices.ContainsFunc(l.recorded, func(e entry) bool { return e.version == v }) {
@@ -72,8 +72,8 @@ func (l *Ledger) Inherit(dead []Dead) {
 	}
 }
 
-// Record notes a step that the run has executed. key is that of the row that a step up has inserted, 0 if it is
-// unknown. The step settles what is owed for the opposite one, which a dead run may have executed.
+// Record notes a step that the run has executed. key is the key of the row that a step up has inserted, 0 if it is unknown.
+// The step settles a debt for the opposite step, which a dead run may have executed.
 func (l *Ledger) Record(c Change, key int64) {
 	if c.Down {
 		l.undone = append(l.undone, c.Version)
@@ -93,29 +93,28 @@ func (l *Ledger) Fail(f Failure, key int64) {
 	}
 }
 
-// Doubt notes that the answer to a change of the version table was lost, so that it may still be under way.
+// Doubt notes that the answer to a change of the version table was lost, so that the change may still be under way.
 func (l *Ledger) Doubt() { l.doubtful = true }
 
-// Doubtful says whether such an answer was lost once.
+// Doubtful says whether an answer to a change of the version table was lost.
 func (l *Ledger) Doubtful() bool { return l.doubtful }
 
 // Failed is the step that ended the run, nil if none did.
 func (l *Ledger) Failed() *Failure { return l.failed }
 
-// HalfDone says whether the run ended in a step that may have left something half-way.
+// HalfDone says whether the run ended in a step that may have left traces.
 func (l *Ledger) HalfDone() bool { return l.failed != nil && !l.failed.LeftNothing }
 
-// Touched says whether the run has changed anything that a way back could be about.
+// Touched says whether the run has changed anything that a way back could undo.
 func (l *Ledger) Touched() bool { return len(l.recorded)+len(l.undone) > 0 || l.HalfDone() }
 
 // Start is the starting point.
 func (l *Ledger) Start() []int64 { return l.start }
 
 // Recorded are the versions that the run has to undo if it fails, oldest first.
-func (l *Ledger) Recorded() []int64 {
-	list := make([]int64, len(l.recorded))
-	for i, e := range l.recorded {
-		list[i] = e.version
+func (l *Ledger) Recorded() (list []int64) {
+	for _, e := range l.recorded {
+		list = append(list, e.version)
 	}
 	return list
 }
@@ -132,13 +131,13 @@ func (l *Ledger) Added() []int64 {
 	return added
 }
 
-// Expected are the versions that should be applied now, as far as it is this run's doing.
+// Expected are the versions that should be applied now, unless another runner changed some.
 func (l *Ledger) Expected() []int64 {
 	expected, _ := Diff(append(slices.Clone(l.start), l.Recorded()...), l.undone)
 	return expected
 }
 
-// Mismatch is a difference between what should be applied and what is.
+// Mismatch is a difference between the versions that should be applied and the applied ones.
 type Mismatch struct {
 	Foreign []int64 // recorded by another runner too
 	Missing []int64 // should be applied
@@ -148,25 +147,24 @@ type Mismatch struct {
 // None says whether there is no difference.
 func (m Mismatch) None() bool { return len(m.Foreign)+len(m.Missing)+len(m.Left) == 0 }
 
-// Verify compares rows with what they should be after a run without an error. Versions that other runners added are no
-// mismatch.
+// Verify compares rows with the rows that a run without an error leaves. Versions that other runners added are no mismatch.
 func (l *Ledger) Verify(rows Rows) (m Mismatch) {
 	m.Foreign = l.foreign(rows)
 	m.Missing, _ = Diff(l.Expected(), rows.Versions())
-	gone, _ := Diff(l.undone, rows.Versions())
-	m.Left, _ = Diff(l.undone, gone)
+	applied := set(rows.Versions())
+	m.Left = ascending(pick(l.undone, func(v int64) bool { return applied[v] }))
 	return m
 }
 
-// Strangers are the versions that another runner has applied since the start. That runner may have built on
-// migrations of this run, and a version that both recorded is its own too.
+// Strangers are the versions that another runner has applied since the start, also those that this run has recorded too. The
+// other runner may have built on migrations of this run.
 func (l *Ledger) Strangers(rows Rows) []int64 {
 	_, extra := Diff(l.start, rows.Versions())
 	added, _ := Diff(extra, l.Recorded())
 	return append(added, l.foreign(rows)...)
 }
 
-// foreign are the recorded versions that have a row of another runner.
+// foreign are the recorded versions with a row of another runner.
 func (l *Ledger) foreign(rows Rows) (list []int64) {
 	for _, e := range l.recorded {
 		if rows.Foreign(e.version, e.key) {
@@ -176,8 +174,8 @@ func (l *Ledger) foreign(rows Rows) (list []int64) {
 	return list
 }
 
-// Lost are the steps that the run has executed while the rows say the opposite, the last one first: a migration has
-// deleted rows of the version table, or left open the transaction in which goose wrote one.
+// Lost are the steps that the run has executed while the rows say the opposite, the last one first. A migration has deleted
+// rows of the version table, or left open the transaction in which goose wrote one.
 func (l *Ledger) Lost(rows Rows) (list []Change) {
 	truthful := func(v int64) bool { return l.failed != nil && l.failed.MaybeRecorded && l.failed.Version == v }
 	applied := set(rows.Versions())
@@ -194,11 +192,11 @@ func (l *Ledger) Lost(rows Rows) (list []Change) {
 	return list
 }
 
-// Return is what leads back to the starting point, in order.
+// Return has the steps back to the starting point, in order.
 type Return struct {
 	Undo []Undo
-	// Stuck is a step of which the rows say the opposite, so that nobody knows how to go on after Undo. It is nil if
-	// there is none.
+	// Stuck is a step for which the rows say the opposite, so that nobody knows how to go on after Undo. It is nil if there
+	// is none.
 	Stuck   *Change
 	Reapply []int64
 }
@@ -209,9 +207,9 @@ type Undo struct {
 	Lost    bool // its row is gone
 }
 
-// WayBack says what leads from rows to the starting point: newest first, the versions that the run recorded; then, the
-// last one first, those that it took back, which came before any step up. It never undoes a version that was applied
-// before the run, nor one that another runner applied.
+// WayBack returns the steps from rows to the starting point: first it undoes the versions that the run recorded, newest
+// first; then it reapplies the versions that the run took back before any step up, the last one first. It never undoes a
+// version that was applied before the run, nor one that another runner applied.
 func (l *Ledger) WayBack(rows Rows) (r Return) {
 	was, lost := set(l.start), make(map[int64]bool)
 	order := wayBack(l.start, rows.Versions(), l.Recorded())
@@ -222,7 +220,7 @@ func (l *Ledger) WayBack(rows Rows) (r Return) {
 			r.Stuck = &c
 		}
 	}
-	// Where the lost ones belong among the others, only the ledger knows. What it has inherited came before all.
+	// Only the ledger knows the place of lost versions among the others. Inherited versions came first.
 	when := func(v int64) int {
 		return slices.IndexFunc(l.recorded, func(e entry) bool { return e.version == v && e.own })
 	}
@@ -237,7 +235,7 @@ func (l *Ledger) WayBack(rows Rows) (r Return) {
 // Balance is how far rows are from the starting point.
 type Balance struct {
 	Kept, Undone   []int64 // by this run
-	Added, Removed []int64 // by whomever
+	Added, Removed []int64 // by any runner
 }
 
 // Balance compares rows with the starting point.
