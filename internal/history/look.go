@@ -64,7 +64,8 @@ type Look struct {
 	Applied []int64
 	Flagged bool // a row of the state table matters
 	Ready   bool // see [Versions.Applied]
-	Sums    Sums // as far as the question asked for them
+	State   bool // the question asked for sums, and the state table is there
+	Sums    Sums
 }
 
 // AppliedAndFlag is Applied and, in the same statement, the answer to a question to the state table. The question is left
@@ -138,6 +139,7 @@ func lookTogether(tables []asked, each func(query string, f func(*sql.Rows) erro
 		}
 		r.applied = bits&1 != 0
 		if !looks[part].Ready && sums != "" { // each row has the same
+			looks[part].State = true
 			if err := looks[part].Sums.parse(sums); err != nil {
 				return err
 			}

@@ -73,7 +73,7 @@ func (s Steps) Claim(ctx context.Context, db *sql.DB, step Step) (others []Step,
 		if err != nil {
 			return nil, err
 		}
-		facts, err := s.t.facts(ctx, db, false)
+		facts, err := s.t.facts(ctx, db, false, false)
 		mine := false
 		for _, other := range facts.Dirty {
 			switch {
