@@ -19,8 +19,8 @@ type view struct {
 	flagged bool
 	state   bool         // the state table is there, as far as the look can tell
 	sums    history.Sums // of the rows of the applied versions in it
-	ready   bool // the version table is there
-	absent  bool // it isn't
+	ready   bool         // the version table is there
+	absent  bool         // it isn't
 	// blind is true when there was no answer in time.
 	blind bool
 	// schemaMissing is true when the schema that the run is bound to is to be created.

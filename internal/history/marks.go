@@ -55,7 +55,9 @@ func (s *State) read(ctx context.Context, db Querier, applied bool) (Facts, erro
 }
 
 // ReadThere is Read of a table that is known to be there.
-func (s *State) ReadThere(ctx context.Context, db Querier) (Facts, error) { return s.readThere(ctx, db, false) }
+func (s *State) ReadThere(ctx context.Context, db Querier) (Facts, error) {
+	return s.readThere(ctx, db, false)
+}
 
 func (s *State) readThere(ctx context.Context, db Querier, applied bool) (Facts, error) {
 	f, err := s.facts(ctx, db, false, applied)
