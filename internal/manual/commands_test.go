@@ -75,12 +75,18 @@ func (f *folder) write(t *testing.T, b block) {
 func (f *folder) shell(t *testing.T, i int) {
 	t.Helper()
 	b := f.page.blocks[i]
-	before, after := "[ ! -e "+f.state+" ] || . "+f.state+"\n", "\n{ export -p; echo cd \"'$PWD'\"; } >"+f.state
+	if program := b.words["needs"]; program != "" {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s: the rest of the page needs the program %s", b, program)
+		}
+	}
+	before := "[ ! -e " + f.state + " ] || . " + f.state + "\n"
 	if b.is("postgres") {
 		before += "export GOOSEPLUS_DSN='" + f.postgres(t).DSN + "'\n"
-		after = "\n"
+	} else {
+		before += "trap 'export -p >" + f.state + "; echo \"cd \\\"$PWD\\\"\" >>" + f.state + "' EXIT\n"
 	}
-	f.check(t, i, exec.Command("sh", "-e", "-c", before+b.text+after))
+	f.check(t, i, exec.Command("sh", "-e", "-c", before+b.text))
 }
 
 // check runs the command of block i, and compares its exit code and what it prints with what the page says.

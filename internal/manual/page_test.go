@@ -6,7 +6,8 @@
 //	```go                     is compiled; a program (package main) is run too, in the folder of the page
 //	```sql file=sql/base/…    is written to that file in the folder of the page; any language can have it
 //	```sql postgres           is executed on PostgreSQL in a transaction, which is rolled back
-//	```sh run                 is executed in the folder of the page, with the command gooseplus; exit=1 wants that code
+//	```sh run                 is executed in the folder of the page, with the command gooseplus; exit=1 wants that code,
+//	                          needs=psql skips the rest of the page where there is no such program
 //	```sh run postgres        the same with GOOSEPLUS_DSN naming an empty PostgreSQL database
 //	```text output            is what the block before it prints; … stands for any text, a line of … for any lines
 //	``` … skip="reason"       is not tested, for that reason
