@@ -103,6 +103,7 @@ var imports = map[string]string{
 	"errors":        "errors",
 	"fmt":           "fmt",
 	"fs":            "io/fs",
+	"fstest":        "testing/fstest",
 	"http":          "net/http",
 	"log":           "log",
 	"os":            "os",
