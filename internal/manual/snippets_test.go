@@ -118,7 +118,7 @@ var imports = map[string]string{
 	"goose":         "github.com/pressly/goose/v3",
 	"gooseplus":     "github.com/gooseplus/gooseplus",
 	"gooseplustest": "github.com/gooseplus/gooseplus/gooseplustest",
-	"pgx":           "github.com/jackc/pgx/v5",
+	"pgxpool":       "github.com/jackc/pgx/v5/pgxpool",
 	"schema":        "github.com/gooseplus/gooseplus/sql",
 	"stdlib":        "github.com/jackc/pgx/v5/stdlib",
 	"zap":           "go.uber.org/zap",
