@@ -12,6 +12,8 @@
 //	```text output            is what the block before it prints; … stands for any text, a line of … for any lines
 //	``` … skip="reason"       is not tested, for that reason
 //
+//	<!-- run: … -->           is executed like sh run, and isn't shown
+//
 // Variables that a `sh run` block exports, and its folder, are those of the next one on the page.
 // go test ./internal/manual -update writes what the commands print into the pages.
 package manual
@@ -20,6 +22,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -64,6 +67,9 @@ func (b block) program() bool {
 	return b.language == "go" && strings.HasPrefix(b.text, "package main\n")
 }
 
+// hidden is a line with commands that readers don't see.
+var hidden = regexp.MustCompile(`^<!-- run: (.*) -->$`)
+
 var word = regexp.MustCompile(`([a-z]+)(?:=(?:"([^"]*)"|(\S*)))?`)
 
 func readPage(t testing.TB, path string) *page {
@@ -86,6 +92,9 @@ func readPage(t testing.TB, path string) *page {
 			}
 			p.blocks = append(p.blocks, b)
 			inside = true
+		case hidden.MatchString(line):
+			p.blocks = append(p.blocks, block{page: path, language: "sh", words: map[string]string{"run": ""}, from: i + 1, to: i + 1,
+				text: hidden.FindStringSubmatch(line)[1] + "\n"})
 		case ok:
 			b := &p.blocks[len(p.blocks)-1]
 			b.to = i
@@ -161,6 +170,9 @@ func TestPages(t *testing.T) {
 			case b.language == "sh" && b.is("run"), b.language == "sql" && b.is("postgres"):
 			default:
 				t.Errorf("%s: a block of %q that is neither tested nor says why: %v", b, b.language, b.words)
+			}
+			if b.is("file") && !strings.Contains(strings.Join(p.lines[max(0, b.from-4):b.from-1], ""), path.Base(b.words["file"])) {
+				t.Errorf("%s: readers don't see that the file is %s", b, b.words["file"])
 			}
 			if b.is("skip") && b.words["skip"] == "" {
 				t.Errorf("%s: skip without a reason", b)
