@@ -32,7 +32,7 @@ func TestBlocks(t *testing.T) {
 				case b.is("skip"):
 				case b.is("file"):
 					f.write(t, b)
-				case b.program():
+				case b.program(), b.language == "go" && b.is("run"):
 					f.check(t, i, exec.Command(filepath.Join(f.bin, b.name())))
 				case b.language == "sh":
 					f.shell(t, i)

@@ -4,6 +4,7 @@
 // The words after the language of a code block say what the test does with it:
 //
 //	```go                     is compiled; a program (package main) is run too, in the folder of the page
+//	```go run                 has tests, which are run in the folder of the page
 //	```sql file=sql/base/…    is written to that file in the folder of the page; any language can have it
 //	```sql postgres           is executed on PostgreSQL in a transaction, which is rolled back
 //	```sh run                 is executed in the folder of the page, with the command gooseplus; exit=1 wants that code,

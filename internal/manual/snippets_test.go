@@ -53,7 +53,10 @@ func build(t *testing.T, pages []*page) workshop {
 			}
 			dir := "internal/manual/" + b.name()
 			source := b.placed(module, b.text)
-			if !strings.HasPrefix(b.text, "package ") {
+			switch {
+			case b.is("run"):
+				source = strings.Replace(b.fragment(module), "package snippet", "package main\nimport _ \"modernc.org/sqlite\"", 1) + b.runner()
+			case !strings.HasPrefix(b.text, "package "):
 				source = b.fragment(module)
 			}
 			write(dir+"/main.go", source)
@@ -74,7 +77,7 @@ func build(t *testing.T, pages []*page) workshop {
 	if err := os.WriteFile(overlayFile, list, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"build", "-buildvcs=false", "-overlay", overlayFile, "-o", w.bin + string(filepath.Separator)}, packages...)
+	args := append([]string{"build", "-buildvcs=false", "-ldflags=-s -w", "-overlay", overlayFile, "-o", w.bin + string(filepath.Separator)}, packages...)
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "GOPROXY=off") // what a block needs is in go.mod, or the block is wrong
@@ -89,6 +92,17 @@ var noName = regexp.MustCompile(`[^a-z0-9]+`)
 // name is that of the block's package, and of its program.
 func (b block) name() string {
 	return fmt.Sprintf("%s_line_%d", noName.ReplaceAllString(strings.ToLower(strings.TrimSuffix(b.page, ".md")), "_"), b.from+1)
+}
+
+var aTest = regexp.MustCompile(`(?m)^func (Test\w+)`)
+
+// runner is a function main that runs the tests of the block.
+func (b block) runner() string {
+	tests := ""
+	for _, m := range aTest.FindAllStringSubmatch(b.text, -1) {
+		tests += fmt.Sprintf("{Name: %q, F: %s},", m[1], m[1])
+	}
+	return "\nfunc main() {\n\ttesting.Main(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{" + tests + "}, nil, nil)\n}\n"
 }
 
 // placed has the compiler's messages name the line of the page.
