@@ -19,7 +19,7 @@ type Server struct {
 type words struct {
 	begin  string // prepares the connection
 	try    string // gives the key, whether the lock is taken, whether the server shows that, and the session's autocommit
-	check  string // says whether this connection has the lock
+	check  string // says whether this connection has the lock, "" if its transaction has it for as long as it is open
 	free   string // frees the lock and says whether this connection had it, "" if end does
 	end    string // gives the connection back as it was
 	holder string // gives the number of the connection that has the lock, or NULL
@@ -142,7 +142,14 @@ func (h *HeldServer) ask(ctx context.Context, query string) error {
 
 // Check implements Held.
 func (h *HeldServer) Check(ctx context.Context) error {
-	return h.use(ctx, func() error { return h.ask(ctx, h.check) })
+	return h.use(ctx, func() error {
+		if h.check != "" {
+			return h.ask(ctx, h.check)
+		}
+		// A query that is prepared, as pgx does it, would keep its snapshot, for which CREATE INDEX CONCURRENTLY waits.
+		_, err := h.conn.ExecContext(ctx, "SELECT 1")
+		return err
+	})
 }
 
 // Release implements Held.
