@@ -27,12 +27,13 @@ func (f *createFlags) add(cmd *cobra.Command, s *settings) {
 	flags := cmd.Flags()
 	if !s.standalone {
 		flags.StringVar(&f.dir, "dir", "sql", "`folder` of the migrations")
+		settable(flags, "dir", "GOOSE_MIGRATION_DIR")
 	}
 	flags.StringVar(&f.env, "env", "", "`environment` whose folder it goes to, instead of base")
 	flags.StringVar(&f.namespace, "namespace", "", "`namespace` whose folder it goes to")
 	flags.BoolVar(&f.goFile, "go", false, "a migration in Go instead of SQL")
 	flags.BoolVar(&f.paired, "paired", false, "a file for each direction: .up.sql and .down.sql; the default is what the folder has")
-	flags.Lookup("env").Annotations = map[string][]string{perCall: {}}
+	settable(flags, "namespace")
 }
 
 var (
@@ -42,7 +43,7 @@ var (
 	folderRule = regexp.MustCompile(`^[\pL\pN][\pL\pN ._-]*$`)
 )
 
-func (c *call) create(f *createFlags) error {
+func create(c *call, f *createFlags) error {
 	name := c.args[0]
 	if !nameRule.MatchString(name) {
 		return usagef("the name %q: lower-case letters, digits and single underscores between them, such as add_users_email", name)
@@ -59,9 +60,9 @@ func (c *call) create(f *createFlags) error {
 		}
 	}
 	if c.settings.standalone {
-		f.dir = c.settings.dir
+		f.dir = c.settings.files.dir
 	}
-	if err := c.namespaceOf(f); err != nil {
+	if err := namespaceOf(c, f); err != nil {
 		return err
 	}
 	place, err := f.place()

@@ -190,7 +190,7 @@ func (t dsnTarget) why(err error) string { return redact.In(t.given).Hide(reason
 
 // absent says whether it is a file of SQLite that isn't there, and that the driver would make.
 func (t dsnTarget) absent() bool {
-	if t.dialect != "sqlite3" || t.memory() {
+	if t.dialect != "sqlite3" || t.dsn == "" || t.memory() {
 		return false
 	}
 	path, _, _ := strings.Cut(t.dsn, "?")
@@ -241,7 +241,7 @@ func (t dsnTarget) ping(ctx context.Context, db *sql.DB) error {
 	case limited.Err() != nil:
 		err = fmt.Errorf("there was no answer within %v", connectTimeout)
 	case dialect.Refused(err):
-		return usagef("%s doesn't let us in: %s", t.shown(), t.why(err))
+		return &connectionError{to: t.shown(), why: "the server refuses the login: " + t.why(err), err: err}
 	case t.dialect != "sqlite3" && !disconnected(err):
 		return usagef("the DSN %s can't be used: %s", t.shown(), t.why(err))
 	}

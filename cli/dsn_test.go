@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/gooseplus/gooseplus"
 )
 
 func TestParseDSN(t *testing.T) {
@@ -106,7 +108,7 @@ func TestShownDSN(t *testing.T) {
 // TestRetriesAlone: deadlocks are retried without a limit of the server too.
 func TestRetriesAlone(t *testing.T) {
 	options := func(retries int) int {
-		list, err := (&settings{dir: t.TempDir(), rollback: "down", foreign: "refuse", retries: retries}).options(false)
+		list, err := runFlags{rollback: "down", foreign: "refuse", statements: gooseplus.StatementTimeouts{Retries: retries}}.options()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 func (a *app) filesCommands() []*cobra.Command {
-	create := new(createFlags)
+	flags := new(createFlags)
 	strict := false
 	return []*cobra.Command{
 		a.command(spec{
@@ -28,8 +28,8 @@ func (a *app) filesCommands() []*cobra.Command {
 				"made of lower-case letters, digits and underscores. No file is ever overwritten.",
 			example: "gooseplus create add_users_email",
 			args:    cobra.ExactArgs(1),
-			flags:   func(cmd *cobra.Command) { create.add(cmd, a.settings) },
-			run:     func(c *call) error { return c.create(create) },
+			flags:   func(cmd *cobra.Command) { flags.add(cmd, a.settings) },
+			run:     func(c *call) error { return create(c, flags) },
 		}),
 	}
 }
@@ -45,11 +45,14 @@ func validate(c *call, strict bool) error {
 		return err
 	}
 	if err := m.Err(); err != nil {
-		return &usageError{err}
+		if inSettings(err) {
+			return &usageError{err}
+		}
+		return &refusedError{err}
 	}
 	data := validated{Warnings: []string{}}
 	for _, warning := range m.Warnings() {
-		warning = sentence(errors.New(warning))
+		warning = c.out.sentence(errors.New(warning))
 		data.Warnings = append(data.Warnings, warning)
 		c.out.line("%s %s", paint(c.out.colour, yellow, "warning:"), warning)
 	}
@@ -62,7 +65,7 @@ func validate(c *call, strict bool) error {
 	case len(data.Warnings) == 0:
 		c.out.line("no faults")
 	case strict:
-		return usagef("%s, and with --strict a warning is a fault", n)
+		return &refusedError{fmt.Errorf("%s, and with --strict a warning is a fault", n)}
 	default:
 		c.out.line("%s (with --strict a fault)", n)
 	}

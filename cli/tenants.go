@@ -9,6 +9,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -29,12 +30,7 @@ func (a *app) tenantsCommands() []*cobra.Command {
 			"It is an error if there are none, unless --allow-none says that this is meant.",
 		Example: "  gooseplus tenants up --schemas-like 'tenant\\_%'",
 	}
-	a.own(tenants, cobra.ArbitraryArgs, func(c *call) error {
-		if len(c.args) > 0 {
-			return unknownCommand(c.cmd, c.args[0])
-		}
-		return c.cmd.Help()
-	})
+	a.own(tenants, cobra.ArbitraryArgs, listCommands)
 	up, status, list := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
 	tenants.AddCommand(
 		a.command(spec{
@@ -43,7 +39,7 @@ func (a *app) tenantsCommands() []*cobra.Command {
 				"back. One that fails doesn't stop the others, unless --canary or --max-failures says so.",
 			example: "gooseplus tenants up --schemas-like 'tenant\\_%' --canary 1 --max-failures 10",
 			flags:   func(cmd *cobra.Command) { up.add(cmd, true) },
-			run:     func(c *call) error { return c.tenantsUp(up) },
+			run:     func(c *call) error { return tenantsUp(c, up) },
 		}),
 		a.command(spec{
 			use: "status", looks: true, short: "Show the version of every tenant, and how many migrations are pending",
@@ -54,13 +50,13 @@ func (a *app) tenantsCommands() []*cobra.Command {
 				status.add(cmd, false)
 				cmd.Annotations[htmlAnnotation] = "yes"
 			},
-			run: func(c *call) error { return c.tenantsStatus(status) },
+			run: func(c *call) error { return tenantsStatus(c, status) },
 		}),
 		a.command(spec{
 			use: "list", looks: true, short: "List the tenants, without looking at them",
 			example: "gooseplus tenants list --schemas-like 'tenant\\_%'",
 			flags:   func(cmd *cobra.Command) { list.add(cmd, false) },
-			run:     func(c *call) error { return c.tenantsList(list) },
+			run:     func(c *call) error { return tenantsList(c, list) },
 		}),
 	)
 	tenants.AddCommand(a.tenantsNavigateCommands()...)
@@ -73,24 +69,28 @@ type tenantsFlags struct {
 	names                            []string
 	concurrency, canary, maxFailures int
 	createSchema, allowNone          bool
-	runs                             bool
 }
 
 func (t *tenantsFlags) add(cmd *cobra.Command, runs bool) {
 	f := cmd.Flags()
-	t.runs = runs
 	f.StringVar(&t.like, "schemas-like", "", "tenants are the schemas whose names match this `pattern` of LIKE")
 	f.StringVar(&t.schemas, "schemas-query", "", "tenants are the schemas that this `query` names")
 	f.StringVar(&t.databases, "databases-query", "", "tenants are the databases that this `query` gives: name, DSN")
 	f.StringArrayVar(&t.names, "tenant", nil, "only the tenant of this `name`; can be given several times")
 	f.BoolVar(&t.allowNone, "allow-none", false, "it is no error if there are no tenants")
 	f.IntVar(&t.concurrency, "concurrency", 0, "how many `tenants` at once; 0 is twice the number of CPUs")
+	for _, name := range []string{"schemas-like", "schemas-query", "databases-query", "concurrency"} {
+		settable(f, name)
+	}
 	if !runs {
 		return
 	}
 	f.IntVar(&t.canary, "canary", 0, "so many `tenants` go first, one by one; if one fails, the others are skipped")
 	f.IntVar(&t.maxFailures, "max-failures", 0, "stop after so many `failures`; 0 goes on")
 	f.BoolVar(&t.createSchema, "create-schema", false, "create the schema of a tenant that has none")
+	for _, name := range []string{"canary", "max-failures", "create-schema"} {
+		settable(f, name)
+	}
 }
 
 // given is the name of one of the flags that was set, "" if none was.
@@ -117,61 +117,103 @@ func (t *tenantsFlags) options() []gooseplus.TenantsOption {
 
 // fleet is what the tenants commands work on.
 type fleet struct {
+	call   *call
+	flags  *tenantsFlags
 	m      *gooseplus.Migrator
 	source iter.Seq2[gooseplus.Tenant, error]
+
+	mu     sync.Mutex
+	listed map[string]gooseplus.Tenant // guarded by mu; those that the source has named so far
 }
 
-// tenants finds the Migrator of the tenants, and where they are listed.
-func (c *call) fleet(t *tenantsFlags) (fleet, error) {
+// tenant is one that the source has named.
+func (f *fleet) tenant(name string) (gooseplus.Tenant, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t, ok := f.listed[name]
+	return t, ok
+}
+
+// migrator is for one of the tenants.
+func (f *fleet) migrator(name string) *gooseplus.Migrator {
+	t, _ := f.tenant(name)
+	return f.m.Tenant(t)
+}
+
+// newFleet finds the Migrator of the tenants, and where they are listed.
+func newFleet(c *call, t *tenantsFlags) (*fleet, error) {
 	if err := t.faults(); err != nil {
-		return fleet{}, err
+		return nil, err
 	}
-	ctx := context.WithValue(c.ctx, forTenants{}, true)
 	purpose := mainDatabase
 	if t.databases != "" {
 		purpose = otherDatabases
 	}
-	m, err := c.migrator(withPurpose(ctx, purpose))
+	m, err := c.migrator(withPurpose(tenantsContext(c.ctx), purpose))
 	if err != nil {
-		return fleet{}, err
+		return nil, err
 	}
-	source, err := c.source(t, m)
+	f := &fleet{call: c, flags: t, m: m, listed: make(map[string]gooseplus.Tenant)}
+	source, err := f.find()
 	if err != nil {
-		return fleet{}, err
+		return nil, err
 	}
-	return fleet{m, untilEnd(c.ctx, c.checked(t, source))}, nil
+	f.source = untilEnd(c.ctx, f.checked(source))
+	return f, nil
+}
+
+// tenantsContext is for open, see ForTenants.
+func tenantsContext(ctx context.Context) context.Context {
+	return context.WithValue(ctx, forTenants{}, true)
 }
 
 // checked fails for a source that has no tenants, which is rather a wrong pattern or database, and for one that takes
 // the DSN of a tenant for its name.
-func (c *call) checked(t *tenantsFlags, source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
+func (f *fleet) checked(source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
 	return func(yield func(gooseplus.Tenant, error) bool) {
 		none := true
 		for tenant, err := range source {
-			if name := cmp.Or(tenant.Name, tenant.Schema); err == nil && redact.Text(name) != name {
+			name := cmp.Or(tenant.Name, tenant.Schema)
+			if err == nil && redact.Text(name) != name {
 				tenant, err = gooseplus.Tenant{}, usagef("the name of a tenant is a DSN, %s: the query has to give the name first, and then the DSN", clean(redact.Text(name)))
 			}
 			none = none && err != nil
+			if err == nil {
+				f.mu.Lock()
+				f.listed[name] = tenant
+				f.mu.Unlock()
+			}
 			if !yield(tenant, err) || err != nil {
 				return
 			}
 		}
-		if none && !t.allowNone {
-			yield(gooseplus.Tenant{}, usagef("there are no tenants: %s (--allow-none if that is right)", c.nothingFrom(t)))
+		if none && !f.flags.allowNone {
+			yield(gooseplus.Tenant{}, usagef("there are no tenants: %s (--allow-none if that is right)", f.nothing()))
 		}
 	}
 }
 
-// nothingFrom says which source has no tenants.
-func (c *call) nothingFrom(t *tenantsFlags) string {
-	on := cmp.Or(c.settings.connected, "the database")
-	switch {
+// nothing says which source has no tenants.
+func (f *fleet) nothing() string {
+	on := cmp.Or(f.call.settings.pools.connected, "the database")
+	switch t := f.flags; {
 	case t.like != "":
 		return fmt.Sprintf("no schema of %s matches --schemas-like %q", on, t.like)
 	case t.schemas != "":
 		return fmt.Sprintf("--schemas-query %q gives no row on %s", t.schemas, on)
+	default:
+		return fmt.Sprintf("--databases-query %q gives no row on %s", t.databases, on)
 	}
-	return fmt.Sprintf("--databases-query %q gives no row on %s", t.databases, on)
+}
+
+// words are those for one tenant.
+func (f *fleet) words(tenant string) words {
+	w := f.call.out.words
+	t, listed := f.tenant(tenant)
+	if !listed || !w.flags {
+		return w
+	}
+	return w.forTenant(t, f.call.settings.files.tenantsDir)
 }
 
 // untilEnd ends a source when ctx ends. A source has no context: a query that hangs is left to itself.
@@ -239,25 +281,22 @@ func (t *tenantsFlags) faults() error {
 	return nil
 }
 
-func (c *call) source(t *tenantsFlags, m *gooseplus.Migrator) (iter.Seq2[gooseplus.Tenant, error], error) {
-	var source iter.Seq2[gooseplus.Tenant, error]
-	switch {
-	case t.like != "":
-		source = gooseplus.SchemasLike(m.DB(), t.like)
-	case t.schemas != "":
-		master, err := c.master(m)
+// find is where the tenants are listed.
+func (f *fleet) find() (source iter.Seq2[gooseplus.Tenant, error], err error) {
+	t := f.flags
+	if t.like != "" {
+		source = gooseplus.SchemasLike(f.m.DB(), t.like)
+	} else if t.schemas == "" && t.databases == "" {
+		return gooseplus.Schemas(t.names...), nil
+	} else {
+		master, err := f.master()
 		if err != nil {
 			return nil, err
 		}
 		source = gooseplus.SchemasFromQuery(master, t.schemas)
-	case t.databases != "":
-		master, err := c.master(m)
-		if err != nil {
-			return nil, err
+		if t.databases != "" {
+			source = gooseplus.DatabasesFromQuery(master, f.openTenant, t.databases)
 		}
-		source = gooseplus.DatabasesFromQuery(master, c.openTenant, t.databases)
-	default:
-		return gooseplus.Schemas(t.names...), nil
 	}
 	if len(t.names) == 0 {
 		return source, nil
@@ -266,41 +305,35 @@ func (c *call) source(t *tenantsFlags, m *gooseplus.Migrator) (iter.Seq2[goosepl
 }
 
 // master is the database that knows the tenants.
-func (c *call) master(m *gooseplus.Migrator) (*sql.DB, error) {
-	s := c.settings
-	dsn := s.masterDSN
+func (f *fleet) master() (*sql.DB, error) {
+	s := f.call.settings
+	dsn := s.shared.masterDSN
 	if dsn == "" {
-		if db := m.DB(); db != nil {
+		if db := f.m.DB(); db != nil {
 			return db, nil
 		}
-		if dsn = s.dsn; dsn == "" {
+		if dsn = cmp.Or(s.database.dsn, s.database.fallbackDSN); dsn == "" {
 			return nil, usagef("there is no database to ask for the tenants: set --master-dsn, or MASTER_DB_URL in the environment")
 		}
 	}
-	t, err := parseDSN(dsn, s.driver)
+	t, err := parseDSN(dsn, s.database.driver)
 	if err != nil {
 		return nil, err
 	}
-	db, err := t.open(s.looks)
-	if err != nil {
-		return nil, err
-	}
-	s.opened = append(s.opened, db)
-	s.connected = t.shown()
-	return db, t.ping(c.ctx, db)
+	return s.pools.connect(f.call.ctx, t)
 }
 
 // openTenant opens the database of a tenant, whose DSN may be wrong in all ways that a DSN can be.
-func (c *call) openTenant(_ context.Context, dsn string) (*sql.DB, error) {
-	s := c.settings
-	t, err := parseDSN(dsn, s.tenantsDriver)
+func (f *fleet) openTenant(_ context.Context, dsn string) (*sql.DB, error) {
+	s := f.call.settings
+	t, err := parseDSN(dsn, s.database.tenantsDriver)
 	if err != nil {
 		return nil, err
 	}
 	if want, err := s.target(otherDatabases); s.standalone && err == nil && want.dialect != t.dialect {
 		return nil, usagef("its DSN is for %s, and not for %s: --tenants-driver says what the tenants' databases are", t.dialect, want.dialect)
 	}
-	return t.open(s.looks)
+	return t.open(s.pools.looks)
 }
 
 // only chooses tenants of a source by their names, and fails for those that it doesn't have.
@@ -327,18 +360,18 @@ func only(source iter.Seq2[gooseplus.Tenant, error], names []string) iter.Seq2[g
 	}
 }
 
-func (c *call) tenantsUp(t *tenantsFlags) error {
-	f, err := c.fleet(t)
+func tenantsUp(c *call, t *tenantsFlags) error {
+	f, err := newFleet(c, t)
 	if err != nil {
 		return err
 	}
-	return c.report(upWords, func() (*gooseplus.TenantsReport, error) {
+	return f.report(upWords, func() (*gooseplus.TenantsReport, error) {
 		return f.m.MigrateTenants(c.ctx, f.source, t.options()...)
 	})
 }
 
 // masterThenTenants is up of the master database, and then, if that succeeded, of the tenants.
-func (c *call) masterThenTenants(t *tenantsFlags) error {
+func masterThenTenants(c *call, t *tenantsFlags) error {
 	if err := t.faults(); err != nil {
 		return err
 	}
@@ -356,8 +389,8 @@ func (c *call) masterThenTenants(t *tenantsFlags) error {
 	}
 	c.out.line("\nthe tenants:")
 	c.activity.reset()
-	err = c.tenantsUp(t)
-	if ExitCode(err) == exitUsage { // which would mean that nothing was touched
+	err = tenantsUp(c, t)
+	if code := ExitCode(err); code == exitUsage || code == exitRefused { // which would mean that nothing was touched
 		err = &tenantsError{fmt.Errorf("the master database is migrated, the tenants are not: %w", err)}
 	}
 	data.Tenants, _ = c.data.(*tenantsDone)
@@ -371,8 +404,8 @@ type bothDone struct {
 	Tenants *tenantsDone `json:"tenants"`
 }
 
-func (c *call) tenantsList(t *tenantsFlags) error {
-	f, err := c.fleet(t)
+func tenantsList(c *call, t *tenantsFlags) error {
+	f, err := newFleet(c, t)
 	if err != nil {
 		return err
 	}
@@ -413,5 +446,5 @@ func sourceError(err error) error {
 	case disconnected(err) || !errors.As(err, &list):
 		return err
 	}
-	return &usageError{fmt.Errorf("the tenants can't be listed: %w", err)}
+	return &usageError{fmt.Errorf("the tenants can't be listed: %w", err)} // the query is a setting
 }

@@ -22,9 +22,9 @@ func parseVersion(s string, dates bool) (target, error) {
 		day, err := time.Parse(time.DateOnly, s)
 		switch {
 		case err != nil:
-			return target{}, usagef("%q: there is no such day; a date is YEAR-MONTH-DAY, as in 2023-11-03", s)
+			return target{}, usagef("%q: there is no such day; write a date as YEAR-MONTH-DAY, such as 2023-11-03", s)
 		case !dates:
-			return target{}, usagef("%q: a date is for up-to and down-to; this takes a version", s)
+			return target{}, usagef("%q: only up-to and down-to take a date; name a version", s)
 		}
 		return target{day: day}, nil
 	}
@@ -34,7 +34,7 @@ func parseVersion(s string, dates bool) (target, error) {
 		if dates {
 			what += ", or a date such as 2023-11-03"
 		}
-		return target{}, usagef("%q is no version: %s", s, what)
+		return target{}, usagef("%q is not a version: %s", s, what)
 	}
 	return target{version: version}, nil
 }

@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// way is a command that leads out of a dirty state, and when it is the right one.
+type way struct{ command, when string }
+
+// waysTimeout limits the look at a dirty database, after the command has failed.
+const waysTimeout = 5 * time.Second
+
+// waysOut are the commands that say which version a dirty database is at. A migration that came late has one way only: to
+// force a version below it would take away the versions that are applied above it.
+func waysOut(w words, s gooseplus.Status) []way {
+	var failed []string
+	var below, first, last int64
+	for _, m := range s.Migrations {
+		switch {
+		case m.Failed:
+			failed, last = append(failed, fmt.Sprint(m.Version)), m.Version
+			if first == 0 {
+				first = m.Version
+			}
+		case first == 0 && m.AppliedAt != nil:
+			below = m.Version
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	name := "migration " + strings.Join(failed, " and ")
+	to := func(version int64, when string) way {
+		late := 0
+		for _, m := range s.Migrations {
+			if m.Version < version && m.AppliedAt == nil && !m.Failed {
+				late++
+			}
+		}
+		if late > 0 {
+			when += fmt.Sprintf("; it marks %d pending migrations as applied too", late)
+		}
+		return way{w.command(fmt.Sprintf("force %d", version)), when}
+	}
+	if s.CurrentVersion > last {
+		return []way{to(s.CurrentVersion, "when the database has all of "+name+": finish it by hand")}
+	}
+	return []way{to(below, "if nothing of "+name+" is left"), to(last, "if the database has all of "+name)}
+}
+
+// waysOut reads how a database, or each namespace of it, is dirty.
+func (c *call) waysOut(w words, m *gooseplus.Migrator) (ways []way) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), waysTimeout)
+	defer cancel()
+	names := m.Namespaces()
+	if len(names) == 0 {
+		s, _ := m.Status(ctx) // what is known of it
+		return waysOut(w, s)
+	}
+	all, _ := m.NamespaceStatus(ctx) // likewise
+	for _, name := range names {
+		one := w
+		one.scope = append(one.scope[:len(one.scope):len(one.scope)], "--namespace "+quoted(name))
+		ways = append(ways, waysOut(one, all[name])...)
+	}
+	return ways
+}
+
+// waysOf are those out of an error.
+func (c *call) waysOf(err error) []way {
+	if !errors.Is(err, gooseplus.ErrDirty) || ExitCode(err) != exitNotUndone || c.opened == nil {
+		return nil
+	}
+	if ways := c.waysOut(c.out.words, c.opened); len(ways) > 0 {
+		return ways
+	}
+	return []way{{c.out.command("force VERSION"), "with the version that the database is at"}}
+}
+
+// waysText is for people.
+func waysText(ways []way) string {
+	if len(ways) == 0 {
+		return ""
+	}
+	width := 0
+	for _, w := range ways {
+		width = max(width, len(w.command))
+	}
+	var b strings.Builder
+	b.WriteString("No migration runs until a person has repaired the database and has said which version it is at:\n")
+	for _, w := range ways {
+		fmt.Fprintf(&b, "    %-*s  # %s\n", width, w.command, w.when)
+	}
+	return b.String()
+}
