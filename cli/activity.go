@@ -169,7 +169,7 @@ func (a *activity) waiting(e gooseplus.LockWaiting) {
 }
 
 func (a *activity) begin(e gooseplus.RunStarted) {
-	a.out.detail("%s%d steps from %s", prefix(e.Tenant, e.Namespace), len(e.Steps), at(e.From))
+	a.out.detail("%s%s from %s", prefix(e.Tenant, e.Namespace), counted(len(e.Steps), "step"), at(e.From))
 	if e.Tenant != "" {
 		t := a.tenants[e.Tenant]
 		t.begun = true

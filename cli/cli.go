@@ -111,7 +111,7 @@ func (a *app) root() *cobra.Command {
 		cmd.Example = strings.ReplaceAll(cmd.Example, "  gooseplus ", "  "+program(cmd)+" ")
 		help(cmd, args)
 		if cmd == root {
-			cmd.Print("\nExit codes:\n" + exitTable())
+			_, _ = io.WriteString(cmd.OutOrStdout(), "\nExit codes:\n"+exitTable()) // as cobra writes the help
 		}
 	})
 	return root

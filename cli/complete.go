@@ -71,9 +71,15 @@ func (a *app) folders(cmd *cobra.Command, namespaces bool) (names []string) {
 	if f := cmd.Flags().Lookup("dir"); f != nil {
 		dir = f.Value.String()
 	}
-	contexts := namespacesIn(dir)
 	if namespaces {
-		return contexts
+		if isFolder(filepath.Join(dir, "base")) || flat(os.DirFS(dir), ".") {
+			return nil
+		}
+		return foldersIn(dir)
+	}
+	contexts := a.settings.namespaces()
+	if len(contexts) == 0 {
+		contexts = namespacesIn(dir)
 	}
 	if len(contexts) == 0 {
 		contexts = []string{""}
@@ -102,6 +108,10 @@ func (a *app) completeVersions(others []string) completions {
 		const no = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 		if len(args) > 0 || a.settings.load(cmd) != nil {
 			return nil, no
+		}
+		for _, list := range []*[]string{&a.settings.files.namespaces, &a.settings.files.environments} { // cobra parses the flags twice
+			slices.Sort(*list)
+			*list = slices.Compact(*list)
 		}
 		ctx := withPurpose(cmd.Context(), noDatabase)
 		if cmd.Parent().Name() == "tenants" {

@@ -9,27 +9,39 @@ import (
 
 func (a *app) filesCommands() []*cobra.Command {
 	flags := new(createFlags)
+	numbers := new(renumberFlags)
 	strict := false
 	return []*cobra.Command{
 		a.command(spec{
 			group: "files", use: "validate", short: "Look for faults of the settings and the files",
 			long: "Finds every fault of the settings, of the folders and of the files, without a database: two files with one\n" +
-				"version, a misspelt environment, a file that can't be parsed. It prints warnings too: what is no fault, but\n" +
-				"rarely meant, such as a file that is ignored. With --strict a warning is a fault.",
+				"version, a misspelt environment, a file that can't be parsed. It prints warnings too, such as a file that is\n" +
+				"ignored. With --strict a warning is a fault.",
 			example: "gooseplus validate --strict",
 			flags:   func(cmd *cobra.Command) { cmd.Flags().BoolVar(&strict, "strict", false, "warnings are faults") },
 			run:     func(c *call) error { return validate(c, strict) },
 		}),
 		a.command(spec{
 			group: "files", use: "create NAME", short: "Make the files of a new migration",
-			long: "Makes an empty migration, of the kind that the folder has: the next number if the others are numbered, else\n" +
-				"the time (UTC); a file for each direction if the others are such pairs. In a project with namespaces\n" +
-				"--namespace chooses one. A migration in Go gets a version that no other one of the module has. NAME is\n" +
-				"made of lower-case letters, digits and underscores. No file is ever overwritten.",
+			long: "Makes an empty migration of the kind that the folder has: its version is the next number if the others are\n" +
+				"numbered, and the time (UTC) if they aren't; it has a file for each direction if the others are such pairs.\n" +
+				"In a project with namespaces --namespace chooses one. A migration in Go gets a version that no other Go\n" +
+				"migration of the module has. NAME is made of lower-case letters, digits and underscores. No file is ever\n" +
+				"overwritten.",
 			example: "gooseplus create add_users_email",
 			args:    cobra.ExactArgs(1),
 			flags:   func(cmd *cobra.Command) { flags.add(cmd, a.settings) },
 			run:     func(c *call) error { return create(c, flags) },
+		}),
+		a.command(spec{
+			group: "files", use: "renumber", short: "Give new numbers to migrations that collide or come late",
+			long: "For the time after a merge. If several migrations have one version, one of them keeps it (the one that --keep\n" +
+				"names, or the first), and the others get numbers above all that there are. With a database, so do pending\n" +
+				"migrations below the version that it is at. A file that is applied to the database is never renamed.\n" +
+				"It asks first: on a terminal it waits for an answer, elsewhere it needs --yes.",
+			example: "gooseplus renumber",
+			flags:   func(cmd *cobra.Command) { numbers.add(cmd, a.settings) },
+			run:     func(c *call) error { return renumber(c, numbers) },
 		}),
 	}
 }
@@ -57,10 +69,7 @@ func validate(c *call, strict bool) error {
 		c.out.line("%s %s", paint(c.out.colour, yellow, "warning:"), warning)
 	}
 	c.data = data
-	n := fmt.Sprintf("%d warnings", len(data.Warnings))
-	if len(data.Warnings) == 1 {
-		n = "1 warning"
-	}
+	n := counted(len(data.Warnings), "warning")
 	switch {
 	case len(data.Warnings) == 0:
 		c.out.line("no faults")

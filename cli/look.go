@@ -61,6 +61,13 @@ func (a *app) lookCommands() []*cobra.Command {
 			run: func(c *call) error { return list(c, all) },
 		}),
 		a.command(spec{
+			group: "look", use: "env", short: "Show which environments there are, and which the database has seen",
+			long: "Shows the folders of the environments, which of them the settings choose, and with which the database has ever\n" +
+				"been migrated. It works without a database too.",
+			example: "gooseplus env",
+			run:     environments,
+		}),
+		a.command(spec{
 			group: "look", use: "runs", short: "Show the last runs, and who has the lock now",
 			long: "Shows the runs that the database remembers, newest first, how they ended, and which process has the lock now.\n" +
 				"A process that is shown as running may have been killed: the next run finds that out.",

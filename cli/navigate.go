@@ -262,7 +262,8 @@ func redo(c *call) error {
 	}
 	for _, migration := range s.Migrations {
 		if migration.AppliedAt == nil && !migration.Failed && migration.Version < s.CurrentVersion {
-			return &refusedError{fmt.Errorf("migration %d is pending and came late, and would be applied too: run %s first", migration.Version, c.out.command("up"))}
+			return &refusedError{fmt.Errorf("migration %d is pending, lower than version %d, and would be applied too; first apply it: %s",
+				migration.Version, s.CurrentVersion, c.out.command("up"))}
 		}
 	}
 	if countApplied(s, 0) > 0 {
@@ -281,10 +282,14 @@ func redo(c *call) error {
 	if up != nil {
 		down.To, down.Applied, down.Steps = up.To, up.Applied, append(down.Steps, up.Steps...)
 	}
-	if err != nil {
-		return &halfwayError{fmt.Sprintf("migration %d is undone, and could not be applied again", version), err}
+	if err == nil {
+		return nil
 	}
-	return nil
+	var migration *gooseplus.MigrationError
+	if errors.Is(err, gooseplus.ErrRollForward) && errors.As(err, &migration) {
+		err = migration // the starting point that the database is back at isn't that of this command
+	}
+	return &halfwayError{fmt.Sprintf("migration %d is undone, and could not be applied again", version), err}
 }
 
 // runDone is the data of a run.

@@ -69,7 +69,7 @@ func force(c *call, baseline bool) error {
 	}
 	claim := newForceClaim(s, version)
 	if n := countApplied(s, 0); baseline && (n > 0 || s.Dirty) {
-		return &refusedError{fmt.Errorf("baseline is for a database without applied versions, and %d are applied to this one: %s changes which", n, c.out.command("force VERSION"))}
+		return &refusedError{fmt.Errorf("this database has %s already, and baseline is for one without any; to say which are applied, run %s", counted(n, "applied version"), c.out.command("force VERSION"))}
 	}
 	if _, known := s.Migration(version); known || version == 0 { // otherwise Force knows what is near
 		if err := c.confirm(claim.question(baseline)); err != nil {
@@ -121,9 +121,9 @@ func newForceClaim(s gooseplus.Status, version int64) forceClaim {
 
 func (f forceClaim) question(baseline bool) string {
 	if baseline {
-		return fmt.Sprintf("mark %d migrations as applied, and execute nothing", f.add)
+		return fmt.Sprintf("mark %s as applied, and execute nothing", counted(f.add, "migration"))
 	}
-	text := fmt.Sprintf("mark %d migrations as applied and %d as not applied, and execute nothing", f.add, f.remove)
+	text := fmt.Sprintf("mark %s as applied and %d as not applied, and execute nothing", counted(f.add, "migration"), f.remove)
 	for _, failed := range f.failed {
 		if failed <= f.version {
 			text += fmt.Sprintf("; migration %d failed, and would count as complete", failed)

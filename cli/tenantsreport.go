@@ -88,11 +88,14 @@ func summary(p *printer, r *gooseplus.TenantsReport, words reportWords) string {
 	return fmt.Sprintf("%s: %s, in %s", tenants(r.Total), strings.Join(parts, ", "), rounded(r.Duration))
 }
 
-func tenants(n int) string {
+func tenants(n int) string { return counted(n, "tenant") }
+
+// counted is a number with its noun.
+func counted(n int, noun string) string {
 	if n == 1 {
-		return "1 tenant"
+		return "1 " + noun
 	}
-	return fmt.Sprintf("%d tenants", n)
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // reason is the text of a tenant's error without its name and its state, which stand beside it.

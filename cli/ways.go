@@ -44,7 +44,7 @@ func waysOut(w words, s gooseplus.Status) []way {
 			}
 		}
 		if late > 0 {
-			when += fmt.Sprintf("; it marks %d pending migrations as applied too", late)
+			when += fmt.Sprintf("; it marks %s as applied too", counted(late, "pending migration"))
 		}
 		return way{w.command(fmt.Sprintf("force %d", version)), when}
 	}
