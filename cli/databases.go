@@ -20,6 +20,7 @@ type pools struct {
 	looks     bool // the command changes nothing
 	opened    []*sql.DB
 	connected string // the database that a person is about to change
+	name      string // of it
 }
 
 // connectTimeout is how long the server may take to answer at all.
@@ -38,7 +39,7 @@ func (p *pools) connect(ctx context.Context, t dsnTarget) (*sql.DB, error) {
 func (p *pools) open(t dsnTarget) (*sql.DB, error) {
 	db, err := t.open(p.looks)
 	if err == nil {
-		p.opened, p.connected = append(p.opened, db), t.shown()
+		p.opened, p.connected, p.name = append(p.opened, db), t.shown(), t.name()
 	}
 	return db, err
 }

@@ -182,6 +182,34 @@ func (t dsnTarget) shown() string {
 	return clean(strings.TrimSpace(passwordWord.ReplaceAllString(dsn, "")))
 }
 
+// name is that of the database, and where it is; "" if the DSN doesn't say so.
+func (t dsnTarget) name() string {
+	shown := t.shown()
+	if t.dialect == "sqlite3" {
+		return filepath.Base(shown[strings.LastIndex(shown, ":")+1:])
+	}
+	for _, parts := range []*regexp.Regexp{urlParts, driverParts} {
+		if match := parts.FindStringSubmatch(shown); match != nil {
+			return match[2] + " on " + match[1]
+		}
+	}
+	host, database := hostWord.FindStringSubmatch(shown), databaseWord.FindStringSubmatch(shown)
+	switch {
+	case database == nil:
+		return ""
+	case host == nil:
+		return database[1]
+	}
+	return database[1] + " on " + host[1]
+}
+
+var (
+	urlParts     = regexp.MustCompile(`^\w+://(?:[^@/]*@)?([^/@()]+)/([^/?]+)`)
+	driverParts  = regexp.MustCompile(`@\w*\(([^()]*)\)/([^/?]+)`)
+	hostWord     = regexp.MustCompile(`\bhost\s*=\s*'?([^\s']+)`)
+	databaseWord = regexp.MustCompile(`\bdbname\s*=\s*'?([^\s']+)`)
+)
+
 // passwordWord is a password, hidden, among the words of libpq.
 var passwordWord = regexp.MustCompile(`(?i)\s*\b\w*password\s*=\s*xxxxx`)
 

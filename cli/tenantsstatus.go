@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gooseplus/gooseplus"
@@ -127,9 +128,22 @@ func (f *fleet) look() (*fleetDone, error) {
 	return d, nil
 }
 
+// title names the database and the release.
+func (f *fleet) title() string {
+	title := "Tenants"
+	if name := f.call.settings.pools.name; name != "" {
+		title += " of " + name
+	}
+	if v := version(); strings.HasPrefix(v, "v") {
+		program, _, _ := strings.Cut(f.call.out.program, " ")
+		title += fmt.Sprintf(" (%s %s)", program, v)
+	}
+	return title
+}
+
 // page writes the page of the fleet.
 func (f *fleet) page(d *fleetDone) error {
-	shown := page.Fleet{Generated: d.Generated}
+	shown := page.Fleet{Title: f.title(), Generated: d.Generated}
 	for _, t := range d.Tenants {
 		row := page.Tenant{Name: t.Name, State: t.State, Version: t.Version, Pending: t.Pending}
 		if t.Error != nil {
