@@ -93,7 +93,7 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 		a.set(e.Tenant, "between two migrations")
 		a.step(e)
 	case gooseplus.WayBackStarted:
-		a.set(e.Tenant, "on the way back")
+		a.set(e.Tenant, "undoing the run")
 		if e.Tenant == "" {
 			a.run.goesBack = true
 		}
@@ -161,11 +161,11 @@ func (a *activity) waiting(e gooseplus.LockWaiting) {
 	if e.Tenant != "" {
 		return // it is taken up again at the end
 	}
-	holder := "another runner, which has not said who it is"
+	holder := "another runner that has not recorded its name yet"
 	if e.Holder != "" {
 		holder = fmt.Sprintf("%s since %s", clean(e.Holder), e.Since.UTC().Format(time.RFC3339))
 	}
-	a.out.note("waiting for the lock of %s", holder)
+	a.out.note("waiting for the lock, which is held by %s", holder)
 }
 
 func (a *activity) begin(e gooseplus.RunStarted) {
@@ -208,7 +208,7 @@ func (a *activity) describe() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.doing) == 0 {
-		return "nothing is under way, the command is about to end"
+		return "nothing is running; the command is about to end"
 	}
 	tenants := slices.SortedFunc(maps.Keys(a.doing), func(x, y string) int {
 		return cmp.Or(a.doing[x].since.Compare(a.doing[y].since), strings.Compare(x, y))

@@ -85,8 +85,8 @@ func (a *app) root() *cobra.Command {
 		Use:         "gooseplus",
 		Annotations: map[string]string{rootAnnotation: "yes"},
 		Short:       "Migrate databases, with a way back",
-		Long: "gooseplus runs the migrations of goose, and those of golang-migrate. A run that fails takes back what it\n" +
-			"did, one runner at a time migrates a database, and tenants are migrated many at once.",
+		Long: "gooseplus runs migrations written for goose or for golang-migrate. A run that fails undoes what it did. One runner\n" +
+			"at a time migrates a database. Many tenants can be migrated at once.",
 		Example: "  gooseplus up",
 	}
 	if a.settings.standalone {
@@ -97,7 +97,7 @@ func (a *app) root() *cobra.Command {
 	a.own(root, cobra.ArbitraryArgs, listCommands)
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Commands that migrate:"},
-		&cobra.Group{ID: "look", Title: "Commands that look, and change nothing:"},
+		&cobra.Group{ID: "look", Title: "Commands that change nothing:"},
 		&cobra.Group{ID: "state", Title: "Commands that change what the database remembers:"},
 		&cobra.Group{ID: "files", Title: "Commands for files, without a database:"},
 		&cobra.Group{ID: "tenants", Title: "Commands for many schemas or databases:"},
@@ -204,7 +204,7 @@ func (a *app) own(cmd *cobra.Command, args cobra.PositionalArgs, run func(*call)
 			if wanted == "" || strings.HasPrefix(wanted, "-") {
 				wanted = "no argument"
 			}
-			return a.refuse(cmd, fmt.Errorf("%s takes %s, and was given %d", cmd.Name(), wanted, len(list)))
+			return a.refuse(cmd, fmt.Errorf("%s takes %s, not %d arguments", cmd.Name(), wanted, len(list)))
 		}
 		return nil
 	}
@@ -322,7 +322,7 @@ func commandName(cmd *cobra.Command) string {
 func (c *call) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	m, err := c.open(ctx)
 	if err == nil && m == nil {
-		err = errors.New("the program returned neither a Migrator nor an error")
+		err = errors.New("the program that has these commands returned neither a Migrator nor an error")
 	}
 	if err != nil {
 		if ExitCode(err) == exitRefused && !c.settings.standalone {

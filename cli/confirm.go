@@ -32,6 +32,6 @@ func (c *call) confirm(what string) error {
 		if a := strings.ToLower(strings.TrimSpace(line)); a == "yes" || a == "y" {
 			return nil
 		}
-		return usagef("not confirmed: nothing was done")
+		return usagef("not confirmed; nothing was done")
 	}
 }

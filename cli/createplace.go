@@ -29,7 +29,7 @@ func namespaceOf(c *call, f *createFlags) error {
 	case f.namespace == "":
 		return usagef("each namespace has a folder of its own: choose one with --namespace, of %s", clean(strings.Join(names, ", ")))
 	case listed && !slices.Contains(names, f.namespace):
-		return usagef("--namespace %s: no run reads that folder, the namespaces are %s", f.namespace, clean(strings.Join(names, ", ")))
+		return usagef("--namespace %s: no run reads that folder; the namespaces are %s", f.namespace, clean(strings.Join(names, ", ")))
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func misspelt(flag, root, name string) error {
 	_, err := envfs.New(os.DirFS(root), ".", []string{name})
 	var near *envfs.NearMissError
 	if errors.As(err, &near) {
-		return usagef("--%s %s: there is no such folder in %s, but %s is: make the folder first if that is not what was meant", flag, name, root, near.DidYouMean)
+		return usagef("--%s %s: there is no such folder in %s; did you mean %s? (if not, make the folder first)", flag, name, root, near.DidYouMean)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func parseDSN(dsn, driver string) (dsnTarget, error) {
 	if driver != "" {
 		named, ok := driverNames[strings.ToLower(driver)]
 		if !ok || driver == "file" {
-			return dsnTarget{}, usagef("the driver %q: it is postgres, mysql or sqlite", driver)
+			return dsnTarget{}, usagef("--driver %q: use postgres, mysql or sqlite", driver)
 		}
 		if hasScheme && name != "" && name != named && strings.HasPrefix(rest, "//") {
 			return dsnTarget{}, usagef("the driver is %s, and the DSN begins with %s://", driver, scheme)
@@ -75,7 +75,7 @@ func parseDSN(dsn, driver string) (dsnTarget, error) {
 		return dsnTarget{}, err
 	}
 	if err != nil { // which quotes the DSN
-		return dsnTarget{}, usagef("the DSN is no URL: %s", "characters such as @ / ? # % in a password have to be written as %40 and the like")
+		return dsnTarget{}, usagef("the DSN is not a URL: %s", "encode characters such as @ / ? # % in the password: @ is %40")
 	}
 	return t, nil
 }
@@ -135,7 +135,7 @@ func mysqlDSN(rest string) (string, error) {
 		}
 		password, _ := u.User.Password()
 		if strings.Contains(u.User.Username(), ":") {
-			return "", usagef("the user in the DSN has a colon (%%3A) in its name, where the MySQL driver takes the password to begin")
+			return "", usagef("the user name in the DSN has a colon (%%3A); the MySQL driver would take the rest for the password")
 		}
 		dsn = fmt.Sprintf("%s:%s@%s(%s)/%s", u.User.Username(), password, network, address, url.PathEscape(strings.TrimPrefix(u.Path, "/")))
 		if len(query) > 0 {
@@ -253,7 +253,7 @@ func (t dsnTarget) open(looks bool) (*sql.DB, error) {
 		}
 		return db, nil
 	}
-	return nil, usagef("this program has no driver for %s", t.dialect)
+	return nil, usagef("this program was built without a driver for %s", t.dialect)
 }
 
 // ping makes sure that there is a database to talk to, so that what is wrong with that is said in one sentence.

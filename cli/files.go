@@ -13,12 +13,12 @@ func (a *app) filesCommands() []*cobra.Command {
 	strict := false
 	return []*cobra.Command{
 		a.command(spec{
-			group: "files", use: "validate", short: "Look for faults of the settings and the files",
+			group: "files", use: "validate", short: "Check the settings and the files",
 			long: "Finds every fault of the settings, of the folders and of the files, without a database: two files with one\n" +
 				"version, a misspelt environment, a file that can't be parsed. It prints warnings too, such as a file that is\n" +
 				"ignored. With --strict a warning is a fault.",
 			example: "gooseplus validate --strict",
-			flags:   func(cmd *cobra.Command) { cmd.Flags().BoolVar(&strict, "strict", false, "warnings are faults") },
+			flags:   func(cmd *cobra.Command) { cmd.Flags().BoolVar(&strict, "strict", false, "fail if there are warnings") },
 			run:     func(c *call) error { return validate(c, strict) },
 		}),
 		a.command(spec{
@@ -35,9 +35,9 @@ func (a *app) filesCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			group: "files", use: "renumber", short: "Give new numbers to migrations that collide or come late",
-			long: "For the time after a merge. If several migrations have one version, one of them keeps it (the one that --keep\n" +
-				"names, or the first), and the others get numbers above all that there are. With a database, so do pending\n" +
-				"migrations below the version that it is at. A file that is applied to the database is never renamed.\n" +
+			long: "Use it after a merge. If several migrations have the same version, one of them keeps it (the file that --keep\n" +
+				"names, or the first one), and the others get new numbers, above all existing ones. With a database, pending\n" +
+				"migrations below its version get new numbers too. It never renames a migration that the database has applied.\n" +
 				"It asks first: on a terminal it waits for an answer, elsewhere it needs --yes.",
 			example: "gooseplus renumber",
 			flags:   func(cmd *cobra.Command) { numbers.add(cmd, a.settings) },
@@ -74,9 +74,9 @@ func validate(c *call, strict bool) error {
 	case len(data.Warnings) == 0:
 		c.out.line("no faults")
 	case strict:
-		return &refusedError{fmt.Errorf("%s, and with --strict a warning is a fault", n)}
+		return &refusedError{fmt.Errorf("%s, and --strict is given", n)}
 	default:
-		c.out.line("%s (with --strict a fault)", n)
+		c.out.line("%s (with --strict, the command fails)", n)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (f *fleet) checked(source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[goo
 		for tenant, err := range source {
 			name := cmp.Or(tenant.Name, tenant.Schema)
 			if err == nil && redact.Text(name) != name {
-				tenant, err = gooseplus.Tenant{}, usagef("the name of a tenant is a DSN, %s: the query has to give the name first, and then the DSN", clean(redact.Text(name)))
+				tenant, err = gooseplus.Tenant{}, usagef("the name of a tenant is a DSN (%s): the query must return the name first, and then the DSN", clean(redact.Text(name)))
 			}
 			none = none && err != nil
 			if err == nil {
@@ -97,11 +97,11 @@ func (f *fleet) nothing() string {
 	on := cmp.Or(f.call.settings.pools.connected, "the database")
 	switch t := f.flags; {
 	case t.like != "":
-		return fmt.Sprintf("no schema of %s matches --schemas-like %q", on, t.like)
+		return fmt.Sprintf("no schema in %s matches --schemas-like %q", on, t.like)
 	case t.schemas != "":
-		return fmt.Sprintf("--schemas-query %q gives no row on %s", t.schemas, on)
+		return fmt.Sprintf("--schemas-query %q returns no row from %s", t.schemas, on)
 	default:
-		return fmt.Sprintf("--databases-query %q gives no row on %s", t.databases, on)
+		return fmt.Sprintf("--databases-query %q returns no row from %s", t.databases, on)
 	}
 }
 
@@ -186,7 +186,7 @@ func (f *fleet) master() (*sql.DB, error) {
 			return db, nil
 		}
 		if dsn = cmp.Or(s.database.dsn, s.database.fallbackDSN); dsn == "" {
-			return nil, usagef("there is no database to ask for the tenants: set --master-dsn, or MASTER_DB_URL in the environment")
+			return nil, usagef("there is no database that lists the tenants: set --master-dsn, or MASTER_DB_URL in the environment")
 		}
 	}
 	t, err := parseDSN(dsn, s.database.driver)
@@ -204,7 +204,7 @@ func (f *fleet) openTenant(_ context.Context, dsn string) (*sql.DB, error) {
 		return nil, err
 	}
 	if want, err := s.target(otherDatabases); s.standalone && err == nil && want.dialect != t.dialect {
-		return nil, usagef("its DSN is for %s, and not for %s: --tenants-driver says what the tenants' databases are", t.dialect, want.dialect)
+		return nil, usagef("its DSN is for %s, not for %s: set --tenants-driver to the kind of the tenants' databases", t.dialect, want.dialect)
 	}
 	return t.open(s.pools.looks)
 }

@@ -72,7 +72,7 @@ func (a *app) lookCommands() []*cobra.Command {
 				"A process that is shown as running may have been killed: the next run finds that out.",
 			example: "gooseplus runs --limit 5",
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().IntVar(&limit, "limit", 20, "how many `runs` to show; 0 is all that are remembered")
+				cmd.Flags().IntVar(&limit, "limit", 20, "how many `runs` to show; 0 is all")
 			},
 			run: func(c *call) error { return showRuns(c, limit) },
 		}),

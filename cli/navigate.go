@@ -25,7 +25,7 @@ func (a *app) navigateCommands() []*cobra.Command {
 				"and then, if that succeeded, the tenants.",
 			example: "gooseplus up",
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVar(&then, "then-tenants", false, "then migrate the tenants, as tenants up does")
+				cmd.Flags().BoolVar(&then, "then-tenants", false, "after that, migrate the tenants, as tenants up does")
 				tenants.add(cmd, true)
 			},
 			run: func(c *call) error {
@@ -57,7 +57,7 @@ func (a *app) navigateCommands() []*cobra.Command {
 			run: func(c *call) error {
 				return c.navigateTo(true, func(ctx context.Context, m *gooseplus.Migrator, v int64) error {
 					if v == 0 && dayPattern.MatchString(c.args[0]) {
-						return usagef("%s: there is no migration that is so old", c.args[0])
+						return usagef("%s: no migration is that old", c.args[0])
 					}
 					return m.MigrateTo(ctx, v)
 				})

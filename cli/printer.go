@@ -59,7 +59,7 @@ func (p *printer) format(output string, cmd *cobra.Command) error {
 		p.json = true
 	case "html":
 		if cmd.Annotations[htmlAnnotation] == "" {
-			return usagef("--output html: %s has no page, only tenants status has", cmd.Name())
+			return usagef("--output html works with tenants status only, not with %s", cmd.Name())
 		}
 		p.html = true
 	default:
@@ -130,10 +130,10 @@ func (p *printer) fail(err error, ways ...way) {
 	list := p.sentences(err)
 	switch {
 	case errors.As(err, &incomplete) && !errors.As(err, &several):
-		fmt.Fprintf(&b, "%s %s: it is at %s, and was at %s\n", head, gooseplus.ErrRollBack, at(incomplete.Reached), at(incomplete.Start))
+		fmt.Fprintf(&b, "%s %s: it was at %s, and is at %s\n", head, gooseplus.ErrRollBack, at(incomplete.Start), at(incomplete.Reached))
 		fmt.Fprintf(&b, "the run failed with: %s\n", p.sentence(incomplete.Cause))
 		statement(&b, incomplete.Cause)
-		fmt.Fprintf(&b, "it is not undone because: %s\n", p.sentence(incomplete.Err))
+		fmt.Fprintf(&b, "the run is not undone because: %s\n", p.sentence(incomplete.Err))
 		statement(&b, incomplete.Err)
 	default:
 		for _, s := range list {
@@ -164,7 +164,7 @@ func statement(b *strings.Builder, err error) {
 	lines := strings.Split(strings.TrimSpace(redact.Text(migration.Statement)), "\n")
 	for i, l := range lines {
 		if i == statementLines {
-			fmt.Fprintf(b, "    … and %d lines more\n", len(lines)-i)
+			fmt.Fprintf(b, "    … and %d more lines\n", len(lines)-i)
 			break
 		}
 		fmt.Fprintf(b, "    %s\n", clean(strings.TrimSuffix(l, "\r")))

@@ -59,7 +59,7 @@ func (p *pulse) beat() {
 		}
 		if elapsed >= p.reported+reportEvery {
 			p.reported = elapsed.Truncate(reportEvery)
-			out.note("still at it: %s", p.activity.describe())
+			out.note("still running: %s", p.activity.describe())
 		}
 		return
 	}

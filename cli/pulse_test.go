@@ -20,7 +20,7 @@ func TestPulse(t *testing.T) {
 		want     []string
 		unwanted string
 	}{
-		{"elsewhere", false, false, []string{"still at it: applying 2 (b.sql), for 30.9s\n", "still at it: applying 2 (b.sql), for 1m1s\n"}, "for 31s"},
+		{"elsewhere", false, false, []string{"still running: applying 2 (b.sql), for 30.9s\n", "still running: applying 2 (b.sql), for 1m1s\n"}, "for 31s"},
 		{"on a terminal", true, false, []string{"applying 2 (b.sql), for 2s\r\x1b[K", "applying 2 (b.sql), for 1m3s\r\x1b[K"}, "still"},
 		{"--quiet", false, true, nil, "applying"},
 	} {

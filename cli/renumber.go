@@ -29,7 +29,7 @@ func (f *renumberFlags) add(cmd *cobra.Command, s *settings) {
 		cmd.Flags().StringVar(&f.dir, "dir", "sql", "`folder` of the migrations")
 		settable(cmd.Flags(), "dir", "GOOSE_MIGRATION_DIR")
 	}
-	cmd.Flags().StringArrayVar(&f.keep, "keep", nil, "of several `files` with one version, the one that keeps it; can be given several times")
+	cmd.Flags().StringArrayVar(&f.keep, "keep", nil, "`file` that keeps its version if several have it; can be repeated")
 }
 
 // numbered is a migration with its number: a file, or the two files of a pair.

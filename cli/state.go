@@ -21,8 +21,8 @@ func (a *app) stateCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			group: "state", use: "force VERSION", short: "Say which version the database is at, without running anything",
-			long: "Marks exactly the known migrations up to and including a version as applied, and forgets what was dirty.\n" +
-				"No migration is executed. It is for a database that a person has repaired.\n" +
+			long: "Marks the known migrations up to and including a version as applied, and all others as not applied. The\n" +
+				"database is no longer dirty then. No migration is executed. Use it after you have repaired the database.\n" +
 				"It asks first: on a terminal it waits for an answer, elsewhere it needs --yes.",
 			example:  "gooseplus force 20231103120000 --yes",
 			versions: []string{},
@@ -86,7 +86,7 @@ func force(c *call, baseline bool) error {
 	c.data = d
 	cleared := ""
 	if len(d.Cleared) > 0 {
-		cleared = "; the database is not dirty any more"
+		cleared = "; the database is no longer dirty"
 	}
 	c.out.line("%d marked as applied, %d marked as not applied; nothing was executed; the database counts as at %s%s", len(d.Added), len(d.Removed), at(claim.reached), cleared)
 	return nil

@@ -13,16 +13,16 @@ import (
 )
 
 func (a *app) tenantsCommands() []*cobra.Command {
-	asked := "The queries are asked of the master database, if there is one (--master-dsn, MASTER_DB_URL), else of\n" +
-		"the database of the program."
+	asked := "The queries run on the master database (--master-dsn, MASTER_DB_URL), or without one on the database of\n" +
+		"the program."
 	if a.settings.standalone {
-		asked = "The queries are asked of the master database, if there is one (--master-dsn, MASTER_DB_URL), else of --dsn."
+		asked = "The queries run on the master database (--master-dsn, MASTER_DB_URL), or without one on --dsn."
 	}
 	tenants := &cobra.Command{
 		GroupID: "tenants", Use: "tenants", Short: "Migrate many schemas or databases",
-		Long: "Works on many tenants: schemas of one database, or databases. --schemas-like, --schemas-query and\n" +
-			"--databases-query say which there are; --tenant chooses from them, or names schemas by itself.\n" + asked + "\n" +
-			"It is an error if there are none, unless --allow-none says that this is meant.",
+		Long: "Works on many tenants: schemas of one database, or databases. --schemas-like, --schemas-query or\n" +
+			"--databases-query lists them. --tenant chooses some of them; alone, it names schemas.\n" + asked + "\n" +
+			"If there are no tenants, the command fails, except with --allow-none.",
 		Example: "  gooseplus tenants up --schemas-like 'tenant\\_%'",
 	}
 	a.own(tenants, cobra.ArbitraryArgs, listCommands)
@@ -30,16 +30,16 @@ func (a *app) tenantsCommands() []*cobra.Command {
 	tenants.AddCommand(
 		a.command(spec{
 			use: "up", short: "Apply all pending migrations to every tenant",
-			long: "Migrates every tenant that has anything to do, several at a time, each with its own lock and its own way\n" +
-				"back. One that fails doesn't stop the others, unless --canary or --max-failures says so.",
+			long: "Migrates every tenant that has pending migrations, several at a time, each with its own lock. If a tenant\n" +
+				"fails, its run is undone; the other tenants go on, except with --canary or --max-failures.",
 			example: "gooseplus tenants up --schemas-like 'tenant\\_%' --canary 1 --max-failures 10",
 			flags:   func(cmd *cobra.Command) { up.add(cmd, true) },
 			run:     func(c *call) error { return tenantsUp(c, up) },
 		}),
 		a.command(spec{
 			use: "status", looks: true, short: "Show the version of every tenant, and how many migrations are pending",
-			long: "Looks at every tenant. With --output html it writes one page that shows them all, with a filter, which\n" +
-				"needs nothing else to be opened.",
+			long: "Reads the state of every tenant. With --output html it writes a page that shows them all, with a filter\n" +
+				"and sortable columns. The page is one file and needs no network.",
 			example: "gooseplus tenants status --databases-query 'SELECT name, dsn FROM tenants' --output html > fleet.html",
 			flags: func(cmd *cobra.Command) {
 				status.add(cmd, false)
@@ -48,7 +48,7 @@ func (a *app) tenantsCommands() []*cobra.Command {
 			run: func(c *call) error { return tenantsStatus(c, status) },
 		}),
 		a.command(spec{
-			use: "list", looks: true, short: "List the tenants, without looking at them",
+			use: "list", looks: true, short: "List the names of the tenants",
 			example: "gooseplus tenants list --schemas-like 'tenant\\_%'",
 			flags:   func(cmd *cobra.Command) { list.add(cmd, false) },
 			run:     func(c *call) error { return tenantsList(c, list) },
@@ -68,21 +68,21 @@ type tenantsFlags struct {
 
 func (t *tenantsFlags) add(cmd *cobra.Command, runs bool) {
 	f := cmd.Flags()
-	f.StringVar(&t.like, "schemas-like", "", "tenants are the schemas whose names match this `pattern` of LIKE")
-	f.StringVar(&t.schemas, "schemas-query", "", "tenants are the schemas that this `query` names")
-	f.StringVar(&t.databases, "databases-query", "", "tenants are the databases that this `query` gives: name, DSN")
-	f.StringArrayVar(&t.names, "tenant", nil, "only the tenant of this `name`; can be given several times")
-	f.BoolVar(&t.allowNone, "allow-none", false, "it is no error if there are no tenants")
-	f.IntVar(&t.concurrency, "concurrency", 0, "how many `tenants` at once; 0 is twice the number of CPUs")
+	f.StringVar(&t.like, "schemas-like", "", "tenants are the schemas whose names match this LIKE `pattern`")
+	f.StringVar(&t.schemas, "schemas-query", "", "tenants are the schemas that this `query` returns")
+	f.StringVar(&t.databases, "databases-query", "", "tenants are the databases that this `query` returns: name, DSN")
+	f.StringArrayVar(&t.names, "tenant", nil, "only the tenant with this `name`; can be repeated")
+	f.BoolVar(&t.allowNone, "allow-none", false, "don't fail if there are no tenants")
+	f.IntVar(&t.concurrency, "concurrency", 0, "work on this many `tenants` at once; 0 is twice the number of CPUs")
 	for _, name := range []string{"schemas-like", "schemas-query", "databases-query", "concurrency"} {
 		settable(f, name)
 	}
 	if !runs {
 		return
 	}
-	f.IntVar(&t.canary, "canary", 0, "so many `tenants` go first, one by one; if one fails, the others are skipped")
-	f.IntVar(&t.maxFailures, "max-failures", 0, "stop after so many `failures`; 0 goes on")
-	f.BoolVar(&t.createSchema, "create-schema", false, "create the schema of a tenant that has none")
+	f.IntVar(&t.canary, "canary", 0, "migrate this many `tenants` first, one by one; if one fails, skip the others")
+	f.IntVar(&t.maxFailures, "max-failures", 0, "stop after this many `failures`; 0 never stops")
+	f.BoolVar(&t.createSchema, "create-schema", false, "create a tenant's schema if it doesn't exist")
 	for _, name := range []string{"canary", "max-failures", "create-schema"} {
 		settable(f, name)
 	}
@@ -119,11 +119,11 @@ func (t *tenantsFlags) faults() error {
 	}
 	switch {
 	case given > 1:
-		return usagef("--schemas-like, --schemas-query and --databases-query: one of them says which tenants there are")
+		return usagef("give only one of --schemas-like, --schemas-query and --databases-query")
 	case given == 0 && len(t.names) == 0:
-		return usagef("which tenants? --schemas-like, --schemas-query, --databases-query or --tenant says so")
+		return usagef("which tenants? give --schemas-like, --schemas-query, --databases-query or --tenant")
 	case slices.Contains(t.names, ""):
-		return usagef("--tenant: the name is empty, which may be a variable that is not set")
+		return usagef("--tenant: the name is empty; is a variable not set?")
 	}
 	for _, number := range []struct {
 		flag  string
@@ -160,7 +160,7 @@ func masterThenTenants(c *call, t *tenantsFlags) error {
 	c.data = data
 	data.Master, err = c.make(m, migrate)
 	if err != nil {
-		c.out.note("the tenants are not migrated, since the master database failed")
+		c.out.note("the tenants are not migrated, because the master database failed")
 		return err
 	}
 	c.out.line("\nthe tenants:")

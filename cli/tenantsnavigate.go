@@ -13,7 +13,7 @@ import (
 // tenantsNavigateCommands take the tenants to a version.
 func (a *app) tenantsNavigateCommands() []*cobra.Command {
 	down, upTo, downTo, goTo := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
-	const again = "Repeated, it goes on with the\ntenants that are not there yet, and does nothing to the others."
+	const again = "If some\ntenants fail, run it again: it does nothing to the tenants that are there."
 	return []*cobra.Command{
 		a.command(spec{
 			use: "up-to VERSION|DATE", short: "Apply the pending migrations up to a version to every tenant",
@@ -27,8 +27,8 @@ func (a *app) tenantsNavigateCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			use: "down", short: "Undo, in every tenant, the migration that was applied last",
-			long: "Undoes one migration in every tenant. Repeated after some tenants failed, it undoes another one in the\n" +
-				"tenants that had succeeded: tenants down-to doesn't." + asksBack,
+			long: "Undoes one migration in every tenant. If some tenants fail, don't run it again: it would undo another one in\n" +
+				"the tenants that had succeeded. tenants down-to can be run again." + asksBack,
 			example: "gooseplus tenants down --schemas-query 'SELECT schema FROM organisations' --tenant acme",
 			flags:   func(cmd *cobra.Command) { down.add(cmd, true) },
 			run: func(c *call) error {
@@ -49,8 +49,8 @@ func (a *app) tenantsNavigateCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			use: "goto VERSION", short: "Take every tenant to a version, up or down",
-			long: "Undoes, in every tenant, what is applied above the version, and applies what is pending up to it.\n" +
-				"Repeated, it goes on with the tenants that are not there yet, and does nothing to the others." + asksBack,
+			long: "Undoes, in every tenant, the migrations above the version, and applies the pending ones up to it.\n" +
+				"If some tenants fail, run it again: it does nothing to the tenants that are there." + asksBack,
 			example:  "gooseplus tenants goto 20231103120000 --schemas-like 'tenant\\_%' --yes",
 			versions: []string{},
 			flags:    func(cmd *cobra.Command) { goTo.add(cmd, true) },

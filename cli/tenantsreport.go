@@ -153,7 +153,7 @@ func fleetError(r *gooseplus.TenantsReport, err error) error {
 	case errors.Is(err, errInterrupted) && r.Total > 0:
 		return &tenantsError{fmt.Errorf("interrupted: %d of %d tenants are not done", r.Failed+r.Skipped, r.Total)}
 	case errors.As(err, &failed) && r.Skipped > 0:
-		return &tenantsError{fmt.Errorf("%d of %d tenants failed, and %d were skipped after that", r.Failed, r.Total, r.Skipped)}
+		return &tenantsError{fmt.Errorf("%d of %d tenants failed, and %d were skipped", r.Failed, r.Total, r.Skipped)}
 	case errors.As(err, &failed):
 		return &tenantsError{fmt.Errorf("%d of %d tenants failed", r.Failed, r.Total)}
 	case r.Total == 0:

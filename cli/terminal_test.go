@@ -159,7 +159,7 @@ func TestConfirm(t *testing.T) {
 			x := onTerminal(t, dir, env, command...)
 			x.see(`Type yes to go on:$`)
 			x.press(answer)
-			contains(t, x.exit(2), "on sqlite:shop.db.", "error: not confirmed: nothing was done")
+			contains(t, x.exit(2), "on sqlite:shop.db.", "error: not confirmed; nothing was done")
 		}
 		x := onTerminal(t, dir, env, command...)
 		x.see(`Type yes to go on:$`)
@@ -294,10 +294,10 @@ func TestInterrupt(t *testing.T) {
 	}
 
 	x.press(ctrlC)
-	x.see(`interrupted: waiting until what is under way has ended or is undone; Ctrl-C again says what that is`)
+	x.see(`interrupted: waiting until the running migrations have ended or are undone; press Ctrl-C again to see which`)
 	waiting(2, workers) // in the Down
 	x.press(ctrlC)
-	screen = x.see(`still at it: `)
+	screen = x.see(`still running: `)
 	contains(t, screen, "undoing 1 (sql/base/1_a.sql), for ")
 	if n := strings.Count(screen, ": undoing 1"); n != workers {
 		t.Errorf("%d tenants are on the way back:\n%s", n, screen)

@@ -59,14 +59,14 @@ func (t target) resolve(ctx context.Context, m *gooseplus.Migrator) (int64, erro
 		}
 		l := layoutOf(migration.Version)
 		if layout != "" && l != layout {
-			return 0, usagef("%s: the versions are times of several kinds, such as %d, so a date doesn't say which it means: name a version",
+			return 0, usagef("%s: a date can't be used, because the versions are times of several kinds, such as %d: name a version",
 				t.day.Format(time.DateOnly), migration.Version)
 		}
 		layout = l
 	}
 	end, ok := endOf(t.day, layout)
 	if !ok {
-		return 0, usagef("%s: the versions are no times, so a date doesn't say which it means: name a version", t.day.Format(time.DateOnly))
+		return 0, usagef("%s: a date can't be used, because the versions are not times: name a version", t.day.Format(time.DateOnly))
 	}
 	version := int64(0)
 	for _, migration := range status.Migrations {
