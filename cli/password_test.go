@@ -59,7 +59,8 @@ func TestNoPassword(t *testing.T) {
 
 	commands := [][]string{
 		{"up"}, {"up-to", "1"}, {"up-to", "2023-11-03"}, {"down"}, {"rollback", "--steps", "2", "--yes"}, {"down-to", "0", "--yes"}, {"goto", "1"},
-		{"status"}, {"version"}, {"plan"}, {"show", "1"}, {"list", "--all"}, {"runs"}, {"force", "1", "--yes"}, {"lock", "1"}, {"unlock", "1"},
+		{"status"}, {"version"}, {"plan"}, {"show", "1"}, {"list", "--all"}, {"runs"}, {"force", "1", "--yes"}, {"baseline", "1", "--yes"}, {"up-by-one"}, {"redo", "--yes"}, {"reset", "--yes"}, {"env"}, {"renumber"},
+		{"lock", "1"}, {"unlock", "1"},
 		{"tenants", "up", "--schemas-like", "x%"}, {"tenants", "down", "--schemas-query", "SELECT 1"}, {"tenants", "list", "--databases-query", "SELECT 1, 2"},
 		{"tenants", "status", "--schemas-like", "x%"}, {"up", "--then-tenants", "--databases-query", "SELECT 1, 2"},
 	}
