@@ -39,9 +39,9 @@ type runActivity struct {
 
 // tenantActivity is what the runs of a tenant did.
 type tenantActivity struct {
-	begun   bool // a migration, or the run that is about to begin one
+	begun   bool // a run has read its starting point and has something to do
 	ended   bool
-	changed int // the migrations that were applied and undone
+	changed int // how many migrations were applied or undone
 }
 
 type doing struct {
@@ -123,8 +123,8 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 	}
 }
 
-// settle corrects the states of tenants by what their runs did, which the report of EachTenant can't know: those that there
-// was nothing to do for are up to date, and those that were interrupted before they began are skipped.
+// settle corrects the states in the report of EachTenant, which doesn't know what the runs did: a tenant whose run did
+// nothing is up to date, and a tenant that was interrupted before its run began is skipped.
 func (a *activity) settle(r *gooseplus.TenantsReport) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -117,7 +117,7 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// listCommands is what a command does that has commands below it: it shows its help, and in JSON which commands there are.
+// listCommands runs a command that only has commands below it: it prints the help, or in JSON a list of those commands.
 func listCommands(c *call) error {
 	if len(c.args) > 0 {
 		return unknownCommand(c.cmd, c.args[0])
@@ -234,7 +234,7 @@ func changed(cmd *cobra.Command, name string) string {
 	return ""
 }
 
-// nearFlag names a flag that the unknown one was probably meant to be.
+// nearFlag suggests a flag with a similar name, "" if there is none.
 func nearFlag(cmd *cobra.Command, name string) string {
 	flags := &cobra.Command{SuggestionsMinimumDistance: 2}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -264,7 +264,7 @@ type call struct {
 	settings *settings
 	out      *printer
 	activity *activity
-	opened   *gooseplus.Migrator // the last one, of the command's own database
+	opened   *gooseplus.Migrator // of the command's own database; nil until it is needed
 	in       io.Reader
 	data     any // for the JSON document
 }

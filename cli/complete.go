@@ -12,7 +12,7 @@ import (
 
 type completions = func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective)
 
-// complete says what the shell is to offer: no argument is a file.
+// complete sets up shell completion. No argument is the name of a file.
 func (a *app) complete(cmd *cobra.Command) {
 	if cmd.ValidArgsFunction == nil {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
@@ -52,7 +52,7 @@ func (a *app) complete(cmd *cobra.Command) {
 	}
 }
 
-// offer completes the value of a flag of the command itself, if it has one of that name.
+// offer completes the value of a flag, if the command itself has it.
 func offer(cmd *cobra.Command, name string, words func(cmd *cobra.Command, typed string) []string) {
 	if cmd.LocalFlags().Lookup(name) == nil {
 		return
@@ -62,7 +62,7 @@ func offer(cmd *cobra.Command, name string, words func(cmd *cobra.Command, typed
 	})
 }
 
-// folders are those of the namespaces, or of the environments in all of them.
+// folders lists the folders of the namespaces, or of the environments in all namespaces.
 func (a *app) folders(cmd *cobra.Command, namespaces bool) (names []string) {
 	if a.settings.load(cmd) != nil {
 		return nil
@@ -93,7 +93,7 @@ func (a *app) folders(cmd *cobra.Command, namespaces bool) (names []string) {
 
 // foldersIn are the folders in a folder, without hidden ones.
 func foldersIn(dir string) (names []string) {
-	entries, _ := os.ReadDir(dir) // it may have to be made first
+	entries, _ := os.ReadDir(dir) // a missing folder has none
 	for _, e := range entries {
 		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
 			names = append(names, e.Name())
@@ -109,7 +109,7 @@ func (a *app) completeVersions(others []string) completions {
 		if len(args) > 0 || a.settings.load(cmd) != nil {
 			return nil, no
 		}
-		for _, list := range []*[]string{&a.settings.files.namespaces, &a.settings.files.environments} { // cobra parses the flags twice
+		for _, list := range []*[]string{&a.settings.files.namespaces, &a.settings.files.environments} { // cobra has parsed the flags twice
 			slices.Sort(*list)
 			*list = slices.Compact(*list)
 		}
@@ -124,7 +124,7 @@ func (a *app) completeVersions(others []string) completions {
 		if name := a.settings.shared.namespace; name != "" {
 			m = m.Namespace(name)
 		}
-		known, _ := m.Describe() // without what can't be read
+		known, _ := m.Describe() // nothing is offered if there is a fault
 		for _, migration := range slices.Backward(known.Migrations) {
 			list = append(list, cobra.CompletionWithDesc(fmt.Sprint(migration.Version), migration.Source))
 		}

@@ -20,7 +20,7 @@ type pools struct {
 	looks     bool // the command changes nothing
 	opened    []*sql.DB
 	connected string // the database that a person is about to change
-	name      string // of it
+	name      string // of that database, for titles
 }
 
 // connectTimeout is how long the server may take to answer at all.
@@ -70,8 +70,8 @@ func withPurpose(ctx context.Context, p purpose) context.Context {
 	return context.WithValue(ctx, purposeKey{}, p)
 }
 
-// migrator is what the settings of a stand-alone command describe. A fault of the settings or of the migrations is found
-// before the database is opened, which would create one of SQLite.
+// migrator makes the Migrator of a stand-alone command. It finds faults of the settings and of the migrations before it
+// connects: connecting creates a SQLite database.
 func (s *settings) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	purpose, _ := ctx.Value(purposeKey{}).(purpose)
 	t, err := s.target(purpose)
@@ -97,8 +97,8 @@ func (s *settings) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	return m.On(db), err
 }
 
-// faults are those because of which a database isn't opened. A file that can't be parsed is none for a database that may have
-// applied it long ago.
+// faults returns the faults that forbid opening the database. An existing database may be opened although a file can't be
+// parsed: it may have applied that file long ago.
 func (t dsnTarget) faults(m *gooseplus.Migrator, looks bool) error {
 	err := m.Err()
 	switch {
@@ -110,14 +110,14 @@ func (t dsnTarget) faults(m *gooseplus.Migrator, looks bool) error {
 	return &refusedError{err}
 }
 
-// inSettings says whether what is wrong with the migrations is that the settings don't say where they are.
+// inSettings tells a fault of the settings, such as a wrong --dir, from a fault of the files.
 func inSettings(err error) bool {
 	var base *envfs.BaseError
 	var environment *envfs.NearMissError
 	return errors.As(err, &base) || errors.As(err, &environment) || !onlyUnparsable(err) && !errors.Is(err, gooseplus.ErrMergeMigrations)
 }
 
-// onlyUnparsable says whether all that is wrong is that files can't be parsed.
+// onlyUnparsable says whether the only faults are files that can't be parsed.
 func onlyUnparsable(err error) bool {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return !slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return !onlyUnparsable(e) })

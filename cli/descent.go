@@ -42,7 +42,7 @@ func above(version int64) descent {
 
 // toLocked are those above the highest version that is protected.
 func toLocked(s gooseplus.Status) (int, string) {
-	highest := int64(math.MaxInt64) // RollbackToLocked refuses that
+	highest := int64(math.MaxInt64) // nothing is above it; RollbackToLocked says that no version is protected
 	for _, m := range s.Migrations {
 		if m.Locked {
 			highest = m.Version
@@ -61,7 +61,7 @@ func countApplied(s gooseplus.Status, version int64) (n int) {
 	return n
 }
 
-// statusAnyway is the status of a database, without the error that files can't be parsed.
+// statusAnyway is Status, but a file that can't be parsed is not an error.
 func statusAnyway(ctx context.Context, m *gooseplus.Migrator) (gooseplus.Status, error) {
 	s, err := m.Status(ctx)
 	if len(s.Migrations) > 0 {

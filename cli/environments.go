@@ -31,7 +31,8 @@ func (l environmentList) of(name string) *environmentDone {
 	return l[name]
 }
 
-// environments shows which environments there are. That the settings are at fault, as with a misspelt one, is said after that.
+// environments is the command env. It shows the folders even if the settings are at fault: a person who misspelt an
+// environment needs the list.
 func environments(c *call) error {
 	list := make(environmentList)
 	s := c.settings
@@ -53,7 +54,13 @@ func environments(c *call) error {
 		data = append(data, e)
 	}
 	slices.SortFunc(data, func(a, b *environmentDone) int {
-		return cmp.Or(cmp.Compare(btoi(b.Name == "base"), btoi(a.Name == "base")), cmp.Compare(a.Name, b.Name))
+		switch {
+		case a.Name == "base":
+			return -1
+		case b.Name == "base":
+			return 1
+		}
+		return cmp.Compare(a.Name, b.Name)
 	})
 	for _, e := range data {
 		seen := cell{text: "?"}
@@ -69,13 +76,6 @@ func environments(c *call) error {
 	}
 	c.out.table(rows)
 	return err
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // addFolders adds the folders, in each namespace.
@@ -121,7 +121,7 @@ func countMigrations(dir string) int {
 	return len(versions)
 }
 
-// addStatus adds what the database has seen and, of a program that hides its folders, what the Migrator knows.
+// addStatus adds what the database has seen. Without folders to look into, it adds what the Migrator knows too.
 func (l environmentList) addStatus(ctx context.Context, m *gooseplus.Migrator, folders bool) error {
 	statuses := make(map[string]gooseplus.Status)
 	var err error
@@ -144,7 +144,7 @@ func (l environmentList) addStatus(ctx context.Context, m *gooseplus.Migrator, f
 		}
 		for _, migration := range s.Migrations {
 			if migration.AppliedAt != nil {
-				seen["base"] = true // which isn't stamped
+				seen["base"] = true // the database doesn't remember base by name
 			}
 			if migration.Environment != "" && !folders {
 				l.of(migration.Environment).Migrations++

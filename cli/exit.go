@@ -96,13 +96,13 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
-// refusedError is something that is wrong with the files, or with what they are to be applied to.
+// refusedError is a refusal because of the files or of the database. Nothing was touched.
 type refusedError struct{ err error }
 
 func (e *refusedError) Error() string { return e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
 
-// halfwayError is the end of a command of several runs, of which the first one stays done.
+// halfwayError is the error of a command whose first run succeeded and whose second run failed.
 type halfwayError struct {
 	done string
 	err  error

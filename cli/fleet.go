@@ -66,8 +66,8 @@ func tenantsContext(ctx context.Context) context.Context {
 	return context.WithValue(ctx, forTenants{}, true)
 }
 
-// checked fails for a source that has no tenants, which is rather a wrong pattern or database, and for one that takes
-// the DSN of a tenant for its name.
+// checked makes two mistakes an error: a source without tenants, which usually has a wrong pattern or database, and a
+// query that returns the DSN of a tenant as its name.
 func (f *fleet) checked(source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
 	return func(yield func(gooseplus.Tenant, error) bool) {
 		none := true
@@ -105,7 +105,7 @@ func (f *fleet) nothing() string {
 	}
 }
 
-// words are those for one tenant.
+// words are the words with the flags that choose one tenant.
 func (f *fleet) words(tenant string) words {
 	w := f.call.out.words
 	t, listed := f.tenant(tenant)

@@ -151,7 +151,7 @@ func (c *call) rollback(steps int) error {
 	})
 }
 
-// upByOne names the version to go to, so that another process can't make it two.
+// upByOne goes to a version by number, so that it applies one migration even if another process migrates meanwhile.
 func upByOne(c *call) error {
 	return c.navigate(func(ctx context.Context, m *gooseplus.Migrator) error {
 		steps, err := m.Plan(ctx)
@@ -162,7 +162,7 @@ func upByOne(c *call) error {
 	})
 }
 
-// nothingToDo stands for a run that there is no need for.
+// nothingToDo reports a run that did nothing.
 func (c *call) nothingToDo(ctx context.Context, m *gooseplus.Migrator, err error) error {
 	if err != nil {
 		return err
@@ -174,8 +174,8 @@ func (c *call) nothingToDo(ctx context.Context, m *gooseplus.Migrator, err error
 	return err
 }
 
-// redo is two runs: nothing that is one run applies a migration that it has undone. What is pending below it would be applied
-// with it.
+// redo makes two runs, since one run can't apply a migration that it has undone. It refuses to begin if the second run would
+// apply other pending migrations too.
 func redo(c *call) error {
 	m, err := c.one(c.ctx)
 	if err != nil {
@@ -212,7 +212,7 @@ func redo(c *call) error {
 	}
 	var migration *gooseplus.MigrationError
 	if errors.Is(err, gooseplus.ErrRollForward) && errors.As(err, &migration) {
-		err = migration // the starting point that the database is back at isn't that of this command
+		err = migration // "back at its starting point" would mean the second run's
 	}
 	return &halfwayError{fmt.Sprintf("migration %d is undone, and could not be applied again", version), err}
 }
@@ -327,7 +327,7 @@ func (c *call) navigateTo(dates bool, run func(context.Context, *gooseplus.Migra
 	})
 }
 
-// mistaken is a refusal, which is a mistake of the command line if there is no such version.
+// mistaken makes a refusal a usage error if the version on the command line doesn't exist.
 func mistaken(ctx context.Context, m *gooseplus.Migrator, version int64, err error) error {
 	if ExitCode(err) != exitRefused || slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(err, r) }) {
 		return err

@@ -122,7 +122,7 @@ func (n numbering) next(now time.Time) string {
 	}
 }
 
-// after is next, and higher than all that there are.
+// after is like next, but the number is higher than all existing ones.
 func (n numbering) after(now time.Time) string {
 	if highest, err := time.Parse(secondLayout, strconv.FormatInt(n.highest, 10)); err == nil && !highest.Before(now) {
 		now = highest.Add(time.Second)

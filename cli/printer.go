@@ -27,7 +27,7 @@ type printer struct {
 	out, err              io.Writer
 	json                  bool
 	html                  bool
-	silent                bool // the command's result is what it changes, and nobody wants to read of that
+	silent                bool // print no results: quiet, and the command isn't read-only
 	quiet, verbose        bool
 	terminal, errTerminal bool
 	colour, errColour     bool

@@ -9,12 +9,12 @@ import (
 
 const (
 	pulseEvery  = time.Second
-	pulseAfter  = 2 * time.Second  // what takes longer is shown on a terminal
-	reportEvery = 30 * time.Second // and elsewhere
-	pulseWidth  = 79               // a line that is wrapped could not be cleared
+	pulseAfter  = 2 * time.Second  // a terminal shows steps that take longer
+	reportEvery = 30 * time.Second // elsewhere, a line is printed this often
+	pulseWidth  = 79               // a wrapped line can't be cleared
 )
 
-// pulse shows that a long migration is alive: on a terminal at its foot, elsewhere by a line now and then.
+// pulse shows that a long migration is alive: in the last line of a terminal, and elsewhere by a line every half minute.
 type pulse struct {
 	activity *activity
 	drawn    bool // guarded by the mutex of the printer
@@ -85,7 +85,7 @@ func (p *pulse) clear() {
 	}
 }
 
-// longest is what has been under way for the longest time.
+// longest is the step that has been running for the longest time.
 func (a *activity) longest() (what string, elapsed time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -104,8 +104,8 @@ func renumber(c *call, f *renumberFlags) error {
 	return nil
 }
 
-// appliedTo are the versions that are applied to the database, or half-applied; nil without a database. A Migrator with the
-// files would refuse to tell, since two have the same version: this one has an empty folder.
+// appliedTo reads which versions are applied or half-applied; it returns nil without a database. It uses a Migrator with an
+// empty folder, because a Migrator refuses to do anything if two files have the same version.
 func appliedTo(c *call, namespace string) (map[int64]bool, error) {
 	dir, err := os.MkdirTemp("", "gooseplus-")
 	if err != nil {
@@ -153,8 +153,8 @@ func (c *call) without(dir string) (*gooseplus.Migrator, error) {
 	return m, err
 }
 
-// newNumbers plans which migrations get which numbers: those of a version that others have too, except for one, and those
-// that come late. What is applied keeps its number.
+// newNumbers plans the new numbers: for all but one of the migrations that share a version, and for late migrations. An
+// applied migration keeps its number.
 func newNumbers(p place, applied map[int64]bool, keep []string, now time.Time) (moves []renamed, err error) {
 	byVersion, err := p.migrations()
 	if err != nil {
@@ -212,8 +212,8 @@ func newNumbers(p place, applied map[int64]bool, keep []string, now time.Time) (
 	return moves, nil
 }
 
-// keeper is which of the migrations with one version keeps it: the one that --keep names or, as long as the version is not
-// applied, the first one.
+// keeper chooses the migration that keeps a shared version: the one that --keep names, or the first one. If the version is
+// applied, --keep must name it.
 func keeper(list []numbered, keep []string, applied bool) (int, error) {
 	slices.SortFunc(list, func(a, b numbered) int { return cmp.Compare(a.files[0], b.files[0]) })
 	for i, m := range list {
@@ -231,10 +231,10 @@ func keeper(list []numbered, keep []string, applied bool) (int, error) {
 	return 0, usagef("version %d is applied, and the database doesn't say which of these files it was: %s. Name it with --keep", list[0].version, strings.Join(files, ", "))
 }
 
-// replayed is a Down that is another version's Up.
+// replayed finds the version that a Replay annotation names.
 var replayed = regexp.MustCompile(`(?m)^--\s*\+gooseplus\s+Replay\s+(\d+)`)
 
-// movable says whether nothing but its file's name has the number of a migration.
+// movable refuses a migration whose number is written in a file too: renaming alone would break that file.
 func (m numbered) movable(all map[int64][]numbered) error {
 	for _, list := range all {
 		for _, other := range list {
@@ -257,7 +257,7 @@ func (m numbered) movable(all map[int64][]numbered) error {
 	return nil
 }
 
-// migrations are those of all environments. The two halves of a pair are one.
+// migrations lists the migrations of all environments by version. The two files of a pair are one migration.
 func (p place) migrations() (map[int64][]numbered, error) {
 	found := make(map[string]*numbered)
 	err := p.walk(func(path string, match []string) {
@@ -290,7 +290,7 @@ func rename(moves []renamed) error {
 	var done []fileMove
 	for _, m := range moves {
 		for _, file := range m.Files {
-			err := os.Link(file.From, file.To) // which doesn't overwrite a file, as a rename does
+			err := os.Link(file.From, file.To) // unlike Rename, it never overwrites a file
 			if err != nil && !errors.Is(err, os.ErrExist) {
 				err = os.Rename(file.From, file.To)
 			} else if err == nil {

@@ -108,7 +108,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.BoolVar(&r.lock, "lock", true, "let one runner at a time migrate; the others wait")
 	f.VarPF(negation{&r.lock}, "no-lock", "", "run without the lock, as --lock=false").NoOptDefVal = "true"
 	f.DurationVar(&r.lockWait, "lock-wait", -1, "how long to wait for the lock; negative (the default) waits until --timeout")
-	f.Lookup("lock-wait").DefValue = "0" // that is what pflag shows nothing for
+	f.Lookup("lock-wait").DefValue = "0" // pflag shows no default for a zero value
 	f.DurationVar(&r.timeout, "timeout", 5*time.Minute, "time limit of a run; 0 is no limit")
 	f.DurationVar(&r.migrationTimeout, "migration-timeout", time.Minute, "time limit of each migration; 0 is no limit")
 	f.DurationVar(&r.rollbackTimeout, "rollback-timeout", 5*time.Minute, "time limit for undoing a failed run; 0 is no limit")
@@ -147,11 +147,11 @@ func (n negation) Set(value string) error {
 	return nil
 }
 
-// variablesOf is the annotation with the names of the variables that set a flag too. Flags that say what one command is to
-// do have none: what has to be confirmed is confirmed for one command.
+// variablesOf is the annotation with the names of the variables that can set a flag. Flags that say what one command does
+// have none: --yes must not answer the questions of every command.
 const variablesOf = "variables"
 
-// settable lets variables set a flag too: one with the flag's own name, and those that others have given it.
+// settable lets variables set a flag: GOOSEPLUS_ with its name, and the given ones.
 func settable(f *pflag.FlagSet, name string, others ...string) {
 	own := "GOOSEPLUS_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 	_ = f.SetAnnotation(name, variablesOf, append([]string{own}, others...)) // it exists
@@ -224,8 +224,8 @@ func (s *settings) file(cmd *cobra.Command) (file envFile, err error) {
 // reference is $NAME or ${NAME} in the value of a variable.
 var reference = regexp.MustCompile(`\$\{?([A-Z0-9_]+)`)
 
-// fault says that a value uses a variable that the file doesn't set: it would be replaced by nothing. Such a variable is one
-// whose value makes a difference to the value that uses it.
+// fault returns an error if a value uses $NAME and the file has no value for NAME: the parser would put nothing there. To
+// know whether a value uses NAME, quotes and escapes included, fault parses the file once more with a value for NAME.
 func (f envFile) fault(name string) error {
 	for _, match := range reference.FindAllStringSubmatch(f.text, -1) {
 		used := match[1]
@@ -244,7 +244,7 @@ func (f envFile) fault(name string) error {
 
 func (s *settings) envName() string { return cmp.Or(s.files.envFile, ".env") }
 
-// options are the options of a run that the flags stand for.
+// options returns the library's options for these flags.
 func (r runFlags) options() ([]gooseplus.Option, error) {
 	strategy, ok := strategies[r.rollback]
 	if !ok {
@@ -267,7 +267,7 @@ func (r runFlags) options() ([]gooseplus.Option, error) {
 	return options, nil
 }
 
-// options are the options that the flags stand for, for the migrations in a folder.
+// options returns the library's options for all flags, with the migrations of a folder.
 func (s *settings) options(dir string) ([]gooseplus.Option, error) {
 	options, err := s.run.options()
 	if err != nil {
@@ -290,7 +290,7 @@ func (s *settings) options(dir string) ([]gooseplus.Option, error) {
 	return options, nil
 }
 
-// namespaces are those that there are, as far as the flags say so.
+// namespaces are the ones that the flags name.
 func (s *settings) namespaces() []string {
 	if len(s.files.namespaces) == 0 && s.shared.namespace != "" {
 		return []string{s.shared.namespace}

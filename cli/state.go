@@ -53,7 +53,7 @@ type forceDone struct {
 	Cleared []int64 `json:"cleared"`
 }
 
-// force is baseline too, which is for databases that nothing is applied to.
+// force runs force and baseline. baseline refuses a database that has applied versions.
 func force(c *call, baseline bool) error {
 	version, err := parseNumber(c.args[0])
 	if err != nil {
@@ -71,7 +71,7 @@ func force(c *call, baseline bool) error {
 	if n := countApplied(s, 0); baseline && (n > 0 || s.Dirty) {
 		return &refusedError{fmt.Errorf("this database has %s already, and baseline is for one without any; to say which are applied, run %s", counted(n, "applied version"), c.out.command("force VERSION"))}
 	}
-	if _, known := s.Migration(version); known || version == 0 { // otherwise Force knows what is near
+	if _, known := s.Migration(version); known || version == 0 { // otherwise Force names the nearest versions
 		if err := c.confirm(claim.question(baseline)); err != nil {
 			return err
 		}

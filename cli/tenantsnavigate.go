@@ -62,8 +62,8 @@ func (a *app) tenantsNavigateCommands() []*cobra.Command {
 	}
 }
 
-// asked is a question that has to be answered first: one about a number of tenants, or, if there is one tenant only, what the
-// command for one database asks. The zero value asks nothing.
+// asked is the question that a command asks first: about the number of tenants, or, with one tenant, what the command for
+// one database asks. The zero value asks nothing.
 type asked struct {
 	ofSeveral string
 	ofOne     func(context.Context, *gooseplus.Migrator) error

@@ -121,10 +121,10 @@ func (f *fleet) reason(name string, err error) string {
 	return redact.Text(f.words(name).of(strings.Join(strings.Fields(text), " ")))
 }
 
-// shownWays is how many dirty tenants the ways out are told of.
+// shownWays limits for how many dirty tenants the report lists commands.
 const shownWays = 5
 
-// ways tells how the dirty tenants get out of that state.
+// ways lists the commands that end the dirty state of tenants.
 func (f *fleet) ways(d *tenantsDone) {
 	shown := 0
 	for i := range d.Tenants {

@@ -92,7 +92,7 @@ func (f *fleet) look() (*fleetDone, error) {
 		switch {
 		case several:
 			s.Version = -1
-		case status.State == gooseplus.TenantDirty: // which has no error that keeps anybody from looking
+		case status.State == gooseplus.TenantDirty: // its version can be read
 			if version, err := f.migrator(status.Name).Version(c.ctx); err == nil {
 				s.Version = version
 			}

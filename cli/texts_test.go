@@ -20,7 +20,7 @@ import (
 )
 
 // TestTexts compares every text that people read with a golden file, so that a change of one is seen: the help of the
-// commands, their flags, and the messages in the source. With -update it writes the file.
+// commands, their flags, and the messages in the source. With -update-texts it writes the file.
 func TestTexts(t *testing.T) {
 	var b bytes.Buffer
 	var show func(*cobra.Command)

@@ -16,8 +16,8 @@ type way struct{ command, when string }
 // waysTimeout limits the look at a dirty database, after the command has failed.
 const waysTimeout = 5 * time.Second
 
-// waysOut are the commands that say which version a dirty database is at. A migration that came late has one way only: to
-// force a version below it would take away the versions that are applied above it.
+// waysOut returns the force commands that fit a dirty database. If the failed migration came late, there is only one: forcing
+// a version below it would also mark the applied migrations above it as not applied.
 func waysOut(w words, s gooseplus.Status) []way {
 	var failed []string
 	var below, first, last int64
@@ -54,13 +54,13 @@ func waysOut(w words, s gooseplus.Status) []way {
 	return []way{to(below, "if nothing of "+name+" is left"), to(last, "if the database has all of "+name)}
 }
 
-// waysOut reads how a database, or each namespace of it, is dirty.
+// waysOut reads the status of a database, of each namespace, and returns the force commands that fit.
 func (c *call) waysOut(w words, m *gooseplus.Migrator) (ways []way) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), waysTimeout)
 	defer cancel()
 	names := m.Namespaces()
 	if len(names) == 0 {
-		s, _ := m.Status(ctx) // what is known of it
+		s, _ := m.Status(ctx) // a fault leaves the list empty
 		return waysOut(w, s)
 	}
 	all, _ := m.NamespaceStatus(ctx) // likewise
@@ -72,7 +72,7 @@ func (c *call) waysOut(w words, m *gooseplus.Migrator) (ways []way) {
 	return ways
 }
 
-// waysOf are those out of an error.
+// waysOf returns the force commands for an error that says that the database is dirty.
 func (c *call) waysOf(err error) []way {
 	if !errors.Is(err, gooseplus.ErrDirty) || ExitCode(err) != exitNotUndone || c.opened == nil {
 		return nil
@@ -83,7 +83,7 @@ func (c *call) waysOf(err error) []way {
 	return []way{{c.out.command("force VERSION"), "with the version that the database is at"}}
 }
 
-// waysText is for people.
+// waysText lists the commands for a person to paste.
 func waysText(ways []way) string {
 	if len(ways) == 0 {
 		return ""

@@ -13,7 +13,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// words put what the library says of its options and methods into flags and commands.
+// words replaces the options and methods in the library's texts by flags and commands.
 type words struct {
 	program string   // as in the commands that a person is told
 	flags   bool     // there are flags for the options
@@ -36,7 +36,7 @@ var (
 	aPair    = regexp.MustCompile(`--dir (?:and|or) --dir( say)?\b`)
 )
 
-// of is a text of the library, as the command line would have it.
+// of translates a text of the library.
 func (w words) of(text string) string {
 	text = aForce.ReplaceAllStringFunc(text, func(s string) string {
 		version := strings.Join(aForce.FindStringSubmatch(s)[1:], "")
@@ -93,7 +93,7 @@ func flagValue(given string) string {
 	return " " + quoted(strings.Join(names, ","))
 }
 
-// command is one to paste into a shell.
+// command is a command line to paste into a shell.
 func (w words) command(args string) string {
 	return strings.Join(append([]string{w.program, args}, w.scope...), " ")
 }
@@ -101,7 +101,7 @@ func (w words) command(args string) string {
 // chosenBy are the flags that say which database and which migrations a command works on.
 var chosenBy = []string{"env-file", "dsn", "master-dsn", "master", "driver", "schema", "table", "dir", "env", "namespaces", "namespace"}
 
-// scope are those that a command was given, as a person can give them to another one. There is no password in them.
+// scope returns the chosenBy flags that a command was given, with passwords replaced by xxxxx.
 func scope(cmd *cobra.Command) (list []string) {
 	for _, name := range chosenBy {
 		f := cmd.Flags().Lookup(name)
@@ -125,7 +125,7 @@ func scopeFlag(name string, v pflag.Value) string {
 	}
 }
 
-// of a tenant: its schema, or the DSN that only the master database knows.
+// forTenant replaces the flags that choose the database by the tenant's: --schema, or --dsn with a placeholder.
 func (w words) forTenant(t gooseplus.Tenant, dir string) words {
 	w.scope = slices.DeleteFunc(slices.Clone(w.scope), func(s string) bool {
 		return strings.HasPrefix(s, "--schema ") || t.Open != nil && (strings.HasPrefix(s, "--dsn ") || strings.HasPrefix(s, "--master")) ||
@@ -144,7 +144,7 @@ func (w words) forTenant(t gooseplus.Tenant, dir string) words {
 
 var plainWord = regexp.MustCompile(`^[\w./:@,=+%-]+$`)
 
-// quoted is a word of a shell's command.
+// quoted quotes a word for a shell.
 func quoted(s string) string {
 	if plainWord.MatchString(s) {
 		return s
