@@ -59,6 +59,9 @@ func force(c *call, baseline bool) error {
 	if err != nil {
 		return err
 	}
+	if t, err := c.settings.target(mainDatabase); baseline && c.settings.standalone && err == nil && t.absent() {
+		return &refusedError{fmt.Errorf("there is no database %s, and baseline is for one that exists already", t.shown())}
+	}
 	m, err := c.one(c.ctx)
 	if err != nil {
 		return err
