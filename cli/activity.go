@@ -118,7 +118,7 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 	case gooseplus.Warning:
 		if !a.warned[e.Message] { // ten thousand tenants have it too
 			a.warned[e.Message] = true
-			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), prefix(e.Tenant, e.Namespace), clean(e.Message))
+			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), prefix(e.Tenant, e.Namespace), clean(a.out.of(e.Message)))
 		}
 	}
 }

@@ -25,10 +25,10 @@ type runRecorded struct {
 	Error     *failure   `json:"error,omitempty"`
 }
 
-func newRunRecorded(r gooseplus.Run) runRecorded {
+func newRunRecorded(w words, r gooseplus.Run) runRecorded {
 	d := runRecorded{Namespace: r.Namespace, Holder: r.Holder, Started: r.Started, From: r.From, Outcome: string(r.Outcome)}
 	if r.Error != "" {
-		d.Error = &failure{Message: r.Error}
+		d.Error = &failure{Message: w.of(r.Error)}
 	}
 	if !r.Ended.IsZero() {
 		d.Ended, d.To = &r.Ended, &r.To
@@ -57,7 +57,7 @@ func showRuns(c *call, limit int) error {
 	rows := [][]cell{cells("STARTED (UTC)", "TOOK", "FROM", "TO", "OUTCOME", "HOLDER", "ERROR")}
 	namespaces := slices.ContainsFunc(recorded, func(r gooseplus.Run) bool { return r.Namespace != "" })
 	for i, r := range recorded {
-		d := newRunRecorded(r)
+		d := newRunRecorded(c.out.words, r)
 		if r.Outcome == gooseplus.RunRunning && data.Running == nil {
 			data.Running = &d
 		}
@@ -73,7 +73,7 @@ func showRuns(c *call, limit int) error {
 			}
 		}
 		rows = append(rows, []cell{{text: r.Started.Format(time.DateTime)}, {text: took}, {text: fmt.Sprint(r.From)}, {text: to},
-			{string(r.Outcome), outcomeColours[r.Outcome]}, {text: r.Holder}, {text: r.Error}})
+			{string(r.Outcome), outcomeColours[r.Outcome]}, {text: r.Holder}, {text: c.out.of(r.Error)}})
 	}
 	c.data = data
 	if d := data.Running; d != nil {
