@@ -44,7 +44,7 @@ func (s situation) whole(p *place) bool {
 const cutVersions = 5
 
 // cutSet are the migrations of a situation, in the third of which the holder calls here.
-func (p *place) cutSet(s situation, here func(context.Context) error) []gooseplus.Option {
+func (p target) cutSet(s situation, here func(context.Context) error) []gooseplus.Option {
 	named := make(map[string]*fstest.MapFile)
 	pause := "SELECT pg_sleep(s) FROM hold;"
 	if p.dialect == "mysql" {
@@ -75,7 +75,7 @@ func (p *place) cutSet(s situation, here func(context.Context) error) []gooseplu
 }
 
 // function executes two statements, and calls here between them.
-func (p *place) function(s situation, here func(context.Context) error, first, second string) *goose.GoFunc {
+func (p target) function(s situation, here func(context.Context) error, first, second string) *goose.GoFunc {
 	do := func(ctx context.Context, q interface {
 		ExecContext(context.Context, string, ...any) (sql.Result, error)
 	}) error {
@@ -344,7 +344,7 @@ func onMachines(t *testing.T, first int, play func(*testing.T, *round)) {
 func (r *round) boot(t *testing.T, x task) *cutProcess {
 	t.Helper()
 	x.Driver, x.Dialect, x.Situation = r.place.driver, r.place.dialect, r.situation
-	x.DSN = r.place.dsnAt(t, r.machine.address)
+	x.DSN = dsnAt(t, r.place, r.machine.address)
 	text, err := json.Marshal(x)
 	if err != nil {
 		t.Fatal(err)
@@ -458,7 +458,7 @@ func (r *round) wantSettled(t *testing.T, err error) {
 	t.Helper()
 	p := r.place
 	if errors.Is(err, gooseplus.ErrDirty) && !r.situation.whole(p) {
-		p.repair(t, r.situation)
+		repair(t, p, r.situation)
 	} else if err != nil {
 		t.Errorf("the next: %v", err)
 	}
@@ -470,11 +470,11 @@ func (r *round) wantSettled(t *testing.T, err error) {
 	if got := column[string](t, p.db, p.tables); !slices.Equal(got, want) {
 		t.Errorf("tables %v, want %v", got, want)
 	}
-	p.wantFree(t)
+	locks{p}.wantFree(t)
 }
 
 // repair is what a person does: clear away what is left of the migration that is half-applied.
-func (p *place) repair(t *testing.T, s situation) {
+func repair(t *testing.T, p *place, s situation) {
 	t.Helper()
 	ctx := context.Background()
 	m := p.locking(p.db, p.cutSet(s, nil)...)

@@ -184,10 +184,7 @@ CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_s
 -- +goose StatementEnd
 CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();`
 	slow := script("INSERT INTO slow VALUES (1);", "DELETE FROM slow;")
-	for _, x := range targets {
-		if x.dialect != "postgres" {
-			continue
-		}
+	for _, x := range having(server, transactionalDDL) {
 		t.Run("of a step up "+x.name, func(t *testing.T) {
 			p := x.place(t)
 			fsys := deploy(t, p, map[string]*fstest.MapFile{"12_setup.sql": script(setup, "")})
@@ -195,12 +192,12 @@ CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRE
 				t.Fatal(err)
 			}
 			fsys["sql/base/13_y.sql"], fsys["sql/base/14_slow.sql"] = table("y"), slow
-			db, cut := p.proxied(t, "INSERT INTO slow")
+			db, cut := throughCutter(t, p, "INSERT INTO slow")
 			err := p.over(db, from(fsys)).Migrate(ctx)
 			if !cut() {
 				t.Error("nothing was cut off")
 			}
-			p.alone(t, db)
+			closeAlone(t, p, db)
 			wantFailed(t, err, 14)
 			p.want(t, []int64{1, 10, 5, 11, 12}, []string{"late", "next", "slow", "teams", "users"})
 			if rows := column[int](t, p.db, `SELECT id FROM slow`); len(rows) > 0 {
@@ -213,7 +210,7 @@ CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRE
 // proxied opens the place's database through a proxy that cuts one connection off: when it has
 // passed on the first COMMIT after a statement with the trigger. The server doesn't notice until it
 // answers. cut says whether that has happened.
-func (p *place) proxied(t *testing.T, trigger string) (db *sql.DB, cut func() bool) {
+func throughCutter(t *testing.T, p *place, trigger string) (db *sql.DB, cut func() bool) {
 	t.Helper()
 	u, err := url.Parse(p.dsn)
 	if err != nil {
@@ -277,12 +274,12 @@ func (p *place) proxied(t *testing.T, trigger string) (db *sql.DB, cut func() bo
 }
 
 // alone closes a pool and waits until no other connection is at work in the database.
-func (p *place) alone(t *testing.T, db *sql.DB) {
+func closeAlone(t *testing.T, p *place, db *sql.DB) {
 	t.Helper()
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
-	p.orphansGone(t)
+	victims{p}.orphansGone(t)
 }
 
 // TestInterruptedWithoutTransaction interrupts a NO TRANSACTION step in its second statement: its
@@ -336,7 +333,7 @@ func TestInterruptedWithoutTransaction(t *testing.T) {
 			}
 			fsys := deploy(t, p, half(p))
 			killed := make(chan error, 1)
-			go func() { killed <- p.killSleeper() }()
+			go func() { killed <- killSleeper(p) }()
 			err := p.migrator(from(fsys)).Migrate(ctx)
 			if err := <-killed; err != nil {
 				t.Fatal(err)
@@ -515,10 +512,7 @@ func TestOwnTransaction(t *testing.T) {
 func TestRefusedCommit(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	for _, x := range targets {
-		if x.dialect != "postgres" {
-			continue
-		}
+	for _, x := range having(server, transactionalDDL) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			p := x.place(t)
@@ -529,7 +523,7 @@ func TestRefusedCommit(t *testing.T) {
 			if failed := wantFailed(t, err, 12); failed.Statement != "" {
 				t.Errorf("Statement = %q, which succeeded", failed.Statement)
 			}
-			p.wantDriverError(t, err)
+			wantDriverError(t, p, err)
 			p.want(t, earlierVersions, earlierTables)
 		})
 	}

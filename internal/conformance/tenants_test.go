@@ -24,14 +24,7 @@ var awkward = []string{"plain", "Capitals", "with space", "with.dot", `with"quot
 
 // onSchemas is onDatabases where a run can be bound to a schema.
 func onSchemas(t *testing.T, test func(*testing.T, *fleetPlace)) {
-	for _, x := range oneDriverEach(t, 0) {
-		if x.schemas {
-			t.Run(x.name, func(t *testing.T) {
-				t.Parallel()
-				test(t, &fleetPlace{place: x.place(t)})
-			})
-		}
-	}
+	having(schemas).onDatabases(t, func(t *testing.T, p *place) { test(t, &fleetPlace{place: p}) })
 }
 
 // fleetPlace is a database with schemas; on MariaDB, where they are databases of the server, a prefix
