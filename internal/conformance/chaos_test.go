@@ -93,7 +93,7 @@ func wantChain(t *testing.T, p *place) {
 // TestChaosHolderKilled kills the process that has the lock while five others wait for it.
 func TestChaosHolderKilled(t *testing.T) {
 	t.Parallel()
-	const limit = 30 * time.Second // until the next one begins: generous, the machine may be busy
+	const limit = 10 * time.Second // until the next one begins: less than lockIdle, after which the server would end a silent holder
 	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		rounds, random := chaos(t, 5, 50)
 		var next, end times

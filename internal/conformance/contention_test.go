@@ -250,7 +250,9 @@ func TestContentionStays(t *testing.T) {
 			told := aboutNote()
 			told.warned = func() { cancel(gone) }
 			err := p.migrator(from(c.fsys), c.limited(0), told.watch()).Migrate(ctx)
-			wantFailed(t, err, 12)
+			if failed := wantFailed(t, err, 12); failed.Statement != addNote {
+				t.Errorf("Statement = %q", failed.Statement)
+			}
 			wantIs(t, err, gone)
 			wantIs(t, err, context.Canceled)
 			wantContention(t, p, err)

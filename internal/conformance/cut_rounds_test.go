@@ -446,6 +446,9 @@ func (r *round) wantTakenOver(t *testing.T, other *replica, since time.Time) {
 	t.Helper()
 	await(t, "the end of the one that takes over", other.done)
 	took := time.Since(since)
+	if !other.began.IsZero() { // what it does then is no part of that
+		took = other.began.Sub(since)
+	}
 	r.log(t, "taken over", took)
 	if took > takeoverLimit {
 		t.Errorf("nobody took over for %v", took)

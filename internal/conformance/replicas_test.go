@@ -32,6 +32,7 @@ func (p *place) locking(db *sql.DB, opts ...gooseplus.Option) *gooseplus.Migrato
 type replica struct {
 	waiting chan struct{} // closed when it waits for the lock
 	holder  string        // who it waits for; read it after waiting
+	began   time.Time     // when it had the lock and a starting point, if it got so far; read it after done
 	done    chan struct{}
 	err     error
 	took    time.Duration
@@ -41,8 +42,11 @@ func (p *place) boot(ctx context.Context, db *sql.DB, opts ...gooseplus.Option) 
 	r := &replica{waiting: make(chan struct{}), done: make(chan struct{})}
 	var once sync.Once
 	opts = append(opts, gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
-		if w, ok := e.(gooseplus.LockWaiting); ok {
-			once.Do(func() { r.holder = w.Holder; close(r.waiting) })
+		switch e := e.(type) {
+		case gooseplus.LockWaiting:
+			once.Do(func() { r.holder = e.Holder; close(r.waiting) })
+		case gooseplus.RunStarted:
+			r.began = time.Now()
 		}
 	}))
 	m := p.locking(db, opts...)

@@ -99,7 +99,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// TestTakeoverOfATransaction: an idle transaction of a dead run, of one's own role, is ended at once.
+// TestTakeoverOfATransaction: an idle transaction of a dead run, of one's own role, is ended. Nothing else would end it.
 func TestTakeoverOfATransaction(t *testing.T) {
 	t.Parallel()
 	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {

@@ -123,14 +123,19 @@ func (c choice) onEach(t *testing.T, test func(*testing.T, *place)) {
 // onDatabases is onEach for tests of what the driver makes no difference to: they run over one driver for each
 // database, which depends on the test's name. The long form (GOOSEPLUS_CHAOS=1) takes all of them.
 func (c choice) onDatabases(t *testing.T, test func(*testing.T, *place)) {
-	c.oneDriverEach(t, 0).onEach(t, test)
+	c.drivers(t, 0).onEach(t, test)
+}
+
+// drivers are one for each database, another one for another turn, and all of them in the long form.
+func (c choice) drivers(t *testing.T, turn uint32) choice {
+	if os.Getenv("GOOSEPLUS_CHAOS") != "" {
+		return c
+	}
+	return c.oneDriverEach(t, turn)
 }
 
 // oneDriverEach chooses among the drivers of each database, another one for another turn.
 func (c choice) oneDriverEach(t *testing.T, turn uint32) (chosen choice) {
-	if os.Getenv("GOOSEPLUS_CHAOS") != "" {
-		return c
-	}
 	name := fnv.New32a()
 	_, _ = name.Write([]byte(t.Name()))
 	turn += name.Sum32() >> 8 // the low bits of similar names are similar
