@@ -44,10 +44,10 @@ func (s situation) whole(p *place) bool {
 const cutVersions = 5
 
 // cutSet are the migrations of a situation, in the third of which the holder calls here.
-func (p target) cutSet(s situation, here func(context.Context) error) []gooseplus.Option {
+func (x target) cutSet(s situation, here func(context.Context) error) []gooseplus.Option {
 	named := make(map[string]*fstest.MapFile)
 	pause := "SELECT pg_sleep(s) FROM hold;"
-	if p.dialect == "mysql" {
+	if x.dialect == "mysql" {
 		pause = "SELECT SLEEP(s) FROM hold;"
 	}
 	var function *goose.Migration
@@ -62,7 +62,7 @@ func (p target) cutSet(s situation, here func(context.Context) error) []gooseplu
 		case v == 3 && s == statementOutside:
 			up, file = strings.Join([]string{count, pause, create}, "\n"), noTransaction
 		case v == 3:
-			function = goose.NewGoMigration(3, p.function(s, here, count, create), p.function(s, nil, uncount, drop))
+			function = goose.NewGoMigration(3, x.function(s, here, count, create), x.function(s, nil, uncount, drop))
 			continue
 		}
 		named[fmt.Sprintf("%03d_cut.sql", v)] = file(up, down)
@@ -75,7 +75,7 @@ func (p target) cutSet(s situation, here func(context.Context) error) []gooseplu
 }
 
 // function executes two statements, and calls here between them.
-func (p target) function(s situation, here func(context.Context) error, first, second string) *goose.GoFunc {
+func (x target) function(s situation, here func(context.Context) error, first, second string) *goose.GoFunc {
 	do := func(ctx context.Context, q interface {
 		ExecContext(context.Context, string, ...any) (sql.Result, error)
 	}) error {

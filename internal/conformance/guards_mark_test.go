@@ -65,8 +65,6 @@ func TestGuardMarkThatStays(t *testing.T) {
 				db, f := p.flaky(t)
 				tries := 0
 				f.refuse = func(statement string) error {
-					if strings.Contains(statement, "DELETE") {
-					}
 					if strings.Contains(statement, "DELETE FROM") && strings.Contains(statement, "'of:dirty:") && !strings.Contains(statement, "INSERT") {
 						tries++
 						return refused

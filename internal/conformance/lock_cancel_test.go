@@ -14,8 +14,8 @@ import (
 )
 
 // working counts the statements with the given text, in upper case or lower, that the server executes.
-func (p target) working(text string) string {
-	if p.dialect == "mysql" {
+func (x target) working(text string) string {
+	if x.dialect == "mysql" {
 		return `SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%` + text + `%'`
 	}
 	return `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()

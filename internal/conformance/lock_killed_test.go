@@ -66,8 +66,8 @@ func TestLockConnectionKilled(t *testing.T) {
 	}
 }
 
-func (p target) sleeping(d time.Duration) string {
-	if p.dialect == "postgres" {
+func (x target) sleeping(d time.Duration) string {
+	if x.dialect == "postgres" {
 		return fmt.Sprintf("SELECT pg_sleep(%.3f)", d.Seconds())
 	}
 	return fmt.Sprintf("DO SLEEP(%.3f)", d.Seconds())

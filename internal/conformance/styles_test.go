@@ -15,16 +15,16 @@ import (
 )
 
 // view creates a view, or replaces one of that name, in one text: SQLite has no OR REPLACE.
-func (p target) view(name, query string) string {
-	if p.dialect == "sqlite" {
+func (x target) view(name, query string) string {
+	if x.dialect == "sqlite" {
 		return "DROP VIEW IF EXISTS " + name + ";\nCREATE VIEW " + name + " AS " + query
 	}
 	return "CREATE OR REPLACE VIEW " + name + " AS " + query
 }
 
 // routine is a text with semicolons that end no statement, and one that takes it back.
-func (p target) routine() (up, down string) {
-	switch p.dialect {
+func (x target) routine() (up, down string) {
+	switch x.dialect {
 	case "postgres":
 		return "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $body$\nBEGIN\n  -- +goose Down\n  NEW.name := 'x;y';\n  RETURN NEW;\nEND;\n$body$;\n",
 			"DROP FUNCTION IF EXISTS touch()"
@@ -37,7 +37,7 @@ func (p target) routine() (up, down string) {
 
 // styles are migrations of all sorts: 1 is a goose file, 2 and 3 are pairs, 4 to 7 are defined in Go, 8 is a
 // goose file that goes back by a Replay, and 9 is a pair of the environment test.
-func (p target) styles() (fstest.MapFS, *gooseplus.Definitions) {
+func (x target) styles() (fstest.MapFS, *gooseplus.Definitions) {
 	d := new(gooseplus.Definitions)
 	d.Define(7).
 		UpAction(gooseplus.DBFunc(func(ctx context.Context, db *sql.DB) error {
@@ -51,9 +51,9 @@ func (p target) styles() (fstest.MapFS, *gooseplus.Definitions) {
 			return err
 		})).
 		DownAction(gooseplus.Command("DELETE FROM city WHERE name = 'Bern'"))
-	d.Define(5).Up(p.view("names", "SELECT upper(name) AS name FROM city")).DownAction(gooseplus.Replay(4))
-	d.Define(4).Up(p.view("names", "SELECT name FROM city")).Down("DROP VIEW IF EXISTS names")
-	routine, drop := p.routine()
+	d.Define(5).Up(x.view("names", "SELECT upper(name) AS name FROM city")).DownAction(gooseplus.Replay(4))
+	d.Define(4).Up(x.view("names", "SELECT name FROM city")).Down("DROP VIEW IF EXISTS names")
+	routine, drop := x.routine()
 	return files(map[string]*fstest.MapFile{
 		"1_city.sql":              script("CREATE TABLE city (name TEXT);", "DROP TABLE IF EXISTS city;"),
 		"000002_country.up.sql":   {Data: []byte("CREATE TABLE country (name TEXT)")},
@@ -61,7 +61,7 @@ func (p target) styles() (fstest.MapFS, *gooseplus.Definitions) {
 		"000003_touch.up.sql":     {Data: []byte(routine)},
 		"000003_touch.down.sql":   {Data: []byte(drop)},
 		"000002_country.down.sql": {Data: []byte("DROP TABLE IF EXISTS country")},
-		"8_names.sql": script("-- +goose StatementBegin\n"+p.view("names", "SELECT lower(name) AS name FROM city")+"\n-- +goose StatementEnd",
+		"8_names.sql": script("-- +goose StatementBegin\n"+x.view("names", "SELECT lower(name) AS name FROM city")+"\n-- +goose StatementEnd",
 			"-- as it was at first\n-- +gooseplus Replay 4"),
 		"test/9_seed.up.sql":   {Data: []byte("INSERT INTO city (name) VALUES ('Zug')")},
 		"test/9_seed.down.sql": {Data: []byte("DELETE FROM city WHERE name = 'Zug'")},

@@ -16,8 +16,8 @@ import (
 )
 
 // timeoutsSQL reads a connection's timeouts, as one text.
-func (p target) timeoutsSQL() string {
-	switch p.dialect {
+func (x target) timeoutsSQL() string {
+	switch x.dialect {
 	case "postgres":
 		return "SELECT concat(current_setting('lock_timeout'), ' ', current_setting('statement_timeout'))"
 	case "mysql":
@@ -27,8 +27,8 @@ func (p target) timeoutsSQL() string {
 }
 
 // ownTimeouts are statements by which an application sets them, and what it reads then.
-func (p target) ownTimeouts() (set []string, read string) {
-	switch p.dialect {
+func (x target) ownTimeouts() (set []string, read string) {
+	switch x.dialect {
 	case "postgres":
 		return []string{"SET lock_timeout = '77s'", "SET statement_timeout = '2min'"}, "77s 2min"
 	case "mysql":

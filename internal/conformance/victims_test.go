@@ -18,11 +18,11 @@ import (
 const lockVictimEnv = "GOOSEPLUS_LOCK_VICTIM" // what it runs, driver, dialect and DSN
 
 // victimFiles are n migrations that each count themselves after they slept.
-func (p target) victimFiles(n int, each time.Duration) fstest.MapFS {
+func (x target) victimFiles(n int, each time.Duration) fstest.MapFS {
 	named := make(map[string]*fstest.MapFile)
 	for i := 1; i <= n; i++ {
-		up := fmt.Sprintf("%s;\nINSERT INTO counted VALUES (%d);", p.sleeping(each), i)
-		if p.transactionalDDL {
+		up := fmt.Sprintf("%s;\nINSERT INTO counted VALUES (%d);", x.sleeping(each), i)
+		if x.transactionalDDL {
 			up += fmt.Sprintf("\nCREATE TABLE t%03d (id INTEGER);", i)
 		}
 		named[fmt.Sprintf("%03d_v.sql", i)] = script(up, fmt.Sprintf("DELETE FROM counted WHERE v = %d;", i))
