@@ -88,7 +88,7 @@ func TestSilentNetwork(t *testing.T) {
 	if listed := slices.Sorted(maps.Keys(networkCalls)); !slices.Equal(listed, methods) {
 		t.Fatalf("the methods that take a context are\n%v, and this test calls\n%v", methods, listed)
 	}
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onEach(t, func(t *testing.T, p *place) {
 		p.exec(t, "CREATE TABLE nothing (id INTEGER)")
 		schema := column[string](t, p.db, map[string]string{"postgres": "SELECT current_schema()", "mysql": "SELECT DATABASE()"}[p.dialect])[0]
 		atOnce := make(chan struct{}, 12)
@@ -104,7 +104,7 @@ func TestSilentNetwork(t *testing.T) {
 					all.Go(func() {
 						for n := first; int64(n) <= last.Load() && !t.Failed(); n += silentSteps {
 							atOnce <- struct{}{}
-							if more := p.silent(t, schema, method, lock, n); !more {
+							if more := silentAfter(t, p, schema, method, lock, n); !more {
 								last.Store(min(last.Load(), int64(n)))
 							}
 							<-atOnce
@@ -119,7 +119,7 @@ func TestSilentNetwork(t *testing.T) {
 
 // silent calls a method on a network that goes silent after the client has sent something n times. It says whether more
 // is worth a try: the network went silent, and no run had begun.
-func (p *place) silent(t *testing.T, schema, method string, lock bool, n int) (more bool) {
+func silentAfter(t *testing.T, p *place, schema, method string, lock bool, n int) (more bool) {
 	situation := fmt.Sprintf("%s, lock %v, after %d", method, lock, n)
 	versionTable := strings.ToLower(fmt.Sprintf("v_%s_%v_%d", method, lock, n%silentSteps))
 	var begun atomic.Bool
