@@ -18,7 +18,7 @@ func (s *Set) Offline(ctx context.Context, versions []int64) (map[int64]dryrun.S
 	return dryrun.Scripts(ctx, s.Files, versions)
 }
 
-// WithSQL returns those of the versions that have SQL to read, in either direction.
+// WithSQL returns the versions that have SQL to read, in either direction.
 func (s *Set) WithSQL(versions []int64) []int64 {
 	return slices.DeleteFunc(slices.Clone(versions), func(v int64) bool {
 		m, ok := s.Find(v)
@@ -32,8 +32,8 @@ func (s *Set) ReadAll(ctx context.Context) (map[int64]Body, []error) {
 	return bodies, s.Read(ctx, s.Offline, s.WithSQL(s.Versions()), Up, bodies)
 }
 
-// Read adds to bodies the SQL of versions that are to go in the given direction. A migration that is wrong is among the
-// errors as a [*Fault].
+// Read adds to bodies the SQL of versions that are to go in the given direction. A wrong migration is among the errors as a
+// [*Fault].
 func (s *Set) Read(ctx context.Context, have Reader, versions []int64, direction string, bodies map[int64]Body) []error {
 	errs := s.readFiles(ctx, have, versions, direction, bodies)
 	replays := make(map[int64]int64)
@@ -45,7 +45,7 @@ func (s *Set) Read(ctx context.Context, have Reader, versions []int64, direction
 			continue // it could not be read
 		}
 		of, err := s.replayOf(m, b)
-		if err == nil && m.down != nil && m.down.Kind == Command {
+		if m.down != nil && m.down.Kind == Command {
 			b.Down, b.DownTransactional = envfs.Sendable(m.down.SQL), !s.alone(m.down.SQL)
 		}
 		if err != nil {
@@ -57,7 +57,7 @@ func (s *Set) Read(ctx context.Context, have Reader, versions []int64, direction
 			replayed = append(replayed, of)
 		}
 	}
-	others := make(map[int64]Body) // whose own Downs don't matter here
+	others := make(map[int64]Body) // their own Downs don't matter here
 	errs = append(errs, s.readFiles(ctx, have, replayed, direction, others)...)
 	maps.Copy(others, bodies)
 	for v, of := range replays {
@@ -69,30 +69,26 @@ func (s *Set) Read(ctx context.Context, have Reader, versions []int64, direction
 	return errs
 }
 
-// readFiles adds to bodies what the files among the versions contain.
+// readFiles adds to bodies the contents of the files among the versions.
 func (s *Set) readFiles(ctx context.Context, have Reader, versions []int64, direction string, bodies map[int64]Body) []error {
 	scripts, errs := have(ctx, slices.DeleteFunc(slices.Clone(versions), func(v int64) bool {
 		m, ok := s.Find(v)
 		return !ok || m.Go != nil
 	}))
 	for i, err := range errs {
-		var script *dryrun.ScriptError
-		if errors.As(err, &script) {
+		if script, ok := errors.AsType[*dryrun.ScriptError](err); ok {
 			m, _ := s.Find(script.Version)
 			errs[i] = s.contentFault(m, direction, err)
 		}
 	}
 	for _, v := range versions {
-		script, ok := scripts[v]
-		if !ok {
-			continue
+		if script, ok := scripts[v]; ok {
+			m, _ := s.Find(v)
+			cut := s.wholeness(m, script)
+			if errs = append(errs, cut...); len(cut) == 0 {
+				bodies[v] = Body{Script: script}
+			}
 		}
-		m, _ := s.Find(v)
-		if cut := s.wholeness(m, script); len(cut) > 0 {
-			errs = append(errs, cut...)
-			continue
-		}
-		bodies[v] = Body{Script: script}
 	}
 	return errs
 }
