@@ -161,8 +161,7 @@ func (s *Set) overlooked() error {
 
 // baseFault adds to the fault of a missing base path where the folders of the environments are.
 func (c *Config) baseFault(err error) error {
-	var base *envfs.BaseError
-	if !errors.As(err, &base) || !noFolder(err) {
+	if _, base := errors.AsType[*envfs.BaseError](err); !base || !noFolder(err) {
 		return err
 	}
 	root, _ := envfs.Open(c.FS, ".")

@@ -8,7 +8,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
-// Examine reads all files, and returns the faults in them and what is suspicious.
+// Examine reads all files, and returns the faults in them and warnings.
 func (s *Set) Examine(ctx context.Context) (faults []error, warnings []string) {
 	bodies, faults := s.ReadAll(ctx)
 	return faults, s.refusedInTransaction(bodies)
@@ -20,7 +20,7 @@ func (s *Set) alone(text string) bool {
 	return is && s.dialect.StandsAlone()
 }
 
-// refusedInTransaction warns of statements that the database will refuse where they are.
+// refusedInTransaction warns of statements that the database refuses in a transaction.
 func (s *Set) refusedInTransaction(bodies map[int64]Body) (list []string) {
 	if !s.dialect.StandsAlone() {
 		return nil
@@ -29,7 +29,7 @@ func (s *Set) refusedInTransaction(bodies map[int64]Body) (list []string) {
 		b := bodies[m.Version]
 		up, down := s.Sections(m, b)
 		if b.Replay != 0 {
-			down = Section{} // the other version has the warning
+			down = Section{} // the other version gets the warning
 		}
 		for _, section := range []Section{up, down} {
 			if warning := s.refusal(section); warning != "" {
@@ -44,7 +44,7 @@ func (s *Set) refusedInTransaction(bodies map[int64]Body) (list []string) {
 func (s *Set) refusal(section Section) string {
 	for _, text := range section.Statements {
 		is, among := sqltext.Alone(text)
-		switch first := firstLine(text); {
+		switch first := beginning(text); {
 		case among && (s.dialect.StandsAloneInText() || section.Transactional):
 			return fmt.Sprintf("a statement in %q can't run in a transaction: put it into a file of its own, with -- +goose NO TRANSACTION", first)
 		case is && section.Transactional:
@@ -54,8 +54,8 @@ func (s *Set) refusal(section Section) string {
 	return ""
 }
 
-// firstLine is the beginning of a statement, which can hold data further on.
-func firstLine(text string) string {
+// beginning returns the first words of a statement, which can hold data further on.
+func beginning(text string) string {
 	words := strings.Fields(sqltext.Uncommented(text))
 	return strings.Join(words[:min(len(words), 4)], " ") + " …"
 }

@@ -47,10 +47,10 @@ func (m Migration) up(b Body) Section {
 	return Section{Statements: b.Up, Transactional: b.Transactional}
 }
 
-// Apart says whether goose can't have the Down of a migration together with its Up.
+// Apart says whether the Down of a migration is in another goose migration than its Up.
 func (m Migration) Apart(b Body) bool { return m.down != nil || b.Replay != 0 }
 
-// InTransaction says whether all of the section runs in the one transaction that goose opens.
+// InTransaction says whether the whole section runs in the transaction that goose opens.
 func (s Section) InTransaction() bool {
 	if s.IsGo {
 		return s.NoTx == nil
@@ -66,10 +66,10 @@ func (s Section) GooseTransaction() bool {
 // Watched says whether the section might end its transaction, or change its session.
 func (s Section) Watched() bool { return s.IsGo || slices.ContainsFunc(s.Statements, sqltext.Meddles) }
 
-// Plain says whether the section leaves its session as it was: SQL in goose's transaction, of nothing but definitions and rows.
+// Plain says whether the section leaves its session as it was: SQL in goose's transaction that only defines things or
+// changes rows.
 func (s Section) Plain() bool {
-	other := func(text string) bool { return !sqltext.Plain(text) }
-	return s.InTransaction() && !s.IsGo && !slices.ContainsFunc(s.Statements, other)
+	return s.InTransaction() && !s.IsGo && !slices.ContainsFunc(s.Statements, func(text string) bool { return !sqltext.Plain(text) })
 }
 
 // Empty says whether goose would execute nothing.
