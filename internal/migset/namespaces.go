@@ -55,20 +55,20 @@ func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
 		files, err := folders.Namespace(name, c.Namespaces, c.Environments)
 		set, wrongInIt := shares[i].sequence(files, err)
 		set.Namespace = name
-		sets, faults = append(sets, set), append(faults, set.own(wrongInIt)...)
+		sets, faults = append(sets, set), append(faults, in(name, wrongInIt)...)
 	}
 	if len(faults) == 0 && !slices.ContainsFunc(sets, func(s *Set) bool { return len(s.List) > 0 }) {
 		for _, s := range sets {
-			faults = append(faults, s.own(mergeFaults(s.nowhere()))...)
+			faults = append(faults, in(s.Namespace, mergeFaults(s.nowhere()))...)
 		}
 	}
 	return sets, warnings, faults
 }
 
-// own assigns faults to the set's namespace.
-func (s *Set) own(faults []*Fault) []*Fault {
+// in assigns faults to a namespace.
+func in(namespace string, faults []*Fault) []*Fault {
 	for _, f := range faults {
-		f.Namespace = s.Namespace
+		f.Namespace = namespace
 	}
 	return faults
 }
