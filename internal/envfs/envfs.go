@@ -170,7 +170,7 @@ func (o *Overlay) add(environment string, from *Base) (downs []File, faults []er
 // odd warns of a half whose name doesn't end as it should.
 func (o *Overlay) odd(f File, half string) {
 	if !strings.HasSuffix(f.Name, "."+half+".sql") {
-		o.Odd = append(o.Odd, fmt.Sprintf("%s is taken for the %s half of a pair, as golang-migrate does: better end its name in .%[2]s.sql", f.Path, half))
+		o.Odd = append(o.Odd, fmt.Sprintf("%s is taken for the %s half of a pair, as golang-migrate does: end its name in .%[2]s.sql", f.Path, half))
 	}
 }
 

@@ -145,7 +145,7 @@ func (s *Set) overlooked() error {
 	}
 	if files.Reads("") {
 		if inside := files.Inside(nil); len(inside) > 0 {
-			return fmt.Errorf("there is no migration directly in %s; there is %s: SetEnvironments(nil), or a name that is empty, means that the "+
+			return fmt.Errorf("there is no migration directly in %s; there is %s: with SetEnvironments(nil) or an empty name, the "+
 				"folders in it are not read; choose them with WithEnvironments, or WithBasePath", files.Path, inside[0])
 		}
 	}

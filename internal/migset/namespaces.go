@@ -32,7 +32,7 @@ func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
 		}
 	}
 	for _, file := range folders.Inside(c.Namespaces) {
-		warnings = append(warnings, fmt.Sprintf("%s is ignored: its folder is none of a namespace (WithNamespaces)", file))
+		warnings = append(warnings, fmt.Sprintf("%s is ignored: its folder belongs to no namespace (WithNamespaces)", file))
 	}
 	shares, wrong := c.shares(folders)
 	faults = append(faults, wrong...)

@@ -18,7 +18,7 @@ func (s *Set) findWarnings() (list []string) {
 		warn("%s is ignored: %s", path, namingRule)
 	}
 	for _, path := range s.Files.Stray {
-		warn("%s is ignored: it is in none of the folders that migrations are read from", path)
+		warn("%s is ignored: migrations are not read from its folder", path)
 	}
 	list = append(list, s.Files.Odd...)
 	if len(s.List) == 0 {
