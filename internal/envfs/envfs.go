@@ -39,8 +39,8 @@ type Overlay struct {
 	// Alone, if not nil, says that one half of a pair can't run in a transaction. It is set before anything is read.
 	Alone func(text string) bool
 
-	made map[int64]func() (Text, error) // migrations that are in no file system, by version
-	kept sync.Map                       // texts that goose can't read, by placeholder
+	made map[int64]func() ([]byte, error) // goose files that are in no file system, by version
+	kept sync.Map                         // texts that goose can't read, by placeholder
 	// byName has the SQL files. It is made when the first file is opened: a boot with nothing pending opens none.
 	byName func() map[string]File
 }
