@@ -142,7 +142,9 @@ func (b *Base) lists(name string) bool {
 func (o *Overlay) add(environment string, from *Base) (downs []File, faults []error) {
 	o.Ignored = append(o.Ignored, from.Bad...)
 	first := len(o.SQL)
-	o.SQL = slices.Grow(o.SQL, len(from.Direct))
+	if o.SQL == nil && from != o.Base {
+		o.SQL = from.Direct[:0] // in place: nothing else has this list
+	}
 	for _, f := range from.Direct {
 		f.Environment = environment
 		switch f.kind {
