@@ -188,7 +188,7 @@ func (p postgres) blocker(ctx context.Context, pool *sql.DB, t *table, id, or st
 			" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"+
 			" AND relation = to_regclass(?) AND pid <> pg_backend_pid() LIMIT 1", t.quoted)).Scan(&pid)
 		if errors.Is(err, sql.ErrNoRows) {
-			if there, err := t.exist(ctx, q); err != nil || !there {
+			if there, err := t.IsThere(ctx, q); err != nil || !there {
 				a.Gone = true
 				return err
 			}

@@ -41,10 +41,13 @@ func (t *table) insert(ctx context.Context, db Querier, version, last int64) (ke
 // remove takes back a version.
 func (t *table) remove(ctx context.Context, db Querier, version int64) error {
 	n, err := executeAll(ctx, db, []string{t.sql("DELETE FROM {table} WHERE version_id = ?", version)})
-	if err == nil && n == 0 {
+	switch {
+	case err != nil:
+		return fmt.Errorf("failed to delete version %d: %w", version, err)
+	case n == 0:
 		return ErrNotRecorded
 	}
-	return err
+	return nil
 }
 
 // Rows are the applied versions with the keys of their rows. Where gooseplus leaves the dialect to goose, there are no

@@ -121,7 +121,7 @@ func (v *Versions) goosesRows(ctx context.Context, db Querier, timed bool) ([]ro
 // its creation then gives the server's own answer.
 func (v *Versions) exist(ctx context.Context, db Querier) (exists bool, err error) {
 	if v.own != nil {
-		return v.own.exist(ctx, db)
+		return v.own.IsThere(ctx, db)
 	}
 	err = errors.ErrUnsupported
 	if store, ok := v.store.(interface {
