@@ -11,14 +11,14 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
-// Foreign is the history of another tool, or of goose under another name, as one table tells it.
+// Foreign is a table with the history of another tool, or of goose under another name.
 type Foreign struct {
 	Tool  string
-	Table string // as it is called in statements
-	// Version is the last one, as the tool writes it; "" if it has none. Number is Version as a number, 0 if it is none.
+	Table string // quoted
+	// Version is the last version as the tool writes it, "" if there is none. Number is its number, 0 if it isn't a number.
 	Version string
 	Number  int64
-	Dirty   bool  // the tool says that it has failed in this version
+	Dirty   bool  // the tool says that this version has failed
 	Err     error // why the table can't be read
 }
 
@@ -78,7 +78,7 @@ type foreignTable struct {
 	columns      []string // in lower case
 }
 
-// candidates are the tables that are called like one of the kinds, or have a column by which one is known.
+// candidates are the tables with the name of a kind, or with a column by which a kind is known.
 func (t *table) candidates(ctx context.Context, db Querier, own []string) (list []foreignTable, strangers Strangers, err error) {
 	literals := func(texts []string) string {
 		var quoted []string
@@ -129,9 +129,9 @@ func (k *kind) read(ctx context.Context, db Querier, h *Foreign) (some bool, err
 	if err != nil {
 		return false, err
 	}
-	if k.goose { // a version that was taken back may have rows
+	if k.goose { // the newest row of a version comes first, and counts
 		seen := make(map[string]bool)
-		list = slices.DeleteFunc(list, func(e entry) bool { // the newest come first
+		list = slices.DeleteFunc(list, func(e entry) bool {
 			past := seen[e.text]
 			seen[e.text] = true
 			return past || e.failed != 0 || e.number <= 0
@@ -153,7 +153,7 @@ func (k *kind) read(ctx context.Context, db Querier, h *Foreign) (some bool, err
 	return some, nil
 }
 
-// number is that which a version begins with, if that is followed by nothing or by a name.
+// number is the number at the beginning of a version, if nothing or a name follows.
 func number(version string) int64 {
 	digits := version
 	if i := strings.IndexFunc(version, func(r rune) bool { return (r < '0' || r > '9') && r != '-' }); i >= 0 {
@@ -173,17 +173,17 @@ func number(version string) int64 {
 	return n
 }
 
-// kind is how one tool writes its history.
+// kind describes how one tool writes its history.
 type kind struct {
 	tool    string
 	table   string   // in lower case; "" is any
-	columns []string // that it has
-	exactly bool     // and no other
-	// query gives a version, or what else there is, and whether the tool failed in it, for each row of %s.
-	query string
-	// versions says that they are what the files are called; counts that 0 is before the first.
-	versions, counts bool
-	goose            bool // the flag is that a version was taken back
+	columns []string // it has these columns
+	exactly bool     // and no others
+	// query gives a version, or another text, and whether the tool failed in it, for each row of %s.
+	query    string
+	versions bool // files begin with these versions
+	counts   bool // 0 is before the first version
+	goose    bool // the flag says that a version was taken back
 }
 
 var gooseKind = kind{
@@ -235,7 +235,7 @@ func kindNames() (names []string) {
 	return names
 }
 
-// kind is the first one that the table is of, nil if it is of none.
+// kind is the first kind that fits the table, nil if none does.
 func (t foreignTable) kind() *kind {
 	for i := range kinds {
 		k := &kinds[i]

@@ -12,20 +12,17 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
-// Question is what a look asks of the state table: is there a row that matters?
+// Question asks the state table whether it has a row that matters. Unfinished steps always matter.
 type Question struct {
-	// There asks whether the state table is there, and nothing else.
-	There bool
-	// Namespace has only runs and steps of this namespace matter. Without a namespace those of all namespaces do,
-	// except runs that were cut off: their starting point is for the next run of their own namespace to take over.
-	Namespace string
-	// Runs that are recorded as running, or that were cut off, matter. Steps that were not finished always do.
-	Runs bool
-	// Stamps of these environments matter.
-	Environments []string
+	There bool // asks only whether the state table exists
+	// Namespace limits the question to runs and steps of this namespace. Without a namespace, runs and steps of all namespaces
+	// matter, except cut-off runs: the next run of their own namespace takes over from them.
+	Namespace    string
+	Runs         bool     // runs matter that are recorded as running, or were cut off
+	Environments []string // stamps of these environments matter
 }
 
-// query is one that finds a row if a row matters.
+// query finds a row if a row matters.
 func (q Question) query(t *table) string {
 	if q.There {
 		return t.server.there(t.name)
@@ -140,21 +137,19 @@ func newestFirst(rows []row) []row {
 // Swept is what a sweep found in one schema.
 type Swept struct {
 	Look
-	Schema bool // it is there
+	Schema bool // the schema exists
 }
 
 const (
-	// sweepUnion is how many tables one statement reads: the planner's cost grows faster with more than the round trips
-	// that it saves.
+	// sweepUnion is how many tables one statement reads. With more tables the planner costs more than the saved round trips.
 	sweepUnion = 50
 	// SweepBatch is how many schemas are best swept at once.
 	SweepBatch = 1000
 )
 
-// Sweep reads the version tables of many schemas in a few statements: one that tells which tables there are, and one for
-// each sweepUnion of them. versionTable is a name without a schema. A schema that Sweep can't read, because its table went
-// meanwhile, is no version table, or may have a state table that this user may not see, is nil: it must be looked at
-// alone.
+// Sweep reads the version tables of many schemas in a few statements: one that tells which tables exist, and one for each
+// sweepUnion of them. versionTable is a name without a schema. A schema that Sweep can't read is nil, and needs a look of
+// its own: its table was dropped meanwhile, is no version table, or may have a state table that this user may not see.
 func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Question, schemas []string) ([]*Swept, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
