@@ -39,17 +39,13 @@ func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) (fo
 	if err != nil {
 		return nil, strangers, err
 	}
-	same := func(a, b string) bool { return a == b }
-	if v.own.server.terms().foldsTables {
-		same = strings.EqualFold
-	}
 	var ours []Foreign
 	for _, t := range tables {
 		k := t.kind()
 		h := Foreign{Table: v.dialect.Quote(dialect.Name{Schema: t.schema, Table: t.name})}
 		switch {
 		case k == nil:
-		case slices.ContainsFunc(own, func(name string) bool { return same(name, t.name) }):
+		case slices.ContainsFunc(own, func(name string) bool { return v.dialect.Fold(name) == v.dialect.Fold(t.name) }):
 			ours = append(ours, h)
 		default:
 			h.Tool = k.tool

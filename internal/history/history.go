@@ -81,7 +81,6 @@ type terms struct {
 	cursor      string // declares a cursor for the query that follows, "" where drivers don't keep the texts of queries
 	connection  string // asks a connection for its name; ? is the run; "" if there is no name
 	staysOpen   bool   // a SELECT outside a transaction may begin one that stays open
-	foldsTables bool   // no two names of tables differ only in case
 }
 
 // serverOf returns nil for dialects that gooseplus leaves to goose.

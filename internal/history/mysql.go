@@ -31,9 +31,8 @@ func (m mysql) terms() terms {
 		lockRead:    " FORCE INDEX (PRIMARY)",
 		// The connection's number, and a lock that identifies the run: after a restart of the server, the number may belong to
 		// another connection, and the list of connections shows a user only its own.
-		connection:  "SELECT CAST(CONNECTION_ID() AS CHAR), GET_LOCK(CONCAT('gooseplus:', ?, ':', CONNECTION_ID()), 0)",
-		staysOpen:   !m.autocommits,
-		foldsTables: true,
+		connection: "SELECT CAST(CONNECTION_ID() AS CHAR), GET_LOCK(CONCAT('gooseplus:', ?, ':', CONNECTION_ID()), 0)",
+		staysOpen:  !m.autocommits,
 	}
 }
 

@@ -54,8 +54,8 @@ func (t *table) remove(ctx context.Context, db Querier, version int64) error {
 type Rows struct {
 	Applied  []int64 // in the order in which they were applied
 	keys     map[int64][]int64
-	last     int64     // the highest key of any row
-	schema   string    // the schema that the table's name leads to on a new connection to PostgreSQL; "" is none
+	last     int64  // the highest key of any row
+	schema   string // the schema that the table's name leads to on a new connection to PostgreSQL; "" is none
 	versions *Versions
 }
 

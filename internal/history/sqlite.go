@@ -19,7 +19,6 @@ func (sqlite) terms() terms {
 		appliedAt:   "CAST(strftime('%s', tstamp) AS INTEGER) * 1000000", // its clock is UTC
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
-		foldsTables: true,
 	}
 }
 
