@@ -140,9 +140,16 @@ func (h *HeldServer) ask(ctx context.Context, query string) error {
 	return err
 }
 
-// Check implements Held.
+// Check implements Held. A lock without a statement that frees it lives as long as its transaction. pgx would prepare a query,
+// which a pooler may lose.
 func (h *HeldServer) Check(ctx context.Context) error {
-	return h.use(ctx, func() error { return h.ask(ctx, h.check) })
+	return h.use(ctx, func() error {
+		if h.free != "" {
+			return h.ask(ctx, h.check)
+		}
+		_, err := h.conn.ExecContext(ctx, h.check)
+		return err
+	})
 }
 
 // Release implements Held.
