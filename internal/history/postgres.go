@@ -67,7 +67,7 @@ func (p postgres) candidates(version dialect.Name, names, columns, own string) s
 		atlas = "refobjid = (SELECT oid FROM pg_namespace WHERE nspname = 'atlas_schema_revisions')"
 	}
 	// pg_depend is the catalog with an index by schema: there may be thousands of schemas. Tables of extensions don't count.
-	return `WITH t AS (SELECT n.nspname, c.relname, c.oid
+	return `SELECT * FROM (WITH t AS (SELECT n.nspname, c.relname, c.oid
 			FROM (SELECT DISTINCT objid, refobjid FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_namespace'::regclass
 				AND (refobjid = ` + schema + ` OR ` + atlas + `)) AS d
 			JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') JOIN pg_namespace n ON n.oid = c.relnamespace)
@@ -75,7 +75,7 @@ func (p postgres) candidates(version dialect.Name, names, columns, own string) s
 		WHERE lower(t.relname) IN (` + names + `)
 			OR EXISTS (SELECT 1 FROM pg_attribute v WHERE v.attrelid = t.oid AND v.attname IN (` + columns + `))
 		UNION ALL SELECT t.nspname, '', count(*)::text FROM t WHERE t.nspname <> 'atlas_schema_revisions' AND lower(t.relname) NOT IN (` + own + `)
-			AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = t.oid AND e.deptype = 'e') GROUP BY 1
+			AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = t.oid AND e.deptype = 'e') GROUP BY 1) AS found
 		ORDER BY 1, 2`
 }
 
