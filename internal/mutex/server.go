@@ -144,8 +144,8 @@ func (h *HeldServer) ask(ctx context.Context, query string) error {
 	return err
 }
 
-// Check implements Held. A lock without a statement that frees it lives as long as its transaction. pgx would prepare a query,
-// which a pooler may lose.
+// Check implements Held. A lock without a statement that frees it lives as long as its transaction. A query of pgx's would keep
+// a snapshot there, for which CREATE INDEX CONCURRENTLY waits for ever: pgx sends a text without an answer in another way.
 func (h *HeldServer) Check(ctx context.Context) error {
 	return h.use(ctx, func() error {
 		if h.free != "" {
