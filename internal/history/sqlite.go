@@ -19,7 +19,6 @@ func (sqlite) terms() terms {
 		appliedAt:   "CAST(strftime('%s', tstamp) AS INTEGER) * 1000000", // its clock is UTC
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
-		foldsTables: true,
 	}
 }
 
@@ -69,14 +68,14 @@ func (s sqlite) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout)
 	return err
 }
 
-// mutex is a file beside the database's own, one for each state table.
+// mutex is a file beside the database's file, one for each state table.
 func (s sqlite) mutex(ctx context.Context, state *State, db, pool *sql.DB, _ time.Duration) (mutex.Mutex, error) {
 	var file string
 	err := db.QueryRowContext(ctx, "SELECT COALESCE(file, '') FROM pragma_database_list WHERE name = "+s.Literal(attached(state.name))+" COLLATE NOCASE").Scan(&file)
 	switch {
 	case err != nil:
 		return nil, err
-	case file == "": // it is in memory
+	case file == "": // a database in memory
 		return mutex.Memory{Key: pool}, nil
 	}
 	return mutex.File{Path: file + "." + url.PathEscape(state.name.Table), Beside: file}, nil
