@@ -32,6 +32,7 @@ var optionFlags = map[string]string{
 
 var (
 	anOption = regexp.MustCompile(`\b(SetEnvironments|With[A-Z]\w*)\b(?:\(([^()]*)\))?`)
+	anUnlock = regexp.MustCompile(`\bUnlockVersion\((\d+)\)`)
 	aForce   = regexp.MustCompile(`\b(?:call |Migrator\.)Force\b(?:\((\d+)\))?|\bForce\((\d+)\)|\bgooseplus force (\d+)`)
 	aPair    = regexp.MustCompile(`--dir (?:and|or) --dir( say)?\b`)
 )
@@ -46,6 +47,7 @@ func (w words) of(text string) string {
 		}
 		return call + w.command("force "+cmp.Or(version, "VERSION"))
 	})
+	text = anUnlock.ReplaceAllStringFunc(text, func(s string) string { return w.command("unlock " + anUnlock.FindStringSubmatch(s)[1]) })
 	text = strings.NewReplacer("Force is called", w.program+" force is run", "(LockVersion)", "("+w.program+" lock)").Replace(text)
 	if !w.flags {
 		return text

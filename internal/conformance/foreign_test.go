@@ -185,7 +185,7 @@ func TestForeignGoose(t *testing.T) {
 func TestTablesWithoutHistory(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	const text = "already has 2 tables and no migration history; if they come from these migrations, call Force(version)"
+	const text = "has tables already (2) and no migration history; if they come from these migrations, call Force with the version that they are at"
 	onEach(t, func(t *testing.T, p *place) {
 		told := 0
 		run := func(want int, opts ...gooseplus.Option) {
