@@ -59,7 +59,9 @@ func TestTwoAtOneStep(t *testing.T) {
 		looked, inStep := pauseAt(lateDriver, isClaim), pauseAt(firstDriver, whose("CREATE TABLE a"))
 		told := 0
 		refused, done := make(chan error, 1), make(chan error, 1)
-		go func() { refused <- p.over(late, from(fsys), warnings("another one at work", &told)).Migrate(ctx) }()
+		go func() {
+			refused <- p.over(late, from(fsys), warnings("another process is migrating this database", &told)).Migrate(ctx)
+		}()
 		<-looked.reached
 		go func() { done <- p.over(first, from(fsys)).Migrate(ctx) }()
 		<-inStep.reached

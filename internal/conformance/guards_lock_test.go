@@ -69,7 +69,7 @@ func TestGuardDeadRunAtTheEndOfTheWait(t *testing.T) {
 		}
 		err = p.locking(db, append(set, gooseplus.WithLockWait(wait))...).Migrate(context.Background())
 		wantIs(t, err, gooseplus.ErrLocked)
-		wantText(t, err, "the server still works for host/1/dead")
+		wantText(t, err, "the server is still executing a statement of host/1/dead")
 		if n := strings.Count(err.Error(), gooseplus.ErrLocked.Error()); n != 1 {
 			t.Errorf("it says %d times that the database is locked: %v", n, err)
 		}

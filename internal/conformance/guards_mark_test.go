@@ -93,7 +93,7 @@ func TestGuardMarkThatStays(t *testing.T) {
 				}
 				wantIs(t, err, gooseplus.ErrRollForward)
 				wantIs(t, err, refused)
-				wantText(t, err, "the mark of migration 1 (sql/base/1_a.sql) may be there still")
+				wantText(t, err, "the dirty mark of migration 1 (sql/base/1_a.sql) may remain")
 				p.want(t, nil, nil)
 				wantIs(t, m.Migrate(ctx), gooseplus.ErrDirty)
 			})

@@ -23,7 +23,7 @@ func TestGuardOtherRunnerDuringTheClearing(t *testing.T) {
 		}))).Migrate(context.Background())
 		wantStuck(t, err, 0, 9)
 		wantIs(t, err, gooseplus.ErrDirty)
-		wantText(t, err, "another runner")
+		wantText(t, err, "another process")
 		p.want(t, []int64{1, 9}, []string{"a"})
 	})
 }

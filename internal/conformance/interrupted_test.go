@@ -426,7 +426,7 @@ func TestOneStatementDown(t *testing.T) {
 		err := p.migrator(from(fsys), finished(&end)).Migrate(ctx)
 		stuck := wantStuck(t, err, 10, 12)
 		wantIsNot(t, err, gooseplus.ErrDirty)
-		wantText(t, stuck.Err, "12_x.sql) down")
+		wantText(t, stuck.Err, "12_x.sql:4) down")
 		wantFinished(t, end, 10, 12, 3, 0)
 		p.want(t, []int64{1, 10, 5, 11, 12}, []string{"late", "next", "teams", "users", "x"})
 	})

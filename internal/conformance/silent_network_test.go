@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"maps"
 	"reflect"
@@ -37,7 +38,16 @@ var networkCalls = map[string]func(context.Context, *gooseplus.Migrator) error{
 	"Status":           func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Status(ctx)) },
 	"NamespaceStatus":  func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.NamespaceStatus(ctx)) },
 	"Plan":             func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Plan(ctx)) },
-	"Runs":             func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Runs(ctx)) },
+	"Wait": func(ctx context.Context, m *gooseplus.Migrator) error {
+		return m.With(gooseplus.WithFS(fstest.MapFS{"sql": {Mode: fs.ModeDir}}), gooseplus.SetEnvironments(nil), gooseplus.WithUnknownVersions(gooseplus.Ignore)).Wait(ctx) // for nothing
+	},
+	"Drift": func(ctx context.Context, m *gooseplus.Migrator) error {
+		if _, err := m.Drift(ctx, ctx.Value(shadowKey{}).(*sql.DB)); err == nil || !strings.Contains(err.Error(), "must be empty") {
+			return errors.Join(errors.New("want another error"), err)
+		}
+		return nil
+	},
+	"Runs": func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Runs(ctx)) },
 	"TenantsStatus": func(ctx context.Context, m *gooseplus.Migrator) (failed error) {
 		for status, err := range m.TenantsStatus(ctx, here(ctx, m)) {
 			failed = errors.Join(failed, status.Err, err)
@@ -117,6 +127,9 @@ func TestSilentNetwork(t *testing.T) {
 	})
 }
 
+// shadowKey is the key of a database that isn't empty.
+type shadowKey struct{}
+
 // silent calls a method on a network that goes silent after the client has sent something n times. It says whether more
 // is worth a try: the network went silent, and no run had begun.
 func silentAfter(t *testing.T, p *place, schema, method string, lock bool, n int) (more bool) {
@@ -164,7 +177,7 @@ func silentAfter(t *testing.T, p *place, schema, method string, lock bool, n int
 		t.Error(err)
 		return false
 	}
-	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), schemaKey{}, schema))
+	ctx, cancel := context.WithCancel(context.WithValue(context.WithValue(context.Background(), schemaKey{}, schema), shadowKey{}, p.db))
 	defer cancel()
 	returned := make(chan error, 1)
 	way.SilenceAfter(n)

@@ -100,7 +100,7 @@ func TestWayBackSQL(t *testing.T) {
 			{"its Down fails", "DROP TABLE never;", func(t *testing.T, p *place, err error) {
 				stuck := wantStuck(t, err, 10, 11)
 				wantIs(t, err, gooseplus.ErrDirty)
-				wantText(t, stuck.Err, "migration 12 (sql/base/12_half.sql) down")
+				wantText(t, stuck.Err, "migration 12 (sql/base/12_half.sql:6) down")
 				p.want(t, []int64{1, 10, 5, 11}, []string{"half", "late", "next", "teams", "users"})
 			}},
 			{"its Down is empty", "", func(t *testing.T, p *place, err error) {
