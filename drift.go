@@ -49,19 +49,21 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 	if err != nil {
 		return nil, err
 	}
+	applied := make([][]int64, len(known.parts))
+	for i, part := range known.parts {
+		if applied[i], _, err = part.table.Applied(ctx, db.own); err != nil {
+			return nil, part.named(part.tableError(ctx, err))
+		}
+	}
 	if err := made.isEmpty(ctx, shadow); err != nil {
 		return nil, m.named(err)
 	}
-	for _, part := range known.parts {
-		applied, _, err := part.table.Applied(ctx, db.own)
-		if err != nil {
-			return nil, part.named(part.tableError(ctx, err))
-		}
+	for i, part := range known.parts {
 		one := made
 		if known.several() {
 			one = made.Namespace(part.set.Namespace)
 		}
-		if err := one.migrate(ctx, exactlyThese(applied)); err != nil {
+		if err := one.migrate(ctx, exactlyThese(applied[i])); err != nil {
 			return nil, part.named(fmt.Errorf("Drift: the migrations don't run in the shadow: %w", err))
 		}
 	}

@@ -14,3 +14,6 @@ func (m *Migrator) SetLockTimes(idle, beat, patience time.Duration) {
 
 // LogObserver is what writes events to a logger.
 var LogObserver = logObserver
+
+// Persist is what a run tells the server at its end with.
+var Persist = persist

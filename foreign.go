@@ -99,7 +99,7 @@ func (r *run) vet(ctx context.Context) error {
 	}
 	found, strangers, err := r.whole.findForeign(ctx, r.db.own, r.options)
 	if err == nil && len(found) == 0 && strangers.Tables > 0 {
-		r.events.send(Warning{Message: fmt.Sprintf("schema %s already has %d tables and no migration history; if they come from these migrations, call Force(version)",
+		r.events.send(Warning{Message: fmt.Sprintf("schema %s has tables already (%d) and no migration history; if they come from these migrations, call Force with the version that they are at",
 			strangers.Schema, strangers.Tables)})
 	}
 	if err != nil || len(found) == 0 {

@@ -52,7 +52,7 @@ func TestLookingInTheWrongPlace(t *testing.T) {
 		"no base path":                     {[]string{"db/README.md"}, nil, `(WithBasePath and WithFS say where migrations are)`},
 		"no base path, and base beside it": {[]string{"base/1_a.sql"}, nil, `did you mean WithBasePath(".")? base is there`},
 		"folders where no environments are": {[]string{"sql/base/1_a.sql"}, option(gooseplus.SetEnvironments(nil)),
-			"there is no migration directly in sql; there is sql/base/1_a.sql: SetEnvironments(nil), or a name that is empty, means"},
+			"there is no migration directly in sql; there is sql/base/1_a.sql: with SetEnvironments(nil) or an empty name, the"},
 		"a hyphen": {[]string{"sql/base/20240101000000-a.sql"}, nil, "there is no migration at all, and sql/base/20240101000000-a.sql is badly named: " +
 			"a migration's name is VERSION_name.sql, or for a pair VERSION_name.up.sql and VERSION_name.down.sql"},
 		"no version":                       {[]string{"sql/base/a.sql"}, nil, "sql/base/a.sql is badly named"},
@@ -188,9 +188,9 @@ func TestPairsOfOddNames(t *testing.T) {
 	m := sqlite(db, fsys)
 	got := strings.Join(m.Warnings(), "\n")
 	want := strings.Join([]string{
-		"sql/base/2_b.up..sql is taken for the up half of a pair, as golang-migrate does: better end its name in .up.sql",
-		"sql/base/1_add_as.up.sql and sql/base/1_add_a.down.sql are taken for a pair, since they have the same version: better give them the same name",
-		"sql/base/2_b.up..sql and sql/base/002_b.down.sql are taken for a pair, since they have the same version: better give them the same name",
+		"sql/base/2_b.up..sql is taken for the up half of a pair, as golang-migrate does: end its name in .up.sql",
+		"sql/base/1_add_as.up.sql and sql/base/1_add_a.down.sql are taken for a pair because they have the same version: give them the same name",
+		"sql/base/2_b.up..sql and sql/base/002_b.down.sql are taken for a pair because they have the same version: give them the same name",
 	}, "\n")
 	if got != want {
 		t.Errorf("warnings\n%s\nwant\n%s", got, want)

@@ -24,6 +24,7 @@ type Status struct {
 	// something is pending and nothing is applied: see [WithForeignHistory]. "" is nothing.
 	ForeignHistory string
 	Environments   []string          // as chosen with the options; none with SetEnvironments(nil)
+	Seen           []string          // the environments other than base that the database was ever migrated with
 	Migrations     []MigrationStatus // ascending by version
 }
 
@@ -140,7 +141,7 @@ func (t *target) statusWithSQL(ctx context.Context, environments []string, entri
 }
 
 func (t *target) status(environments []string, entries []history.Entry, facts history.Facts, bodies map[int64]migset.Body) Status {
-	s := Status{Environments: slices.DeleteFunc(slices.Clone(environments), func(name string) bool { return name == "" })}
+	s := Status{Seen: slices.Sorted(slices.Values(facts.Environments)), Environments: slices.DeleteFunc(slices.Clone(environments), func(name string) bool { return name == "" })}
 	times := make(map[int64]*time.Time, len(entries))
 	var applied []int64
 	for _, e := range entries {

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,15 +21,27 @@ type activity struct {
 
 	mu       sync.Mutex
 	doing    map[string]doing                // guarded by mu; by tenant
-	steps    []stepDone                      // guarded by mu; of the last run without a tenant
-	finished []gooseplus.RunFinished         // guarded by mu; of it: one, or one for each namespace
+	tenants  map[string]tenantActivity       // guarded by mu; by tenant whose run has begun or ended
 	warned   map[string]bool                 // guarded by mu
-	forced   *gooseplus.VersionForced        // guarded by mu
-	changed  map[string]int                  // guarded by mu; by tenant whose run has ended: the migrations that it applied and undid
-	widths   [2]int                          // guarded by mu; of the version and the source
-	goesBack bool                            // guarded by mu; the run is on its way back
+	run      runActivity                     // guarded by mu; of the last run without a tenant
 	progress func(gooseplus.TenantsProgress) // guarded by mu; nil: nobody wants to know
 	ended    func(gooseplus.RunFinished)     // guarded by mu; of a tenant's run, likewise
+}
+
+// runActivity is what one run did.
+type runActivity struct {
+	steps    []stepDone
+	finished []gooseplus.RunFinished // one, or one for each namespace
+	forced   *gooseplus.VersionForced
+	widths   [2]int // of the version and the source
+	goesBack bool   // the run is on its way back
+}
+
+// tenantActivity is what the runs of a tenant did.
+type tenantActivity struct {
+	begun   bool // a run has read its starting point and has something to do
+	ended   bool
+	changed int // how many migrations were applied or undone
 }
 
 type doing struct {
@@ -49,14 +62,14 @@ type stepDone struct {
 }
 
 func newActivity(out *printer) *activity {
-	return &activity{out: out, doing: make(map[string]doing), warned: make(map[string]bool), changed: make(map[string]int)}
+	return &activity{out: out, doing: make(map[string]doing), warned: make(map[string]bool), tenants: make(map[string]tenantActivity)}
 }
 
 // reset forgets the last run, since another one follows.
 func (a *activity) reset() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.steps, a.finished, a.forced, a.goesBack = nil, nil, nil, false
+	a.run = runActivity{}
 }
 
 func (a *activity) observe(_ context.Context, event gooseplus.Event) {
@@ -70,27 +83,34 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 		a.set(e.Tenant, "beginning")
 		a.begin(e)
 	case gooseplus.MigrationStarted:
-		a.set(e.Tenant, fmt.Sprintf("%s %s", map[bool]string{true: "applying", false: "undoing"}[e.Step.Direction == "up"], ref(e.Step)))
+		what := "undoing " + ref(e.Step)
+		if e.Step.Direction == "up" {
+			what = "applying " + ref(e.Step)
+		}
+		a.set(e.Tenant, what)
+		a.out.detail("%s%s", prefix(e.Tenant, ""), what)
 	case gooseplus.MigrationFinished:
 		a.set(e.Tenant, "between two migrations")
 		a.step(e)
 	case gooseplus.WayBackStarted:
-		a.set(e.Tenant, "on the way back")
+		a.set(e.Tenant, "undoing the run")
 		if e.Tenant == "" {
-			a.goesBack = true
+			a.run.goesBack = true
 		}
 	case gooseplus.RunFinished:
 		delete(a.doing, e.Tenant)
 		if e.Tenant == "" {
-			a.finished = append(a.finished, e)
+			a.run.finished = append(a.run.finished, e)
 			break
 		}
-		a.changed[e.Tenant] += e.Applied + e.Undone
+		t := a.tenants[e.Tenant]
+		t.ended, t.changed = true, t.changed+e.Applied+e.Undone
+		a.tenants[e.Tenant] = t
 		if a.ended != nil {
 			a.ended(e)
 		}
 	case gooseplus.VersionForced:
-		a.forced = &e
+		a.run.forced = &e
 	case gooseplus.TenantsProgress:
 		if a.progress != nil {
 			a.progress(e)
@@ -98,21 +118,40 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 	case gooseplus.Warning:
 		if !a.warned[e.Message] { // ten thousand tenants have it too
 			a.warned[e.Message] = true
-			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), prefix(e.Tenant, e.Namespace), clean(e.Message))
+			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), prefix(e.Tenant, e.Namespace), clean(a.out.of(e.Message)))
 		}
 	}
 }
 
-// idle calls the tenants that there was nothing to do for up to date. The report of EachTenant can't know them.
-func (a *activity) idle(r *gooseplus.TenantsReport) {
+// settle corrects the states in the report of EachTenant, which doesn't know what the runs did: a tenant whose run did
+// nothing is up to date, and a tenant that was interrupted before its run began is skipped.
+func (a *activity) settle(r *gooseplus.TenantsReport) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i, t := range r.Tenants {
-		if n, ended := a.changed[t.Name]; t.State == gooseplus.TenantMigrated && ended && n == 0 {
-			r.Tenants[i].State = gooseplus.TenantUpToDate
+	for i := range r.Tenants {
+		t := &r.Tenants[i]
+		did := a.tenants[t.Name]
+		switch {
+		case t.State == gooseplus.TenantMigrated && did.ended && did.changed == 0:
+			t.State = gooseplus.TenantUpToDate
 			r.Migrated, r.UpToDate = r.Migrated-1, r.UpToDate+1
+		case a.notBegun(t.Name, t.Err) && (t.State == gooseplus.TenantFailed || t.State == gooseplus.TenantLocked):
+			t.State = gooseplus.TenantSkipped
+			r.Failed, r.Skipped = r.Failed-1, r.Skipped+1
 		}
 	}
+}
+
+// notBegun says whether a tenant's run was interrupted before it began.
+func (a *activity) notBegun(tenant string, err error) bool {
+	return errors.Is(err, errInterrupted) && !a.tenants[tenant].begun
+}
+
+// lastForced is what Force did.
+func (a *activity) lastForced() *gooseplus.VersionForced {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.run.forced
 }
 
 // set says what a tenant's run is at. a.mu is held, as by all that observe calls.
@@ -122,20 +161,24 @@ func (a *activity) waiting(e gooseplus.LockWaiting) {
 	if e.Tenant != "" {
 		return // it is taken up again at the end
 	}
-	holder := "another runner, which has not said who it is"
+	holder := "another runner that has not recorded its name yet"
 	if e.Holder != "" {
 		holder = fmt.Sprintf("%s since %s", clean(e.Holder), e.Since.UTC().Format(time.RFC3339))
 	}
-	a.out.note("waiting for the lock of %s", holder)
+	a.out.note("waiting for the lock, which is held by %s", holder)
 }
 
 func (a *activity) begin(e gooseplus.RunStarted) {
+	a.out.detail("%s%s from %s", prefix(e.Tenant, e.Namespace), counted(len(e.Steps), "step"), at(e.From))
 	if e.Tenant != "" {
+		t := a.tenants[e.Tenant]
+		t.begun = true
+		a.tenants[e.Tenant] = t
 		return
 	}
 	for _, s := range e.Steps {
-		a.widths[0] = max(a.widths[0], len(strconv.FormatInt(s.Version, 10)))
-		a.widths[1] = max(a.widths[1], len(clean(s.Source)))
+		a.run.widths[0] = max(a.run.widths[0], len(strconv.FormatInt(s.Version, 10)))
+		a.run.widths[1] = max(a.run.widths[1], len(clean(s.Source)))
 	}
 }
 
@@ -143,12 +186,12 @@ func (a *activity) step(e gooseplus.MigrationFinished) {
 	if e.Tenant != "" {
 		return
 	}
-	if a.goesBack && (len(a.steps) == 0 || !a.steps[len(a.steps)-1].WayBack) {
-		a.out.line("taking back what this run did:")
+	if a.run.goesBack && (len(a.run.steps) == 0 || !a.run.steps[len(a.run.steps)-1].WayBack) {
+		a.out.line("undoing what this run did:")
 	}
-	a.steps = append(a.steps, stepDone{
+	a.run.steps = append(a.run.steps, stepDone{
 		Version: e.Step.Version, Source: e.Step.Source, Environment: e.Step.Environment, Direction: e.Step.Direction,
-		Namespace: e.Step.Namespace, WayBack: a.goesBack, DurationMS: e.Duration.Milliseconds(), Error: newFailure(e.Err),
+		Namespace: e.Step.Namespace, WayBack: a.run.goesBack, DurationMS: e.Duration.Milliseconds(), Error: a.out.failure(e.Err),
 	})
 	verb, c := "applied", green
 	switch {
@@ -157,7 +200,7 @@ func (a *activity) step(e gooseplus.MigrationFinished) {
 	case e.Step.Direction == "down":
 		verb, c = "undone ", yellow
 	}
-	a.out.line("%s  %*d  %-*s  %s", paint(a.out.colour, c, verb), a.widths[0], e.Step.Version, a.widths[1], clean(e.Step.Source), rounded(e.Duration))
+	a.out.line("%s  %*d  %-*s  %s", paint(a.out.colour, c, verb), a.run.widths[0], e.Step.Version, a.run.widths[1], clean(e.Step.Source), rounded(e.Duration))
 }
 
 // describe says what is under way.
@@ -165,7 +208,7 @@ func (a *activity) describe() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.doing) == 0 {
-		return "nothing is under way, the command is about to end"
+		return "nothing is running; the command is about to end"
 	}
 	tenants := slices.SortedFunc(maps.Keys(a.doing), func(x, y string) int {
 		return cmp.Or(a.doing[x].since.Compare(a.doing[y].since), strings.Compare(x, y))

@@ -29,7 +29,10 @@ func newBar(p *printer) *bar {
 	)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.bar = b
+	if p.foot != nil {
+		p.foot.clear()
+	}
+	p.foot = b
 	go b.run()
 	return b
 }
@@ -88,5 +91,5 @@ func (b *bar) end() {
 	b.out.mu.Lock()
 	defer b.out.mu.Unlock()
 	b.clear()
-	b.out.bar = nil
+	b.out.foot = nil
 }

@@ -26,6 +26,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -58,7 +59,7 @@ func Run(cmd *cobra.Command) int {
 	err := cmd.Execute()
 	var printed *printedError
 	if err != nil && !errors.As(err, &printed) {
-		newPrinter(cmd, false).fail(err)
+		newPrinter(cmd, sharedFlags{}).fail(err)
 	}
 	return ExitCode(err)
 }
@@ -84,8 +85,8 @@ func (a *app) root() *cobra.Command {
 		Use:         "gooseplus",
 		Annotations: map[string]string{rootAnnotation: "yes"},
 		Short:       "Migrate databases, with a way back",
-		Long: "gooseplus runs the migrations of goose, and those of golang-migrate. A run that fails takes back what it\n" +
-			"did, one runner at a time migrates a database, and tenants are migrated many at once.",
+		Long: "gooseplus runs migrations written for goose or for golang-migrate. A run that fails undoes what it did. One runner\n" +
+			"at a time migrates a database. Many tenants can be migrated at once.",
 		Example: "  gooseplus up",
 	}
 	if a.settings.standalone {
@@ -93,15 +94,10 @@ func (a *app) root() *cobra.Command {
 		root.Example = "  gooseplus --dsn postgres://app@localhost/shop up"
 	}
 	a.settings.flags(root.PersistentFlags())
-	a.own(root, cobra.ArbitraryArgs, func(c *call) error {
-		if len(c.args) > 0 {
-			return unknownCommand(c.cmd, c.args[0])
-		}
-		return c.cmd.Help()
-	})
+	a.own(root, cobra.ArbitraryArgs, listCommands)
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Commands that migrate:"},
-		&cobra.Group{ID: "look", Title: "Commands that look, and change nothing:"},
+		&cobra.Group{ID: "look", Title: "Commands that change nothing:"},
 		&cobra.Group{ID: "state", Title: "Commands that change what the database remembers:"},
 		&cobra.Group{ID: "files", Title: "Commands for files, without a database:"},
 		&cobra.Group{ID: "tenants", Title: "Commands for many schemas or databases:"},
@@ -109,13 +105,38 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(slices.Concat(
 		a.navigateCommands(), a.lookCommands(), a.stateCommands(), a.filesCommands(), a.tenantsCommands(), topics(a.settings.standalone),
 	)...)
-	complete(root)
+	a.complete(root)
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) { // in a program of another name
 		cmd.Example = strings.ReplaceAll(cmd.Example, "  gooseplus ", "  "+program(cmd)+" ")
 		help(cmd, args)
+		if cmd == root {
+			_, _ = io.WriteString(cmd.OutOrStdout(), "\nExit codes:\n"+exitTable()) // as cobra writes the help
+		}
 	})
 	return root
+}
+
+// listCommands runs a command that only has commands below it: it prints the help, or in JSON a list of those commands.
+func listCommands(c *call) error {
+	if len(c.args) > 0 {
+		return unknownCommand(c.cmd, c.args[0])
+	}
+	if c.out.text() {
+		return c.cmd.Help()
+	}
+	type command struct {
+		Name  string `json:"name"`
+		Short string `json:"short"`
+	}
+	list := []command{}
+	for _, sub := range c.cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			list = append(list, command{commandName(sub), sub.Short})
+		}
+	}
+	c.data = map[string]any{"commands": list}
+	return nil
 }
 
 const rootAnnotation = "root"
@@ -139,33 +160,6 @@ func version() string {
 	return info.Main.Version
 }
 
-// complete says what the shell is to offer: no argument is a file.
-func complete(cmd *cobra.Command) {
-	cmd.ValidArgsFunction = cobra.NoFileCompletions
-	for name, words := range map[string][]string{
-		"output": {"text", "json"}, "driver": {"postgres", "mysql", "sqlite"}, "rollback": {"down", "transaction", "none"},
-		"foreign-history": {"refuse", "warn", "ignore"},
-	} {
-		if cmd.PersistentFlags().Lookup(name) == nil {
-			continue
-		}
-		_ = cmd.RegisterFlagCompletionFunc(name, func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) { // it exists
-			if name == "output" && cmd.Annotations[htmlAnnotation] != "" {
-				return append(words, "html"), cobra.ShellCompDirectiveNoFileComp
-			}
-			return words, cobra.ShellCompDirectiveNoFileComp
-		})
-	}
-	for _, name := range []string{"dir", "tenants-dir"} {
-		if cmd.PersistentFlags().Lookup(name) != nil {
-			_ = cmd.MarkPersistentFlagDirname(name) // it exists
-		}
-	}
-	for _, sub := range cmd.Commands() {
-		complete(sub)
-	}
-}
-
 // looksAnnotation marks the commands that must not make so much as an empty file.
 const looksAnnotation = "looks"
 
@@ -174,6 +168,7 @@ type spec struct {
 	group, use, short, long, example string
 	looks                            bool // and changes nothing, as all of the group "look"
 	args                             cobra.PositionalArgs
+	versions                         []string // the arguments are versions, or one of these words; nil if they are none
 	run                              func(*call) error
 	flags                            func(*cobra.Command)
 }
@@ -187,6 +182,10 @@ func (a *app) command(s spec) *cobra.Command {
 	}
 	if s.args == nil {
 		s.args = cobra.NoArgs
+	}
+	if s.versions != nil {
+		s.args = cobra.ExactArgs(1)
+		cmd.ValidArgsFunction = a.completeVersions(s.versions)
 	}
 	a.own(cmd, s.args, s.run)
 	if s.flags != nil {
@@ -205,7 +204,7 @@ func (a *app) own(cmd *cobra.Command, args cobra.PositionalArgs, run func(*call)
 			if wanted == "" || strings.HasPrefix(wanted, "-") {
 				wanted = "no argument"
 			}
-			return a.refuse(cmd, fmt.Errorf("%s takes %s, and was given %d", cmd.Name(), wanted, len(list)))
+			return a.refuse(cmd, fmt.Errorf("%s takes %s, not %d arguments", cmd.Name(), wanted, len(list)))
 		}
 		return nil
 	}
@@ -214,8 +213,12 @@ func (a *app) own(cmd *cobra.Command, args cobra.PositionalArgs, run func(*call)
 
 // refuse is for what is wrong before a command starts.
 func (a *app) refuse(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		err = fmt.Errorf("%w%s", err, nearFlag(cmd, unknown.GetSpecifiedName()))
+	}
 	err = &usageError{fmt.Errorf("%w (%s --help says more)", err, cmd.CommandPath())}
-	p := newPrinter(cmd, false)
+	p := newPrinter(cmd, sharedFlags{})
 	if p.json = cmp.Or(changed(cmd, "output"), os.Getenv("GOOSEPLUS_OUTPUT")) == "json"; p.json {
 		p.document(commandName(cmd), nil, err)
 	}
@@ -227,6 +230,18 @@ func (a *app) refuse(cmd *cobra.Command, err error) error {
 func changed(cmd *cobra.Command, name string) string {
 	if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
 		return f.Value.String()
+	}
+	return ""
+}
+
+// nearFlag suggests a flag with a similar name, "" if there is none.
+func nearFlag(cmd *cobra.Command, name string) string {
+	flags := &cobra.Command{SuggestionsMinimumDistance: 2}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		flags.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+	})
+	if near := flags.SuggestionsFor(name); len(name) > 1 && len(near) > 0 {
+		return fmt.Sprintf(": did you mean --%s?", near[0])
 	}
 	return ""
 }
@@ -249,31 +264,34 @@ type call struct {
 	settings *settings
 	out      *printer
 	activity *activity
+	opened   *gooseplus.Migrator // of the command's own database; nil until it is needed
 	in       io.Reader
 	data     any // for the JSON document
 }
 
 func (a *app) call(cmd *cobra.Command, args []string, run func(*call) error) error {
 	c := &call{cmd: cmd, args: args, open: a.open, settings: a.settings, in: cmd.InOrStdin()}
-	a.settings.looks = cmd.Annotations[looksAnnotation] != ""
+	a.settings.pools.looks = cmd.Annotations[looksAnnotation] != ""
 	err := a.settings.load(cmd)
-	c.out = newPrinter(cmd, a.settings.noColor)
+	c.out = newPrinter(cmd, a.settings.shared)
+	c.out.flags, c.out.scope = a.settings.standalone, scope(cmd)
 	if err == nil {
-		err = c.out.format(a.settings.output, cmd)
+		err = c.out.format(a.settings.shared.output, cmd)
 	}
 	if err == nil {
 		err = c.run(run)
 	}
-	if closeErr := a.settings.close(); err == nil && closeErr != nil {
-		c.out.note("warning: closing the database: %s", sentence(closeErr))
+	ways := c.waysOf(err)
+	if closeErr := a.settings.pools.close(); err == nil && closeErr != nil {
+		c.out.note("warning: the database could not be closed: %s", c.out.sentence(closeErr))
 	}
 	if c.out.json {
-		c.out.document(commandName(c.cmd), c.data, err)
+		c.out.document(commandName(c.cmd), c.data, err, ways...)
 	}
 	if err == nil {
 		return nil
 	}
-	c.out.fail(err)
+	c.out.fail(err, ways...)
 	return &printedError{err}
 }
 
@@ -287,6 +305,7 @@ func (c *call) run(run func(*call) error) error {
 	var stop func()
 	c.ctx, stop = c.interruptible(ctx)
 	defer stop()
+	defer c.activity.watch()()
 	return run(c)
 }
 
@@ -303,15 +322,22 @@ func commandName(cmd *cobra.Command) string {
 func (c *call) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	m, err := c.open(ctx)
 	if err == nil && m == nil {
-		err = errors.New("the program returned neither a Migrator nor an error")
+		err = errors.New("the program that has these commands returned neither a Migrator nor an error")
 	}
 	if err != nil {
+		if ExitCode(err) == exitRefused && !c.settings.standalone {
+			err = &usageError{err} // the program's own settings
+		}
 		return nil, err
 	}
 	m = m.With(gooseplus.WithObserver(c.activity.observe))
-	if c.settings.namespace != "" {
-		m = m.Namespace(c.settings.namespace)
+	if name := c.settings.shared.namespace; name != "" {
+		m = m.Namespace(name)
 	}
+	if c.settings.pools.connected != "" {
+		c.out.detail("the database is %s", c.settings.pools.connected)
+	}
+	c.opened = m
 	return m, nil
 }
 

@@ -27,12 +27,13 @@ func (f *createFlags) add(cmd *cobra.Command, s *settings) {
 	flags := cmd.Flags()
 	if !s.standalone {
 		flags.StringVar(&f.dir, "dir", "sql", "`folder` of the migrations")
+		settable(flags, "dir", "GOOSE_MIGRATION_DIR")
 	}
-	flags.StringVar(&f.env, "env", "", "`environment` whose folder it goes to, instead of base")
-	flags.StringVar(&f.namespace, "namespace", "", "`namespace` whose folder it goes to")
-	flags.BoolVar(&f.goFile, "go", false, "a migration in Go instead of SQL")
-	flags.BoolVar(&f.paired, "paired", false, "a file for each direction: .up.sql and .down.sql; the default is what the folder has")
-	flags.Lookup("env").Annotations = map[string][]string{perCall: {}}
+	flags.StringVar(&f.env, "env", "", "`environment` whose folder gets the files, instead of base")
+	flags.StringVar(&f.namespace, "namespace", "", "`namespace` whose folder gets the files")
+	flags.BoolVar(&f.goFile, "go", false, "make a migration in Go instead of SQL")
+	flags.BoolVar(&f.paired, "paired", false, "make two files, .up.sql and .down.sql; by default as the other migrations")
+	settable(flags, "namespace")
 }
 
 var (
@@ -42,26 +43,26 @@ var (
 	folderRule = regexp.MustCompile(`^[\pL\pN][\pL\pN ._-]*$`)
 )
 
-func (c *call) create(f *createFlags) error {
+func create(c *call, f *createFlags) error {
 	name := c.args[0]
 	if !nameRule.MatchString(name) {
-		return usagef("the name %q: lower-case letters, digits and single underscores between them, such as add_users_email", name)
+		return usagef("the name %q is not allowed: use lower-case letters, digits and single underscores, such as add_users_email", name)
 	}
 	if f.goFile && f.paired {
-		return usagef("--go and --paired: a migration in Go is one file")
+		return usagef("--go and --paired exclude each other: a migration in Go is one file")
 	}
 	if f.goFile && constrained(name) {
-		return usagef("the name %q: a Go file that ends like this is compiled for tests, or for one system, only", name)
+		return usagef("the name %q is not allowed: Go compiles a file with this ending only for tests or for one system", name)
 	}
 	for flag, value := range map[string]string{"env": f.env, "namespace": f.namespace} {
 		if value != "" && !folderRule.MatchString(value) {
-			return usagef("--%s %q: not the name of a folder", flag, value)
+			return usagef("--%s %q is not the name of a folder", flag, value)
 		}
 	}
 	if c.settings.standalone {
-		f.dir = c.settings.dir
+		f.dir = c.settings.files.dir
 	}
-	if err := c.namespaceOf(f); err != nil {
+	if err := namespaceOf(c, f); err != nil {
 		return err
 	}
 	place, err := f.place()

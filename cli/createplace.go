@@ -11,8 +11,8 @@ import (
 )
 
 // namespaceOf makes sure that a migration of a project with namespaces goes to one of them: a run reads no other folder.
-func (c *call) namespaceOf(f *createFlags) error {
-	names := c.settings.namespaces
+func namespaceOf(c *call, f *createFlags) error {
+	names := c.settings.files.namespaces
 	if !c.settings.standalone {
 		// A program that can't make its Migrator here, for want of a database, has files all the same.
 		if m, err := c.open(withPurpose(c.ctx, noDatabase)); err == nil && m != nil {
@@ -29,7 +29,7 @@ func (c *call) namespaceOf(f *createFlags) error {
 	case f.namespace == "":
 		return usagef("each namespace has a folder of its own: choose one with --namespace, of %s", clean(strings.Join(names, ", ")))
 	case listed && !slices.Contains(names, f.namespace):
-		return usagef("--namespace %s: no run reads that folder, the namespaces are %s", f.namespace, clean(strings.Join(names, ", ")))
+		return usagef("--namespace %s: no run reads that folder; the namespaces are %s", f.namespace, clean(strings.Join(names, ", ")))
 	}
 	return nil
 }
@@ -40,13 +40,7 @@ func namespacesIn(dir string) (names []string) {
 	if isFolder(filepath.Join(dir, "base")) || flat(fsys, ".") {
 		return nil
 	}
-	entries, _ := os.ReadDir(dir) // the folder may have to be made first
-	for _, e := range entries {
-		if e.IsDir() && isFolder(filepath.Join(dir, e.Name(), "base")) {
-			names = append(names, e.Name())
-		}
-	}
-	return names
+	return slices.DeleteFunc(foldersIn(dir), func(name string) bool { return !isFolder(filepath.Join(dir, name, "base")) })
 }
 
 func isFolder(path string) bool {
@@ -65,7 +59,7 @@ type place struct {
 func (f *createFlags) place() (place, error) {
 	root := filepath.Join(f.dir, f.namespace)
 	direct := flat(os.DirFS(root), ".")
-	if f.namespace != "" && !hasFolders(root) {
+	if f.namespace != "" && len(foldersIn(root)) == 0 {
 		direct = true
 	}
 	if f.namespace != "" {
@@ -90,20 +84,7 @@ func misspelt(flag, root, name string) error {
 	_, err := envfs.New(os.DirFS(root), ".", []string{name})
 	var near *envfs.NearMissError
 	if errors.As(err, &near) {
-		return usagef("--%s %s: there is no such folder in %s, but %s is: make the folder first if that is not what was meant", flag, name, root, near.DidYouMean)
+		return usagef("--%s %s: there is no such folder in %s; did you mean %s? (if not, make the folder first)", flag, name, root, near.DidYouMean)
 	}
 	return nil
-}
-
-func hasFolders(dir string) bool {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return false
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			return true
-		}
-	}
-	return false
 }

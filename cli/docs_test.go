@@ -22,26 +22,46 @@ const reference = "../docs/cli.md"
 // inherited are the options that every command has from its parents: they stand once, where they belong.
 var inherited = regexp.MustCompile("(?s)### Options inherited from parent commands\n\n```\n.*?```\n\n")
 
+// topics are the titles of the help topics, which come before the commands.
+var topics = map[string]string{"exit-codes": "Exit codes", "output": "Output formats", "settings": "Settings"}
+
 // TestReference compares docs/cli.md with the commands. With -update it writes it.
 func TestReference(t *testing.T) {
-	var b bytes.Buffer
-	b.WriteString("# The command line\n\nThis file is made from the commands' own help: `go test ./cli -run TestReference -update`.\n\n")
+	var contents, b bytes.Buffer
+	contents.WriteString("# The command line\n\nThis file is made from the commands' own help: `go test ./cli -run TestReference -update`.\n\n")
 	root := cli.Standalone()
 	root.InitDefaultCompletionCmd()
-	for _, cmd := range commands(root) {
+	section := func(title, short string) {
+		fmt.Fprintf(&contents, "- [%s](#%s): %s\n", title, strings.ReplaceAll(strings.ToLower(title), " ", "-"), short)
+	}
+	list := commands(root)
+	for _, topic := range list {
+		if title, ok := topics[topic.Name()]; ok && topic.IsAdditionalHelpTopicCommand() {
+			section(title, topic.Short)
+			fmt.Fprintf(&b, "## %s\n\nAlso printed by `%s help %s`.\n\n```text\n%s\n```\n\n", title, root.Name(), topic.Name(), strings.TrimRight(topic.Long, "\n"))
+		}
+	}
+	for _, cmd := range list {
 		cmd.DisableAutoGenTag = true
-		if cmd.IsAdditionalHelpTopicCommand() {
-			fmt.Fprintf(&b, "## %s\n\n%s\n\n```text\n%s\n```\n\n", cmd.CommandPath(), cmd.Short, cmd.Long)
+		if cmd.IsAdditionalHelpTopicCommand() || cmd.HasParent() && cmd.Parent().Name() == "completion" {
 			continue
 		}
+		section(cmd.CommandPath(), cmd.Short)
 		var one bytes.Buffer
 		if err := doc.GenMarkdownCustom(cmd, &one, func(name string) string {
-			return "#" + strings.ReplaceAll(strings.TrimSuffix(name, ".md"), "_", "-")
+			name = strings.ReplaceAll(strings.TrimSuffix(name, ".md"), "_", "-")
+			if title, ok := topics[strings.TrimPrefix(name, "gooseplus-")]; ok {
+				name = strings.ReplaceAll(strings.ToLower(title), " ", "-")
+			} else if strings.HasPrefix(name, "gooseplus-completion-") {
+				name = "gooseplus-completion"
+			}
+			return "#" + name
 		}); err != nil {
 			t.Fatal(err)
 		}
 		b.WriteString(strings.TrimRight(inherited.ReplaceAllString(one.String(), ""), "\n") + "\n\n")
 	}
+	b = *bytes.NewBuffer(append(append(contents.Bytes(), '\n'), b.Bytes()...))
 	want := strings.TrimRight(b.String(), "\n") + "\n"
 	if *update {
 		if err := os.MkdirAll("../docs", 0o755); err != nil {
@@ -114,7 +134,7 @@ func TestEmbeddedHelp(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := out.String()
-		if said := aCommand.FindString(strings.ReplaceAll(text, "gooseplus runs the migrations", "")); said != "" {
+		if said := aCommand.FindString(strings.ReplaceAll(text, "gooseplus runs migrations", "")); said != "" {
 			t.Errorf("%s: the help says %q:\n%s", cmd.CommandPath(), said, text)
 		}
 		if cmd.IsAdditionalHelpTopicCommand() {

@@ -45,7 +45,7 @@ func parseDSN(dsn, driver string) (dsnTarget, error) {
 	if driver != "" {
 		named, ok := driverNames[strings.ToLower(driver)]
 		if !ok || driver == "file" {
-			return dsnTarget{}, usagef("the driver %q: it is postgres, mysql or sqlite", driver)
+			return dsnTarget{}, usagef("--driver %q: use postgres, mysql or sqlite", driver)
 		}
 		if hasScheme && name != "" && name != named && strings.HasPrefix(rest, "//") {
 			return dsnTarget{}, usagef("the driver is %s, and the DSN begins with %s://", driver, scheme)
@@ -75,7 +75,7 @@ func parseDSN(dsn, driver string) (dsnTarget, error) {
 		return dsnTarget{}, err
 	}
 	if err != nil { // which quotes the DSN
-		return dsnTarget{}, usagef("the DSN is no URL: %s", "characters such as @ / ? # % in a password have to be written as %40 and the like")
+		return dsnTarget{}, usagef("the DSN is not a URL: %s", "encode characters such as @ / ? # % in the password: @ is %40")
 	}
 	return t, nil
 }
@@ -135,7 +135,7 @@ func mysqlDSN(rest string) (string, error) {
 		}
 		password, _ := u.User.Password()
 		if strings.Contains(u.User.Username(), ":") {
-			return "", usagef("the user in the DSN has a colon (%%3A) in its name, where the MySQL driver takes the password to begin")
+			return "", usagef("the user name in the DSN has a colon (%%3A); the MySQL driver would take the rest for the password")
 		}
 		dsn = fmt.Sprintf("%s:%s@%s(%s)/%s", u.User.Username(), password, network, address, url.PathEscape(strings.TrimPrefix(u.Path, "/")))
 		if len(query) > 0 {
@@ -182,6 +182,34 @@ func (t dsnTarget) shown() string {
 	return clean(strings.TrimSpace(passwordWord.ReplaceAllString(dsn, "")))
 }
 
+// name is that of the database, and where it is; "" if the DSN doesn't say so.
+func (t dsnTarget) name() string {
+	shown := t.shown()
+	if t.dialect == "sqlite3" {
+		return filepath.Base(shown[strings.LastIndex(shown, ":")+1:])
+	}
+	for _, parts := range []*regexp.Regexp{urlParts, driverParts} {
+		if match := parts.FindStringSubmatch(shown); match != nil {
+			return match[2] + " on " + match[1]
+		}
+	}
+	host, database := hostWord.FindStringSubmatch(shown), databaseWord.FindStringSubmatch(shown)
+	switch {
+	case database == nil:
+		return ""
+	case host == nil:
+		return database[1]
+	}
+	return database[1] + " on " + host[1]
+}
+
+var (
+	urlParts     = regexp.MustCompile(`^\w+://(?:[^@/]*@)?([^/@()]+)/([^/?]+)`)
+	driverParts  = regexp.MustCompile(`@\w*\(([^()]*)\)/([^/?]+)`)
+	hostWord     = regexp.MustCompile(`\bhost\s*=\s*'?([^\s']+)`)
+	databaseWord = regexp.MustCompile(`\bdbname\s*=\s*'?([^\s']+)`)
+)
+
 // passwordWord is a password, hidden, among the words of libpq.
 var passwordWord = regexp.MustCompile(`(?i)\s*\b\w*password\s*=\s*xxxxx`)
 
@@ -190,7 +218,7 @@ func (t dsnTarget) why(err error) string { return redact.In(t.given).Hide(reason
 
 // absent says whether it is a file of SQLite that isn't there, and that the driver would make.
 func (t dsnTarget) absent() bool {
-	if t.dialect != "sqlite3" || t.memory() {
+	if t.dialect != "sqlite3" || t.dsn == "" || t.memory() {
 		return false
 	}
 	path, _, _ := strings.Cut(t.dsn, "?")
@@ -225,7 +253,7 @@ func (t dsnTarget) open(looks bool) (*sql.DB, error) {
 		}
 		return db, nil
 	}
-	return nil, usagef("this program has no driver for %s", t.dialect)
+	return nil, usagef("this program was built without a driver for %s", t.dialect)
 }
 
 // ping makes sure that there is a database to talk to, so that what is wrong with that is said in one sentence.
@@ -241,7 +269,7 @@ func (t dsnTarget) ping(ctx context.Context, db *sql.DB) error {
 	case limited.Err() != nil:
 		err = fmt.Errorf("there was no answer within %v", connectTimeout)
 	case dialect.Refused(err):
-		return usagef("%s doesn't let us in: %s", t.shown(), t.why(err))
+		return &connectionError{to: t.shown(), why: "the server refuses the login: " + t.why(err), err: err}
 	case t.dialect != "sqlite3" && !disconnected(err):
 		return usagef("the DSN %s can't be used: %s", t.shown(), t.why(err))
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/gooseplus/gooseplus"
 )
 
 func TestParseDSN(t *testing.T) {
@@ -103,10 +105,33 @@ func TestShownDSN(t *testing.T) {
 	}
 }
 
+func TestDatabaseName(t *testing.T) {
+	for given, want := range map[string]string{
+		"postgres://app:s3cret@db:5432/shop?sslmode=disable": "shop on db:5432",
+		"postgres://db/shop":                                   "shop on db",
+		"host=db dbname=shop password=s3cret":                  "shop on db",
+		"dbname='shop'":                                        "shop",
+		"host=db":                                              "",
+		"mysql://app:s3cret@db/shop":                           "shop on db",
+		"app:s3cret@tcp(db:3306)/shop?parseTime=true":          "shop on db:3306",
+		"mysql://app:s3@cret@tcp(db:3306)/shop?parseTime=true": "shop on db:3306",
+		"sqlite:data/shop.db":                                  "shop.db",
+		"./shop.db":                                            "shop.db",
+	} {
+		target, err := parseDSN(given, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := target.name(); got != want {
+			t.Errorf("%s: %q, want %q", given, got, want)
+		}
+	}
+}
+
 // TestRetriesAlone: deadlocks are retried without a limit of the server too.
 func TestRetriesAlone(t *testing.T) {
 	options := func(retries int) int {
-		list, err := (&settings{dir: t.TempDir(), rollback: "down", foreign: "refuse", retries: retries}).options(false)
+		list, err := runFlags{rollback: "down", foreign: "refuse", statements: gooseplus.StatementTimeouts{Retries: retries}}.options()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/gooseplus/gooseplus"
@@ -14,7 +15,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// The codes that a command exits with; the topic exit-codes explains them.
+// The codes that a command exits with.
 const (
 	exitDone = iota
 	exitUndone
@@ -23,27 +24,52 @@ const (
 	exitNotUndone
 	exitLocked
 	exitTenants
+	exitRefused
 )
 
-// outcomes are the words for the codes in JSON.
-var outcomes = [...]string{"done", "failed and undone", "refused", "unreachable", "failed", "locked", "tenants failed"}
+// outcomes are the words for the codes in JSON, and what they mean.
+var outcomes = [...]struct{ word, meaning string }{
+	exitDone:        {"done", "the command did what it was asked to do"},
+	exitUndone:      {"failed and undone", "a migration failed, the database is where it was; or interrupted before anything began"},
+	exitUsage:       {"wrong usage", "a command, flag, argument or setting is wrong, or not confirmed; nothing was touched"},
+	exitUnreachable: {"unreachable", "the database can't be reached, logged in to, or read"},
+	exitNotUndone:   {"failed", "a migration failed and is not undone, or the database is dirty; a person has to look"},
+	exitLocked:      {"locked", "another runner has the lock; nothing was touched"},
+	exitTenants:     {"tenants failed", "some tenants failed or were skipped"},
+	exitRefused:     {"refused", "the migration files, or what the database remembers, do not allow it; nothing was touched"},
+}
 
-// ExitCode is the code to exit with after a command returned err: 0 done, 1 failed and undone, 2 usage or
-// configuration, 3 database unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some
-// tenants failed.
+// exitTable is the table of the codes, for help texts.
+func exitTable() string {
+	var b strings.Builder
+	for code, o := range outcomes {
+		fmt.Fprintf(&b, "  %d  %-18s %s\n", code, o.word, o.meaning)
+	}
+	return b.String()
+}
+
+// refusals are the library's errors that say that nothing was touched.
+var refusals = []error{
+	gooseplus.ErrIrreversible, gooseplus.ErrVersionLocked, gooseplus.ErrProtectedEnvironment, gooseplus.ErrForeignHistory,
+	gooseplus.ErrMergeMigrations, gooseplus.ErrTenantMissing,
+}
+
+// ExitCode is the code to exit with after a command returned err: 0 done, 1 failed and undone, 2 wrong usage, 3 database
+// unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some tenants failed, 7 refused.
 func ExitCode(err error) int {
-	var tenants *gooseplus.TenantsError
-	var some *tenantsError
-	var usage *usageError
-	var connection *connectionError
+	as := func(target any) bool { return errors.As(err, target) }
 	is := func(target error) bool { return errors.Is(err, target) }
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &tenants), errors.As(err, &some):
+	case as(new(*gooseplus.TenantsError)), as(new(*tenantsError)):
 		return exitTenants
-	case errors.As(err, &usage):
+	case as(new(*halfwayError)):
+		return exitNotUndone
+	case as(new(*usageError)):
 		return exitUsage
+	case as(new(*refusedError)):
+		return exitRefused
 	case is(gooseplus.ErrRollBack), is(gooseplus.ErrDirty):
 		return exitNotUndone
 	case is(gooseplus.ErrLocked):
@@ -52,16 +78,14 @@ func ExitCode(err error) int {
 		return exitUndone
 	case is(gooseplus.ErrLockLost): // after the run had succeeded
 		return exitNotUndone
-	case is(gooseplus.ErrMergeMigrations), is(gooseplus.ErrTenantMissing), is(gooseplus.ErrForeignHistory):
-		return exitUsage
+	case slices.ContainsFunc(refusals, is):
+		return exitRefused
 	case is(errInterrupted), is(context.Canceled):
 		return exitUndone
-	case dialect.Refused(err):
-		return exitUsage
-	case errors.As(err, &connection), is(gooseplus.ErrMigrationTable), disconnected(err):
+	case as(new(*connectionError)), is(gooseplus.ErrMigrationTable), dialect.Refused(err), disconnected(err):
 		return exitUnreachable
 	}
-	return exitUsage
+	return exitRefused
 }
 
 // usageError is something that the command or the settings have wrong.
@@ -71,6 +95,21 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// refusedError is a refusal because of the files or of the database. Nothing was touched.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+// halfwayError is the error of a command whose first run succeeded and whose second run failed.
+type halfwayError struct {
+	done string
+	err  error
+}
+
+func (e *halfwayError) Error() string { return e.done + ": " + e.err.Error() }
+func (e *halfwayError) Unwrap() error { return e.err }
 
 // connectionError is a database that can't be connected to.
 type connectionError struct {
@@ -128,24 +167,30 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// sentence is the text of an error on one line, and without passwords.
-func sentence(err error) string {
+// sentence is the text of an error on one line, in the words of the command line, and without passwords.
+func (w words) sentence(err error) string {
 	var connection *connectionError
 	text := err.Error()
 	if !errors.As(err, &connection) && errors.Is(err, gooseplus.ErrMigrationTable) && ExitCode(err) == exitUnreachable && disconnected(err) {
 		text = "the database can't be reached: " + reason(err)
 	}
-	return redact.Text(clean(strings.Join(strings.Fields(text), " ")))
+	return redact.Text(clean(w.of(strings.Join(strings.Fields(text), " "))))
 }
 
 // sentences are those of errors that were joined, one for each.
-func sentences(err error) []string {
+func (w words) sentences(err error) []string {
+	switch e := err.(type) {
+	case *usageError:
+		err = e.err
+	case *refusedError:
+		err = e.err
+	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok && strings.Contains(err.Error(), "\n") {
 		var list []string
 		for _, e := range joined.Unwrap() {
-			list = append(list, sentences(e)...)
+			list = append(list, w.sentences(e)...)
 		}
 		return list
 	}
-	return []string{sentence(err)}
+	return []string{w.sentence(err)}
 }

@@ -8,28 +8,40 @@ import (
 )
 
 func (a *app) filesCommands() []*cobra.Command {
-	create := new(createFlags)
+	flags := new(createFlags)
+	numbers := new(renumberFlags)
 	strict := false
 	return []*cobra.Command{
 		a.command(spec{
-			group: "files", use: "validate", short: "Look for faults of the settings and the files",
+			group: "files", use: "validate", short: "Check the settings and the files",
 			long: "Finds every fault of the settings, of the folders and of the files, without a database: two files with one\n" +
-				"version, a misspelt environment, a file that can't be parsed. It prints warnings too: what is no fault, but\n" +
-				"rarely meant, such as a file that is ignored. With --strict a warning is a fault.",
+				"version, a misspelt environment, a file that can't be parsed. It prints warnings too, such as a file that is\n" +
+				"ignored. With --strict a warning is a fault.",
 			example: "gooseplus validate --strict",
-			flags:   func(cmd *cobra.Command) { cmd.Flags().BoolVar(&strict, "strict", false, "warnings are faults") },
+			flags:   func(cmd *cobra.Command) { cmd.Flags().BoolVar(&strict, "strict", false, "fail if there are warnings") },
 			run:     func(c *call) error { return validate(c, strict) },
 		}),
 		a.command(spec{
 			group: "files", use: "create NAME", short: "Make the files of a new migration",
-			long: "Makes an empty migration, of the kind that the folder has: the next number if the others are numbered, else\n" +
-				"the time (UTC); a file for each direction if the others are such pairs. In a project with namespaces\n" +
-				"--namespace chooses one. A migration in Go gets a version that no other one of the module has. NAME is\n" +
-				"made of lower-case letters, digits and underscores. No file is ever overwritten.",
+			long: "Makes an empty migration of the kind that the folder has: its version is the next number if the others are\n" +
+				"numbered, and the time (UTC) if they aren't; it has a file for each direction if the others are such pairs.\n" +
+				"In a project with namespaces --namespace chooses one. A migration in Go gets a version that no other Go\n" +
+				"migration of the module has. NAME is made of lower-case letters, digits and underscores. No file is ever\n" +
+				"overwritten.",
 			example: "gooseplus create add_users_email",
 			args:    cobra.ExactArgs(1),
-			flags:   func(cmd *cobra.Command) { create.add(cmd, a.settings) },
-			run:     func(c *call) error { return c.create(create) },
+			flags:   func(cmd *cobra.Command) { flags.add(cmd, a.settings) },
+			run:     func(c *call) error { return create(c, flags) },
+		}),
+		a.command(spec{
+			group: "files", use: "renumber", short: "Give new numbers to migrations that collide or come late",
+			long: "Use it after a merge. If several migrations have the same version, one of them keeps it (the file that --keep\n" +
+				"names, or the first one), and the others get new numbers, above all existing ones. With a database, pending\n" +
+				"migrations below its version get new numbers too. It never renames a migration that the database has applied.\n" +
+				"It asks first: on a terminal it waits for an answer, elsewhere it needs --yes.",
+			example: "gooseplus renumber",
+			flags:   func(cmd *cobra.Command) { numbers.add(cmd, a.settings) },
+			run:     func(c *call) error { return renumber(c, numbers) },
 		}),
 	}
 }
@@ -45,26 +57,26 @@ func validate(c *call, strict bool) error {
 		return err
 	}
 	if err := m.Err(); err != nil {
-		return &usageError{err}
+		if inSettings(err) {
+			return &usageError{err}
+		}
+		return &refusedError{err}
 	}
 	data := validated{Warnings: []string{}}
 	for _, warning := range m.Warnings() {
-		warning = sentence(errors.New(warning))
+		warning = c.out.sentence(errors.New(warning))
 		data.Warnings = append(data.Warnings, warning)
 		c.out.line("%s %s", paint(c.out.colour, yellow, "warning:"), warning)
 	}
 	c.data = data
-	n := fmt.Sprintf("%d warnings", len(data.Warnings))
-	if len(data.Warnings) == 1 {
-		n = "1 warning"
-	}
+	n := counted(len(data.Warnings), "warning")
 	switch {
 	case len(data.Warnings) == 0:
 		c.out.line("no faults")
 	case strict:
-		return usagef("%s, and with --strict a warning is a fault", n)
+		return &refusedError{fmt.Errorf("%s, and --strict is given", n)}
 	default:
-		c.out.line("%s (with --strict a fault)", n)
+		c.out.line("%s (with --strict, the command fails)", n)
 	}
 	return nil
 }

@@ -31,10 +31,10 @@ func (c *call) interruptible(ctx context.Context) (context.Context, func()) {
 			}
 			if first {
 				cancel(errInterrupted)
-				c.out.note("interrupted: waiting until what is under way has ended or is undone; Ctrl-C again says what that is")
+				c.out.note("interrupted: waiting until the running migrations have ended or are undone; press Ctrl-C again to see which")
 				continue
 			}
-			c.out.note("still at it: %s", c.activity.describe())
+			c.out.note("still running: %s", c.activity.describe())
 		}
 	}()
 	return ctx, func() {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,9 +17,9 @@ func (a *app) lookCommands() []*cobra.Command {
 	return []*cobra.Command{
 		a.command(spec{
 			group: "look", use: "status", short: "Show what is applied and what is pending",
-			long: "Shows every migration that is known or applied. The state of one is: applied, pending, late (pending, and\n" +
-				"lower than the version the database is at), dirty (it may be half-applied), or unknown (applied, and its\n" +
-				"file isn't there). A locked one is protected by the command lock.",
+			long: "Shows every migration that is known or applied, and the history of another tool if there is one. The state of a\n" +
+				"migration is: applied, pending, late (pending, and lower than the version the database is at), dirty (it may\n" +
+				"be half-applied), or unknown (applied, and its file isn't there). The command lock makes a migration locked.",
 			example: "gooseplus status --output json",
 			run:     status,
 		}),
@@ -47,26 +46,33 @@ func (a *app) lookCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			group: "look", use: "show VERSION", short: "Show one migration with its SQL",
-			example: "gooseplus show 20231103120000",
-			args:    cobra.ExactArgs(1),
-			run:     show,
+			example:  "gooseplus show 20231103120000",
+			versions: []string{},
+			run:      show,
 		}),
 		a.command(spec{
 			group: "look", use: "list", short: "List the pending migrations, or all",
-			long:    "Lists the migrations that are pending, one a line; with --all, those that are applied or dirty too.",
+			long:    "Lists the pending migrations, one a line; with --all, the applied and dirty ones too.",
 			example: "gooseplus list --all",
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().BoolVar(&all, "all", false, "those that are applied too")
+				cmd.Flags().BoolVar(&all, "all", false, "list the applied migrations too")
 			},
 			run: func(c *call) error { return list(c, all) },
 		}),
 		a.command(spec{
+			group: "look", use: "env", short: "Show which environments there are, and which the database has seen",
+			long: "Shows the folders of the environments, which of them the settings choose, and with which the database has ever\n" +
+				"been migrated. It works without a database too.",
+			example: "gooseplus env",
+			run:     environments,
+		}),
+		a.command(spec{
 			group: "look", use: "runs", short: "Show the last runs, and who has the lock now",
-			long: "Shows the runs that the database remembers, newest first, how they ended, and who is at it now. A run\n" +
-				"that is said to be running may have been killed: the next one finds that out.",
+			long: "Shows the runs that the database remembers, newest first, how they ended, and which process has the lock now.\n" +
+				"A process that is shown as running may have been killed: the next run finds that out.",
 			example: "gooseplus runs --limit 5",
 			flags: func(cmd *cobra.Command) {
-				cmd.Flags().IntVar(&limit, "limit", 20, "how many `runs` to show; 0 is all that are remembered")
+				cmd.Flags().IntVar(&limit, "limit", 20, "how many `runs` to show; 0 is all")
 			},
 			run: func(c *call) error { return showRuns(c, limit) },
 		}),
@@ -78,6 +84,7 @@ type statusDone struct {
 	CurrentVersion int64           `json:"current_version"`
 	Pending        int             `json:"pending"`
 	Dirty          bool            `json:"dirty"`
+	ForeignHistory string          `json:"foreign_history,omitempty"`
 	Environments   []string        `json:"environments"`
 	Migrations     []migrationDone `json:"migrations"`
 }
@@ -143,7 +150,7 @@ func statusOf(c *call) (gooseplus.Status, *statusDone, error) {
 
 func newStatusDone(s gooseplus.Status) *statusDone {
 	d := &statusDone{
-		CurrentVersion: s.CurrentVersion, Pending: s.PendingCount, Dirty: s.Dirty,
+		CurrentVersion: s.CurrentVersion, Pending: s.PendingCount, Dirty: s.Dirty, ForeignHistory: s.ForeignHistory,
 		Environments: append([]string{}, s.Environments...), Migrations: []migrationDone{},
 	}
 	for _, m := range s.Migrations {
@@ -171,6 +178,7 @@ func statuses(c *call, show func(namespace string, d *statusDone)) error {
 			return err
 		}
 		d := newStatusDone(s)
+		d.ForeignHistory = c.out.of(d.ForeignHistory)
 		show("", d)
 		c.data = d
 		return err
@@ -200,14 +208,16 @@ func status(c *call) error {
 		}
 		first, dirty = false, dirty || d.Dirty
 		c.out.line("%sthe database is at %s, %d pending%s", prefix("", namespace), at(d.CurrentVersion), d.Pending, clean(environments))
+		if d.ForeignHistory != "" {
+			c.out.line("%s %s", paint(c.out.colour, yellow, "another tool's history:"), clean(d.ForeignHistory))
+		}
 		if len(d.Migrations) > 0 {
 			c.out.line("")
 			c.out.migrations(d.Migrations)
 		}
 	})
 	if dirty {
-		c.out.line("\n%s a migration may be half-applied: no run is begun until a person has put the database right,\n"+
-			"and has said which version it is at: %s force VERSION", paint(c.out.colour, red, "dirty:"), c.out.program)
+		c.out.line("\n%s a migration may be half-applied. %s", paint(c.out.colour, red, "dirty:"), strings.TrimSuffix(waysText(c.waysOut(c.out.words, c.opened)), "\n"))
 	}
 	return err
 }
@@ -252,7 +262,7 @@ func show(c *call) error {
 		if err != nil {
 			return err
 		}
-		return usagef("version %d is neither known nor applied", version)
+		return usagef("version %d doesn't exist: it is neither known nor applied", version)
 	}
 	shown := d.Migrations[i]
 	up, down := s.Migrations[i].Up, s.Migrations[i].Down
@@ -320,88 +330,5 @@ func showPlan(c *call) error {
 		return nil
 	}
 	c.out.table(rows)
-	return nil
-}
-
-// runsDone is the data of runs.
-type runsDone struct {
-	Running *runRecorded  `json:"running"`
-	Runs    []runRecorded `json:"runs"`
-}
-
-type runRecorded struct {
-	Namespace string     `json:"namespace,omitempty"`
-	Holder    string     `json:"holder"`
-	Started   time.Time  `json:"started"`
-	Ended     *time.Time `json:"ended"`
-	From      int64      `json:"from"`
-	To        *int64     `json:"to"`
-	Outcome   string     `json:"outcome"`
-	Error     string     `json:"error,omitempty"`
-}
-
-func newRunRecorded(r gooseplus.Run) runRecorded {
-	d := runRecorded{Namespace: r.Namespace, Holder: r.Holder, Started: r.Started, From: r.From, Outcome: string(r.Outcome), Error: r.Error}
-	if !r.Ended.IsZero() {
-		d.Ended, d.To = &r.Ended, &r.To
-	}
-	return d
-}
-
-var outcomeColours = map[gooseplus.RunOutcome]colour{
-	gooseplus.RunMigrated: green, gooseplus.RunRunning: yellow, gooseplus.RunRolledBack: yellow,
-	gooseplus.RunFailed: red, gooseplus.RunCutOff: red, gooseplus.RunCrashed: red,
-}
-
-func showRuns(c *call, limit int) error {
-	if limit < 0 {
-		return usagef("--limit %d is negative", limit)
-	}
-	m, err := c.migrator(c.ctx)
-	if err != nil {
-		return err
-	}
-	recorded, err := m.Runs(c.ctx)
-	if err != nil {
-		return err
-	}
-	data := &runsDone{Runs: []runRecorded{}}
-	rows := [][]cell{cells("STARTED (UTC)", "TOOK", "FROM", "TO", "OUTCOME", "HOLDER", "ERROR")}
-	namespaces := slices.ContainsFunc(recorded, func(r gooseplus.Run) bool { return r.Namespace != "" })
-	for i, r := range recorded {
-		d := newRunRecorded(r)
-		if r.Outcome == gooseplus.RunRunning && data.Running == nil {
-			data.Running = &d
-		}
-		if limit > 0 && i >= limit {
-			continue
-		}
-		data.Runs = append(data.Runs, d)
-		took, to := "", ""
-		if d.Ended != nil {
-			took, to = rounded(r.Ended.Sub(r.Started)), fmt.Sprint(r.To)
-			if r.Outcome == gooseplus.RunCutOff || r.Outcome == gooseplus.RunCrashed {
-				took, to = "", "" // when its end was found out, and where it was then, is not known
-			}
-		}
-		rows = append(rows, []cell{{text: r.Started.Format(time.DateTime)}, {text: took}, {text: fmt.Sprint(r.From)}, {text: to},
-			{string(r.Outcome), outcomeColours[r.Outcome]}, {text: r.Holder}, {text: r.Error}})
-	}
-	c.data = data
-	if d := data.Running; d != nil {
-		c.out.line("the lock: %s since %s (unless that process is gone, which the next run finds out)", clean(d.Holder), d.Started.Format(time.DateTime))
-	} else {
-		c.out.line("the lock: nobody has it")
-	}
-	if len(rows) > 1 {
-		if namespaces {
-			rows[0] = slices.Insert(rows[0], 1, cell{text: "NAMESPACE"})
-			for i, d := range data.Runs {
-				rows[i+1] = slices.Insert(rows[i+1], 1, cell{text: d.Namespace})
-			}
-		}
-		c.out.line("")
-		c.out.table(rows)
-	}
 	return nil
 }

@@ -25,7 +25,25 @@ type numbering struct {
 func (p place) numbering() (numbering, error) {
 	n := numbering{taken: make(map[int64]bool)}
 	highestSQL := int64(-1)
-	err := filepath.WalkDir(p.root, func(path string, e fs.DirEntry, err error) error {
+	err := p.walk(func(path string, match []string) {
+		version, err := strconv.ParseInt(match[1], 10, 64)
+		if err != nil {
+			return // too long for a version; validate says so
+		}
+		n.taken[version] = true
+		if version > n.highest {
+			n.highest, n.width = version, len(match[1])
+		}
+		if match[2] == "sql" && version > highestSQL {
+			highestSQL, n.paired = version, strings.HasSuffix(path, ".up.sql") || strings.HasSuffix(path, ".down.sql")
+		}
+	})
+	return n, err
+}
+
+// walk calls found for each file of a migration, with the parts of its name: of all environments.
+func (p place) walk(found func(path string, match []string)) error {
+	return filepath.WalkDir(p.root, func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && path == p.root {
 			return nil // the first migration of all
 		}
@@ -38,24 +56,11 @@ func (p place) numbering() (numbering, error) {
 			}
 			return nil
 		}
-		match := migrationName.FindStringSubmatch(e.Name())
-		if match == nil {
-			return nil
-		}
-		version, err := strconv.ParseInt(match[1], 10, 64)
-		if err != nil {
-			return nil // too long for a version; validate says so
-		}
-		n.taken[version] = true
-		if version > n.highest {
-			n.highest, n.width = version, len(match[1])
-		}
-		if match[2] == "sql" && version > highestSQL {
-			highestSQL, n.paired = version, strings.HasSuffix(e.Name(), ".up.sql") || strings.HasSuffix(e.Name(), ".down.sql")
+		if match := migrationName.FindStringSubmatch(e.Name()); match != nil {
+			found(path, match)
 		}
 		return nil
 	})
-	return n, err
 }
 
 // paired says whether the newest SQL migration is a file for each direction.
@@ -109,13 +114,24 @@ func (n numbering) next(now time.Time) string {
 		return fmt.Sprintf("%0*d", n.width, version)
 	}
 	for ; ; now = now.Add(time.Second) { // two in one second
-		text := now.UTC().Format("20060102150405")
+		text := now.UTC().Format(secondLayout)
 		version, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || !n.taken[version] {
 			return text
 		}
 	}
 }
+
+// after is like next, but the number is higher than all existing ones.
+func (n numbering) after(now time.Time) string {
+	if highest, err := time.Parse(secondLayout, strconv.FormatInt(n.highest, 10)); err == nil && !highest.Before(now) {
+		now = highest.Add(time.Second)
+	}
+	return n.next(now)
+}
+
+// secondLayout is that of versions that are times.
+const secondLayout = "20060102150405"
 
 // lockFolders keeps other processes from numbering a migration in the folders at the same time. The lock is on the
 // folders themselves, so it leaves no file behind, and ends with the process. Where a file system can't lock a folder,

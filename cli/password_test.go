@@ -59,7 +59,8 @@ func TestNoPassword(t *testing.T) {
 
 	commands := [][]string{
 		{"up"}, {"up-to", "1"}, {"up-to", "2023-11-03"}, {"down"}, {"rollback", "--steps", "2", "--yes"}, {"down-to", "0", "--yes"}, {"goto", "1"},
-		{"status"}, {"version"}, {"plan"}, {"show", "1"}, {"list", "--all"}, {"runs"}, {"force", "1", "--yes"}, {"lock", "1"}, {"unlock", "1"},
+		{"status"}, {"version"}, {"plan"}, {"show", "1"}, {"list", "--all"}, {"runs"}, {"force", "1", "--yes"}, {"baseline", "1", "--yes"}, {"up-by-one"}, {"redo", "--yes"}, {"reset", "--yes"}, {"env"}, {"renumber"},
+		{"lock", "1"}, {"unlock", "1"},
 		{"tenants", "up", "--schemas-like", "x%"}, {"tenants", "down", "--schemas-query", "SELECT 1"}, {"tenants", "list", "--databases-query", "SELECT 1, 2"},
 		{"tenants", "status", "--schemas-like", "x%"}, {"up", "--then-tenants", "--databases-query", "SELECT 1, 2"},
 	}
@@ -68,16 +69,16 @@ func TestNoPassword(t *testing.T) {
 		name, dsn string
 		code      int
 	}{
-		{"a wrong password", postgres.String(), 2},
+		{"a wrong password", postgres.String(), 3},
 		{"nobody there", nowhere.String(), 3},
-		{"an unknown user", stranger.String(), 2},
+		{"an unknown user", stranger.String(), 3},
 		{"the words of libpq", "host=127.0.0.1 port=1 user=app dbname=x password='" + secret + "'", 3},
 		{"words that libpq doesn't know", "host=127.0.0.1 sslmode=maybe user=app password=" + secret, 2},
 		{"no URL", "postgres://app:" + secret + "@127.0.0.1:1/x%zz", 2},
 		{"a host that isn't known", "postgres://app:" + url.QueryEscape(secret) + "@no-such-host.invalid/x?sslmode=disable", 3},
 		{"no database that is known", "oracle://app:" + secret + "@127.0.0.1:1/x", 2},
-		{"MariaDB, a wrong password", maria.FormatDSN(), 2},
-		{"MariaDB's URL, a wrong password", mariaURL.String(), 2},
+		{"MariaDB, a wrong password", maria.FormatDSN(), 3},
+		{"MariaDB's URL, a wrong password", mariaURL.String(), 3},
 		{"MySQL, nobody there", "app:" + secret + "@tcp(127.0.0.1:1)/x", 3},
 		{"MySQL, an unknown option", "app:" + secret + "@tcp(127.0.0.1:1)/x?tls=maybe", 2},
 	} {

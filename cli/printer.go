@@ -22,20 +22,26 @@ import (
 // printer writes what a command has to say: results to the standard output, everything else to the
 // standard error.
 type printer struct {
-	program               string     // as in the commands that a person is told
+	words
 	mu                    sync.Mutex // observers print too
 	out, err              io.Writer
 	json                  bool
 	html                  bool
+	silent                bool // print no results: quiet, and the command isn't read-only
+	quiet, verbose        bool
 	terminal, errTerminal bool
 	colour, errColour     bool
-	bar                   *bar // that has to be cleared before anything is written; guarded by mu
+	foot                  foot // guarded by mu
 }
 
-func newPrinter(cmd *cobra.Command, noColor bool) *printer {
-	p := &printer{program: program(cmd), out: cmd.OutOrStdout(), err: cmd.ErrOrStderr()}
+// foot is what stands at the foot of a terminal. It has to be cleared before anything is written.
+type foot interface{ clear() }
+
+func newPrinter(cmd *cobra.Command, flags sharedFlags) *printer {
+	p := &printer{words: words{program: program(cmd)}, out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), quiet: flags.quiet, verbose: flags.verbose && !flags.quiet}
+	p.silent = p.quiet && cmd.Annotations[looksAnnotation] == ""
 	p.terminal, p.errTerminal = isTerminal(p.out), isTerminal(p.err)
-	plain := noColor || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb"
+	plain := flags.noColor || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb"
 	p.colour, p.errColour = p.terminal && !plain, p.errTerminal && !plain
 	return p
 }
@@ -53,11 +59,11 @@ func (p *printer) format(output string, cmd *cobra.Command) error {
 		p.json = true
 	case "html":
 		if cmd.Annotations[htmlAnnotation] == "" {
-			return usagef("--output html: %s has no page, only tenants status has", cmd.Name())
+			return usagef("--output html works with tenants status only, not with %s", cmd.Name())
 		}
 		p.html = true
 	default:
-		return usagef("--output %s: it is text, json or html", strconv.Quote(output))
+		return usagef("--output %s: use text, json or html", strconv.Quote(output))
 	}
 	return nil
 }
@@ -87,38 +93,47 @@ func paint(on bool, c colour, s string) string {
 
 // line writes a line of the result, unless it is not for people.
 func (p *printer) line(format string, args ...any) {
-	if p.text() {
+	if p.text() && !p.silent {
 		p.write(p.out, fmt.Sprintf(format, args...)+"\n")
 	}
 }
 
 // note writes a line for the person who waits.
 func (p *printer) note(format string, args ...any) {
-	p.write(p.err, fmt.Sprintf(format, args...)+"\n")
+	if !p.quiet {
+		p.write(p.err, fmt.Sprintf(format, args...)+"\n")
+	}
+}
+
+// detail is a note for a person who wants to know everything.
+func (p *printer) detail(format string, args ...any) {
+	if p.verbose {
+		p.note(format, args...)
+	}
 }
 
 func (p *printer) write(w io.Writer, s string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar != nil {
-		p.bar.clear()
+	if p.foot != nil {
+		p.foot.clear()
 	}
 	_, _ = io.WriteString(w, s) // that nobody reads it must not end a run
 }
 
 // fail writes an error.
-func (p *printer) fail(err error) {
+func (p *printer) fail(err error, ways ...way) {
 	var b strings.Builder
 	head := paint(p.errColour, red, "error:")
 	var incomplete *gooseplus.RollbackError
 	var several *gooseplus.TenantsError
-	list := sentences(err)
+	list := p.sentences(err)
 	switch {
 	case errors.As(err, &incomplete) && !errors.As(err, &several):
-		fmt.Fprintf(&b, "%s %s: it is at %s, and was at %s\n", head, gooseplus.ErrRollBack, at(incomplete.Reached), at(incomplete.Start))
-		fmt.Fprintf(&b, "the run failed with: %s\n", sentence(incomplete.Cause))
+		fmt.Fprintf(&b, "%s %s: it was at %s, and is at %s\n", head, gooseplus.ErrRollBack, at(incomplete.Start), at(incomplete.Reached))
+		fmt.Fprintf(&b, "the run failed with: %s\n", p.sentence(incomplete.Cause))
 		statement(&b, incomplete.Cause)
-		fmt.Fprintf(&b, "it is not undone because: %s\n", sentence(incomplete.Err))
+		fmt.Fprintf(&b, "the run is not undone because: %s\n", p.sentence(incomplete.Err))
 		statement(&b, incomplete.Err)
 	default:
 		for _, s := range list {
@@ -128,14 +143,12 @@ func (p *printer) fail(err error) {
 			statement(&b, err)
 		}
 	}
-	if errors.Is(err, gooseplus.ErrDirty) && ExitCode(err) == exitNotUndone {
-		fmt.Fprintln(&b, "A person has to put the database right, and then to say which version it is at:", p.program, "force VERSION")
-	}
-	for _, refusal := range []error{gooseplus.ErrIrreversible, gooseplus.ErrVersionLocked, gooseplus.ErrProtectedEnvironment} {
-		if errors.Is(err, refusal) && ExitCode(err) == exitUsage {
+	for _, refusal := range refusals[:3] {
+		if errors.Is(err, refusal) && ExitCode(err) == exitRefused {
 			fmt.Fprintln(&b, "Nothing was touched.")
 		}
 	}
+	b.WriteString(waysText(ways))
 	p.write(p.err, b.String())
 }
 
@@ -151,7 +164,7 @@ func statement(b *strings.Builder, err error) {
 	lines := strings.Split(strings.TrimSpace(redact.Text(migration.Statement)), "\n")
 	for i, l := range lines {
 		if i == statementLines {
-			fmt.Fprintf(b, "    … and %d lines more\n", len(lines)-i)
+			fmt.Fprintf(b, "    … and %d more lines\n", len(lines)-i)
 			break
 		}
 		fmt.Fprintf(b, "    %s\n", clean(strings.TrimSuffix(l, "\r")))
@@ -178,14 +191,15 @@ type failure struct {
 	Source      string   `json:"source,omitempty"`
 	Direction   string   `json:"direction,omitempty"`
 	Statement   string   `json:"statement,omitempty"`
+	Commands    []string `json:"commands,omitempty"`
 }
 
-func newFailure(err error) *failure {
+func (w words) failure(err error) *failure {
 	if err == nil {
 		return nil
 	}
-	f := &failure{Message: sentence(err)}
-	if faults := sentences(err); len(faults) > 1 {
+	f := &failure{Message: w.sentence(err)}
+	if faults := w.sentences(err); len(faults) > 1 {
 		f.Faults = faults
 	}
 	var migration *gooseplus.MigrationError
@@ -198,15 +212,18 @@ func newFailure(err error) *failure {
 	return f
 }
 
-func (p *printer) document(command string, data any, err error) {
-	d := document{Command: command, ExitCode: ExitCode(err), Data: data, Error: newFailure(err)}
-	d.Outcome = outcomes[d.ExitCode]
+func (p *printer) document(command string, data any, err error, ways ...way) {
+	d := document{Command: command, ExitCode: ExitCode(err), Data: data, Error: p.failure(err)}
+	d.Outcome = outcomes[d.ExitCode].word
+	for _, w := range ways {
+		d.Error.Commands = append(d.Error.Commands, w.command)
+	}
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	if err := e.Encode(d); err != nil {
-		p.note("error: %s", sentence(err))
+		p.write(p.err, fmt.Sprintf("error: %s\n", p.sentence(err)))
 		return
 	}
 	p.write(p.out, b.String())
@@ -228,7 +245,7 @@ func cells(texts ...string) []cell {
 
 // table writes rows with aligned columns, the first in bold.
 func (p *printer) table(rows [][]cell) {
-	if !p.text() {
+	if !p.text() || p.silent {
 		return
 	}
 	var widths []int

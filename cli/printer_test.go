@@ -24,9 +24,9 @@ func TestNothingHostileOnATerminal(t *testing.T) {
 		"an error":           func(c *call) { c.out.fail(failed) },
 		"an error, not back": func(c *call) { c.out.fail(&gooseplus.RollbackError{Tenant: hostile, Cause: failed, Err: failed}) },
 		"the end of a tenant": func(c *call) {
-			c.tenantLine(gooseplus.RunFinished{Scope: scope, Applied: 1})
-			c.tenantLine(gooseplus.RunFinished{Scope: scope, Undone: 1})
-			c.tenantLine(gooseplus.RunFinished{Scope: scope, Err: failed})
+			(&fleet{call: c}).tenantLine(gooseplus.RunFinished{Scope: scope, Applied: 1})
+			(&fleet{call: c}).tenantLine(gooseplus.RunFinished{Scope: scope, Undone: 1})
+			(&fleet{call: c}).tenantLine(gooseplus.RunFinished{Scope: scope, Err: failed})
 		},
 		"events": func(c *call) {
 			c.activity.observe(c.ctx, gooseplus.LockWaiting{Holder: hostile, Since: time.Now()})
@@ -40,7 +40,7 @@ func TestNothingHostileOnATerminal(t *testing.T) {
 		cmd := &cobra.Command{Use: "gooseplus"}
 		cmd.SetOut(&printed)
 		cmd.SetErr(&printed)
-		out := newPrinter(cmd, false)
+		out := newPrinter(cmd, sharedFlags{})
 		print(&call{cmd: cmd, out: out, activity: newActivity(out)})
 		if text := printed.String(); strings.ContainsAny(text, "\x1b\x07") || !strings.Contains(text, `acme\x1b`) {
 			t.Errorf("%s: %q", name, text)
@@ -58,7 +58,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	cmd := &cobra.Command{Use: "gooseplus"}
 	cmd.SetOut(&printed)
 	cmd.SetErr(&printed)
-	out := newPrinter(cmd, false)
+	out := newPrinter(cmd, sharedFlags{})
 	out.fail(err)
 	out.document("up", map[string]any{}, err)
 	text := printed.String()

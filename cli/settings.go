@@ -2,12 +2,10 @@ package cli
 
 import (
 	"cmp"
-	"context"
-	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,96 +22,139 @@ import (
 type settings struct {
 	standalone bool
 
-	output       string
-	yes, noColor bool
-	masterDSN    string
-	namespace    string // "" is all
-
-	dsn, driver           string
-	tenantsDriver         string
-	master                bool
-	dir, tenantsDir       string
-	environments          []string
-	namespaces            []string
-	protected             []string
-	envFile               string
-	table, schema         string
-	noLock, strictOrder   bool
-	lockWait              time.Duration
-	timeout               time.Duration
-	migrationTimeout      time.Duration
-	rollbackTimeout       time.Duration
-	rollback              string
-	foreign               string
-	lockTimeout, stmtTime time.Duration
-	retries               int
-
-	looks     bool // the command changes nothing
-	opened    []*sql.DB
-	connected string // the database that a person is about to change
+	shared   sharedFlags
+	database databaseFlags
+	files    filesFlags
+	run      runFlags
+	pools    pools
 }
+
+// sharedFlags are those of every program.
+type sharedFlags struct {
+	output, namespace       string // namespace "" is all
+	masterDSN               string
+	yes                     bool
+	noColor, quiet, verbose bool
+}
+
+// databaseFlags say which database is migrated, and where in it.
+type databaseFlags struct {
+	dsn, fallbackDSN      string // fallbackDSN is DATABASE_URL
+	driver, tenantsDriver string
+	master                bool
+	schema, table         string
+}
+
+// filesFlags say where the migrations are.
+type filesFlags struct {
+	dir, tenantsDir, envFile            string
+	environments, namespaces, protected []string
+}
+
+// runFlags say how a run goes.
+type runFlags struct {
+	lock             bool
+	lockWait         time.Duration
+	timeout          time.Duration
+	migrationTimeout time.Duration
+	rollbackTimeout  time.Duration
+	statements       gooseplus.StatementTimeouts
+	rollback         string
+	foreign          string
+	strictOrder      bool
+}
+
+// The words that a flag takes, and what they mean.
+var (
+	strategies = map[string]gooseplus.Strategy{
+		"down": gooseplus.RollbackDown, "transaction": gooseplus.RollbackTransaction, "none": gooseplus.RollbackNone,
+	}
+	policies = map[string]gooseplus.Policy{"refuse": gooseplus.Refuse, "warn": gooseplus.Warn, "ignore": gooseplus.Ignore}
+)
 
 func newSettings(standalone bool) *settings { return &settings{standalone: standalone} }
 
-// connectTimeout is how long the server may take to answer at all.
-const connectTimeout = 10 * time.Second
-
 func (s *settings) flags(f *pflag.FlagSet) {
-	f.StringVarP(&s.output, "output", "o", "text", "`format` of the result: text, json, or html for tenants status")
-	f.BoolVarP(&s.yes, "yes", "y", false, "confirm what has to be confirmed")
-	f.BoolVar(&s.noColor, "no-color", false, "no colours on a terminal, as with NO_COLOR")
-	f.StringVar(&s.namespace, "namespace", "", "`namespace` to work on, of several")
-	f.StringVar(&s.masterDSN, "master-dsn", "", "`DSN` of the tenants' master database (MASTER_DB_URL)")
-	if !s.standalone {
-		return
+	f.StringVarP(&s.shared.output, "output", "o", "text", "`format` of the result: text, json, or html for tenants status")
+	f.BoolVarP(&s.shared.yes, "yes", "y", false, "answer yes to every question")
+	f.BoolVarP(&s.shared.quiet, "quiet", "q", false, "print only errors, and the results of read-only commands")
+	f.BoolVarP(&s.shared.verbose, "verbose", "v", false, "also print the database, and each step when it begins")
+	f.BoolVar(&s.shared.noColor, "no-color", false, "no colours on a terminal, as with NO_COLOR")
+	f.StringVar(&s.shared.namespace, "namespace", "", "only this `namespace`")
+	f.StringVar(&s.shared.masterDSN, "master-dsn", "", "`DSN` of the tenants' master database (MASTER_DB_URL)")
+	settable(f, "output", "namespace")
+	settable(f, "master-dsn", "MASTER_DB_URL")
+	if s.standalone {
+		s.standaloneFlags(f)
 	}
-	f.StringVar(&s.dsn, "dsn", "", "`DSN` of the database (GOOSE_DBSTRING)")
-	f.BoolVar(&s.master, "master", false, "work on the master database, not on that of --dsn")
-	f.StringVar(&s.driver, "driver", "", "postgres, mysql or sqlite, if the DSN doesn't say so (GOOSE_DRIVER)")
-	f.StringVar(&s.dir, "dir", "sql", "`folder` of the migrations (GOOSE_MIGRATION_DIR)")
-	f.StringVar(&s.tenantsDriver, "tenants-driver", "", "postgres, mysql or sqlite, if the tenants' databases are of another kind than the master's")
-	f.StringVar(&s.tenantsDir, "tenants-dir", "", "`folder` of the tenants' migrations, if it is another one")
-	f.StringSliceVar(&s.environments, "env", nil, "`environments` beside base, separated by commas")
-	f.StringSliceVar(&s.namespaces, "namespaces", nil, "`namespaces`, folders with versions of their own, separated by commas")
-	f.StringSliceVar(&s.protected, "protected-env", []string{"production"}, "`environments` that protect a database from others")
-	f.StringVar(&s.envFile, "env-file", ".env", "`file` with settings that neither a flag nor the environment has")
-	f.StringVar(&s.table, "table", "goose_db_version", "`name` of the version table (GOOSE_TABLE)")
-	f.StringVar(&s.schema, "schema", "", "`schema` to migrate, if it isn't the connection's")
-	f.BoolVar(&s.noLock, "no-lock", false, "run without the lock that keeps other runners out")
-	f.DurationVar(&s.lockWait, "lock-wait", -1, "how long to wait for the lock; negative, the default, is as long as the run may take")
-	f.Lookup("lock-wait").DefValue = "0" // that is what pflag shows nothing for
-	f.DurationVar(&s.timeout, "timeout", 5*time.Minute, "limit of a run; 0 is none")
-	f.DurationVar(&s.migrationTimeout, "migration-timeout", time.Minute, "limit of each migration; 0 is none")
-	f.DurationVar(&s.rollbackTimeout, "rollback-timeout", 5*time.Minute, "limit of the way back; 0 is none")
-	f.StringVar(&s.rollback, "rollback", "down", "what a failed run does: down, transaction or none")
-	f.StringVar(&s.foreign, "foreign-history", "refuse", "what to do where another tool has migrated the database: refuse, warn or ignore")
-	f.BoolVar(&s.strictOrder, "strict-order", false, "refuse versions that come late")
-	f.DurationVar(&s.lockTimeout, "lock-timeout", 0, "how long the server lets a statement wait for a lock; 0 is its own limit")
-	f.DurationVar(&s.stmtTime, "statement-timeout", 0, "how long the server lets a statement take; 0 is its own limit")
-	f.IntVar(&s.retries, "retries", 0, "how often a migration that others were in the way of is tried again; 0 is as often as its limit allows with one of these two limits, and never without")
 }
 
-// aliases are the names that others have given to variables; ours come first.
-var aliases = map[string][]string{
-	"dsn":        {"GOOSE_DBSTRING"},
-	"driver":     {"GOOSE_DRIVER"},
-	"dir":        {"GOOSE_MIGRATION_DIR"},
-	"table":      {"GOOSE_TABLE"},
-	"master-dsn": {"MASTER_DB_URL"},
+func (s *settings) standaloneFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.database.dsn, "dsn", "", "`DSN` of the database (GOOSE_DBSTRING, DATABASE_URL)")
+	f.BoolVar(&s.database.master, "master", false, "work on the master database instead of the database of --dsn")
+	f.StringVar(&s.database.driver, "driver", "", "postgres, mysql or sqlite, if the DSN doesn't say so (GOOSE_DRIVER)")
+	f.StringVar(&s.database.tenantsDriver, "tenants-driver", "", "postgres, mysql or sqlite: the kind of the tenants' databases, if the master's is another")
+	f.StringVar(&s.database.table, "table", "goose_db_version", "`name` of the version table (GOOSE_TABLE)")
+	f.StringVar(&s.database.schema, "schema", "", "`schema` to migrate, instead of the connection's")
+
+	f.StringVar(&s.files.dir, "dir", "sql", "`folder` of the migrations (GOOSE_MIGRATION_DIR)")
+	f.StringVar(&s.files.tenantsDir, "tenants-dir", "", "`folder` of the tenants' migrations, if it isn't --dir")
+	f.StringVar(&s.files.envFile, "env-file", ".env", "`file` with settings, read after flags and environment")
+	f.StringSliceVar(&s.files.environments, "env", nil, "`environments` beside base, separated by commas")
+	f.StringSliceVar(&s.files.namespaces, "namespaces", nil, "`namespaces`, folders with versions of their own, separated by commas")
+	f.StringSliceVar(&s.files.protected, "protected-env", []string{"production"}, "`environments` that a database must not mix with others")
+
+	r := &s.run
+	f.BoolVar(&r.lock, "lock", true, "let one runner at a time migrate; the others wait")
+	f.VarPF(negation{&r.lock}, "no-lock", "", "run without the lock, as --lock=false").NoOptDefVal = "true"
+	f.DurationVar(&r.lockWait, "lock-wait", -1, "how long to wait for the lock; negative (the default) waits until --timeout")
+	f.Lookup("lock-wait").DefValue = "0" // pflag shows no default for a zero value
+	f.DurationVar(&r.timeout, "timeout", 5*time.Minute, "time limit of a run; 0 is no limit")
+	f.DurationVar(&r.migrationTimeout, "migration-timeout", time.Minute, "time limit of each migration; 0 is no limit")
+	f.DurationVar(&r.rollbackTimeout, "rollback-timeout", 5*time.Minute, "time limit for undoing a failed run; 0 is no limit")
+	f.DurationVar(&r.statements.Lock, "lock-timeout", 0, "how long a statement may wait for a lock; 0 leaves it to the server")
+	f.DurationVar(&r.statements.Statement, "statement-timeout", 0, "how long a statement may take; 0 leaves it to the server")
+	f.IntVar(&r.statements.Retries, "retries", 0, "retries after lock contention; 0 retries until the migration timeout, if --lock-timeout or --statement-timeout is set")
+	f.StringVar(&r.rollback, "rollback", "down", "how a failed run is undone: down, transaction or none")
+	f.StringVar(&r.foreign, "foreign-history", "refuse", "if another tool has migrated the database: refuse, warn or ignore")
+	f.BoolVar(&r.strictOrder, "strict-order", false, "refuse pending versions that are lower than an applied one")
+
+	settable(f, "dsn", "GOOSE_DBSTRING")
+	settable(f, "driver", "GOOSE_DRIVER")
+	settable(f, "dir", "GOOSE_MIGRATION_DIR")
+	settable(f, "table", "GOOSE_TABLE")
+	for _, name := range []string{
+		"tenants-dir", "tenants-driver", "env", "namespaces", "protected-env", "schema", "lock", "no-lock", "lock-wait", "timeout",
+		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "strict-order", "lock-timeout", "statement-timeout", "retries",
+	} {
+		settable(f, name)
+	}
 }
 
-// settable are the flags that a variable sets too. Those that say what one command is to do are not among
-// them: what has to be confirmed is confirmed for one command.
-var settable = []string{
-	"output", "master-dsn", "dsn", "driver", "dir", "tenants-dir", "tenants-driver", "env", "namespace", "namespaces", "protected-env", "table", "schema", "no-lock", "lock-wait",
-	"timeout", "migration-timeout", "rollback-timeout", "rollback", "foreign-history", "strict-order", "lock-timeout", "statement-timeout", "retries",
-	"schemas-like", "schemas-query", "databases-query", "concurrency", "canary", "max-failures", "create-schema",
+// negation is the flag --no-x of a flag --x.
+type negation struct{ of *bool }
+
+func (n negation) String() string { return "false" }
+func (n negation) Type() string   { return "bool" }
+func (n negation) Set(value string) error {
+	var no bool
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	f.BoolVar(&no, "no", false, "")
+	if err := f.Set("no", value); err != nil {
+		return fmt.Errorf("%q is neither true nor false", value)
+	}
+	*n.of = !no
+	return nil
 }
 
-// variables are the names of the variables of a flag, in their order.
-func variables(flag string) []string {
-	own := "GOOSEPLUS_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-	return append([]string{own}, aliases[flag]...)
+// variablesOf is the annotation with the names of the variables that can set a flag. Flags that say what one command does
+// have none: --yes must not answer the questions of every command.
+const variablesOf = "variables"
+
+// settable lets variables set a flag: GOOSEPLUS_ with its name, and the given ones.
+func settable(f *pflag.FlagSet, name string, others ...string) {
+	own := "GOOSEPLUS_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	_ = f.SetAnnotation(name, variablesOf, append([]string{own}, others...)) // it exists
 }
 
 // load gives the flags that were not set the values of the environment, and then those of the file. The file's other
@@ -123,205 +164,136 @@ func (s *settings) load(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	sources := []func(string) string{os.Getenv, func(name string) string { return file[name] }}
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed || !slices.Contains(settable, f.Name) || err != nil || f.Annotations[perCall] != nil {
-			return
-		}
-		for _, source := range sources {
-			for _, name := range variables(f.Name) {
-				value := source(name)
-				if value == "" {
-					continue
-				}
-				if setErr := f.Value.Set(value); setErr != nil {
-					err = usagef("%s: %w", name, setErr)
-				}
-				return
+	lookup := func(names ...string) (name, value string, err error) {
+		for _, name := range names {
+			if value := os.Getenv(name); value != "" {
+				return name, value, nil
 			}
 		}
+		for _, name := range names {
+			if value := file.values[name]; value != "" {
+				return name, value, file.fault(name)
+			}
+		}
+		return "", "", nil
+	}
+	lock := cmd.Flags().Changed("lock") || cmd.Flags().Changed("no-lock")
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed || len(f.Annotations[variablesOf]) == 0 || err != nil || lock && (f.Name == "lock" || f.Name == "no-lock") {
+			return
+		}
+		name, value, fault := lookup(f.Annotations[variablesOf]...)
+		if err = fault; err != nil || value == "" {
+			return
+		}
+		if setErr := f.Value.Set(value); setErr != nil {
+			err = usagef("%s: %w", name, setErr)
+		}
 	})
+	if err == nil && s.standalone {
+		_, s.database.fallbackDSN, err = lookup("DATABASE_URL")
+	}
 	return err
 }
 
-// perCall marks the flag of a command that is called like one of the settable ones, and is another.
-const perCall = "percall"
+// envFile is a .env file.
+type envFile struct {
+	name, text string
+	values     map[string]string
+}
 
-func (s *settings) file(cmd *cobra.Command) (map[string]string, error) {
-	if !s.standalone || s.envFile == "" {
-		return nil, nil
+func (s *settings) file(cmd *cobra.Command) (file envFile, err error) {
+	file.name = s.files.envFile
+	if !s.standalone || file.name == "" {
+		return file, nil
 	}
-	file, err := godotenv.Read(s.envFile)
+	text, err := os.ReadFile(file.name)
 	if errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed("env-file") {
-		return nil, nil
+		return file, nil
 	}
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return nil, usagef("--env-file: %w", err)
+	if err != nil {
+		return file, usagef("--env-file: %w", err)
 	}
-	if err != nil { // the parser quotes the line, which may have a password in it
-		return nil, usagef("--env-file: %s can't be parsed: a line is NAME=VALUE", s.envFile)
+	file.text = string(text)
+	if file.values, err = godotenv.Unmarshal(file.text); err != nil { // the parser quotes the line, which may have a password in it
+		return file, usagef("--env-file: %s can't be parsed: write each line as NAME=VALUE", file.name)
 	}
 	return file, nil
 }
 
-// purpose says which database a Migrator is for.
-type purpose int
+// reference is $NAME or ${NAME} in the value of a variable.
+var reference = regexp.MustCompile(`\$\{?([A-Z0-9_]+)`)
 
-const (
-	mainDatabase purpose = iota
-	masterDatabase
-	noDatabase
-	otherDatabases // each tenant brings its own
-)
-
-type purposeKey struct{}
-
-func withPurpose(ctx context.Context, p purpose) context.Context {
-	return context.WithValue(ctx, purposeKey{}, p)
+// fault returns an error if a value uses $NAME and the file has no value for NAME: the parser would put nothing there. To
+// know whether a value uses NAME, quotes and escapes included, fault parses the file once more with a value for NAME.
+func (f envFile) fault(name string) error {
+	for _, match := range reference.FindAllStringSubmatch(f.text, -1) {
+		used := match[1]
+		if f.values[used] != "" {
+			continue
+		}
+		line := regexp.MustCompile(`(?m)^\s*(export\s+)?` + used + `\s*[=:].*$`)
+		values, err := godotenv.Unmarshal(used + "=set\n" + line.ReplaceAllString(f.text, ""))
+		if err == nil && values[name] != f.values[name] {
+			return usagef("%s: %s uses $%s, which is empty: set %[3]s in that file, above that line, or write the value in single quotes if the $ is a part of it",
+				f.name, name, used)
+		}
+	}
+	return nil
 }
 
-// migrator is what the settings of a stand-alone command describe.
-func (s *settings) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
-	purpose, _ := ctx.Value(purposeKey{}).(purpose)
-	t, err := s.target(purpose)
+func (s *settings) envName() string { return cmp.Or(s.files.envFile, ".env") }
+
+// options returns the library's options for these flags.
+func (r runFlags) options() ([]gooseplus.Option, error) {
+	strategy, ok := strategies[r.rollback]
+	if !ok {
+		return nil, usagef("--rollback %q: use down, transaction or none", r.rollback)
+	}
+	policy, ok := policies[r.foreign]
+	if !ok {
+		return nil, usagef("--foreign-history %q: use refuse, warn or ignore", r.foreign)
+	}
+	options := []gooseplus.Option{
+		gooseplus.WithGlobalLock(r.lock), gooseplus.WithStrictOrder(r.strictOrder), gooseplus.WithRollback(strategy), gooseplus.WithForeignHistory(policy),
+		gooseplus.WithTimeout(r.timeout), gooseplus.WithMigrationTimeout(r.migrationTimeout), gooseplus.WithRollbackTimeout(r.rollbackTimeout),
+	}
+	if r.lockWait >= 0 {
+		options = append(options, gooseplus.WithLockWait(r.lockWait))
+	}
+	if r.statements != (gooseplus.StatementTimeouts{}) {
+		options = append(options, gooseplus.WithStatementTimeouts(r.statements))
+	}
+	return options, nil
+}
+
+// options returns the library's options for all flags, with the migrations of a folder.
+func (s *settings) options(dir string) ([]gooseplus.Option, error) {
+	options, err := s.run.options()
 	if err != nil {
 		return nil, err
-	}
-	var db *sql.DB
-	if purpose != noDatabase && purpose != otherDatabases {
-		if db, err = t.open(s.looks); err != nil {
-			return nil, err
-		}
-		s.opened = append(s.opened, db)
-		s.connected = t.shown()
-		if err := t.ping(ctx, db); err != nil {
-			return nil, err
-		}
-	}
-	options, err := s.options(ForTenants(ctx))
-	if err != nil {
-		return nil, err
-	}
-	return gooseplus.New(db, append(options, gooseplus.WithDialect(t.dialect))...), nil
-}
-
-// target is the database that is to be migrated.
-func (s *settings) target(p purpose) (dsnTarget, error) {
-	if s.master && s.masterDSN == "" && p != noDatabase {
-		return dsnTarget{}, usagef("MASTER_DB_URL is not set: --master works on the master database, which that variable names, in the environment or in %s, or the flag --master-dsn", s.envName())
-	}
-	if p == otherDatabases && s.tenantsDriver != "" {
-		return parseDSN("", s.tenantsDriver)
-	}
-	list := []string{s.dsn, s.masterDSN}
-	if p == masterDatabase || s.master && p == mainDatabase {
-		slices.Reverse(list)
-	}
-	for _, dsn := range list {
-		if dsn != "" {
-			return parseDSN(dsn, s.driver)
-		}
-	}
-	if p == noDatabase || p == otherDatabases {
-		if s.driver != "" {
-			return parseDSN("", s.driver)
-		}
-		return dsnTarget{dialect: "postgres"}, nil
-	}
-	return dsnTarget{}, usagef("there is no database to work on: set --dsn, or GOOSEPLUS_DSN (or GOOSE_DBSTRING) in the environment or in %s", s.envName())
-}
-
-func (s *settings) envName() string { return cmp.Or(s.envFile, ".env") }
-
-func (s *settings) options(tenants bool) ([]gooseplus.Option, error) {
-	dir := s.dir
-	if tenants && s.tenantsDir != "" {
-		dir = s.tenantsDir
 	}
 	fsys, base := folder(dir)
-	options := []gooseplus.Option{
-		gooseplus.WithFS(fsys), gooseplus.WithBasePath(base),
-		gooseplus.WithVersionTable(s.table), gooseplus.WithGlobalLock(!s.noLock), gooseplus.WithStrictOrder(s.strictOrder),
-		gooseplus.WithTimeout(s.timeout), gooseplus.WithMigrationTimeout(s.migrationTimeout), gooseplus.WithRollbackTimeout(s.rollbackTimeout),
-		gooseplus.WithProtectedEnvironments(s.protected...),
-	}
-	namespaces := s.namespaces
-	if len(namespaces) == 0 && s.namespace != "" {
-		namespaces = []string{s.namespace}
-	}
-	if len(namespaces) > 0 {
+	options = append(options, gooseplus.WithFS(fsys), gooseplus.WithBasePath(base),
+		gooseplus.WithVersionTable(s.database.table), gooseplus.WithProtectedEnvironments(s.files.protected...))
+	if namespaces := s.namespaces(); len(namespaces) > 0 {
 		options = append(options, gooseplus.WithNamespaces(namespaces...))
 	} else if flat(fsys, base) {
 		options = append(options, gooseplus.SetEnvironments(nil))
 	}
-	if len(s.environments) > 0 {
-		options = append(options, gooseplus.WithEnvironments(s.environments...))
+	if len(s.files.environments) > 0 {
+		options = append(options, gooseplus.WithEnvironments(s.files.environments...))
 	}
-	if s.lockWait >= 0 {
-		options = append(options, gooseplus.WithLockWait(s.lockWait))
+	if s.database.schema != "" {
+		options = append(options, gooseplus.WithSchema(s.database.schema))
 	}
-	if s.schema != "" {
-		options = append(options, gooseplus.WithSchema(s.schema))
-	}
-	if s.lockTimeout != 0 || s.stmtTime != 0 || s.retries != 0 {
-		options = append(options, gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{
-			Lock: s.lockTimeout, Statement: s.stmtTime, Retries: s.retries,
-		}))
-	}
-	strategies := map[string]gooseplus.Strategy{
-		"down": gooseplus.RollbackDown, "transaction": gooseplus.RollbackTransaction, "none": gooseplus.RollbackNone,
-	}
-	strategy, ok := strategies[s.rollback]
-	if !ok {
-		return nil, usagef("--rollback %q: it is down, transaction or none", s.rollback)
-	}
-	policies := map[string]gooseplus.Policy{"refuse": gooseplus.Refuse, "warn": gooseplus.Warn, "ignore": gooseplus.Ignore}
-	policy, ok := policies[s.foreign]
-	if !ok {
-		return nil, usagef("--foreign-history %q: it is refuse, warn or ignore", s.foreign)
-	}
-	return append(options, gooseplus.WithRollback(strategy), gooseplus.WithForeignHistory(policy)), nil
+	return options, nil
 }
 
-// folder makes a file system of a folder such that its files are called as people call them.
-func folder(dir string) (fs.FS, string) {
-	dir = filepath.Clean(dir)
-	if filepath.IsLocal(dir) {
-		return os.DirFS("."), filepath.ToSlash(dir)
+// namespaces are the ones that the flags name.
+func (s *settings) namespaces() []string {
+	if len(s.files.namespaces) == 0 && s.shared.namespace != "" {
+		return []string{s.shared.namespace}
 	}
-	if base := filepath.Base(dir); fs.ValidPath(base) && base != "." {
-		return os.DirFS(filepath.Dir(dir)), base
-	}
-	return os.DirFS(dir), "."
-}
-
-// migrationName is how the file of a migration begins.
-var migrationName = regexp.MustCompile(`^(\d+)_.*\.(sql|go)$`)
-
-// flat says whether the migrations are directly in the folder, as goose has them, rather than in one for
-// each environment.
-func flat(fsys fs.FS, base string) bool {
-	entries, err := fs.ReadDir(fsys, base)
-	if err != nil {
-		return false
-	}
-	files := false
-	for _, e := range entries {
-		if e.Name() == "base" && e.IsDir() {
-			return false
-		}
-		files = files || !e.IsDir() && migrationName.MatchString(e.Name())
-	}
-	return files
-}
-
-// close closes what was opened.
-func (s *settings) close() error {
-	var errs []error
-	for _, db := range s.opened {
-		errs = append(errs, db.Close())
-	}
-	s.opened = nil
-	return errors.Join(errs...)
+	return slices.Clone(s.files.namespaces)
 }

@@ -3,64 +3,55 @@ package cli
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gooseplus/gooseplus"
-	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
 func (a *app) tenantsCommands() []*cobra.Command {
-	asked := "The queries are asked of the master database, if there is one (--master-dsn, MASTER_DB_URL), else of\n" +
-		"the database of the program."
+	asked := "The queries run on the master database (--master-dsn, MASTER_DB_URL), or without one on the database of\n" +
+		"the program."
 	if a.settings.standalone {
-		asked = "The queries are asked of the master database, if there is one (--master-dsn, MASTER_DB_URL), else of --dsn."
+		asked = "The queries run on the master database (--master-dsn, MASTER_DB_URL), or without one on --dsn."
 	}
 	tenants := &cobra.Command{
 		GroupID: "tenants", Use: "tenants", Short: "Migrate many schemas or databases",
-		Long: "Works on many tenants: schemas of one database, or databases. --schemas-like, --schemas-query and\n" +
-			"--databases-query say which there are; --tenant chooses from them, or names schemas by itself.\n" + asked + "\n" +
-			"It is an error if there are none, unless --allow-none says that this is meant.",
+		Long: "Works on many tenants: schemas of one database, or databases. --schemas-like, --schemas-query or\n" +
+			"--databases-query lists them. --tenant chooses some of them; alone, it names schemas.\n" + asked + "\n" +
+			"If there are no tenants, the command fails, except with --allow-none.",
 		Example: "  gooseplus tenants up --schemas-like 'tenant\\_%'",
 	}
-	a.own(tenants, cobra.ArbitraryArgs, func(c *call) error {
-		if len(c.args) > 0 {
-			return unknownCommand(c.cmd, c.args[0])
-		}
-		return c.cmd.Help()
-	})
+	a.own(tenants, cobra.ArbitraryArgs, listCommands)
 	up, status, list := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
 	tenants.AddCommand(
 		a.command(spec{
 			use: "up", short: "Apply all pending migrations to every tenant",
-			long: "Migrates every tenant that has anything to do, several at a time, each with its own lock and its own way\n" +
-				"back. One that fails doesn't stop the others, unless --canary or --max-failures says so.",
+			long: "Migrates every tenant that has pending migrations, several at a time, each with its own lock. If a tenant\n" +
+				"fails, its run is undone; the other tenants go on, except with --canary or --max-failures.",
 			example: "gooseplus tenants up --schemas-like 'tenant\\_%' --canary 1 --max-failures 10",
 			flags:   func(cmd *cobra.Command) { up.add(cmd, true) },
-			run:     func(c *call) error { return c.tenantsUp(up) },
+			run:     func(c *call) error { return tenantsUp(c, up) },
 		}),
 		a.command(spec{
 			use: "status", looks: true, short: "Show the version of every tenant, and how many migrations are pending",
-			long: "Looks at every tenant. With --output html it writes one page that shows them all, with a filter, which\n" +
-				"needs nothing else to be opened.",
+			long: "Reads the state of every tenant. With --output html it writes a page that shows them all, with a filter\n" +
+				"and sortable columns. The page is one file and needs no network.",
 			example: "gooseplus tenants status --databases-query 'SELECT name, dsn FROM tenants' --output html > fleet.html",
 			flags: func(cmd *cobra.Command) {
 				status.add(cmd, false)
 				cmd.Annotations[htmlAnnotation] = "yes"
 			},
-			run: func(c *call) error { return c.tenantsStatus(status) },
+			run: func(c *call) error { return tenantsStatus(c, status) },
 		}),
 		a.command(spec{
-			use: "list", looks: true, short: "List the tenants, without looking at them",
+			use: "list", looks: true, short: "List the names of the tenants",
 			example: "gooseplus tenants list --schemas-like 'tenant\\_%'",
 			flags:   func(cmd *cobra.Command) { list.add(cmd, false) },
-			run:     func(c *call) error { return c.tenantsList(list) },
+			run:     func(c *call) error { return tenantsList(c, list) },
 		}),
 	)
 	tenants.AddCommand(a.tenantsNavigateCommands()...)
@@ -73,24 +64,28 @@ type tenantsFlags struct {
 	names                            []string
 	concurrency, canary, maxFailures int
 	createSchema, allowNone          bool
-	runs                             bool
 }
 
 func (t *tenantsFlags) add(cmd *cobra.Command, runs bool) {
 	f := cmd.Flags()
-	t.runs = runs
-	f.StringVar(&t.like, "schemas-like", "", "tenants are the schemas whose names match this `pattern` of LIKE")
-	f.StringVar(&t.schemas, "schemas-query", "", "tenants are the schemas that this `query` names")
-	f.StringVar(&t.databases, "databases-query", "", "tenants are the databases that this `query` gives: name, DSN")
-	f.StringArrayVar(&t.names, "tenant", nil, "only the tenant of this `name`; can be given several times")
-	f.BoolVar(&t.allowNone, "allow-none", false, "it is no error if there are no tenants")
-	f.IntVar(&t.concurrency, "concurrency", 0, "how many `tenants` at once; 0 is twice the number of CPUs")
+	f.StringVar(&t.like, "schemas-like", "", "tenants are the schemas whose names match this LIKE `pattern`")
+	f.StringVar(&t.schemas, "schemas-query", "", "tenants are the schemas that this `query` returns")
+	f.StringVar(&t.databases, "databases-query", "", "tenants are the databases that this `query` returns: name, DSN")
+	f.StringArrayVar(&t.names, "tenant", nil, "only the tenant with this `name`; can be repeated")
+	f.BoolVar(&t.allowNone, "allow-none", false, "don't fail if there are no tenants")
+	f.IntVar(&t.concurrency, "concurrency", 0, "work on this many `tenants` at once; 0 is twice the number of CPUs")
+	for _, name := range []string{"schemas-like", "schemas-query", "databases-query", "concurrency"} {
+		settable(f, name)
+	}
 	if !runs {
 		return
 	}
-	f.IntVar(&t.canary, "canary", 0, "so many `tenants` go first, one by one; if one fails, the others are skipped")
-	f.IntVar(&t.maxFailures, "max-failures", 0, "stop after so many `failures`; 0 goes on")
-	f.BoolVar(&t.createSchema, "create-schema", false, "create the schema of a tenant that has none")
+	f.IntVar(&t.canary, "canary", 0, "migrate this many `tenants` first, one by one; if one fails, skip the others")
+	f.IntVar(&t.maxFailures, "max-failures", 0, "stop after this many `failures`; 0 never stops")
+	f.BoolVar(&t.createSchema, "create-schema", false, "create a tenant's schema if it doesn't exist")
+	for _, name := range []string{"canary", "max-failures", "create-schema"} {
+		settable(f, name)
+	}
 }
 
 // given is the name of one of the flags that was set, "" if none was.
@@ -115,104 +110,6 @@ func (t *tenantsFlags) options() []gooseplus.TenantsOption {
 	return options
 }
 
-// fleet is what the tenants commands work on.
-type fleet struct {
-	m      *gooseplus.Migrator
-	source iter.Seq2[gooseplus.Tenant, error]
-}
-
-// tenants finds the Migrator of the tenants, and where they are listed.
-func (c *call) fleet(t *tenantsFlags) (fleet, error) {
-	if err := t.faults(); err != nil {
-		return fleet{}, err
-	}
-	ctx := context.WithValue(c.ctx, forTenants{}, true)
-	purpose := mainDatabase
-	if t.databases != "" {
-		purpose = otherDatabases
-	}
-	m, err := c.migrator(withPurpose(ctx, purpose))
-	if err != nil {
-		return fleet{}, err
-	}
-	source, err := c.source(t, m)
-	if err != nil {
-		return fleet{}, err
-	}
-	return fleet{m, untilEnd(c.ctx, c.checked(t, source))}, nil
-}
-
-// checked fails for a source that has no tenants, which is rather a wrong pattern or database, and for one that takes
-// the DSN of a tenant for its name.
-func (c *call) checked(t *tenantsFlags, source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
-	return func(yield func(gooseplus.Tenant, error) bool) {
-		none := true
-		for tenant, err := range source {
-			if name := cmp.Or(tenant.Name, tenant.Schema); err == nil && redact.Text(name) != name {
-				tenant, err = gooseplus.Tenant{}, usagef("the name of a tenant is a DSN, %s: the query has to give the name first, and then the DSN", clean(redact.Text(name)))
-			}
-			none = none && err != nil
-			if !yield(tenant, err) || err != nil {
-				return
-			}
-		}
-		if none && !t.allowNone {
-			yield(gooseplus.Tenant{}, usagef("there are no tenants: %s (--allow-none if that is right)", c.nothingFrom(t)))
-		}
-	}
-}
-
-// nothingFrom says which source has no tenants.
-func (c *call) nothingFrom(t *tenantsFlags) string {
-	on := cmp.Or(c.settings.connected, "the database")
-	switch {
-	case t.like != "":
-		return fmt.Sprintf("no schema of %s matches --schemas-like %q", on, t.like)
-	case t.schemas != "":
-		return fmt.Sprintf("--schemas-query %q gives no row on %s", t.schemas, on)
-	}
-	return fmt.Sprintf("--databases-query %q gives no row on %s", t.databases, on)
-}
-
-// untilEnd ends a source when ctx ends. A source has no context: a query that hangs is left to itself.
-func untilEnd(ctx context.Context, source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
-	type item struct {
-		tenant gooseplus.Tenant
-		err    error
-	}
-	return func(yield func(gooseplus.Tenant, error) bool) {
-		items, stop := make(chan item), make(chan struct{})
-		defer close(stop)
-		go func() {
-			defer close(items)
-			for t, err := range source {
-				select {
-				case items <- item{t, err}:
-				case <-stop:
-					return
-				}
-			}
-		}()
-		for {
-			select {
-			case <-ctx.Done():
-				yield(gooseplus.Tenant{}, context.Cause(ctx))
-				return
-			case i, more := <-items:
-				if !more {
-					return
-				}
-				if i.err != nil {
-					i.err = &listError{i.err}
-				}
-				if !yield(i.tenant, i.err) {
-					return
-				}
-			}
-		}
-	}
-}
-
 func (t *tenantsFlags) faults() error {
 	given := 0
 	for _, s := range []string{t.like, t.schemas, t.databases} {
@@ -222,11 +119,11 @@ func (t *tenantsFlags) faults() error {
 	}
 	switch {
 	case given > 1:
-		return usagef("--schemas-like, --schemas-query and --databases-query: one of them says which tenants there are")
+		return usagef("give only one of --schemas-like, --schemas-query and --databases-query")
 	case given == 0 && len(t.names) == 0:
-		return usagef("which tenants? --schemas-like, --schemas-query, --databases-query or --tenant says so")
+		return usagef("which tenants? give --schemas-like, --schemas-query, --databases-query or --tenant")
 	case slices.Contains(t.names, ""):
-		return usagef("--tenant: the name is empty, which may be a variable that is not set")
+		return usagef("--tenant: the name is empty; is a variable not set?")
 	}
 	for _, number := range []struct {
 		flag  string
@@ -239,106 +136,18 @@ func (t *tenantsFlags) faults() error {
 	return nil
 }
 
-func (c *call) source(t *tenantsFlags, m *gooseplus.Migrator) (iter.Seq2[gooseplus.Tenant, error], error) {
-	var source iter.Seq2[gooseplus.Tenant, error]
-	switch {
-	case t.like != "":
-		source = gooseplus.SchemasLike(m.DB(), t.like)
-	case t.schemas != "":
-		master, err := c.master(m)
-		if err != nil {
-			return nil, err
-		}
-		source = gooseplus.SchemasFromQuery(master, t.schemas)
-	case t.databases != "":
-		master, err := c.master(m)
-		if err != nil {
-			return nil, err
-		}
-		source = gooseplus.DatabasesFromQuery(master, c.openTenant, t.databases)
-	default:
-		return gooseplus.Schemas(t.names...), nil
-	}
-	if len(t.names) == 0 {
-		return source, nil
-	}
-	return only(source, t.names), nil
-}
-
-// master is the database that knows the tenants.
-func (c *call) master(m *gooseplus.Migrator) (*sql.DB, error) {
-	s := c.settings
-	dsn := s.masterDSN
-	if dsn == "" {
-		if db := m.DB(); db != nil {
-			return db, nil
-		}
-		if dsn = s.dsn; dsn == "" {
-			return nil, usagef("there is no database to ask for the tenants: set --master-dsn, or MASTER_DB_URL in the environment")
-		}
-	}
-	t, err := parseDSN(dsn, s.driver)
-	if err != nil {
-		return nil, err
-	}
-	db, err := t.open(s.looks)
-	if err != nil {
-		return nil, err
-	}
-	s.opened = append(s.opened, db)
-	s.connected = t.shown()
-	return db, t.ping(c.ctx, db)
-}
-
-// openTenant opens the database of a tenant, whose DSN may be wrong in all ways that a DSN can be.
-func (c *call) openTenant(_ context.Context, dsn string) (*sql.DB, error) {
-	s := c.settings
-	t, err := parseDSN(dsn, s.tenantsDriver)
-	if err != nil {
-		return nil, err
-	}
-	if want, err := s.target(otherDatabases); s.standalone && err == nil && want.dialect != t.dialect {
-		return nil, usagef("its DSN is for %s, and not for %s: --tenants-driver says what the tenants' databases are", t.dialect, want.dialect)
-	}
-	return t.open(s.looks)
-}
-
-// only chooses tenants of a source by their names, and fails for those that it doesn't have.
-func only(source iter.Seq2[gooseplus.Tenant, error], names []string) iter.Seq2[gooseplus.Tenant, error] {
-	return func(yield func(gooseplus.Tenant, error) bool) {
-		missing := make(map[string]bool)
-		for _, name := range names {
-			missing[name] = true
-		}
-		for t, err := range source {
-			name := cmp.Or(t.Name, t.Schema)
-			if err == nil && !slices.Contains(names, name) {
-				continue
-			}
-			delete(missing, name)
-			if !yield(t, err) || err != nil {
-				return
-			}
-		}
-		if len(missing) > 0 {
-			left := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !missing[name] })
-			yield(gooseplus.Tenant{}, usagef("there is no tenant %s", strings.Join(left, ", ")))
-		}
-	}
-}
-
-func (c *call) tenantsUp(t *tenantsFlags) error {
-	f, err := c.fleet(t)
+func tenantsUp(c *call, t *tenantsFlags) error {
+	f, err := newFleet(c, t)
 	if err != nil {
 		return err
 	}
-	return c.report(upWords, func() (*gooseplus.TenantsReport, error) {
+	return f.report(upWords, func() (*gooseplus.TenantsReport, error) {
 		return f.m.MigrateTenants(c.ctx, f.source, t.options()...)
 	})
 }
 
 // masterThenTenants is up of the master database, and then, if that succeeded, of the tenants.
-func (c *call) masterThenTenants(t *tenantsFlags) error {
+func masterThenTenants(c *call, t *tenantsFlags) error {
 	if err := t.faults(); err != nil {
 		return err
 	}
@@ -351,13 +160,13 @@ func (c *call) masterThenTenants(t *tenantsFlags) error {
 	c.data = data
 	data.Master, err = c.make(m, migrate)
 	if err != nil {
-		c.out.note("the tenants are not migrated, since the master database failed")
+		c.out.note("the tenants are not migrated, because the master database failed")
 		return err
 	}
 	c.out.line("\nthe tenants:")
 	c.activity.reset()
-	err = c.tenantsUp(t)
-	if ExitCode(err) == exitUsage { // which would mean that nothing was touched
+	err = tenantsUp(c, t)
+	if code := ExitCode(err); code == exitUsage || code == exitRefused { // these codes say that nothing was touched, and the master was
 		err = &tenantsError{fmt.Errorf("the master database is migrated, the tenants are not: %w", err)}
 	}
 	data.Tenants, _ = c.data.(*tenantsDone)
@@ -371,8 +180,8 @@ type bothDone struct {
 	Tenants *tenantsDone `json:"tenants"`
 }
 
-func (c *call) tenantsList(t *tenantsFlags) error {
-	f, err := c.fleet(t)
+func tenantsList(c *call, t *tenantsFlags) error {
+	f, err := newFleet(c, t)
 	if err != nil {
 		return err
 	}
@@ -413,5 +222,5 @@ func sourceError(err error) error {
 	case disconnected(err) || !errors.As(err, &list):
 		return err
 	}
-	return &usageError{fmt.Errorf("the tenants can't be listed: %w", err)}
+	return &usageError{fmt.Errorf("the tenants can't be listed: %w", err)} // the query is a setting
 }

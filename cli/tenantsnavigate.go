@@ -13,105 +13,109 @@ import (
 // tenantsNavigateCommands take the tenants to a version.
 func (a *app) tenantsNavigateCommands() []*cobra.Command {
 	down, upTo, downTo, goTo := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
-	const again = "Repeated, it goes on with the\ntenants that are not there yet, and does nothing to the others."
-	const confirmed = "\nIt has to be confirmed for more than one tenant: on a terminal by an answer, elsewhere by --yes."
+	const again = "If some\ntenants fail, run it again: it does nothing to the tenants that are there."
 	return []*cobra.Command{
 		a.command(spec{
 			use: "up-to VERSION|DATE", short: "Apply the pending migrations up to a version to every tenant",
-			long:    "Applies, in every tenant, the pending migrations up to and including a version. It never undoes any.",
-			example: "gooseplus tenants up-to 20231103120000 --schemas-like 'tenant\\_%'",
-			args:    cobra.ExactArgs(1),
-			flags:   func(cmd *cobra.Command) { upTo.add(cmd, true) },
+			long:     "Applies, in every tenant, the pending migrations up to and including a version. It never undoes any.",
+			example:  "gooseplus tenants up-to 20231103120000 --schemas-like 'tenant\\_%'",
+			versions: []string{},
+			flags:    func(cmd *cobra.Command) { upTo.add(cmd, true) },
 			run: func(c *call) error {
-				return c.tenantsTo(upTo, true, upWords, "", func(ctx context.Context, m *gooseplus.Migrator, v int64) error { return m.MigrateTo(ctx, v) })
+				return tenantsTo(c, upTo, true, upWords, "", func(ctx context.Context, m *gooseplus.Migrator, v int64) error { return m.MigrateTo(ctx, v) })
 			},
 		}),
 		a.command(spec{
 			use: "down", short: "Undo, in every tenant, the migration that was applied last",
-			long: "Undoes one migration in every tenant. Repeated after some tenants failed, it undoes another one in the\n" +
-				"tenants that had succeeded: tenants down-to doesn't." + confirmed,
+			long: "Undoes one migration in every tenant. If some tenants fail, don't run it again: it would undo another one in\n" +
+				"the tenants that had succeeded. tenants down-to can be run again." + asksBack,
 			example: "gooseplus tenants down --schemas-query 'SELECT schema FROM organisations' --tenant acme",
 			flags:   func(cmd *cobra.Command) { down.add(cmd, true) },
 			run: func(c *call) error {
-				return c.eachTenant(down, downWords, "undo the last migration of %s", nil,
-					func(ctx context.Context, m *gooseplus.Migrator) error { return m.Rollback(ctx, 1) })
+				question := asked{"undo the last migration of %s", func(ctx context.Context, m *gooseplus.Migrator) error { return c.confirmDown(ctx, m, last(1)) }}
+				return eachTenant(c, down, downWords, question, func(ctx context.Context, m *gooseplus.Migrator) error { return m.Rollback(ctx, 1) })
 			},
 		}),
 		a.command(spec{
 			use: "down-to VERSION|DATE", short: "Undo, in every tenant, all migrations above a version",
-			long:    "Undoes, in every tenant, every migration above a version, the last applied first. " + again + confirmed,
-			example: "gooseplus tenants down-to 20231103120000 --schemas-like 'tenant\\_%' --yes",
-			args:    cobra.ExactArgs(1),
-			flags:   func(cmd *cobra.Command) { downTo.add(cmd, true) },
+			long:     "Undoes, in every tenant, every migration above a version, the last applied first. " + again + asksBack,
+			example:  "gooseplus tenants down-to 20231103120000 --schemas-like 'tenant\\_%' --yes",
+			versions: []string{},
+			flags:    func(cmd *cobra.Command) { downTo.add(cmd, true) },
 			run: func(c *call) error {
-				return c.tenantsTo(downTo, true, downWords, "undo all migrations above "+c.args[0]+" in %s",
+				return tenantsTo(c, downTo, true, downWords, "undo all migrations above "+c.args[0]+" in %s",
 					func(ctx context.Context, m *gooseplus.Migrator, v int64) error { return m.RollbackTo(ctx, v) })
 			},
 		}),
 		a.command(spec{
 			use: "goto VERSION", short: "Take every tenant to a version, up or down",
-			long: "Undoes, in every tenant, what is applied above the version, and applies what is pending up to it.\n" +
-				"Repeated, it goes on with the tenants that are not there yet, and does nothing to the others." + confirmed,
-			example: "gooseplus tenants goto 20231103120000 --schemas-like 'tenant\\_%' --yes",
-			args:    cobra.ExactArgs(1),
-			flags:   func(cmd *cobra.Command) { goTo.add(cmd, true) },
+			long: "Undoes, in every tenant, the migrations above the version, and applies the pending ones up to it.\n" +
+				"If some tenants fail, run it again: it does nothing to the tenants that are there." + asksBack,
+			example:  "gooseplus tenants goto 20231103120000 --schemas-like 'tenant\\_%' --yes",
+			versions: []string{},
+			flags:    func(cmd *cobra.Command) { goTo.add(cmd, true) },
 			run: func(c *call) error {
-				return c.tenantsTo(goTo, false, gotoWords, "undo all migrations above "+c.args[0]+", and apply those up to it, in %s",
+				return tenantsTo(c, goTo, false, gotoWords, "undo all migrations above "+c.args[0]+", and apply those up to it, in %s",
 					func(ctx context.Context, m *gooseplus.Migrator, v int64) error { return m.Goto(ctx, v) })
 			},
 		}),
 	}
 }
 
+// asked is the question that a command asks first: about the number of tenants, or, with one tenant, what the command for
+// one database asks. The zero value asks nothing.
+type asked struct {
+	ofSeveral string
+	ofOne     func(context.Context, *gooseplus.Migrator) error
+}
+
 // tenantsTo is eachTenant to the version that is the command's argument.
-func (c *call) tenantsTo(t *tenantsFlags, dates bool, words reportWords, question string, run func(context.Context, *gooseplus.Migrator, int64) error) error {
+func tenantsTo(c *call, t *tenantsFlags, dates bool, words reportWords, question string, run func(context.Context, *gooseplus.Migrator, int64) error) error {
 	target, err := parseVersion(c.args[0], dates)
 	if err != nil {
 		return err
 	}
-	one := func(ctx context.Context, m *gooseplus.Migrator) error {
-		version, err := target.resolve(ctx, m)
-		if err != nil {
-			return err
+	resolved := func(do func(context.Context, *gooseplus.Migrator, int64) error) func(context.Context, *gooseplus.Migrator) error {
+		return func(ctx context.Context, m *gooseplus.Migrator) error {
+			version, err := target.resolve(ctx, m)
+			if err != nil {
+				return err
+			}
+			return do(ctx, m, version)
 		}
-		return c.confirmAll(ctx, m, version)
 	}
-	return c.eachTenant(t, words, question, one, func(ctx context.Context, m *gooseplus.Migrator) error {
-		version, err := target.resolve(ctx, m)
-		if err != nil {
-			return err
-		}
-		return run(ctx, m, version)
+	one := resolved(func(ctx context.Context, m *gooseplus.Migrator, version int64) error {
+		return c.confirmDown(ctx, m, above(version))
 	})
+	return eachTenant(c, t, words, asked{question, one}, resolved(run))
 }
 
-// eachTenant calls run for every tenant. A question, about a number of tenants, has to be answered first, unless there
-// is one tenant only: then confirmOne asks, if it isn't nil, as the command for one database does.
-func (c *call) eachTenant(t *tenantsFlags, words reportWords, question string, confirmOne, run func(context.Context, *gooseplus.Migrator) error) error {
-	f, err := c.fleet(t)
+// eachTenant calls run for every tenant.
+func eachTenant(c *call, t *tenantsFlags, words reportWords, question asked, run func(context.Context, *gooseplus.Migrator) error) error {
+	f, err := newFleet(c, t)
 	if err != nil {
 		return err
 	}
 	if err := oneNamespace(f.m); err != nil {
 		return err
 	}
-	if question != "" {
+	if question.ofSeveral != "" {
 		list, err := collect(f.source)
 		if err != nil {
 			return sourceError(err)
 		}
 		switch {
 		case len(list) > 1:
-			err = c.confirm(fmt.Sprintf(question, tenants(len(list))))
-		case len(list) == 1 && confirmOne != nil:
-			err = confirmOne(c.ctx, f.m.Tenant(list[0]))
+			err = c.confirm(fmt.Sprintf(question.ofSeveral, tenants(len(list))))
+		case len(list) == 1:
+			err = question.ofOne(c.ctx, f.m.Tenant(list[0]))
 		}
 		if err != nil {
 			return err
 		}
 		f.source = those(list) // that were asked about
 	}
-	return c.report(words, func() (*gooseplus.TenantsReport, error) {
+	return f.report(words, func() (*gooseplus.TenantsReport, error) {
 		return f.m.EachTenant(c.ctx, f.source, run, t.options()...)
 	})
 }

@@ -39,20 +39,21 @@ var (
 )
 
 // report calls what works on the tenants, shows how far it is, and then how it ended.
-func (c *call) report(words reportWords, work func() (*gooseplus.TenantsReport, error)) error {
-	end := c.showProgress()
+func (f *fleet) report(words reportWords, work func() (*gooseplus.TenantsReport, error)) error {
+	c := f.call
+	end := f.showProgress()
 	r, err := work()
 	end()
-	c.activity.idle(r)
+	c.activity.settle(r)
 	d := &tenantsDone{
 		Total: r.Total, Migrated: r.Migrated, UpToDate: r.UpToDate, Failed: r.Failed, Skipped: r.Skipped,
 		DurationMS: r.Duration.Milliseconds(), Tenants: []tenantDone{},
 	}
 	rows := [][]cell{cells("TENANT", "STATE", "VERSION", "ERROR")}
 	for _, t := range r.Tenants {
-		d.Tenants = append(d.Tenants, tenantDone{t.Name, string(t.State), t.From, t.To, t.Duration.Milliseconds(), newFailure(t.Err)})
+		d.Tenants = append(d.Tenants, tenantDone{t.Name, string(t.State), t.From, t.To, t.Duration.Milliseconds(), f.words(t.Name).failure(t.Err)})
 		if t.State != gooseplus.TenantMigrated && t.State != gooseplus.TenantUpToDate && t.State != gooseplus.TenantSkipped {
-			rows = append(rows, []cell{{text: t.Name}, {string(t.State), red}, {text: known(t.To)}, {text: tenantReason(t.Name, t.Err)}})
+			rows = append(rows, []cell{{text: t.Name}, {string(t.State), red}, {text: known(t.To)}, {text: f.reason(t.Name, t.Err)}})
 		}
 	}
 	c.data = d
@@ -61,6 +62,7 @@ func (c *call) report(words reportWords, work func() (*gooseplus.TenantsReport, 
 		c.out.table(rows)
 		c.out.line("")
 	}
+	f.ways(d)
 	if r.Total > 0 || err == nil {
 		c.out.line("%s", summary(c.out, r, words))
 	}
@@ -86,15 +88,18 @@ func summary(p *printer, r *gooseplus.TenantsReport, words reportWords) string {
 	return fmt.Sprintf("%s: %s, in %s", tenants(r.Total), strings.Join(parts, ", "), rounded(r.Duration))
 }
 
-func tenants(n int) string {
+func tenants(n int) string { return counted(n, "tenant") }
+
+// counted is a number with its noun.
+func counted(n int, noun string) string {
 	if n == 1 {
-		return "1 tenant"
+		return "1 " + noun
 	}
-	return fmt.Sprintf("%d tenants", n)
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// tenantReason is the text of a tenant's error without its name and its state, which stand beside it.
-func tenantReason(name string, err error) string {
+// reason is the text of a tenant's error without its name and its state, which stand beside it.
+func (f *fleet) reason(name string, err error) string {
 	if err == nil {
 		return ""
 	}
@@ -113,7 +118,29 @@ func tenantReason(name string, err error) string {
 		text = migration.Error()
 	}
 	text = strings.ReplaceAll(text, fmt.Sprintf("tenant %q: ", name), "")
-	return redact.Text(strings.Join(strings.Fields(text), " "))
+	return redact.Text(f.words(name).of(strings.Join(strings.Fields(text), " ")))
+}
+
+// shownWays limits for how many dirty tenants the report lists commands.
+const shownWays = 5
+
+// ways lists the commands that end the dirty state of tenants.
+func (f *fleet) ways(d *tenantsDone) {
+	shown := 0
+	for i := range d.Tenants {
+		t := &d.Tenants[i]
+		if gooseplus.TenantState(t.State) != gooseplus.TenantDirty || t.Error == nil || shown == shownWays {
+			continue
+		}
+		shown++
+		ways := f.call.waysOut(f.words(t.Name), f.migrator(t.Name))
+		for _, w := range ways {
+			t.Error.Commands = append(t.Error.Commands, w.command)
+		}
+		if len(ways) > 0 {
+			f.call.out.line("tenant %s is dirty. %s", clean(t.Name), waysText(ways))
+		}
+	}
 }
 
 // fleetError is the error of a call for many tenants, as the command returns it: one line, since the table
@@ -126,7 +153,7 @@ func fleetError(r *gooseplus.TenantsReport, err error) error {
 	case errors.Is(err, errInterrupted) && r.Total > 0:
 		return &tenantsError{fmt.Errorf("interrupted: %d of %d tenants are not done", r.Failed+r.Skipped, r.Total)}
 	case errors.As(err, &failed) && r.Skipped > 0:
-		return &tenantsError{fmt.Errorf("%d of %d tenants failed, and %d were skipped after that", r.Failed, r.Total, r.Skipped)}
+		return &tenantsError{fmt.Errorf("%d of %d tenants failed, and %d were skipped", r.Failed, r.Total, r.Skipped)}
 	case errors.As(err, &failed):
 		return &tenantsError{fmt.Errorf("%d of %d tenants failed", r.Failed, r.Total)}
 	case r.Total == 0:
@@ -137,14 +164,15 @@ func fleetError(r *gooseplus.TenantsReport, err error) error {
 
 // showProgress shows how far it is: a bar on a terminal, and elsewhere a line for each tenant that there
 // was something to do for.
-func (c *call) showProgress() (end func()) {
+func (f *fleet) showProgress() (end func()) {
+	c := f.call
 	a := c.activity
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !c.out.errTerminal || !c.out.terminal { // else the bar shows it to the same person
-		a.ended = c.tenantLine
+		a.ended = f.tenantLine
 	}
-	if !c.out.errTerminal {
+	if !c.out.errTerminal || c.out.quiet {
 		return func() {}
 	}
 	b := newBar(c.out)
@@ -158,7 +186,8 @@ func (c *call) showProgress() (end func()) {
 }
 
 // tenantLine writes how a tenant's run ended, if it is worth a line.
-func (c *call) tenantLine(e gooseplus.RunFinished) {
+func (f *fleet) tenantLine(e gooseplus.RunFinished) {
+	c := f.call
 	name := clean(e.Tenant)
 	var locked bool
 	if e.Err != nil {
@@ -166,8 +195,9 @@ func (c *call) tenantLine(e gooseplus.RunFinished) {
 	}
 	switch {
 	case locked: // it is taken up again at the end
+	case c.activity.notBegun(e.Tenant, e.Err): // it is skipped
 	case e.Err != nil:
-		c.out.line("%s  %s  %s", paint(c.out.colour, red, "failed "), name, clean(tenantReason(e.Tenant, e.Err)))
+		c.out.line("%s  %s  %s", paint(c.out.colour, red, "failed "), name, clean(f.reason(e.Tenant, e.Err)))
 	case e.Undone > 0:
 		c.out.line("%s  %s  %d -> %d  %s", paint(c.out.colour, yellow, "undone "), name, e.From, e.To, rounded(e.Duration))
 	case e.Applied > 0:

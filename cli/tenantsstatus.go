@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gooseplus/gooseplus"
@@ -40,18 +41,18 @@ func tenantColour(state string) colour {
 	return red
 }
 
-func (c *call) tenantsStatus(t *tenantsFlags) error {
-	f, err := c.fleet(t)
+func tenantsStatus(c *call, t *tenantsFlags) error {
+	f, err := newFleet(c, t)
 	if err != nil {
 		return err
 	}
-	d, err := c.look(f, t)
+	d, err := f.look()
 	if d == nil {
 		return err
 	}
 	c.data = d
 	if c.out.html {
-		if pageErr := c.page(d); pageErr != nil {
+		if pageErr := f.page(d); pageErr != nil {
 			return pageErr
 		}
 		return err
@@ -77,21 +78,27 @@ func (c *call) tenantsStatus(t *tenantsFlags) error {
 }
 
 // look reads the state of every tenant.
-func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
+func (f *fleet) look() (*fleetDone, error) {
+	c := f.call
 	several := len(f.m.Namespaces()) > 0 // each of them has a version of its own
 	d := &fleetDone{Generated: time.Now().UTC().Truncate(time.Second), Tenants: []tenantState{}}
-	end := c.showProgress()
+	end := f.showProgress()
 	var err error
-	for status, ended := range f.m.TenantsStatus(c.ctx, f.source, t.options()...) {
+	for status, ended := range f.m.TenantsStatus(c.ctx, f.source, f.flags.options()...) {
 		if err = ended; err != nil {
 			break // it was the last
 		}
-		s := tenantState{Name: status.Name, State: string(status.State), Version: status.Version, Pending: status.Pending, Error: newFailure(status.Err)}
-		if several {
+		s := tenantState{Name: status.Name, State: string(status.State), Version: status.Version, Pending: status.Pending, Error: f.words(status.Name).failure(status.Err)}
+		switch {
+		case several:
 			s.Version = -1
+		case status.State == gooseplus.TenantDirty: // its version can be read
+			if version, err := f.migrator(status.Name).Version(c.ctx); err == nil {
+				s.Version = version
+			}
 		}
 		if s.Error != nil {
-			s.Error.Message = clean(tenantReason(status.Name, status.Err))
+			s.Error.Message = clean(f.reason(status.Name, status.Err))
 		}
 		switch status.State {
 		case gooseplus.TenantUpToDate:
@@ -121,20 +128,33 @@ func (c *call) look(f fleet, t *tenantsFlags) (*fleetDone, error) {
 	return d, nil
 }
 
+// title names the database and the release.
+func (f *fleet) title() string {
+	title := "Tenants"
+	if name := f.call.settings.pools.name; name != "" {
+		title += " of " + name
+	}
+	if v := version(); strings.HasPrefix(v, "v") {
+		program, _, _ := strings.Cut(f.call.out.program, " ")
+		title += fmt.Sprintf(" (%s %s)", program, v)
+	}
+	return title
+}
+
 // page writes the page of the fleet.
-func (c *call) page(d *fleetDone) error {
-	f := page.Fleet{Generated: d.Generated}
+func (f *fleet) page(d *fleetDone) error {
+	shown := page.Fleet{Title: f.title(), Generated: d.Generated}
 	for _, t := range d.Tenants {
 		row := page.Tenant{Name: t.Name, State: t.State, Version: t.Version, Pending: t.Pending}
 		if t.Error != nil {
 			row.Error = t.Error.Message
 		}
-		f.Tenants = append(f.Tenants, row)
+		shown.Tenants = append(shown.Tenants, row)
 	}
 	var b bytes.Buffer // so that a page is there as a whole, or not at all
-	if err := page.Write(&b, f); err != nil {
+	if err := page.Write(&b, shown); err != nil {
 		return err
 	}
-	_, err := c.out.out.Write(b.Bytes())
+	_, err := f.call.out.out.Write(b.Bytes())
 	return err
 }

@@ -159,7 +159,7 @@ func TestConfirm(t *testing.T) {
 			x := onTerminal(t, dir, env, command...)
 			x.see(`Type yes to go on:$`)
 			x.press(answer)
-			contains(t, x.exit(2), "on sqlite:shop.db.", "error: not confirmed: nothing was done")
+			contains(t, x.exit(2), "on sqlite:shop.db.", "error: not confirmed; nothing was done")
 		}
 		x := onTerminal(t, dir, env, command...)
 		x.see(`Type yes to go on:$`)
@@ -294,10 +294,10 @@ func TestInterrupt(t *testing.T) {
 	}
 
 	x.press(ctrlC)
-	x.see(`interrupted: waiting until what is under way has ended or is undone; Ctrl-C again says what that is`)
+	x.see(`interrupted: waiting until the running migrations have ended or are undone; press Ctrl-C again to see which`)
 	waiting(2, workers) // in the Down
 	x.press(ctrlC)
-	screen = x.see(`still at it: `)
+	screen = x.see(`still running: `)
 	contains(t, screen, "undoing 1 (sql/base/1_a.sql), for ")
 	if n := strings.Count(screen, ": undoing 1"); n != workers {
 		t.Errorf("%d tenants are on the way back:\n%s", n, screen)
@@ -373,6 +373,60 @@ func TestSignals(t *testing.T) {
 			contains(t, string(text), "undone   1  sql/base/1_a.sql")
 			contains(t, stderr.String(), "interrupted: waiting until", "the database is back at its starting point")
 		})
+	}
+}
+
+// TestInterruptedDown presses Ctrl-C while one tenant is in its Down and another one has not begun: that one is skipped.
+func TestInterruptedDown(t *testing.T) {
+	t.Parallel()
+	database := dbtest.Postgres(t).NewDatabase(t)
+	db := database.Open(t, "pgx")
+	ctx := context.Background()
+	if _, err := db.ExecContext(ctx, `CREATE SCHEMA t1; CREATE SCHEMA t2; CREATE SCHEMA t3`); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id integer);\n-- +goose Down\nDROP TABLE a;\n"})
+	env := []string{"GOOSEPLUS_DSN=" + database.DSN}
+	onTerminal(t, dir, env, "tenants", "up", "--schemas-like", "t_").exit(0)
+	held, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Rollback() }()
+	if _, err := held.ExecContext(ctx, `LOCK TABLE t1.a, t2.goose_db_version`); err != nil {
+		t.Fatal(err)
+	}
+	x := onTerminal(t, dir, env, "tenants", "down", "--schemas-like", "t_", "--concurrency", "2", "--yes")
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		var n int
+		err := db.QueryRowContext(ctx, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IN ('t1.a'::regclass, 't2.goose_db_version'::regclass)`).Scan(&n)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("%d statements wait, %v\n%s", n, err, x.shown())
+		}
+		if n == 2 {
+			break
+		}
+	}
+	x.press(ctrlC)
+	contains(t, x.exit(6), "3 tenants: 0 undone, 0 had nothing to undo, 1 failed, 2 skipped", "error: interrupted: 3 of 3 tenants are not done")
+}
+
+// TestLongMigration watches a migration that takes its time, at the foot of the terminal.
+func TestLongMigration(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE a;\n",
+		"sql/base/2_b.sql": "-- +goose Up\nCREATE TABLE b AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 2000000000) SELECT count(*) FROM c;\n-- +goose Down\nDROP TABLE b;\n",
+	})
+	x := onTerminal(t, dir, []string{"GOOSEPLUS_DSN=sqlite:shop.db"}, "up")
+	x.see(`applied  1  sql/base/1_a.sql .*\napplying 2 \(sql/base/2_b.sql\), for \d+s$`)
+	x.press(ctrlC)
+	screen := x.exit(1)
+	contains(t, screen, "failed   2  sql/base/2_b.sql", "undone   1  sql/base/1_a.sql")
+	if strings.Contains(screen, "applying 2") {
+		t.Errorf("the line is still there:\n%s", screen)
 	}
 }
 

@@ -6,7 +6,7 @@ import "github.com/spf13/cobra"
 func topics(standalone bool) []*cobra.Command {
 	list := []*cobra.Command{
 		{Use: "output", Short: "What commands print: text and JSON", Long: outputTopic},
-		{Use: "exit-codes", Short: "What the exit code says", Long: exitTopic},
+		{Use: "exit-codes", Short: "What the exit code says", Long: exitTopic()},
 	}
 	if standalone {
 		list = append(list, &cobra.Command{Use: "settings", Short: "Flags, variables, .env files, and DSNs", Long: settingsTopic})
@@ -14,86 +14,93 @@ func topics(standalone bool) []*cobra.Command {
 	return list
 }
 
-const outputTopic = `The result goes to the standard output, everything else (errors, warnings, questions, the progress bar) to the
-standard error. Colours and the bar are for terminals; NO_COLOR and --no-color turn the colours off.
+const outputTopic = `The result goes to the standard output, everything else (errors, warnings, questions, progress) to the standard
+error. Colours and the progress bar are for terminals; NO_COLOR and --no-color turn the colours off. --quiet prints
+errors, and the result of commands that look; --verbose prints more.
 
---output json writes one document, also when the command fails (but for a flag that isn't known, if it comes first):
+--output json writes one document, also when the command fails. (An unknown flag before --output is the exception.)
 
     command    its name, such as "up" or "tenants status"
-    outcome    "done", "failed and undone", "refused", "unreachable", "failed", "locked" or "tenants failed"
-    exit_code  the number of that
-    data       what the command found or did, see below; absent if it came to nothing
+    outcome    the word of the exit code, such as "done" or "refused": see the topic exit-codes
+    exit_code  the number
+    data       what the command found or did, see below; absent if there is nothing
     error      absent if there is none:
                message, and where they are known: faults (several messages), tenant, namespace, environment, version,
-               source, direction ("up" or "down") and statement
+               source, direction ("up" or "down"), statement, and commands (of which one repairs a dirty database)
 
 data is, of
 
-    up, up-to, down, rollback, down-to, goto
-               from, to (versions; -1 if it can't be read), applied, undone (counts), and steps, in their order: version,
-               source, environment, namespace, direction, way_back (it undid what the run had done), duration_ms, error;
-               of several namespaces, instead of from and to, namespaces: namespace, from, to, applied, undone
+    up, up-by-one, up-to, down, rollback, down-to, reset, redo, goto
+               from, to (versions; -1 if unknown), applied, undone (counts), and steps, in their order: version, source,
+               environment, namespace, direction, way_back (it undid what the run had done), duration_ms, error;
+               with several namespaces, instead of from and to, namespaces: namespace, from, to, applied, undone
     up --then-tenants
                master (as up) and tenants (as tenants up; null if the master failed)
     status, list
-               current_version, pending, dirty, environments and migrations: version, state ("applied", "pending",
-               "late", "dirty" or "unknown"), locked, applied_at (null if it isn't), environment, source; of several
+               current_version, pending, dirty, foreign_history (a sentence about another tool's history; absent if
+               there is none), environments and migrations: version, state ("applied", "pending", "late", "dirty" or
+               "unknown"), locked, applied_at (null if it isn't applied), environment, source; with several
                namespaces, all this in namespaces, by their names
     show       one migration, as in status, with up and down
     version    version
     plan       steps: version, source, environment, namespace, direction, transactional, reversible
     runs       running (null, or one of runs) and runs, newest first: namespace, holder, started, ended (null while it
-               runs), from, to (null likewise), outcome ("running", "migrated", "rolled back", "failed", "cut off" or
-               "crashed"), error
-    force      version, added, removed (lists of versions)
+               runs), from, to (null likewise), outcome ("running", "migrated", "forced", "rolled back", "failed",
+               "cut off" or "crashed"), error
+    env        environments: name, folder (absent if there is none), migrations (how many), chosen, seen (by the
+               database; null without one)
+    force, baseline
+               version, added, removed, cleared (lists of versions; cleared ones were dirty)
     lock, unlock
                version, locked
     validate   warnings (texts; absent if there are faults)
     create     version, files
+    renumber   renamed: from, to (versions), files (from, to)
+    a command with commands below it
+               commands: name, short
     tenants up, tenants up-to, tenants down, tenants down-to, tenants goto
                total, migrated, up_to_date, failed, skipped, duration_ms and tenants: name, state ("migrated", "up to
                date", "failed and undone", "failed", "dirty", "missing", "locked" or "skipped"), from, to (-1 if it
                can't be read), duration_ms, error
     tenants status
                generated, total, up_to_date, pending, failed, skipped and tenants: name, state ("up to date",
-               "pending", "skipped", or that of a failure as above), version, pending (-1 if it can't be read, and the
-               version of several namespaces), error
+               "pending", "skipped", or a failure as above), version, pending (-1 if unknown; with several namespaces
+               version is always -1), error
     tenants list
                tenants (names)
 
-Times are in UTC. Fields can be added in later versions; none is renamed or removed.`
+Times are in UTC. Later versions can add fields; they don't rename or remove any.`
 
-const exitTopic = `0  done
-1  failed and undone: the database is where it was; or interrupted before anything was done
-2  the command, the settings, the files or the login are wrong, or the run was refused; nothing was touched
-3  the database can't be reached or read
-4  failed and not undone, or dirty: a person has to look
-5  the lock was not obtained; nothing was touched
-6  not all tenants are done: some failed, or were skipped
+// exitTopic is about the codes, and about what ends a command.
+func exitTopic() string {
+	return exitTable() + `
+Ctrl-C (SIGINT), SIGTERM and SIGHUP end a run like a failure: the command undoes it and waits for that. A second Ctrl-C
+prints what is going on. If a process is killed, each migration in a transaction is whole or absent, and the next run
+reports what became of the others.`
+}
 
-Ctrl-C (SIGINT), SIGTERM and SIGHUP end a run like a failure: it is undone, which is waited for. A second Ctrl-C says
-what is going on. A process that is killed leaves whole migrations, and the next run says what became of it.`
-
-const settingsTopic = `A setting is that of its flag; else that of a variable of the environment; else that of a variable in the file .env of
-the current folder (--env-file). The variable of a flag is its name in capitals after GOOSEPLUS_: --lock-wait is
-GOOSEPLUS_LOCK_WAIT. These have a second name: GOOSE_DBSTRING (--dsn), GOOSE_DRIVER (--driver), GOOSE_MIGRATION_DIR
-(--dir), GOOSE_TABLE (--table) and MASTER_DB_URL (--master-dsn). Of the file .env only these variables count. What the
-drivers read, such as PGPASSWORD or PGHOST, has to be in the environment.
+const settingsTopic = `A setting comes from its flag; without the flag, from a variable of the environment; without that, from a variable
+in the file .env of the current folder (--env-file). The variable of a flag is GOOSEPLUS_ and the flag's name
+in capitals: GOOSEPLUS_LOCK_WAIT for --lock-wait. Some flags have a second variable: GOOSE_DBSTRING (--dsn), GOOSE_DRIVER
+(--driver), GOOSE_MIGRATION_DIR (--dir), GOOSE_TABLE (--table) and MASTER_DB_URL (--master-dsn). DATABASE_URL is the
+database if neither --dsn nor --master-dsn has a value. The file .env sets these variables only: variables that drivers
+read, such as PGPASSWORD or PGHOST, have to be in the environment. In .env, $NAME stands for another variable of that
+file.
 
 The DSN says which database it is for:
 
-    postgres://user:password@host:5432/name?sslmode=disable     or the words of libpq: host=… dbname=…
-    mysql://user:password@host:3306/name                        or that of go-sql-driver: user:password@tcp(host:3306)/name
+    postgres://user:password@host:5432/name?sslmode=disable     or libpq's form: host=… dbname=…
+    mysql://user:password@host:3306/name                        go-sql-driver's form: user:password@tcp(host:3306)/name
     sqlite:path/to/file.db, or just the path of a file that ends in .db or .sqlite
 
-Characters such as @ / ? # % in the password of a URL have to be encoded. A DSN on the command line can be seen by other
-users of the machine; that in a variable can't.
+Encode characters such as @ / ? # % in the password of a URL. Other users of the machine can see a DSN on the command
+line; they can't see one in a variable.
 
---dir is the folder of the environments: sql/base, sql/production and so on, of which base is always taken and --env
-names others. A folder with the migrations directly in it, as goose has it, works as it is.
+--dir is the folder that holds the folders of the environments: sql/base, sql/production and so on. base is always used;
+--env names others. A folder with the migrations directly in it, as goose has it, works too.
 
---namespaces are folders of --dir whose versions are counted apart: up migrates all of them as one run. What means a
-version of one of them takes --namespace too.
+--namespaces are folders of --dir, each with versions of its own: up migrates all of them as one run. A command that
+takes a version needs --namespace too.
 
-A database that holds the list of tenants is --master-dsn; without it, --dsn is. up --then-tenants migrates the master
-with the migrations in --dir first, and then the tenants with those in --tenants-dir, or --dir if there is none.`
+The database that holds the list of tenants is --master-dsn, or --dsn without it. up --then-tenants migrates the master
+with the migrations in --dir first, and then the tenants with the migrations in --tenants-dir (or --dir without it).`

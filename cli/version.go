@@ -22,9 +22,9 @@ func parseVersion(s string, dates bool) (target, error) {
 		day, err := time.Parse(time.DateOnly, s)
 		switch {
 		case err != nil:
-			return target{}, usagef("%q: there is no such day; a date is YEAR-MONTH-DAY, as in 2023-11-03", s)
+			return target{}, usagef("%q: there is no such day; write a date as YEAR-MONTH-DAY, such as 2023-11-03", s)
 		case !dates:
-			return target{}, usagef("%q: a date is for up-to and down-to; this takes a version", s)
+			return target{}, usagef("%q: only up-to and down-to take a date; name a version", s)
 		}
 		return target{day: day}, nil
 	}
@@ -34,7 +34,7 @@ func parseVersion(s string, dates bool) (target, error) {
 		if dates {
 			what += ", or a date such as 2023-11-03"
 		}
-		return target{}, usagef("%q is no version: %s", s, what)
+		return target{}, usagef("%q is not a version: %s", s, what)
 	}
 	return target{version: version}, nil
 }
@@ -59,14 +59,14 @@ func (t target) resolve(ctx context.Context, m *gooseplus.Migrator) (int64, erro
 		}
 		l := layoutOf(migration.Version)
 		if layout != "" && l != layout {
-			return 0, usagef("%s: the versions are times of several kinds, such as %d, so a date doesn't say which it means: name a version",
+			return 0, usagef("%s: a date can't be used, because the versions are times of several kinds, such as %d: name a version",
 				t.day.Format(time.DateOnly), migration.Version)
 		}
 		layout = l
 	}
 	end, ok := endOf(t.day, layout)
 	if !ok {
-		return 0, usagef("%s: the versions are no times, so a date doesn't say which it means: name a version", t.day.Format(time.DateOnly))
+		return 0, usagef("%s: a date can't be used, because the versions are not times: name a version", t.day.Format(time.DateOnly))
 	}
 	version := int64(0)
 	for _, migration := range status.Migrations {

@@ -146,6 +146,23 @@ func (c *pgConn) rename(ctx context.Context, database, name string) error {
 	return c.exec(ctx, "ALTER DATABASE "+pq.QuoteIdentifier(database)+" RENAME TO "+pq.QuoteIdentifier(name))
 }
 
+// tied says whether the test has tied a database to what belongs to the whole server: a role that it has given
+// something, which can't be dropped as long as the database is there, a tablespace, a replication slot, or a
+// prepared transaction. What the template is tied to, other databases are as well.
+func (c *pgConn) tied(ctx context.Context, database, template string) (bool, error) {
+	rows, err := c.query(ctx, `
+		WITH ties AS (
+			SELECT b.datname, d.refclassid, d.refobjid FROM pg_shdepend d JOIN pg_database b
+			ON b.oid = d.dbid OR d.dbid = 0 AND d.classid = 'pg_database'::regclass AND d.objid = b.oid
+			WHERE b.datname IN ($1, $2) AND d.refobjid <> (SELECT oid FROM pg_roles WHERE rolname = current_user)
+		)
+		SELECT FROM ties WHERE datname = $1 AND (refclassid, refobjid) NOT IN (SELECT refclassid, refobjid FROM ties WHERE datname = $2)
+		UNION ALL SELECT FROM pg_replication_slots WHERE database = $1
+		UNION ALL SELECT FROM pg_prepared_xacts WHERE database = $1
+		LIMIT 1`, database, template)
+	return err != nil || len(rows) > 0, err
+}
+
 // sqlState is the server's code for an error, "" if it isn't the server's.
 func sqlState(err error) string {
 	var coded interface{ SQLState() string }

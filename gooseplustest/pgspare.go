@@ -86,20 +86,6 @@ func libpqEnvironment() string {
 	return strings.Join(list, "\x00")
 }
 
-// tryConnect connects to a database. If that fails, who needs the connection will hear why: a test may wait for one, this
-// doesn't.
-func (s *pgServer) tryConnect(ctx context.Context, database string) driver.Conn {
-	connector, err := s.connector(database)
-	if err != nil {
-		return nil
-	}
-	conn, err := connector.Connect(ctx)
-	if err != nil {
-		return nil
-	}
-	return conn
-}
-
 // takeSpare returns what has been prepared, for one test.
 func (t *pgTemplate) takeSpare() *pgSpare {
 	t.mu.Lock()
@@ -141,6 +127,19 @@ func (spare *pgSpare) idle() {
 	}
 }
 
+// disconnectSpares closes the connections of databases that no test has taken.
+func (s *pgServer) disconnectSpares() {
+	s.mu.Lock()
+	templates := slices.Collect(maps.Values(s.templates))
+	s.mu.Unlock()
+	for _, t := range templates {
+		if t.mu.TryLock() { // or somebody takes it, or makes it
+			t.spare.idle()
+			t.mu.Unlock()
+		}
+	}
+}
+
 func (spare *pgSpare) disconnect() {
 	if spare.conn != nil {
 		_ = spare.conn.Close()
@@ -165,7 +164,15 @@ const usedBatch = 4
 // putOff leaves the database of a test that is over to a goroutine that makes another one, or to the end of Run. It is
 // false without Run, if enough databases wait, and if somebody outside the database would notice.
 func (s *pgServer) putOff(ctx context.Context, c pgCopy, test string) bool {
-	if !spares.are() || s.tied(ctx, c) {
+	if !spares.are() {
+		return false
+	}
+	tied := true
+	_ = s.admin(ctx, func(ctx context.Context, conn *pgConn) (err error) { // drop will say what is wrong
+		tied, err = conn.tied(ctx, c.name, c.template)
+		return err
+	})
+	if tied {
 		return false
 	}
 	s.mu.Lock()
@@ -175,28 +182,6 @@ func (s *pgServer) putOff(ctx context.Context, c pgCopy, test string) bool {
 	}
 	s.used = append(s.used, pgUsed{c.name, test})
 	return true
-}
-
-// tied says whether the test has tied the database to what belongs to the whole server: a role that it has given
-// something, which can't be dropped as long as the database is there, a tablespace, a replication slot, or a
-// prepared transaction. What the template is tied to, other databases are as well.
-func (s *pgServer) tied(ctx context.Context, c pgCopy) bool {
-	tied := true
-	_ = s.admin(ctx, func(ctx context.Context, conn *pgConn) error { // drop will say what is wrong
-		rows, err := conn.query(ctx, `
-			WITH ties AS (
-				SELECT b.datname, d.refclassid, d.refobjid FROM pg_shdepend d JOIN pg_database b
-				ON b.oid = d.dbid OR d.dbid = 0 AND d.classid = 'pg_database'::regclass AND d.objid = b.oid
-				WHERE b.datname IN ($1, $2) AND d.refobjid <> (SELECT oid FROM pg_roles WHERE rolname = current_user)
-			)
-			SELECT FROM ties WHERE datname = $1 AND (refclassid, refobjid) NOT IN (SELECT refclassid, refobjid FROM ties WHERE datname = $2)
-			UNION ALL SELECT FROM pg_replication_slots WHERE database = $1
-			UNION ALL SELECT FROM pg_prepared_xacts WHERE database = $1
-			LIMIT 1`, c.name, c.template)
-		tied = err != nil || len(rows) > 0
-		return err
-	})
-	return tied
 }
 
 // dropUsed drops the databases of tests that are over, if there are so many. It ends at the first that the server can't be

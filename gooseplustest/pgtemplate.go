@@ -80,7 +80,7 @@ func (s *pgServer) look(ctx context.Context, set *set, t *pgTemplate) (name stri
 				return err
 			}
 		}
-		found, err = s.find(ctx, c, set, name, t)
+		found, err = t.find(ctx, c, set, name)
 		return err
 	})
 	return name, found, err
@@ -122,7 +122,7 @@ func (s *pgServer) obtain(ctx context.Context, set *set, name string, t *pgTempl
 	}
 	defer c.close() // and with it the lock
 	for mine := false; ; {
-		if found, err := s.find(waiting, c, set, name, t); err != nil || found {
+		if found, err := t.find(waiting, c, set, name); err != nil || found {
 			return err
 		}
 		if mine { // so nobody else has made it before the look
@@ -139,7 +139,7 @@ func (s *pgServer) obtain(ctx context.Context, set *set, name string, t *pgTempl
 		return err
 	}
 	return limited(ctx, func(ctx context.Context) error {
-		found, err := s.find(ctx, c, set, name, t)
+		found, err := t.find(ctx, c, set, name)
 		if err == nil && !found {
 			err = fmt.Errorf("somebody has removed the template %s", name)
 		}
@@ -159,8 +159,8 @@ func (c *pgConn) guard(ctx context.Context, name string) (free bool, err error) 
 	return free, err
 }
 
-// find looks for the template and notes that it is used.
-func (s *pgServer) find(ctx context.Context, c *pgConn, set *set, name string, t *pgTemplate) (bool, error) {
+// find looks for the template and notes that it is used. It is called with mu held.
+func (t *pgTemplate) find(ctx context.Context, c *pgConn, set *set, name string) (bool, error) {
 	rows, err := c.query(ctx, `SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = `+pq.QuoteLiteral(name))
 	if err != nil || len(rows) == 0 {
 		return false, err

@@ -198,18 +198,6 @@ func (s *pgServer) end(t testing.TB, db *sql.DB, c pgCopy) {
 	}
 }
 
-// drop drops the database of a test.
-func (s *pgServer) drop(ctx context.Context, name string) error {
-	err := s.admin(ctx, func(ctx context.Context, c *pgConn) error {
-		c.awaitNobody(ctx, name)
-		return c.drop(ctx, name, true)
-	})
-	if err != nil {
-		return fmt.Errorf("drop database %s: %w", name, err)
-	}
-	return nil
-}
-
 // keep leaves the database of a failed test for its author.
 func (s *pgServer) keep(ctx context.Context, t testing.TB, name string) {
 	t.Helper()

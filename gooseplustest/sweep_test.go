@@ -2,6 +2,7 @@ package gooseplustest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gooseplus/gooseplus"
 	"github.com/lib/pq"
+	"github.com/pressly/goose/v3"
 )
 
 func TestAnErrorIsToldWithoutItsPassword(t *testing.T) {
@@ -106,4 +109,66 @@ func TestPostgresSweepsTemplatesThatNobodyUses(t *testing.T) {
 	for _, name := range left {
 		mustExec(t, db, "ALTER DATABASE "+name+" IS_TEMPLATE false", "DROP DATABASE "+name)
 	}
+}
+
+// Somebody without the lock, such as a process whose session the server has ended, has made the template meanwhile: it is as good.
+func TestPostgresTemplateThatAnotherProcessMadeMeanwhile(t *testing.T) {
+	dsn, name := Server(t), ""
+	faster := goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error {
+		mustExec(t, admin(t), "CREATE DATABASE "+name, "ALTER DATABASE "+name+" WITH ALLOW_CONNECTIONS false IS_TEMPLATE true")
+		return nil
+	}}, nil)
+	opts := []gooseplus.Option{files(unique(folder("sql/base/1_slower.sql"))), gooseplus.WithGoMigrations(faster)}
+	set, err := newSet("postgres", opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := pgServerAt(dsn)
+	err = s.admin(t.Context(), func(ctx context.Context, c *pgConn) error {
+		i, err := s.identity(ctx, c)
+		name = i.template(set)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tables(t, Postgres(t, dsn, opts...)); len(got) > 0 {
+		t.Errorf("tables %v, want those of the other process's template, which has none", got)
+	}
+	if left := slices.DeleteFunc(ours(t, kindBuilding), func(name string) bool { return owner(name) != process }); len(left) > 0 {
+		t.Errorf("left is %v", left)
+	}
+	mustExec(t, admin(t), "ALTER DATABASE "+name+" IS_TEMPLATE false", "DROP DATABASE "+name)
+}
+
+// A living process that has lost its lock may be connected to its database: the sweep neither ends that connection nor waits for it.
+func TestPostgresSweepDoesNotWaitForAUser(t *testing.T) {
+	s, db := pgServerAt(Server(t)), admin(t)
+	clone := strings.Replace(ownName(projectName(), kindClone), process, "deaddeaddead", 1)
+	mustExec(t, db, "CREATE DATABASE "+clone)
+	user, err := s.open(clone, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer user.Close()
+	if err := user.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		s.sweep(context.Background(), projectName())
+	}()
+	for waiting := true; waiting; {
+		select {
+		case <-swept:
+			waiting = false
+		default: // DROP DATABASE looks for users of the database for five seconds
+			if n := texts(t, db, "SELECT query FROM pg_stat_activity WHERE state = 'active' AND query ILIKE '%DROP DATABASE%' || $1 || '%' AND pid <> pg_backend_pid()", clone); len(n) > 0 {
+				t.Fatalf("the sweep executes %q", n)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	mustExec(t, db, "DROP DATABASE "+clone+" WITH (FORCE)")
 }

@@ -61,12 +61,12 @@ migrate-tenants: ## migrate all tenants
 migrate-all: ## migrate the master database, and then all tenants
 	$(gooseplus-master) --tenants-dir $(MIGRATE_TENANT_DIR) up --then-tenants $(MIGRATE_TENANTS)
 
-migrate-down-master: ## undo the master database's last migration
-	$(gooseplus-master) down
+migrate-down-master: ## undo the master database's last migration; YES=1 doesn't ask
+	$(gooseplus-master) down $(if $(YES),--yes)
 
 migrate-down-tenants: ## undo the last migration of every tenant; YES=1 doesn't ask
 	$(gooseplus-tenants) down $(MIGRATE_TENANTS) $(if $(YES),--yes)
 
 migrate-down-all: ## undo the last migration of every tenant, and then the master database's; YES=1 doesn't ask
 	$(gooseplus-tenants) down $(MIGRATE_TENANTS) $(if $(YES),--yes)
-	$(gooseplus-master) down
+	$(gooseplus-master) down $(if $(YES),--yes)

@@ -144,7 +144,7 @@ func TestTenants(t *testing.T) {
 	p.want("acme.db", "orders")
 	p.make(true, "migrate-down-tenants", "YES=1")
 	p.want("acme.db")
-	p.make(true, "migrate-down-master")
+	p.make(true, "migrate-down-master", "YES=1")
 	p.want("master.db")
 	if out := p.make(true, "migrate-all"); !strings.Contains(out, "2 tenants: 2 migrated") {
 		t.Errorf("migrate-all: %s", out)
@@ -166,7 +166,7 @@ func TestNoMaster(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, target := range []string{"migrate-master", "migrate-down-master", "migrate-all"} {
-		if out := p.make(false, target, "YES=1"); !strings.Contains(out, "MASTER_DB_URL is not set") {
+		if out := p.make(false, target, "YES=1"); !strings.Contains(out, "set MASTER_DB_URL") {
 			t.Errorf("%s: %s", target, out)
 		}
 	}

@@ -1,5 +1,4 @@
-// Package catalog reads what there is in a database, as far as migrations make it, and says how two such readings
-// differ.
+// Package catalog reads the objects of a database that migrations make, and compares two such readings.
 package catalog
 
 import (
@@ -11,29 +10,29 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Object is one thing of a database, in the words that a difference is told in.
+// Object is an object of a database, in the words of a difference.
 type Object struct {
 	Kind string // "index"
 	Name string // "users_email_idx"
-	// Of is the key of the object that this one is a part of, "" if it is of none.
+	// Of is the key of the object that this object is a part of, "" if there is none.
 	Of string
-	// Definition is all that can change of it but for its own parts.
+	// Definition is everything of the object that can change, except its parts.
 	Definition string
-	// Weak says that it follows from the object that it is a part of, or from other parts of that, such as an order. It
-	// is of interest if those are as they were.
+	// Weak says that the object follows from the whole, or from the other parts, such as the order of values. A difference in
+	// a weak object counts if those are equal.
 	Weak bool
-	// CopyOf is the key of the object that it comes, goes and changes with, such as the column of the table that it
-	// inherits from; "" if there is none.
+	// CopyOf is the key of the object that this object follows in everything, such as the same column of a parent table; ""
+	// if there is none.
 	CopyOf string
-	// Drop is the statement that drops this object and no other, whatever the search_path or the database of the
-	// connection is; "" if there is none.
+	// Drop is the statement that drops this object and no other, whatever the search_path or the database of the connection
+	// is; "" if there is none.
 	Drop string
 }
 
-// Key tells the object from all others of the database.
+// Key identifies the object in its database.
 func (o Object) Key() string { return strings.TrimSpace(o.Kind + " " + o.Name) }
 
-// Catalog is the objects of a database by their keys.
+// Catalog has the objects of a database by their keys.
 type Catalog map[string]Object
 
 func (c Catalog) add(o Object) { c[o.Key()] = o }
@@ -55,14 +54,14 @@ func (c Catalog) withoutTables(names []string) {
 	}
 }
 
-// Scope is what is read of a database.
+// Scope says which objects of a database are read.
 type Scope struct {
 	Dialect goose.Dialect
-	// Schema is the search_path on PostgreSQL and the database on MySQL and MariaDB, "" for what the connection has.
+	// Schema is the search_path on PostgreSQL and the database on MySQL and MariaDB, "" for the connection's own.
 	Schema string
-	// Ignore are the names of tables that are left out with all that belongs to them.
+	// Ignore are the names of tables that are left out with all their parts.
 	Ignore []string
-	// IgnoreIn is the schema of those tables, "" for the one in which the database finds a name without a schema.
+	// IgnoreIn is the schema of those tables, "" for the schema of a name without a schema.
 	IgnoreIn string
 }
 
@@ -76,7 +75,7 @@ func Read(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 	case goose.DialectSQLite3:
 		return readSQLite(ctx, db, scope)
 	}
-	return nil, fmt.Errorf("the catalog of the dialect %s can't be read", scope.Dialect)
+	return nil, fmt.Errorf("gooseplus can't read the catalog of the dialect %s", scope.Dialect)
 }
 
 // rows calls scan for each row of a query.

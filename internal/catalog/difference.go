@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Change is what has happened to an object.
+// Change says what has happened to an object.
 type Change int
 
 const (
@@ -15,15 +15,15 @@ const (
 	Altered
 )
 
-// Difference is one between two catalogs.
+// Difference is a difference between two catalogs.
 type Difference struct {
 	Change Change
-	Object // as it is; as it was if it was Removed
+	Object // as it is, or as it was if it was Removed
 	Was    Object
 }
 
-// Diff returns the differences, sorted by key. What follows from another difference is left out: the parts of an object
-// that came or went, and what happened to a copy as it did to what it is a copy of.
+// Diff returns the differences, sorted by key. Differences that follow from another are left out: those in the parts of an object
+// that came or went, and those in a copy that also are in the original.
 func Diff(before, after Catalog) []Difference {
 	var list []Difference
 	for key, o := range after {
@@ -95,7 +95,7 @@ func oneLine(text string) string { return strings.Join(strings.Fields(text), " "
 // limit is how many characters of a definition a message has.
 const limit = 300
 
-// cut makes a text fit for a message, from a place in it on.
+// cut shortens a text for a message, and begins at a place in the text.
 func cut(text []rune, from int) string {
 	before, after := "", ""
 	if from > 0 {
@@ -108,8 +108,8 @@ func cut(text []rune, from int) string {
 	return before + string(text) + after
 }
 
-// apart makes two texts fit for a message that shows where they part. White space is shown only if there is no other
-// difference.
+// apart shortens two texts for a message, around the place where they begin to differ. White space is shown only if there is no
+// other difference.
 func apart(a, b string) (string, string) {
 	x, y := []rune(oneLine(a)), []rune(oneLine(b))
 	if slices.Equal(x, y) {

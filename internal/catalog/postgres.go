@@ -13,8 +13,8 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
-// statement is what reads the objects: key, definition, comment and grants, of which those that follow from what an
-// object is are there as well, since they can be revoked.
+// statement reads the objects with their comments and grants. It reads the grants of the default too, because they can be
+// revoked.
 func (q postgresQuery) statement() string {
 	if q.from == "" {
 		q.from, q.where = q.class+" o", "o.oid >= 16384 AND {made "+q.class+" o.oid}"
@@ -72,8 +72,8 @@ func written(query string) string {
 	})
 }
 
-// readPostgres reads in one transaction, with a search_path that no migration has set: the names and the expressions
-// depend on it.
+// readPostgres reads in one transaction, with a search_path that no migration has set, because names and expressions depend on
+// the search_path.
 func readPostgres(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
@@ -132,8 +132,8 @@ var (
 	varcharList = regexp.MustCompile(`\(ARRAY\[((?:` + varcharItem.String() + `(?:, )?)+)\]\)::text\[\]`)
 )
 
-// settled is an expression as PostgreSQL writes it when it has read its own text. It writes a varchar IN ('a', 'b')
-// otherwise the first time, and reads its own text whenever the table is altered.
+// settled is an expression as PostgreSQL writes it after it has read its own text, which it does whenever the table is altered. The
+// first time it writes a varchar IN ('a', 'b') in another way.
 func settled(expression string) string {
 	return varcharList.ReplaceAllStringFunc(expression, func(list string) string {
 		return "ARRAY[" + varcharItem.ReplaceAllString(varcharList.FindStringSubmatch(list)[1], "($0)::text") + "]"

@@ -1,7 +1,7 @@
 package catalog
 
-// postgresQuery reads the objects of one kind. But for class and from, its fields are SQL expressions; the {words} in
-// them are written out by [written]. They use nothing that came after PostgreSQL 13, but for to_jsonb(row) ->> 'column'.
+// postgresQuery reads the objects of one kind. Its fields except class and from are SQL expressions, in which [written] writes out
+// the {words}. Columns that came after PostgreSQL 13 are read as to_jsonb(row) ->> 'column'.
 type postgresQuery struct {
 	// class is the system catalog, and oid and sub the object's address in it; "" if comment, drop and name are given.
 	class, oid string
@@ -13,7 +13,7 @@ type postgresQuery struct {
 	comment    string
 	drop       string // DROP kind and the identity if ""
 	weak       string
-	from       string // the class as o if "", and then only what is neither of the server, nor of an extension, nor of another object
+	from       string // the class as o if "", without objects of the server, of an extension, or of another object
 	where      string
 }
 
@@ -32,7 +32,7 @@ var postgresQueries = []postgresQuery{
 		class: `pg_namespace`, oid: `n.oid`, kind: `'schema'`, name: `quote_ident(nspname)`, owner: `nspowner`, acl: `COALESCE(nspacl, acldefault('n', nspowner))`,
 		from: `pg_namespace n`, where: `{schema n.oid} AND {own pg_namespace n.oid}`,
 	},
-	{ // Relations but for indexes. A sequence can belong to a column, and that of an identity follows from it.
+	{ // Relations except indexes. A sequence can belong to a column, and an identity column makes its sequence.
 		class: `pg_class`, oid: `c.oid`, kind: `{kind c.relkind}`, name: `c.oid::regclass`,
 		of:   `'column ' || s.refobjid::regclass || '.' || quote_ident(column_.attname)`,
 		weak: `s.deptype = 'i'`,
@@ -62,8 +62,8 @@ var postgresQueries = []postgresQuery{
 			LEFT JOIN pg_attribute column_ ON column_.attrelid = s.refobjid AND column_.attnum = s.refobjsubid`,
 		where: `c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND {schema c.relnamespace} AND {own pg_class c.oid}`,
 	},
-	{ // Columns, and attributes of composite types. Of their options those that ALTER TABLE sets: there are servers that keep
-		// a counter of their own there, which is another one for every new column (pg_attver in Debian's 15.20).
+	{ // Columns, and attributes of composite types, with the options that ALTER TABLE sets. Some servers keep a counter of their own
+		// in the options (pg_attver in Debian's 15.20).
 		kind: `'column'`, name: `a.attrelid::regclass || '.' || quote_ident(a.attname)`, of: `{kind c.relkind} || ' ' || c.oid::regclass`,
 		copyOf: `(SELECT 'column ' || inhparent::regclass || '.' || quote_ident(u.attname) FROM pg_inherits
 			JOIN pg_attribute u ON u.attrelid = inhparent AND u.attname = a.attname WHERE inhrelid = a.attrelid ORDER BY inhseqno LIMIT 1)`,
@@ -94,8 +94,8 @@ var postgresQueries = []postgresQuery{
 		from:       `pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum JOIN pg_class c ON c.oid = a.attrelid`,
 		where:      `a.attgenerated = '' AND {schema c.relnamespace} AND {own pg_class c.oid}`,
 	},
-	{ // Constraints of tables and domains. That a column is not null is said with the column. A foreign key to a partitioned
-		// table has others in the same table, one to each partition.
+	{ // Constraints of tables and domains. NOT NULL is in the definition of the column. A foreign key to a partitioned table has one
+		// more constraint in the same table for each partition.
 		class: `pg_constraint`, oid: `k.oid`, kind: `'constraint'`, name: `quote_ident(k.conname) || ' on ' || {bearer of k}`,
 		of: `CASE WHEN c.oid IS NULL THEN 'type' ELSE {kind c.relkind} END || ' ' || {bearer of k}`,
 		copyOf: `COALESCE('constraint ' || quote_ident(u.conname) || ' on ' || u.conrelid::regclass,
@@ -109,7 +109,7 @@ var postgresQueries = []postgresQuery{
 		where: `k.contype NOT IN ('n', 't') AND {schema k.connamespace} AND {own pg_constraint k.oid} AND (u.oid IS NULL OR u.conrelid <> k.conrelid)
 			AND {own pg_class c.oid} AND {own pg_type k.contypid}`,
 	},
-	{ // That of a constraint is a part of it.
+	{ // The index of a constraint is a part of the constraint.
 		class: `pg_class`, oid: `x.oid`, kind: `'index'`, name: `x.oid::regclass`,
 		of:     `COALESCE('constraint ' || quote_ident(k.conname) || ' on ', {kind t.relkind} || ' ') || t.oid::regclass`,
 		copyOf: `(SELECT 'index ' || inhparent::regclass FROM pg_inherits WHERE inhrelid = x.oid)`,
@@ -150,7 +150,7 @@ var postgresQueries = []postgresQuery{
 		owner: `proowner`, acl: `COALESCE(proacl, acldefault('f', proowner))`,
 		from: `pg_proc p`, where: `{schema p.pronamespace} AND {made pg_proc p.oid}`,
 	},
-	{ // Types of their own: those of tables, and arrays, are not.
+	{ // Types, except the types of tables and arrays.
 		class: `pg_type`, oid: `t.oid`, kind: `'type'`, name: `t.oid::regtype`,
 		definition: `CASE typtype WHEN 'e' THEN 'enum' WHEN 'b' THEN 'base type' WHEN 'p' THEN 'shell'
 			WHEN 'r' THEN (SELECT concat_ws(' ', 'range of ' || rngsubtype::regtype, {function subtype_diff rngsubdiff}, {function canonical rngcanonical})
@@ -188,12 +188,12 @@ var postgresQueries = []postgresQuery{
 		of:   `{kind c.relkind} || ' ' || c.oid::regclass`, definition: `pg_get_statisticsobjdef(s.oid)`, owner: `stxowner`,
 		from: `pg_statistic_ext s JOIN pg_class c ON c.oid = stxrelid`, where: `{schema s.stxnamespace} AND {own pg_statistic_ext s.oid}`,
 	},
-	{ // PostgreSQL shows the options, which have passwords, to few; here nobody sees them.
+	{ // The options have passwords, so only their hash is read.
 		kind: `'user mapping'`, name: `format('for %s server %I', CASE umuser WHEN 0 THEN 'public' ELSE quote_ident(usename) END, srvname)`,
 		definition: `'options ' || left(md5(umoptions::text), 8)`, drop: `format('DROP USER MAPPING FOR %s SERVER %I', CASE umuser WHEN 0 THEN 'public' ELSE quote_ident(usename) END, srvname)`,
 		from: `pg_user_mappings`, where: `true`,
 	},
-	{ // Those that come with the server can't be dropped, but nor need everybody be allowed to use them.
+	{ // A language that comes with the server can't be dropped, but its grants can be revoked.
 		class: `pg_language`, kind: `'language'`, owner: `lanowner`, acl: `COALESCE(lanacl, acldefault('l', lanowner))`,
 		from: `pg_language o`, where: `o.oid < 16384 OR {made pg_language o.oid}`,
 	},
@@ -201,7 +201,7 @@ var postgresQueries = []postgresQuery{
 		class: `pg_event_trigger`, kind: `'event trigger'`, owner: `evtowner`,
 		definition: `concat_ws(' ', 'on', evtevent, 'when tag in (' || array_to_string(evttags, ', ') || ')', 'execute', evtfoid::regproc) || {fires evtenabled}`,
 	},
-	{ // What is published is described by PostgreSQL, since what can be has grown.
+	{ // PostgreSQL describes what is published, because newer versions can publish more kinds of objects.
 		class: `pg_publication`, kind: `'publication'`, owner: `pubowner`,
 		definition: `concat_ws(', ', CASE WHEN puballtables THEN 'for all tables' END, CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END,
 			CASE WHEN pubdelete THEN 'delete' END, CASE WHEN pubtruncate THEN 'truncate' END, CASE WHEN pubviaroot THEN 'via partition root' END,

@@ -3,13 +3,14 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"regexp"
 	"slices"
 	"strings"
 )
 
-// readSQLite reads sqlite_master. SQLite edits the text of a table when it is altered, and so does it for the name of a
-// table that is renamed: the texts are compared word by word, and not as they are written. Its names have no case. The
-// tables in which a virtual one keeps its rows are left out.
+// readSQLite reads sqlite_master. SQLite edits the text of a table when the table is altered, or another table is renamed. So the
+// texts are compared word by word, and not as they are written. Names have no case. Tables in which a virtual table keeps
+// its rows are left out.
 func readSQLite(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 	c := make(Catalog)
 	query := `SELECT type, name, tbl_name, COALESCE(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\'
@@ -36,7 +37,7 @@ func readSQLite(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	for key, o := range c { // a trigger can be that of a view
+	for key, o := range c { // a view can have a trigger too
 		if o.Of == "" {
 			continue
 		}
@@ -55,7 +56,7 @@ func readSQLite(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 
 func doubleQuote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// sqliteTable adds a table with its columns and constraints, of which each stands between two commas.
+// sqliteTable adds a table with its columns and constraints, which commas separate.
 func (c Catalog) sqliteTable(table Object, alter string, words []string) {
 	first := slices.Index(words, "(")
 	if first < 0 || len(words) > 1 && words[1] == "virtual" {
@@ -117,14 +118,14 @@ func (c Catalog) sqliteItem(table Object, alter string, words []string) {
 	c.add(column)
 }
 
-// constraintWords begin the constraint of a table, and clauseWords that of a column. A name that is one of them is in
-// quotes, and stays so.
+// constraintWords begin the constraint of a table, and clauseWords the constraint of a column. A name that is such a word keeps
+// its quotes.
 var (
 	constraintWords = []string{"constraint", "primary", "unique", "check", "foreign"}
 	clauseWords     = []string{"constraint", "primary", "unique", "check", "not", "null", "default", "collate", "references", "generated", "as"}
 )
 
-// clauses splits what comes after the name of a column: its type, which may be nothing, and each of its constraints.
+// clauses splits the text after the name of a column into the type, which may be empty, and the constraints.
 func clauses(words []string) [][]string {
 	list := [][]string{nil}
 	depth := 0
@@ -145,7 +146,7 @@ func clauses(words []string) [][]string {
 	return list
 }
 
-// continues says whether a word that can begin a constraint is within the one before it.
+// continues says whether a word that can begin a constraint belongs to the clause before it.
 func continues(clause, words []string) bool {
 	if len(clause) == 0 {
 		return false
@@ -164,4 +165,40 @@ func continues(clause, words []string) bool {
 		return len(words) > 1 && words[1] == "deferrable"
 	}
 	return false
+}
+
+// sqlToken is a comment, a text or a name in quotes (a quote within is doubled), a number, a word, or another character.
+// A quote or a comment that is not closed goes on to the end.
+var sqlToken = regexp.MustCompile(`(?s)--[^\n]*|/\*.*?(?:\*/|$)|'(?:[^']|'')*(?:'|$)|"(?:[^"]|"")*(?:"|$)|` + "`(?:[^`]|``)*(?:`|$)" +
+	`|\[[^\]]*(?:\]|$)|\p{Nd}[\p{L}\p{Nd}_$.]*|[\p{L}\p{Nd}_$]+|\S`)
+
+var plainWord = regexp.MustCompile(`^[\p{L}\p{Nd}_$]*$`)
+
+// sqlWords splits SQL into words without comments. Words without quotes become lower case, and names lose the quotes that they
+// don't need. A name with a dot is three words.
+func sqlWords(text string) (words []string) {
+	for _, w := range sqlToken.FindAllString(text, -1) {
+		switch {
+		case strings.HasPrefix(w, "--"), strings.HasPrefix(w, "/*"):
+			continue
+		case w[0] == '"' || w[0] == '`' || w[0] == '[':
+			w = unquoted(w)
+		case w[0] != '\'':
+			w = strings.ToLower(w)
+		}
+		words = append(words, w)
+	}
+	return words
+}
+
+func unquoted(word string) string {
+	if len(word) < 3 {
+		return word
+	}
+	name := word[1 : len(word)-1]
+	lower := strings.ToLower(name)
+	if !plainWord.MatchString(name) || slices.Contains(constraintWords, lower) || slices.Contains(clauseWords, lower) {
+		return `"` + name + `"`
+	}
+	return lower
 }

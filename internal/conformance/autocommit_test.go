@@ -61,7 +61,7 @@ func TestAutocommitOff(t *testing.T) {
 // TestAutocommitOffByTheServer: init_connect has the server put autocommit off for every connection of a user.
 func TestAutocommitOffByTheServer(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "mysql", func(t *testing.T, p *place) {
+	having(server, without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
 		role := p.role(t)
 		p.exec(t, "GRANT ALL ON "+p.quoted(column[string](t, p.db, "SELECT DATABASE()")[0])+".* TO "+role.name,
 			"SET GLOBAL init_connect = \"SET autocommit = USER() NOT LIKE '"+role.name+"@%'\"") // the server is not this test's alone

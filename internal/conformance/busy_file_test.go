@@ -14,7 +14,7 @@ import (
 // same, but lets five seconds pass in each try.
 func TestBusyFile(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "sqlite", func(t *testing.T, p *place) {
+	having(without(server)).onDatabases(t, func(t *testing.T, p *place) {
 		conn, err := p.db.Conn(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -21,6 +21,13 @@ import (
 // their seed is fixed; with it the seed is drawn, unless GOOSEPLUS_SEED gives one.
 const seedEnv = "GOOSEPLUS_SEED"
 
+func chaosRounds(few, many int) int {
+	if os.Getenv("GOOSEPLUS_CHAOS") != "" {
+		return many
+	}
+	return few
+}
+
 // chaos returns the number of rounds and what draws the moments.
 func chaos(t *testing.T, short, full int) (rounds int, random *rand.Rand) {
 	t.Helper()
@@ -41,7 +48,7 @@ func chaos(t *testing.T, short, full int) (rounds int, random *rand.Rand) {
 // TestChaosBoot boots many processes at the same moment on an empty database.
 func TestChaosBoot(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres mysql", func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		rounds, count := chaosRounds(1, 10), chaosRounds(30, 100)
 		var spread times
 		for range rounds {
@@ -63,21 +70,21 @@ func TestChaosBoot(t *testing.T) {
 				s.kill()
 			}
 			spread = append(spread, slices.MaxFunc(done, time.Time.Compare).Sub(slices.MinFunc(done, time.Time.Compare)))
-			p.wantChain(t)
+			wantChain(t, p)
 		}
 		t.Logf("%d times %d processes: the last was done after the first by %v", rounds, count, spread)
 	})
 }
 
 // wantChain asserts what one run of chain(20) leaves, however many processes there were.
-func (p *place) wantChain(t *testing.T) {
+func wantChain(t *testing.T, p *place) {
 	t.Helper()
 	var tables []string
 	for i := range 20 {
 		tables = append(tables, fmt.Sprintf("t%03d", i+1))
 	}
 	p.want(t, upTo(20), tables)
-	p.wantNothingNamed(t)
+	locks{p}.wantNothingNamed(t)
 	if runs := column[string](t, p.db, `SELECT outcome FROM goose_db_version_lock WHERE kind = 'run'`); fmt.Sprint(runs) != "[migrated]" {
 		t.Errorf("runs %v", runs)
 	}
@@ -86,8 +93,8 @@ func (p *place) wantChain(t *testing.T) {
 // TestChaosHolderKilled kills the process that has the lock while five others wait for it.
 func TestChaosHolderKilled(t *testing.T) {
 	t.Parallel()
-	const limit = 30 * time.Second // until the next one begins: generous, the machine may be busy
-	onLockServers(t, "postgres mysql", func(t *testing.T, p *place) {
+	const limit = 10 * time.Second // until the next one begins: less than lockIdle, after which the server would end a silent holder
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		rounds, random := chaos(t, 5, 50)
 		var next, end times
 		for range rounds {
@@ -97,7 +104,7 @@ func TestChaosHolderKilled(t *testing.T) {
 			for range 5 {
 				waiters = append(waiters, p.start(t, "steps", p.dsn))
 			}
-			proceed := p.barring(t, "counted") // or a holder is done on a busy machine before anybody waits
+			proceed := locks{p}.bar(t, "counted") // or a holder is done on a busy machine before anybody waits
 			holder.let(t)
 			holder.until(t, "holds")
 			for _, w := range waiters {
@@ -128,7 +135,7 @@ func TestChaosHolderKilled(t *testing.T) {
 				t.Errorf("nobody took over for %v", took)
 			}
 			p.wantCounted(t, upTo(20)...)
-			p.wantFree(t)
+			locks{p}.wantFree(t)
 		}
 		t.Logf("%d of %d were killed before their end; after it another one began in %v; the last was done in %v", len(next), rounds, next, end)
 		if len(next) == 0 {
@@ -141,7 +148,7 @@ func TestChaosHolderKilled(t *testing.T) {
 // instance waits.
 func TestChaosLockConnection(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres mysql", func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		rounds, random := chaos(t, 2, 50)
 		lost := 0
 		for range rounds {
@@ -160,7 +167,7 @@ func TestChaosLockConnection(t *testing.T) {
 			other := p.boot(context.Background(), p.instance(t), migrations, from(fstest.MapFS{}))
 			await(t, "the other one waiting", other.waiting)
 			time.Sleep(moment(random, 2300*time.Millisecond)) // what makes the rounds differ
-			id := fmt.Sprint(p.lockConnection(t))
+			id := fmt.Sprint(locks{p}.connection(t))
 			p.exec(t, fmt.Sprintf(p.kill, id))
 			switch err := first.wait(t); {
 			case errors.Is(err, gooseplus.ErrLockLost):
@@ -172,7 +179,7 @@ func TestChaosLockConnection(t *testing.T) {
 				t.Errorf("the other one: %v", err)
 			}
 			p.wantCounted(t, upTo(5)...)
-			p.wantFree(t)
+			locks{p}.wantFree(t)
 		}
 		t.Logf("%d of %d had lost the lock, the others were done before they noticed", lost, rounds)
 		if lost == 0 {

@@ -59,7 +59,9 @@ func TestTwoAtOneStep(t *testing.T) {
 		looked, inStep := pauseAt(lateDriver, isClaim), pauseAt(firstDriver, whose("CREATE TABLE a"))
 		told := 0
 		refused, done := make(chan error, 1), make(chan error, 1)
-		go func() { refused <- p.over(late, from(fsys), warnings("another one at work", &told)).Migrate(ctx) }()
+		go func() {
+			refused <- p.over(late, from(fsys), warnings("another process is migrating this database", &told)).Migrate(ctx)
+		}()
 		<-looked.reached
 		go func() { done <- p.over(first, from(fsys)).Migrate(ctx) }()
 		<-inStep.reached
@@ -81,7 +83,7 @@ func TestTwoAtOneStep(t *testing.T) {
 		if err := p.over(late, from(fsys)).Migrate(ctx); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
-		if left := p.marks(t); left != "" {
+		if left := (record{p}).marks(t); left != "" {
 			t.Errorf("marked: %s", left)
 		}
 	})
@@ -109,7 +111,7 @@ func TestRecordedBeforeTheClaim(t *testing.T) {
 		if got := column[int](t, p.db, "SELECT v FROM counted"); len(got) != 1 {
 			t.Errorf("counted %v", got)
 		}
-		if left := p.marks(t); left != "" {
+		if left := (record{p}).marks(t); left != "" {
 			t.Errorf("marked: %s", left)
 		}
 	})
@@ -185,7 +187,7 @@ func TestMarkWhoseAnswerIsLost(t *testing.T) {
 				}
 				wantIsNot(t, err, gooseplus.ErrRollBack)
 				wantIsNot(t, err, gooseplus.ErrDirty)
-				if left := p.marks(t); left != "" {
+				if left := (record{p}).marks(t); left != "" {
 					t.Errorf("marked: %s", left)
 				}
 				if err := p.migrator(from(fsys), lock, gooseplus.WithEnvironments("test")).Migrate(context.Background()); err != nil {
@@ -216,7 +218,7 @@ func TestMarkThatStays(t *testing.T) {
 		}
 		m := p.over(db, from(fsys), lock)
 		wantFailed(t, m.Migrate(ctx), 1)
-		if left := p.marks(t); left != "" || n != 1 {
+		if left := (record{p}).marks(t); left != "" || n != 1 {
 			t.Errorf("marked after %d refusals: %s", n, left)
 		}
 		always, armed = true, false

@@ -38,7 +38,7 @@ type crowd struct {
 }
 
 // crowded deploys what the migration changes. Nobody is in its way yet.
-func (p *place) crowded(t *testing.T, more map[string]*fstest.MapFile, opts ...gooseplus.Option) *crowd {
+func crowded(t *testing.T, p *place, more map[string]*fstest.MapFile, opts ...gooseplus.Option) *crowd {
 	t.Helper()
 	if err := p.migrator(append(opts, from(files(earlier)))...).Migrate(context.Background()); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func (s *steps) want(t *testing.T, pairs int, direction string) {
 }
 
 // wantContention asserts that err has the driver's error, with the code that somebody was in the way.
-func (p *place) wantContention(t *testing.T, err error) {
+func wantContention(t *testing.T, p *place, err error) {
 	t.Helper()
 	d, lookup := dialect.Lookup(p.dialect)
 	if lookup != nil {
@@ -158,7 +158,7 @@ func TestContentionEnds(t *testing.T) {
 				if lock && p.dialect == "sqlite" {
 					return // the run can't even be recorded: there is one writer
 				}
-				c := p.crowded(t, map[string]*fstest.MapFile{"12_note.sql": script(addNote, dropNote)}, gooseplus.WithGlobalLock(lock))
+				c := crowded(t, p, map[string]*fstest.MapFile{"12_note.sql": script(addNote, dropNote)}, gooseplus.WithGlobalLock(lock))
 				c.block(t)
 				told := aboutNote()
 				told.warned = func() {
@@ -193,7 +193,7 @@ func TestContentionStays(t *testing.T) {
 
 	t.Run("to the migration timeout", func(t *testing.T) {
 		onEach(t, func(t *testing.T, p *place) {
-			c := p.crowded(t, note)
+			c := crowded(t, p, note)
 			c.block(t)
 			told := aboutNote()
 			_, timeout := c.patience()
@@ -205,7 +205,7 @@ func TestContentionStays(t *testing.T) {
 			wantIs(t, err, context.DeadlineExceeded)
 			wantText(t, err, "the migration timeout of "+timeout.String()+" is over")
 			wantText(t, err, "attempt ")
-			p.wantContention(t, err)
+			wantContention(t, p, err)
 			told.want(t, 1, "up")
 			if len(told.warnings) == 0 {
 				t.Error("it was tried once")
@@ -217,14 +217,12 @@ func TestContentionStays(t *testing.T) {
 	})
 
 	t.Run("to the migration timeout, in the middle of an attempt", func(t *testing.T) {
-		for _, x := range targets {
-			if x.dialect != "postgres" {
-				continue // MariaDB may execute what is cut off, and not every driver of SQLite heeds a context while it waits
-			}
+		// MariaDB may execute what is cut off, and not every driver of SQLite heeds a context while it waits
+		for _, x := range having(server, transactionalDDL) {
 			t.Run(x.name, func(t *testing.T) {
 				t.Parallel()
 				p := x.place(t)
-				c := p.crowded(t, note)
+				c := crowded(t, p, note)
 				c.block(t)
 				err := p.migrator(from(c.fsys), gooseplus.WithMigrationTimeout(1500*time.Millisecond),
 					gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Lock: time.Second})).Migrate(ctx)
@@ -232,7 +230,7 @@ func TestContentionStays(t *testing.T) {
 				wantIs(t, err, context.DeadlineExceeded)
 				wantText(t, err, "attempt 2: ")
 				wantText(t, err, "(attempt 1: ")
-				p.wantContention(t, err) // the first one's
+				wantContention(t, p, err) // the first one's
 				c.letGo()
 				p.want(t, earlierVersions, earlierTables)
 				p.exec(t, addNote)
@@ -245,17 +243,19 @@ func TestContentionStays(t *testing.T) {
 			if !p.transactionalDDL {
 				return // it may end in an attempt, and MariaDB may still execute that
 			}
-			c := p.crowded(t, note)
+			c := crowded(t, p, note)
 			c.block(t)
 			gone := errors.New("the pod is evicted")
 			ctx, cancel := context.WithCancelCause(ctx)
 			told := aboutNote()
 			told.warned = func() { cancel(gone) }
 			err := p.migrator(from(c.fsys), c.limited(0), told.watch()).Migrate(ctx)
-			wantFailed(t, err, 12)
+			if failed := wantFailed(t, err, 12); failed.Statement != addNote {
+				t.Errorf("Statement = %q", failed.Statement)
+			}
 			wantIs(t, err, gone)
 			wantIs(t, err, context.Canceled)
-			p.wantContention(t, err)
+			wantContention(t, p, err)
 			told.want(t, 1, "up")
 			c.letGo()
 			p.want(t, earlierVersions, earlierTables)
@@ -266,13 +266,13 @@ func TestContentionStays(t *testing.T) {
 	for retries, attempts := range map[int]int{2: 3, -1: 1} {
 		t.Run(fmt.Sprintf("for %d retries", retries), func(t *testing.T) {
 			onEach(t, func(t *testing.T, p *place) {
-				c := p.crowded(t, note)
+				c := crowded(t, p, note)
 				c.block(t)
 				told := aboutNote()
 				db, counter := p.counted(t)
 				err := p.over(db, from(c.fsys), c.limited(retries), told.watch()).Migrate(ctx)
 				wantFailed(t, err, 12)
-				p.wantContention(t, err)
+				wantContention(t, p, err)
 				wantIsNot(t, err, context.DeadlineExceeded)
 				n := 0
 				for _, s := range counter.take() {
@@ -297,12 +297,12 @@ func TestContentionStays(t *testing.T) {
 				"mysql":    "ALTER TABLE users WAIT 1 ADD COLUMN note VARCHAR(10);",
 				"sqlite":   addNote,
 			}[p.dialect]
-			c := p.crowded(t, map[string]*fstest.MapFile{"12_note.sql": script(up, dropNote)})
+			c := crowded(t, p, map[string]*fstest.MapFile{"12_note.sql": script(up, dropNote)})
 			c.block(t)
 			told := aboutNote()
 			err := p.migrator(from(c.fsys), told.watch()).Migrate(ctx)
 			wantFailed(t, err, 12)
-			p.wantContention(t, err)
+			wantContention(t, p, err)
 			if len(told.warnings) > 0 {
 				t.Errorf("warnings %q", told.warnings)
 			}
@@ -316,7 +316,7 @@ func TestContentionStays(t *testing.T) {
 func TestContentionOnTheWayBack(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, p *place) {
-		c := p.crowded(t, map[string]*fstest.MapFile{"12_note.sql": script(addNote, dropNote)})
+		c := crowded(t, p, map[string]*fstest.MapFile{"12_note.sql": script(addNote, dropNote)})
 		boom := errors.New("boom")
 		fails := goose.NewGoMigration(13,
 			&goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { c.block(t); return boom }},
@@ -338,14 +338,11 @@ func TestContentionOnTheWayBack(t *testing.T) {
 // taken back. The run still knows afterwards which row is its own.
 func TestContentionAtTheVersionTable(t *testing.T) {
 	t.Parallel()
-	for _, x := range targets {
-		if x.dialect != "postgres" {
-			continue
-		}
+	for _, x := range having(server, transactionalDDL) {
 		t.Run(x.name, func(t *testing.T) {
 			ctx := context.Background()
 			p := x.place(t)
-			c := p.crowded(t, map[string]*fstest.MapFile{
+			c := crowded(t, p, map[string]*fstest.MapFile{
 				"12_note.sql": table("note"), "13_bad.sql": script("INSERT INTO nowhere VALUES (1);", "SELECT 1;"),
 			})
 			c.block(t)
@@ -369,12 +366,12 @@ func TestContentionAtTheVersionTable(t *testing.T) {
 func TestContentionOutsideATransaction(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, p *place) {
-		c := p.crowded(t, map[string]*fstest.MapFile{"12_note.sql": noTransaction(addNote, "SELECT 1;")})
+		c := crowded(t, p, map[string]*fstest.MapFile{"12_note.sql": noTransaction(addNote, "SELECT 1;")})
 		c.block(t)
 		told := aboutNote()
 		err := p.migrator(from(c.fsys), c.limited(0), told.watch()).Migrate(context.Background())
 		wantFailed(t, err, 12)
-		p.wantContention(t, err)
+		wantContention(t, p, err)
 		wantIsNot(t, err, context.DeadlineExceeded)
 		if p.dialect == "sqlite" {
 			told.want(t, 0, "up") // who can't write can't mark the step either, so that it isn't begun
@@ -393,7 +390,7 @@ func TestContentionOutsideATransaction(t *testing.T) {
 func TestPanicIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, p *place) {
-		c := p.crowded(t, nil)
+		c := crowded(t, p, nil)
 		c.block(t)
 		calls := 0
 		m := goose.NewGoMigration(12, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
@@ -402,7 +399,7 @@ func TestPanicIsNotTriedAgain(t *testing.T) {
 		}}, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
 		err := p.migrator(from(c.fsys), gooseplus.WithGoMigrations(m), c.limited(0)).Migrate(context.Background())
 		wantFailed(t, err, 12)
-		p.wantContention(t, err)
+		wantContention(t, p, err)
 		if calls != 1 {
 			t.Errorf("it was called %d times", calls)
 		}

@@ -44,10 +44,10 @@ func (s situation) whole(p *place) bool {
 const cutVersions = 5
 
 // cutSet are the migrations of a situation, in the third of which the holder calls here.
-func (p *place) cutSet(s situation, here func(context.Context) error) []gooseplus.Option {
+func (x target) cutSet(s situation, here func(context.Context) error) []gooseplus.Option {
 	named := make(map[string]*fstest.MapFile)
 	pause := "SELECT pg_sleep(s) FROM hold;"
-	if p.dialect == "mysql" {
+	if x.dialect == "mysql" {
 		pause = "SELECT SLEEP(s) FROM hold;"
 	}
 	var function *goose.Migration
@@ -62,7 +62,7 @@ func (p *place) cutSet(s situation, here func(context.Context) error) []gooseplu
 		case v == 3 && s == statementOutside:
 			up, file = strings.Join([]string{count, pause, create}, "\n"), noTransaction
 		case v == 3:
-			function = goose.NewGoMigration(3, p.function(s, here, count, create), p.function(s, nil, uncount, drop))
+			function = goose.NewGoMigration(3, x.function(s, here, count, create), x.function(s, nil, uncount, drop))
 			continue
 		}
 		named[fmt.Sprintf("%03d_cut.sql", v)] = file(up, down)
@@ -75,7 +75,7 @@ func (p *place) cutSet(s situation, here func(context.Context) error) []gooseplu
 }
 
 // function executes two statements, and calls here between them.
-func (p *place) function(s situation, here func(context.Context) error, first, second string) *goose.GoFunc {
+func (x target) function(s situation, here func(context.Context) error, first, second string) *goose.GoFunc {
 	do := func(ctx context.Context, q interface {
 		ExecContext(context.Context, string, ...any) (sql.Result, error)
 	}) error {
@@ -344,7 +344,7 @@ func onMachines(t *testing.T, first int, play func(*testing.T, *round)) {
 func (r *round) boot(t *testing.T, x task) *cutProcess {
 	t.Helper()
 	x.Driver, x.Dialect, x.Situation = r.place.driver, r.place.dialect, r.situation
-	x.DSN = r.place.dsnAt(t, r.machine.address)
+	x.DSN = dsnAt(t, r.place, r.machine.address)
 	text, err := json.Marshal(x)
 	if err != nil {
 		t.Fatal(err)
@@ -446,6 +446,9 @@ func (r *round) wantTakenOver(t *testing.T, other *replica, since time.Time) {
 	t.Helper()
 	await(t, "the end of the one that takes over", other.done)
 	took := time.Since(since)
+	if !other.began.IsZero() { // what it does then is no part of that
+		took = other.began.Sub(since)
+	}
 	r.log(t, "taken over", took)
 	if took > takeoverLimit {
 		t.Errorf("nobody took over for %v", took)
@@ -458,7 +461,7 @@ func (r *round) wantSettled(t *testing.T, err error) {
 	t.Helper()
 	p := r.place
 	if errors.Is(err, gooseplus.ErrDirty) && !r.situation.whole(p) {
-		p.repair(t, r.situation)
+		repair(t, p, r.situation)
 	} else if err != nil {
 		t.Errorf("the next: %v", err)
 	}
@@ -470,11 +473,11 @@ func (r *round) wantSettled(t *testing.T, err error) {
 	if got := column[string](t, p.db, p.tables); !slices.Equal(got, want) {
 		t.Errorf("tables %v, want %v", got, want)
 	}
-	p.wantFree(t)
+	locks{p}.wantFree(t)
 }
 
 // repair is what a person does: clear away what is left of the migration that is half-applied.
-func (p *place) repair(t *testing.T, s situation) {
+func repair(t *testing.T, p *place, s situation) {
 	t.Helper()
 	ctx := context.Background()
 	m := p.locking(p.db, p.cutSet(s, nil)...)

@@ -15,26 +15,19 @@ import (
 // the migration's transaction, the other session gets on, and the migration is tried again.
 func TestDeadlock(t *testing.T) {
 	t.Parallel()
-	for _, x := range targets {
-		switch x.dialect {
-		case "postgres":
-			t.Run(x.name, func(t *testing.T) {
-				t.Parallel()
-				deadlockInPostgres(t, x.place(t))
-			})
-		case "mysql":
-			t.Run(x.name, func(t *testing.T) {
-				t.Parallel()
-				deadlockInMySQL(t, x.place(t))
-			})
+	having(server).onEach(t, func(t *testing.T, p *place) {
+		if p.dialect == "mysql" {
+			deadlockInMySQL(t, p)
+		} else {
+			deadlockInPostgres(t, p)
 		}
-	}
+	})
 }
 
 // deadlockInPostgres: who waited for deadlock_timeout looks for a cycle, and is the one to go.
 func deadlockInPostgres(t *testing.T, p *place) {
 	ctx := context.Background()
-	c := p.crowded(t, nil)
+	c := crowded(t, p, nil)
 	other, err := p.db.BeginTx(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +53,7 @@ func deadlockInPostgres(t *testing.T, p *place) {
 				}
 				ended <- err
 			}()
-			p.untilWaiting(t)
+			untilWaiting(t, p)
 		}
 		return execTx(ctx, tx, "LOCK TABLE teams; "+addNote)
 	}}, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
@@ -84,7 +77,7 @@ func deadlockInPostgres(t *testing.T, p *place) {
 // deadlockInMySQL: of the two, InnoDB ends the transaction that has changed less.
 func deadlockInMySQL(t *testing.T, p *place) {
 	ctx := context.Background()
-	c := p.crowded(t, map[string]*fstest.MapFile{
+	c := crowded(t, p, map[string]*fstest.MapFile{
 		"12_all.sql": script("UPDATE users SET n = n + 1;", "UPDATE users SET n = n - 1;"),
 	})
 	p.exec(t, "DROP TABLE users", "CREATE TABLE users (id INTEGER PRIMARY KEY, n INTEGER) ENGINE = InnoDB",
@@ -104,7 +97,7 @@ func deadlockInMySQL(t *testing.T, p *place) {
 	go func() {
 		done <- p.migrator(from(c.fsys), told.watch(), gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{})).Migrate(ctx)
 	}()
-	p.untilWaiting(t)
+	untilWaiting(t, p)
 	if err := execTx(ctx, other, "UPDATE users SET n = n + 10 WHERE id = 1"); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +130,7 @@ type errorText string
 func (e errorText) Error() string { return string(e) }
 
 // untilWaiting returns when a session of this database waits for a lock of another one.
-func (p *place) untilWaiting(t *testing.T) {
+func untilWaiting(t *testing.T, p *place) {
 	t.Helper()
 	query := "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 	if p.dialect == "mysql" {

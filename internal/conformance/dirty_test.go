@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -19,27 +18,12 @@ import (
 // onEachLocked is onDatabases with the lock off and, over another driver, on.
 func onEachLocked(t *testing.T, test func(*testing.T, *place, gooseplus.Option)) {
 	for turn, lock := range []bool{false, true} {
-		for _, x := range oneDriverEach(t, uint32(turn)) {
+		for _, x := range having().drivers(t, uint32(turn)) {
 			t.Run(fmt.Sprintf("%s, lock %t", x.name, lock), func(t *testing.T) {
 				t.Parallel()
 				test(t, x.place(t), gooseplus.WithGlobalLock(lock))
 			})
 		}
-	}
-}
-
-// marks lists what the state table remembers beside the mutex and the runs.
-func (p *place) marks(t *testing.T) string {
-	t.Helper()
-	return strings.Join(column[string](t, p.db, `SELECT CONCAT(kind, ' ', version_id, ' ', source, environment) FROM goose_db_version_lock
-		WHERE kind NOT IN ('fence', 'run', 'backend') ORDER BY 1`), ", ")
-}
-
-// wantNoState asserts that there is no state table, which goose's users need not have.
-func (p *place) wantNoState(t *testing.T) {
-	t.Helper()
-	if _, err := p.db.Exec("SELECT 1 FROM goose_db_version_lock"); err == nil {
-		t.Error("there is a state table")
 	}
 }
 
@@ -92,7 +76,7 @@ func TestDirty(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.want(t, []int64{1, 2, 3}, []string{"a", "c", "half", "missing"})
-			if left := p.marks(t); left != "" {
+			if left := (record{p}).marks(t); left != "" {
 				t.Errorf("marked: %s", left)
 			}
 		})
@@ -134,7 +118,7 @@ func TestDirty(t *testing.T) {
 				"2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);\nINSERT INTO missing VALUES (1);", "DROP TABLE IF EXISTS b;")}
 			m := p.migrator(from(files(set)), lock)
 			wantFailed(t, m.Migrate(ctx), 2)
-			if left := p.marks(t); left != "" {
+			if left := (record{p}).marks(t); left != "" {
 				t.Errorf("marked: %s", left)
 			}
 			wantFailed(t, m.Migrate(ctx), 2)
@@ -156,7 +140,7 @@ func TestDirty(t *testing.T) {
 			if err := m.RollbackTo(ctx, 0); err != nil {
 				t.Fatal(err)
 			}
-			p.wantNoState(t)
+			record{p}.wantNoState(t)
 		})
 	})
 }
@@ -165,19 +149,20 @@ func TestDirty(t *testing.T) {
 func TestDirtyCrash(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
+	commitsDDL := having(server, without(transactionalDDL))
 	for name, s := range map[string]struct {
-		dialect string
-		dirty   bool
+		on    choice
+		dirty bool
 	}{
-		"half":   {"postgres mysql", true},
-		"single": {"mysql", false},
-		"rows":   {"mysql", false},
-		"go":     {"mysql", true}, // nobody can read what it does, but it has committed something
+		"half":   {having(server), true},
+		"single": {commitsDDL, false},
+		"rows":   {commitsDDL, false},
+		"go":     {commitsDDL, true}, // nobody can read what it does, but it has committed something
 	} {
 		t.Run(name, func(t *testing.T) {
-			onLockServers(t, s.dialect, func(t *testing.T, p *place) {
+			s.on.onDatabases(t, func(t *testing.T, p *place) {
 				p.counting(t)
-				kill := p.lockVictim(t, name)
+				kill := victims{p}.holder(t, name)
 				p.untilAny(t, "the step is marked", "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'dirty' AND version_id = 2")
 				p.untilAny(t, "the server is in its slow statement", p.working("SLEEP("))
 				kill()
@@ -213,10 +198,10 @@ func TestDirtyCrash(t *testing.T) {
 				if got := column[int64](t, p.db, "SELECT version_id FROM goose_db_version ORDER BY version_id"); !slices.Equal(got, []int64{0, 1, 2, 3}) {
 					t.Errorf("versions %v", got)
 				}
-				if left := p.marks(t); left != "" {
+				if left := (record{p}).marks(t); left != "" {
 					t.Errorf("marked: %s", left)
 				}
-				p.wantFree(t)
+				locks{p}.wantFree(t)
 			})
 		})
 	}

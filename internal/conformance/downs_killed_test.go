@@ -63,10 +63,7 @@ func TestDownVictim(t *testing.T) {
 func TestDownKilled(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	for _, x := range targets {
-		if x.driver == "sqlite3" || x.driver == "postgres" {
-			continue // the statements are those of the other driver
-		}
+	for _, x := range having().oneDriverEach(t, 0) {
 		for _, call := range []string{"RollbackTo", "Goto"} {
 			t.Run(x.name+" "+call, func(t *testing.T) {
 				t.Parallel()
@@ -75,7 +72,7 @@ func TestDownKilled(t *testing.T) {
 					if err := p.locking(p.db, from(chain(3))).Migrate(ctx); err != nil {
 						t.Fatal(err)
 					}
-					ended = p.killDown(t, downOrder{p.driver, p.dialect, p.dsn, call, statement})
+					ended = killDown(t, p, downOrder{p.driver, p.dialect, p.dsn, call, statement})
 					m := p.locking(p.db, from(chain(4)))
 					err := m.Migrate(ctx)
 					if errors.Is(err, gooseplus.ErrDirty) && !p.transactionalDDL && !ended {
@@ -111,7 +108,7 @@ func continueDirty(t *testing.T, p *place, m *gooseplus.Migrator) {
 }
 
 // killDown starts the process and kills it when it has stopped. It returns true if it came to its end.
-func (p *place) killDown(t *testing.T, o downOrder) (ended bool) {
+func killDown(t *testing.T, p *place, o downOrder) (ended bool) {
 	t.Helper()
 	text, err := json.Marshal(o)
 	if err != nil {
@@ -153,7 +150,7 @@ func TestInheritedPlan(t *testing.T) {
 		if err := p.locking(p.db, from(files(set))).Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}
-		p.stale(t, "[1,2]") // and 3 came from elsewhere
+		record{p}.stale(t, "[1,2]") // and 3 came from elsewhere
 		set["4_bad.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
 		err := p.locking(p.db, from(files(set))).Migrate(ctx)
 		wantStuck(t, err, 0, 3)

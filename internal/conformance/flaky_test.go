@@ -19,7 +19,7 @@ type flaky struct {
 	before    func(statement string)       // called before a statement or "COMMIT"; nil: nothing
 	lose      func(statement string) bool  // asked after it; nil: never
 	answer    error                        // given instead; nil: driver.ErrBadConn
-	refuse    func(statement string) error // instead of executing it; nil: never
+	refuse    func(statement string) error // instead of executing it or "COMMIT"; nil: never
 
 	mu   sync.Mutex // guards what is below, and is held while lose is asked
 	lost int
@@ -236,6 +236,9 @@ type flakyTx struct {
 func (t *flakyTx) Commit() error {
 	if !t.conn.tell("COMMIT") {
 		return driver.ErrBadConn
+	}
+	if err := t.conn.f.refused("COMMIT"); err != nil {
+		return errors.Join(err, t.tx.Rollback())
 	}
 	err := t.tx.Commit()
 	if t.conn.lost("COMMIT", err) {

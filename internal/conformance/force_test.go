@@ -150,7 +150,7 @@ func TestProtectedEnvironments(t *testing.T) {
 		if err := production.MigrateTo(ctx, 2); err != nil {
 			t.Fatal(err)
 		}
-		if got := p.marks(t); got != "environment 0 production" {
+		if got := (record{p}).marks(t); got != "environment 0 production" {
 			t.Errorf("remembered: %s", got)
 		}
 		test := p.migrator(from(fsys), lock, in("test"))
@@ -185,7 +185,7 @@ func TestProtectedEnvironments(t *testing.T) {
 			broken := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
 			broken["sql/production/2_p.sql"] = script("CREATE TABLE a (id INTEGER);", "DROP TABLE IF EXISTS p;")
 			wantFailed(t, p.migrator(from(broken), in("production")).Migrate(ctx), 2)
-			if got := p.marks(t); got != "" {
+			if got := (record{p}).marks(t); got != "" {
 				t.Errorf("remembered: %s", got)
 			}
 			if err := p.migrator(from(fsys), in("test")).Migrate(ctx); err != nil {

@@ -185,7 +185,7 @@ func TestForeignGoose(t *testing.T) {
 func TestTablesWithoutHistory(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	const text = "already has 2 tables and no migration history; if they come from these migrations, call Force(version)"
+	const text = "has tables already (2) and no migration history; if they come from these migrations, call Force with the version that they are at"
 	onEach(t, func(t *testing.T, p *place) {
 		told := 0
 		run := func(want int, opts ...gooseplus.Option) {
@@ -217,9 +217,9 @@ func TestTablesWithoutHistory(t *testing.T) {
 func TestForeignHistoryUnreadable(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 		p.exec(t, histories["golang-migrate"].setup...)
-		m := p.over(p.reader(t), from(chain(2)))
+		m := p.over(readerOf(t, p), from(chain(2)))
 		for _, err := range []error{m.Migrate(ctx), second(m.Plan(ctx))} {
 			wantIs(t, err, gooseplus.ErrForeignHistory)
 			wantText(t, err, "permission denied")
@@ -233,7 +233,7 @@ func TestForeignHistoryUnreadable(t *testing.T) {
 func TestForeignHistoryOfATenant(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		p.exec(t, histories["golang-migrate"].setup...) // where the connection is
 		names := []string{"tf_empty", "tf_theirs"}
 		if p.dialect == "mysql" {

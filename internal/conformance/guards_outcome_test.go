@@ -43,7 +43,7 @@ func TestOutcomeThatCannotBeRecorded(t *testing.T) {
 		if got := column[string](t, p.db, runOutcomes); !slices.Equal(got, []string{"crashed"}) {
 			t.Errorf("outcomes %q", got)
 		}
-		p.wantFree(t)
+		locks{p}.wantFree(t)
 	})
 }
 

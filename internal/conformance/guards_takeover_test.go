@@ -17,7 +17,7 @@ import (
 const namedBackends = "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'backend'"
 
 // namedAt counts the connections that the state table names when a statement comes.
-func (p *place) namedAt(t *testing.T, f *flaky, text string) *int {
+func namedAt(t *testing.T, p *place, f *flaky, text string) *int {
 	named := -1
 	var once sync.Once
 	f.before = func(statement string) {
@@ -33,16 +33,16 @@ func (p *place) namedAt(t *testing.T, f *flaky, text string) *int {
 func TestGuardRecoveredStep(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "mysql", func(t *testing.T, p *place) {
+	having(server, without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
 		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": table("b")})
 		if err := p.locking(p.db, from(set)).MigrateTo(ctx, 1); err != nil {
 			t.Fatal(err)
 		}
-		p.stale(t, "[2]")
+		record{p}.stale(t, "[2]")
 		p.exec(t, "INSERT INTO goose_db_version_lock (id, kind, version_id, source, direction, run_id, transactions) VALUES ('of:dirty:dead', 'dirty', 2, 'sql/base/2_b.sql', 'up', 'run:dead', 0)",
 			"CREATE TABLE b (id INTEGER)")
 		db, f := p.flaky(t)
-		named := p.namedAt(t, f, "DROP TABLE b")
+		named := namedAt(t, p, f, "DROP TABLE b")
 		if err := p.locking(db, from(set)).MigrateTo(ctx, 1); err != nil {
 			t.Error(err)
 		}
@@ -50,7 +50,7 @@ func TestGuardRecoveredStep(t *testing.T) {
 		if *named < 1 {
 			t.Errorf("the state table names %d connections, want that one", *named)
 		}
-		p.wantNothingNamed(t)
+		locks{p}.wantNothingNamed(t)
 	})
 }
 
@@ -58,7 +58,7 @@ func TestGuardRecoveredStep(t *testing.T) {
 // also if all steps of the run have one.
 func TestGuardDownWithoutTransaction(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 		named := -1
 		var d gooseplus.Definitions
 		d.Define(1).Up("CREATE TABLE a (id INTEGER)").DownAction(gooseplus.DBFunc(func(ctx context.Context, db *sql.DB) error {
@@ -72,7 +72,7 @@ func TestGuardDownWithoutTransaction(t *testing.T) {
 		if named < 1 {
 			t.Errorf("the state table names %d connections, want that of the Down", named)
 		}
-		p.wantNothingNamed(t)
+		locks{p}.wantNothingNamed(t)
 	})
 }
 
@@ -80,7 +80,7 @@ func TestGuardDownWithoutTransaction(t *testing.T) {
 // connection, executes nothing: who looks for its connections has missed this one.
 func TestGuardDeclaredDeadBeforeItsConnection(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onEach(t, func(t *testing.T, p *place) {
 		db, f := p.flaky(t)
 		var dead sync.Once
 		f.before = func(statement string) {
@@ -97,9 +97,9 @@ func TestGuardDeclaredDeadBeforeItsConnection(t *testing.T) {
 // TestGuardLockFreeInTheLastMoment: the lock that is given back when the wait for it is over is tried once more.
 func TestGuardLockFreeInTheLastMoment(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onEach(t, func(t *testing.T, p *place) {
 		const wait = 300 * time.Millisecond
-		release := p.holdMutex(t)
+		release := locks{p}.hold(t)
 		db, f := p.flaky(t)
 		asked := 0
 		f.before = func(statement string) {
@@ -123,13 +123,13 @@ func TestGuardLockFreeInTheLastMoment(t *testing.T) {
 func TestGuardLostRunKeepsItsRow(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onEach(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		set := func(second func(context.Context, *sql.Tx) error) []gooseplus.Option {
 			return []gooseplus.Option{from(fstest.MapFS{}), gooseplus.WithGoMigrations(counts(1, nil), counts(2, second))}
 		}
 		err := p.locking(p.instance(t), set(func(ctx context.Context, _ *sql.Tx) error {
-			p.exec(t, fmt.Sprintf(p.kill, p.lockConnection(t)))
+			p.exec(t, fmt.Sprintf(p.kill, locks{p}.connection(t)))
 			<-ctx.Done()
 			return ctx.Err()
 		})...).Migrate(ctx)
@@ -157,12 +157,12 @@ func TestGuardOtherNamespacesRun(t *testing.T) {
 		if err := p.locking(p.db, from(bounded(nil)), inContexts).MigrateNamespace(ctx, "core"); err != nil {
 			t.Fatal(err)
 		}
-		p.stale(t, "[1]")
+		record{p}.stale(t, "[1]")
 		p.exec(t, "UPDATE goose_db_version_lock SET namespace = 'identity' WHERE id = 'run:dead'")
 		bad := bounded(map[string]*fstest.MapFile{"core/base/4_bad.sql": script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")})
 		wantFailed(t, p.locking(p.db, from(bad), inContexts).MigrateNamespace(ctx, "core"), 4)
 		p.wantContexts(t, contextVersions{"core": {1, 2}}, []string{"teams", "units"})
-		if got := p.outcomeOfStale(t); got != "[cut off]" {
+		if got := (record{p}).outcomeOfStale(t); got != "[cut off]" {
 			t.Errorf("the run of the other namespace is %s, want cut off", got)
 		}
 	})
@@ -195,12 +195,12 @@ func TestGuardDownThatRemovedItsRow(t *testing.T) {
 func TestOrphanThatStays(t *testing.T) {
 	t.Parallel()
 	for _, namespaces := range []bool{false, true} {
-		onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+		having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 			role := p.role(t)
 			p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name, "REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
 			q := *p
 			q.dsn = role.dsn
-			db, way := q.through(t)
+			db, way := through(t, &q)
 			slow := noTransaction("SELECT pg_sleep(100);", "CREATE TABLE undone (id INTEGER);")
 			set, versionTable := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_slow.sql": slow}), "goose_db_version"
 			var opts []gooseplus.Option

@@ -61,13 +61,13 @@ func TestGuardForce(t *testing.T) {
 // TestGuardRegister: a run that loses the lock before others can find its row does nothing: who has the lock now has missed it.
 func TestGuardRegister(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onEach(t, func(t *testing.T, p *place) {
 		db, f := p.flaky(t)
 		var lost sync.Once
 		f.before = func(statement string) {
 			if strings.Contains(statement, "start_set, planned") && strings.Contains(statement, "INSERT") {
 				lost.Do(func() {
-					id := p.lockConnection(t)
+					id := locks{p}.connection(t)
 					p.exec(t, fmt.Sprintf(p.kill, id))
 					eventually(t, "the end of the lock's connection", func() bool {
 						there := "SELECT pid FROM pg_stat_activity"
@@ -89,12 +89,12 @@ func TestGuardRegister(t *testing.T) {
 func TestGuardInheritedWork(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onEach(t, func(t *testing.T, p *place) {
 		set := map[string]*fstest.MapFile{"1_a.sql": noTransaction("CREATE TABLE a (id INTEGER);", "DROP TABLE a;")}
 		if err := p.locking(p.db, from(files(set))).Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}
-		p.stale(t, "[1]")
+		record{p}.stale(t, "[1]")
 		set["2_bad.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
 		db, f := p.flaky(t)
 		var once sync.Once

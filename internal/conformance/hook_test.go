@@ -22,13 +22,13 @@ func TestConnectHook(t *testing.T) {
 		for _, limit := range []int{0, 1} {
 			t.Run(fmt.Sprintf("outside %v, limit %d", outside, limit), func(t *testing.T) {
 				t.Parallel()
-				x.place(t).connectHook(t, outside, limit)
+				connectHook(t, x.place(t), outside, limit)
 			})
 		}
 	}
 }
 
-func (p *place) connectHook(t *testing.T, outside bool, limit int) {
+func connectHook(t *testing.T, p *place, outside bool, limit int) {
 	p.exec(t, "CREATE SCHEMA application", "CREATE TABLE application.here (id INTEGER)")
 	cfg, err := pgx.ParseConfig(p.dsn)
 	if err != nil {

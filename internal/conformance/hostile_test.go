@@ -218,10 +218,10 @@ func (h hostile) test(t *testing.T, p *place, locking bool) {
 		p.db = p.open(t)
 	}
 	p.exec(t, "CREATE TABLE goose_application (id INTEGER)")
-	before := p.fingerprints(t)
+	before := fingerprints(t, p)
 	err := h.migrator(p, p.db, locking).Migrate(ctx)
 	t.Logf("the outcome: %v", err)
-	if after := p.fingerprints(t); !slices.Equal(before, after) {
+	if after := fingerprints(t, p); !slices.Equal(before, after) {
 		t.Errorf("the application's pool was %q and is %q", before, after)
 	}
 	p.exec(t, "INSERT INTO goose_application VALUES (1)")
@@ -285,7 +285,7 @@ func (h hostile) judge(t *testing.T, p *place, next *sql.DB, err error, locking 
 }
 
 // fingerprints are of three connections of the application's pool, in use at once.
-func (p *place) fingerprints(t *testing.T) (list []string) {
+func fingerprints(t *testing.T, p *place) (list []string) {
 	t.Helper()
 	for range 3 {
 		conn, err := p.db.Conn(t.Context())

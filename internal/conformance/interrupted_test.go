@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -183,29 +184,64 @@ func TestSlowCommit(t *testing.T) {
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
 -- +goose StatementEnd
 CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();`
-	slow := script("INSERT INTO slow VALUES (1);", "DELETE FROM slow;")
-	for _, x := range targets {
-		if x.dialect != "postgres" {
-			continue
-		}
-		t.Run("of a step up "+x.name, func(t *testing.T) {
-			p := x.place(t)
-			fsys := deploy(t, p, map[string]*fstest.MapFile{"12_setup.sql": script(setup, "")})
-			if err := p.migrator(from(fsys)).Migrate(ctx); err != nil {
-				t.Fatal(err)
-			}
-			fsys["sql/base/13_y.sql"], fsys["sql/base/14_slow.sql"] = table("y"), slow
-			db, cut := p.proxied(t, "INSERT INTO slow")
-			err := p.over(db, from(fsys)).Migrate(ctx)
-			if !cut() {
-				t.Error("nothing was cut off")
-			}
-			p.alone(t, db)
-			wantFailed(t, err, 14)
-			p.want(t, []int64{1, 10, 5, 11, 12}, []string{"late", "next", "slow", "teams", "users"})
-			if rows := column[int](t, p.db, `SELECT id FROM slow`); len(rows) > 0 {
-				t.Errorf("slow has %v", rows)
-			}
+	const write, clean = "INSERT INTO slow VALUES (1);", "DELETE FROM slow;"
+	start, tables := []int64{1, 10, 5, 11, 12}, []string{"late", "next", "slow", "teams", "users"}
+	for name, c := range map[string]struct {
+		more map[string]*fstest.MapFile
+		opts []gooseplus.Option
+		// check says how many rows the slow statement has written, as the run tells it.
+		check func(*testing.T, *place, error) int
+	}{
+		"of a step up": {
+			map[string]*fstest.MapFile{"13_y.sql": table("y"), "14_slow.sql": script(write, clean)}, nil,
+			func(t *testing.T, p *place, err error) (written int) {
+				wantFailed(t, err, 14)
+				p.want(t, start, tables)
+				return 0
+			},
+		},
+		"of a Down on the way back": {
+			map[string]*fstest.MapFile{"13_slow.sql": script(clean, write), "14_bad.sql": script("INSERT INTO nowhere VALUES (1);", "")}, nil,
+			func(t *testing.T, p *place, err error) (written int) {
+				if !errors.Is(err, gooseplus.ErrRollForward) { // the run has ended the connection before the server had committed
+					wantStuck(t, err, 12, 13)
+					p.want(t, append(slices.Clone(start), 13), tables)
+					return 0
+				}
+				p.want(t, start, tables)
+				return 1
+			},
+		},
+		"of the whole run": {
+			map[string]*fstest.MapFile{"13_y.sql": table("y"), "14_slow.sql": script(write, clean)}, []gooseplus.Option{inOne},
+			func(t *testing.T, p *place, err error) (written int) {
+				if err != nil {
+					wantIs(t, err, gooseplus.ErrRollForward)
+					p.want(t, start, tables)
+					return 0
+				}
+				p.want(t, append(slices.Clone(start), 13, 14), append(slices.Clone(tables), "y"))
+				return 1
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+				fsys := deploy(t, p, map[string]*fstest.MapFile{"12_setup.sql": script(setup, "")})
+				if err := p.migrator(from(fsys)).Migrate(ctx); err != nil {
+					t.Fatal(err)
+				}
+				maps.Copy(fsys, files(c.more))
+				db, cut := throughCutter(t, p, "INSERT INTO slow")
+				err := p.over(db, append(c.opts, from(fsys))...).Migrate(ctx)
+				if !cut() {
+					t.Error("nothing was cut off")
+				}
+				closeAlone(t, p, db)
+				if want, got := c.check(t, p, err), column[int](t, p.db, `SELECT id FROM slow`); len(got) != want {
+					t.Errorf("slow has %v, want %d rows: %v", got, want, err)
+				}
+			})
 		})
 	}
 }
@@ -213,7 +249,7 @@ CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRE
 // proxied opens the place's database through a proxy that cuts one connection off: when it has
 // passed on the first COMMIT after a statement with the trigger. The server doesn't notice until it
 // answers. cut says whether that has happened.
-func (p *place) proxied(t *testing.T, trigger string) (db *sql.DB, cut func() bool) {
+func throughCutter(t *testing.T, p *place, trigger string) (db *sql.DB, cut func() bool) {
 	t.Helper()
 	u, err := url.Parse(p.dsn)
 	if err != nil {
@@ -277,12 +313,12 @@ func (p *place) proxied(t *testing.T, trigger string) (db *sql.DB, cut func() bo
 }
 
 // alone closes a pool and waits until no other connection is at work in the database.
-func (p *place) alone(t *testing.T, db *sql.DB) {
+func closeAlone(t *testing.T, p *place, db *sql.DB) {
 	t.Helper()
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
-	p.orphansGone(t)
+	victims{p}.orphansGone(t)
 }
 
 // TestInterruptedWithoutTransaction interrupts a NO TRANSACTION step in its second statement: its
@@ -336,7 +372,7 @@ func TestInterruptedWithoutTransaction(t *testing.T) {
 			}
 			fsys := deploy(t, p, half(p))
 			killed := make(chan error, 1)
-			go func() { killed <- p.killSleeper() }()
+			go func() { killed <- killSleeper(p) }()
 			err := p.migrator(from(fsys)).Migrate(ctx)
 			if err := <-killed; err != nil {
 				t.Fatal(err)
@@ -390,7 +426,7 @@ func TestOneStatementDown(t *testing.T) {
 		err := p.migrator(from(fsys), finished(&end)).Migrate(ctx)
 		stuck := wantStuck(t, err, 10, 12)
 		wantIsNot(t, err, gooseplus.ErrDirty)
-		wantText(t, stuck.Err, "12_x.sql) down")
+		wantText(t, stuck.Err, "12_x.sql:4) down")
 		wantFinished(t, end, 10, 12, 3, 0)
 		p.want(t, []int64{1, 10, 5, 11, 12}, []string{"late", "next", "teams", "users", "x"})
 	})
@@ -515,10 +551,7 @@ func TestOwnTransaction(t *testing.T) {
 func TestRefusedCommit(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	for _, x := range targets {
-		if x.dialect != "postgres" {
-			continue
-		}
+	for _, x := range having(server, transactionalDDL) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			p := x.place(t)
@@ -529,7 +562,7 @@ func TestRefusedCommit(t *testing.T) {
 			if failed := wantFailed(t, err, 12); failed.Statement != "" {
 				t.Errorf("Statement = %q, which succeeded", failed.Statement)
 			}
-			p.wantDriverError(t, err)
+			wantDriverError(t, p, err)
 			p.want(t, earlierVersions, earlierTables)
 		})
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 // working counts the statements with the given text, in upper case or lower, that the server executes.
-func (p *place) working(text string) string {
-	if p.dialect == "mysql" {
+func (x target) working(text string) string {
+	if x.dialect == "mysql" {
 		return `SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%` + text + `%'`
 	}
 	return `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -37,7 +37,7 @@ func TestLockCancelled(t *testing.T) {
 		"altering": {statement: func(*place) string { return "ALTER TABLE busy ADD COLUMN x INTEGER" }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+			having(server).onEach(t, func(t *testing.T, p *place) {
 				p.counting(t)
 				p.exec(t, "DROP TABLE IF EXISTS busy", "CREATE TABLE busy (id INTEGER)")
 				reader, err := p.db.Begin()
@@ -83,7 +83,7 @@ func TestLockCancelled(t *testing.T) {
 				if err := p.locking(p.instance(t), from(fstest.MapFS{}), gooseplus.WithGoMigrations(first, next)).Migrate(context.Background()); err != nil {
 					t.Error(err)
 				}
-				p.wantFree(t)
+				locks{p}.wantFree(t)
 			})
 		})
 	}

@@ -34,7 +34,7 @@ func TestMigrationAltersEverything(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+			having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 				for _, after := range []string{"", "in a transaction", "outside one"} {
 					p.exec(t, "DROP SCHEMA IF EXISTS elsewhere CASCADE", "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
 					set := map[string]*fstest.MapFile{"001_a.sql": table("t001"), "002_b.sql": script(up, "SELECT 1;")}
@@ -70,7 +70,7 @@ func TestLockSettings(t *testing.T) {
 			"idle_in_transaction_session_timeout=100", "lock_timeout=1000", "search_path=nowhere,public", "standard_conforming_strings=off", "TimeZone=Asia/Tokyo"},
 		"pgx": {"default_tablespace=pg_default", "default_transaction_isolation=serializable", "idle_in_transaction_session_timeout=100", "search_path=nowhere,public"},
 	}
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onEach(t, func(t *testing.T, p *place) {
 		plain := p.dsn
 		for _, setting := range settings[p.driver] {
 			name, value, _ := strings.Cut(setting, "=")
@@ -113,11 +113,11 @@ func TestLockSettings(t *testing.T) {
 			if v, err := p.locking(other, from(chain(4))).Version(context.Background()); v != 4 || err != nil {
 				t.Errorf("%s: version %d, %v", setting, v, err)
 			}
-			p.wantNoTransaction(t, setting)
+			wantNoTransaction(t, p, setting)
 			if v := p.state(t).versions; !slices.Equal(v, upTo(4)) {
 				t.Errorf("%s: versions %v", setting, v)
 			}
-			p.wantNothingNamed(t)
+			locks{p}.wantNothingNamed(t)
 			for _, pool := range []*sql.DB{db, other} {
 				pool.SetMaxIdleConns(0) // or there are too many
 			}
@@ -126,7 +126,7 @@ func TestLockSettings(t *testing.T) {
 }
 
 // wantNoTransaction asserts that no connection of the database has left a transaction open.
-func (p *place) wantNoTransaction(t *testing.T, what string) {
+func wantNoTransaction(t *testing.T, p *place, what string) {
 	t.Helper()
 	query := `SELECT COALESCE(query, '') FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`
 	if p.dialect == "mysql" {
@@ -145,12 +145,12 @@ func (p *place) wantNoTransaction(t *testing.T, what string) {
 // TestLockName: processes that name the table in different ways have one lock.
 func TestLockName(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		p.exec(t, `CREATE SCHEMA app`)
 		if err := p.locking(p.instance(t), from(chain(1))).Migrate(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		p.holdMutex(t)
+		locks{p}.hold(t)
 		u, err := url.Parse(p.dsn)
 		if err != nil {
 			t.Fatal(err)

@@ -106,7 +106,7 @@ func readerName(t *testing.T) string {
 }
 
 // reader connects as a user who may read these tables and nothing else.
-func (p *place) reader(t *testing.T, tables ...string) *sql.DB {
+func readerOf(t *testing.T, p *place, tables ...string) *sql.DB {
 	t.Helper()
 	user := readerName(t)
 	dsn := ""
@@ -145,11 +145,11 @@ func (p *place) reader(t *testing.T, tables ...string) *sql.DB {
 func TestReaderWithoutTheStateTable(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		half := noTransaction("CREATE TABLE half (id INTEGER);\nINSERT INTO missing VALUES (1);", "DROP TABLE half;\nDROP TABLE missing;")
 		fsys := files(map[string]*fstest.MapFile{"001_t.sql": table("t001"), "002_half.sql": half})
 		wantIs(t, p.locking(p.db, from(fsys)).Migrate(ctx), gooseplus.ErrDirty)
-		db := p.reader(t, "goose_db_version")
+		db := readerOf(t, p, "goose_db_version")
 		for _, lock := range []bool{true, false} {
 			m := p.over(db, from(chain(1)), gooseplus.WithGlobalLock(lock))
 			err := m.Migrate(ctx)
@@ -176,7 +176,7 @@ func TestReaderWithoutTheStateTable(t *testing.T) {
 func TestReaderOfAGooseDatabase(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		if err := p.migrator(from(chain(1))).Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -185,14 +185,14 @@ func TestReaderOfAGooseDatabase(t *testing.T) {
 		if p.dialect == "mysql" {
 			all = "*"
 		}
-		for who, db := range map[string]*sql.DB{"the owner": p.db, "a reader": p.reader(t, all)} {
+		for who, db := range map[string]*sql.DB{"the owner": p.db, "a reader": readerOf(t, p, all)} {
 			for _, lock := range []bool{true, false} {
 				if err := p.over(db, from(chain(1)), gooseplus.WithGlobalLock(lock)).Migrate(ctx); err != nil {
 					t.Errorf("%s, lock %t: %v", who, lock, err)
 				}
 			}
 		}
-		p.wantNoState(t)
+		record{p}.wantNoState(t)
 	})
 }
 
@@ -219,7 +219,7 @@ func TestReaderOfTenants(t *testing.T) {
 			tables = append(tables, p.quote(name)+".goose_db_version")
 		}
 		p.exec(t, "CREATE TABLE anything (id INTEGER)") // or MySQL refuses the pool's own database
-		db := p.reader(t, append(tables, "anything")...)
+		db := readerOf(t, p.place, append(tables, "anything")...)
 		if p.dialect == "postgres" {
 			for _, name := range names {
 				p.exec(t, "GRANT USAGE ON SCHEMA "+p.quote(name)+" TO "+readerName(t))

@@ -27,7 +27,7 @@ type machine interface {
 }
 
 // dsnAt is the place's database as it is reached at another address of the server. It is called with the server's own.
-func (p *place) dsnAt(t *testing.T, address func(server string) string) string {
+func dsnAt(t *testing.T, p *place, address func(server string) string) string {
 	t.Helper()
 	if p.dialect == "mysql" {
 		cfg, err := mysql.ParseDSN(p.dsn)

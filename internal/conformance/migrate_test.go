@@ -166,7 +166,7 @@ func TestVersionTable(t *testing.T) {
 					if x.schemas {
 						for _, schema := range []string{"gp_other", quote("Gp Acme.Corp")} {
 							p.exec(t, "CREATE SCHEMA "+schema)
-							t.Cleanup(func() { p.dropSchema(t, schema) })
+							t.Cleanup(func() { dropSchema(t, p, schema) })
 						}
 					}
 					m := p.migrator(from(chain(2)), gooseplus.WithVersionTable(name))
@@ -194,7 +194,7 @@ func TestVersionTable(t *testing.T) {
 }
 
 // dropSchema removes what MySQL keeps outside the test's own database.
-func (p *place) dropSchema(t *testing.T, schema string) {
+func dropSchema(t *testing.T, p *place, schema string) {
 	if p.dialect != "mysql" {
 		return
 	}

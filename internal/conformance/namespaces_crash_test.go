@@ -30,7 +30,7 @@ var (
 
 // killedInIdentity has a process migrate to the next release that is killed in the third namespace, with core and
 // shared done.
-func (p *place) killedInIdentity(t *testing.T, set string) {
+func killedInIdentity(t *testing.T, p *place, set string) {
 	t.Helper()
 	if err := p.locking(p.db, from(bounded(nil)), inContexts).Migrate(context.Background()); err != nil {
 		t.Fatal(err)
@@ -41,19 +41,9 @@ func (p *place) killedInIdentity(t *testing.T, set string) {
 	victim.kill()
 }
 
-// outcomes are those of the runs, with their namespaces, the oldest first: the namespaces in their order.
-func (p *place) outcomes(t *testing.T) []string {
-	t.Helper()
-	concat := "namespace || ' ' || outcome"
-	if p.dialect == "mysql" {
-		concat = "CONCAT(namespace, ' ', outcome)"
-	}
-	return column[string](t, p.db, "SELECT "+concat+" FROM goose_db_version_lock WHERE kind = 'run' ORDER BY started_at")
-}
-
-// onKillable is onEach over a file that other processes can use.
+// onKillable is onDatabases over a file that other processes can use.
 func onKillable(t *testing.T, test func(*testing.T, *place)) {
-	onLockServers(t, "postgres pgx mysql sqlite", func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		if p.dialect == "sqlite" {
 			p.patient()
 			if err := p.db.Close(); err != nil {
@@ -79,7 +69,7 @@ func TestNamespacesCrash(t *testing.T) {
 
 	t.Run("the next run completes", func(t *testing.T) {
 		onKillable(t, func(t *testing.T, p *place) {
-			p.killedInIdentity(t, "stuck")
+			killedInIdentity(t, p, "stuck")
 			m := p.locking(p.db, from(withDown(nextContexts(nil))), inContexts)
 			if err := m.Migrate(ctx); err != nil {
 				t.Fatal(err)
@@ -87,10 +77,10 @@ func TestNamespacesCrash(t *testing.T) {
 			p.wantContexts(t, nextVersions.with("identity", 1, 2, 3), withThree)
 			want := []string{"core crashed", "shared crashed", "identity crashed", "customer-mgmt crashed",
 				"core migrated", "shared migrated", "identity migrated", "customer-mgmt migrated"}
-			if got := p.outcomes(t)[4:]; !slices.Equal(got, want) {
+			if got := (record{p}).outcomes(t)[4:]; !slices.Equal(got, want) {
 				t.Errorf("outcomes %q, want %q", got, want)
 			}
-			if left := p.marks(t); left != "" {
+			if left := (record{p}).marks(t); left != "" {
 				t.Errorf("marked: %s", left)
 			}
 		})
@@ -100,11 +90,11 @@ func TestNamespacesCrash(t *testing.T) {
 	for _, at := range []string{"sql/core/base/6_bad.sql", "sql/shared/3_bad.sql", "sql/identity/base/4_bad.sql", "sql/customer-mgmt/3_bad.sql"} {
 		t.Run("the next run fails in "+at, func(t *testing.T) {
 			onKillable(t, func(t *testing.T, p *place) {
-				p.killedInIdentity(t, "stuck")
+				killedInIdentity(t, p, "stuck")
 				err := p.locking(p.db, from(withDown(bad(strings.TrimPrefix(at, "sql/")))), inContexts).Migrate(ctx)
 				wantIs(t, err, gooseplus.ErrRollForward)
 				p.wantContexts(t, boundedVersions, boundedTables)
-				if left := p.marks(t); left != "" {
+				if left := (record{p}).marks(t); left != "" {
 					t.Errorf("marked: %s", left)
 				}
 				if err := p.locking(p.db, from(nextContexts(nil)), inContexts).Migrate(ctx); err != nil {
@@ -117,13 +107,13 @@ func TestNamespacesCrash(t *testing.T) {
 
 	t.Run("one namespace goes on alone", func(t *testing.T) {
 		onKillable(t, func(t *testing.T, p *place) {
-			p.killedInIdentity(t, "stuck")
+			killedInIdentity(t, p, "stuck")
 			m := p.locking(p.db, from(withDown(nextContexts(nil))), inContexts)
 			if err := m.MigrateNamespace(ctx, "identity"); err != nil {
 				t.Fatal(err)
 			}
 			want := []string{"core cut off", "shared cut off", "identity crashed", "customer-mgmt cut off"}
-			if got := p.outcomes(t)[4:8]; !slices.Equal(got, want) {
+			if got := (record{p}).outcomes(t)[4:8]; !slices.Equal(got, want) {
 				t.Errorf("outcomes %q, want %q", got, want)
 			}
 			// What is left to others slows its later boots down no more than it refuses them.
@@ -143,7 +133,7 @@ func TestNamespacesCrash(t *testing.T) {
 
 	t.Run("there is nothing left to do", func(t *testing.T) {
 		onKillable(t, func(t *testing.T, p *place) {
-			p.killedInIdentity(t, "stuck")
+			killedInIdentity(t, p, "stuck")
 			for _, name := range []string{"identity", "customer-mgmt"} {
 				if err := p.locking(p.db, from(withDown(nextContexts(nil))), inContexts).MigrateNamespace(ctx, name); err != nil {
 					t.Fatal(err)
@@ -154,7 +144,7 @@ func TestNamespacesCrash(t *testing.T) {
 			if err := p.locking(p.db, from(withDown(nextContexts(nil))), inContexts).Migrate(ctx); err != nil {
 				t.Fatal(err)
 			}
-			if got := p.outcomes(t); slices.ContainsFunc(got, func(s string) bool { return strings.HasSuffix(s, "cut off") }) {
+			if got := (record{p}).outcomes(t); slices.ContainsFunc(got, func(s string) bool { return strings.HasSuffix(s, "cut off") }) {
 				t.Errorf("outcomes %q", got)
 			}
 			wantIs(t, p.locking(p.db, from(withDown(bad("shared/3_bad.sql"))), inContexts).Migrate(ctx), gooseplus.ErrRollForward)
@@ -177,7 +167,7 @@ func TestNamespacesKilledInOneTransaction(t *testing.T) {
 		if p.dialect == "mysql" {
 			return // it has no such transaction
 		}
-		p.killedInIdentity(t, "in one")
+		killedInIdentity(t, p, "in one")
 		m := p.locking(p.db, from(nextInOne()), inContexts, inOne)
 		if steps, err := m.Plan(ctx); err != nil || len(steps) != 5 {
 			t.Errorf("%v, %v", steps, err)
@@ -212,7 +202,7 @@ func TestNamespacesAtOnce(t *testing.T) {
 		for _, name := range []string{"core", "shared", "identity", "customer-mgmt"} {
 			want = append(want, name+" migrated")
 		}
-		if got := p.outcomes(t); !slices.Equal(got, want) {
+		if got := (record{p}).outcomes(t); !slices.Equal(got, want) {
 			t.Errorf("outcomes %q, want %q", got, want)
 		}
 	})
@@ -256,7 +246,7 @@ func TestNamespacesAtOnce(t *testing.T) {
 func TestNamespacesLockLost(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "postgres mysql", func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		if err := p.locking(p.db, from(bounded(nil)), inContexts).Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +256,7 @@ func TestNamespacesLockLost(t *testing.T) {
 			DownAction(gooseplus.TxFunc(func(context.Context, *sql.Tx) error { return nil }))
 		r := p.boot(ctx, p.instance(t), from(nextContexts(nil)), inContexts, gooseplus.WithDefinitions(d))
 		await(t, "the third namespace", reached)
-		id := fmt.Sprint(p.lockConnection(t))
+		id := fmt.Sprint(locks{p}.connection(t))
 		p.exec(t, fmt.Sprintf(p.kill, id))
 		err := r.wait(t)
 		wantIs(t, err, gooseplus.ErrLockLost)

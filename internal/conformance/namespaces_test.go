@@ -67,7 +67,7 @@ func (v contextVersions) with(namespace string, versions ...int64) contextVersio
 func (p *place) quoted(name string) string { return (&fleetPlace{place: p}).quote(name) }
 
 // contexts reads what is applied in each namespace. That a version table isn't there is as good as empty.
-func (p *place) contexts(t *testing.T, names ...string) contextVersions {
+func contextsOf(t *testing.T, p *place, names ...string) contextVersions {
 	t.Helper()
 	found := contextVersions{}
 	for _, name := range names {
@@ -90,7 +90,7 @@ func (p *place) wantContexts(t *testing.T, want contextVersions, tables []string
 			names = append(names, name)
 		}
 	}
-	for name, got := range p.contexts(t, names...) {
+	for name, got := range contextsOf(t, p, names...) {
 		if !slices.Equal(got, want[name]) {
 			t.Errorf("%s: versions %v, want %v", name, got, want[name])
 		}
@@ -202,11 +202,11 @@ func TestNamespacesInOtherStyles(t *testing.T) {
 		} else {
 			p.wantContexts(t, all, slices.Insert(slices.Clone(tables), 5, "names"))
 		}
-		p.names(t, "bern", "zug")
+		styled{p}.wantNames(t, "bern", "zug")
 		if err := m.Namespace("core").Rollback(ctx, 2); err != nil {
 			t.Fatal(err)
 		}
-		p.names(t, "Bern")
+		styled{p}.wantNames(t, "Bern")
 		for _, name := range slices.Backward(contexts) {
 			if err := m.Namespace(name).RollbackTo(ctx, 0); err != nil {
 				t.Fatal(err)
@@ -280,7 +280,7 @@ func TestNamespacesOnTheWayBack(t *testing.T) {
 						t.Errorf("%s ended with %+v", name, e)
 					}
 				}
-				if left := p.marks(t); left != "" {
+				if left := (record{p}).marks(t); left != "" {
 					t.Errorf("marked: %s", left)
 				}
 				// The next release is repaired.
@@ -408,21 +408,12 @@ func TestNamespacesInterrupted(t *testing.T) {
 				wantIs(t, err, gooseplus.ErrRollForward)
 				wantText(t, err, `namespace "identity": migration 3`)
 				p.wantContexts(t, boundedVersions, boundedTables)
-				if left := p.dirty(t); len(left) > 0 {
+				if left := (record{p}).dirty(t); len(left) > 0 {
 					t.Errorf("marked: %q", left)
 				}
 			})
 		})
 	}
-}
-
-// dirty lists the steps that are marked, if there is a state table.
-func (p *place) dirty(t *testing.T) []string {
-	t.Helper()
-	if len(p.stateTable(t)) == 0 {
-		return nil
-	}
-	return column[string](t, p.db, "SELECT source FROM goose_db_version_lock WHERE kind = 'dirty'")
 }
 
 // TestNamespacesAreRefused: whatever is wrong in any of them is found before the first step of the first.
@@ -558,7 +549,7 @@ func TestNamespacesLook(t *testing.T) {
 			statements := told.take()
 			wantReads(t, "nothing pending", statements)
 			// Without the lock, another statement reads a state table that is there.
-			if n := len(statements); n > 2 || n > 1 && !p.hasStateTable() {
+			if n := len(statements); n > 2 || n > 1 && !(record{p}).exists() {
 				t.Errorf("%d statements: %q", n, statements)
 			}
 		}
@@ -566,18 +557,6 @@ func TestNamespacesLook(t *testing.T) {
 		check(m)
 		check(m.Namespace("core"))
 	})
-}
-
-func (p *place) stateTable(t *testing.T) []string {
-	if _, err := p.db.Exec("SELECT 1 FROM goose_db_version_lock"); err != nil {
-		return nil
-	}
-	return column[string](t, p.db, "SELECT id FROM goose_db_version_lock")
-}
-
-func (p *place) hasStateTable() bool {
-	_, err := p.db.Exec("SELECT 1 FROM goose_db_version_lock")
-	return err == nil
 }
 
 // TestTenantNamespaces: namespaces and tenants combine.

@@ -104,7 +104,7 @@ func TestPgBouncer(t *testing.T) {
 				t.Logf("%d replicas took %v", len(pools), time.Since(started))
 				b.wantUntouched(t)
 				b.p.wantCounted(t, upTo(20)...)
-				b.p.wantFree(t)
+				locks{b.p}.wantFree(t)
 			})
 		})
 	}
@@ -244,6 +244,6 @@ func TestPgBouncerHolderKilled(t *testing.T) {
 		t.Logf("the next was done %v after the kill", time.Since(killed))
 		b.wantUntouched(t)
 		b.p.wantCounted(t, upTo(20)...)
-		b.p.wantFree(t)
+		locks{b.p}.wantFree(t)
 	})
 }

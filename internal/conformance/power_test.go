@@ -85,7 +85,7 @@ func (r *round) serverEnds(t *testing.T, x target, ready func(), back <-chan str
 	if r.situation == quickSteps {
 		r.pause()
 	}
-	named := p.backends(t)
+	named := backendsOf(t, p)
 	if silent {
 		r.machine.cut(t)
 	}
@@ -93,7 +93,7 @@ func (r *round) serverEnds(t *testing.T, x target, ready func(), back <-chan str
 	<-back
 	since := time.Now()
 	r.machine.heal(t)
-	p.renumber(t, named)
+	renumber(t, p, named)
 	if other != nil {
 		await(t, "the end of the one that waited", other.done) // which the end of the server may have ended
 	}
@@ -156,7 +156,7 @@ func (r *round) wantTrue(t *testing.T, x heard) {
 }
 
 // backends are the numbers of the connections that the state table names.
-func (p *place) backends(t *testing.T) (numbers []int64) {
+func backendsOf(t *testing.T, p *place) (numbers []int64) {
 	t.Helper()
 	for _, name := range column[string](t, p.db, "SELECT backend FROM goose_db_version_lock WHERE kind = 'backend'") {
 		name, _, _ = strings.Cut(name, "/")
@@ -171,7 +171,7 @@ func (p *place) backends(t *testing.T) (numbers []int64) {
 
 // renumber opens connections until the given numbers are somebody else's, on MySQL, which counts from the beginning after
 // a restart. In the end nobody has ended them.
-func (p *place) renumber(t *testing.T, numbers []int64) {
+func renumber(t *testing.T, p *place, numbers []int64) {
 	t.Helper()
 	if p.dialect != "mysql" || len(numbers) == 0 {
 		return

@@ -62,7 +62,7 @@ func (r role) open(t *testing.T) *sql.DB {
 func TestPrivileges(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "postgres mysql", func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		nothing := goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }}, nil)
 		one := []gooseplus.Option{from(fstest.MapFS{}), gooseplus.WithGoMigrations(counts(1, nil))}
@@ -121,7 +121,7 @@ func TestPrivileges(t *testing.T) {
 			t.Errorf("Force: %v", err)
 		}
 		p.wantCounted(t, 1)
-		p.wantNothingNamed(t)
+		locks{p}.wantNothingNamed(t)
 	})
 }
 
@@ -129,7 +129,7 @@ func TestPrivileges(t *testing.T) {
 func TestReadOnlyRole(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "pgx", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		one := []gooseplus.Option{from(fstest.MapFS{}), gooseplus.WithGoMigrations(counts(1, nil))}
 		if err := p.locking(p.instance(t), one...).Migrate(ctx); err != nil {

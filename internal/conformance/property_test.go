@@ -18,10 +18,7 @@ import (
 // the target, and never between; and once the step is repaired, at the target.
 func TestStartOrTarget(t *testing.T) {
 	t.Parallel()
-	for _, x := range targets {
-		if x.driver == "sqlite3" || x.driver == "pgx" {
-			continue // the same databases
-		}
+	for _, x := range having().oneDriverEach(t, 0) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			short, full := 8, 300
@@ -282,7 +279,7 @@ func (c *madeUp) check(t *testing.T, p *place, seen map[string]int) {
 	if got := c.holds(t, p); got != c.want(!broken) {
 		t.Errorf("after %v the database has\n%swant\n%s", err, got, c.want(!broken))
 	}
-	if left := p.dirty(t); len(left) > 0 {
+	if left := (record{p}).dirty(t); len(left) > 0 {
 		t.Errorf("marked: %q", left)
 	}
 	if err := c.migrator(p, c.files(true, false)).Migrate(ctx); err != nil {

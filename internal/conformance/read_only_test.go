@@ -12,7 +12,7 @@ import (
 func TestReadOnlyByDefault(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 		if err := p.locking(p.db, from(chain(2))).Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +31,7 @@ func TestReadOnlyByDefault(t *testing.T) {
 			wantText(t, err, "read-only transaction")
 			p.want(t, []int64{1, 2}, []string{"t001", "t002"})
 		}
-		p.wantNothingNamed(t)
+		locks{p}.wantNothingNamed(t)
 		p.exec(t, "SET default_transaction_read_only = off", "ALTER DATABASE "+database+" RESET default_transaction_read_only")
 		if err := p.locking(p.instance(t), from(chain(3))).Migrate(ctx); err != nil {
 			t.Error(err)

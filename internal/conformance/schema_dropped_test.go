@@ -20,10 +20,7 @@ func TestSchemaDropped(t *testing.T) {
 		"dropped": "DROP SCHEMA public CASCADE;\nCREATE SCHEMA public;",
 		"renamed": "ALTER SCHEMA public RENAME TO renamed;\nCREATE SCHEMA public;",
 	}
-	for _, x := range targets {
-		if x.dialect != "postgres" {
-			continue
-		}
+	for _, x := range having(server, transactionalDDL) {
 		for name, up := range ups {
 			for _, outside := range []bool{true, false} {
 				for _, lock := range []bool{true, false} {

@@ -14,7 +14,7 @@ import (
 func TestSearchPathLeadsElsewhere(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 		database := column[string](t, p.db, "SELECT quote_ident(current_database())")[0]
 		set := files(map[string]*fstest.MapFile{
 			"1_a.sql":    table("a"),

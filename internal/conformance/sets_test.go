@@ -66,7 +66,7 @@ func TestCutFunction(t *testing.T) {
 		if _, err := p.db.Exec("SELECT 1 FROM goose_db_version"); err == nil {
 			t.Error("there is a version table")
 		}
-		p.wantNoState(t)
+		record{p}.wantNoState(t)
 		whole := "-- +goose StatementBegin\n" + body + "\n-- +goose StatementEnd"
 		drop := "DROP TRIGGER f;"
 		if p.dialect == "postgres" {

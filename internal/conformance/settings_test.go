@@ -26,7 +26,7 @@ func goTable(version int64, name string) *goose.Migration {
 // play has a pool go through what a Migrator does: a chain is applied, the next fails and is undone,
 // then everything is rolled back. The migrations of the chain are files with and without a
 // transaction, and a Go migration.
-func (p *place) play(t *testing.T, db *sql.DB, bad *fstest.MapFile) {
+func play(t *testing.T, p *place, db *sql.DB, bad *fstest.MapFile) {
 	t.Helper()
 	ctx := context.Background()
 	fsys := files(map[string]*fstest.MapFile{
@@ -75,7 +75,7 @@ func TestOneConnection(t *testing.T) {
 		db := p.open(t)
 		defer db.Close()
 		db.SetMaxOpenConns(1)
-		p.play(t, db, halfway())
+		play(t, p, db, halfway())
 	})
 }
 
@@ -87,7 +87,7 @@ func TestOneConnectionAndAGoMigrationWithoutATransaction(t *testing.T) {
 		db := p.open(t)
 		defer db.Close()
 		db.SetMaxOpenConns(1)
-		p.play2(ctx, t, db)
+		play2(p, ctx, t, db)
 	})
 }
 
@@ -95,10 +95,7 @@ func TestOneConnectionAndAGoMigrationWithoutATransaction(t *testing.T) {
 // though the pool may make other connections.
 func TestMemory(t *testing.T) {
 	t.Parallel()
-	for _, x := range targets {
-		if x.dialect != "sqlite" {
-			continue
-		}
+	for _, x := range having(without(server)) {
 		for _, limit := range []int{0, 1} {
 			for _, lock := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, limit %d, lock %v", x.name, limit, lock), func(t *testing.T) {
@@ -112,7 +109,7 @@ func TestMemory(t *testing.T) {
 					if _, err := db.Exec("PRAGMA foreign_keys = ON"); err != nil {
 						t.Fatal(err)
 					}
-					(&place{target: x, db: db}).play2(t.Context(), t, db, gooseplus.WithGlobalLock(lock))
+					play2((&place{target: x, db: db}), t.Context(), t, db, gooseplus.WithGlobalLock(lock))
 					if got := column[string](t, db, "PRAGMA foreign_keys"); got[0] != "1" {
 						t.Errorf("the application's foreign_keys are %v", got)
 					}
@@ -123,7 +120,7 @@ func TestMemory(t *testing.T) {
 }
 
 // play2 takes the three kinds of actions forward and back.
-func (p *place) play2(ctx context.Context, t *testing.T, db *sql.DB, opts ...gooseplus.Option) {
+func play2(p *place, ctx context.Context, t *testing.T, db *sql.DB, opts ...gooseplus.Option) {
 	t.Helper()
 	var d gooseplus.Definitions
 	d.Define(1).UpAction(gooseplus.TxFunc(func(ctx context.Context, tx *sql.Tx) error {
@@ -237,7 +234,7 @@ func TestConnectionSettings(t *testing.T) {
 						t.Fatal(err)
 					}
 					defer db.Close()
-					p.play(t, db, s.bad)
+					play(t, p, db, s.bad)
 				})
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"maps"
 	"reflect"
@@ -37,7 +38,16 @@ var networkCalls = map[string]func(context.Context, *gooseplus.Migrator) error{
 	"Status":           func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Status(ctx)) },
 	"NamespaceStatus":  func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.NamespaceStatus(ctx)) },
 	"Plan":             func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Plan(ctx)) },
-	"Runs":             func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Runs(ctx)) },
+	"Wait": func(ctx context.Context, m *gooseplus.Migrator) error {
+		return m.With(gooseplus.WithFS(fstest.MapFS{"sql": {Mode: fs.ModeDir}}), gooseplus.SetEnvironments(nil), gooseplus.WithUnknownVersions(gooseplus.Ignore)).Wait(ctx) // for nothing
+	},
+	"Drift": func(ctx context.Context, m *gooseplus.Migrator) error {
+		if _, err := m.Drift(ctx, ctx.Value(shadowKey{}).(*sql.DB)); err == nil || !strings.Contains(err.Error(), "must be empty") {
+			return errors.Join(errors.New("want another error"), err)
+		}
+		return nil
+	},
+	"Runs": func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Runs(ctx)) },
 	"TenantsStatus": func(ctx context.Context, m *gooseplus.Migrator) (failed error) {
 		for status, err := range m.TenantsStatus(ctx, here(ctx, m)) {
 			failed = errors.Join(failed, status.Err, err)
@@ -88,7 +98,7 @@ func TestSilentNetwork(t *testing.T) {
 	if listed := slices.Sorted(maps.Keys(networkCalls)); !slices.Equal(listed, methods) {
 		t.Fatalf("the methods that take a context are\n%v, and this test calls\n%v", methods, listed)
 	}
-	onLockServers(t, "postgres pgx mysql", func(t *testing.T, p *place) {
+	having(server).onEach(t, func(t *testing.T, p *place) {
 		p.exec(t, "CREATE TABLE nothing (id INTEGER)")
 		schema := column[string](t, p.db, map[string]string{"postgres": "SELECT current_schema()", "mysql": "SELECT DATABASE()"}[p.dialect])[0]
 		atOnce := make(chan struct{}, 12)
@@ -104,7 +114,7 @@ func TestSilentNetwork(t *testing.T) {
 					all.Go(func() {
 						for n := first; int64(n) <= last.Load() && !t.Failed(); n += silentSteps {
 							atOnce <- struct{}{}
-							if more := p.silent(t, schema, method, lock, n); !more {
+							if more := silentAfter(t, p, schema, method, lock, n); !more {
 								last.Store(min(last.Load(), int64(n)))
 							}
 							<-atOnce
@@ -117,9 +127,12 @@ func TestSilentNetwork(t *testing.T) {
 	})
 }
 
+// shadowKey is the key of a database that isn't empty.
+type shadowKey struct{}
+
 // silent calls a method on a network that goes silent after the client has sent something n times. It says whether more
 // is worth a try: the network went silent, and no run had begun.
-func (p *place) silent(t *testing.T, schema, method string, lock bool, n int) (more bool) {
+func silentAfter(t *testing.T, p *place, schema, method string, lock bool, n int) (more bool) {
 	situation := fmt.Sprintf("%s, lock %v, after %d", method, lock, n)
 	versionTable := strings.ToLower(fmt.Sprintf("v_%s_%v_%d", method, lock, n%silentSteps))
 	var begun atomic.Bool
@@ -164,7 +177,7 @@ func (p *place) silent(t *testing.T, schema, method string, lock bool, n int) (m
 		t.Error(err)
 		return false
 	}
-	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), schemaKey{}, schema))
+	ctx, cancel := context.WithCancel(context.WithValue(context.WithValue(context.Background(), schemaKey{}, schema), shadowKey{}, p.db))
 	defer cancel()
 	returned := make(chan error, 1)
 	way.SilenceAfter(n)

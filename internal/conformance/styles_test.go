@@ -15,16 +15,16 @@ import (
 )
 
 // view creates a view, or replaces one of that name, in one text: SQLite has no OR REPLACE.
-func (p *place) view(name, query string) string {
-	if p.dialect == "sqlite" {
+func (x target) view(name, query string) string {
+	if x.dialect == "sqlite" {
 		return "DROP VIEW IF EXISTS " + name + ";\nCREATE VIEW " + name + " AS " + query
 	}
 	return "CREATE OR REPLACE VIEW " + name + " AS " + query
 }
 
 // routine is a text with semicolons that end no statement, and one that takes it back.
-func (p *place) routine() (up, down string) {
-	switch p.dialect {
+func (x target) routine() (up, down string) {
+	switch x.dialect {
 	case "postgres":
 		return "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $body$\nBEGIN\n  -- +goose Down\n  NEW.name := 'x;y';\n  RETURN NEW;\nEND;\n$body$;\n",
 			"DROP FUNCTION IF EXISTS touch()"
@@ -37,7 +37,7 @@ func (p *place) routine() (up, down string) {
 
 // styles are migrations of all sorts: 1 is a goose file, 2 and 3 are pairs, 4 to 7 are defined in Go, 8 is a
 // goose file that goes back by a Replay, and 9 is a pair of the environment test.
-func (p *place) styles() (fstest.MapFS, *gooseplus.Definitions) {
+func (x target) styles() (fstest.MapFS, *gooseplus.Definitions) {
 	d := new(gooseplus.Definitions)
 	d.Define(7).
 		UpAction(gooseplus.DBFunc(func(ctx context.Context, db *sql.DB) error {
@@ -51,9 +51,9 @@ func (p *place) styles() (fstest.MapFS, *gooseplus.Definitions) {
 			return err
 		})).
 		DownAction(gooseplus.Command("DELETE FROM city WHERE name = 'Bern'"))
-	d.Define(5).Up(p.view("names", "SELECT upper(name) AS name FROM city")).DownAction(gooseplus.Replay(4))
-	d.Define(4).Up(p.view("names", "SELECT name FROM city")).Down("DROP VIEW IF EXISTS names")
-	routine, drop := p.routine()
+	d.Define(5).Up(x.view("names", "SELECT upper(name) AS name FROM city")).DownAction(gooseplus.Replay(4))
+	d.Define(4).Up(x.view("names", "SELECT name FROM city")).Down("DROP VIEW IF EXISTS names")
+	routine, drop := x.routine()
 	return files(map[string]*fstest.MapFile{
 		"1_city.sql":              script("CREATE TABLE city (name TEXT);", "DROP TABLE IF EXISTS city;"),
 		"000002_country.up.sql":   {Data: []byte("CREATE TABLE country (name TEXT)")},
@@ -61,7 +61,7 @@ func (p *place) styles() (fstest.MapFS, *gooseplus.Definitions) {
 		"000003_touch.up.sql":     {Data: []byte(routine)},
 		"000003_touch.down.sql":   {Data: []byte(drop)},
 		"000002_country.down.sql": {Data: []byte("DROP TABLE IF EXISTS country")},
-		"8_names.sql": script("-- +goose StatementBegin\n"+p.view("names", "SELECT lower(name) AS name FROM city")+"\n-- +goose StatementEnd",
+		"8_names.sql": script("-- +goose StatementBegin\n"+x.view("names", "SELECT lower(name) AS name FROM city")+"\n-- +goose StatementEnd",
 			"-- as it was at first\n-- +gooseplus Replay 4"),
 		"test/9_seed.up.sql":   {Data: []byte("INSERT INTO city (name) VALUES ('Zug')")},
 		"test/9_seed.down.sql": {Data: []byte("DELETE FROM city WHERE name = 'Zug'")},
@@ -69,7 +69,10 @@ func (p *place) styles() (fstest.MapFS, *gooseplus.Definitions) {
 }
 
 // names asserts what the view says.
-func (p *place) names(t *testing.T, want ...string) {
+// styled is a place whose migrations are written in three styles.
+type styled struct{ *place }
+
+func (p styled) wantNames(t *testing.T, want ...string) {
 	t.Helper()
 	if got := column[string](t, p.db, "SELECT name FROM names ORDER BY 1"); !slices.Equal(got, want) {
 		t.Errorf("the view has %q, want %q", got, want)
@@ -77,7 +80,7 @@ func (p *place) names(t *testing.T, want ...string) {
 }
 
 // versions asserts the applied versions, in the order in which they were applied.
-func (p *place) versions(t *testing.T, want ...int64) {
+func (p styled) versions(t *testing.T, want ...int64) {
 	t.Helper()
 	if got := p.state(t).versions; !slices.Equal(got, want) {
 		t.Errorf("versions %v, want %v", got, want)
@@ -107,21 +110,21 @@ func TestThreeStyles(t *testing.T) {
 			}
 		}
 		must(m.MigrateTo(ctx, 4))
-		p.versions(t, 1, 2, 3, 4)
+		styled{p}.versions(t, 1, 2, 3, 4)
 		must(m.Migrate(ctx))
-		p.versions(t, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-		p.names(t, "bern", "zug")
+		styled{p}.versions(t, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+		styled{p}.wantNames(t, "bern", "zug")
 
-		p.statusOfStyles(t, m)
+		styled{p}.statusOfStyles(t, m)
 
 		must(m.Rollback(ctx, 2)) // 8 leads to 4, not to 5
-		p.names(t, "Bern")
+		styled{p}.wantNames(t, "Bern")
 		must(m.Goto(ctx, 5))
-		p.versions(t, 1, 2, 3, 4, 5)
-		p.names(t)
+		styled{p}.versions(t, 1, 2, 3, 4, 5)
+		styled{p}.wantNames(t)
 		must(m.RollbackTo(ctx, 4))
 		must(m.Goto(ctx, 9))
-		p.names(t, "bern", "zug")
+		styled{p}.wantNames(t, "bern", "zug")
 		if v, err := m.Version(ctx); v != 9 || err != nil {
 			t.Errorf("version %d, %v", v, err)
 		}
@@ -131,7 +134,7 @@ func TestThreeStyles(t *testing.T) {
 }
 
 // statusOfStyles checks the texts of Status, after all versions were applied.
-func (p *place) statusOfStyles(t *testing.T, m *gooseplus.Migrator) {
+func (p styled) statusOfStyles(t *testing.T, m *gooseplus.Migrator) {
 	t.Helper()
 	status, err := m.Status(context.Background())
 	if err != nil || status.PendingCount != 0 || status.CurrentVersion != 9 || len(status.Migrations) != 9 {
@@ -179,9 +182,9 @@ func TestStylesOnTheWayBack(t *testing.T) {
 			if !errors.Is(err, gooseplus.ErrRollForward) || !errors.As(err, &failed) || failed.Version != 10 || failed.Statement != bad {
 				t.Fatalf("%v", err)
 			}
-			p.versions(t, 1, 2, 3, 4)
+			styled{p}.versions(t, 1, 2, 3, 4)
 			p.exec(t, "INSERT INTO city (name) VALUES ('Chur')")
-			p.names(t, "Chur")
+			styled{p}.wantNames(t, "Chur")
 			if err := m.RollbackTo(ctx, 0); err != nil {
 				t.Fatal(err)
 			}
@@ -324,7 +327,7 @@ func TestNoTransactionInOneText(t *testing.T) {
 		if err := m.Rollback(ctx, 1); err != nil {
 			t.Fatal(err)
 		}
-		p.versions(t, 1, 2)
+		styled{p}.versions(t, 1, 2)
 		if err := m.RollbackTo(ctx, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -99,16 +99,16 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// TestTakeoverOfATransaction: an idle transaction of a dead run, of one's own role, is ended at once.
+// TestTakeoverOfATransaction: an idle transaction of a dead run, of one's own role, is ended. Nothing else would end it.
 func TestTakeoverOfATransaction(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
 		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		p.stale(t, "[2]")
+		record{p}.stale(t, "[2]")
 		p.exec(t, "INSERT INTO goose_db_version_lock (id, kind, run_id, transactions) VALUES ('fence:dead', 'fence', 'run:dead', 0)")
 		orphan, err := p.db.Begin() // the server has not noticed yet that its client is gone
 		if err != nil {
@@ -126,14 +126,14 @@ func TestTakeoverOfATransaction(t *testing.T) {
 			t.Error("the transaction of the dead run was not ended")
 		}
 		p.wantCounted(t, 1, 2)
-		p.wantFree(t)
+		locks{p}.wantFree(t)
 	})
 }
 
 // TestTakeoverFromAnotherRole: what a dead run of another role still does is waited for, and named.
 func TestTakeoverFromAnotherRole(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		if err := p.locking(p.instance(t), gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})).Migrate(context.Background()); err != nil {
 			t.Fatal(err)
@@ -151,7 +151,7 @@ func TestTakeoverFromAnotherRole(t *testing.T) {
 		if err := conn.QueryRowContext(context.Background(), "SELECT pg_backend_pid()").Scan(&pid); err != nil {
 			t.Fatal(err)
 		}
-		p.stale(t, "[2]")
+		record{p}.stale(t, "[2]")
 		p.exec(t, fmt.Sprintf("INSERT INTO goose_db_version_lock (id, kind, run_id, backend) VALUES ('backend:dead:%d/', 'backend', 'run:dead', '%[1]d/')", pid))
 		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{})}
 		err = p.locking(other, append(set, gooseplus.WithLockWait(300*time.Millisecond))...).Migrate(context.Background())
@@ -171,7 +171,7 @@ func TestTakeoverFromAnotherRole(t *testing.T) {
 // restarted. It keeps nobody from the lock.
 func TestTakeoverAfterRenumbering(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "mysql", func(t *testing.T, p *place) {
+	having(server, without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		if err := p.locking(p.instance(t), gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})).Migrate(context.Background()); err != nil {
 			t.Fatal(err)
@@ -185,7 +185,7 @@ func TestTakeoverAfterRenumbering(t *testing.T) {
 		if err := conn.QueryRowContext(context.Background(), "SELECT CONNECTION_ID()").Scan(&id); err != nil {
 			t.Fatal(err)
 		}
-		p.stale(t, "[]")
+		record{p}.stale(t, "[]")
 		p.exec(t, fmt.Sprintf("INSERT INTO goose_db_version_lock (id, kind, run_id, backend) VALUES ('backend:dead:%d', 'backend', 'run:dead', '%[1]d')", id))
 		if err := p.locking(p.instance(t), gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{})).Migrate(context.Background()); err != nil {
 			t.Error(err)
@@ -194,12 +194,12 @@ func TestTakeoverAfterRenumbering(t *testing.T) {
 			t.Errorf("somebody else's connection was ended: %v", err)
 		}
 		p.wantCounted(t, 1, 2)
-		p.wantFree(t)
+		locks{p}.wantFree(t)
 	})
 }
 
 // through is the place's database through a way that can go silent.
-func (p *place) through(t *testing.T) (*sql.DB, *dbtest.Proxy) {
+func through(t *testing.T, p *place) (*sql.DB, *dbtest.Proxy) {
 	t.Helper()
 	way, dsn := dbtest.Through(t, p.dsn)
 	db, err := sql.Open(p.driver, dsn)

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"os"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,10 +31,7 @@ type target struct {
 	// database makes an empty database and returns its DSN.
 	database func(testing.TB) string
 
-	// transactionalDDL: a transaction takes schema changes back too.
-	transactionalDDL bool
-	// schemas: the version table can be in another schema of the same database.
-	schemas bool
+	transactionalDDL, schemas bool // see the capabilities of these names
 	// kill is the format of a query that ends a connection, given its id, "" where there is none; id
 	// asks a connection for its id.
 	kill, id string
@@ -84,10 +82,37 @@ var targets = []target{
 	sqliteTarget("sqlite"),
 }
 
+// A capability is what a test needs of a database.
+type capability func(target) bool
+
+// server: connections can be seen and ended by others, and what a killed process has begun goes on.
+func server(x target) bool { return x.kill != "" }
+
+// transactionalDDL: a transaction takes schema changes back too.
+func transactionalDDL(x target) bool { return x.transactionalDDL }
+
+// schemas: the version table can be in another schema of the same database.
+func schemas(x target) bool { return x.schemas }
+
+func without(c capability) capability { return func(x target) bool { return !c(x) } }
+
+// choice are the targets that a test runs on.
+type choice []target
+
+// having are the targets with all of these capabilities.
+func having(needs ...capability) (c choice) {
+	for _, x := range targets {
+		if !slices.ContainsFunc(needs, func(has capability) bool { return !has(x) }) {
+			c = append(c, x)
+		}
+	}
+	return c
+}
+
 // onEach runs a test on every target, on all at once. When it ends, no connection may be in use and no
 // goroutine may be left.
-func onEach(t *testing.T, test func(*testing.T, *place)) {
-	for _, x := range targets {
+func (c choice) onEach(t *testing.T, test func(*testing.T, *place)) {
+	for _, x := range c {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			test(t, x.place(t))
@@ -97,26 +122,26 @@ func onEach(t *testing.T, test func(*testing.T, *place)) {
 
 // onDatabases is onEach for tests of what the driver makes no difference to: they run over one driver for each
 // database, which depends on the test's name. The long form (GOOSEPLUS_CHAOS=1) takes all of them.
-func onDatabases(t *testing.T, test func(*testing.T, *place)) {
-	for _, x := range oneDriverEach(t, 0) {
-		t.Run(x.name, func(t *testing.T) {
-			t.Parallel()
-			test(t, x.place(t))
-		})
+func (c choice) onDatabases(t *testing.T, test func(*testing.T, *place)) {
+	c.drivers(t, 0).onEach(t, test)
+}
+
+// drivers are one for each database, another one for another turn, and all of them in the long form.
+func (c choice) drivers(t *testing.T, turn uint32) choice {
+	if os.Getenv("GOOSEPLUS_CHAOS") != "" {
+		return c
 	}
+	return c.oneDriverEach(t, turn)
 }
 
 // oneDriverEach chooses among the drivers of each database, another one for another turn.
-func oneDriverEach(t *testing.T, turn uint32) (chosen []target) {
-	if os.Getenv("GOOSEPLUS_CHAOS") != "" {
-		return targets
-	}
+func (c choice) oneDriverEach(t *testing.T, turn uint32) (chosen choice) {
 	name := fnv.New32a()
 	_, _ = name.Write([]byte(t.Name()))
 	turn += name.Sum32() >> 8 // the low bits of similar names are similar
-	of := make(map[string][]target)
+	of := make(map[string]choice)
 	var dialects []string
-	for _, x := range targets {
+	for _, x := range c {
 		if of[x.dialect] == nil {
 			dialects = append(dialects, x.dialect)
 		}
@@ -127,6 +152,10 @@ func oneDriverEach(t *testing.T, turn uint32) (chosen []target) {
 	}
 	return chosen
 }
+
+func onEach(t *testing.T, test func(*testing.T, *place)) { having().onEach(t, test) }
+
+func onDatabases(t *testing.T, test func(*testing.T, *place)) { having().onDatabases(t, test) }
 
 // place is an empty database for one test.
 type place struct {

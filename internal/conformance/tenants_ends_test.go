@@ -29,7 +29,7 @@ func TestTenantsOpenPanics(t *testing.T) {
 // skipped.
 func TestTenantsSourceHangs(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "pgx", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		p.exec(t, "CREATE SCHEMA one", "CREATE SCHEMA two")
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -62,7 +62,7 @@ func TestTenantsSourceHangs(t *testing.T) {
 // TestTenantsInterruptedBeforeTheFirstStep: a run that its context ended before its first step leaves its tenant skipped.
 func TestTenantsInterruptedBeforeTheFirstStep(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "pgx mysql", func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		db, f := p.flaky(t)
@@ -84,7 +84,7 @@ func TestTenantsInterruptedBeforeTheFirstStep(t *testing.T) {
 func TestDirtyTenant(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onLockServers(t, "pgx mysql", func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		schema := "public"
 		if p.dialect == "mysql" {
 			schema = column[string](t, p.db, "SELECT DATABASE()")[0]
@@ -108,7 +108,7 @@ func TestDirtyTenant(t *testing.T) {
 // TestSchemasLikeOldStrings: whatever a session takes a backslash for, only the server's own schemas are left out.
 func TestSchemasLikeOldStrings(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres pgx", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		p.exec(t, "CREATE SCHEMA pgstore", "CREATE SCHEMA pgx_a")
 		p.db.SetMaxOpenConns(1)
 		for _, setting := range []string{"on", "off"} {

@@ -24,14 +24,7 @@ var awkward = []string{"plain", "Capitals", "with space", "with.dot", `with"quot
 
 // onSchemas is onDatabases where a run can be bound to a schema.
 func onSchemas(t *testing.T, test func(*testing.T, *fleetPlace)) {
-	for _, x := range oneDriverEach(t, 0) {
-		if x.schemas {
-			t.Run(x.name, func(t *testing.T) {
-				t.Parallel()
-				test(t, &fleetPlace{place: x.place(t)})
-			})
-		}
-	}
+	having(schemas).onDatabases(t, func(t *testing.T, p *place) { test(t, &fleetPlace{place: p}) })
 }
 
 // fleetPlace is a database with schemas; on MariaDB, where they are databases of the server, a prefix
@@ -248,6 +241,33 @@ func TestMigrateTenants(t *testing.T) {
 	}
 }
 
+// TestTenantTimeout: a tenant whose time is over is failed and undone, and doesn't hold up the others.
+func TestTenantTimeout(t *testing.T) {
+	t.Parallel()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(2)
+		p.create(t, names...)
+		var hung atomic.Bool
+		hangs := goose.NewGoMigration(9, &goose.GoFunc{RunTx: func(ctx context.Context, _ *sql.Tx) error {
+			if !hung.CompareAndSwap(false, true) {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}}, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
+		const limit = 3 * time.Second // a tenant takes a part of a second
+		r, err := p.migrator(from(things(nil)), gooseplus.WithGlobalLock(true), gooseplus.WithGoMigrations(hangs)).
+			MigrateTenants(context.Background(), gooseplus.Schemas(names...), gooseplus.WithTenantTimeout(limit), gooseplus.WithConcurrency(1))
+		wantIs(t, err, context.DeadlineExceeded)
+		wantText(t, err, "tenant timeout of 3s")
+		wantReport(t, r, 2, 1, 0, 1, 0)
+		if x := r.Tenants[0]; x.State != gooseplus.TenantFailedAndUndone || x.To != 0 {
+			t.Errorf("%+v", x)
+		}
+		p.wantIn(t, names[0], nil, -1)
+	})
+}
+
 // TestTenantsThatFail: seven of many fail, each in its own way.
 func TestTenantsThatFail(t *testing.T) {
 	t.Parallel()
@@ -262,7 +282,7 @@ func TestTenantsThatFail(t *testing.T) {
 			t.Fatalf("%+v", r)
 		}
 		p.exec(t, "INSERT INTO "+p.quote(names[5])+".things VALUES (77)", "INSERT INTO "+p.quote(names[40])+".things VALUES (88)",
-			"INSERT INTO "+p.quote(names[41])+".things VALUES (99)", "INSERT INTO "+p.quote(names[50])+".things VALUES (66)",
+			"INSERT INTO "+p.quote(names[50])+".things VALUES (66)",
 			"INSERT INTO "+p.quote(names[51])+".things VALUES (55)")
 		more := things(map[string]*fstest.MapFile{
 			"4_more.sql": table("more"),
@@ -290,9 +310,6 @@ func TestTenantsThatFail(t *testing.T) {
 				return bad
 			case in(ctx, tx, 88):
 				panic("boom")
-			case in(ctx, tx, 99):
-				<-ctx.Done()
-				return ctx.Err()
 			}
 			return nil
 		}}, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
@@ -310,7 +327,7 @@ func TestTenantsThatFail(t *testing.T) {
 		<-held
 
 		m := p.migrator(from(more), gooseplus.WithGlobalLock(true), gooseplus.WithGoMigrations(fails), gooseplus.WithLockWait(300*time.Millisecond))
-		r, err := m.MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithTenantTimeout(10*time.Second), gooseplus.WithConcurrency(8))
+		r, err := m.MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithConcurrency(8))
 		close(release)
 		if err := <-ended; err != nil {
 			t.Error(err)
@@ -318,16 +335,16 @@ func TestTenantsThatFail(t *testing.T) {
 		if err := elsewhere.Close(); err != nil {
 			t.Error(err)
 		}
-		wantReport(t, r, count, count-7, 0, 7, 0)
+		wantReport(t, r, count, count-6, 0, 6, 0)
 		var failed *gooseplus.TenantsError
-		if !errors.As(err, &failed) || len(failed.Failed) != 7 || len(err.Error()) > 2000 || strings.Contains(err.Error(), "\n") {
+		if !errors.As(err, &failed) || len(failed.Failed) != 6 || len(err.Error()) > 2000 || strings.Contains(err.Error(), "\n") {
 			t.Errorf("the error is %v", err)
 		}
 		wantIs(t, err, bad)
 		wantIs(t, err, gooseplus.ErrTenantMissing)
 		wantIs(t, err, gooseplus.ErrLocked)
 		for i, want := range map[int]gooseplus.TenantState{5: gooseplus.TenantFailedAndUndone, 10: gooseplus.TenantMissing, 30: gooseplus.TenantLocked,
-			40: gooseplus.TenantFailedAndUndone, 41: gooseplus.TenantFailedAndUndone, 50: gooseplus.TenantFailedAndUndone,
+			40: gooseplus.TenantFailedAndUndone, 50: gooseplus.TenantFailedAndUndone,
 			51: gooseplus.TenantFailed, 0: gooseplus.TenantMigrated} {
 			x := r.Tenants[i]
 			if x.Name != names[i] || x.State != want || (x.Err != nil) != (want != gooseplus.TenantMigrated) {
@@ -340,7 +357,7 @@ func TestTenantsThatFail(t *testing.T) {
 		for i, name := range names {
 			switch i {
 			case 10:
-			case 5, 40, 41, 50:
+			case 5, 40, 50:
 				p.wantIn(t, name, upTo(3), -1)
 			case 51:
 				p.wantIn(t, name, upTo(5), -1) // where its Down fails

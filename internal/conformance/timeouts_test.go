@@ -16,8 +16,8 @@ import (
 )
 
 // timeoutsSQL reads a connection's timeouts, as one text.
-func (p *place) timeoutsSQL() string {
-	switch p.dialect {
+func (x target) timeoutsSQL() string {
+	switch x.dialect {
 	case "postgres":
 		return "SELECT concat(current_setting('lock_timeout'), ' ', current_setting('statement_timeout'))"
 	case "mysql":
@@ -27,8 +27,8 @@ func (p *place) timeoutsSQL() string {
 }
 
 // ownTimeouts are statements by which an application sets them, and what it reads then.
-func (p *place) ownTimeouts() (set []string, read string) {
-	switch p.dialect {
+func (x target) ownTimeouts() (set []string, read string) {
+	switch x.dialect {
 	case "postgres":
 		return []string{"SET lock_timeout = '77s'", "SET statement_timeout = '2min'"}, "77s 2min"
 	case "mysql":
@@ -109,7 +109,7 @@ func TestTimeouts(t *testing.T) {
 			if err := m.Migrate(ctx); err != nil {
 				t.Fatal(err)
 			}
-			p.wantNote(t, want)
+			wantNote(t, p, want)
 			if err := m.RollbackTo(ctx, 0); err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +148,7 @@ func pin(t *testing.T, db *sql.DB, n int) (list []*sql.Conn) {
 	return list
 }
 
-func (p *place) wantNote(t *testing.T, want string) {
+func wantNote(t *testing.T, p *place, want string) {
 	t.Helper()
 	if got := column[string](t, p.db, "SELECT timeouts FROM note"); !slices.Equal(got, []string{want}) {
 		t.Errorf("a statement outside a transaction had the timeouts %v, want %s", got, want)
@@ -165,7 +165,7 @@ func TestTimeoutsAfterAFailure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, p *place) {
-				c := p.crowded(t, map[string]*fstest.MapFile{"12_note.sql": file})
+				c := crowded(t, p, map[string]*fstest.MapFile{"12_note.sql": file})
 				c.block(t)
 				db := p.open(t)
 				defer db.Close()
@@ -178,7 +178,7 @@ func TestTimeoutsAfterAFailure(t *testing.T) {
 				}
 				err := p.over(db, from(c.fsys), c.limited(1)).Migrate(ctx)
 				wantFailed(t, err, 12)
-				p.wantContention(t, err)
+				wantContention(t, p, err)
 				if got := column[string](t, db, p.timeoutsSQL()); got[0] != own && p.dialect != "mysql" {
 					t.Errorf("the connection has the timeouts %s, want %s", got[0], own)
 				}
@@ -202,13 +202,13 @@ func TestStatementTimeout(t *testing.T) {
 		} {
 			t.Run(x.name+" "+name, func(t *testing.T) {
 				p := x.place(t)
-				c := p.crowded(t, map[string]*fstest.MapFile{"12_slow.sql": file})
+				c := crowded(t, p, map[string]*fstest.MapFile{"12_slow.sql": file})
 				told := &steps{version: 12}
 				started := time.Now()
 				err := p.migrator(from(c.fsys), told.watch(),
 					gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Statement: 200 * time.Millisecond})).Migrate(context.Background())
 				wantFailed(t, err, 12)
-				p.wantDriverError(t, err)
+				wantDriverError(t, p, err)
 				if took := time.Since(started); took > 20*time.Second {
 					t.Errorf("it took %v", took)
 				}
@@ -225,10 +225,7 @@ func TestStatementTimeout(t *testing.T) {
 func TestTimeoutsTakeNoSnapshot(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	for _, x := range targets {
-		if x.dialect != "postgres" {
-			continue
-		}
+	for _, x := range having(server, transactionalDDL) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			p := x.place(t)

@@ -145,12 +145,12 @@ func TestRollbackTransactionOnOneConnection(t *testing.T) {
 // TestRollbackTransactionKilled kills the process in the middle: nothing may be left.
 func TestRollbackTransactionKilled(t *testing.T) {
 	t.Parallel()
-	onLockServers(t, "postgres", func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		p.exec(t, "CREATE TABLE gate (id INTEGER)")
-		proceed := p.barring(t, "gate")
-		kill := p.lockVictim(t, "barred", oneTransactionEnv+"=1")
-		p.untilWaiting(t)
+		proceed := locks{p}.bar(t, "gate")
+		kill := victims{p}.holder(t, "barred", oneTransactionEnv+"=1")
+		untilWaiting(t, p)
 		kill()
 		proceed()
 		if got := column[int64](t, p.db, "SELECT v FROM counted"); len(got) > 0 {
@@ -165,7 +165,7 @@ func TestRollbackTransactionKilled(t *testing.T) {
 		if !slices.Equal(outcomes, []string{"crashed", "migrated"}) {
 			t.Errorf("outcomes %v", outcomes)
 		}
-		p.wantFree(t)
+		locks{p}.wantFree(t)
 	})
 }
 
@@ -192,10 +192,7 @@ func victimOptions() []gooseplus.Option {
 func TestLostCommit(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	for _, x := range targets {
-		if x.dialect != "postgres" {
-			continue
-		}
+	for _, x := range having(server, transactionalDDL) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			p := x.place(t)

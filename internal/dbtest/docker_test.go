@@ -3,6 +3,7 @@ package dbtest
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -12,12 +13,17 @@ import (
 	"go.uber.org/goleak"
 )
 
-// giveUp skips the test or, if docker is forced, fails it.
-func giveUp(t *testing.T) func(string, ...any) {
+// noDocker skips the test, and `make test` lists it. With GOOSEPLUS_TEST_SERVERS=docker the machine is said to have docker,
+// so the test fails. GOOSEPLUS_REQUIRE_SERVERS=1 is about servers, which a machine may have without docker.
+func noDocker(t *testing.T, err error) {
+	t.Helper()
 	if os.Getenv(serversEnv) == "docker" {
-		return t.Fatalf
+		t.Fatal(err)
 	}
-	return t.Skipf
+	if reportErr := reportSkips(&outcome{skipped: 1, err: err}, t.Name()); reportErr != nil {
+		t.Error(reportErr)
+	}
+	t.Skip(err)
 }
 
 // testImage returns an image that the docker engine has, so that no test depends on a registry. Without one it skips the
@@ -25,11 +31,11 @@ func giveUp(t *testing.T) func(string, ...any) {
 func testImage(t *testing.T, e *engine) string {
 	t.Helper()
 	if err := dockerAnswers(t.Context()); err != nil {
-		giveUp(t)("%v", err)
+		noDocker(t, err)
 	}
 	image := cmp.Or(os.Getenv(e.imageEnv), e.image)
 	if _, err := docker(t.Context(), dockerLimit, "image", "inspect", image); err != nil {
-		giveUp(t)("docker image %s: %v", image, err)
+		noDocker(t, fmt.Errorf("docker image %s: %w", image, err))
 	}
 	return image
 }
@@ -75,7 +81,7 @@ func containerExists(t *testing.T, text string) bool {
 
 func TestStartContainerOfAnImageThatNobodyHas(t *testing.T) {
 	if err := dockerAnswers(t.Context()); err != nil {
-		giveUp(t)("%v", err)
+		noDocker(t, err)
 	}
 	start := time.Now()
 	// The port answers nothing, as an unreachable registry.

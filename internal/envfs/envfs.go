@@ -39,8 +39,8 @@ type Overlay struct {
 	// Alone, if not nil, says that one half of a pair can't run in a transaction. It is set before anything is read.
 	Alone func(text string) bool
 
-	made map[int64]func() (Text, error) // migrations that are in no file system, by version
-	kept sync.Map                       // texts that goose can't read, by placeholder
+	made map[int64]func() ([]byte, error) // goose files that are in no file system, by version
+	kept sync.Map                         // texts that goose can't read, by placeholder
 	// byName has the SQL files. It is made when the first file is opened: a boot with nothing pending opens none.
 	byName func() map[string]File
 }
@@ -142,7 +142,9 @@ func (b *Base) lists(name string) bool {
 func (o *Overlay) add(environment string, from *Base) (downs []File, faults []error) {
 	o.Ignored = append(o.Ignored, from.Bad...)
 	first := len(o.SQL)
-	o.SQL = slices.Grow(o.SQL, len(from.Direct))
+	if o.SQL == nil && from != o.Base {
+		o.SQL = from.Direct[:0] // in place: nothing else has this list
+	}
 	for _, f := range from.Direct {
 		f.Environment = environment
 		switch f.kind {
@@ -170,7 +172,7 @@ func (o *Overlay) add(environment string, from *Base) (downs []File, faults []er
 // odd warns of a half whose name doesn't end as it should.
 func (o *Overlay) odd(f File, half string) {
 	if !strings.HasSuffix(f.Name, "."+half+".sql") {
-		o.Odd = append(o.Odd, fmt.Sprintf("%s is taken for the %s half of a pair, as golang-migrate does: better end its name in .%[2]s.sql", f.Path, half))
+		o.Odd = append(o.Odd, fmt.Sprintf("%s is taken for the %s half of a pair, as golang-migrate does: end its name in .%[2]s.sql", f.Path, half))
 	}
 }
 

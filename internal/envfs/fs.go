@@ -39,8 +39,7 @@ func (o *Overlay) Open(name string) (fs.File, error) {
 // read returns what goose is to see of a file.
 func (o *Overlay) read(f File) ([]byte, error) {
 	if f.Path == "" {
-		t, err := o.made[f.Version]()
-		return o.file(t), err
+		return o.made[f.Version]()
 	}
 	if f.kind == upHalf {
 		return o.readPair(f)

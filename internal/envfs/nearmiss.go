@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// NearMissError says that an environment has no folder while one of nearly its name is there. A
-// misspelt environment would otherwise boot without its migrations, and nobody would notice.
+// NearMissError says that an environment has no folder, beside a folder with a similar name. Otherwise a service with a
+// misspelt environment would boot without its migrations, and nobody would notice.
 type NearMissError struct {
 	Environment, DidYouMean, Base string
 }
@@ -20,8 +20,8 @@ func (e *NearMissError) Error() string {
 		e.Environment, e.Base, e.DidYouMean, path.Join(e.Base, e.Environment))
 }
 
-// nearMiss finds the folder that was probably meant by environment, or "". Folders that are
-// environments of this run themselves are not what a misspelling hides.
+// nearMiss returns the folder that was probably meant by environment, or "". A misspelling doesn't hide a folder that is
+// an environment of this run itself.
 func nearMiss(environment string, folders, environments []string) string {
 	for _, folder := range folders {
 		if !slices.Contains(environments, folder) && (nearly(environment, folder) || abbreviates(environment, folder)) {
@@ -31,10 +31,10 @@ func nearMiss(environment string, folders, environments []string) string {
 	return ""
 }
 
-// nearly tells a slip of the keyboard from another name. Names that differ in their digits (eu1,
-// eu2) or in a short part (staging-eu, staging-us) are different on purpose.
+// nearly says whether two names differ by a slip of the keyboard. Names that differ in their digits (eu1, eu2) or in a
+// short part (staging-eu, staging-us) are different on purpose.
 func nearly(a, b string) bool {
-	if digits(a) != digits(b) {
+	if only(unicode.IsDigit, a) != only(unicode.IsDigit, b) {
 		return false
 	}
 	a, b = fold(a), fold(b)
@@ -52,32 +52,19 @@ func nearly(a, b string) bool {
 	return slip(a, b)
 }
 
-// abbreviates tells a word cut short (prod, production) from a name with another part (test,
-// test-eu). A word of one or two letters is the beginning of too many others.
+// abbreviates says whether environment is a word cut short (prod, production), and not a name without a part (test,
+// test-eu). Too many words begin with the same one or two letters.
 func abbreviates(environment, folder string) bool {
 	environment, folder = fold(environment), fold(folder)
 	rest, begins := strings.CutPrefix(folder, environment)
 	word := environment[strings.LastIndex(environment, "-")+1:]
-	return begins && utf8.RuneCountInString(word) >= 3 && letters(word) && letters(rest)
+	return begins && utf8.RuneCountInString(word) >= 3 && only(unicode.IsLetter, word+rest) == word+rest
 }
 
-func letters(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsLetter(r) })
-}
-
-// slip allows one edit, two in a long word, none in one too short to tell.
-func slip(a, b string) bool {
-	x, y := []rune(a), []rune(b)
-	limit := 1
-	if min(len(x), len(y)) >= 8 {
-		limit = 2
-	}
-	return min(len(x), len(y)) >= 3 && distance(x, y) <= limit
-}
-
-func digits(s string) string {
+// only returns the characters of s for which is returns true.
+func only(is func(rune) bool, s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsDigit(r) {
+		if is(r) {
 			return r
 		}
 		return -1
@@ -86,28 +73,27 @@ func digits(s string) string {
 
 func fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "_", "-") }
 
-// distance is the optimal string alignment distance: insertions, deletions, substitutions and
-// swaps of neighbours.
-func distance(a, b []rune) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		rows[i][0] = i
+// slip allows one edit, two in a long word, none in one too short to tell.
+func slip(a, b string) bool {
+	x, y := []rune(a), []rune(b)
+	edits := 1
+	if min(len(x), len(y)) >= 8 {
+		edits = 2
 	}
-	for j := range rows[0] {
-		rows[0][j] = j
+	return min(len(x), len(y)) >= 3 && within(edits, x, y)
+}
+
+// within says whether so many edits make b of a: insertions, deletions, substitutions and swaps of neighbours.
+func within(edits int, a, b []rune) bool {
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
 	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
+	if len(a)+len(b) == 0 || edits == 0 {
+		return len(a)+len(b) == 0
 	}
-	return rows[len(a)][len(b)]
+	edits--
+	return len(a) > 0 && within(edits, a[1:], b) ||
+		len(b) > 0 && within(edits, a, b[1:]) ||
+		len(a) > 0 && len(b) > 0 && within(edits, a[1:], b[1:]) ||
+		len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] && within(edits, a[2:], b[2:])
 }

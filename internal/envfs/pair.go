@@ -32,7 +32,7 @@ func (o *Overlay) pair(files, downs []File) []File {
 			if at = slices.IndexFunc(downs, func(f File) bool { return f.Version == up.Version }); at < 0 {
 				continue
 			}
-			o.Odd = append(o.Odd, fmt.Sprintf("%s and %s are taken for a pair, since they have the same version: better give them the same name",
+			o.Odd = append(o.Odd, fmt.Sprintf("%s and %s are taken for a pair because they have the same version: give them the same name",
 				up.Path, downs[at].Path))
 		}
 		up.Down = downs[at].Path

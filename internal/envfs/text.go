@@ -167,9 +167,12 @@ func afterComment(s string, nested bool) (rest string, closed bool) {
 // makes the overlay calls Add before anybody else has it.
 func (o *Overlay) Add(version int64, text func() (Text, error)) {
 	if o.made == nil {
-		o.made = make(map[int64]func() (Text, error))
+		o.made = make(map[int64]func() ([]byte, error))
 	}
-	o.made[version] = text
+	o.made[version] = func() ([]byte, error) {
+		t, err := text()
+		return o.file(t), err
+	}
 }
 
 // All reads all files, and returns their texts by version.
@@ -185,11 +188,13 @@ func (o *Overlay) All() (map[int64]string, error) {
 	return texts, nil
 }
 
-// Texts is an overlay of nothing but the given migrations, by version.
+// Texts is an overlay of nothing but the given migrations, by version. Its placeholders are known at once: goose may read it
+// when a connection is open already.
 func Texts(texts map[int64]Text) *Overlay {
 	o := newOverlay(nil)
 	for version, t := range texts {
 		o.Add(version, func() (Text, error) { return t, nil })
+		o.file(t)
 	}
 	return o
 }

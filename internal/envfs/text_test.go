@@ -178,6 +178,17 @@ func TestTextThatWasReadArrivesAsItWas(t *testing.T) {
 	equal(t, "Up", found[2].Up, up)
 }
 
+// TestPlaceholdersOfTexts: a connection is made to replace placeholders only if there is one when it is opened.
+func TestPlaceholdersOfTexts(t *testing.T) {
+	t.Parallel()
+	if o := Texts(map[int64]Text{1: {Down: []string{"SELECT '\r\n'"}}}); !o.Spells() {
+		t.Error("the placeholder is not known before the text is read")
+	}
+	if o := Texts(map[int64]Text{1: {Down: []string{"SELECT 1"}}}); o.Spells() {
+		t.Error("there is a placeholder for a plain text")
+	}
+}
+
 // FuzzPair joins arbitrary files: whatever is in them, each is one statement, in its own direction, and
 // arrives as it is.
 func FuzzPair(f *testing.F) {

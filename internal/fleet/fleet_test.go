@@ -73,3 +73,26 @@ func TestResultsCanBeLeft(t *testing.T) {
 		t.Errorf("results %q, want %q", got, want)
 	}
 }
+
+// TestMaxFailureRateIsExceeded: a share of failures that is just what is allowed doesn't stop the work, and one more does.
+func TestMaxFailureRateIsExceeded(t *testing.T) {
+	t.Parallel()
+	for failures, want := range map[int]int{10: 40, 11: rateSample} {
+		done := 0
+		f := New(Limits{Workers: 1, MaxFailureRate: 0.5}, Work[int, string]{
+			Skipped: skipped,
+			Shares:  func(int) bool { return false },
+			Do: func(_ context.Context, i int, _ bool) (string, Outcome) {
+				done++
+				if i < failures {
+					return "failed", Failed
+				}
+				return "done", Done
+			},
+			Progress: func(Progress) {},
+		})
+		if err := f.Run(context.Background(), numbers(40)); err != nil || done != want {
+			t.Errorf("%d failures: %d were worked on, want %d; %v", failures, done, want, err)
+		}
+	}
+}

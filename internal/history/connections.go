@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Connection is one on which a run was outside a transaction.
+// Connection is a connection of the server on which a run was outside a transaction.
 type Connection struct {
 	Run    string // the run's id
-	Name   string // what the server calls it, as Query says
-	Holder string // of the run, "" if it is not known
+	Name   string // the server's name for the connection, see Query
+	Holder string // the run's holder, "" if it is unknown
 }
 
-// number is the first part of the name. Earlier versions could write a name that has none.
+// number is the first part of the name. Earlier versions could write a name without a number.
 func (c Connection) number() (number, rest string, ok bool) {
 	number, rest, _ = strings.Cut(c.Name, "/")
 	_, err := strconv.ParseUint(number, 10, 64)
@@ -24,28 +24,28 @@ func (c Connection) number() (number, rest string, ok bool) {
 // Activity is what the server does on a connection.
 type Activity struct {
 	Gone bool
-	// Idle says that it waits for its client, and InTransaction that it may do so within a transaction.
+	// Idle says that the connection waits for its client, and InTransaction that it may wait within a transaction.
 	Idle, InTransaction bool
 	// What the connection is doing. Behind a pooler, a connection with another What may work for another client.
 	What string
-	Own  bool   // it is certain which connection it is, and that it is this user's
-	Who  string // what it is called, for people, and how somebody else may end it
+	Own  bool   // it certainly is the connection that is meant, and this user's
+	Who  string // the connection's name for people, and how another user can end it
 	pid  string
 	born string
 }
 
-// Connections are the rows of connections on which runs are, or were, outside a transaction: no row lock shows what the
-// server does there.
+// Connections are the rows of connections on which runs are, or were, outside a transaction. No row lock shows what the server
+// executes there.
 type Connections struct{ t *table }
 
 func connectionID(run, name string) string { return "backend:" + run + ":" + name }
 
-// Query asks a connection what the server calls it, for a run's steps outside a transaction. "" means that the question
-// makes no sense.
+// Query asks a connection for the server's name of it, for a run's steps outside a transaction. "" means that the database has
+// no such names.
 func (c Connections) Query(run string) string { return c.t.sql(c.t.server.terms().connection, run) }
 
-// Add records on which connection a step outside a transaction runs. false means that the run was declared dead. The row
-// comes first: whoever declares a run dead closes its fence and looks at these rows then.
+// Add records on which connection a step outside a transaction runs. false means that the run was declared dead. Add writes
+// the row before it asks, because a process that declares a run dead removes the fence before it reads these rows.
 func (c Connections) Add(ctx context.Context, db *sql.DB, run, name string) (ours bool, err error) {
 	if _, err = c.t.write(ctx, db, c.t.adding(run, name)); err != nil {
 		return false, err
@@ -74,7 +74,7 @@ func (c Connections) dropping(run string, names []string) (statements []string) 
 	return statements
 }
 
-// List returns all connections that are recorded, of runs that are under way or were cut off.
+// List returns all recorded connections.
 func (c Connections) List(ctx context.Context, db Querier) (list []Connection, err error) {
 	query := c.t.sql("SELECT b.run_id, b.backend, COALESCE((SELECT r.holder FROM {table} AS r WHERE r.id = b.run_id), '')" +
 		" FROM {table} AS b WHERE b.kind = 'backend' ORDER BY b.id")
@@ -88,8 +88,8 @@ func (c Connections) List(ctx context.Context, db Querier) (list []Connection, e
 	return list, err
 }
 
-// Activity says what the server does on a connection of a run. Whatever the server hides of another user's connection
-// counts as being at work.
+// Activity says what the server does on a connection of a run. A connection of another user, whose state the server hides,
+// counts as busy.
 func (c Connections) Activity(ctx context.Context, db *sql.DB, of Connection) (Activity, error) {
 	if _, _, ok := of.number(); !ok {
 		return Activity{Gone: true}, nil
@@ -97,8 +97,8 @@ func (c Connections) Activity(ctx context.Context, db *sql.DB, of Connection) (A
 	return c.t.server.activity(ctx, db, of)
 }
 
-// Blocker is the connection that keeps a run from being declared dead, where the server can tell: its transaction has
-// locked the run's fence, or the table. nil means that there is none.
+// Blocker is the connection whose transaction has locked the run's fence, or the table, so that the run can't be declared dead.
+// nil means that there is none, or that the server can't tell.
 func (c Connections) Blocker(ctx context.Context, db *sql.DB, run string) (*Activity, error) {
 	a, err := c.t.server.blocker(ctx, db, c.t, fenceID(run), runID(run))
 	if err != nil || a.Gone {
@@ -107,7 +107,7 @@ func (c Connections) Blocker(ctx context.Context, db *sql.DB, run string) (*Acti
 	return &a, nil
 }
 
-// End ends a connection, if it is still the one that was found. Every user may do that with its own.
+// End ends a connection, unless its number belongs to another connection by now. Each user may end its own connections.
 func (c Connections) End(ctx context.Context, db *sql.DB, of Connection, a Activity) error {
 	return c.t.server.end(ctx, db, of, a)
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
-// Foreign is the history of another tool, or of goose under another name, as one table tells it.
+// Foreign is a table with the history of another tool, or of goose under another name.
 type Foreign struct {
 	Tool  string
-	Table string // as it is called in statements
-	// Version is the last one, as the tool writes it; "" if it has none. Number is Version as a number, 0 if it is none.
+	Table string // quoted
+	// Version is the last version as the tool writes it, "" if there is none. Number is its number, 0 if it isn't a number.
 	Version string
 	Number  int64
-	Dirty   bool  // the tool says that it has failed in this version
+	Dirty   bool  // the tool says that this version has failed
 	Err     error // why the table can't be read
 }
 
@@ -39,17 +39,13 @@ func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) (fo
 	if err != nil {
 		return nil, strangers, err
 	}
-	same := func(a, b string) bool { return a == b }
-	if v.own.server.terms().foldsTables {
-		same = strings.EqualFold
-	}
 	var ours []Foreign
 	for _, t := range tables {
 		k := t.kind()
 		h := Foreign{Table: v.dialect.Quote(dialect.Name{Schema: t.schema, Table: t.name})}
 		switch {
 		case k == nil:
-		case slices.ContainsFunc(own, func(name string) bool { return same(name, t.name) }):
+		case slices.ContainsFunc(own, func(name string) bool { return v.dialect.Fold(name) == v.dialect.Fold(t.name) }):
 			ours = append(ours, h)
 		default:
 			h.Tool = k.tool
@@ -78,7 +74,7 @@ type foreignTable struct {
 	columns      []string // in lower case
 }
 
-// candidates are the tables that are called like one of the kinds, or have a column by which one is known.
+// candidates are the tables with the name of a kind, or with a column by which a kind is known.
 func (t *table) candidates(ctx context.Context, db Querier, own []string) (list []foreignTable, strangers Strangers, err error) {
 	literals := func(texts []string) string {
 		var quoted []string
@@ -129,9 +125,9 @@ func (k *kind) read(ctx context.Context, db Querier, h *Foreign) (some bool, err
 	if err != nil {
 		return false, err
 	}
-	if k.goose { // a version that was taken back may have rows
+	if k.goose { // the newest row of a version comes first, and counts
 		seen := make(map[string]bool)
-		list = slices.DeleteFunc(list, func(e entry) bool { // the newest come first
+		list = slices.DeleteFunc(list, func(e entry) bool {
 			past := seen[e.text]
 			seen[e.text] = true
 			return past || e.failed != 0 || e.number <= 0
@@ -153,7 +149,7 @@ func (k *kind) read(ctx context.Context, db Querier, h *Foreign) (some bool, err
 	return some, nil
 }
 
-// number is that which a version begins with, if that is followed by nothing or by a name.
+// number is the number at the beginning of a version, if nothing or a name follows.
 func number(version string) int64 {
 	digits := version
 	if i := strings.IndexFunc(version, func(r rune) bool { return (r < '0' || r > '9') && r != '-' }); i >= 0 {
@@ -171,4 +167,80 @@ func number(version string) int64 {
 		return 0
 	}
 	return n
+}
+
+// kind describes how one tool writes its history.
+type kind struct {
+	tool    string
+	table   string   // in lower case; "" is any
+	columns []string // it has these columns
+	exactly bool     // and no others
+	// query gives a version, or another text, and whether the tool failed in it, for each row of %s.
+	query    string
+	versions bool // files begin with these versions
+	counts   bool // 0 is before the first version
+	goose    bool // the flag says that a version was taken back
+}
+
+var gooseKind = kind{
+	tool: "goose", columns: []string{"id", "version_id", "is_applied", "tstamp"}, exactly: true, versions: true, counts: true, goose: true,
+	query: "SELECT version_id, CASE WHEN is_applied THEN 0 ELSE 1 END FROM %s ORDER BY id DESC",
+}
+
+// telling are the columns by which tables of any name are known.
+var telling = []string{"version_id", "dirty", "installed_rank"}
+
+func rowsOf(column string) string { return "SELECT " + column + ", 0 FROM %s" }
+
+// kinds are tried in this order.
+var kinds = []kind{
+	gooseKind,
+	{tool: "golang-migrate", columns: []string{"version", "dirty"}, exactly: true, versions: true, counts: true,
+		query: "SELECT version, CASE WHEN dirty THEN 1 ELSE 0 END FROM %s"},
+	{tool: "Flyway", columns: []string{"installed_rank", "version", "script", "checksum", "success"}, versions: true,
+		query: "SELECT version, CASE WHEN success THEN 0 ELSE 1 END FROM %s WHERE type <> 'SCHEMA' AND version IS NOT NULL"},
+	{tool: "Liquibase", table: "databasechangelog", columns: []string{"id", "author", "filename"}, query: rowsOf("id")},
+	{tool: "tern", table: "schema_version", columns: []string{"version"}, exactly: true, versions: true, counts: true, query: rowsOf("version")},
+	{tool: "dbmate, Rails or the like", table: "schema_migrations", columns: []string{"version"}, versions: true, query: rowsOf("version")},
+	{tool: "sql-migrate", table: "gorp_migrations", columns: []string{"id", "applied_at"}, versions: true, query: rowsOf("id")},
+	{tool: "Atlas", table: "atlas_schema_revisions", columns: []string{"version", "executed_at"}, versions: true, query: rowsOf("version")},
+	{tool: "Django", table: "django_migrations", columns: []string{"app", "name", "applied"}, query: rowsOf("name")},
+	{tool: "Alembic", table: "alembic_version", columns: []string{"version_num"}, query: rowsOf("version_num")},
+	{tool: "bun", table: "bun_migrations", columns: []string{"name", "group_id"}, versions: true, query: rowsOf("name")},
+	{tool: "sqlx", table: "_sqlx_migrations", columns: []string{"version", "success"}, versions: true,
+		query: "SELECT version, CASE WHEN success THEN 0 ELSE 1 END FROM %s"},
+	{tool: "Diesel", table: "__diesel_schema_migrations", columns: []string{"version", "run_on"}, versions: true, query: rowsOf("version")},
+	{tool: "refinery", table: "refinery_schema_history", columns: []string{"version", "applied_on"}, versions: true, query: rowsOf("version")},
+	{tool: "Prisma", table: "_prisma_migrations", columns: []string{"migration_name", "checksum"}, query: rowsOf("migration_name")},
+	{tool: "Knex", table: "knex_migrations", columns: []string{"name", "batch"}, query: rowsOf("name")},
+	{tool: "Sequelize", table: "sequelizemeta", columns: []string{"name"}, query: rowsOf("name")},
+	{tool: "node-pg-migrate", table: "pgmigrations", columns: []string{"name", "run_on"}, query: rowsOf("name")},
+	{tool: "Phinx", table: "phinxlog", columns: []string{"version", "migration_name"}, query: rowsOf("version")},
+	{tool: "Doctrine", table: "doctrine_migration_versions", columns: []string{"version", "executed_at"}, query: rowsOf("version")},
+	{tool: "Laravel", table: "migrations", columns: []string{"migration", "batch"}, query: rowsOf("migration")},
+	{tool: "TypeORM", table: "migrations", columns: []string{"timestamp", "name"}, query: rowsOf("name")},
+	{tool: "Entity Framework", table: "__efmigrationshistory", columns: []string{"migrationid", "productversion"}, query: "SELECT 1, 0 FROM %s"},
+}
+
+func kindNames() (names []string) {
+	for _, k := range kinds {
+		if k.table != "" && !slices.Contains(names, k.table) {
+			names = append(names, k.table)
+		}
+	}
+	return names
+}
+
+// kind is the first kind that fits the table, nil if none does.
+func (t foreignTable) kind() *kind {
+	for i := range kinds {
+		k := &kinds[i]
+		if k.table != "" && k.table != strings.ToLower(t.name) || k.exactly && len(t.columns) != len(k.columns) {
+			continue
+		}
+		if !slices.ContainsFunc(k.columns, func(c string) bool { return !slices.Contains(t.columns, c) }) {
+			return k
+		}
+	}
+	return nil
 }

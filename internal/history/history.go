@@ -1,15 +1,15 @@
 // Package history reads and writes what a database remembers of its migrations.
 //
-// The version table is goose's: its layout, its creation and its rows are those of goose's own Store, so that goose
-// tells the same story of the same database. This package adds what goose lacks: names that need quotes, one statement
-// that reads everything a run wants to know, the keys of rows, and a creation that may race.
+// The version table is goose's: goose's own Store defines its layout, its creation and its rows, so that goose reports the same
+// versions. This package adds names that need quotes, one statement that reads everything that a run wants to know, the keys
+// of rows, and a creation that may race.
 //
-// The state table belongs to a version table. It remembers runs and their outcomes, steps that were not finished, and
-// marks of versions and environments. It excludes nobody: that is what the mutex does (package mutex), which needs no
-// table. All of it is in one table, so that a run reads what it decides on in one place, and each row is found by its
-// primary key. That matters on MySQL, where a statement that scans a table locks every row that it sees.
+// The state table belongs to a version table. It remembers runs and their outcomes, unfinished steps, and marks of versions and
+// environments. It excludes nobody: the lock (package mutex) needs no table. One table has all of it, so that a run reads
+// everything in one statement. Each row is found by its primary key, because a statement that scans a table locks every row
+// on MySQL.
 //
-// Statements that differ between databases are in the file of each database, behind the interface server. The dialects
+// Statements that differ between databases are in the file of each database, behind the interface server. Dialects
 // that gooseplus leaves to goose have a version table only.
 package history
 
@@ -17,6 +17,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -34,53 +36,52 @@ type Querier = database.DBTxConn
 type server interface {
 	// terms are the words in which the databases say the same thing.
 	terms() terms
-	// there is a query that finds a row if the table is there: a boot of a run without the lock executes it.
+	// there is a query that finds a row if the table exists. Each boot without the lock executes it.
 	there(n dialect.Name) string
 	// columns is a query for the columns of a table: the name of each, and 1 if the table is partitioned.
 	columns(n dialect.Name) string
-	// schemas is a query for a row for each of the schemas: its number from 1, and whether the schema, the first and the
-	// second table are there.
+	// schemas is a query that gives a row for each schema: its number from 1, and whether the schema, the first and the second
+	// table exist.
 	schemas(names []string, first, second string) (query string, args []any)
-	// candidates is a query for the tables beside a version table that may be another tool's: schema, table and column. One
-	// more row has the schema, no table, and the number of tables that aren't called like those in own.
+	// candidates is a query for the tables beside a version table that may belong to another tool: schema, table and column.
+	// One more row has the schema, no table, and the number of tables whose names aren't in own.
 	candidates(version dialect.Name, names, columns, own string) string
-	// mutex is the lock of a state table. pool is the application's: db has the same connections.
+	// mutex is the lock of a state table, see [State.Mutex].
 	mutex(ctx context.Context, s *State, db, pool *sql.DB, idle time.Duration) (mutex.Mutex, error)
 
-	// write executes statements all at once or not at all, and returns how many rows the last of them affected. The
-	// session's autocommit, isolation and read-only mode make no difference.
+	// write executes all statements or none, and returns how many rows the last one affected. The session's autocommit,
+	// isolation and read-only mode make no difference.
 	write(ctx context.Context, pool *sql.DB, statements []string) (affected int64, err error)
 	// read calls f, which writes nothing, and leaves no transaction open and no row locked.
 	read(ctx context.Context, pool *sql.DB, f func(Querier) error) error
-	// upgrade makes the state table of an older version that of this one. It waits for nobody.
+	// upgrade upgrades the state table of an older version. It doesn't wait for other users of the table.
 	upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) error
 
 	// activity is what the server does on a connection.
 	activity(ctx context.Context, pool *sql.DB, c Connection) (Activity, error)
-	// blocker is the connection that has locked one of two rows, or the table; its Gone is true if nobody has.
+	// blocker is the connection that has locked one of two rows, or the table. Gone means that there is none.
 	blocker(ctx context.Context, pool *sql.DB, t *table, id, or string) (Activity, error)
-	// end ends a connection if it still is the one that was found.
+	// end ends a connection, unless its number belongs to another connection by now.
 	end(ctx context.Context, pool *sql.DB, c Connection, a Activity) error
 }
 
-// terms are parts of statements. See table.sql for {table} and question marks.
+// terms are parts of statements, in which table.sql replaces {table} and question marks.
 type terms struct {
 	appliedAt   string // the time of a version's row, in microseconds of Unix time
-	leadsTo     string // the schema that a table's name leads to, where that can change; ? is the name
+	leadsTo     string // the schema that a table's name leads to, where a session can change that; ? is the name
 	settle      string // waits for the transactions that have written to {table}, "" if there can't be any
-	text        string // what follows the type of a column with text
-	onDuplicate string // begins the part of an INSERT that changes the row which is there instead
-	assign      string // sets a column in that part: % stands for its name
+	text        string // follows the type of a text column
+	onDuplicate string // begins the part of an INSERT that changes the row if it exists
+	assign      string // sets a column in that part: % is its name
 	begin       string // begins a transaction of a run, before anything else
 	lockRow     string // ends a SELECT that locks its row, "" where there is one writer
-	lockRead    string // follows a table of which a condition must lock every row that it reads
-	lockClaims  string // has claims wait for each other, where no condition sees a claim that is not committed yet
+	lockRead    string // follows a table in a condition that must lock every row that it reads
+	lockClaims  string // has claims wait for each other, where a condition doesn't see uncommitted claims
 	returning   string // ends an INSERT that returns the key, "" where the driver tells the key
 	cursor      string // declares a cursor for the query that follows, "" where drivers don't keep the texts of queries
-	connection  string // asks a connection what the server calls it; ? is the run. "" if there is no name
+	connection  string // asks a connection for its name; ? is the run; "" if there is no name
 	sums        string // the number, the checksums and the highest requirement of applied versions, see Sums
 	staysOpen   bool   // a SELECT outside a transaction may begin one that stays open
-	foldsTables bool   // the names of tables are the same in any case
 }
 
 // serverOf returns nil for dialects that gooseplus leaves to goose.
@@ -123,4 +124,89 @@ func inTransaction(ctx context.Context, db interface {
 		return errors.Join(err, failure.IgnoreDone(tx.Rollback()))
 	}
 	return tx.Commit()
+}
+
+// table is a table of a database whose dialect gooseplus knows well.
+type table struct {
+	server  server
+	dialect dialect.Dialect
+	name    dialect.Name
+	quoted  string
+}
+
+func newTable(server server, d dialect.Dialect, n dialect.Name) table {
+	return table{server, d, n, d.Quote(n)}
+}
+
+// IsThere says whether the table exists, in any schema of PostgreSQL's search_path. goose's own check compares the name with its
+// quotes, knows only the first schema, and visits every table of that name in the database.
+func (t *table) IsThere(ctx context.Context, db Querier) (bool, error) {
+	var one int
+	err := db.QueryRowContext(ctx, t.server.there(t.name)).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// sql puts the table's name in the place of {table}, and literals in the place of question marks. PostgreSQL takes several
+// statements in one text, in one round trip and one transaction, only without arguments. With arguments most drivers take two
+// or three round trips for one statement.
+func (t *table) sql(query string, args ...any) string {
+	var b strings.Builder
+	for i, piece := range strings.Split(query, "?") {
+		if i > 0 {
+			switch arg := args[i-1].(type) {
+			case int, int64:
+				fmt.Fprint(&b, arg)
+			case bool:
+				fmt.Fprint(&b, map[bool]int{true: 1}[arg])
+			default:
+				b.WriteString(t.dialect.Literal(fmt.Sprint(arg)))
+			}
+		}
+		b.WriteString(strings.ReplaceAll(piece, "{table}", t.quoted))
+	}
+	return b.String()
+}
+
+// orChange ends an INSERT that changes columns of the row if the row exists.
+func (t *table) orChange(columns ...string) string {
+	terms := t.server.terms()
+	for i, column := range columns {
+		columns[i] = strings.ReplaceAll(terms.assign, "%", column)
+	}
+	return terms.onDuplicate + strings.Join(columns, ", ")
+}
+
+// write executes all statements or none, in the caller's transaction if db is one, and returns how many rows the last
+// statement affected.
+func (t *table) write(ctx context.Context, db Querier, statements ...string) (affected int64, err error) {
+	if pool, ok := db.(*sql.DB); ok {
+		return t.server.write(ctx, pool, statements)
+	}
+	return executeAll(ctx, db, statements)
+}
+
+// executeAll executes statements one after the other, and returns how many rows the last one affected.
+func executeAll(ctx context.Context, db Querier, statements []string) (affected int64, err error) {
+	for _, s := range statements {
+		if affected, err = rowsAffected(db.ExecContext(ctx, s)); err != nil {
+			return 0, err
+		}
+	}
+	return affected, nil
+}
+
+// rowsAffected is an error if a driver has returned neither a result nor an error, where database/sql panics.
+func rowsAffected(result sql.Result, failed error) (n int64, err error) {
+	if failed != nil {
+		return 0, failed
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the driver returned neither a result nor an error: it is unknown whether the statement was executed (%v)", p)
+		}
+	}()
+	return result.RowsAffected()
 }

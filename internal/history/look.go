@@ -8,24 +8,22 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
-// Question is what a look asks of the state table: is there a row that matters?
+// Question asks the state table whether it has a row that matters. Unfinished steps always matter.
 type Question struct {
-	// There asks whether the state table is there, and nothing else.
-	There bool
-	// Namespace has only runs and steps of this namespace matter. Without a namespace those of all namespaces do,
-	// except runs that were cut off: their starting point is for the next run of their own namespace to take over.
-	Namespace string
-	// Runs that are recorded as running, or that were cut off, matter. Steps that were not finished always do.
-	Runs bool
-	// Stamps of these environments matter.
-	Environments []string
-	// Sums asks for the sums of the applied versions too.
-	Sums bool
+	There bool // asks only whether the state table exists
+	// Namespace limits the question to runs and steps of this namespace. Without a namespace, runs and steps of all namespaces
+	// matter, except cut-off runs: the next run of their own namespace takes over from them.
+	Namespace    string
+	Runs         bool     // runs matter that are recorded as running, or were cut off
+	Environments []string // stamps of these environments matter
+	Sums         bool     // asks for the sums of the applied versions too
 }
 
-// query is one that finds a row if a row matters.
+// query finds a row if a row matters.
 func (q Question) query(t *table) string {
 	if q.There {
 		return t.server.there(t.name)
@@ -51,7 +49,7 @@ func (q Question) condition(t *table) string {
 	return condition
 }
 
-// sums is an expression that adds up what the state table called name knows of applied versions, see [Sums].
+// sums adds up what the state table called name knows of applied versions, see [Sums].
 func (q Question) sums(t *table, name string) string {
 	if !q.Sums {
 		return ""
@@ -64,7 +62,7 @@ type Look struct {
 	Applied []int64
 	Flagged bool // a row of the state table matters
 	Ready   bool // see [Versions.Applied]
-	State   bool // the question asked for sums, and the state table is there
+	State   bool // the question asked for sums, and the state table exists
 	Sums    Sums
 }
 
@@ -157,4 +155,90 @@ func lookTogether(tables []asked, each func(query string, f func(*sql.Rows) erro
 func newestFirst(rows []row) []row {
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(b.key, a.key) })
 	return rows
+}
+
+// Swept is what a sweep found in one schema.
+type Swept struct {
+	Look
+	Schema bool // the schema exists
+}
+
+const (
+	// sweepUnion is how many tables one statement reads. With more tables the planner costs more than the saved round trips.
+	sweepUnion = 50
+	// SweepBatch is how many schemas are best swept at once.
+	SweepBatch = 1000
+)
+
+// Sweep reads the version tables of many schemas in a few statements: one that tells which tables exist, and one for each
+// sweepUnion of them. versionTable is a name without a schema. A schema that Sweep can't read is nil, and needs a look of
+// its own: its table was dropped meanwhile, is no version table, or may have a state table that this user may not see.
+func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Question, schemas []string) ([]*Swept, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	found, states := make([]*Swept, len(schemas)), make([]bool, len(schemas))
+	for i := range found {
+		found[i] = new(Swept)
+	}
+	query, args := s.server.schemas(schemas, versionTable, s.name.Table)
+	var there []int
+	err = each(ctx, conn, query, func(rows *sql.Rows) error {
+		var i int
+		var schema, version, state bool
+		if err := rows.Scan(&i, &schema, &version, &state); err != nil {
+			return err
+		}
+		found[i-1].Schema, states[i-1] = schema, state
+		switch {
+		case version && !state && s.dialect.HidesTables(): // the user may not be allowed to know of the state table
+			found[i-1] = nil
+		case version:
+			there = append(there, i-1)
+		}
+		return nil
+	}, args...)
+	if err != nil {
+		return nil, err
+	}
+	condition := q.condition(s.table)
+	for chunk := range slices.Chunk(there, sweepUnion) {
+		tables := make([]asked, len(chunk))
+		for n, i := range chunk {
+			tables[n].table = s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: versionTable})
+			if states[i] {
+				name := s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: s.name.Table})
+				tables[n].query, tables[n].sums = "SELECT 1 FROM "+name+" WHERE "+condition, q.sums(s.table, name)
+			}
+		}
+		looks, err := lookTogether(tables, func(query string, f func(*sql.Rows) error) error { return s.eachOnce(ctx, conn, query, f) })
+		if err != nil && ctx.Err() != nil {
+			return nil, err
+		}
+		for n, i := range chunk {
+			if err != nil {
+				found[i] = nil
+			} else {
+				found[i].Look = looks[n]
+			}
+		}
+	}
+	return found, nil
+}
+
+// eachOnce is each for a query whose text is never used again. pgx prepares each text that it is asked to query, and keeps it;
+// a cursor avoids that.
+func (t *table) eachOnce(ctx context.Context, conn *sql.Conn, query string, f func(*sql.Rows) error) error {
+	cursor := t.server.terms().cursor
+	if cursor == "" {
+		return each(ctx, conn, query, f)
+	}
+	return inTransaction(ctx, conn, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, cursor+query); err != nil {
+			return err
+		}
+		return each(ctx, tx, "FETCH ALL FROM gooseplus_sweep", f)
+	})
 }

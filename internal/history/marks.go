@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -15,19 +16,13 @@ type Mark struct {
 	Source    string
 }
 
-// Facts is what the state table remembers beside runs that have ended.
+// Facts is what the state table remembers, except runs that have ended.
 type Facts struct {
-	// Dirty are the steps that were not finished, as far as this table knows: a step that the version table has
-	// recorded was.
-	Dirty []Step
-	// Protected are the versions below which nothing goes.
-	Protected []Mark
-	// Environments are those that the database was ever migrated with.
+	Dirty        []Step // unfinished steps; a step that the version table has recorded is finished all the same
+	Protected    []Mark // versions below which nothing goes
 	Environments []string
-	// Adopted says that a person has decided what the history of another tool means.
-	Adopted bool
-	// Running are the ids of the runs that are recorded as running.
-	Running []string
+	Adopted      bool     // a person has decided what the history of another tool means
+	Running      []string // the ids of the runs that are recorded as running
 	// Applied is what is known of applied versions, by namespace, without their Downs. Only ReadAll reads it.
 	Applied map[string]map[int64]Applied
 }
@@ -39,7 +34,7 @@ const (
 	kindAdopted     = "adopted"
 )
 
-// Read reads all facts. A table that is missing, or that is the original gooseplus's, remembers nothing.
+// Read reads all facts. A missing table, or the original gooseplus's, remembers nothing.
 func (s *State) Read(ctx context.Context, db Querier) (Facts, error) { return s.read(ctx, db, false) }
 
 // ReadAll is Read with the rows of the applied versions, in the same statement.
@@ -54,7 +49,8 @@ func (s *State) read(ctx context.Context, db Querier, applied bool) (Facts, erro
 	return s.readThere(ctx, db, applied)
 }
 
-// ReadThere is Read of a table that is known to be there.
+// ReadThere is Read of a table that is known to exist. It reads a table of an older version as it is, and returns all other
+// errors: nothing is remembered only where there is no table.
 func (s *State) ReadThere(ctx context.Context, db Querier) (Facts, error) {
 	return s.readThere(ctx, db, false)
 }
@@ -64,8 +60,6 @@ func (s *State) readThere(ctx context.Context, db Querier, applied bool) (Facts,
 	if err == nil {
 		return f, nil
 	}
-	// A table of an older version is read as it is. Everything else that can be wrong is an error: nothing is remembered
-	// only where there is no table to remember it.
 	l, layoutErr := s.layout(ctx, db)
 	switch {
 	case layoutErr != nil, len(l.missing(s.table)) == 0, !l.there() && s.dialect.Denied(err):
@@ -76,7 +70,7 @@ func (s *State) readThere(ctx context.Context, db Querier, applied bool) (Facts,
 	return s.facts(ctx, db, l.earlier(), false)
 }
 
-// facts reads them from a table of this version, or of an earlier one.
+// facts reads a table of this version, or of an earlier one.
 func (t *table) facts(ctx context.Context, db Querier, earlier, applied bool) (f Facts, err error) {
 	more, kinds := ", '', 0, ''", "'dirty', 'protected', 'environment', 'adopted'"
 	if applied {
@@ -126,7 +120,7 @@ func (t *table) facts(ctx context.Context, db Querier, earlier, applied bool) (f
 	return f, err
 }
 
-// Marks are those of versions and environments.
+// Marks are the rows of protected versions, of environments, and of an adopted history.
 type Marks struct{ t *table }
 
 // Protect remembers that nothing goes below a version.
@@ -136,7 +130,7 @@ func (m Marks) Protect(ctx context.Context, db Querier, version Mark) error {
 
 // Unprotect is the opposite of Protect.
 func (m Marks) Unprotect(ctx context.Context, db Querier, version Mark) error {
-	return m.remove(ctx, db, protectedID(version))
+	return m.remove(ctx, db, markID(kindProtected, version, ""))
 }
 
 // Stamp remembers that the database was migrated with an environment.
@@ -146,10 +140,10 @@ func (m Marks) Stamp(ctx context.Context, db Querier, environment string) error 
 
 // Unstamp is the opposite of Stamp.
 func (m Marks) Unstamp(ctx context.Context, db Querier, environment string) error {
-	return m.remove(ctx, db, environmentID(environment))
+	return m.remove(ctx, db, markID(kindEnvironment, Mark{}, environment))
 }
 
-// Adopt remembers that what another tool has written down of this database is history.
+// Adopt remembers that a person has decided what the history of another tool means.
 func (m Marks) Adopt(ctx context.Context, db Querier) error {
 	return m.put(ctx, db, kindAdopted, Mark{}, "")
 }
@@ -169,10 +163,7 @@ func (m Marks) remove(ctx context.Context, db Querier, id string) error {
 
 const markPrefix = "of:"
 
-func protectedID(of Mark) string              { return markID(kindProtected, of, "") }
-func environmentID(environment string) string { return markID(kindEnvironment, Mark{}, environment) }
-
-// markID is the key of a mark: there is one for each version of a namespace, or for each environment.
+// markID is the key of a mark: each version of a namespace, and each environment, has one key.
 func markID(kind string, of Mark, environment string) string {
 	id := fmt.Sprintf("%s%s:%d:%s", markPrefix, kind, of.Version, of.Namespace)
 	if kind == kindEnvironment {
@@ -182,4 +173,119 @@ func markID(kind string, of Mark, environment string) string {
 		id = fmt.Sprintf("%s%s:%x", markPrefix, kind, sha256.Sum256([]byte(id)))
 	}
 	return id
+}
+
+// Step is the mark of a step that no transaction protects.
+type Step struct {
+	Mark
+	Run    string // the run's id
+	Down   bool
+	Failed bool // the run has ended and could not undo the step; otherwise the run is at the step, or was cut off
+	// Untouched says that the run has committed no transaction since it began the step, not even by DDL: so the server has
+	// rolled back everything that the step did in a transaction.
+	Untouched bool
+}
+
+const down = "down"
+
+func (s Step) direction() string {
+	if s.Down {
+		return down
+	}
+	return "up"
+}
+
+// Steps are the marks of unfinished steps. A run has one at most.
+type Steps struct{ t *table }
+
+const (
+	dirtyPrefix = markPrefix + kindDirty + ":" // the run's id follows in a key
+	afterDirty  = markPrefix + kindDirty + ";" // the first key behind all of them
+)
+
+// Mark remembers a step of a run, in place of the run's previous step. The run may have been declared dead.
+func (s Steps) Mark(ctx context.Context, db Querier, step Step) error {
+	_, err := s.t.write(ctx, db, s.marking(step, "COALESCE(n.counted, -1) FROM (SELECT MAX(transactions) AS counted FROM {table} WHERE id = ?) AS n WHERE 1 = 1",
+		fenceID(step.Run)))
+	return err
+}
+
+// MarkFenced is Mark for a step that a run with the lock is about to start. false says that the run was declared dead: then
+// nothing is remembered, because the next holder may have read the marks already. The row of the fence stays locked until
+// the mark is written.
+func (s Steps) MarkFenced(ctx context.Context, db *sql.DB, step Step) (ours bool, err error) {
+	n, err := s.t.write(ctx, db, s.marking(step, "f.transactions FROM {table} AS f WHERE f.id = ?"+s.t.server.terms().lockRow, fenceID(step.Run)))
+	if err != nil || n > 0 {
+		return err == nil, err
+	}
+	return s.t.fenced(ctx, db, step.Run) // MySQL doesn't count a row that is as it was
+}
+
+// Claim is Mark for a run without the lock. It remembers the step only if no other run of the namespace is at a step, and
+// otherwise returns the steps of those runs. If two runs claim at the same moment, one of them succeeds.
+func (s Steps) Claim(ctx context.Context, db *sql.DB, step Step) (others []Step, err error) {
+	terms, claim := s.t.server.terms(), []string(nil)
+	if terms.lockClaims != "" {
+		claim = []string{s.t.sql(terms.lockClaims, s.t.quoted+" claim")}
+	}
+	claim = append(claim, s.marking(step, "-1 FROM (SELECT 1 AS one) AS n WHERE NOT EXISTS (SELECT 1 FROM {table} AS o"+terms.lockRead+
+		" WHERE o.id >= ? AND o.id < ? AND o.namespace = ? AND o.id <> ?)", dirtyPrefix, afterDirty, step.Namespace, dirtyPrefix+step.Run))
+	for range claimAttempts {
+		_, err = s.t.write(ctx, db, claim...)
+		if s.t.dialect.Deadlock(err) { // with another claim
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		facts, err := s.t.facts(ctx, db, false, false)
+		mine := false
+		for _, other := range facts.Dirty {
+			switch {
+			case other.Run == step.Run:
+				mine = true
+			case other.Namespace == step.Namespace:
+				others = append(others, other)
+			}
+		}
+		switch {
+		case err != nil, mine:
+			return nil, err
+		case len(others) > 0:
+			return others, nil
+		}
+	}
+	return nil, errors.Join(errors.New("other runs come and go"), err)
+}
+
+// claimAttempts is how often a claim is made that meets other claims.
+const claimAttempts = 10
+
+// marking is a statement that marks a step for each row of source. source begins with the number of transactions that the run
+// has committed; args are its arguments.
+func (s Steps) marking(step Step, source string, args ...any) string {
+	values := []any{dirtyPrefix + step.Run, step.Namespace, runID(step.Run), step.Version, cut(step.Source, 255), step.direction(), step.Failed}
+	return s.t.sql("INSERT INTO {table} (id, kind, namespace, run_id, version_id, source, direction, failed, transactions)"+
+		" SELECT ?, 'dirty', ?, ?, ?, ?, ?, ?, "+source, append(values, args...)...) +
+		s.t.orChange("version_id", "source", "direction", "failed", "transactions")
+}
+
+// Move is Mark for a run that has claimed a step before. false says that the claim is gone.
+func (s Steps) Move(ctx context.Context, db Querier, step Step) (bool, error) {
+	n, err := s.t.write(ctx, db, s.t.sql("UPDATE {table} SET version_id = ?, source = ?, direction = ?, failed = 0 WHERE id = ?",
+		step.Version, cut(step.Source, 255), step.direction(), dirtyPrefix+step.Run))
+	return n > 0, err
+}
+
+// Unmark forgets the step of a run.
+func (s Steps) Unmark(ctx context.Context, db Querier, run string) error {
+	_, err := s.t.write(ctx, db, s.t.sql("DELETE FROM {table} WHERE id = ?", dirtyPrefix+run))
+	return err
+}
+
+// Clear forgets the step of a run, unless the run has gone on to another step.
+func (s Steps) Clear(ctx context.Context, db Querier, step Step) error {
+	_, err := s.t.write(ctx, db, s.t.sql("DELETE FROM {table} WHERE id = ? AND version_id = ? AND direction = ?",
+		dirtyPrefix+step.Run, step.Version, step.direction()))
+	return err
 }

@@ -15,8 +15,8 @@ import (
 // mysql is MySQL and MariaDB. A schema is a database of the server there.
 type mysql struct {
 	dialect.Dialect
-	// autocommits says that every statement outside a transaction is one of its own. It is a setting of the session, and
-	// known only to the holder of the lock: see [State.Under].
+	// autocommits says that a session commits each statement outside a transaction. Only the holder of the lock knows that:
+	// see [State.Under].
 	autocommits bool
 }
 
@@ -24,17 +24,16 @@ func (m mysql) terms() terms {
 	return terms{
 		appliedAt:   "CAST(UNIX_TIMESTAMP(tstamp) * 1000000 AS SIGNED)",
 		settle:      "SELECT count(*) FROM {table} LOCK IN SHARE MODE",
-		text:        " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", // that of the database may take two names for the same, and may lack characters
+		text:        " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", // the database's own may confuse names, and may lack characters
 		onDuplicate: " ON DUPLICATE KEY UPDATE ",
 		assign:      "% = VALUES(%)",
 		sums:        "CONCAT(COUNT(*), '/', COALESCE(SUM(checksum_key), 0), '/', COALESCE(MAX(requires), 0))",
 		lockRow:     " FOR UPDATE",
 		lockRead:    " FORCE INDEX (PRIMARY)",
-		// The connection's number, and a lock of the run's own on it: a number alone may be another connection's after a
-		// restart of the server, and the list of connections shows a user only its own.
-		connection:  "SELECT CAST(CONNECTION_ID() AS CHAR), GET_LOCK(CONCAT('gooseplus:', ?, ':', CONNECTION_ID()), 0)",
-		staysOpen:   !m.autocommits,
-		foldsTables: true,
+		// The connection's number, and a lock that identifies the run: after a restart of the server, the number may belong to
+		// another connection, and the list of connections shows a user only its own.
+		connection: "SELECT CAST(CONNECTION_ID() AS CHAR), GET_LOCK(CONCAT('gooseplus:', ?, ':', CONNECTION_ID()), 0)",
+		staysOpen:  !m.autocommits,
 	}
 }
 
@@ -89,8 +88,7 @@ func (m mysql) read(ctx context.Context, pool *sql.DB, f func(Querier) error) er
 	return m.explicitly(ctx, pool, func(conn *sql.Conn) error { return f(conn) })
 }
 
-// explicitly calls f between the statements that begin and end a transaction: a session need not commit by itself, and
-// may be read-only.
+// explicitly calls f between statements that begin and end a transaction: a session may be without autocommit, or read-only.
 func (mysql) explicitly(ctx context.Context, pool *sql.DB, f func(*sql.Conn) error) error {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
@@ -110,22 +108,18 @@ func (mysql) explicitly(ctx context.Context, pool *sql.DB, f func(*sql.Conn) err
 	return err
 }
 
-// rollBack ends the transaction of a connection. Where the server doesn't confirm it, the connection is closed, which
-// ends the transaction too: nobody else must get it as it is.
+// rollBack ends the transaction of a connection. If the server doesn't answer within a second, it closes the connection, which
+// ends the transaction too: no other user of the pool must get an open transaction.
 func rollBack(ctx context.Context, conn *sql.Conn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err == nil {
-		return
+	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		mutex.Discard(conn)
 	}
-	mutex.Discard(conn)
 }
 
-// rollbackLimit is how long the answer to a ROLLBACK is waited for.
-const rollbackLimit = time.Second
-
 // upgrade waits a second at most for other users of the table. DDL commits by itself: a later attempt goes on where this one
-// fails, and each statement fails if another process has executed it meanwhile.
+// fails, and a statement fails if another process has executed it meanwhile.
 func (m mysql) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) (err error) {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
@@ -148,14 +142,14 @@ func (m mysql) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) 
 	return err
 }
 
-// mutex has a name of 64 characters, for the database and the table as the server finds them at the time of the try.
+// mutex has a name of 64 characters, made of the database and the table that the server finds at the time of the try.
 func (m mysql) mutex(_ context.Context, s *State, db, _ *sql.DB, idle time.Duration) (mutex.Mutex, error) {
 	name := "CONCAT(COALESCE(NULLIF(" + m.Literal(s.name.Schema) + ", ''), DATABASE(), ''), '.', " + m.Literal(s.name.Table) + ")"
 	return mutex.NewMySQL(db, "CONCAT('gooseplus:', LEFT(SHA2(CONVERT(IF(@@lower_case_table_names = 0, "+name+
 		", LOWER("+name+")) USING utf8mb4), 256), 48))", idle), nil
 }
 
-// locked is an expression for whether a connection has the lock of its run, which shows that it is the one that is meant.
+// locked is an expression for whether the connection with this number still is the connection of the run: it has the run's lock.
 func (m mysql) locked(c Connection, id string) string {
 	return "COALESCE(IS_USED_LOCK(" + m.Literal("gooseplus:"+c.Run+":"+id) + ") = " + id + ", FALSE)"
 }
@@ -164,7 +158,7 @@ func (m mysql) activity(ctx context.Context, pool *sql.DB, c Connection) (Activi
 	id, rest, _ := c.number()
 	a := Activity{pid: id, What: id, Who: fmt.Sprintf("connection id %s, which its user ends with KILL %s", id, id)}
 	query := "SELECT " + m.locked(c, id)
-	if rest != "" { // of an earlier version
+	if rest != "" { // an earlier version has written the name
 		query = "SELECT count(*) > 0 FROM information_schema.processlist WHERE CONCAT(id, '/', @@hostname, ':', @@port) = " + m.Literal(c.Name)
 	}
 	var alive bool
@@ -174,7 +168,7 @@ func (m mysql) activity(ctx context.Context, pool *sql.DB, c Connection) (Activi
 	var command string
 	err := pool.QueryRowContext(ctx, "SELECT command, user = SUBSTRING_INDEX(USER(), '@', 1) FROM information_schema.processlist WHERE id = "+id).
 		Scan(&command, &a.Own)
-	if errors.Is(err, sql.ErrNoRows) { // it is another user's
+	if errors.Is(err, sql.ErrNoRows) { // another user's connection
 		return a, nil
 	}
 	a.Idle = command == "Sleep"
@@ -187,7 +181,7 @@ func (mysql) blocker(context.Context, *sql.DB, *table, string, string) (Activity
 	return Activity{Gone: true}, nil
 }
 
-// end asks and kills on one connection: another one may be on another server.
+// end asks and kills on one connection, because another connection may lead to another server.
 func (m mysql) end(ctx context.Context, pool *sql.DB, c Connection, a Activity) error {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
@@ -202,9 +196,8 @@ func (m mysql) end(ctx context.Context, pool *sql.DB, c Connection, a Activity) 
 	return err
 }
 
-// Transactional says whether every table of the server that this user sees is of an engine with transactions, so that a
-// DML statement that failed has left nothing. That is not a matter of course on MySQL and MariaDB. If it can't be found
-// out, the answer is no.
+// Transactional says whether all tables that this user sees on a MySQL or MariaDB server have an engine with transactions. Only
+// then a failed DML statement has left nothing. Without an answer from the server it is false.
 func (v *Versions) Transactional(ctx context.Context, db Querier) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -19,7 +19,7 @@ type postgres struct{ dialect.Dialect }
 func (postgres) terms() terms {
 	return terms{
 		appliedAt:   "CAST(EXTRACT(EPOCH FROM CAST(tstamp AS timestamptz)) * 1000000 AS bigint)",
-		leadsTo:     schemaOf("?"), // which costs the server one look in its catalog
+		leadsTo:     schemaOf("?"), // costs the server one look in its catalog
 		settle:      "LOCK TABLE {table} IN SHARE MODE",
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
@@ -29,13 +29,12 @@ func (postgres) terms() terms {
 		begin:       mutex.KeepTransaction() + "; ",
 		lockRow:     " FOR UPDATE",
 		lockClaims:  "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
-		// The process id with the start of the process, which is left out where the session's role may not see it, because
-		// the session was set to another role.
+		// The process id and the start of the process. The start is missing if the session was set to a role that may not see it.
 		connection: "SELECT pid::text || '/' || COALESCE(extract(epoch FROM backend_start)::text, '') FROM pg_stat_activity WHERE pid = pg_backend_pid()",
 	}
 }
 
-// there costs the server much less than a look at its columns.
+// there costs the server much less than a look at the columns.
 func (p postgres) there(n dialect.Name) string {
 	return "SELECT 1 WHERE to_regclass(" + p.Literal(p.Quote(n)) + ") IS NOT NULL"
 }
@@ -50,8 +49,8 @@ func schemaOf(name string) string {
 		" WHERE c.oid = pg_catalog.to_regclass(" + name + "))"
 }
 
-// schemas takes the names as JSON, because no other list works with every driver. It has subqueries, because a join may
-// read the tables of that name in all schemas, for each name.
+// schemas takes the names as JSON, because no other list works with every driver. It has subqueries, because a join may read
+// the tables of that name in all schemas for each name.
 func (postgres) schemas(names []string, first, second string) (string, []any) {
 	list, _ := json.Marshal(names) // strings can always be JSON
 	return `SELECT a.i, CASE WHEN n.oid IS NULL THEN 0 ELSE 1 END,
@@ -68,9 +67,8 @@ func (p postgres) candidates(version dialect.Name, names, columns, own string) s
 			" (SELECT oid FROM pg_namespace WHERE nspname = current_schema()))"
 		atlas = "refobjid = (SELECT oid FROM pg_namespace WHERE nspname = 'atlas_schema_revisions')"
 	}
-	// pg_depend is the catalog that has an index by the schema: there may be thousands of schemas. Tables of extensions are
-	// nobody's.
-	return `WITH t AS (SELECT n.nspname, c.relname, c.oid
+	// pg_depend is the catalog with an index by schema: there may be thousands of schemas. Tables of extensions don't count.
+	return `SELECT * FROM (WITH t AS (SELECT n.nspname, c.relname, c.oid
 			FROM (SELECT DISTINCT objid, refobjid FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_namespace'::regclass
 				AND (refobjid = ` + schema + ` OR ` + atlas + `)) AS d
 			JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') JOIN pg_namespace n ON n.oid = c.relnamespace)
@@ -78,15 +76,15 @@ func (p postgres) candidates(version dialect.Name, names, columns, own string) s
 		WHERE lower(t.relname) IN (` + names + `)
 			OR EXISTS (SELECT 1 FROM pg_attribute v WHERE v.attrelid = t.oid AND v.attname IN (` + columns + `))
 		UNION ALL SELECT t.nspname, '', count(*)::text FROM t WHERE t.nspname <> 'atlas_schema_revisions' AND lower(t.relname) NOT IN (` + own + `)
-			AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = t.oid AND e.deptype = 'e') GROUP BY 1
+			AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = t.oid AND e.deptype = 'e') GROUP BY 1) AS found
 		ORDER BY 1, 2`
 }
 
-// ownSettings are for what this package writes, whatever the session has. They end with the text that they stand in,
-// which the server executes in a transaction of its own.
+// ownSettings make this package's writes independent of the session's settings. They end with their text, which the server
+// executes in a transaction of its own.
 const ownSettings = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE"
 
-// write sends one text, which is one round trip: no connection can be cut off with a transaction half-way.
+// write sends one text in one round trip, so that no lost connection leaves a transaction half-way.
 func (postgres) write(ctx context.Context, pool *sql.DB, statements []string) (int64, error) {
 	return rowsAffected(pool.ExecContext(ctx, ownSettings+"; "+strings.Join(statements, "; ")))
 }
@@ -118,8 +116,8 @@ func (p postgres) upgrade(ctx context.Context, pool *sql.DB, t *table, old layou
 	return err
 }
 
-// unpartition are the statements that make the partition with the rows the whole table. Its partitions know nothing of
-// the privileges that others have on a table: so these are given again.
+// unpartition returns the statements that make the partition with the rows the whole table. A partition doesn't have the
+// privileges that other roles have on the partitioned table, so they are granted again.
 func (p postgres) unpartition(ctx context.Context, pool *sql.DB, t *table) (list []string, err error) {
 	name := t.name
 	name.Table += "_rows"
@@ -138,8 +136,8 @@ func (p postgres) unpartition(ctx context.Context, pool *sql.DB, t *table) (list
 	return list, err
 }
 
-// mutex is made of the quoted and qualified name, whatever a process has as search_path otherwise: the table is in the
-// schema in which the version table is, or would be created. The server finds the name at the time of the try.
+// mutex is made of the quoted and qualified name, so that the search_path of a process doesn't matter. The state table is in the
+// schema in which the version table is, or would be created. The server finds that schema at the time of the try.
 func (p postgres) mutex(_ context.Context, s *State, db, _ *sql.DB, idle time.Duration) (mutex.Mutex, error) {
 	key := p.Literal(s.quoted) + "::text"
 	if s.name.Schema == "" {
@@ -162,8 +160,7 @@ func (p postgres) activity(ctx context.Context, pool *sql.DB, c Connection) (a A
 	return a, err
 }
 
-// process reads what the server tells of one of its processes. The rights of the session's own role count, not those of
-// the role that the session was set to.
+// process reads what the server tells about one of its processes, with the rights of the role that the session began with.
 func (postgres) process(ctx context.Context, q Querier, pid string) (Activity, error) {
 	a := Activity{pid: pid}
 	var role, state string
@@ -189,7 +186,7 @@ func (p postgres) blocker(ctx context.Context, pool *sql.DB, t *table, id, or st
 			" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"+
 			" AND relation = to_regclass(?) AND pid <> pg_backend_pid() LIMIT 1", t.quoted)).Scan(&pid)
 		if errors.Is(err, sql.ErrNoRows) {
-			if there, err := t.exist(ctx, q); err != nil || !there {
+			if there, err := t.IsThere(ctx, q); err != nil || !there {
 				a.Gone = true
 				return err
 			}

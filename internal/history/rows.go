@@ -15,8 +15,8 @@ var (
 	ErrNotRecorded = errors.New("the version is not recorded any more")
 )
 
-// insert records a version and returns the key of its row, or ErrRecorded if a row with a key above last, which is the last
-// key that the run knows, has recorded the version. An argument, where the server returns the key, keeps the text the same.
+// insert records a version and returns the key of its row. It returns ErrRecorded if a row with a key above last, the last key
+// that the run knows, has recorded the version. Where the server returns the key, arguments keep the text the same.
 func (t *table) insert(ctx context.Context, db Querier, version, last int64) (key int64, err error) {
 	const insert = "INSERT INTO {table} (version_id, is_applied) SELECT %[1]s, TRUE FROM (SELECT 1 AS one) AS n" +
 		" WHERE NOT EXISTS (SELECT 1 FROM {table} AS v WHERE v.id > %[2]s AND v.version_id = %[1]s AND v.is_applied)"
@@ -41,25 +41,27 @@ func (t *table) insert(ctx context.Context, db Querier, version, last int64) (ke
 // remove takes back a version.
 func (t *table) remove(ctx context.Context, db Querier, version int64) error {
 	n, err := executeAll(ctx, db, []string{t.sql("DELETE FROM {table} WHERE version_id = ?", version)})
-	if err == nil && n == 0 {
+	switch {
+	case err != nil:
+		return fmt.Errorf("failed to delete version %d: %w", version, err)
+	case n == 0:
 		return ErrNotRecorded
 	}
-	return err
+	return nil
 }
 
-// Rows are the applied versions with the keys of their rows. Where gooseplus leaves the dialect to goose, there are no
-// keys.
+// Rows are the applied versions with the keys of their rows.
 type Rows struct {
 	Applied  []int64 // in the order in which they were applied
 	keys     map[int64][]int64
-	last     int64     // the highest key of any row
-	schema   string    // where the table's name leads, on PostgreSQL, for a connection as it begins; "" is nowhere
-	versions *Versions // the table, as it was asked
+	last     int64  // the highest key of any row
+	schema   string // the schema that the table's name leads to on a new connection to PostgreSQL; "" is none
+	versions *Versions
 }
 
-// Owned reads the applied versions with the keys of their rows. If settle is true it first waits, where the database
-// can, for open transactions that have written to the table: a COMMIT whose answer was lost may still be under way.
-// A missing table is an error.
+// Owned reads the applied versions with the keys of their rows. A missing table is an error. With settle it first waits, where
+// the database can, for open transactions that have written to the table: a COMMIT whose answer was lost may still be
+// running.
 func (v *Versions) Owned(ctx context.Context, db *sql.DB, settle bool) (r Rows, err error) {
 	if v.own == nil || !settle || v.own.server.terms().settle == "" {
 		return v.owned(ctx, db)
@@ -92,8 +94,8 @@ func (v *Versions) owned(ctx context.Context, db Querier) (Rows, error) {
 	return r, nil
 }
 
-// Table is the table that the rows are of, by the name that the server has for it: a migration may change the
-// search_path with which connections begin. was is the table that was asked.
+// Table is the table was with the schema in which the server has found it: a migration may change the search_path of new
+// connections.
 func (r Rows) Table(was *Versions) *Versions {
 	if was.own == nil || was.located || r.schema == "" || strings.HasPrefix(r.schema, "pg_temp") {
 		return was
@@ -108,7 +110,7 @@ func (r Rows) Table(was *Versions) *Versions {
 	return located
 }
 
-// Astray is the schema of a table that its name alone doesn't lead to any more, "" if it does.
+// Astray is the table's schema if the name in the configuration doesn't lead there any more, otherwise "".
 func (r Rows) Astray() string {
 	if r.versions == nil || !r.versions.located || r.versions.own.name.Schema == r.schema {
 		return ""
@@ -116,8 +118,8 @@ func (r Rows) Astray() string {
 	return r.versions.own.name.Schema
 }
 
-// Foreign says whether version has a row other than the one with the given key. An unknown key, 0, is taken for the key
-// of a single row.
+// Foreign says whether version has a row with another key than the given one. 0 is an unknown key, and may be the key of a
+// single row.
 func (r Rows) Foreign(version, key int64) bool {
 	keys := r.keys[version]
 	return len(keys) > 1 || len(keys) == 1 && key != 0 && keys[0] != key
@@ -126,5 +128,5 @@ func (r Rows) Foreign(version, key int64) bool {
 // Versions are the applied versions in the order in which they were applied.
 func (r Rows) Versions() []int64 { return r.Applied }
 
-// Keys are those of the rows of a version. Some databases have none.
+// Keys are the keys of the rows of a version. Some databases have none.
 func (r Rows) Keys(version int64) []int64 { return r.keys[version] }

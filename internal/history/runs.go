@@ -22,7 +22,7 @@ const (
 	RolledBack Outcome = "rolled back"
 	Failed     Outcome = "failed"
 	Crashed    Outcome = "crashed"
-	// CutOff is a run that was declared dead and whose starting point nobody has taken over yet.
+	// CutOff is a run that was declared dead and whose starting point no run has taken over yet.
 	CutOff Outcome = "cut off"
 )
 
@@ -64,21 +64,15 @@ func (r Runs) Start(ctx context.Context, db Querier, run Run) error {
 	return r.start(ctx, db, run, false)
 }
 
-// Inherit is Start for a run that takes over from the runs of its namespace that were cut off: they are crashed from
-// then on. It is one transaction, so that no starting point is lost in between.
+// Inherit is Start for a run that takes over from the cut-off runs of its namespace. Their outcome becomes Crashed in the same
+// transaction, so that no starting point is lost.
 func (r Runs) Inherit(ctx context.Context, db *sql.DB, heir Run) error {
 	return r.start(ctx, db, heir, true)
 }
 
 func (r Runs) start(ctx context.Context, db Querier, run Run, inherit bool) error {
-	start, err := json.Marshal(run.Start)
-	if err != nil {
-		return err
-	}
-	planned, err := json.Marshal(run.Planned)
-	if err != nil {
-		return err
-	}
+	start, _ := json.Marshal(run.Start) // numbers can always be JSON
+	planned, _ := json.Marshal(run.Planned)
 	cutOff, ended, err := r.over(ctx, db, run.Namespace)
 	if err != nil {
 		return err
@@ -92,7 +86,7 @@ func (r Runs) start(ctx context.Context, db Querier, run Run, inherit bool) erro
 	}
 	fence, id := fenceID(run.ID), runID(run.ID)
 	_, err = r.t.write(ctx, db, append(statements,
-		// A missing privilege is to be found now, and not when the run has ended.
+		// A missing privilege shows now, and not when the run has ended.
 		r.t.sql("UPDATE {table} SET outcome = outcome WHERE id = ?", fence),
 		r.t.sql("DELETE FROM {table} WHERE id = ?", fence),
 		r.t.sql("INSERT INTO {table} (id, kind, run_id, transactions) VALUES (?, 'fence', ?, 0)", fence, id),
@@ -102,8 +96,8 @@ func (r Runs) start(ctx context.Context, db Querier, run Run, inherit bool) erro
 	return err
 }
 
-// over reads the keys of runs that are over: those of the namespace that were cut off, and all that have ended, the
-// newest first. Rows are changed by their keys alone: on MySQL a statement that looks for them locks every row.
+// over reads the keys of the cut-off runs of a namespace, and of all runs that have ended, the newest first. Statements then
+// change rows by their keys: on MySQL a statement that searches locks every row.
 func (r Runs) over(ctx context.Context, db Querier, namespace string) (cutOff, ended []string, err error) {
 	query := r.t.sql("SELECT id, namespace, outcome FROM {table} WHERE kind = 'run' AND outcome <> 'running' ORDER BY started_at DESC, id DESC")
 	err = each(ctx, db, query, func(rows *sql.Rows) error {
@@ -128,7 +122,7 @@ func (r Runs) crashing(cutOff []string) (statements []string) {
 	return statements
 }
 
-// Crash marks the runs of a namespace that were cut off as crashed: there is nothing to take over from them.
+// Crash marks the cut-off runs of a namespace as crashed: there is nothing to take over from them.
 func (r Runs) Crash(ctx context.Context, db Querier, namespace string) error {
 	cutOff, _, err := r.over(ctx, db, namespace)
 	if err != nil || len(cutOff) == 0 {
@@ -138,12 +132,12 @@ func (r Runs) Crash(ctx context.Context, db Querier, namespace string) error {
 	return err
 }
 
-// End records the outcome of a run that this process owns, and takes its fence away. It returns false if the run is not
-// running any more: somebody else has declared it dead. The given connections are forgotten.
+// End records the outcome of a run, removes its fence, and forgets the given connections. It returns false if the run is not
+// running any more: another process has declared it dead.
 //
-// The number of transactions that the fence has counted is kept: the marks of steps that were cut off refer to it. The
-// fence is locked first, as the run itself does at each step: to read it and to delete it then would be a deadlock with
-// the run. The row of the run comes last, because its count of rows is the answer.
+// The number of transactions that the fence has counted is kept, because the marks of unfinished steps refer to it. The
+// first statement locks the fence, as each step of the run does: reading the fence first would deadlock with the run. The
+// row of the run comes last, because its count of rows is the answer.
 func (r Runs) End(ctx context.Context, db Querier, id string, to int64, outcome Outcome, text string, at time.Time, connections ...string) (bool, error) {
 	fence, run := fenceID(id), runID(id)
 	n, err := r.t.write(ctx, db, append(Connections(r).dropping(id, connections),
@@ -156,10 +150,9 @@ func (r Runs) End(ctx context.Context, db Querier, id string, to int64, outcome 
 	return n > 0, err
 }
 
-// TryCutOff declares a run dead, so that its fence is closed. It doesn't wait: false means that a transaction of the run
-// is still open, because the server has not noticed yet that its client is gone, and executes or will commit what it was
-// told. Each transaction of a run locks the fence first, so it can't be missed. A run that has ended meanwhile stays as
-// it is.
+// TryCutOff declares a run dead and removes its fence. It doesn't wait: false means that a transaction of the run is still
+// open, because the server has not noticed yet that its client is gone. Each transaction of a run locks the fence first, so
+// none is missed. A run that has ended keeps its outcome.
 func (r Runs) TryCutOff(ctx context.Context, db *sql.DB, id string, at time.Time) (done bool, err error) {
 	if r.t.server.terms().lockRow != "" {
 		if free, err := r.free(ctx, db, id); err != nil || !free {
@@ -170,8 +163,8 @@ func (r Runs) TryCutOff(ctx context.Context, db *sql.DB, id string, at time.Time
 	return err == nil, err
 }
 
-// free says whether nobody has locked the fence of a run, nor its row, which is the fence of an older version's run. It
-// keeps no lock.
+// free says whether the fence of a run is unlocked, and its row, which is the fence of an older version's run. It keeps no
+// lock.
 func (r Runs) free(ctx context.Context, db *sql.DB, id string) (free bool, err error) {
 	rows := r.t.sql("SELECT id FROM {table} WHERE id IN (?, ?)", fenceID(id), runID(id))
 	err = r.t.server.read(ctx, db, func(q Querier) error {
@@ -191,16 +184,16 @@ func count(ctx context.Context, db Querier, query string) (n int, err error) {
 	return n, err
 }
 
-// Fence is the statement that each transaction of a run begins with. If it finds no row, the run was declared dead, or
-// has ended. If it finds one, the row stays locked until the transaction ends, so that nobody can declare the run dead
-// meanwhile. It counts the transactions that were committed, if only by DDL: see [Step.Untouched]. The row is narrow,
-// since each transaction leaves a dead version of it. The same text has the server look after the connection:
-// a machine that is gone sends no end of it.
+// Fence is the statement that begins each transaction of a run. If it finds no row, the run was declared dead, or has ended.
+// Otherwise the row stays locked until the transaction ends, so that no process can declare the run dead. The statement
+// counts committed transactions, even those that DDL commits: see [Step.Untouched]. The row is narrow, because each
+// transaction leaves a dead version of it. The same text has the server watch the connection, because a lost machine
+// doesn't close its connections.
 func (r Runs) Fence(id string) string {
 	return r.t.server.terms().begin + r.t.sql("UPDATE {table} SET transactions = transactions + 1 WHERE id = ?", fenceID(id))
 }
 
-// fenced says whether the fence of a run is there: the run was not declared dead.
+// fenced says whether the fence of a run exists, so the run was not declared dead.
 func (t *table) fenced(ctx context.Context, db *sql.DB, run string) (ours bool, err error) {
 	ask := func(q Querier) error {
 		n, err := count(ctx, q, t.sql("SELECT id FROM {table} WHERE id = ?", fenceID(run)))
@@ -243,7 +236,7 @@ func (r Runs) list(ctx context.Context, db Querier, application string, only ...
 	return runs, err
 }
 
-// Recorded is List of a table that may be missing, or that may be the original gooseplus's.
+// Recorded is List of a table that may be missing, or the original gooseplus's.
 func (r Runs) Recorded(ctx context.Context, db Querier) ([]Run, error) {
 	runs, err := r.List(ctx, db)
 	if err == nil {
@@ -259,22 +252,17 @@ func (r Runs) Recorded(ctx context.Context, db Querier) ([]Run, error) {
 	return nil, err
 }
 
-// RunningNow says which holder is recorded as running, and since when; "" if nobody is.
+// RunningNow returns the holder of the newest run that is recorded as running, "" if there is none, and when it started.
 func (r Runs) RunningNow(ctx context.Context, db Querier) (holder string, since time.Time, err error) {
-	var started string
-	err = db.QueryRowContext(ctx, r.t.sql("SELECT holder, started_at FROM {table} WHERE kind = 'run' AND outcome = 'running' ORDER BY started_at DESC LIMIT 1")).
-		Scan(&holder, &started)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", time.Time{}, nil
+	runs, err := r.List(ctx, db, Running)
+	if err != nil || len(runs) == 0 {
+		return "", time.Time{}, err
 	}
-	if err == nil {
-		since, err = parseStamp(started)
-	}
-	return holder, since, err
+	return runs[0].Holder, runs[0].Started, nil
 }
 
-// stampLayout sorts as text. Times are text because drivers disagree about timestamps: MySQL's gives bytes unless its
-// DSN says otherwise, SQLite has no such type.
+// stampLayout sorts as text. Times are text because drivers disagree about timestamps: MySQL's driver gives bytes unless its
+// DSN says otherwise, and SQLite has no such type.
 const stampLayout = "2006-01-02T15:04:05.000000Z"
 
 func stamp(at time.Time) string { return at.UTC().Format(stampLayout) }
@@ -290,7 +278,7 @@ func parseStamp(s string) (time.Time, error) {
 	return at, nil
 }
 
-// cut shortens s to at most size bytes, at the border of a character, and leaves out what no server takes.
+// cut shortens s to at most size bytes, at the border of a character, and removes bytes that no server takes.
 func cut(s string, size int) string {
 	s = strings.ReplaceAll(s, "\x00", "")
 	return strings.ToValidUTF8(s[:min(len(s), size)], "")

@@ -20,7 +20,6 @@ func (sqlite) terms() terms {
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
 		sums:        "CAST(COUNT(*) AS TEXT) || '/' || CAST(COALESCE(SUM(checksum_key), 0) AS TEXT) || '/' || CAST(COALESCE(MAX(requires), 0) AS TEXT)",
-		foldsTables: true,
 	}
 }
 
@@ -70,14 +69,14 @@ func (s sqlite) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout)
 	return err
 }
 
-// mutex is a file beside the database's own, one for each state table.
+// mutex is a file beside the database's file, one for each state table.
 func (s sqlite) mutex(ctx context.Context, state *State, db, pool *sql.DB, _ time.Duration) (mutex.Mutex, error) {
 	var file string
 	err := db.QueryRowContext(ctx, "SELECT COALESCE(file, '') FROM pragma_database_list WHERE name = "+s.Literal(attached(state.name))+" COLLATE NOCASE").Scan(&file)
 	switch {
 	case err != nil:
 		return nil, err
-	case file == "": // it is in memory
+	case file == "": // a database in memory
 		return mutex.Memory{Key: pool}, nil
 	}
 	return mutex.File{Path: file + "." + url.PathEscape(state.name.Table), Beside: file}, nil

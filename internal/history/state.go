@@ -51,14 +51,14 @@ func (s *State) Name() string { return s.quoted }
 // Tables are the names of the version table and of the state table, without a schema, as the server stores them.
 func (s *State) Tables() []string { return []string{s.version.Table, s.name.Table} }
 
-// Mutex is the lock of the table, which needs no table. The server keeps it for no longer than idle if its holder says
-// nothing. pool is the application's, to which a database in memory belongs: db has the same connections.
+// Mutex is the lock of the table. The table need not exist. The server keeps the lock no longer than idle if its holder says
+// nothing. pool is the application's pool, which owns a database in memory; db has the same connections.
 func (s *State) Mutex(ctx context.Context, db, pool *sql.DB, idle time.Duration) (mutex.Mutex, error) {
 	return s.server.mutex(ctx, s, db, pool, idle)
 }
 
-// Under is the table for the holder of its lock, who calls it by the name that the server has found for it: a migration,
-// or the application, may change the search_path.
+// Under is the table for the holder of its lock. Its name has the schema in which the server has found the table, because a
+// migration, or the application, may change the search_path.
 func (s *State) Under(held mutex.Held) *State {
 	t := *s.table
 	if h, ok := held.(*mutex.HeldServer); ok {
@@ -74,13 +74,13 @@ func (s *State) Under(held mutex.Held) *State {
 	return newState(t, s.version)
 }
 
-// column is one of the state table. Each holds one thing, whatever the kind of the row.
+// column is a column of the state table. It means the same in rows of each kind.
 type column struct{ name, definition string }
 
 // idSize is how long the key of a row can be: an index of MySQL has its limits.
 const idSize = 180
 
-// columns are those of the table in the order in which they are created.
+// columns are the columns of the table in the order of their creation.
 func (t *table) columns() []column {
 	text := t.server.terms().text
 	varchar := func(size int) string { return fmt.Sprintf("VARCHAR(%d)%s NOT NULL", size, text) }
@@ -126,7 +126,7 @@ type layout struct {
 	partitioned bool            // as it was on PostgreSQL once
 }
 
-// layout reads it from the server's catalog.
+// layout reads the layout from the server's catalog.
 func (t *table) layout(ctx context.Context, db Querier) (layout, error) {
 	l := layout{columns: make(map[string]bool)}
 	err := each(ctx, db, t.server.columns(t.name), func(rows *sql.Rows) error {
@@ -141,7 +141,7 @@ func (t *table) layout(ctx context.Context, db Querier) (layout, error) {
 
 func (l layout) there() bool { return len(l.columns) > 0 }
 
-// remembers says whether the table can remember anything. The original gooseplus's table can't.
+// remembers says whether the table has rows for facts. The original gooseplus's table has only a lock.
 func (l layout) remembers() bool { return l.columns["kind"] }
 
 // earlier says whether the table has columns of an earlier version.
@@ -156,14 +156,9 @@ func (l layout) missing(t *table) (missing []column) {
 	return missing
 }
 
-// IsThere says whether the table is there.
-func (s *State) IsThere(ctx context.Context, db Querier) (bool, error) {
-	return s.exist(ctx, db)
-}
-
-// Hidden is the server's refusal to read the table, where the catalog says that there is none. MySQL's catalog has only
-// what the user may use, and it refuses to read a table that isn't there in the same words: the user has to be allowed to
-// know.
+// Hidden is the server's refusal to read the table where the catalog has no such table. MySQL's catalog leaves out tables
+// that the user may not use, and the server refuses to read a missing table with the same error. So without the privilege
+// it is unknown whether the table exists.
 func (s *State) Hidden(ctx context.Context, db Querier) error {
 	if !s.dialect.HidesTables() {
 		return nil
@@ -175,7 +170,7 @@ func (s *State) Hidden(ctx context.Context, db Querier) error {
 	return err
 }
 
-// Missing says whether there is no table that could remember anything: none at all, or the original gooseplus's.
+// Missing says whether there is no table, or only the original gooseplus's, which remembers nothing.
 func (s *State) Missing(ctx context.Context, db Querier) (bool, error) {
 	l, err := s.layout(ctx, db)
 	return err == nil && !l.remembers(), err

@@ -57,9 +57,9 @@ func (t *table) creation() string {
 	return t.sql("CREATE TABLE {table} (") + strings.Join(columns, ", ") + ", PRIMARY KEY (id))"
 }
 
-// upgrade returns the statements that make an older table one of this version. After each of them, until failed is there,
-// the table can be read as an older one, and the next attempt can go on. A replica of an older version may have added its
-// columns again: so no statement changes a column that has a value.
+// upgrade returns the statements that upgrade an older table. Until the table has the column failed, it can be read as an older
+// one. An upgrade that stops between two statements can go on later. A replica of an older version may add its columns
+// again, so no statement changes a column that has a value.
 func (t *table) upgrade(ctx context.Context, db Querier, l layout) (list []string, err error) {
 	missing := l.missing(t)
 	alter := func(parts ...string) {
@@ -70,7 +70,7 @@ func (t *table) upgrade(ctx context.Context, db Querier, l layout) (list []strin
 			list = append(list, t.sql("ALTER TABLE {table} ")+part)
 		}
 	}
-	if !l.remembers() { // the original's table has no key, and may have two rows after a race
+	if !l.remembers() { // the original's table has no key, and after a race two rows
 		if !l.columns["id"] {
 			alter("ADD COLUMN " + missing[0].name + " " + missing[0].definition + " DEFAULT ''")
 			missing = missing[1:]
@@ -92,15 +92,15 @@ func (t *table) upgrade(ctx context.Context, db Querier, l layout) (list []strin
 	if len(parts) > 0 {
 		alter(parts...)
 	}
-	// A run named one connection in its own row.
+	// In older tables a run had one connection, in its own row.
 	err = each(ctx, db, t.sql("SELECT id, backend FROM {table} WHERE kind = 'run' AND outcome = 'running' AND backend <> ''"), func(rows *sql.Rows) error {
 		var id, name string
 		err := rows.Scan(&id, &name)
 		list = append(list, t.adding(without(runPrefix, id), name))
 		return err
 	})
-	// status was the lock of the original, and said of a step that it had failed; name was a file or an environment; outcome
-	// was the direction of a step.
+	// In older tables status was the lock, and 1 in the row of a failed step; name was a file or an environment; and outcome was
+	// the direction of a step.
 	set := []string{"backend = CASE WHEN kind = 'backend' THEN backend ELSE '' END"}
 	move := func(to, from, kinds string) {
 		set = append(set, fmt.Sprintf("%[1]s = CASE WHEN kind %[3]s AND %[1]s = '' THEN %[2]s ELSE %[1]s END", to, from, kinds))

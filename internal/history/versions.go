@@ -121,7 +121,7 @@ func (v *Versions) goosesRows(ctx context.Context, db Querier, timed bool) ([]ro
 // its creation then gives the server's own answer.
 func (v *Versions) exist(ctx context.Context, db Querier) (exists bool, err error) {
 	if v.own != nil {
-		return v.own.exist(ctx, db)
+		return v.own.IsThere(ctx, db)
 	}
 	err = errors.ErrUnsupported
 	if store, ok := v.store.(interface {
@@ -146,13 +146,13 @@ func (v *Versions) gone(ctx context.Context, db Querier, cause error) (bool, err
 	return !there, nil
 }
 
-// Missing says whether the table, which could not be read because of cause, is missing.
+// Missing says whether a read failed with cause because the table is missing.
 func (v *Versions) Missing(ctx context.Context, db Querier, cause error) bool {
 	missing, err := v.gone(ctx, db, cause)
 	return err == nil && missing
 }
 
-// newest returns the applied versions of rows that come newest first, in the order in which they were applied.
+// newest returns the applied versions of rows, which come newest first, in the order in which they were applied.
 func newest(rows []row) []int64 {
 	versions := make([]int64, 0, len(rows))
 	eachApplied(rows, func(r row) { versions = append(versions, r.version) })
@@ -179,7 +179,7 @@ func eachApplied(rows []row, f func(row)) {
 // Entry is an applied version.
 type Entry struct {
 	Version int64
-	At      time.Time // in UTC; zero if the table has no time, or none that the database understands
+	At      time.Time // in UTC; zero if the table has no time that the database understands
 }
 
 // Entries is Applied with the time of each version.
@@ -195,8 +195,8 @@ func (v *Versions) Entries(ctx context.Context, db Querier) (entries []Entry, er
 	return entries, err
 }
 
-// Create creates the table with its zero version, as goose does. It is no error if another process creates the table
-// at the same moment: PostgreSQL fails one of the two even with IF NOT EXISTS.
+// Create creates the table with its zero version, as goose does. Another process may create the table at the same moment:
+// PostgreSQL fails one of the two even with IF NOT EXISTS, and Create doesn't.
 func (v *Versions) Create(ctx context.Context, db *sql.DB) error {
 	err := inTransaction(ctx, db, func(tx *sql.Tx) error {
 		if err := v.store.CreateVersionTable(ctx, tx); err != nil {
@@ -211,7 +211,7 @@ func (v *Versions) Create(ctx context.Context, db *sql.DB) error {
 	switch {
 	case readErr != nil:
 		if there, checkErr := v.exist(ctx, db); checkErr == nil && there {
-			return readErr // there is a table of that name that is no version table
+			return readErr // a table of that name exists, and is no version table
 		}
 		return err
 	case len(rows) > 0:

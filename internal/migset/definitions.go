@@ -33,7 +33,7 @@ type Action struct {
 	Replay int64
 }
 
-// ActionKind says which fields of an [Action] count.
+// ActionKind says which fields of an [Action] are set.
 type ActionKind int
 
 // The kinds of actions.
@@ -44,7 +44,7 @@ const (
 	Replay
 )
 
-// goFunc is the action as goose has it, nil if it is no function.
+// goFunc returns the action in goose's type, nil if it is no function.
 func (a Action) goFunc() *goose.GoFunc {
 	if a.Kind != Function {
 		return nil

@@ -11,13 +11,13 @@ import (
 type Kind int
 
 const (
-	// Setting is an option that is wrong in itself.
+	// Setting is a wrong option.
 	Setting Kind = iota
-	// Merge is something that keeps the migrations from being one sequence.
+	// Merge keeps the migrations from being one sequence.
 	Merge
-	// Definition is Merge for one definition, which Version and Source name.
+	// Definition is Merge for the definition with the Version and Source.
 	Definition
-	// Content is what is wrong in the body of one migration, in the given Direction.
+	// Content is in the body of one migration, in the Direction.
 	Content
 )
 
@@ -36,7 +36,7 @@ type Fault struct {
 	Source      string
 	Environment string
 	Direction   string
-	// SQL is the part of a file that goose stumbled over, "" if it doesn't say so. It can hold data and passwords.
+	// SQL is the part of a file that goose can't parse, "" if goose doesn't say. It can hold data and passwords.
 	SQL string
 
 	Err error
@@ -53,10 +53,16 @@ func mergeFault(format string, args ...any) *Fault {
 	return &Fault{Kind: Merge, Err: fmt.Errorf(format, args...)}
 }
 
-// mergeFaults makes one fault of each error that was joined.
+// mergeFaults makes a fault of each error that was joined.
 func mergeFaults(err error) (faults []*Fault) {
-	for _, err := range each(err) {
-		faults = append(faults, &Fault{Kind: Merge, Err: err})
+	errs := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		errs = joined.Unwrap()
+	}
+	for _, err := range errs {
+		if err != nil {
+			faults = append(faults, &Fault{Kind: Merge, Err: err})
+		}
 	}
 	return faults
 }
@@ -69,20 +75,8 @@ func (s *Set) contentFault(m Migration, direction string, err error) *Fault {
 	fault := &Fault{
 		Kind: Content, Namespace: s.Namespace, Version: m.Version, Source: m.Source, Environment: m.Environment, Direction: direction, Err: err,
 	}
-	var script *dryrun.ScriptError
-	if errors.As(err, &script) {
+	if script, ok := errors.AsType[*dryrun.ScriptError](err); ok {
 		fault.SQL = script.SQL
 	}
 	return fault
-}
-
-// each takes apart what errors.Join made.
-func each(err error) []error {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	return []error{err}
 }

@@ -1,5 +1,5 @@
-// Package migset knows which migrations there are. It lays the folders of the environments over each other, adds the Go
-// migrations and the definitions, and gives each namespace its own. It reads files and goose's registry, never a database.
+// Package migset finds the migrations. It lays the folders of the environments over each other, adds the Go migrations and
+// the definitions, and gives each namespace its own set. It reads files and goose's registry, never a database.
 package migset
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/envfs"
 )
 
-// Config says where migrations are.
+// Config says where the migrations are.
 type Config struct {
 	FS           fs.FS
 	BasePath     string
@@ -26,24 +26,24 @@ type Config struct {
 	Namespaces  []string
 	Go          []*goose.Migration
 	Definitions []Definitions
-	// Options are goose's own, of which some exclude migrations.
+	// Options are goose's own. Some of them exclude migrations.
 	Options []goose.ProviderOption
 	Dialect dialect.Dialect
 }
 
-// Migration is one migration. An SQL file is read when its body is asked for, see [Set.Read].
+// Migration is one migration. [Set.Read] reads its file.
 type Migration struct {
 	Version     int64
 	Source      string
 	Environment string
 	Go          *goose.Migration // nil if the Up is SQL
 
-	down     *Action // the Down of a definition, if its kind is not that of the Up
+	down     *Action // the Down of a definition whose Up is of another kind
 	upReplay int64   // the version whose Up is the Up of this definition, 0 if it has its own
 	defined  bool    // it is a definition
 }
 
-// String is the version with the source, if that is known.
+// String returns the version, with the source if it is known.
 func (m Migration) String() string {
 	if m.Source == "" {
 		return fmt.Sprint(m.Version)
@@ -82,8 +82,8 @@ func (s *Set) Find(version int64) (Migration, bool) {
 
 func (s *Set) has(version int64) bool { _, ok := s.Find(version); return ok }
 
-// Resolve returns one set for each namespace, or the only one, and warnings that belong to no set. It reports all faults
-// together; a namespace whose name is a fault has no set.
+// Resolve returns one set for each namespace, or the only set, and warnings that belong to no set. It reports all faults
+// together. A namespace with a faulty name has no set.
 func Resolve(c Config) (sets []*Set, warnings []string, faults []*Fault) {
 	faults = append(c.environmentFaults(), c.checkGo()...)
 	switch {
@@ -98,7 +98,7 @@ func Resolve(c Config) (sets []*Set, warnings []string, faults []*Fault) {
 	return []*Set{set}, nil, append(faults, wrong...)
 }
 
-// sequence makes a set of the files that were found, with err, the Go migrations and the definitions.
+// sequence makes a set of the Go migrations, the definitions and the files. err is the error of the search for files.
 func (c *Config) sequence(files *envfs.Overlay, err error) (*Set, []*Fault) {
 	s, faults := c.merge(files, err)
 	if len(faults) == 0 {
@@ -115,7 +115,7 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 	s.sums.fsys = c.FS
 	files.Alone = s.alone
 	if noFolder(err) && (len(c.Go) > 0 || c.defined()) {
-		err = nil // they need none
+		err = nil // they need no folder
 	}
 	faults = mergeFaults(c.baseFault(err))
 
@@ -148,19 +148,18 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 	return s, faults
 }
 
-// noFolder says whether the folder of all migrations doesn't exist, whatever other name may have been meant.
+// noFolder says whether the folder of all migrations doesn't exist.
 func noFolder(err error) bool {
-	var base *envfs.BaseError
-	var namespace *envfs.MissingError
-	return (errors.As(err, &base) || errors.As(err, &namespace)) && errors.Is(err, fs.ErrNotExist)
+	_, base := errors.AsType[*envfs.BaseError](err)
+	_, namespace := errors.AsType[*envfs.MissingError](err)
+	return (base || namespace) && errors.Is(err, fs.ErrNotExist)
 }
 
-// duplicates reports the versions that are claimed twice, except those that the overlay of the files has reported.
+// duplicates reports the versions that are claimed twice, unless the overlay of the files has reported them.
 func duplicates(list []Migration, known []*Fault) (faults []*Fault) {
 	reported := make(map[int64]bool)
 	for _, fault := range known {
-		var d *envfs.DuplicateError
-		if errors.As(fault, &d) {
+		if d, ok := errors.AsType[*envfs.DuplicateError](fault); ok {
 			reported[d.Version] = true
 		}
 	}
@@ -169,15 +168,13 @@ func duplicates(list []Migration, known []*Fault) (faults []*Fault) {
 		if a.Version != b.Version || reported[b.Version] {
 			continue
 		}
-		err := &envfs.DuplicateError{Version: b.Version, Paths: [2]string{a.place(), b.place()}}
-		switch {
-		case a.defined:
-			faults = append(faults, definitionFault(*a, err))
-		case b.defined:
-			faults = append(faults, definitionFault(*b, err))
-		default:
-			faults = append(faults, mergeFaults(err)...)
+		fault := &Fault{Kind: Merge, Err: &envfs.DuplicateError{Version: b.Version, Paths: [2]string{a.place(), b.place()}}}
+		for _, m := range []*Migration{b, a} {
+			if m.defined {
+				fault = definitionFault(*m, fault.Err)
+			}
 		}
+		faults = append(faults, fault)
 	}
 	return faults
 }
@@ -186,12 +183,12 @@ func (m Migration) place() string {
 	return cmp.Or(m.Source, fmt.Sprintf("Go migration %d without a source", m.Version))
 }
 
-// exclude takes out of the set what goose's own options exclude.
+// exclude removes the migrations from the set that goose's own options exclude.
 func (s *Set) exclude(options []goose.ProviderOption) error {
 	if len(options) == 0 {
 		return nil
 	}
-	var functions []*goose.Migration // new ones, because goose writes to those that it is given
+	var functions []*goose.Migration // copies, because goose writes to them
 	for _, m := range s.List {
 		if m.Go != nil {
 			named := goose.NewGoMigration(m.Version, nil, nil)
@@ -219,10 +216,10 @@ func Quoted(names []string) string {
 	return strings.Join(list, ", ")
 }
 
-// Compare counts the versions that are not applied, and the applied versions that are not in the set.
+// Compare counts the versions that are not applied (pending), and the applied versions that are not in the set (unknown).
 func (s *Set) Compare(applied []int64) (pending, unknown int) {
 	if slices.EqualFunc(s.List, applied, func(m Migration, v int64) bool { return m.Version == v }) {
-		return 0, 0 // as in most of thousands of tenants
+		return 0, 0 // the usual case in a look at thousands of tenants
 	}
 	have := make(map[int64]bool, len(applied))
 	for _, v := range applied {

@@ -64,7 +64,7 @@ func (c *Config) misplaced(s *Set) (faults []*Fault) {
 				environment, files.Folders[environment], Quoted(names)))
 		}
 	}
-	if beside := c.besideFolders(s); beside != nil {
+	if beside := c.besideFolders(files); beside != nil {
 		return append(faults, beside)
 	}
 	if err := s.overlooked(); err != nil && len(faults) == 0 {
@@ -75,11 +75,11 @@ func (c *Config) misplaced(s *Set) (faults []*Fault) {
 
 // besideFolders is the fault of migrations beside the folders of the environments. The source of a Go migration that was
 // given explicitly may be anywhere.
-func (c *Config) besideFolders(s *Set) *Fault {
-	if s.Files.Reads("") {
+func (c *Config) besideFolders(files *envfs.Overlay) *Fault {
+	if files.Reads("") {
 		return nil
 	}
-	direct := slices.DeleteFunc(slices.Clone(s.Files.Direct), func(f envfs.File) bool { return path.Ext(f.Name) == ".go" && c.given(f.Version) })
+	direct := slices.DeleteFunc(slices.Clone(files.Direct), func(f envfs.File) bool { return path.Ext(f.Name) == ".go" && c.given(f.Version) })
 	if len(direct) == 0 {
 		return nil
 	}
@@ -87,26 +87,26 @@ func (c *Config) besideFolders(s *Set) *Fault {
 	if len(direct) > 1 {
 		several += fmt.Sprintf(" (and %d more)", len(direct)-1)
 	}
-	if hint := s.isEnvironment(); hint != "" {
-		return mergeFault("%s is directly in the base path %s, %s", several, s.Files.Path, hint)
+	if hint := isEnvironment(files); hint != "" {
+		return mergeFault("%s is directly in the base path %s, %s", several, files.Path, hint)
 	}
 	return mergeFault("%s is directly in the base path %s, where migrations are not read while there are environments: "+
 		"move it into the folder of one (%s), or use SetEnvironments(nil) if all migrations are directly in the base path",
-		several, s.Files.Path, s.folders())
+		several, files.Path, folders(files))
 }
 
 // folders lists the paths of the environments' folders for people.
-func (s *Set) folders() string {
-	return strings.Join(slices.Sorted(maps.Values(s.Files.Folders)), ", ")
+func folders(files *envfs.Overlay) string {
+	return strings.Join(slices.Sorted(maps.Values(files.Folders)), ", ")
 }
 
 // isEnvironment says how to name the base path if it seems to be the folder of an environment itself, otherwise "".
-func (s *Set) isEnvironment() string {
-	name := path.Base(s.Files.Path)
-	if !s.Files.Reads(name) && !slices.ContainsFunc(s.Files.Beside(), s.Files.Reads) {
+func isEnvironment(files *envfs.Overlay) string {
+	name := path.Base(files.Path)
+	if !files.Reads(name) && !slices.ContainsFunc(files.Beside(), files.Reads) {
 		return ""
 	}
-	use := fmt.Sprintf("WithBasePath(%q)", path.Dir(s.Files.Path))
+	use := fmt.Sprintf("WithBasePath(%q)", path.Dir(files.Path))
 	if name != baseEnvironment {
 		use += fmt.Sprintf(" and WithEnvironments(%q)", name)
 	}
@@ -119,8 +119,8 @@ func (s *Set) nowhere() error {
 	if len(s.List) > 0 || len(files.Missing) == 0 || len(files.Missing) < len(files.Folders) {
 		return nil
 	}
-	text := fmt.Sprintf("none of the environments has a folder (%s), so there are no migrations", s.folders())
-	if hint := s.isEnvironment(); hint != "" {
+	text := fmt.Sprintf("none of the environments has a folder (%s), so there are no migrations", folders(files))
+	if hint := isEnvironment(files); hint != "" {
 		return fmt.Errorf("%s: the base path is %s, %s", text, files.Path, hint)
 	}
 	inside := files.Inside(nil)
@@ -145,7 +145,7 @@ func (s *Set) overlooked() error {
 	}
 	if files.Reads("") {
 		if inside := files.Inside(nil); len(inside) > 0 {
-			return fmt.Errorf("there is no migration directly in %s; there is %s: SetEnvironments(nil), or a name that is empty, means that the "+
+			return fmt.Errorf("there is no migration directly in %s; there is %s: with SetEnvironments(nil) or an empty name, the "+
 				"folders in it are not read; choose them with WithEnvironments, or WithBasePath", files.Path, inside[0])
 		}
 	}
@@ -154,15 +154,14 @@ func (s *Set) overlooked() error {
 	case len(overlooked) == 0:
 		return nil
 	case len(files.Ignored) == 0 && path.Dir(overlooked[0]) != files.Path:
-		return fmt.Errorf("there is no migration in %s; there is %s: folders inside are not read", s.folders(), overlooked[0])
+		return fmt.Errorf("there is no migration in %s; there is %s: folders inside are not read", folders(files), overlooked[0])
 	}
 	return fmt.Errorf("there is no migration at all, and %s is badly named: %s", overlooked[0], namingRule)
 }
 
 // baseFault adds to the fault of a missing base path where the folders of the environments are.
 func (c *Config) baseFault(err error) error {
-	var base *envfs.BaseError
-	if !errors.As(err, &base) || !noFolder(err) {
+	if _, base := errors.AsType[*envfs.BaseError](err); !base || !noFolder(err) {
 		return err
 	}
 	root, _ := envfs.Open(c.FS, ".")

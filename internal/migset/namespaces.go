@@ -32,7 +32,7 @@ func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
 		}
 	}
 	for _, file := range folders.Inside(c.Namespaces) {
-		warnings = append(warnings, fmt.Sprintf("%s is ignored: its folder is none of a namespace (WithNamespaces)", file))
+		warnings = append(warnings, fmt.Sprintf("%s is ignored: its folder belongs to no namespace (WithNamespaces)", file))
 	}
 	shares, wrong := c.shares(folders)
 	faults = append(faults, wrong...)
@@ -55,25 +55,25 @@ func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
 		files, err := folders.Namespace(name, c.Namespaces, c.Environments)
 		set, wrongInIt := shares[i].sequence(files, err)
 		set.Namespace = name
-		sets, faults = append(sets, set), append(faults, set.own(wrongInIt)...)
+		sets, faults = append(sets, set), append(faults, in(name, wrongInIt)...)
 	}
 	if len(faults) == 0 && !slices.ContainsFunc(sets, func(s *Set) bool { return len(s.List) > 0 }) {
 		for _, s := range sets {
-			faults = append(faults, s.own(mergeFaults(s.nowhere()))...)
+			faults = append(faults, in(s.Namespace, mergeFaults(s.nowhere()))...)
 		}
 	}
 	return sets, warnings, faults
 }
 
-// own makes faults those of the set's namespace.
-func (s *Set) own(faults []*Fault) []*Fault {
+// in assigns faults to a namespace.
+func in(namespace string, faults []*Fault) []*Fault {
 	for _, f := range faults {
-		f.Namespace = s.Namespace
+		f.Namespace = namespace
 	}
 	return faults
 }
 
-// nameFault says why a namespace can't have this name.
+// nameFault says why a namespace can't have this name, nil if it can.
 func nameFault(d dialect.Dialect, name string) error {
 	switch folded := strings.ToLower(name); {
 	case name == "":
@@ -89,9 +89,8 @@ func nameFault(d dialect.Dialect, name string) error {
 	return nil
 }
 
-// shares are the configurations of each namespace, with the Go migrations and definitions that belong to it. A Go
-// migration belongs to the folder that its source is in, and definitions name their namespace. A single namespace has
-// everything.
+// shares returns the configuration of each namespace, with its Go migrations and definitions. A Go migration belongs to the
+// namespace in whose folder its source is, and definitions name their namespace. A single namespace has everything.
 func (c *Config) shares(folders *envfs.Base) (shares []Config, faults []*Fault) {
 	dirs := make(map[string]string) // of each namespace, and of each environment in it
 	for i, name := range c.Namespaces {
@@ -101,14 +100,11 @@ func (c *Config) shares(folders *envfs.Base) (shares []Config, faults []*Fault) 
 			dirs[name+"/"+environment] = path.Join(folders.Folder(name), environment)
 		}
 	}
-	give := func(name string) *Config {
+	of := func(name string) int {
 		if name == "" && len(shares) == 1 {
-			return &shares[0]
+			return 0
 		}
-		if i := slices.Index(c.Namespaces, name); name != "" && i >= 0 {
-			return &shares[i]
-		}
-		return nil
+		return slices.Index(c.Namespaces, cmp.Or(name, "/")) // which is the name of none
 	}
 	for i, m := range c.Go {
 		if m == nil {
@@ -116,16 +112,16 @@ func (c *Config) shares(folders *envfs.Base) (shares []Config, faults []*Fault) 
 		}
 		key, _, _ := owner(cmp.Or(m.Source, "?"), dirs)
 		name, _, _ := strings.Cut(key, "/")
-		if to := give(name); to != nil {
-			to.Go = append(to.Go, m)
+		if to := of(name); to >= 0 {
+			shares[to].Go = append(shares[to].Go, m)
 		} else {
 			faults = append(faults, mergeFault("WithGoMigrations: migration %d: version %d: its Source is in the folder of no namespace (%s)",
 				i+1, m.Version, Quoted(c.Namespaces)))
 		}
 	}
 	for _, d := range c.Definitions {
-		if to := give(d.Namespace); to != nil {
-			to.Definitions = append(to.Definitions, d)
+		if to := of(d.Namespace); to >= 0 {
+			shares[to].Definitions = append(shares[to].Definitions, d)
 		} else {
 			faults = append(faults, mergeFault("WithDefinitions: their Namespace is %q, and there are %s", d.Namespace, Quoted(c.Namespaces)))
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/envfs"
 )
 
 // findWarnings returns what is no fault in the folders, but probably unintended.
@@ -16,13 +18,13 @@ func (s *Set) findWarnings() (list []string) {
 		warn("%s is ignored: %s", path, namingRule)
 	}
 	for _, path := range s.Files.Stray {
-		warn("%s is ignored: it is in none of the folders that migrations are read from", path)
+		warn("%s is ignored: migrations are not read from its folder", path)
 	}
 	list = append(list, s.Files.Odd...)
 	if len(s.List) == 0 {
 		warn("there are no migrations at all")
 	}
-	if gaps := s.gaps(); len(gaps) > 0 {
+	if gaps := gaps(s.Versions(), s.Files); len(gaps) > 0 {
 		warn("the numbering has a gap: there is no version %s", strings.Join(gaps, ", "))
 	}
 	return list
@@ -33,14 +35,14 @@ const sequentialBelow = 10_000_000
 
 // gaps returns the versions that are missing where versions are numbered one by one. A version in the folder of another
 // environment is not missing. The other folders are listed only if there is a gap.
-func (s *Set) gaps() []string {
-	present := slices.DeleteFunc(s.Versions(), func(v int64) bool { return v < 1 || v >= sequentialBelow })
+func gaps(present []int64, files *envfs.Overlay) []string {
+	present = slices.DeleteFunc(present, func(v int64) bool { return v < 1 || v >= sequentialBelow })
 	present = slices.Compact(present)
 	if len(present) == 0 || present[len(present)-1]-present[0] == int64(len(present)-1) {
 		return nil
 	}
 	lowest, highest := present[0], present[len(present)-1]
-	present = append(present, slices.DeleteFunc(s.Files.Elsewhere(), func(v int64) bool { return v < lowest || v > highest })...)
+	present = append(present, slices.DeleteFunc(files.Elsewhere(), func(v int64) bool { return v < lowest || v > highest })...)
 	slices.Sort(present)
 	return holes(slices.Compact(present))
 }

@@ -20,9 +20,9 @@ func NewPostgres(db *sql.DB, key string, idle time.Duration) *Server {
 		try: "WITH k AS (SELECT " + key + " AS name), t AS (SELECT name, hashtextextended(name, 0) AS k," +
 			" pg_try_advisory_xact_lock(hashtextextended(name, 0)) AS mine FROM k) SELECT name, mine, CASE WHEN mine THEN" +
 			" EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = pg_backend_pid() AND " + holds + "t.k) ELSE FALSE END, TRUE FROM t",
-		check:  "SELECT TRUE", // the transaction has the lock for as long as it is open
+		check:  "SELECT 1",
 		end:    "COMMIT",
-		holder: "SELECT max(l.pid) FROM pg_locks l, (SELECT hashtextextended(" + key + ", 0) AS k) AS k WHERE " + holds + "k.k",
+		holder: "SELECT l.pid FROM pg_locks l, (SELECT hashtextextended(" + key + ", 0) AS k) AS k WHERE " + holds + "k.k LIMIT 1",
 		number: "backend pid", takes: "pg_try_advisory_xact_lock", shows: "pg_locks",
 	}}
 }

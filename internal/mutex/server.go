@@ -22,7 +22,7 @@ type words struct {
 	check  string // says whether this connection has the lock
 	free   string // frees the lock and says whether this connection had it, "" if end does
 	end    string // gives the connection back as it was
-	holder string // gives the number of the connection that has the lock, or NULL
+	holder string // gives the number of the connection that has the lock, NULL or no row
 	number string // what such a number is called
 	takes  string // the function that takes the lock
 	shows  string // where the server shows it
@@ -81,7 +81,11 @@ func (s *Server) tryOnce(ctx context.Context) (Held, error) {
 // Holder implements Mutex.
 func (s *Server) Holder(ctx context.Context) (string, error) {
 	var id sql.NullInt64
-	if err := s.db.QueryRowContext(ctx, s.holder).Scan(&id); err != nil || !id.Valid {
+	err := s.db.QueryRowContext(ctx, s.holder).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	if err != nil || !id.Valid {
 		return "", err
 	}
 	return fmt.Sprintf("%s %d", s.number, id.Int64), nil
@@ -140,9 +144,16 @@ func (h *HeldServer) ask(ctx context.Context, query string) error {
 	return err
 }
 
-// Check implements Held.
+// Check implements Held. A lock without a statement that frees it lives as long as its transaction. A query of pgx's would keep
+// a snapshot there, for which CREATE INDEX CONCURRENTLY waits for ever: pgx sends a text without an answer in another way.
 func (h *HeldServer) Check(ctx context.Context) error {
-	return h.use(ctx, func() error { return h.ask(ctx, h.check) })
+	return h.use(ctx, func() error {
+		if h.free != "" {
+			return h.ask(ctx, h.check)
+		}
+		_, err := h.conn.ExecContext(ctx, h.check)
+		return err
+	})
 }
 
 // Release implements Held.

@@ -92,6 +92,7 @@ func TestWayBackOfLedger(t *testing.T) {
 		"inherited, not planned":        {at(1, 2, 3), list(inherited(Dead{[]int64{1}, []int64{2}})), at(1, 2, 3), Return{Undo: []Undo{{2, false}}}},
 		"inherited, down":               {at(1), list(inherited(Dead{[]int64{1, 2, 3}, []int64{3, 2}})), at(1), Return{Reapply: []int64{2, 3}}},
 		"inherited, down, out of order": {at(1), list(inherited(Dead{[]int64{1, 3, 2}, []int64{2, 3}})), at(1), Return{Reapply: []int64{3, 2}}},
+		"inherited, down, not planned":  {at(1), list(inherited(Dead{[]int64{1, 2, 3}, []int64{3}})), at(1), Return{Reapply: []int64{3}}},
 		"inherited, down, up again":     {at(1), list(inherited(Dead{[]int64{1, 2, 3}, []int64{3, 2}}), up(2)), at(1, 2), Return{Reapply: []int64{3}}},
 		"inherited, up, down again":     {at(1, 2), list(inherited(Dead{[]int64{1}, []int64{2}}), down(2)), at(1), Return{}},
 		"the oldest dead run counts":    {at(1, 2, 3), list(inherited(Dead{[]int64{1, 2}, []int64{3}}, Dead{[]int64{1}, []int64{2}})), at(1, 2, 3), Return{Undo: []Undo{{3, false}, {2, false}}}},

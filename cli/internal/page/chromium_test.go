@@ -25,6 +25,7 @@ func TestInChromium(t *testing.T) {
 		{"the counts and rows of a fleet", testCounts},
 		{"filter by text", testFilterByText},
 		{"filter by state", testFilterByState},
+		{"sort by a column", testSort},
 		{"filter with the keyboard", testKeyboard},
 		{"hostile texts are shown as they are", testHostile},
 		{"nothing but the page's own script runs", testPolicy},
@@ -95,6 +96,34 @@ func testCounts(t *testing.T, ctx context.Context) {
 	if got := eval[string](b, `document.title`); got != "shop" {
 		t.Errorf("title %q", got)
 	}
+	b.quiet()
+}
+
+func testSort(t *testing.T, ctx context.Context) {
+	b := open(t, ctx, smallFleet())
+	sort := func(column string, want ...string) {
+		t.Helper()
+		eval[any](b, fmt.Sprintf(`[...document.querySelectorAll("thead button")].find((e) => e.textContent === %q).click()`, column))
+		b.wantVisible(want...)
+	}
+	sorted := func(want string) {
+		t.Helper()
+		if got := eval[string](b, `[...document.querySelectorAll("[aria-sort]")].map((e) => e.textContent + " " + e.getAttribute("aria-sort")).join()`); got != want {
+			t.Errorf("sorted by %q, want %q", got, want)
+		}
+	}
+	sorted("")
+	sort("Tenant", "acme", "acme-test", "Globex", "hooli", "initech", "stark", "umbrella")
+	sorted("Tenant ascending")
+	sort("Tenant", "umbrella", "stark", "initech", "hooli", "Globex", "acme-test", "acme")
+	sorted("Tenant descending")
+	sort("Version", "umbrella", "hooli", "Globex", "stark", "initech", "acme", "acme-test")
+	sorted("Version ascending")
+	sort("Pending", "umbrella", "acme", "acme-test", "initech", "Globex", "stark", "hooli")
+	b.search("acme") // the filter and the order go together
+	b.wantVisible("acme", "acme-test")
+	b.search("")
+	sort("State", "Globex", "stark", "hooli", "initech", "umbrella", "acme", "acme-test")
 	b.quiet()
 }
 

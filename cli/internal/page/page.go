@@ -1,5 +1,5 @@
 // Package page writes the state of a fleet of tenants as one HTML page that needs nothing but itself:
-// no other file, no network, and no JavaScript except for the filter.
+// no other file, no network, and no JavaScript except for the filter and the order of the rows.
 package page
 
 import (

@@ -8,15 +8,29 @@
 
   // The texts are read once: with many tenants that takes longer than comparing them.
   let rows;
-  const read = () => Array.from(body.rows, (tr) => {
-    const [name, state, , , error] = tr.cells;
+  const read = () => Array.from(body.rows, (tr, place) => {
+    const [name, state, version, pending, error] = tr.cells;
     return {
       tr,
+      // What the columns are sorted by. The page has the rows in the order of their states, the most urgent first.
+      keys: [name.textContent, place, number(version.textContent), number(pending.textContent)],
       state: state.textContent,
       text: (name.textContent + "\n" + (error ? error.textContent : "")).toLowerCase(),
       hidden: false,
     };
   });
+
+  const number = (text) => text === "unknown" ? -1 : text === "none" ? 0 : Number(text);
+
+  const sort = (column, descending) => {
+    rows ||= read();
+    const names = new Intl.Collator("en", { numeric: true });
+    const order = column === 0 ? (a, b) => names.compare(a.keys[0], b.keys[0]) : (a, b) => a.keys[column] - b.keys[column];
+    rows.sort((a, b) => (descending ? order(b, a) : order(a, b)) || a.keys[1] - b.keys[1]);
+    const sorted = document.createDocumentFragment();
+    for (const row of rows) sorted.append(row.tr);
+    body.append(sorted);
+  };
 
   const apply = () => {
     rows ||= read();
@@ -48,6 +62,19 @@
     });
     item.append(button);
   }
+  const heads = document.querySelectorAll("thead th:not(.error)");
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    button.addEventListener("click", () => {
+      const descending = head.getAttribute("aria-sort") === "ascending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      sort(column, descending);
+    });
+    head.append(button);
+  });
   text.addEventListener("input", apply);
   say(body.rows.length, body.rows.length);
   document.getElementById("filter").hidden = false;

@@ -1,0 +1,234 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// fleet is what the tenants commands work on.
+type fleet struct {
+	call   *call
+	flags  *tenantsFlags
+	m      *gooseplus.Migrator
+	source iter.Seq2[gooseplus.Tenant, error]
+
+	mu     sync.Mutex
+	listed map[string]gooseplus.Tenant // guarded by mu; those that the source has named so far
+}
+
+// tenant is one that the source has named.
+func (f *fleet) tenant(name string) (gooseplus.Tenant, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t, ok := f.listed[name]
+	return t, ok
+}
+
+// migrator is for one of the tenants.
+func (f *fleet) migrator(name string) *gooseplus.Migrator {
+	t, _ := f.tenant(name)
+	return f.m.Tenant(t)
+}
+
+// newFleet finds the Migrator of the tenants, and where they are listed.
+func newFleet(c *call, t *tenantsFlags) (*fleet, error) {
+	if err := t.faults(); err != nil {
+		return nil, err
+	}
+	purpose := mainDatabase
+	if t.databases != "" {
+		purpose = otherDatabases
+	}
+	m, err := c.migrator(withPurpose(tenantsContext(c.ctx), purpose))
+	if err != nil {
+		return nil, err
+	}
+	f := &fleet{call: c, flags: t, m: m, listed: make(map[string]gooseplus.Tenant)}
+	source, err := f.find()
+	if err != nil {
+		return nil, err
+	}
+	f.source = untilEnd(c.ctx, f.checked(source))
+	return f, nil
+}
+
+// tenantsContext is for open, see ForTenants.
+func tenantsContext(ctx context.Context) context.Context {
+	return context.WithValue(ctx, forTenants{}, true)
+}
+
+// checked makes two mistakes an error: a source without tenants, which usually has a wrong pattern or database, and a
+// query that returns the DSN of a tenant as its name.
+func (f *fleet) checked(source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
+	return func(yield func(gooseplus.Tenant, error) bool) {
+		none := true
+		for tenant, err := range source {
+			name := cmp.Or(tenant.Name, tenant.Schema)
+			if err == nil && redact.Text(name) != name {
+				tenant, err = gooseplus.Tenant{}, usagef("the name of a tenant is a DSN (%s): the query must return the name first, and then the DSN", clean(redact.Text(name)))
+			}
+			none = none && err != nil
+			if err == nil {
+				f.mu.Lock()
+				f.listed[name] = tenant
+				f.mu.Unlock()
+			}
+			if !yield(tenant, err) || err != nil {
+				return
+			}
+		}
+		if none && !f.flags.allowNone {
+			yield(gooseplus.Tenant{}, usagef("there are no tenants: %s (--allow-none if that is right)", f.nothing()))
+		}
+	}
+}
+
+// nothing says which source has no tenants.
+func (f *fleet) nothing() string {
+	on := cmp.Or(f.call.settings.pools.connected, "the database")
+	switch t := f.flags; {
+	case t.like != "":
+		return fmt.Sprintf("no schema in %s matches --schemas-like %q", on, t.like)
+	case t.schemas != "":
+		return fmt.Sprintf("--schemas-query %q returns no row from %s", t.schemas, on)
+	default:
+		return fmt.Sprintf("--databases-query %q returns no row from %s", t.databases, on)
+	}
+}
+
+// words are the words with the flags that choose one tenant.
+func (f *fleet) words(tenant string) words {
+	w := f.call.out.words
+	t, listed := f.tenant(tenant)
+	if !listed || !w.flags {
+		return w
+	}
+	return w.forTenant(t, f.call.settings.files.tenantsDir)
+}
+
+// untilEnd ends a source when ctx ends. A source has no context: a query that hangs is left to itself.
+func untilEnd(ctx context.Context, source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
+	type item struct {
+		tenant gooseplus.Tenant
+		err    error
+	}
+	return func(yield func(gooseplus.Tenant, error) bool) {
+		items, stop := make(chan item), make(chan struct{})
+		defer close(stop)
+		go func() {
+			defer close(items)
+			for t, err := range source {
+				select {
+				case items <- item{t, err}:
+				case <-stop:
+					return
+				}
+			}
+		}()
+		for {
+			select {
+			case <-ctx.Done():
+				yield(gooseplus.Tenant{}, context.Cause(ctx))
+				return
+			case i, more := <-items:
+				if !more {
+					return
+				}
+				if i.err != nil {
+					i.err = &listError{i.err}
+				}
+				if !yield(i.tenant, i.err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// find is where the tenants are listed.
+func (f *fleet) find() (source iter.Seq2[gooseplus.Tenant, error], err error) {
+	t := f.flags
+	if t.like != "" {
+		source = gooseplus.SchemasLike(f.m.DB(), t.like)
+	} else if t.schemas == "" && t.databases == "" {
+		return gooseplus.Schemas(t.names...), nil
+	} else {
+		master, err := f.master()
+		if err != nil {
+			return nil, err
+		}
+		source = gooseplus.SchemasFromQuery(master, t.schemas)
+		if t.databases != "" {
+			source = gooseplus.DatabasesFromQuery(master, f.openTenant, t.databases)
+		}
+	}
+	if len(t.names) == 0 {
+		return source, nil
+	}
+	return only(source, t.names), nil
+}
+
+// master is the database that knows the tenants.
+func (f *fleet) master() (*sql.DB, error) {
+	s := f.call.settings
+	dsn := s.shared.masterDSN
+	if dsn == "" {
+		if db := f.m.DB(); db != nil {
+			return db, nil
+		}
+		if dsn = cmp.Or(s.database.dsn, s.database.fallbackDSN); dsn == "" {
+			return nil, usagef("there is no database that lists the tenants: set --master-dsn, or MASTER_DB_URL in the environment")
+		}
+	}
+	t, err := parseDSN(dsn, s.database.driver)
+	if err != nil {
+		return nil, err
+	}
+	return s.pools.connect(f.call.ctx, t)
+}
+
+// openTenant opens the database of a tenant, whose DSN may be wrong in all ways that a DSN can be.
+func (f *fleet) openTenant(_ context.Context, dsn string) (*sql.DB, error) {
+	s := f.call.settings
+	t, err := parseDSN(dsn, s.database.tenantsDriver)
+	if err != nil {
+		return nil, err
+	}
+	if want, err := s.target(otherDatabases); s.standalone && err == nil && want.dialect != t.dialect {
+		return nil, usagef("its DSN is for %s, not for %s: set --tenants-driver to the kind of the tenants' databases", t.dialect, want.dialect)
+	}
+	return t.open(s.pools.looks)
+}
+
+// only chooses tenants of a source by their names, and fails for those that it doesn't have.
+func only(source iter.Seq2[gooseplus.Tenant, error], names []string) iter.Seq2[gooseplus.Tenant, error] {
+	return func(yield func(gooseplus.Tenant, error) bool) {
+		missing := make(map[string]bool)
+		for _, name := range names {
+			missing[name] = true
+		}
+		for t, err := range source {
+			name := cmp.Or(t.Name, t.Schema)
+			if err == nil && !slices.Contains(names, name) {
+				continue
+			}
+			delete(missing, name)
+			if !yield(t, err) || err != nil {
+				return
+			}
+		}
+		if len(missing) > 0 {
+			left := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !missing[name] })
+			yield(gooseplus.Tenant{}, usagef("there is no tenant %s", strings.Join(left, ", ")))
+		}
+	}
+}

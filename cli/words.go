@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/redact"
+)
+
+// words replaces the options and methods in the library's texts by flags and commands.
+type words struct {
+	program string   // as in the commands that a person is told
+	flags   bool     // there are flags for the options
+	scope   []string // the flags that say which database and migrations are meant
+}
+
+// optionFlags are the flags for the options of the library.
+var optionFlags = map[string]string{
+	"WithDialect": "driver", "WithFS": "dir", "WithBasePath": "dir", "WithEnvironments": "env", "SetEnvironments": "dir", "WithNamespaces": "namespaces",
+	"WithProtectedEnvironments": "protected-env", "WithVersionTable": "table", "WithSchema": "schema",
+	"WithGlobalLock": "lock", "WithLockWait": "lock-wait", "WithStrictOrder": "strict-order",
+	"WithTimeout": "timeout", "WithMigrationTimeout": "migration-timeout", "WithRollbackTimeout": "rollback-timeout",
+	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithStatementTimeouts": "statement-timeout",
+	"WithConcurrency": "concurrency", "WithCanary": "canary", "WithMaxFailures": "max-failures", "WithCreateSchema": "create-schema",
+}
+
+var (
+	anOption = regexp.MustCompile(`\b(SetEnvironments|With[A-Z]\w*)\b(?:\(([^()]*)\))?`)
+	anUnlock = regexp.MustCompile(`\bUnlockVersion\((\d+)\)`)
+	aForce   = regexp.MustCompile(`\b(?:call |Migrator\.)Force\b(?:\((\d+)\))?|\bForce\((\d+)\)|\bgooseplus force (\d+)`)
+	aPair    = regexp.MustCompile(`--dir (?:and|or) --dir( say)?\b`)
+)
+
+// of translates a text of the library.
+func (w words) of(text string) string {
+	text = aForce.ReplaceAllStringFunc(text, func(s string) string {
+		version := strings.Join(aForce.FindStringSubmatch(s)[1:], "")
+		call := ""
+		if strings.HasPrefix(s, "call ") {
+			call = "run "
+		}
+		return call + w.command("force "+cmp.Or(version, "VERSION"))
+	})
+	text = anUnlock.ReplaceAllStringFunc(text, func(s string) string { return w.command("unlock " + anUnlock.FindStringSubmatch(s)[1]) })
+	text = strings.NewReplacer("Force is called", w.program+" force is run", "(LockVersion)", "("+w.program+" lock)").Replace(text)
+	if !w.flags {
+		return text
+	}
+	text = anOption.ReplaceAllStringFunc(text, func(s string) string {
+		part := anOption.FindStringSubmatch(s)
+		if s == "SetEnvironments(nil)" {
+			return "a --dir that has the migrations directly in it"
+		}
+		if flag, ok := optionFlags[part[1]]; ok {
+			return "--" + flag + flagValue(part[2])
+		}
+		return s
+	})
+	return aPair.ReplaceAllStringFunc(text, func(s string) string {
+		if strings.HasSuffix(s, " say") {
+			return "--dir says"
+		}
+		return "--dir"
+	})
+}
+
+// flagValue is the value of a flag for what an option was given: Ignore, RollbackTransaction, true, or names in quotes.
+func flagValue(given string) string {
+	switch given {
+	case "", "true":
+		return ""
+	case "false":
+		return "=false"
+	}
+	for word, policy := range policies {
+		if given == policy.String() {
+			return " " + word
+		}
+	}
+	for word, strategy := range strategies {
+		if given == strategy.String() {
+			return " " + word
+		}
+	}
+	var names []string
+	for name := range strings.SplitSeq(given, ",") {
+		names = append(names, strings.Trim(strings.TrimSpace(name), `"`))
+	}
+	return " " + quoted(strings.Join(names, ","))
+}
+
+// command is a command line to paste into a shell.
+func (w words) command(args string) string {
+	return strings.Join(append([]string{w.program, args}, w.scope...), " ")
+}
+
+// chosenBy are the flags that say which database and which migrations a command works on.
+var chosenBy = []string{"env-file", "dsn", "master-dsn", "master", "driver", "schema", "table", "dir", "env", "namespaces", "namespace"}
+
+// scope returns the chosenBy flags that a command was given, with passwords replaced by xxxxx.
+func scope(cmd *cobra.Command) (list []string) {
+	for _, name := range chosenBy {
+		f := cmd.Flags().Lookup(name)
+		if f == nil || !f.Changed || len(f.Annotations[variablesOf]) == 0 && name != "env-file" && name != "master" {
+			continue
+		}
+		list = append(list, scopeFlag(name, f.Value))
+	}
+	return list
+}
+
+func scopeFlag(name string, v pflag.Value) string {
+	switch v := v.(type) {
+	case pflag.SliceValue:
+		return "--" + name + " " + quoted(strings.Join(v.GetSlice(), ","))
+	default:
+		if v.Type() == "bool" {
+			return "--" + name
+		}
+		return "--" + name + " " + quoted(redact.Text(v.String()))
+	}
+}
+
+// forTenant replaces the flags that choose the database by the tenant's: --schema, or --dsn with a placeholder.
+func (w words) forTenant(t gooseplus.Tenant, dir string) words {
+	w.scope = slices.DeleteFunc(slices.Clone(w.scope), func(s string) bool {
+		return strings.HasPrefix(s, "--schema ") || t.Open != nil && (strings.HasPrefix(s, "--dsn ") || strings.HasPrefix(s, "--master")) ||
+			dir != "" && strings.HasPrefix(s, "--dir ")
+	})
+	if dir != "" {
+		w.scope = append(w.scope, "--dir "+quoted(dir))
+	}
+	if t.Open != nil {
+		w.scope = append(w.scope, "--dsn "+quoted("DSN of "+t.Name))
+	} else {
+		w.scope = append(w.scope, "--schema "+quoted(t.Schema))
+	}
+	return w
+}
+
+var plainWord = regexp.MustCompile(`^[\w./:@,=+%-]+$`)
+
+// quoted quotes a word for a shell.
+func quoted(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(clean(s), "'", `'\''`) + "'"
+}

@@ -1,0 +1,128 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+	"github.com/pressly/goose/v3"
+)
+
+func TestLockNeedsConnections(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, p *place) {
+		db := p.instance(t)
+		db.SetMaxOpenConns(1)
+		started := time.Now()
+		err := p.locking(db, from(chain(2))).Migrate(context.Background())
+		if took := time.Since(started); took > 5*time.Second {
+			t.Errorf("that took %v", took)
+		}
+		if p.dialect == "sqlite" {
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		wantText(t, err, "SetMaxOpenConns(1)")
+		if tables := column[string](t, p.db, p.target.tables); len(tables) > 0 {
+			t.Errorf("tables %v", tables)
+		}
+		db.SetMaxOpenConns(2)
+		if p.dialect == "mysql" {
+			db.SetMaxOpenConns(3) // a step that isn't transactional takes one more
+		}
+		if err := p.locking(db, from(chain(2))).Migrate(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLockTwoConnections: a Go migration without a transaction takes two connections, and the lock a third.
+func TestLockTwoConnections(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		db := p.instance(t)
+		db.SetMaxOpenConns(2)
+		m := goose.NewGoMigration(1, &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
+			_, err := db.ExecContext(ctx, "CREATE TABLE t001 (id INTEGER)")
+			return err
+		}}, nil)
+		started := time.Now()
+		err := p.locking(db, from(fstest.MapFS{}), gooseplus.WithGoMigrations(m), gooseplus.WithMigrationTimeout(3*time.Second)).Migrate(context.Background())
+		t.Logf("%v: %v", time.Since(started), err)
+		if took := time.Since(started); took > 2*time.Second {
+			t.Errorf("it took %v to say that there are too few connections", took)
+		}
+	})
+}
+
+func TestLockNothingPending(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, p *place) {
+		db, c := p.counted(t)
+		m := p.locking(db, from(chain(3)))
+		if err := m.Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("the run of 3 took %d statements", len(c.take()))
+		for range 2 {
+			if err := m.Migrate(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if told := c.take(); len(told) != 1 {
+				t.Errorf("%d statements: %q", len(told), told)
+			}
+		}
+	})
+}
+
+// TestLockConcurrentIndex: CREATE INDEX CONCURRENTLY waits for every snapshot that is older than
+// itself; neither the lock nor those who wait for it may have one.
+func TestLockConcurrentIndex(t *testing.T) {
+	t.Parallel()
+	for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
+		t.Run(isolation, func(t *testing.T) {
+			having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+				var name string
+				if err := p.db.QueryRow("SELECT current_database()").Scan(&name); err != nil {
+					t.Fatal(err)
+				}
+				p.exec(t, fmt.Sprintf(`ALTER DATABASE "%s" SET default_transaction_isolation = '%s'`, name, isolation))
+				g := newGate()
+				set := []gooseplus.Option{
+					gooseplus.WithMigrationTimeout(10 * time.Second),
+					gooseplus.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: g.pass}, nil)),
+					from(files(map[string]*fstest.MapFile{
+						"001_t.sql": script("CREATE TABLE t001 (id INTEGER);\nINSERT INTO t001 SELECT generate_series(1, 100000);", "DROP TABLE t001;"),
+						"003_i.sql": noTransaction("CREATE INDEX CONCURRENTLY i ON t001 (id);", "DROP INDEX CONCURRENTLY IF EXISTS i;"),
+						"004_t.sql": table("t004"),
+					}))}
+				all := []*replica{p.boot(context.Background(), p.instance(t), set...)}
+				await(t, "the gate", g.reached)
+				for range 10 {
+					all = append(all, p.boot(context.Background(), p.instance(t), set...))
+				}
+				for _, r := range all[1:] {
+					await(t, "waiting", r.waiting)
+				}
+				close(g.open)
+				started := time.Now()
+				for _, r := range all {
+					if err := r.wait(t); err != nil {
+						t.Error(err)
+					}
+				}
+				t.Logf("done %v after the gate", time.Since(started))
+				if v := p.state(t).versions; !slices.Equal(v, upTo(4)) {
+					t.Errorf("versions %v", v)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,130 @@
+package conformance
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// TestLockConnectionKilled kills the connection of the lock alone, while a slow migration runs and
+// another instance waits.
+func TestLockConnectionKilled(t *testing.T) {
+	t.Parallel()
+	for _, s := range []struct {
+		slow time.Duration
+		// noticed: the watch notices before the slow migration ends.
+		noticed bool
+	}{{5 * time.Second, true}, {time.Second, false}} {
+		t.Run(s.slow.String(), func(t *testing.T) {
+			having(server).onEach(t, func(t *testing.T, p *place) {
+				for round := range chaosRounds(2, 50) {
+					if p.driver == "pgx" && round == 1 {
+						break
+					}
+					p.counting(t)
+					var calls atomic.Int32
+					begun := make(chan struct{})
+					migrations := gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil),
+						counts(3, func(ctx context.Context, tx *sql.Tx) error {
+							if calls.Add(1) > 1 {
+								return nil
+							}
+							close(begun)
+							return execTx(ctx, tx, p.sleeping(s.slow))
+						}), counts(4, nil), counts(5, nil))
+					a := p.boot(context.Background(), p.instance(t), migrations, from(fstest.MapFS{}))
+					await(t, "the slow migration", begun)
+					b := p.boot(context.Background(), p.instance(t), migrations, from(fstest.MapFS{}))
+					await(t, "the other one waiting", b.waiting)
+					id := fmt.Sprint(locks{p}.connection(t))
+					time.Sleep(rand.N(s.slow / 2)) // what makes the rounds differ
+					p.exec(t, fmt.Sprintf(p.kill, id))
+					killed := time.Now()
+					errA := a.wait(t)
+					tookA := time.Since(killed)
+					if err := b.wait(t); err != nil {
+						t.Errorf("the other one: %v", err)
+					}
+					t.Logf("after the kill, the first ended within %v, the other within %v: %v", tookA, time.Since(killed), errA)
+					wantIs(t, errA, gooseplus.ErrLockLost)
+					if n := calls.Load(); s.noticed && n != 2 {
+						t.Errorf("the slow migration ran %d times, want one that left no trace and one", n)
+					}
+					p.wantCounted(t, upTo(5)...)
+					locks{p}.wantFree(t)
+				}
+			})
+		})
+	}
+}
+
+func (x target) sleeping(d time.Duration) string {
+	if x.dialect == "postgres" {
+		return fmt.Sprintf("SELECT pg_sleep(%.3f)", d.Seconds())
+	}
+	return fmt.Sprintf("DO SLEEP(%.3f)", d.Seconds())
+}
+
+// TestLockOrphan kills the holder while the server executes a long statement for it.
+func TestLockOrphan(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		p.counting(t)
+		kill := victims{p}.holder(t, "slow")
+		working := `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+			AND state = 'active' AND query LIKE '%pg_sleep(3%'`
+		if p.dialect == "mysql" {
+			working = `SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE 'DO SLEEP(3%'`
+		}
+		var orphan []int64
+		eventually(t, "the server executes the long statement", func() bool {
+			orphan = column[int64](t, p.db, working)
+			return len(orphan) > 0
+		})
+		began := time.Now()
+		b := p.boot(context.Background(), p.instance(t), from(victimSets["slow"](p)))
+		await(t, "the other one waiting", b.waiting)
+		if b.holder == "" {
+			t.Error("the waiting one does not know the holder")
+		}
+		kill()
+		killed := time.Now()
+		var orphanGone, second time.Duration
+		for over := false; !over; {
+			select {
+			case <-b.done:
+				over = true
+			default:
+			}
+			now := column[int64](t, p.db, working)
+			if len(now) > 1 {
+				t.Errorf("%d backends run the migration at once", len(now))
+			}
+			if orphanGone == 0 && !slices.Contains(now, orphan[0]) {
+				orphanGone = time.Since(killed)
+			}
+			if second == 0 && len(now) == 1 && now[0] != orphan[0] {
+				second = time.Since(killed)
+			}
+			time.Sleep(5 * time.Millisecond) // leave the processor to the server
+		}
+		if err := b.wait(t); err != nil {
+			t.Error(err)
+		}
+		t.Logf("killed %v after the statement began; the orphan was gone %v after the kill, the next began after %v and ended after %v",
+			killed.Sub(began), orphanGone, second, time.Since(killed))
+		if orphanGone < time.Second {
+			t.Error("the orphan was gone early: the test shows nothing")
+		}
+		p.wantCounted(t, 1)
+		locks{p}.wantFree(t)
+	})
+}

@@ -1,0 +1,222 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+func TestLockWait(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		p.counting(t)
+		g := newGate()
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, g.pass), counts(2, nil)), from(fstest.MapFS{})}
+		a := p.boot(context.Background(), p.instance(t), set...)
+		await(t, "the gate", g.reached)
+		host, err := os.Hostname()
+		if err != nil {
+			t.Fatal(err)
+		}
+		holder := fmt.Sprintf("%s/%d/", host, os.Getpid())
+		for _, d := range []time.Duration{0, 300 * time.Millisecond} {
+			db, f := p.flaky(t)
+			var began time.Time
+			late := 0
+			f.before = func(statement string) {
+				tries := strings.Contains(statement, "pg_try_advisory_xact_lock") || strings.Contains(statement, "GET_LOCK(")
+				switch {
+				case tries && began.IsZero():
+					began = time.Now()
+				case (tries || asksForTheHolder(statement)) && time.Since(began) > d:
+					late++
+				}
+			}
+			b := p.boot(context.Background(), db, append(set, gooseplus.WithLockWait(d))...)
+			err := b.wait(t)
+			if late > 2 { // however slow the machine is
+				t.Errorf("WithLockWait(%v): it asks %d times after that", d, late)
+			}
+			wantIs(t, err, gooseplus.ErrLocked)
+			wantIsNot(t, err, gooseplus.ErrRollForward)
+			wantText(t, err, holder)
+			if b.took < d {
+				t.Errorf("WithLockWait(%v) took %v", d, b.took)
+			}
+			t.Logf("WithLockWait(%v) took %v: %v", d, b.took, err)
+		}
+		ctx, cancel := context.WithCancelCause(context.Background())
+		b := p.boot(ctx, p.instance(t), set...)
+		await(t, "the other one waiting", b.waiting)
+		why := errors.New("the pod is stopped")
+		cancelled := time.Now()
+		cancel(why)
+		err = b.wait(t)
+		t.Logf("the cancellation took %v: %v", time.Since(cancelled), err)
+		wantIs(t, err, gooseplus.ErrLocked)
+		wantIs(t, err, context.Canceled)
+		wantText(t, err, why.Error())
+		if n := column[int](t, p.db, "SELECT count(*) FROM goose_db_version_lock WHERE kind <> 'dirty'"); n[0] < 2 || n[0] > 3 { // the holder's run, its fence, and on MySQL a connection
+			t.Errorf("%d rows in the state table", n[0])
+		}
+		close(g.open)
+		if err := a.wait(t); err != nil {
+			t.Error(err)
+		}
+		p.wantCounted(t, 1, 2)
+		locks{p}.wantFree(t)
+	})
+}
+
+// TestLockWaitForDeadRun: what the server still does for a dead run is waited for as the lock is.
+func TestLockWaitForDeadRun(t *testing.T) {
+	t.Parallel()
+	having(server, without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
+		p.counting(t)
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
+		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		record{p}.stale(t, "[2]")
+		orphan, err := p.db.Begin() // the server has not noticed yet that its client is gone
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := orphan.Exec("UPDATE goose_db_version_lock SET transactions = 1 WHERE id = 'run:dead'"); err != nil {
+			t.Fatal(err)
+		}
+		set = []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{})}
+		for _, d := range []time.Duration{0, 300 * time.Millisecond} {
+			b := p.boot(context.Background(), p.instance(t), append(set, gooseplus.WithLockWait(d), gooseplus.WithTimeout(10*time.Second))...)
+			err := b.wait(t)
+			t.Logf("WithLockWait(%v) took %v: %v", d, b.took, err)
+			wantIs(t, err, gooseplus.ErrLocked)
+			wantIsNot(t, err, gooseplus.ErrLockLost)
+			wantText(t, err, "host/1/dead")
+			if b.took < d || b.took > d+time.Second {
+				t.Errorf("WithLockWait(%v) took %v", d, b.took)
+			}
+		}
+		b := p.boot(context.Background(), p.instance(t), set...)
+		await(t, "the wait for the dead run", b.waiting)
+		if b.holder != "host/1/dead" {
+			t.Errorf("the holder is %q", b.holder)
+		}
+		if err := orphan.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.wait(t); err != nil {
+			t.Error(err)
+		}
+		p.wantCounted(t, 1, 2)
+		locks{p}.wantFree(t)
+	})
+}
+
+// TestLockWaitForAnAnswer: a look that gets no answer is a part of the wait.
+func TestLockWaitForAnAnswer(t *testing.T) {
+	t.Parallel()
+	for what, text := range map[string]string{"who has the lock": "SELECT id, namespace, holder"} {
+		t.Run(what, func(t *testing.T) {
+			having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) { waitForAnAnswer(t, p, text) })
+		})
+	}
+}
+
+func waitForAnAnswer(t *testing.T, p *place, text string) {
+	p.counting(t)
+	set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
+	if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	record{p}.stale(t, "[2]")
+	locks{p}.hold(t)
+	other, err := p.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Rollback()
+	db, f := p.flaky(t)
+	var once sync.Once
+	silenced := false
+	f.before = func(statement string) {
+		if strings.HasPrefix(statement, text) && strings.Contains(statement, "outcome = 'running'") {
+			once.Do(func() {
+				silenced = true
+				if _, err := other.Exec("LOCK TABLE goose_db_version_lock IN ACCESS EXCLUSIVE MODE"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	const d, limit = 300 * time.Millisecond, 20 * time.Second
+	b := p.boot(context.Background(), db, append(set, gooseplus.WithLockWait(d), gooseplus.WithTimeout(limit))...)
+	wantIs(t, b.wait(t), gooseplus.ErrLocked)
+	if b.took > limit/2 {
+		t.Errorf("WithLockWait(%v) took %v", d, b.took)
+	}
+	if !silenced {
+		t.Error("nothing was left without an answer: the test shows nothing")
+	}
+}
+
+// TestLockFreeAtTheEndOfTheWait: a process whose wait is over before it would have tried again is not told that
+// somebody has the lock who was gone long before.
+func TestLockFreeAtTheEndOfTheWait(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		p.counting(t)
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
+		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		record{p}.stale(t, "[2]")
+		release := locks{p}.hold(t)
+		db, f := p.flaky(t)
+		var once sync.Once
+		f.before = func(statement string) {
+			if strings.HasPrefix(statement, "SELECT l.pid FROM pg_locks") || strings.HasPrefix(statement, "SELECT IS_USED_LOCK") {
+				once.Do(release) // its process is killed
+			}
+		}
+		set = []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{}), gooseplus.WithLockWait(1500 * time.Millisecond)}
+		if err := p.boot(context.Background(), db, set...).wait(t); err != nil {
+			t.Error(err)
+		}
+		p.wantCounted(t, 1, 2)
+		locks{p}.wantFree(t)
+	})
+}
+
+// TestLockUndoneMeanwhile: a process that found nothing pending, and waits because another one is at work,
+// does what the other one has left to do.
+func TestLockUndoneMeanwhile(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		p.counting(t)
+		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil), counts(2, nil)), from(fstest.MapFS{})}
+		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		record{p}.stale(t, "[2]")
+		release := locks{p}.hold(t)
+		b := p.boot(context.Background(), p.instance(t), set...)
+		await(t, "waiting", b.waiting)
+		p.exec(t, "DELETE FROM counted WHERE v = 2", "DELETE FROM goose_db_version WHERE version_id = 2",
+			"UPDATE goose_db_version_lock SET outcome = 'rolled back' WHERE id = 'run:dead'")
+		release()
+		if err := b.wait(t); err != nil {
+			t.Error(err)
+		}
+		p.wantCounted(t, 1, 2)
+		locks{p}.wantFree(t)
+	})
+}

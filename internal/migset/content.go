@@ -1,0 +1,118 @@
+package migset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
+)
+
+// Examine reads all files, and returns the faults in them and warnings.
+func (s *Set) Examine(ctx context.Context) (faults []error, warnings []string) {
+	bodies, faults := s.ReadAll(ctx)
+	return faults, s.refusedInTransaction(bodies)
+}
+
+// alone says whether a text is one statement that the database refuses in a transaction.
+func (s *Set) alone(text string) bool {
+	is, _ := sqltext.Alone(text)
+	return is && s.dialect.StandsAlone()
+}
+
+// refusedInTransaction warns of statements that the database refuses in a transaction.
+func (s *Set) refusedInTransaction(bodies map[int64]Body) (list []string) {
+	if !s.dialect.StandsAlone() {
+		return nil
+	}
+	for _, m := range s.List {
+		b := bodies[m.Version]
+		up, down := s.Sections(m, b)
+		if b.Replay != 0 {
+			down = Section{} // the other version gets the warning
+		}
+		for _, section := range []Section{up, down} {
+			if warning := s.refusal(section); warning != "" {
+				list = append(list, fmt.Sprintf("%s: %s", m, warning))
+				break
+			}
+		}
+	}
+	return list
+}
+
+func (s *Set) refusal(section Section) string {
+	for _, text := range section.Statements {
+		is, among := sqltext.Alone(text)
+		switch first := beginning(text); {
+		case among && (s.dialect.StandsAloneInText() || section.Transactional):
+			return fmt.Sprintf("a statement in %q can't run in a transaction: put it into a file of its own, with -- +goose NO TRANSACTION", first)
+		case is && section.Transactional:
+			return fmt.Sprintf("%q can't run in a transaction: put -- +goose NO TRANSACTION at the beginning of the file", first)
+		}
+	}
+	return ""
+}
+
+// beginning returns the first words of a statement, which can hold data further on.
+func beginning(text string) string {
+	words := strings.Fields(sqltext.Uncommented(text))
+	return strings.Join(words[:min(len(words), 4)], " ") + " …"
+}
+
+// wholeness returns the fault of each direction in which goose has cut a statement in two, or in which a dollar quote has no
+// end. goose ends a statement at each semicolon at the end of a line, unless annotations say otherwise.
+func (s *Set) wholeness(m Migration, script dryrun.Script) (faults []error) {
+	quoting, ok := s.dialect.Quoting()
+	if !ok {
+		return nil
+	}
+	for d, statements := range [][]string{script.Up, script.Down} {
+		direction := [...]string{Up, Down}[d]
+		for i, statement := range statements {
+			at, fault := halfCut(quoting, statement, strings.Join(statements[i+1:], "\n"))
+			if fault == "" {
+				continue
+			}
+			if line := s.Files.Line(m.Source, statement, at, direction == Down); line > 0 {
+				fault = fmt.Sprintf("line %d: %s", line, fault)
+			}
+			faults = append(faults, s.contentFault(m, direction, errors.New(fault)))
+			break
+		}
+	}
+	return faults
+}
+
+// halfCut says what is wrong with a statement, and where in it, if the rest of the section shows that it isn't whole.
+func halfCut(quoting sqltext.Quoting, statement, rest string) (at int, fault string) {
+	what, at := "", 0
+	quote, open := openQuote(quoting, statement)
+	switch body, unfinished := quoting.OpenBody(statement); {
+	case quote != "" && strings.Contains(rest, quote):
+		what, at = "the quote "+quote, open
+	case strings.HasPrefix(quote, "$"):
+		return open, fmt.Sprintf("the dollar quote %s has no end", quote)
+	case unfinished && rest != "":
+		what, at = "the body after BEGIN", body
+	default:
+		return 0, ""
+	}
+	return at, fmt.Sprintf("goose ends a statement at a semicolon inside %s: put -- +goose StatementBegin before the function (or other "+
+		"statement) and -- +goose StatementEnd after it", what)
+}
+
+// openQuote returns the quote that is open at the end of a statement, "" if there is none. It must be open whether backslashes
+// escape or not.
+func openQuote(q sqltext.Quoting, statement string) (quote string, at int) {
+	quote, at = q.Open(statement)
+	if q.Backslashes && quote != "" && strings.Contains(statement, `\`) {
+		q.Backslashes, q.Brackets = false, true // NO_BACKSLASH_ESCAPES
+		if other, _ := q.Open(statement); other == "" {
+			return "", 0
+		}
+	}
+	return quote, at
+}
