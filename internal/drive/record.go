@@ -29,6 +29,9 @@ func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record fu
 		if err := versioned(ctx, db); err != nil {
 			return err
 		}
+		if d.cfg.Hooks.Recorded == nil {
+			return nil
+		}
 		return d.cfg.Hooks.Recorded(ctx, db, d.step, time.Since(d.began))
 	}
 	_, inTransaction := db.(*sql.Tx)

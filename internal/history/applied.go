@@ -75,8 +75,23 @@ func (v Versioned) Put(ctx context.Context, db Querier, namespace string, rows .
 			cut(a.Source, 255), a.Sum, checksumKey(a.Sum), a.Duration.Milliseconds(), cut(a.Application, 255), a.Requires, a.Down))
 	}
 	columns := []string{"source", "checksum", "checksum_key", "duration_ms", "application", "requires", "down_sql"}
-	_, err := v.t.write(ctx, db, v.t.sql("INSERT INTO {table} (id, kind, namespace, version_id, ")+strings.Join(columns, ", ")+") VALUES "+
-		strings.Join(values, ", ")+v.t.orChange(columns...))
+	list := strings.Join(columns, ", ")
+	return v.write(ctx, db, v.t.sql("INSERT INTO {table} (id, kind, namespace, version_id, ")+list+") VALUES "+strings.Join(values, ", ")+v.t.orChange(columns...))
+}
+
+// write executes a statement that may do nothing where the table is gone: a migration may have dropped or renamed it in the
+// same transaction, which must not fail for that.
+func (v Versioned) write(ctx context.Context, db Querier, statement string) error {
+	if _, pool := db.(*sql.DB); pool {
+		_, err := v.t.write(ctx, db, statement)
+		return err
+	}
+	_, err := db.ExecContext(ctx, v.t.server.unlessGone(statement))
+	if err != nil {
+		if l, checkErr := v.t.layout(ctx, db); checkErr == nil && !l.there() {
+			return nil
+		}
+	}
 	return err
 }
 
@@ -89,8 +104,7 @@ func (v Versioned) Remove(ctx context.Context, db Querier, namespace string, ver
 	for _, version := range versions {
 		ids = append(ids, v.t.sql("?", appliedID(namespace, version)))
 	}
-	_, err := v.t.write(ctx, db, v.t.sql("DELETE FROM {table} WHERE id IN (")+strings.Join(ids, ", ")+")")
-	return err
+	return v.write(ctx, db, v.t.sql("DELETE FROM {table} WHERE id IN (")+strings.Join(ids, ", ")+")")
 }
 
 // List reads the rows of a namespace, by version. A table that is missing, or of an earlier version, has none.

@@ -57,6 +57,9 @@ type server interface {
 	// upgrade upgrades the state table of an older version. It doesn't wait for other users of the table.
 	upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) error
 
+	// unlessGone is a statement that doesn't end its transaction if its table is missing.
+	unlessGone(statement string) string
+
 	// activity is what the server does on a connection.
 	activity(ctx context.Context, pool *sql.DB, c Connection) (Activity, error)
 	// blocker is the connection that has locked one of two rows, or the table. Gone means that there is none.

@@ -213,7 +213,14 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 				tables[n].query, tables[n].sums = "SELECT 1 FROM "+name+" WHERE "+condition, q.sums(s.table, name)
 			}
 		}
-		looks, err := lookTogether(tables, func(query string, f func(*sql.Rows) error) error { return s.eachOnce(ctx, conn, query, f) })
+		read := func(query string, f func(*sql.Rows) error) error { return s.eachOnce(ctx, conn, query, f) }
+		looks, err := lookTogether(tables, read)
+		if err != nil && q.Sums && ctx.Err() == nil { // a state table of an earlier version has none
+			for n := range tables {
+				tables[n].sums = ""
+			}
+			looks, err = lookTogether(tables, read)
+		}
 		if err != nil && ctx.Err() != nil {
 			return nil, err
 		}

@@ -39,6 +39,15 @@ func (p postgres) there(n dialect.Name) string {
 	return "SELECT 1 WHERE to_regclass(" + p.Literal(p.Quote(n)) + ") IS NOT NULL"
 }
 
+// unlessGone has a subtransaction: an error would end the whole transaction.
+func (postgres) unlessGone(statement string) string {
+	quote := "$gooseplus$"
+	for strings.Contains(statement, quote) {
+		quote = quote[:len(quote)-1] + "_$"
+	}
+	return "DO " + quote + " BEGIN " + statement + "; EXCEPTION WHEN undefined_table THEN NULL; END " + quote
+}
+
 func (p postgres) columns(n dialect.Name) string {
 	return "SELECT a.attname, CASE c.relkind WHEN 'p' THEN 1 ELSE 0 END FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid" +
 		" WHERE a.attrelid = to_regclass(" + p.Literal(p.Quote(n)) + ") AND a.attnum > 0 AND NOT a.attisdropped"

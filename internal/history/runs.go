@@ -210,7 +210,13 @@ func (t *table) fenced(ctx context.Context, db *sql.DB, run string) (ours bool, 
 
 // List returns the runs, the newest first.
 func (r Runs) List(ctx context.Context, db Querier, only ...Outcome) (runs []Run, err error) {
-	return r.list(ctx, db, "application", only...)
+	if runs, err = r.list(ctx, db, "application", only...); err == nil {
+		return runs, nil
+	}
+	if l, layoutErr := r.t.layout(ctx, db); layoutErr == nil && l.remembers() && !l.columns["application"] { // of an earlier version
+		return r.list(ctx, db, "''", only...)
+	}
+	return runs, err
 }
 
 func (r Runs) list(ctx context.Context, db Querier, application string, only ...Outcome) (runs []Run, err error) {
@@ -242,12 +248,8 @@ func (r Runs) Recorded(ctx context.Context, db Querier) ([]Run, error) {
 	if err == nil {
 		return runs, nil
 	}
-	switch l, checkErr := r.t.layout(ctx, db); {
-	case checkErr != nil:
-	case !l.remembers() && !r.t.dialect.Denied(err):
+	if l, checkErr := r.t.layout(ctx, db); checkErr == nil && !l.remembers() && !r.t.dialect.Denied(err) {
 		return nil, nil
-	case l.remembers() && !l.columns["application"]: // of an earlier version
-		return r.list(ctx, db, "''")
 	}
 	return nil, err
 }

@@ -91,3 +91,5 @@ func (sqlite) blocker(context.Context, *sql.DB, *table, string, string) (Activit
 }
 
 func (sqlite) end(context.Context, *sql.DB, Connection, Activity) error { return nil }
+
+func (sqlite) unlessGone(statement string) string { return statement }
