@@ -49,6 +49,14 @@ var (
 	// [WithUnknownVersions] is [Refuse]: the database is newer than this program. Nothing was touched.
 	ErrUnknownVersion = errors.New("the database has versions that this program doesn't know")
 
+	// ErrEdited is returned by a run up if the file of an applied migration was edited and [WithChecksums] is [Refuse].
+	// Nothing was touched.
+	ErrEdited = errors.New("applied migrations were edited")
+
+	// ErrTooOld is returned by a run up if an applied migration requires a version that this program doesn't know (the
+	// annotation "-- +gooseplus requires VERSION"). Nothing was touched.
+	ErrTooOld = errors.New("this program is too old for the database")
+
 	// ErrDirty is returned when a migration that is not protected by a transaction may have been left
 	// half-applied: what is there is not known. Together with [ErrRollBack] it means that the
 	// migration failed and could not be undone, or failed while it was undone. Alone it means that an

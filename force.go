@@ -102,7 +102,7 @@ func (f *forced) do(ctx context.Context) error {
 			return err
 		}
 	}
-	if f.adopts {
+	if f.adopts || f.remembers() {
 		if err := f.run.ensureState(ctx); err != nil {
 			return err
 		}
@@ -150,6 +150,13 @@ func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step
 	}
 	if err := f.target.table.Rewrite(ctx, tx, add, remove); err != nil {
 		return err
+	}
+	if f.remembers() {
+		list, err := f.target.asNow(add)
+		namespace := f.target.set.Namespace
+		if err := errors.Join(err, f.target.state.Versioned.Put(ctx, tx, namespace, list...), f.target.state.Versioned.Remove(ctx, tx, namespace, remove...)); err != nil {
+			return err
+		}
 	}
 	for _, s := range dirty {
 		if err := f.target.state.Steps.Clear(ctx, tx, s); err != nil {

@@ -17,8 +17,10 @@ type view struct {
 	// flagged is true when the state table may have something to say about them: with the lock, that another run is
 	// recorded as running or that a step was not finished; otherwise, that the table is there.
 	flagged bool
-	ready   bool // the version table is there
-	absent  bool // it isn't
+	state   bool         // the state table is there, as far as the look can tell
+	sums    history.Sums // of the rows of the applied versions in it
+	ready   bool         // the version table is there
+	absent  bool         // it isn't
 	// blind is true when there was no answer in time.
 	blind bool
 	// schemaMissing is true when the schema that the run is bound to is to be created.
@@ -51,6 +53,9 @@ func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
 		return false, err
 	}
 	needed = r.parts.haveSteps()
+	if err := r.compareSums(ctx); err != nil {
+		return false, err
+	}
 	if needed && r.parts.empty() {
 		if err := r.vet(ctx); err != nil {
 			return false, err
@@ -109,19 +114,19 @@ func (r *run) lookTogether(ctx context.Context) (together bool, err error) {
 	var tables []*history.Versions
 	var questions []history.Question
 	for _, p := range r.parts {
-		tables, questions = append(tables, p.target.table), append(questions, p.target.question(r.options.globalLock))
+		tables, questions = append(tables, p.target.table), append(questions, p.target.question(r.options))
 	}
 	looks, err := history.AppliedTogether(ctx, r.db.own, r.whole.state, tables, questions)
 	if err != nil {
 		return false, nil // a look at each part says which one is wrong
 	}
 	for i, p := range r.parts {
-		p.view = view{applied: looks[i].Applied, flagged: looks[i].Flagged, ready: looks[i].Ready}
+		p.view = viewOf(looks[i])
 		p.end.to = plan.Newest(p.view.applied)
 		p.end.from = p.end.to
 	}
 	if r.parts.any(func(p *part) bool { return p.view.ready && !p.view.flagged }) {
-		if err := r.whole.hidden(ctx, r.db.own, r.options.globalLock); err != nil {
+		if err := r.whole.hidden(ctx, r.db.own, r.options); err != nil {
 			return true, r.whole.stateError(ctx, err)
 		}
 	}
@@ -134,14 +139,17 @@ func (p *part) look(ctx context.Context) (err error) {
 	if t.state == nil {
 		v.applied, v.ready, err = t.table.Applied(ctx, db)
 	} else {
-		v.applied, v.flagged, v.ready, err = t.table.AppliedAndFlag(ctx, db, t.state, t.question(p.run.options.globalLock), p.view.absent)
+		var look history.Look
+		look, err = t.table.AppliedAndFlag(ctx, db, t.state, t.question(p.run.options), p.view.absent)
+		v = viewOf(look)
 		if err == nil && v.ready && !v.flagged {
-			err = t.hidden(ctx, db, p.run.options.globalLock)
+			err = t.hidden(ctx, db, p.run.options)
 		}
 	}
 	v.absent = err == nil && !v.ready
 	if v.absent && t.state != nil && !p.run.options.globalLock {
 		v.flagged, err = t.state.IsThere(ctx, db) // which a version table without rows can't tell
+		v.state = v.flagged
 	}
 	if err == nil && v.absent && p.run.options.bound {
 		v.schemaMissing, err = t.schemaMissing(ctx, db)
@@ -154,10 +162,14 @@ func (p *part) look(ctx context.Context) (err error) {
 	return err
 }
 
-// hidden is the refusal to read the state table where, without the lock, the look has not found one.
-func (t *target) hidden(ctx context.Context, db *sql.DB, lock bool) error {
-	if lock {
-		return nil // the look has read it
+func viewOf(l history.Look) view {
+	return view{applied: l.Applied, flagged: l.Flagged, ready: l.Ready, state: l.State, sums: l.Sums}
+}
+
+// hidden is the refusal to read the state table where the look has asked only whether there is one, and has found none.
+func (t *target) hidden(ctx context.Context, db *sql.DB, o *options) error {
+	if !t.question(o).There {
+		return nil
 	}
 	return t.state.Hidden(ctx, db)
 }
@@ -211,7 +223,7 @@ func (r *run) makeTables(ctx context.Context) error {
 
 // facts reads what the state table remembers.
 func (r *run) facts(ctx context.Context) (facts history.Facts, err error) {
-	there := r.holding != nil || r.parts.flagged() && !r.options.globalLock
+	there := r.holding != nil || !r.options.globalLock && r.parts.any(func(p *part) bool { return p.view.flagged || p.view.state })
 	if r.whole.state == nil || !there && !r.options.globalLock {
 		return facts, nil // without a lock, a table that was not there at the first look has nothing to say
 	}
@@ -287,9 +299,9 @@ func (p *part) unknown(known, applied []int64) error {
 }
 
 // question is what a look asks of the state table.
-func (t *target) question(lock bool) history.Question {
-	if !lock {
+func (t *target) question(o *options) history.Question {
+	if !o.globalLock && !o.keepsHistory() {
 		return history.Question{There: true}
 	}
-	return history.Question{Runs: true, Namespace: t.set.Namespace}
+	return history.Question{Runs: o.globalLock, Namespace: t.set.Namespace, Sums: o.keepsHistory()}
 }

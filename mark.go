@@ -47,6 +47,8 @@ func (m *mark) put(ctx context.Context, step plannedStep) error {
 	if err != nil {
 		if gone, restored := m.restore(ctx); gone && restored == nil {
 			err = m.write(ctx, step, false)
+		} else if p.target.oneWriter() && p.target.dialect.Contention(err) {
+			m.set = claimed // the server has refused it
 		}
 	}
 	return err

@@ -67,7 +67,7 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 	defer cancel()
 	var facts history.Facts
 	if known.whole.state != nil {
-		if facts, err = known.whole.state.Read(ctx, db.own); err != nil {
+		if facts, err = known.whole.state.ReadAll(ctx, db.own); err != nil {
 			return nil, known.whole.named(known.whole.stateError(ctx, err))
 		}
 	}

@@ -40,6 +40,8 @@ type options struct {
 	strictOrder    bool
 	foreignHistory Policy
 	unknown        Policy // what becomes of a run where unknown versions are applied
+	checksums      Policy // what becomes of a run where the file of an applied version was edited
+	application    string // its version
 	schema         string // "" with bound: the tenant has no schema of its own
 	bound          bool   // to a schema
 	createSchema   bool
@@ -101,6 +103,8 @@ func defaultOptions() options {
 
 		foreignHistory:        Refuse,
 		unknown:               Warn,
+		checksums:             Warn,
+		application:           applicationVersion(),
 		protectedEnvironments: []string{"production"},
 
 		timeout:          5 * time.Minute,
@@ -137,7 +141,7 @@ func (o *options) faults() []error {
 	for _, p := range []struct {
 		name  string
 		value Policy
-	}{{"WithForeignHistory", o.foreignHistory}, {"WithUnknownVersions", o.unknown}} {
+	}{{"WithForeignHistory", o.foreignHistory}, {"WithUnknownVersions", o.unknown}, {"WithChecksums", o.checksums}} {
 		if p.value < Ignore || p.value > Refuse {
 			faults = append(faults, fmt.Errorf("%s: %v is not a policy", p.name, p.value))
 		}

@@ -40,6 +40,7 @@ type row struct {
 	started    time.Time
 	registered bool // it is there
 	forced     bool // of a run that executes nothing, see Force
+	accepted   bool // and of Accept
 }
 
 // ending is the state in which a part ends.

@@ -141,7 +141,7 @@ func (h *holding) register(ctx context.Context, parts []*part) error {
 			planned[i] = s.Version
 		}
 		row := history.Run{
-			ID: p.row.id, Holder: holderName(p.row.id), Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,
+			ID: p.row.id, Holder: holderName(p.row.id), Application: h.run.options.application, Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,
 			Start: p.ledger.Start(), Planned: append(planned, p.ledger.Owed()...),
 		}
 		if err := p.target.state.Runs.Inherit(ctx, h.run.db.own, row); err != nil {
@@ -233,6 +233,8 @@ func (p *part) recordOutcome(ctx context.Context, db history.Querier, err error)
 	switch {
 	case err == nil && p.row.forced:
 		outcome = history.Forced
+	case err == nil && p.row.accepted:
+		outcome = history.Accepted
 	case errors.Is(err, ErrRollForward):
 		outcome, text = history.RolledBack, reason(err)
 	case err != nil:

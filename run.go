@@ -210,6 +210,11 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err := r.stamps.stamp(ctx, r); err != nil {
 		return err
 	}
+	for _, p := range r.working {
+		if err := p.adopt(ctx); err != nil {
+			return p.target.named(err)
+		}
+	}
 	if r.progress.mariadb, err = r.whole.isMariaDB(ctx, r.db.own, r.options.statementTimeouts); err != nil {
 		return err
 	}

@@ -51,6 +51,12 @@ type MigrationStatus struct {
 	// could not be undone, or was cut off. It is also true while another process executes the step.
 	Failed bool
 	Locked bool // it is protected, see [Migrator.LockVersion]
+	// Edited says that its file was edited after it was applied, see [WithChecksums].
+	Edited bool
+	// Application is the version of the application that applied it, and Duration how long that took; "" and 0 if the state
+	// table doesn't know.
+	Application string
+	Duration    time.Duration
 	// Up and Down are the SQL of its sections, as goose would execute it, with a line break between
 	// two statements; "<go>" for a Go function; "" where there is nothing. A [Replay] shows the SQL that it
 	// replays.
@@ -76,7 +82,7 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	}
 	var facts history.Facts
 	if part.state != nil {
-		if facts, err = part.state.Read(ctx, db.own); err != nil {
+		if facts, err = part.state.ReadAll(ctx, db.own); err != nil {
 			return Status{}, part.stateError(ctx, err)
 		}
 	}
@@ -127,7 +133,11 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 // statusWithSQL is status with what is in the files; the error says which can't be parsed.
 func (t *target) statusWithSQL(ctx context.Context, environments []string, entries []history.Entry, facts history.Facts) (Status, error) {
 	bodies, errs := t.set.ReadAll(ctx)
-	return t.status(environments, entries, t.own(facts), bodies), t.unreadable(errs)
+	status := t.status(environments, entries, t.own(facts), bodies)
+	if err := t.addHistory(status.Migrations, facts.Applied[t.set.Namespace]); err != nil {
+		errs = append(errs, err)
+	}
+	return status, t.unreadable(errs)
 }
 
 func (t *target) status(environments []string, entries []history.Entry, facts history.Facts, bodies map[int64]migset.Body) Status {
@@ -176,6 +186,7 @@ const (
 	RunRunning    RunOutcome = "running"
 	RunMigrated   RunOutcome = "migrated"    // it succeeded
 	RunForced     RunOutcome = "forced"      // it was [Migrator.Force]
+	RunAccepted   RunOutcome = "accepted"    // it was [Migrator.Accept]
 	RunRolledBack RunOutcome = "rolled back" // it failed, and the database is where it was
 	RunFailed     RunOutcome = "failed"      // it failed, and the database is at To
 	RunCutOff     RunOutcome = "cut off"     // its process is gone; the next run takes over its starting point
@@ -190,7 +201,9 @@ type Run struct {
 	Ended     time.Time // the zero time while it is running
 	From, To  int64     // the highest version applied before and after; To is 0 while it is running
 	Outcome   RunOutcome
-	Error     string // on one line, without passwords; "" if it succeeded
+	// Application is the version of the application that ran, see [WithApplicationVersion].
+	Application string
+	Error       string // on one line, without passwords; "" if it succeeded
 }
 
 // Runs returns the last hundred runs that had the lock ([WithGlobalLock]) and something to do, newest first. A run whose
@@ -223,7 +236,7 @@ func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 		}
 		runs = append(runs, Run{
 			Namespace: r.Namespace, Holder: r.Holder, Started: r.Started, Ended: r.Ended, From: r.From, To: r.To,
-			Outcome: RunOutcome(r.Outcome), Error: redact.Text(r.Error),
+			Outcome: RunOutcome(r.Outcome), Application: r.Application, Error: redact.Text(r.Error),
 		})
 	}
 	return runs, nil

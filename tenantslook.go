@@ -215,7 +215,7 @@ func (c *tenantsCall) sweep(ctx context.Context, tenants []Tenant, environments 
 	}
 	for _, part := range c.known.parts {
 		// A run that was cut off has to be declared dead, as by a run alone.
-		question := history.Question{Runs: c.m.options.globalLock, Namespace: part.set.Namespace, Environments: environments}
+		question := history.Question{Runs: c.m.options.globalLock, Namespace: part.set.Namespace, Environments: environments, Sums: c.m.options.keepsHistory()}
 		one, err := history.Sweep(ctx, c.db.own, c.known.whole.state, inTable(version.Table, part.set.Namespace), question, names)
 		if err != nil {
 			return nil // each run says what is wrong by itself

@@ -52,6 +52,8 @@ func (m *Migrator) awaited(ctx context.Context) (missing string, err error) {
 	switch {
 	case errors.Is(err, ErrMigrationTable), errors.Is(err, ErrDirty):
 		return reason(err), nil
+	case err != nil && limited.Err() != nil:
+		return reason(err), nil // it was interrupted
 	case err != nil:
 		return "", m.named(err)
 	}

@@ -131,12 +131,12 @@ func TestDirty(t *testing.T) {
 				return
 			}
 			set := map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": table("b")}
-			m := p.migrator(from(files(set)))
+			m := p.migrator(forgetful([]gooseplus.Option{from(files(set))})...)
 			if err := m.Migrate(ctx); err != nil {
 				t.Fatal(err)
 			}
 			set["3_x.sql"] = script("CREATE TABLE a (id INTEGER);", "")
-			wantFailed(t, p.migrator(from(files(set))).Migrate(ctx), 3)
+			wantFailed(t, p.migrator(forgetful([]gooseplus.Option{from(files(set))})...).Migrate(ctx), 3)
 			if err := m.RollbackTo(ctx, 0); err != nil {
 				t.Fatal(err)
 			}

@@ -207,7 +207,7 @@ func TestReaderOfTenants(t *testing.T) {
 		half := noTransaction("CREATE TABLE half (id INTEGER);\nINSERT INTO missing VALUES (1);", "DROP TABLE half;\nDROP TABLE missing;")
 		set := files(map[string]*fstest.MapFile{"001_t.sql": table("t001"), "002_half.sql": half})
 		for i, name := range names {
-			m := p.migrator(from(set), gooseplus.WithSchema(name))
+			m := p.migrator(forgetful([]gooseplus.Option{from(set), gooseplus.WithSchema(name)})...)
 			if i == 0 {
 				wantIs(t, m.Migrate(ctx), gooseplus.ErrDirty)
 			} else if err := m.MigrateTo(ctx, 1); err != nil {
@@ -227,7 +227,7 @@ func TestReaderOfTenants(t *testing.T) {
 		}
 		look := func(lock bool) map[gooseplus.TenantState]int {
 			states := make(map[gooseplus.TenantState]int)
-			report, _ := p.over(db, from(chain(1)), gooseplus.WithGlobalLock(lock)).MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithConcurrency(1))
+			report, _ := p.over(db, forgetful([]gooseplus.Option{from(chain(1)), gooseplus.WithGlobalLock(lock)})...).MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithConcurrency(1))
 			for _, r := range report.Tenants {
 				states[r.State]++
 				if r.State != gooseplus.TenantUpToDate {

@@ -123,11 +123,7 @@ func TestRollback(t *testing.T) {
 			}
 			told := counter.take()
 			wantReads(t, "at the target", told)
-			want := 2
-			if !p.transactionalDDL {
-				want = 4 // there is a state table
-			}
-			if len(told) != want {
+			if len(told) != 2 {
 				t.Errorf("two runs told the database %q", told)
 			}
 			p.want(t, []int64{1, 2}, []string{"t001", "t002"})

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/gooseplus/gooseplus"
 )
 
 // record is what the state table of a place says.
@@ -21,11 +23,16 @@ func (p record) outcomeOfStale(t *testing.T) string {
 	return fmt.Sprint(column[string](t, p.db, "SELECT outcome FROM goose_db_version_lock WHERE id = 'run:dead'"))
 }
 
-// marks lists what the state table remembers beside the mutex and the runs.
+// marks lists what the state table remembers beside the mutex, the runs and the applied versions.
 func (p record) marks(t *testing.T) string {
 	t.Helper()
 	return strings.Join(column[string](t, p.db, `SELECT CONCAT(kind, ' ', version_id, ' ', source, environment) FROM goose_db_version_lock
-		WHERE kind NOT IN ('fence', 'run', 'backend') ORDER BY 1`), ", ")
+		WHERE kind NOT IN ('fence', 'run', 'backend', 'applied') ORDER BY 1`), ", ")
+}
+
+// forgetful has nothing remembered of applied migrations.
+func forgetful(o []gooseplus.Option) []gooseplus.Option {
+	return append(o, gooseplus.WithChecksums(gooseplus.Ignore), gooseplus.WithUnknownVersions(gooseplus.Ignore))
 }
 
 // wantNoState asserts that there is no state table, which goose's users need not have.

@@ -211,6 +211,7 @@ CREATE CONSTRAINT TRIGGER one AFTER INSERT ON plans DEFERRABLE INITIALLY DEFERRE
 			if err := p.migrator(from(setup)).Migrate(ctx); err != nil {
 				t.Fatal(err)
 			}
+			// An earlier look would find the winner: the row that remembers the version is one row for both.
 			setup["sql/base/2_plan.sql"] = script("INSERT INTO plans VALUES (1);", "DELETE FROM plans;")
 			db, f := p.flaky(t)
 			var won error
@@ -218,10 +219,10 @@ CREATE CONSTRAINT TRIGGER one AFTER INSERT ON plans DEFERRABLE INITIALLY DEFERRE
 			f.before = func(statement string) {
 				if statement == "COMMIT" && ran == 0 {
 					ran++
-					won = p.migrator(from(setup)).Migrate(ctx)
+					won = p.migrator(forgetful([]gooseplus.Option{from(setup)})...).Migrate(ctx)
 				}
 			}
-			err := p.over(db, from(setup)).Migrate(ctx)
+			err := p.over(db, forgetful([]gooseplus.Option{from(setup)})...).Migrate(ctx)
 			if won != nil || ran != 1 {
 				t.Fatalf("the winner ran %d times: %v", ran, won)
 			}

@@ -47,7 +47,8 @@ var networkCalls = map[string]func(context.Context, *gooseplus.Migrator) error{
 		}
 		return nil
 	},
-	"Runs": func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Runs(ctx)) },
+	"Accept": func(ctx context.Context, m *gooseplus.Migrator) error { return m.Accept(ctx, 2) },
+	"Runs":   func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Runs(ctx)) },
 	"TenantsStatus": func(ctx context.Context, m *gooseplus.Migrator) (failed error) {
 		for status, err := range m.TenantsStatus(ctx, here(ctx, m)) {
 			failed = errors.Join(failed, status.Err, err)

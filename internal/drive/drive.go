@@ -90,6 +90,8 @@ type Hooks struct {
 	// Fenced says whether a step has failed that may have left its transaction, with the fence, to a connection that the
 	// run doesn't know.
 	Fenced func() bool
+	// Recorded is called when the version table has the step, on the connection or in the transaction of its row.
+	Recorded func(ctx context.Context, db history.Querier, step Step, took time.Duration) error
 	// Unreadable makes the error of a state table that can't be used.
 	Unreadable func(context.Context, error) error
 }
@@ -100,6 +102,7 @@ type Driver struct {
 	cfg      Config
 	session  *session.Session
 	step     Step // that goose is at
+	began    time.Time
 	backends backends
 	orphans  orphans
 	dead     atomic.Bool // another runner has declared the run dead
@@ -131,7 +134,7 @@ func (d *Driver) Disconnect(ctx context.Context) error {
 
 // Take takes a step. All its attempts have the time of ctx.
 func (d *Driver) Take(ctx context.Context, step Step) Result {
-	d.step = step
+	d.step, d.began = step, time.Now()
 	if step.Unrecorded {
 		d.recorder.Unrecorded()
 	} else {

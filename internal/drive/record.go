@@ -24,6 +24,16 @@ const (
 // recordStep has a step recorded whose own statements are executed: in the transaction in which they were, if that is
 // there, or else in another one, which begins like every other transaction of the run.
 func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record func(context.Context, database.DBTxConn) error) error {
+	versioned := record
+	record = func(ctx context.Context, db database.DBTxConn) error {
+		if err := versioned(ctx, db); err != nil {
+			return err
+		}
+		if d.cfg.Hooks.Recorded == nil {
+			return nil
+		}
+		return d.cfg.Hooks.Recorded(ctx, db, d.step, time.Since(d.began))
+	}
 	_, inTransaction := db.(*sql.Tx)
 	if !inTransaction { // it is done, and only this is missing
 		var cancel context.CancelFunc

@@ -17,10 +17,26 @@ const replayMark = "\x00gooseplus replay "
 var replayLine = regexp.MustCompile(`(?i)^--[ \t]*\+gooseplus[ \t]+replay[ \t]+([0-9]+)[ \t]*$`)
 
 var (
-	errAnnotation = errors.New("a line has +gooseplus and is not: -- +gooseplus Replay VERSION")
+	errAnnotation = errors.New("a line has +gooseplus and is neither -- +gooseplus Replay VERSION nor -- +gooseplus requires VERSION")
 	errReplayInUp = errors.New("-- +gooseplus Replay is in an Up: only a Down can be a Replay")
 	errBeside     = errors.New("a Down has something else beside -- +gooseplus Replay")
 )
+
+// requiresLine is an annotation that has no effect on how a file runs.
+var requiresLine = regexp.MustCompile(`(?im)^[ \t]*--[ \t]*\+gooseplus[ \t]+requires[ \t]+([0-9]+)[ \t]*\r?$`)
+
+// Requires is the highest version that a file requires of programs, 0 if it requires none.
+func Requires(text string) (version int64) {
+	if !strings.Contains(text, "+gooseplus") {
+		return 0
+	}
+	for _, m := range requiresLine.FindAllStringSubmatch(text, -1) {
+		if v, err := strconv.ParseInt(m[1], 10, 64); err == nil {
+			version = max(version, v)
+		}
+	}
+	return version
+}
 
 // annotation is the version that a line tells to replay, 0 for a line that is no annotation.
 func annotation(line string) (int64, error) {
@@ -46,6 +62,10 @@ func marked(text string) (string, error) {
 	}
 	var b strings.Builder
 	for line := range strings.Lines(text) {
+		if requiresLine.MatchString(line) {
+			b.WriteString("--\n") // goose takes no annotation that it doesn't know
+			continue
+		}
 		version, err := annotation(line)
 		switch {
 		case err != nil:

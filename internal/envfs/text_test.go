@@ -129,11 +129,11 @@ func TestReplayAnnotation(t *testing.T) {
 		{"twice in a down file", pairOf(t, "SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus Replay 3"), 1, 0, "something else beside"},
 		{"in an Up", goose("-- +gooseplus Replay 3", "SELECT 1;"), 4, 0, "only a Down"},
 		{"in an up file", pairOf(t, "-- +gooseplus Replay 3", "SELECT 1;"), 1, 0, "only a Down"},
-		{"no version", goose("SELECT 1;", "-- +gooseplus Replay"), 4, 0, "is not: -- +gooseplus Replay VERSION"},
-		{"version 0", goose("SELECT 1;", "-- +gooseplus Replay 0"), 4, 0, "is not: -- +gooseplus Replay VERSION"},
-		{"a version beyond all", goose("SELECT 1;", "-- +gooseplus Replay 9223372036854775808"), 4, 0, "is not: -- +gooseplus Replay VERSION"},
-		{"another word in a pair", pairOf(t, "SELECT 1;", "-- +gooseplus Reply 3"), 1, 0, "is not: -- +gooseplus Replay VERSION"},
-		{"another word in an up file", pairOf(t, "-- +gooseplus Reply 3", ""), 1, 0, "is not: -- +gooseplus Replay VERSION"},
+		{"no version", goose("SELECT 1;", "-- +gooseplus Replay"), 4, 0, "is neither -- +gooseplus Replay VERSION"},
+		{"version 0", goose("SELECT 1;", "-- +gooseplus Replay 0"), 4, 0, "is neither -- +gooseplus Replay VERSION"},
+		{"a version beyond all", goose("SELECT 1;", "-- +gooseplus Replay 9223372036854775808"), 4, 0, "is neither -- +gooseplus Replay VERSION"},
+		{"another word in a pair", pairOf(t, "SELECT 1;", "-- +gooseplus Reply 3"), 1, 0, "is neither -- +gooseplus Replay VERSION"},
+		{"another word in an up file", pairOf(t, "-- +gooseplus Reply 3", ""), 1, 0, "is neither -- +gooseplus Replay VERSION"},
 	} {
 		t.Run(tc.situation, func(t *testing.T) {
 			t.Parallel()

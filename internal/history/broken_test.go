@@ -71,7 +71,7 @@ func TestAnswerThatBreaksOff(t *testing.T) {
 			if strings.Contains(statement, "information_schema") {
 				return []driver.Value{int64(1), int64(1), int64(1), int64(1)} // the first schema is there, with its table
 			}
-			return []driver.Value{int64(0), int64(1), int64(5), int64(1)}
+			return []driver.Value{int64(0), int64(1), int64(5), int64(1), ""}
 		}})
 		defer db.Close()
 		state, err := NewState(d, "v")

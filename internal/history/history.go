@@ -57,6 +57,9 @@ type server interface {
 	// upgrade upgrades the state table of an older version. It doesn't wait for other users of the table.
 	upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) error
 
+	// unlessGone is a statement that doesn't end its transaction if its table is missing.
+	unlessGone(statement string) string
+
 	// activity is what the server does on a connection.
 	activity(ctx context.Context, pool *sql.DB, c Connection) (Activity, error)
 	// blocker is the connection that has locked one of two rows, or the table. Gone means that there is none.
@@ -80,6 +83,7 @@ type terms struct {
 	returning   string // ends an INSERT that returns the key, "" where the driver tells the key
 	cursor      string // declares a cursor for the query that follows, "" where drivers don't keep the texts of queries
 	connection  string // asks a connection for its name; ? is the run; "" if there is no name
+	sums        string // the number, the checksums and the highest requirement of applied versions, see Sums
 	staysOpen   bool   // a SELECT outside a transaction may begin one that stays open
 }
 

@@ -20,6 +20,7 @@ type Question struct {
 	Namespace    string
 	Runs         bool     // runs matter that are recorded as running, or were cut off
 	Environments []string // stamps of these environments matter
+	Sums         bool     // asks for the sums of the applied versions too
 }
 
 // query finds a row if a row matters.
@@ -48,77 +49,99 @@ func (q Question) condition(t *table) string {
 	return condition
 }
 
+// sums adds up what the state table called name knows of applied versions, see [Sums].
+func (q Question) sums(t *table, name string) string {
+	if !q.Sums {
+		return ""
+	}
+	return "(SELECT " + t.server.terms().sums + " FROM " + name + t.sql(" WHERE kind = 'applied' AND namespace = ?)", q.Namespace)
+}
+
 // Look is what one statement reads of a version table and of its state table.
 type Look struct {
 	Applied []int64
 	Flagged bool // a row of the state table matters
 	Ready   bool // see [Versions.Applied]
+	State   bool // the question asked for sums, and the state table exists
+	Sums    Sums
 }
 
 // AppliedAndFlag is Applied and, in the same statement, the answer to a question to the state table. The question is left
 // out only if the state table is found to be missing: any other error may hide a row. absent says that the version table was
 // missing a moment ago: then it avoids a statement that would fail, and stand in the server's log.
-func (v *Versions) AppliedAndFlag(ctx context.Context, db Querier, s *State, q Question, absent bool) (applied []int64, flagged, ready bool, err error) {
+func (v *Versions) AppliedAndFlag(ctx context.Context, db Querier, s *State, q Question, absent bool) (Look, error) {
 	if absent {
 		if there, err := v.exist(ctx, db); err == nil && !there {
-			return nil, false, false, nil
+			return Look{}, nil
 		}
 	}
 	looks, err := AppliedTogether(ctx, db, s, []*Versions{v}, []Question{q})
 	if err != nil {
 		if gone, checkErr := v.gone(ctx, db, err); checkErr != nil || gone {
-			return nil, false, false, checkErr
+			return Look{}, checkErr
 		}
 		if !q.There {
-			missing, checkErr := s.Missing(ctx, db)
+			l, checkErr := s.layout(ctx, db)
 			if checkErr != nil {
-				return nil, false, false, err
+				return Look{}, err
 			}
-			if missing && !v.dialect.Denied(err) {
-				applied, ready, err = v.Applied(ctx, db)
-				return applied, false, ready, err
+			if !l.remembers() && !v.dialect.Denied(err) {
+				applied, ready, err := v.Applied(ctx, db)
+				return Look{Applied: applied, Ready: ready}, err
 			}
+			q.Sums = q.Sums && l.columns["checksum"] // a table of an earlier version has none
 		}
 		// Another process may have created one of the tables after the first try.
 		if looks, err = AppliedTogether(ctx, db, s, []*Versions{v}, []Question{q}); err != nil {
-			return nil, false, false, err
+			return Look{}, err
 		}
 	}
-	return looks[0].Applied, looks[0].Flagged, looks[0].Ready, nil
+	return looks[0], nil
 }
 
 // AppliedTogether is AppliedAndFlag for several version tables with one state table, each with its question, in one
 // statement. It fails if a table is missing, and for dialects that gooseplus leaves to goose.
 func AppliedTogether(ctx context.Context, db Querier, s *State, tables []*Versions, questions []Question) ([]Look, error) {
-	names, queries := make([]string, len(tables)), make([]string, len(tables))
+	asked := make([]asked, len(tables))
 	for i, v := range tables {
 		if v.own == nil {
 			return nil, errors.ErrUnsupported
 		}
-		names[i], queries[i] = v.Name(), questions[i].query(s.table)
+		asked[i].table, asked[i].query, asked[i].sums = v.Name(), questions[i].query(s.table), questions[i].sums(s.table, s.quoted)
 	}
-	return lookTogether(names, queries, func(query string, f func(*sql.Rows) error) error { return each(ctx, db, query, f) })
+	return lookTogether(asked, func(query string, f func(*sql.Rows) error) error { return each(ctx, db, query, f) })
 }
 
-// lookTogether reads version tables, each with a query that finds a row or none; "" is no query. The answer is in each row,
-// in one number with is_applied: that costs the server nothing but the query, once. The rows come in any order.
-func lookTogether(tables, queries []string, each func(query string, f func(*sql.Rows) error) error) ([]Look, error) {
+// asked is what is read of one version table, with a query that finds a row or none, and an expression; "" is neither.
+type asked struct{ table, query, sums string }
+
+// lookTogether reads version tables. The answer to a query is in each row, in one number with is_applied: that costs the
+// server nothing but the query, once. The rows come in any order.
+func lookTogether(tables []asked, each func(query string, f func(*sql.Rows) error) error) ([]Look, error) {
 	var parts []string
-	for i, table := range tables {
+	for i, t := range tables {
 		answer := ""
-		if queries[i] != "" {
-			answer = " + (SELECT CASE WHEN EXISTS (" + queries[i] + ") THEN 2 ELSE 0 END)"
+		if t.query != "" {
+			answer = " + (SELECT CASE WHEN EXISTS (" + t.query + ") THEN 2 ELSE 0 END)"
 		}
-		parts = append(parts, fmt.Sprintf("SELECT %d AS part, id, version_id, CASE WHEN is_applied THEN 1 ELSE 0 END%s AS bits FROM %s", i, answer, table))
+		parts = append(parts, fmt.Sprintf("SELECT %d AS part, id, version_id, CASE WHEN is_applied THEN 1 ELSE 0 END%s AS bits, %s AS sums FROM %s",
+			i, answer, cmp.Or(t.sums, "''"), t.table))
 	}
 	looks, lists := make([]Look, len(tables)), make([][]row, len(tables))
 	err := each(strings.Join(parts, " UNION ALL "), func(rows *sql.Rows) error {
 		var part, bits int
 		var r row
-		if err := rows.Scan(&part, &r.key, &r.version, &bits); err != nil {
+		var sums string
+		if err := rows.Scan(&part, &r.key, &r.version, &bits, &sums); err != nil {
 			return err
 		}
 		r.applied = bits&1 != 0
+		if !looks[part].Ready && sums != "" { // each row has the same
+			looks[part].State = true
+			if err := looks[part].Sums.parse(sums); err != nil {
+				return err
+			}
+		}
 		looks[part].Flagged, looks[part].Ready = bits&2 != 0, true
 		lists[part] = append(lists[part], r)
 		return nil
@@ -182,14 +205,22 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 	}
 	condition := q.condition(s.table)
 	for chunk := range slices.Chunk(there, sweepUnion) {
-		tables, queries := make([]string, len(chunk)), make([]string, len(chunk))
+		tables := make([]asked, len(chunk))
 		for n, i := range chunk {
-			tables[n] = s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: versionTable})
+			tables[n].table = s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: versionTable})
 			if states[i] {
-				queries[n] = "SELECT 1 FROM " + s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: s.name.Table}) + " WHERE " + condition
+				name := s.dialect.Quote(dialect.Name{Schema: schemas[i], Table: s.name.Table})
+				tables[n].query, tables[n].sums = "SELECT 1 FROM "+name+" WHERE "+condition, q.sums(s.table, name)
 			}
 		}
-		looks, err := lookTogether(tables, queries, func(query string, f func(*sql.Rows) error) error { return s.eachOnce(ctx, conn, query, f) })
+		read := func(query string, f func(*sql.Rows) error) error { return s.eachOnce(ctx, conn, query, f) }
+		looks, err := lookTogether(tables, read)
+		if err != nil && q.Sums && ctx.Err() == nil { // a state table of an earlier version has none
+			for n := range tables {
+				tables[n].sums = ""
+			}
+			looks, err = lookTogether(tables, read)
+		}
 		if err != nil && ctx.Err() != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Mark is something that is remembered about a version.
@@ -22,6 +23,8 @@ type Facts struct {
 	Environments []string
 	Adopted      bool     // a person has decided what the history of another tool means
 	Running      []string // the ids of the runs that are recorded as running
+	// Applied is what is known of applied versions, by namespace, without their Downs. Only ReadAll reads it.
+	Applied map[string]map[int64]Applied
 }
 
 const (
@@ -32,19 +35,28 @@ const (
 )
 
 // Read reads all facts. A missing table, or the original gooseplus's, remembers nothing.
-func (s *State) Read(ctx context.Context, db Querier) (Facts, error) {
+func (s *State) Read(ctx context.Context, db Querier) (Facts, error) { return s.read(ctx, db, false) }
+
+// ReadAll is Read with the rows of the applied versions, in the same statement.
+func (s *State) ReadAll(ctx context.Context, db Querier) (Facts, error) { return s.read(ctx, db, true) }
+
+func (s *State) read(ctx context.Context, db Querier, applied bool) (Facts, error) {
 	if !s.dialect.HidesTables() {
 		if missing, err := s.Missing(ctx, db); err != nil || missing {
 			return Facts{}, err
 		}
 	}
-	return s.ReadThere(ctx, db)
+	return s.readThere(ctx, db, applied)
 }
 
 // ReadThere is Read of a table that is known to exist. It reads a table of an older version as it is, and returns all other
 // errors: nothing is remembered only where there is no table.
 func (s *State) ReadThere(ctx context.Context, db Querier) (Facts, error) {
-	f, err := s.facts(ctx, db, false)
+	return s.readThere(ctx, db, false)
+}
+
+func (s *State) readThere(ctx context.Context, db Querier, applied bool) (Facts, error) {
+	f, err := s.facts(ctx, db, false, applied)
 	if err == nil {
 		return f, nil
 	}
@@ -55,30 +67,45 @@ func (s *State) ReadThere(ctx context.Context, db Querier) (Facts, error) {
 	case !l.remembers():
 		return Facts{}, nil
 	}
-	return s.facts(ctx, db, true)
+	return s.facts(ctx, db, l.earlier(), false)
 }
 
 // facts reads a table of this version, or of an earlier one.
-func (t *table) facts(ctx context.Context, db Querier, earlier bool) (f Facts, err error) {
+func (t *table) facts(ctx context.Context, db Querier, earlier, applied bool) (f Facts, err error) {
+	more, kinds := ", '', 0, ''", "'dirty', 'protected', 'environment', 'adopted'"
+	if applied {
+		more, kinds = ", m.checksum, m.duration_ms, m.application", kinds+", 'applied'"
+	}
 	columns := "m.source, m.environment, m.direction, m.failed, m.transactions, CASE m.kind WHEN 'dirty' THEN COALESCE((SELECT MAX(r.transactions)" +
 		" FROM {table} AS r WHERE r.id = m.run_id OR r.kind = 'fence' AND r.run_id = m.run_id), -1) ELSE -1 END"
 	if earlier {
 		columns = "m.name, m.name, m.outcome, m.status, -1, -1"
 	}
-	query := t.sql("SELECT m.id, m.kind, m.namespace, m.version_id, " + columns + " FROM {table} AS m WHERE m.kind IN" +
-		" ('dirty', 'protected', 'environment', 'adopted') OR m.kind = 'run' AND m.outcome = 'running' ORDER BY m.version_id, m.id")
+	query := t.sql("SELECT m.id, m.kind, m.namespace, m.version_id, " + columns + more + " FROM {table} AS m WHERE m.kind IN" +
+		" (" + kinds + ") OR m.kind = 'run' AND m.outcome = 'running' ORDER BY m.version_id, m.id")
 	err = each(ctx, db, query, func(rows *sql.Rows) error {
 		var id, kind, environment, direction string
 		var failed int
 		var then, now int64 // how many transactions the run had committed
 		var m Mark
-		if err := rows.Scan(&id, &kind, &m.Namespace, &m.Version, &m.Source, &environment, &direction, &failed, &then, &now); err != nil {
+		var a Applied
+		var ms int64
+		if err := rows.Scan(&id, &kind, &m.Namespace, &m.Version, &m.Source, &environment, &direction, &failed, &then, &now, &a.Sum, &ms, &a.Application); err != nil {
 			return err
 		}
 		switch kind {
 		case kindDirty:
 			f.Dirty = append(f.Dirty, Step{Mark: m, Run: without(dirtyPrefix, id), Down: direction == down, Failed: failed != 0,
 				Untouched: then >= 0 && then == now})
+		case kindApplied:
+			if f.Applied == nil {
+				f.Applied = make(map[string]map[int64]Applied)
+			}
+			if f.Applied[m.Namespace] == nil {
+				f.Applied[m.Namespace] = make(map[int64]Applied)
+			}
+			a.Version, a.Source, a.Duration = m.Version, m.Source, time.Duration(ms)*time.Millisecond
+			f.Applied[m.Namespace][m.Version] = a
 		case kindProtected:
 			f.Protected = append(f.Protected, m)
 		case kindAdopted:
@@ -211,7 +238,7 @@ func (s Steps) Claim(ctx context.Context, db *sql.DB, step Step) (others []Step,
 		if err != nil {
 			return nil, err
 		}
-		facts, err := s.t.facts(ctx, db, false)
+		facts, err := s.t.facts(ctx, db, false, false)
 		mine := false
 		for _, other := range facts.Dirty {
 			switch {

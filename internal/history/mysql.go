@@ -27,6 +27,7 @@ func (m mysql) terms() terms {
 		text:        " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", // the database's own may confuse names, and may lack characters
 		onDuplicate: " ON DUPLICATE KEY UPDATE ",
 		assign:      "% = VALUES(%)",
+		sums:        "CONCAT(COUNT(*), '/', COALESCE(SUM(checksum_key), 0), '/', COALESCE(MAX(requires), 0))",
 		lockRow:     " FOR UPDATE",
 		lockRead:    " FORCE INDEX (PRIMARY)",
 		// The connection's number, and a lock that identifies the run: after a restart of the server, the number may belong to
@@ -206,3 +207,5 @@ func (v *Versions) Transactional(ctx context.Context, db Querier) bool {
 		AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')`).Scan(&others)
 	return err == nil && others == 0
 }
+
+func (mysql) unlessGone(statement string) string { return statement }

@@ -23,6 +23,7 @@ func (postgres) terms() terms {
 		settle:      "LOCK TABLE {table} IN SHARE MODE",
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
+		sums:        "CAST(COUNT(*) AS TEXT) || '/' || CAST(COALESCE(SUM(checksum_key), 0) AS TEXT) || '/' || CAST(COALESCE(MAX(requires), 0) AS TEXT)",
 		returning:   " RETURNING id",
 		cursor:      "DECLARE gooseplus_sweep NO SCROLL CURSOR FOR ",
 		begin:       mutex.KeepTransaction() + "; ",
@@ -36,6 +37,15 @@ func (postgres) terms() terms {
 // there costs the server much less than a look at the columns.
 func (p postgres) there(n dialect.Name) string {
 	return "SELECT 1 WHERE to_regclass(" + p.Literal(p.Quote(n)) + ") IS NOT NULL"
+}
+
+// unlessGone has a subtransaction: an error would end the whole transaction.
+func (postgres) unlessGone(statement string) string {
+	quote := "$gooseplus$"
+	for strings.Contains(statement, quote) {
+		quote = quote[:len(quote)-1] + "_$"
+	}
+	return "DO " + quote + " BEGIN " + statement + "; EXCEPTION WHEN undefined_table THEN NULL; END " + quote
 }
 
 func (p postgres) columns(n dialect.Name) string {

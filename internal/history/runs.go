@@ -18,6 +18,7 @@ const (
 	Running    Outcome = "running"
 	Migrated   Outcome = "migrated"
 	Forced     Outcome = "forced"
+	Accepted   Outcome = "accepted"
 	RolledBack Outcome = "rolled back"
 	Failed     Outcome = "failed"
 	Crashed    Outcome = "crashed"
@@ -27,16 +28,18 @@ const (
 
 // Run is one run's row.
 type Run struct {
-	ID        string
-	Holder    string // host/pid/instance
-	Namespace string
-	Started   time.Time
-	Ended     time.Time // zero while it runs
-	From, To  int64
-	Start     []int64 // the starting point
-	Planned   []int64
-	Outcome   Outcome
-	Error     string
+	ID     string
+	Holder string // host/pid/instance
+	// Application is its version.
+	Application string
+	Namespace   string
+	Started     time.Time
+	Ended       time.Time // zero while it runs
+	From, To    int64
+	Start       []int64 // the starting point
+	Planned     []int64
+	Outcome     Outcome
+	Error       string
 }
 
 const (
@@ -87,8 +90,9 @@ func (r Runs) start(ctx context.Context, db Querier, run Run, inherit bool) erro
 		r.t.sql("UPDATE {table} SET outcome = outcome WHERE id = ?", fence),
 		r.t.sql("DELETE FROM {table} WHERE id = ?", fence),
 		r.t.sql("INSERT INTO {table} (id, kind, run_id, transactions) VALUES (?, 'fence', ?, 0)", fence, id),
-		r.t.sql("INSERT INTO {table} (id, kind, namespace, holder, started_at, from_version, outcome, start_set, planned) VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?)",
-			id, run.Namespace, cut(run.Holder, 255), stamp(run.Started), run.From, Running, string(start), string(planned)))...)
+		r.t.sql("INSERT INTO {table} (id, kind, namespace, holder, application, started_at, from_version, outcome, start_set, planned)"+
+			" VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?, ?)",
+			id, run.Namespace, cut(run.Holder, 255), cut(run.Application, 255), stamp(run.Started), run.From, Running, string(start), string(planned)))...)
 	return err
 }
 
@@ -206,7 +210,17 @@ func (t *table) fenced(ctx context.Context, db *sql.DB, run string) (ours bool, 
 
 // List returns the runs, the newest first.
 func (r Runs) List(ctx context.Context, db Querier, only ...Outcome) (runs []Run, err error) {
-	query := r.t.sql("SELECT id, namespace, holder, started_at, ended_at, from_version, to_version, outcome," +
+	if runs, err = r.list(ctx, db, "application", only...); err == nil {
+		return runs, nil
+	}
+	if l, layoutErr := r.t.layout(ctx, db); layoutErr == nil && l.remembers() && !l.columns["application"] { // of an earlier version
+		return r.list(ctx, db, "''", only...)
+	}
+	return runs, err
+}
+
+func (r Runs) list(ctx context.Context, db Querier, application string, only ...Outcome) (runs []Run, err error) {
+	query := r.t.sql("SELECT id, namespace, holder, " + application + ", started_at, ended_at, from_version, to_version, outcome," +
 		" COALESCE(start_set, 'null'), COALESCE(planned, 'null'), COALESCE(error_text, '') FROM {table} WHERE kind = 'run'")
 	for _, outcome := range only {
 		query += r.t.sql(" AND outcome = ?", outcome)
@@ -214,7 +228,7 @@ func (r Runs) List(ctx context.Context, db Querier, only ...Outcome) (runs []Run
 	err = each(ctx, db, query+" ORDER BY started_at DESC, id DESC", func(rows *sql.Rows) error {
 		var x Run
 		var id, started, ended, start, planned string
-		if err := rows.Scan(&id, &x.Namespace, &x.Holder, &started, &ended, &x.From, &x.To, &x.Outcome, &start, &planned, &x.Error); err != nil {
+		if err := rows.Scan(&id, &x.Namespace, &x.Holder, &x.Application, &started, &ended, &x.From, &x.To, &x.Outcome, &start, &planned, &x.Error); err != nil {
 			return err
 		}
 		var startErr, endErr error

@@ -19,6 +19,7 @@ func (sqlite) terms() terms {
 		appliedAt:   "CAST(strftime('%s', tstamp) AS INTEGER) * 1000000", // its clock is UTC
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
+		sums:        "CAST(COUNT(*) AS TEXT) || '/' || CAST(COALESCE(SUM(checksum_key), 0) AS TEXT) || '/' || CAST(COALESCE(MAX(requires), 0) AS TEXT)",
 	}
 }
 
@@ -90,3 +91,5 @@ func (sqlite) blocker(context.Context, *sql.DB, *table, string, string) (Activit
 }
 
 func (sqlite) end(context.Context, *sql.DB, Connection, Activity) error { return nil }
+
+func (sqlite) unlessGone(statement string) string { return statement }

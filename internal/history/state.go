@@ -19,6 +19,7 @@ type State struct {
 	Steps       Steps
 	Marks       Marks
 	Connections Connections
+	Versioned   Versioned
 }
 
 const suffix = "_lock"
@@ -41,7 +42,7 @@ func NewState(d dialect.Dialect, versionTable string) (*State, error) {
 }
 
 func newState(t table, version dialect.Name) *State {
-	return &State{&t, version, Runs{&t}, Steps{&t}, Marks{&t}, Connections{&t}}
+	return &State{&t, version, Runs{&t}, Steps{&t}, Marks{&t}, Connections{&t}, Versioned{&t}}
 }
 
 // Name is the table's name as it stands in statements.
@@ -87,11 +88,11 @@ func (t *table) columns() []column {
 		{"id", varchar(idSize)}, // the kind, and what the row is of
 		{"kind", varchar(20) + " DEFAULT ''"},
 		{"run_id", varchar(100) + " DEFAULT ''"},    // of a fence, a step and a connection: the id of the run's row
-		{"namespace", varchar(255) + " DEFAULT ''"}, // of a run, a step and a protected version
+		{"namespace", varchar(255) + " DEFAULT ''"}, // of a run, a step, a protected and an applied version
 		// Of a fence: how many transactions the run has committed. Of a run: how many they were when it ended. Of a step:
 		// how many they were when it began. -1 is unknown.
 		{"transactions", "BIGINT NOT NULL DEFAULT -1"},
-		// Of a step and a protected version.
+		// Of a step, a protected and an applied version.
 		{"version_id", "BIGINT NOT NULL DEFAULT 0"},
 		{"source", varchar(255) + " DEFAULT ''"},
 		// Of a step.
@@ -109,6 +110,13 @@ func (t *table) columns() []column {
 		{"start_set", "TEXT" + text},
 		{"planned", "TEXT" + text},
 		{"error_text", "TEXT" + text},
+		// Of an applied version, and application of a run too.
+		{"checksum", varchar(64) + " DEFAULT ''"},
+		{"checksum_key", "BIGINT NOT NULL DEFAULT 0"}, // the number that checksum begins with
+		{"duration_ms", "BIGINT NOT NULL DEFAULT 0"},
+		{"application", varchar(255) + " DEFAULT ''"},
+		{"requires", "BIGINT NOT NULL DEFAULT 0"},
+		{"down_sql", "TEXT" + text},
 	}
 }
 

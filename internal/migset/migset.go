@@ -59,6 +59,7 @@ type Set struct {
 	Warnings  []string
 
 	dialect dialect.Dialect
+	sums    sums
 }
 
 // Versions lists the versions, lowest first.
@@ -111,6 +112,7 @@ func (c *Config) sequence(files *envfs.Overlay, err error) (*Set, []*Fault) {
 
 func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault) {
 	s = &Set{Files: files, dialect: c.Dialect}
+	s.sums.fsys = c.FS
 	files.Alone = s.alone
 	if noFolder(err) && (len(c.Go) > 0 || c.defined()) {
 		err = nil // they need no folder

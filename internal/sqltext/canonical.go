@@ -17,8 +17,24 @@ func (q Quoting) Sum(text string) string {
 // and of this library are no comments, and neither are the comments that a server executes or obeys (/*! and /*+).
 func (q Quoting) canonical(text string) string {
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
-	var c canon
+	c := canon{out: make([]byte, 0, len(text))}
 	for i := 0; i < len(text); {
+		switch b := text[i]; b {
+		case '\n':
+			c.newline()
+			i++
+			continue
+		case ' ', '\t':
+			c.blank(b)
+			i++
+			continue
+		case '-', '/', '#', '\'', '"', '`', '[', '$':
+		default:
+			c.out = append(c.out, b)
+			c.commented = false
+			i++
+			continue
+		}
 		n, _ := q.span(text, i)
 		piece := text[i : i+max(n, 1)]
 		i += len(piece)
@@ -31,10 +47,6 @@ func (q Quoting) canonical(text string) string {
 			c.space()
 		case len(piece) > 1:
 			c.verbatim(piece)
-		case piece == "\n":
-			c.newline()
-		case piece == " ", piece == "\t":
-			c.blank(piece[0])
 		default:
 			c.out = append(c.out, piece[0])
 			c.commented = false

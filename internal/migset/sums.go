@@ -1,0 +1,66 @@
+package migset
+
+import (
+	"cmp"
+	"io/fs"
+	"slices"
+	"sync"
+
+	"github.com/gooseplus/gooseplus/internal/envfs"
+)
+
+// Sum identifies the text of a migration, see [sqltext.Quoting.Sum].
+type Sum struct {
+	Sum      string // "" for a Go function
+	Requires int64  // the version that a program has to know, 0 for any
+}
+
+// sums are the sums that were asked for before.
+type sums struct {
+	fsys fs.FS
+
+	mu    sync.Mutex
+	known map[int64]Sum // guarded by mu
+}
+
+// Sum returns the sum of a version, whose file is read once. There is none where the database's quotes are not known. A
+// definition in SQL counts as goose reads it; a file, and both files of a pair, as they are written.
+func (s *Set) Sum(version int64) (Sum, error) {
+	s.sums.mu.Lock()
+	defer s.sums.mu.Unlock()
+	if sum, ok := s.sums.known[version]; ok {
+		return sum, nil
+	}
+	text, err := s.written(version)
+	if err != nil {
+		return Sum{}, err
+	}
+	var sum Sum
+	if quoting, ok := s.dialect.Quoting(); ok && text != "" {
+		sum = Sum{quoting.Sum(text), envfs.Requires(text)}
+	}
+	if s.sums.known == nil {
+		s.sums.known = make(map[int64]Sum)
+	}
+	s.sums.known[version] = sum
+	return sum, nil
+}
+
+// written is the text of a version, "" for a Go function.
+func (s *Set) written(version int64) (string, error) {
+	i, found := slices.BinarySearchFunc(s.Files.SQL, version, func(f envfs.File, v int64) int { return cmp.Compare(f.Version, v) })
+	if !found {
+		if m, ok := s.Find(version); ok && m.defined && m.Go == nil {
+			texts, err := s.Files.All()
+			return texts[version], err
+		}
+		return "", nil
+	}
+	f := s.Files.SQL[i]
+	text, err := fs.ReadFile(s.sums.fsys, f.Path)
+	if err != nil || f.Down == "" {
+		return string(text), err
+	}
+	down, err := fs.ReadFile(s.sums.fsys, f.Down)
+	return string(text) + "\n-- +goose Down\n" + string(down), err
+}

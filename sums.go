@@ -1,0 +1,263 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/plan"
+)
+
+// WithChecksums says what a run up does where the file of an applied migration was edited. The state table remembers the
+// SHA-256 sum of each applied migration. Comments, line ends, empty lines and trailing spaces don't count, except in strings
+// and dollar quotes. Go functions have no sum. [Warn] sends one [Warning] and goes on, [Refuse] returns [ErrEdited]
+// before anything is touched. [Migrator.Accept] remembers the file as it is now.
+//
+// Migrations that were applied before there were sums are remembered as they are at the next run that has anything to do.
+// With [Ignore], and WithUnknownVersions(Ignore), nothing is remembered.
+//
+// The default is [Warn].
+func WithChecksums(p Policy) Option {
+	return optionFunc(func(o *options) { o.checksums = p })
+}
+
+// WithApplicationVersion sets the version of the application that the state table remembers for each migration and run.
+//
+// The default is the version in the program's build information, or the revision that it was built from.
+func WithApplicationVersion(version string) Option {
+	return optionFunc(func(o *options) { o.application = version })
+}
+
+func applicationVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return ""
+}
+
+// keepsHistory says whether the state table remembers the applied migrations.
+func (o *options) keepsHistory() bool { return o.checksums != Ignore || o.unknown != Ignore }
+
+// remembers says whether the part has a state table that remembers applied migrations.
+func (p *part) remembers() bool { return p.target.state != nil && p.run.options.keepsHistory() }
+
+// compareSums warns of files that were edited after their migrations were applied, or refuses them, and refuses a program
+// that is too old. Runs that undo something are started by people, who may have to.
+func (r *run) compareSums(ctx context.Context) error {
+	var faults []error
+	for _, p := range r.parts {
+		if p.remembers() && !slices.ContainsFunc(p.steps, func(s plannedStep) bool { return s.Direction == directionDown }) {
+			faults = append(faults, p.target.named(p.compareSums(ctx)))
+		}
+	}
+	return allOf(faults)
+}
+
+func (p *part) compareSums(ctx context.Context) error {
+	t, v := p.target, p.view
+	if newest := plan.Newest(t.set.Versions()); v.sums.Requires > newest {
+		return fmt.Errorf("%w: an applied migration requires a program that knows version %d, and the newest of this one is %d. Nothing was touched",
+			ErrTooOld, v.sums.Requires, newest)
+	}
+	if p.run.options.checksums == Ignore || v.sums.Count == 0 {
+		return nil
+	}
+	var want history.Sums
+	for _, version := range v.applied {
+		sum, err := t.set.Sum(version)
+		if err != nil {
+			return err
+		}
+		want.Add(history.Applied{Sum: sum.Sum})
+	}
+	if want.Count == v.sums.Count && want.Checksum == v.sums.Checksum {
+		return nil
+	}
+	edited, err := p.edited(ctx)
+	if err != nil || len(edited) == 0 {
+		return err
+	}
+	return p.tellEdited(edited)
+}
+
+// edited are the applied versions whose files aren't what the state table remembers.
+func (p *part) edited(ctx context.Context) (edited []int64, err error) {
+	rows, err := p.target.state.Versioned.List(ctx, p.run.db.own, p.target.set.Namespace)
+	if err != nil {
+		return nil, p.target.stateError(ctx, err)
+	}
+	return p.target.edited(rows, p.view.applied)
+}
+
+func (t *target) edited(rows map[int64]history.Applied, applied []int64) (edited []int64, err error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	for _, version := range applied {
+		row, remembered := rows[version]
+		if _, known := t.set.Find(version); !known || !remembered {
+			continue
+		}
+		sum, err := t.set.Sum(version)
+		if err != nil {
+			return nil, err
+		}
+		if row.Sum != sum.Sum {
+			edited = append(edited, version)
+		}
+	}
+	slices.Sort(edited)
+	return edited, nil
+}
+
+// addHistory adds to a status what the state table knows of applied migrations.
+func (t *target) addHistory(list []MigrationStatus, rows map[int64]history.Applied) error {
+	var applied []int64
+	for i := range list {
+		m := &list[i]
+		if row, ok := rows[m.Version]; ok && m.AppliedAt != nil {
+			m.Application, m.Duration = row.Application, row.Duration
+			applied = append(applied, m.Version)
+		}
+	}
+	edited, err := t.edited(rows, applied)
+	for i := range list {
+		list[i].Edited = slices.Contains(edited, list[i].Version)
+	}
+	return err
+}
+
+// tellEdited warns once in a run, or refuses.
+func (p *part) tellEdited(edited []int64) error {
+	var refs, calls []string
+	for _, version := range edited {
+		m, _ := p.target.set.Find(version)
+		refs, calls = append(refs, ref(version, m.Source)), append(calls, fmt.Sprintf("Accept(%d)", version))
+	}
+	err := fmt.Errorf("%w: %s: take the edit back, or call %s", ErrEdited, strings.Join(refs, ", "), strings.Join(calls, ", "))
+	if p.run.options.checksums == Refuse {
+		return fmt.Errorf("%w. Nothing was touched", err)
+	}
+	if !p.admission.edited {
+		p.admission.edited = true
+		p.events.send(Warning{Message: err.Error()})
+	}
+	return nil
+}
+
+// adopt has the state table remember the applied versions that it doesn't know, as they are now.
+func (p *part) adopt(ctx context.Context) error {
+	if !p.remembers() {
+		return nil
+	}
+	if err := p.run.ensureState(ctx); err != nil {
+		return err
+	}
+	st, namespace := p.target.state, p.target.set.Namespace
+	rows, err := st.Versioned.List(ctx, p.run.db.own, namespace)
+	if err != nil {
+		return p.target.stateError(ctx, err)
+	}
+	var missing, gone []int64
+	for _, version := range p.found.Applied {
+		if _, remembered := rows[version]; !remembered {
+			missing = append(missing, version)
+		}
+	}
+	for version := range rows {
+		if !slices.Contains(p.found.Applied, version) { // goose alone has taken it back
+			gone = append(gone, version)
+		}
+	}
+	list, err := p.target.asNow(missing)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(st.Versioned.Put(ctx, p.run.db.own, namespace, list...), st.Versioned.Remove(ctx, p.run.db.own, namespace, gone...)); err != nil {
+		return p.target.stateError(ctx, err)
+	}
+	return nil
+}
+
+// asNow are the rows of known versions, with their sums as they are now.
+func (t *target) asNow(versions []int64) (list []history.Applied, err error) {
+	for _, version := range versions {
+		m, known := t.set.Find(version)
+		if !known {
+			continue
+		}
+		sum, err := t.set.Sum(version)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, history.Applied{Version: version, Source: m.Source, Sum: sum.Sum, Requires: sum.Requires})
+	}
+	return list, nil
+}
+
+// remember has the state table remember a step, together with the version table.
+func (p *part) remember(ctx context.Context, db history.Querier, step drive.Step, took time.Duration) error {
+	if !p.remembers() {
+		return nil
+	}
+	versioned, namespace := p.target.state.Versioned, p.target.set.Namespace
+	if step.Down {
+		return versioned.Remove(ctx, db, namespace, step.Version)
+	}
+	list, err := p.target.asNow([]int64{step.Version})
+	for i := range list {
+		list[i].Duration, list[i].Application = took, p.run.options.application
+	}
+	return errors.Join(err, versioned.Put(ctx, db, namespace, list...))
+}
+
+// Accept has the state table remember the file of an applied migration as it is now: the edit is right ([ErrEdited]). It also
+// remembers, as they are, all applied migrations that it doesn't know yet. It executes no migration, and takes the lock if
+// there is one. A version that isn't applied, or has no migration here, is an error.
+func (m *Migrator) Accept(ctx context.Context, version int64) error {
+	return m.runOne(ctx, func(ctx context.Context, p *part) error {
+		if p.target.state == nil {
+			return fmt.Errorf("dialect %s: gooseplus remembers no sums here", p.target.dialect.Goose)
+		}
+		return p.run.withLock(ctx, always, func(ctx context.Context) (err error) {
+			if p.found, err = p.owned(ctx, p.run.db.own, false); err != nil {
+				return p.target.tableError(ctx, err)
+			}
+			if _, known := p.target.set.Find(version); !known || !slices.Contains(p.found.Applied, version) {
+				return fmt.Errorf("version %d: it isn't applied, or has no migration in this configuration: there is nothing to accept", version)
+			}
+			p.row.accepted = true
+			if p.run.holding != nil {
+				if err := p.run.holding.register(ctx, p.run.parts); err != nil {
+					return err
+				}
+			}
+			if err := p.adopt(ctx); err != nil {
+				return err
+			}
+			list, err := p.target.asNow([]int64{version})
+			if err != nil {
+				return err
+			}
+			if err := p.target.state.Versioned.Put(ctx, p.run.db.own, p.target.set.Namespace, list...); err != nil {
+				return p.target.stateError(ctx, err)
+			}
+			return nil
+		})
+	})
+}
