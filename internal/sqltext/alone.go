@@ -32,7 +32,7 @@ var alone = regexp.MustCompile(`(?is)^(?:` + strings.Join([]string{
 func Alone(text string) (alone, among bool) {
 	statements, found := 0, false
 	lower := strings.ToLower(text)
-	if !slices.ContainsFunc(words, func(word string) bool { return strings.Contains(lower, word) }) {
+	if !slices.ContainsFunc(rare, func(word string) bool { return strings.Contains(lower, word) }) {
 		return false, false // the usual case, also of megabytes
 	}
 	for _, piece := range pieces(text) {
@@ -46,8 +46,8 @@ func Alone(text string) (alone, among bool) {
 	return found && statements == 1, found && statements > 1
 }
 
-// words are those of which one is in each such statement.
-var words = []string{"concurrently", "reindex", "vacuum", "cluster", "database", "tablespace", "system", "subscription", "discard"}
+// rare are the words of which one is in each such statement.
+var rare = []string{"concurrently", "reindex", "vacuum", "cluster", "database", "tablespace", "system", "subscription", "discard"}
 
 var unconnected = regexp.MustCompile(`\b(?:connect|create_slot)\s*=\s*'?(?:false|off|0)\b`)
 

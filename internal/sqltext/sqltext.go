@@ -7,11 +7,25 @@ import (
 	"strings"
 )
 
-// comments are those before a statement. A /*! is code.
-var comments = regexp.MustCompile(`(?s)^(\s+|--[^\n]*(\n|$)|#[^\n]*(\n|$)|/\*[^!].*?\*/)+`)
-
-// Uncommented is a statement without the comments before it.
-func Uncommented(statement string) string { return comments.ReplaceAllString(statement, "") }
+// Uncommented is a statement without the comments before it. A /*! is code.
+func Uncommented(statement string) string {
+	for {
+		statement = strings.TrimLeft(statement, " \t\n\f\r")
+		end := "\n"
+		switch {
+		case strings.HasPrefix(statement, "--"), strings.HasPrefix(statement, "#"):
+		case strings.HasPrefix(statement, "/*") && !strings.HasPrefix(statement, "/*!"):
+			end = "*/"
+		default:
+			return statement
+		}
+		_, rest, closed := strings.Cut(statement[min(len(end), len(statement)):], end)
+		if !closed && end == "*/" {
+			return statement
+		}
+		statement = rest
+	}
+}
 
 // control matches a statement that ends the transaction that goose has opened for a migration, or
 // that means to open one of its own.
@@ -30,21 +44,19 @@ func ControlsTransactions(text string) bool {
 	return false
 }
 
-// Meddles says whether a text has any of the words, wherever, with which a migration ends its transaction or changes its
-// session. If not, it does neither, unless it calls a function that does.
-func Meddles(text string) bool { return meddling.MatchString(text) }
-
-var meddling = regexp.MustCompile(`(?i)\b(commit|end|abort|rollback|prepare|set|set_config|reset|discard|do|call|use|lock)\b`)
+// Meddles says whether a text has any of the words, anywhere, with which a migration ends its transaction or changes its
+// session. A text without them does neither, unless it calls a function that does.
+func Meddles(text string) bool { return meddling.in(text) }
 
 // Plain says whether a text leaves its session as it was: it only defines things or changes rows, and has no SELECT, no word
 // of Meddles and nothing temporary. A trigger, or a function that it calls elsewhere, can still change the session.
 func Plain(text string) bool {
-	if Meddles(text) || unplain.MatchString(text) {
+	if unplain.in(text) || temporary(text) {
 		return false
 	}
 	for i, piece := range pieces(text) {
 		piece = Uncommented(piece)
-		if !plain.MatchString(piece) && (i == 0 || strings.TrimSpace(piece) != "") {
+		if !plain.has(firstWord(piece)) && (i == 0 || strings.TrimSpace(piece) != "") {
 			return false
 		}
 	}
@@ -52,9 +64,20 @@ func Plain(text string) bool {
 }
 
 var (
-	plain   = regexp.MustCompile(`(?i)^\s*(create|alter|drop|comment|grant|revoke|insert|update|delete|truncate)\b`)
-	unplain = regexp.MustCompile(`(?i)temp|\bselect\b`)
+	meddling = wordsOf("commit end abort rollback prepare set set_config reset discard do call use lock")
+	unplain  = wordsOf("commit end abort rollback prepare set set_config reset discard do call use lock select")
+	plain    = wordsOf("create alter drop comment grant revoke insert update delete truncate")
 )
+
+// temporary says whether a text has the letters temp anywhere.
+func temporary(text string) bool {
+	for i := 0; i+4 <= len(text); i++ {
+		if text[i]|' ' == 't' && strings.EqualFold(text[i:i+4], "temp") {
+			return true
+		}
+	}
+	return false
+}
 
 var end = regexp.MustCompile(`(?i)^end\b`)
 
