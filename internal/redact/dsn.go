@@ -3,6 +3,7 @@ package redact
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // userinfo finds passwords that stand between a user and a host. The password is the first group.
@@ -45,8 +46,8 @@ func userinfos(s string) (found []span) {
 const keyNames = `(?:\w*(?:password|passwd|pwd|passphrase)|(?:\w+_)?pass|\w*token|\w*secret(?:[_-]?(?:access[_-]?)?key)?|\w*(?:api|private|encryption)[_-]?key)`
 
 var (
-	// key is a keyword with its equals sign, in libpq's, ADO's and query strings, and in SQL.
-	key = regexp.MustCompile(`(?i)\b` + keyNames + `\s*(?:=>|:=|=)\s*`)
+	// key is the name before an equals sign, in libpq's, ADO's and query strings, and in SQL.
+	key = regexp.MustCompile(`(?i)\b` + keyNames + `$`)
 	// quoted is a value in quotes, ODBC's braces, or quotes that %q has escaped.
 	quoted = regexp.MustCompile(`^(?:'(?:[^'\\]|\\.|'')*'|"(?:[^"]|"")*"|\{(?:[^}]|\}\})*\}|\\"(?:[^"\\]|\\[^"])*\\")`)
 	// afterQuoted is what follows a value in quotes.
@@ -61,11 +62,16 @@ var (
 // values finds the values of keys that stand for a password.
 func values(s string) (found []span) {
 	for at := 0; ; {
-		m := key.FindStringIndex(s[at:])
-		if m == nil {
+		i := strings.IndexByte(s[at:], '=') // also => and :=
+		if i < 0 {
 			break
 		}
-		at += m[1]
+		name := strings.TrimRight(strings.TrimSuffix(s[at:at+i], ":"), space)
+		at += i + 1
+		if !key.MatchString(lastWord(name)) {
+			continue
+		}
+		at += len(s[at:]) - len(strings.TrimLeft(strings.TrimPrefix(s[at:], ">"), space))
 		end := at + valueEnd(s[at:])
 		found = append(found, span{at, end, "", true})
 		at = end
@@ -77,6 +83,17 @@ func values(s string) (found []span) {
 		}
 	}
 	return found
+}
+
+const space = " \t\n\f\r"
+
+// lastWord is the word that s ends with, with hyphens in it: as much of it as can be a name.
+func lastWord(s string) string {
+	i := len(s)
+	for i > 0 && len(s)-i < 100 && (s[i-1] == '_' || s[i-1] == '-' || s[i-1] < utf8.RuneSelf && inWord(rune(s[i-1]))) {
+		i--
+	}
+	return s[i:]
 }
 
 func valueEnd(s string) int {
@@ -99,25 +116,33 @@ func valueEnd(s string) int {
 	return len(s)
 }
 
-// leftover is what remains of a password in the errors of drivers that took it for another part of the DSN. The DSN
-// itself is not there, or not with its password.
-var leftover = []*regexp.Regexp{
+// leftovers are what remains of a password in the errors of drivers that took it for another part of the DSN. The DSN itself
+// is not there, or not with its password. A password can hold quotes, and the driver's own words, so that each pattern takes
+// as much as there is.
+var leftovers = []struct {
+	words   string // are in each text that the pattern matches
+	pattern *regexp.Regexp
+}{
 	// net/url quotes what it was given. Which part of that is the password can't be told, since it was not parsed.
-	regexp.MustCompile(`parse "[\w+.-]+://((?:[^"\\]|\\.)*)": (?:invalid|net/url|first path|missing protocol|[\w ]*(?:escape|port|userinfo|character|host))`),
-	regexp.MustCompile("cannot parse `((?s:.*))`: failed to parse as"),
-	regexp.MustCompile(`invalid port ":((?:[^"\\]|\\.)+)" after host`),
-	regexp.MustCompile(`invalid URL escape "((?:[^"\\]|\\.)+)"`),
-	regexp.MustCompile(`strconv\.\w+: parsing "((?:[^"\\]|\\.)+)"`),
-	regexp.MustCompile(`missing "=" after "((?:[^"\\]|\\.)+)"`),
-	regexp.MustCompile(`(?:percent-encoded (?:token|value):|URI query parameter:|unexpected spaces found in) "([^\n]*)"`),
-	regexp.MustCompile(`\blookup (\S+)@`),
-	regexp.MustCompile("\\bdatabase=([^`\\s]+)@"),
-	regexp.MustCompile(`default addr for network '([^']*)' unknown`),
+	{`parse "`, regexp.MustCompile(`parse "[\w+.-]+://((?:[^"\\]|\\.)*)": (?:invalid|net/url|first path|missing protocol|[\w ]*(?:escape|port|userinfo|character|host))`)},
+	{"cannot parse `", regexp.MustCompile("cannot parse `((?s:.*))`: failed to parse as")},
+	{`invalid port ":`, regexp.MustCompile(`invalid port ":((?:[^"\\]|\\.)+)" after host`)},
+	{`invalid URL escape "`, regexp.MustCompile(`invalid URL escape "((?:[^"\\]|\\.)+)"`)},
+	{`: parsing "`, regexp.MustCompile(`strconv\.\w+: parsing "((?:[^"\\]|\\.)+)"`)},
+	{`missing "=" after "`, regexp.MustCompile(`missing "=" after "((?s:.+))" in connection info string`)},
+	{`missing "=" after "`, regexp.MustCompile(`missing "=" after "((?:[^"\\]|\\.)+)"`)},
+	{` "`, regexp.MustCompile(`(?:percent-encoded (?:token|value):|URI query parameter:|unexpected spaces found in) "([^\n]*)"`)},
+	{"lookup ", regexp.MustCompile(`\blookup (\S+)@`)},
+	{"database=", regexp.MustCompile("\\bdatabase=([^`\\s]+)@")},
+	{"default addr for network '", regexp.MustCompile(`default addr for network '([^']*)' unknown`)},
 }
 
 func remains(s string) (found []span) {
-	for _, pattern := range leftover {
-		for _, m := range pattern.FindAllStringSubmatchIndex(s, -1) {
+	for _, l := range leftovers {
+		if !strings.Contains(s, l.words) {
+			continue
+		}
+		for _, m := range l.pattern.FindAllStringSubmatchIndex(s, -1) {
 			found = append(found, span{start: m[2], end: m[3]})
 		}
 	}

@@ -5,10 +5,11 @@ package redact
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 const hidden = "xxxxx"
@@ -25,6 +26,11 @@ func Text(s string) string {
 	if !strings.ContainsAny(s, ":=@'\"($ ") { // such as the name of a tenant
 		return s
 	}
+	return mask(s, findAll(s))
+}
+
+// findAll finds the passwords in a text, and the parts of them that a driver quotes elsewhere in the text.
+func findAll(s string) []span {
 	found := find(s)
 	if len(s) <= mostTraced {
 		for _, f := range slices.Clone(found) {
@@ -33,7 +39,7 @@ func Text(s string) string {
 			}
 		}
 	}
-	return mask(s, found)
+	return found
 }
 
 // mostTraced is the length of a text that is searched for fractions of the passwords in itself. Longer ones are
@@ -59,17 +65,33 @@ func In(source string) Secrets {
 // Text is the text without the passwords, as the function Text returns it.
 func (s Secrets) Text() string { return s.text }
 
-// Hide is Text for an error that is about the source: it hides the source's passwords too, whole or in fractions.
+// Hide is Text for an error that is about the source: it hides the source's passwords too, and every three characters of
+// them. All of that is looked for in the text as it is: what is hidden first could have been what tells the rest.
 func (s Secrets) Hide(text string) string {
-	var found []span
+	found := findAll(text)
 	for _, secret := range s.secrets {
 		found = append(found, traces(text, secret, s.text)...)
 	}
-	return Text(mask(text, found))
+	return mask(text, found)
 }
 
+// find finds passwords. Each search is left out unless the text has what it needs: a statement can have megabytes.
 func find(s string) []span {
-	return slices.Concat(userinfos(s), values(s), quotedKeys(s), statements(s), inserts(s), remains(s))
+	lower := strings.ToLower(s)
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(lower, word) })
+	}
+	found := slices.Concat(statements(s, has), remains(s))
+	if has("@", "://") {
+		found = append(found, userinfos(s)...)
+	}
+	if has("pass", "pwd", "token", "secret", "key") {
+		found = slices.Concat(found, values(s), quotedKeys(s))
+	}
+	if has("pass", "pwd", "token", "secret", "api", "private", "encryption") && has("insert", "replace") {
+		found = append(found, inserts(s)...)
+	}
+	return found
 }
 
 // mask replaces spans, which may overlap.
@@ -92,54 +114,49 @@ func mask(s string, found []span) string {
 	return b.String()
 }
 
-// shortest is how long a fraction of a password has to be to be told from the words around it.
+// shortest is how long a part of a password has to be to be told from the words around it.
 const shortest = 3
 
-var (
-	goQuoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-	token    = regexp.MustCompile("[^\\s\"'`]+")
-	word     = regexp.MustCompile(`[\pL\pN_]+`)
-)
-
-// traces finds a secret in s, and the fractions of it that drivers quote: "invalid port", "no such host". Words that are
-// in the rest of the secret's source too, such as the name of a user whose password it is, are not hidden.
-func traces(s, secret, rest string) []span {
+// traces finds a secret in s and every part of it that has three characters, as drivers quote them: "invalid port", "no such
+// host". Parts that are in the rest of the secret's source too, such as the name of a user whose password it is, are not
+// hidden. A word with such a part is hidden as a whole.
+func traces(s, secret, rest string) (found []span) {
 	secret = strings.Trim(secret, " \t\r\n'\"")
 	if len(strings.Trim(secret, "x")) < shortest { // a single letter, or hidden already
 		return nil
 	}
-	telling := func(part string) bool {
-		return len(part) >= shortest && part != hidden && strings.Contains(secret, part) && !strings.Contains(rest, part)
-	}
-	var found []span
+	parts := make(map[string]bool) // false: it is in the rest
 	for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), strings.Trim(strconv.Quote(secret), `"`)} {
-		for at := 0; !strings.Contains(rest, form); {
-			i := strings.Index(s[at:], form)
-			if i < 0 {
-				break
-			}
-			found = append(found, span{start: at + i, end: at + i + len(form)})
-			at += i + len(form)
+		for i := 0; i+shortest <= len(form); i++ {
+			parts[form[i:i+shortest]] = true
 		}
 	}
-	for _, q := range goQuoted.FindAllStringIndex(s, -1) {
-		if text, err := strconv.Unquote(s[q[0]:q[1]]); err == nil && telling(strings.TrimPrefix(text, ":")) {
-			found = append(found, span{start: q[1] - 1 - len(strings.TrimPrefix(s[q[0]+1:q[1]-1], ":")), end: q[1] - 1})
-		}
-	}
-	for _, t := range token.FindAllStringIndex(s, -1) {
-		start, end := t[0], t[1]
-		start += len(s[start:end]) - len(strings.TrimLeft(s[start:end], ":(,=@"))
-		end -= len(s[start:end]) - len(strings.TrimRight(s[start:end], ":,.;)"))
-		if telling(s[start:end]) {
-			found = append(found, span{start: start, end: end})
+	for i := 0; i+shortest <= len(s); i++ {
+		part := s[i : i+shortest]
+		if !parts[part] {
 			continue
 		}
-		for _, w := range word.FindAllStringIndex(s[t[0]:t[1]], -1) {
-			if telling(s[t[0]+w[0] : t[0]+w[1]]) {
-				found = append(found, span{start: t[0] + w[0], end: t[0] + w[1]})
-			}
+		if part == "xxx" || strings.Contains(rest, part) {
+			parts[part] = false
+			continue
 		}
+		start, end := i, i+shortest
+		for r, n := utf8.DecodeLastRuneInString(s[:start]); start > 0 && inWord(r) && inWordAt(s, start); r, n = utf8.DecodeLastRuneInString(s[:start]) {
+			start -= n
+		}
+		for r, n := utf8.DecodeRuneInString(s[end:]); end < len(s) && inWord(r); r, n = utf8.DecodeRuneInString(s[end:]) {
+			end += n
+		}
+		found = append(found, span{start: start, end: end})
 	}
 	return found
+}
+
+func inWord(r rune) bool {
+	return r == '_' || r == utf8.RuneError || unicode.IsLetter(r) || unicode.IsDigit(r)
+}
+
+func inWordAt(s string, i int) bool {
+	r, _ := utf8.DecodeRuneInString(s[i:])
+	return inWord(r)
 }

@@ -229,7 +229,7 @@ var frames = []struct{ before, after string }{
 
 // FuzzText hides an arbitrary password in every form and looks for what is left of it.
 func FuzzText(f *testing.F) {
-	for _, s := range []string{"s3cret", "p@ss:w/rd", "100%sure", `it's"mine`, "p@ss:w#00", "//slash", "12345/6", "a;b&c=d", `back\slash`, "{brace}", "a@b:c@d", "]),.;:"} {
+	for _, s := range []string{"s3cret", "p@ss:w/rd", "100%sure", `it's"mine`, "p@ss:w#00", "//slash", "12345/6", "a;b&c=d", `back\slash`, "{brace}", "a@b:c@d", "]),.;:", `mis" 0000`, `mis"=0000`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, random []byte) {

@@ -7,49 +7,69 @@ import (
 
 // quotedKey is a name of what is secret with a value after a colon or an arrow, as in JSON and hstore.
 var (
-	quotedKey   = regexp.MustCompile(`(?i)["']` + keyNames + `\\*["']\s*(?::|=>)\s*`)
+	quotedKey   = regexp.MustCompile(`(?i)["']` + keyNames + `\\*["']$`)
 	quotedValue = regexp.MustCompile(`^(?:\\+"(.*?)\\+"|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.|'')*)'|([^\s,}\]\[{"'\\]+))`)
 )
 
 func quotedKeys(s string) (found []span) {
-	for _, m := range quotedKey.FindAllStringIndex(s, -1) {
-		value := quotedValue.FindStringSubmatchIndex(s[m[1]:])
+	for at := 0; ; {
+		i := strings.IndexAny(s[at:], ":=")
+		if i < 0 {
+			return found
+		}
+		name := strings.TrimRight(s[max(at, at+i-100):at+i], space)
+		arrow := s[at+i] == '='
+		at += i + 1
+		if name == "" || name[len(name)-1] != '"' && name[len(name)-1] != '\'' || arrow && !strings.HasPrefix(s[at:], ">") {
+			continue
+		}
+		name = quotedKey.FindString(name)
+		if name == "" {
+			continue
+		}
+		at += len(s[at:]) - len(strings.TrimLeft(strings.TrimPrefix(s[at:], ">"), space))
+		value := quotedValue.FindStringSubmatchIndex(s[at:])
 		for group := 2; group < len(value); group += 2 {
 			if value[group] >= 0 {
-				found = append(found, span{start: m[1] + value[group], end: m[1] + value[group+1], dsn: true})
+				found = append(found, span{at + value[group], at + value[group+1], name, true})
 			}
 		}
 	}
-	return found
 }
 
-// clauses come before a password in SQL. Those of bare are followed by a password that may not be in quotes, which is
-// an error in most of them, that the server quotes.
-var (
-	clauses = []*regexp.Regexp{
-		regexp.MustCompile(`(?i)(?:^|[^'"\w.])(?:\w*password|passphrase)\s*\(?\s*`),
-		regexp.MustCompile(`(?i)\bIDENTIFIED\b[^;]*?\bREPLACE\s+`),
-		regexp.MustCompile(`(?i)\bATTACH\b[^;]*?\bKEY\s+`),
-		regexp.MustCompile(`(?i)\bcrypt\s*\(\s*`),
-	}
-	bare = []*regexp.Regexp{
-		regexp.MustCompile(`(?i)\bIDENTIFIED\s+(?:(?:WITH|VIA)\s+\S+\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s*\(?\s*)?`),
-		regexp.MustCompile(`(?i)\bSET\s+PASSWORD\s+(?:FOR\s+\S+\s*)?(?:=|TO\s)\s*(?:\w*PASSWORD\s*\(\s*)?`),
-		regexp.MustCompile(`(?i)\b(?:CREATE|ALTER)\s+(?:ROLE|USER|GROUP)\b[^;]*?\bPASSWORD\s+`),
-		regexp.MustCompile(`(?i)\bPRAGMA\s+(?:\w+\.)?(?:re|hex)?key\s*[=(]\s*`),
-		regexp.MustCompile(`\bBearer\s+`),
-	}
-	bareWord = regexp.MustCompile(`^[^\s;'"]+`)
-)
+// clause comes before a password in SQL.
+type clause struct {
+	word    string // is in each text that the pattern matches
+	pattern *regexp.Regexp
+	// bare says that the password may not be in quotes, which is an error in most clauses, that the server quotes.
+	bare bool
+}
+
+var clauses = []clause{
+	{"pass", regexp.MustCompile(`(?i)(?:^|[^'"\w.])(?:\w*password|passphrase)\s*\(?\s*`), false},
+	{"identified", regexp.MustCompile(`(?i)\bIDENTIFIED\b[^;]*?\bREPLACE\s+`), false},
+	{"attach", regexp.MustCompile(`(?i)\bATTACH\b[^;]*?\bKEY\s+`), false},
+	{"crypt", regexp.MustCompile(`(?i)\bcrypt\s*\(\s*`), false},
+	{"identified", regexp.MustCompile(`(?i)\bIDENTIFIED\s+(?:(?:WITH|VIA)\s+\S+\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s*\(?\s*)?`), true},
+	{"password", regexp.MustCompile(`(?i)\bSET\s+PASSWORD\s+(?:FOR\s+\S+\s*)?(?:=|TO\s)\s*(?:\w*PASSWORD\s*\(\s*)?`), true},
+	{"password", regexp.MustCompile(`(?i)\b(?:CREATE|ALTER)\s+(?:ROLE|USER|GROUP)\b[^;]*?\bPASSWORD\s+`), true},
+	{"pragma", regexp.MustCompile(`(?i)\bPRAGMA\s+(?:\w+\.)?(?:re|hex)?key\s*[=(]\s*`), true},
+	{"bearer", regexp.MustCompile(`\bBearer\s+`), true},
+}
+
+var bareWord = regexp.MustCompile(`^[^\s;'"]+`)
 
 // statements finds passwords in SQL.
-func statements(s string) (found []span) {
-	for i, pattern := range append(clauses, bare...) {
-		for _, m := range pattern.FindAllStringIndex(s, -1) {
+func statements(s string, has func(words ...string) bool) (found []span) {
+	for _, c := range clauses {
+		if !has(c.word) {
+			continue
+		}
+		for _, m := range c.pattern.FindAllStringIndex(s, -1) {
 			at := m[1]
 			if start, end, ok := literal(s[at:]); ok {
 				found = append(found, span{start: at + start, end: at + end})
-			} else if w := bareWord.FindString(s[at:]); i >= len(clauses) && !strings.EqualFold(w, "NULL") && !strings.EqualFold(w, "RANDOM") {
+			} else if w := bareWord.FindString(s[at:]); c.bare && !strings.EqualFold(w, "NULL") && !strings.EqualFold(w, "RANDOM") {
 				found = append(found, span{start: at, end: at + len(w)})
 			}
 		}
