@@ -9,7 +9,7 @@ PACKAGES    ?= ./internal/conformance ./gooseplustest ./internal/session . ./...
 # The packages in which something runs at the same time as something else.
 RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/history ./internal/drive
 RUN         ?=
-CHAOS       ?= Chaos|TestKilled|TenPackages|ManyProcesses|ReplicaProcesses|ConnectionKilled|HolderKilled|Takeover|ServerPowerLoss|ServerRestart|StartOrTarget|Tenants|TwoFleets|PgBouncer
+CHAOS       ?= Chaos|TestKilled|TenPackages|ManyProcesses|ConnectionKilled|HolderKilled|Takeover|ServerPowerLoss|ServerRestart|StartOrTarget|Tenants|TwoFleets|PgBouncer
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector is a C library.
@@ -46,8 +46,9 @@ test-race: ## run tests with the race detector, of the packages in RACES: those 
 	$(if $(RACE),,@echo "the race detector needs cgo and a C compiler"; exit 1)
 	$(call tests,$(RACE),$(RACES))
 
-chaos: ## long runs that kill processes, servers and connections
+chaos: ## long runs that kill processes, servers and connections, and a minute of each fuzz target
 	GOOSEPLUS_CHAOS=1 go test $(RACE) -run '$(CHAOS)' -count=1 -timeout 60m -v ./...
+	$(MAKE) fuzz
 
 # Docker's modules must not get into the go.sum of those who use the library.
 test-dockertest: ## test what works with github.com/ory/dockertest, a module of its own: it needs a docker engine
