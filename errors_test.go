@@ -152,16 +152,16 @@ func TestFilesThatGooseCannotParse(t *testing.T) {
 	t.Parallel()
 	for _, s := range []struct{ situation, file, message, statement string }{
 		{"no semicolon", "-- +goose Up\nINSERT INTO t VALUES ('s3cr3t \"word\"')\n",
-			`state 1, direction: up: unexpected unfinished SQL query: "…": missing semicolon?`,
+			"sql:2) up: the last statement of the Up has no semicolon at its end",
 			`INSERT INTO t VALUES ('s3cr3t "word"')`},
 		{"no annotation", "INSERT INTO t VALUES ('s3cr3t');\n",
-			`unexpected state 0 on line "…", see https://github.com/pressly/goose#sql-migrations`,
+			"sql:1) up: there is SQL before the line -- +goose Up: move it below, or begin the file with that line",
 			"INSERT INTO t VALUES ('s3cr3t');"},
 		{"unknown annotation", "-- +goose Upp\nSELECT 1;\n",
-			`failed to parse annotation line "-- +goose Upp": "Upp" not supported: invalid annotation`, ""},
+			`sql) up: failed to parse annotation line "-- +goose Upp": "Upp" not supported: invalid annotation`, ""},
 		{"substitution", "-- +goose Up\n-- +goose ENVSUB ON\nINSERT INTO t VALUES ('s3cr3t ${X?gone}');\n",
-			"variable substitution failed: $X: gone", "INSERT INTO t VALUES ('s3cr3t ${X?gone}');"},
-		{"empty", "", "must start with '-- +goose Up' annotation, see https://github.com/pressly/goose#sql-migrations", ""},
+			"sql:3) up: variable substitution failed: $X: gone", "INSERT INTO t VALUES ('s3cr3t ${X?gone}');"},
+		{"empty", "", "sql) up: the line -- +goose Up is missing", ""},
 	} {
 		t.Run(s.situation, func(t *testing.T) {
 			db := openSQLite(t)
@@ -173,7 +173,7 @@ func TestFilesThatGooseCannotParse(t *testing.T) {
 			if !errors.As(err, &failed) || failed.Version != 2 {
 				t.Fatalf("%+v", err)
 			}
-			if want := "migration 2 (sql/base/0002_b.sql) up: " + s.message; failed.Error() != want {
+			if want := "migration 2 (sql/base/0002_b." + s.message; failed.Error() != want {
 				t.Errorf("\n%s\nwant\n%s", failed.Error(), want)
 			}
 			if failed.Statement != s.statement {

@@ -147,7 +147,7 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 			p.warnOther("it is at migration " + ref(step.Version, step.Source) + " too")
 		}
 		failed := p.target.migrationError(step, result.Statement, result.Err)
-		failed.locate(p.target, p.run.options.fsys, result.Statement)
+		failed.locate(p.target, result.Statement, true)
 		if p.run.options.redactedDetails {
 			failed.Detail = ""
 		}

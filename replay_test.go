@@ -108,9 +108,9 @@ func TestFaultsInFiles(t *testing.T) {
 		situation, file, text string
 		content               string
 	}{
-		{"no annotation", "3_x.sql", "unexpected state 0", "SELECT 1;"},
+		{"no annotation", "3_x.sql", "there is SQL before", "SELECT 1;"},
 		{"an unknown annotation", "3_x.sql", "not supported", "-- +goose Upp\nSELECT 1;"},
-		{"no semicolon", "3_x.sql", "missing semicolon", "-- +goose Up\nSELECT 1\n"},
+		{"no semicolon", "3_x.sql", "no semicolon", "-- +goose Up\nSELECT 1\n"},
 		{"a Replay of an unknown version", "3_x.sql", "a Replay of version 2, which is not known", up + "-- +gooseplus Replay 2\n"},
 		{"a Replay of a later version", "3_x.sql", "a Replay of version 4, which is later", up + "-- +gooseplus Replay 4\n"},
 		{"a Replay of itself", "3_x.sql", "a Replay of itself", up + "-- +gooseplus Replay 3\n"},

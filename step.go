@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/pressly/goose/v3"
@@ -15,7 +14,6 @@ import (
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/redact"
-	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 const (
@@ -91,23 +89,9 @@ func (t *target) migrationError(step plannedStep, statement string, err error) *
 	}
 }
 
-// locate names the file and the line of the statement that failed, if they can be found.
-func (e *MigrationError) locate(t *target, fsys fs.FS, statement string) {
-	i := slices.IndexFunc(t.set.Files.SQL, func(f envfs.File) bool { return f.Version == e.Version })
-	if statement == "" || i < 0 {
-		return
-	}
-	path, down := t.set.Files.SQL[i].Path, e.Direction == directionDown
-	if pair := t.set.Files.SQL[i].Down; pair != "" && down {
-		path, down = pair, false
-	}
-	text, err := fs.ReadFile(fsys, path)
-	if err != nil {
-		return // the file has changed since: the error stands without a line
-	}
-	if e.Line = sqltext.Line(string(text), statement, down, dialect.AnswerOf(e.Err).Position); e.Line > 0 {
-		e.file = path
-	}
+// locate names the file and the line of the statement that failed, or that goose could not parse, if they can be found.
+func (e *MigrationError) locate(t *target, statement string, parsed bool) {
+	e.file, e.Line = t.set.Files.Line(e.Version, statement, e.Direction == directionDown, parsed, dialect.AnswerOf(e.Err).Position)
 }
 
 func (t *target) irreversible(step plannedStep) error {

@@ -118,8 +118,10 @@ func (t *target) unreadable(errs []error) error {
 	for i, err := range errs {
 		if f, ok := errors.AsType[*migset.Fault](err); ok {
 			secrets := redact.In(f.SQL)
-			errs[i] = &MigrationError{Tenant: t.tenant, Namespace: f.Namespace, Version: f.Version, Source: f.Source, Environment: f.Environment,
+			failed := &MigrationError{Tenant: t.tenant, Namespace: f.Namespace, Version: f.Version, Source: f.Source, Environment: f.Environment,
 				Direction: f.Direction, Statement: secrets.Text(), Err: &statementError{f.Err, secrets}}
+			failed.locate(t, f.SQL, false)
+			errs[i] = failed
 		}
 	}
 	return errors.Join(errs...)

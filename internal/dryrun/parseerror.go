@@ -27,5 +27,23 @@ func describe(err error) (message, sql string) {
 	if unquoteErr != nil {
 		sql = ""
 	}
-	return quotedText.ReplaceAllLiteralString(message, `"…"`), strings.TrimSpace(sql)
+	sql, message = strings.TrimSpace(sql), quotedText.ReplaceAllLiteralString(message, `"…"`)
+	if before, _, _ := strings.Cut(sql, " "); strings.HasPrefix(sql, `\`) {
+		return before + " is a command of psql and no SQL: remove it", sql
+	}
+	for _, p := range plain {
+		if strings.HasPrefix(message, p.goose) {
+			return p.text, sql
+		}
+	}
+	return message, sql
+}
+
+// plain are goose's messages in the words of somebody who doesn't know its parser.
+var plain = []struct{ goose, text string }{
+	{`unexpected state 0 on line`, "there is SQL before the line -- +goose Up: move it below, or begin the file with that line"},
+	{`must start with '-- +goose Up' annotation`, "the line -- +goose Up is missing"},
+	{`state 1, direction: up: unexpected unfinished SQL query`, "the last statement of the Up has no semicolon at its end"},
+	{`state 4, direction: down: unexpected unfinished SQL query`, "the last statement of the Down has no semicolon at its end"},
+	{`missing '-- +goose StatementEnd' annotation`, "-- +goose StatementBegin has no -- +goose StatementEnd after it"},
 }

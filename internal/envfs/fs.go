@@ -2,13 +2,15 @@ package envfs
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 var (
@@ -70,26 +72,26 @@ func readText(fsys fs.FS, path string) (string, error) {
 	return strings.TrimPrefix(text, bom), nil
 }
 
-// Line is the number of the line on which an offset within a statement is in a goose file, 0 if the statement can't be
-// found. It looks for the statement of a Down after the annotation of the Down.
-func (o *Overlay) Line(path, statement string, offset int, down bool) int {
-	content, err := readText(o.fsys, path)
-	if err != nil {
-		return 0
+// Line returns the file and the line of a statement of a version, see [sqltext.Line]. A statement that goose could not parse
+// may be anywhere in the file. The line is 0 if it can't be found.
+func (o *Overlay) Line(version int64, statement string, down, parsed bool, position int) (path string, line int) {
+	i, found := slices.BinarySearchFunc(o.SQL, version, func(f File, v int64) int { return cmp.Compare(f.Version, v) })
+	if !found || statement == "" {
+		return "", 0
 	}
-	text := strings.ReplaceAll(content, "\r\n", "\n")
-	begin := 0
-	if loc := downLine.FindStringIndex(text); down && loc != nil {
-		begin = loc[0]
+	path = o.SQL[i].Path
+	if pair := o.SQL[i].Down; pair != "" && down {
+		path, down = pair, false
 	}
-	at := strings.Index(text[begin:], statement)
-	if at < 0 {
-		return 0
+	text, err := readText(o.fsys, path)
+	switch {
+	case err != nil: // the file has changed since
+		return "", 0
+	case parsed:
+		return path, sqltext.Line(text, statement, down, position)
 	}
-	return 1 + strings.Count(text[:begin+at+offset], "\n")
+	return path, sqltext.LineAnywhere(text, statement)
 }
-
-var downLine = regexp.MustCompile(`(?im)^--\s*\+goose\s+down\s*$`)
 
 // ReadDir implements fs.ReadDirFS. It opens no file.
 func (o *Overlay) ReadDir(name string) ([]fs.DirEntry, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
@@ -76,7 +77,8 @@ func (s *Set) wholeness(m Migration, script dryrun.Script) (faults []error) {
 			if fault == "" {
 				continue
 			}
-			if line := s.Files.Line(m.Source, statement, at, direction == Down); line > 0 {
+			position := 1 + utf8.RuneCountInString(statement[:at])
+			if _, line := s.Files.Line(m.Version, statement, direction == Down, true, position); line > 0 {
 				fault = fmt.Sprintf("line %d: %s", line, fault)
 			}
 			faults = append(faults, s.contentFault(m, direction, errors.New(fault)))
@@ -88,6 +90,9 @@ func (s *Set) wholeness(m Migration, script dryrun.Script) (faults []error) {
 
 // halfCut says what is wrong with a statement, and where in it, if the rest of the section shows that it isn't whole.
 func halfCut(quoting sqltext.Quoting, statement, rest string) (at int, fault string) {
+	if command, at := quoting.Meta(statement); quoting.Dollars && command != "" {
+		return at, command + " is a command of psql and no SQL: remove it"
+	}
 	what, at := "", 0
 	quote, open := openQuote(quoting, statement)
 	switch body, unfinished := quoting.OpenBody(statement); {

@@ -3,6 +3,7 @@ package migset
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -170,5 +171,16 @@ func (c *Config) baseFault(err error) error {
 			return fmt.Errorf("%w: did you mean WithBasePath(\".\")? %s is there", err, name)
 		}
 	}
-	return fmt.Errorf("%w (WithBasePath and WithFS say where migrations are)", err)
+	var folders []string
+	entries, _ := fs.ReadDir(c.FS, ".")
+	for _, e := range entries {
+		if e.IsDir() && len(folders) < 10 {
+			folders = append(folders, e.Name())
+		}
+	}
+	has := "it has no folder"
+	if len(folders) > 0 {
+		has = "it has: " + strings.Join(folders, ", ")
+	}
+	return fmt.Errorf("%w: WithFS has no folder %q (%s); WithBasePath says where migrations are", err, c.BasePath, has)
 }

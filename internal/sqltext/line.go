@@ -9,13 +9,24 @@ import (
 // with that number, counted from 1. It is 0 if the statement isn't there as it stands, or is there twice. In a file of
 // goose's, the section of the given direction counts.
 func Line(file, statement string, down bool, position int) int {
-	lines := strings.Split(strings.ReplaceAll(file, "\r\n", "\n"), "\n")
+	lines := split(file)
+	first, last := section(lines, down)
+	return find(lines, first, last, statement, position)
+}
+
+// LineAnywhere is Line for a text that may stand in no section of the file.
+func LineAnywhere(file, statement string) int {
+	lines := split(file)
+	return find(lines, 0, len(lines), statement, 0)
+}
+
+func split(file string) []string { return strings.Split(strings.ReplaceAll(file, "\r\n", "\n"), "\n") }
+
+func find(lines []string, first, last int, statement string, position int) (found int) {
 	want := strings.Split(strings.TrimSpace(strings.ReplaceAll(statement, "\r\n", "\n")), "\n")
 	if want[0] == "" {
 		return 0
 	}
-	first, last := section(lines, down)
-	found := 0
 	for i := first; i+len(want) <= last; i++ {
 		at, ok := matches(lines[i:last], want, lineOf(statement, position))
 		if !ok {

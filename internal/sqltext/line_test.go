@@ -2,6 +2,22 @@ package sqltext
 
 import "testing"
 
+func TestMeta(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"\\restrict abc\nSELECT 1;":     "\\restrict",
+		"SELECT 1;\n\\connect other\n":  "\\connect",
+		"SELECT '\n\\connect';":         "",
+		"SELECT $$\n\\connect $$;":      "",
+		"-- \\restrict\nSELECT E'\\n';": "",
+		"SELECT 1;":                     "",
+	} {
+		if got, _ := (Quoting{Dollars: true}).Meta(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestLine(t *testing.T) {
 	t.Parallel()
 	const file = `-- +goose Up

@@ -148,3 +148,19 @@ func (q Quoting) bare(text string) string {
 	}
 	return string(b)
 }
+
+// Meta finds a line outside of quotes that begins with a backslash, which is a command of psql, and says where it begins.
+func (q Quoting) Meta(text string) (command string, at int) {
+	if !strings.Contains(text, `\`) {
+		return "", 0
+	}
+	for i := 0; i < len(text); {
+		if text[i] == '\\' && (i == 0 || text[i-1] == '\n') {
+			line, _, _ := strings.Cut(text[i:], "\n")
+			return strings.Fields(line)[0], i
+		}
+		n, _ := q.span(text, i)
+		i += max(n, 1)
+	}
+	return "", 0
+}
