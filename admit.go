@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/history"
@@ -61,7 +62,7 @@ func (p *part) admit(ctx context.Context, facts history.Facts, applied []int64) 
 	}
 	p.admission.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s history.Step) bool { return !p.clearable(ctx, s) })
 	if len(p.admission.unfinished) < len(dirty) {
-		return p.dirty(dirty, applied)
+		return p.dirty(ctx, dirty, applied)
 	}
 	if len(p.steps) == 0 {
 		return nil
@@ -170,7 +171,7 @@ func finished(s history.Step, applied []int64) bool {
 }
 
 // dirty returns the refusal to work on a database with steps that were not finished.
-func (p *part) dirty(steps []history.Step, applied []int64) error {
+func (p *part) dirty(ctx context.Context, steps []history.Step, applied []int64) error {
 	var faults []error
 	for _, s := range steps {
 		if !s.Failed {
@@ -189,6 +190,9 @@ func (p *part) dirty(steps []history.Step, applied []int64) error {
 		}
 		faults = append(faults, fmt.Errorf("%w: migration %s %s %s: repair the database, then call %s",
 			ErrDirty, ref(s.Version, s.Source), direction, how, p.target.wayOutOfDirt(s.Version, applied)))
+	}
+	if invalid := p.target.state.InvalidIndexes(ctx, p.run.db.own); len(faults) > 0 && len(invalid) > 0 {
+		faults = append(faults, fmt.Errorf("INVALID indexes are there: %s; DROP INDEX CONCURRENTLY removes each", strings.Join(invalid, ", ")))
 	}
 	return errors.Join(faults...)
 }

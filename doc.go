@@ -40,6 +40,7 @@
 //	version protected        nothing was touched                                ErrVersionLocked alone
 //	environment refused      nothing was touched                                ErrProtectedEnvironment
 //	another tool's database  nothing was touched                                ErrForeignHistory
+//	edited, unknown, too old nothing was touched                                ErrEdited, ErrUnknownVersion, ErrTooOld
 //	lock not obtained        nothing was touched                                ErrLocked
 //	lock lost                the run may commit until it notices; besides,      ErrLockLost
 //	                         one of the two above, or success before the loss
@@ -176,6 +177,13 @@
 //
 // A Down section or a down file that has nothing but the line "-- +gooseplus Replay 3" executes the Up of version 3, as
 // [Replay] does in a definition.
+//
+// # Edited files and older releases
+//
+// The state table remembers the sum of each applied migration. A file that was edited later is a warning, or refuses the run
+// ([WithChecksums], [Migrator.Accept]). So is an applied version that this program doesn't know, after a release was rolled
+// back ([WithUnknownVersions]). Programs older than a line "-- +gooseplus requires 20260101000000" get [ErrTooOld].
+// [Migrator.Drift] compares the database itself with what its migrations make.
 //
 // # Faults and warnings
 //

@@ -72,7 +72,7 @@ func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
 	}
 	faults = nil
 	for _, p := range r.parts {
-		faults = append(faults, p.target.named(p.dirty(unfinished(p.target.own(facts), p.view.applied), p.view.applied)))
+		faults = append(faults, p.target.named(p.dirty(ctx, unfinished(p.target.own(facts), p.view.applied), p.view.applied)))
 	}
 	return false, allOf(faults)
 }

@@ -25,6 +25,7 @@ func (postgres) terms() terms {
 		assign:      "% = excluded.%",
 		sums:        "CAST(COUNT(*) AS TEXT) || '/' || CAST(COALESCE(SUM(checksum_key), 0) AS TEXT) || '/' || CAST(COALESCE(MAX(requires), 0) AS TEXT)",
 		returning:   " RETURNING id",
+		invalid:     "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1 LIMIT 10",
 		cursor:      "DECLARE gooseplus_sweep NO SCROLL CURSOR FOR ",
 		begin:       mutex.KeepTransaction() + "; ",
 		lockRow:     " FOR UPDATE",
