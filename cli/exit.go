@@ -51,7 +51,7 @@ func exitTable() string {
 // refusals are the library's errors that say that nothing was touched.
 var refusals = []error{
 	gooseplus.ErrIrreversible, gooseplus.ErrVersionLocked, gooseplus.ErrProtectedEnvironment, gooseplus.ErrForeignHistory,
-	gooseplus.ErrMergeMigrations, gooseplus.ErrTenantMissing,
+	gooseplus.ErrMergeMigrations, gooseplus.ErrTenantMissing, gooseplus.ErrUnknownVersion,
 }
 
 // ExitCode is the code to exit with after a command returned err: 0 done, 1 failed and undone, 2 wrong usage, 3 database

@@ -85,6 +85,7 @@ type statusDone struct {
 	Pending        int             `json:"pending"`
 	Dirty          bool            `json:"dirty"`
 	ForeignHistory string          `json:"foreign_history,omitempty"`
+	Unknown        []int64         `json:"unknown"`
 	Environments   []string        `json:"environments"`
 	Migrations     []migrationDone `json:"migrations"`
 }
@@ -151,10 +152,14 @@ func statusOf(c *call) (gooseplus.Status, *statusDone, error) {
 func newStatusDone(s gooseplus.Status) *statusDone {
 	d := &statusDone{
 		CurrentVersion: s.CurrentVersion, Pending: s.PendingCount, Dirty: s.Dirty, ForeignHistory: s.ForeignHistory,
-		Environments: append([]string{}, s.Environments...), Migrations: []migrationDone{},
+		Unknown: []int64{}, Environments: append([]string{}, s.Environments...), Migrations: []migrationDone{},
 	}
 	for _, m := range s.Migrations {
-		d.Migrations = append(d.Migrations, newMigrationDone(s, m))
+		done := newMigrationDone(s, m)
+		if done.State == "unknown" {
+			d.Unknown = append(d.Unknown, done.Version)
+		}
+		d.Migrations = append(d.Migrations, done)
 	}
 	return d
 }
@@ -214,6 +219,10 @@ func status(c *call) error {
 		if len(d.Migrations) > 0 {
 			c.out.line("")
 			c.out.migrations(d.Migrations)
+		}
+		if len(d.Unknown) > 0 && c.settings.run.unknown != "ignore" {
+			c.out.note("%s %s%s: %v. Is it an older release, or without one of its environments?",
+				paint(c.out.errColour, yellow, "warning:"), prefix("", namespace), gooseplus.ErrUnknownVersion, d.Unknown)
 		}
 	})
 	if dirty {

@@ -26,7 +26,8 @@ errors, and the result of commands that look; --verbose prints more.
     data       what the command found or did, see below; absent if there is nothing
     error      absent if there is none:
                message, and where they are known: faults (several messages), tenant, namespace, environment, version,
-               source, direction ("up" or "down"), statement, and commands (of which one repairs a dirty database)
+               source, direction ("up" or "down"), line (of the file), detail, hint (both of PostgreSQL), statement, and commands (of which
+               one repairs a dirty database)
 
 data is, of
 
@@ -38,7 +39,7 @@ data is, of
                master (as up) and tenants (as tenants up; null if the master failed)
     status, list
                current_version, pending, dirty, foreign_history (a sentence about another tool's history; absent if
-               there is none), environments and migrations: version, state ("applied", "pending", "late", "dirty" or
+               there is none), unknown (applied versions that have no migration here), environments and migrations: version, state ("applied", "pending", "late", "dirty" or
                "unknown"), locked, applied_at (null if it isn't applied), environment, source; with several
                namespaces, all this in namespaces, by their names
     show       one migration, as in status, with up and down
