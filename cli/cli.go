@@ -337,6 +337,12 @@ func (c *call) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	if c.settings.pools.connected != "" {
 		c.out.detail("the database is %s", c.settings.pools.connected)
 	}
+	if sums := c.settings.pools.sums; sums != nil {
+		for _, text := range c.out.sentences(sums) {
+			c.out.note("%s %s", paint(c.out.errColour, yellow, "warning:"), text)
+		}
+		c.settings.pools.sums = nil
+	}
 	c.opened = m
 	return m, nil
 }

@@ -55,8 +55,9 @@ data is, of
     lock, unlock
                version, locked
     validate   warnings (texts; absent if there are faults)
-    create     version, files
-    renumber   renamed: from, to (versions), files (from, to)
+    create     version, files, sum (the file gooseplus.sum, if it was updated)
+    renumber   renamed: from, to (versions), files (from, to); sum, as in create
+    sum        file, migrations (how many files it lists)
     a command with commands below it
                commands: name, short
     tenants up, tenants up-to, tenants down, tenants down-to, tenants goto

@@ -49,7 +49,7 @@ func (w words) of(text string) string {
 		return call + w.command("force "+cmp.Or(version, "VERSION"))
 	})
 	text = anUnlock.ReplaceAllStringFunc(text, func(s string) string { return w.command("unlock " + anUnlock.FindStringSubmatch(s)[1]) })
-	text = strings.NewReplacer("Force is called", w.program+" force is run", "(LockVersion)", "("+w.program+" lock)").Replace(text)
+	text = strings.NewReplacer("Force is called", w.program+" force is run", "gooseplus sum again", w.command("sum"), "(LockVersion)", "("+w.program+" lock)").Replace(text)
 	if !w.flags {
 		return text
 	}
