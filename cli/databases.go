@@ -18,6 +18,7 @@ import (
 // pools are the databases that a command has opened.
 type pools struct {
 	looks     bool // the command changes nothing
+	patient   bool // the command itself waits for the server
 	opened    []*sql.DB
 	connected string // the database that a person is about to change
 	name      string // of that database, for titles
@@ -32,6 +33,9 @@ func (p *pools) connect(ctx context.Context, t dsnTarget) (*sql.DB, error) {
 	db, err := p.open(t)
 	if err != nil {
 		return nil, err
+	}
+	if p.patient {
+		return db, nil
 	}
 	return db, t.ping(ctx, db)
 }

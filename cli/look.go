@@ -14,6 +14,8 @@ import (
 func (a *app) lookCommands() []*cobra.Command {
 	var all bool
 	var limit int
+	var shadow string
+	timeout := &a.settings.run.timeout
 	return []*cobra.Command{
 		a.command(spec{
 			group: "look", use: "status", short: "Show what is applied and what is pending",
@@ -75,6 +77,27 @@ func (a *app) lookCommands() []*cobra.Command {
 				cmd.Flags().IntVar(&limit, "limit", 20, "how many `runs` to show; 0 is all")
 			},
 			run: func(c *call) error { return showRuns(c, limit) },
+		}),
+		a.command(spec{
+			group: "look", use: "drift", short: "Compare the database with what its migrations make",
+			long: "Shows tables, columns, indexes and other objects that are missing, changed, or made by somebody else.\n" + driftLong +
+				"If several processes use one shadow at the same time, they disturb each other.",
+			example: "gooseplus drift --shadow postgres://app@localhost/shop_shadow",
+			flags:   func(cmd *cobra.Command) { addShadow(cmd, &shadow) },
+			run:     func(c *call) error { return drift(c, shadow) },
+		}),
+		a.command(spec{
+			group: "look", use: "wait", short: "Wait until the database can be reached and nothing is pending",
+			long: "For replicas and jobs that must not migrate while another process does. It never migrates, and takes no lock.\n" +
+				"After --timeout (5 minutes by default; 0 is no limit) it exits with code 3, and says what it waited for.",
+			example: "gooseplus wait --timeout 2m",
+			flags: func(cmd *cobra.Command) {
+				if !a.settings.standalone {
+					cmd.Flags().DurationVar(timeout, "timeout", 5*time.Minute, "how long to wait; 0 is no limit")
+					settable(cmd.Flags(), "timeout")
+				}
+			},
+			run: func(c *call) error { return wait(c, *timeout) },
 		}),
 	}
 }

@@ -50,6 +50,8 @@ data is, of
                "cut off" or "crashed"), error
     env        environments: name, folder (absent if there is none), migrations (how many), chosen, seen (by the
                database; null without one)
+    drift      differences: kind, name, change ("missing", "extra" or "changed"), want (what the migrations make), have
+    wait       duration_ms
     force, baseline
                version, added, removed, cleared (lists of versions; cleared ones were dirty)
     lock, unlock
@@ -68,6 +70,8 @@ data is, of
                generated, total, up_to_date, pending, failed, skipped and tenants: name, state ("up to date",
                "pending", "skipped", or a failure as above), version, pending (-1 if unknown; with several namespaces
                version is always -1), error
+    tenants drift
+               total, same, drifted, failed and tenants: name, differences (as in drift), error
     tenants list
                tenants (names)
 
