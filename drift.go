@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -103,6 +104,7 @@ func (m *Migrator) isEmpty(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	there, err := m.catalog(ctx, db)
+	maps.DeleteFunc(there, func(_ string, o catalog.Object) bool { return inEveryDatabase(o) })
 	if err == nil && len(there) > 0 {
 		names := make([]string, 0, len(there))
 		for key := range there {
@@ -111,6 +113,17 @@ func (m *Migrator) isEmpty(ctx context.Context, db *sql.DB) error {
 		err = fmt.Errorf("Drift: the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(there), slices.Min(names))
 	}
 	return err
+}
+
+// inEveryDatabase says whether a new database has such an object too, or whether it is a part of another object.
+func inEveryDatabase(o catalog.Object) bool {
+	switch o.Kind {
+	case "extension":
+		return o.Name == "plpgsql"
+	case "schema":
+		return o.Name == "public"
+	}
+	return slices.Contains([]string{"the database", "language", "grant", "comment", "character set"}, o.Kind)
 }
 
 // catalog reads what a database of the Migrator has, without the tables of the library.
