@@ -278,6 +278,9 @@ func (a *app) call(cmd *cobra.Command, args []string, run func(*call) error) err
 	if err == nil {
 		err = c.out.format(a.settings.shared.output, cmd)
 	}
+	for _, warning := range a.settings.ignored {
+		c.out.note("%s %s", paint(c.out.errColour, yellow, "warning:"), clean(warning))
+	}
 	if err == nil {
 		err = c.run(run)
 	}

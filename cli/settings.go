@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -27,6 +28,7 @@ type settings struct {
 	files    filesFlags
 	run      runFlags
 	pools    pools
+	ignored  []string // warnings of the .env file
 }
 
 // sharedFlags are those of every program.
@@ -191,6 +193,9 @@ func (s *settings) load(cmd *cobra.Command) error {
 			return
 		}
 		if setErr := f.Value.Set(value); setErr != nil {
+			if os.Getenv(name) == "" {
+				name = file.name + ": " + name
+			}
 			err = usagef("%s: %w", name, setErr)
 		}
 	})
@@ -220,9 +225,46 @@ func (s *settings) file(cmd *cobra.Command) (file envFile, err error) {
 	}
 	file.text = string(text)
 	if file.values, err = godotenv.Unmarshal(file.text); err != nil { // the parser quotes the line, which may have a password in it
-		return file, usagef("--env-file: %s can't be parsed: write each line as NAME=VALUE", file.name)
+		return file, usagef("--env-file: %s can't be parsed from line %d on: write each line as NAME=VALUE", file.name, file.faulty())
 	}
+	s.ignored = file.ignored(cmd.Root())
 	return file, nil
+}
+
+// faulty is the number of the first line that can't be parsed.
+func (f envFile) faulty() int {
+	lines := strings.SplitAfter(f.text, "\n")
+	for good := len(lines) - 1; good > 0; good-- {
+		if _, err := godotenv.Unmarshal(strings.Join(lines[:good], "")); err == nil {
+			return good + 1
+		}
+	}
+	return 1
+}
+
+// ignored are warnings of variables that are called like settings, and set none: perhaps they are misspelt.
+func (f envFile) ignored(root *cobra.Command) (warnings []string) {
+	known := make(map[string]bool)
+	var collect func(*cobra.Command)
+	collect = func(cmd *cobra.Command) {
+		for _, flags := range []*pflag.FlagSet{cmd.PersistentFlags(), cmd.Flags()} {
+			flags.VisitAll(func(flag *pflag.Flag) {
+				for _, name := range flag.Annotations[variablesOf] {
+					known[name] = true
+				}
+			})
+		}
+		for _, sub := range cmd.Commands() {
+			collect(sub)
+		}
+	}
+	collect(root)
+	for _, name := range slices.Sorted(maps.Keys(f.values)) {
+		if strings.HasPrefix(name, "GOOSEPLUS_") && !known[name] {
+			warnings = append(warnings, fmt.Sprintf("%s: %s is no setting, and is ignored (%s help settings)", f.name, name, program(root)))
+		}
+	}
+	return warnings
 }
 
 // reference is $NAME or ${NAME} in the value of a variable.

@@ -63,6 +63,8 @@ func (w words) of(text string) string {
 		}
 		return s
 	})
+	text = strings.ReplaceAll(text, "is not registered: its package must be imported by the program",
+		"is a migration in Go, and "+w.program+" can't run it: add cli.Command to a program of yours that imports the package of the migration")
 	return aPair.ReplaceAllStringFunc(text, func(s string) string {
 		if strings.HasSuffix(s, " say") {
 			return "--dir says"
