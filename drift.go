@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
+	"github.com/pressly/goose/v3"
 	"go.uber.org/zap"
 
 	"github.com/gooseplus/gooseplus/internal/catalog"
@@ -31,7 +34,7 @@ type Difference struct {
 //
 // Drift only reads the database itself, without the lock: a run at the same time looks like drift. Rows are not compared,
 // and neither are the version table and the state table. A schema that the Migrator is bound to is compared with what the
-// migrations make where the shadow's connections work.
+// migrations make where the shadow's connections work; other schemas, and what belongs to the whole database, are left out.
 //
 // If a version is applied that has no migration here, nothing can be compared: [ErrUnknownVersion]. It is also an error if
 // the shadow has anything else in it, or if a migration fails there.
@@ -76,7 +79,44 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 	if err != nil {
 		return nil, m.named(err)
 	}
+	if m.options.bound && known.whole.dialect.Goose == goose.DialectPostgres {
+		var there, here string
+		if err := shadow.QueryRowContext(ctx, "SELECT quote_ident(current_schema()), quote_ident($1)", m.options.schema).Scan(&there, &here); err != nil {
+			return nil, m.named(fmt.Errorf("Drift: the schema of the shadow can't be read: %w", err))
+		}
+		want, have = inOwnSchema(want, there), inOwnSchema(have, here)
+	}
 	return differences(want, have), nil
+}
+
+// schemaKinds are the kinds of objects in a schema whose names have the schema only if it isn't the connection's own. Other
+// objects of a schema are parts of these.
+var schemaKinds = []string{
+	"table", "view", "materialized view", "foreign table", "sequence", "index", "type", "function", "procedure", "aggregate",
+}
+
+var quotedName = regexp.MustCompile(`"(?:[^"]|"")*"`)
+
+// withItsSchema are the kinds whose definitions have the schema once although it is the connection's own.
+var withItsSchema = []string{"index", "trigger", "rule", "function", "procedure", "statistics"}
+
+// inOwnSchema leaves out other schemas, such as those of other tenants, and what belongs to the whole database.
+func inOwnSchema(c catalog.Catalog, schema string) catalog.Catalog {
+	own := make(catalog.Catalog)
+	for key, o := range c {
+		root, ok := o, true
+		for ok && root.Of != "" {
+			root, ok = c[root.Of]
+		}
+		name, _, _ := strings.Cut(quotedName.ReplaceAllString(root.Name, ""), "(")
+		if ok && slices.Contains(schemaKinds, root.Kind) && !strings.Contains(name, ".") {
+			if slices.Contains(withItsSchema, o.Kind) {
+				o.Definition = strings.Replace(o.Definition, schema+".", "", 1)
+			}
+			own[key] = o
+		}
+	}
+	return own
 }
 
 // shadow is a silent Migrator that makes the same migrations in another database, where its connections work.
