@@ -6,9 +6,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
+	"github.com/pressly/goose/v3"
 	"go.uber.org/zap"
 
 	"github.com/gooseplus/gooseplus/internal/catalog"
@@ -30,7 +34,7 @@ type Difference struct {
 //
 // Drift only reads the database itself, without the lock: a run at the same time looks like drift. Rows are not compared,
 // and neither are the version table and the state table. A schema that the Migrator is bound to is compared with what the
-// migrations make where the shadow's connections work.
+// migrations make where the shadow's connections work; other schemas, and what belongs to the whole database, are left out.
 //
 // If a version is applied that has no migration here, nothing can be compared: [ErrUnknownVersion]. It is also an error if
 // the shadow has anything else in it, or if a migration fails there.
@@ -75,7 +79,44 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 	if err != nil {
 		return nil, m.named(err)
 	}
+	if m.options.bound && known.whole.dialect.Goose == goose.DialectPostgres {
+		var there, here string
+		if err := shadow.QueryRowContext(ctx, "SELECT quote_ident(current_schema()), quote_ident($1)", m.options.schema).Scan(&there, &here); err != nil {
+			return nil, m.named(fmt.Errorf("Drift: the schema of the shadow can't be read: %w", err))
+		}
+		want, have = inOwnSchema(want, there), inOwnSchema(have, here)
+	}
 	return differences(want, have), nil
+}
+
+// schemaKinds are the kinds of objects in a schema whose names have the schema only if it isn't the connection's own. Other
+// objects of a schema are parts of these.
+var schemaKinds = []string{
+	"table", "view", "materialized view", "foreign table", "sequence", "index", "type", "function", "procedure", "aggregate",
+}
+
+var quotedName = regexp.MustCompile(`"(?:[^"]|"")*"`)
+
+// withItsSchema are the kinds whose definitions have the schema once although it is the connection's own.
+var withItsSchema = []string{"index", "trigger", "rule", "function", "procedure", "statistics"}
+
+// inOwnSchema leaves out other schemas, such as those of other tenants, and what belongs to the whole database.
+func inOwnSchema(c catalog.Catalog, schema string) catalog.Catalog {
+	own := make(catalog.Catalog)
+	for key, o := range c {
+		root, ok := o, true
+		for ok && root.Of != "" {
+			root, ok = c[root.Of]
+		}
+		name, _, _ := strings.Cut(quotedName.ReplaceAllString(root.Name, ""), "(")
+		if ok && slices.Contains(schemaKinds, root.Kind) && !strings.Contains(name, ".") {
+			if slices.Contains(withItsSchema, o.Kind) {
+				o.Definition = strings.Replace(o.Definition, schema+".", "", 1)
+			}
+			own[key] = o
+		}
+	}
+	return own
 }
 
 // shadow is a silent Migrator that makes the same migrations in another database, where its connections work.
@@ -103,6 +144,7 @@ func (m *Migrator) isEmpty(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	there, err := m.catalog(ctx, db)
+	maps.DeleteFunc(there, func(_ string, o catalog.Object) bool { return inEveryDatabase(o) })
 	if err == nil && len(there) > 0 {
 		names := make([]string, 0, len(there))
 		for key := range there {
@@ -111,6 +153,17 @@ func (m *Migrator) isEmpty(ctx context.Context, db *sql.DB) error {
 		err = fmt.Errorf("Drift: the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(there), slices.Min(names))
 	}
 	return err
+}
+
+// inEveryDatabase says whether a new database has such an object too, or whether it is a part of another object.
+func inEveryDatabase(o catalog.Object) bool {
+	switch o.Kind {
+	case "extension":
+		return o.Name == "plpgsql"
+	case "schema":
+		return o.Name == "public"
+	}
+	return slices.Contains([]string{"the database", "language", "grant", "comment", "character set"}, o.Kind)
 }
 
 // catalog reads what a database of the Migrator has, without the tables of the library.

@@ -278,6 +278,9 @@ func (a *app) call(cmd *cobra.Command, args []string, run func(*call) error) err
 	if err == nil {
 		err = c.out.format(a.settings.shared.output, cmd)
 	}
+	for _, warning := range a.settings.ignored {
+		c.out.note("%s %s", paint(c.out.errColour, yellow, "warning:"), clean(warning))
+	}
 	if err == nil {
 		err = c.run(run)
 	}
@@ -336,6 +339,12 @@ func (c *call) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	}
 	if c.settings.pools.connected != "" {
 		c.out.detail("the database is %s", c.settings.pools.connected)
+	}
+	if sums := c.settings.pools.sums; sums != nil {
+		for _, text := range c.out.sentences(sums) {
+			c.out.note("%s %s", paint(c.out.errColour, yellow, "warning:"), text)
+		}
+		c.settings.pools.sums = nil
 	}
 	c.opened = m
 	return m, nil

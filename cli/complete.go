@@ -20,7 +20,7 @@ func (a *app) complete(cmd *cobra.Command) {
 	drivers := []string{"postgres", "mysql", "sqlite"}
 	for name, words := range map[string][]string{
 		"output": {"text", "json"}, "driver": drivers, "tenants-driver": drivers, "rollback": {"down", "transaction", "none"},
-		"foreign-history": {"refuse", "warn", "ignore"},
+		"foreign-history": {"refuse", "warn", "ignore"}, "unknown-versions": {"refuse", "warn", "ignore"},
 	} {
 		offer(cmd, name, func(cmd *cobra.Command, _ string) []string {
 			if name == "output" && cmd.Annotations[htmlAnnotation] != "" {

@@ -72,13 +72,18 @@ func create(c *call, f *createFlags) error {
 	if !f.goFile && !c.cmd.Flags().Changed("paired") {
 		f.paired = place.paired()
 	}
+	update := c.keepSums(f.dir)
 	created, err := place.create(c.ctx, name, f, time.Now())
 	if err != nil {
 		return err
 	}
-	c.data = map[string]any{"version": created.version, "files": created.files}
+	data := map[string]any{"version": created.version, "files": created.files}
+	c.data = data
 	for _, file := range created.files {
 		c.out.line("created %s", clean(file))
+	}
+	if file := update(); file != "" {
+		data["sum"] = file
 	}
 	return nil
 }

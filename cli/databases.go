@@ -18,9 +18,11 @@ import (
 // pools are the databases that a command has opened.
 type pools struct {
 	looks     bool // the command changes nothing
+	patient   bool // the command itself waits for the server
 	opened    []*sql.DB
 	connected string // the database that a person is about to change
 	name      string // of that database, for titles
+	sums      error  // what doesn't match the file of sums
 }
 
 // connectTimeout is how long the server may take to answer at all.
@@ -31,6 +33,9 @@ func (p *pools) connect(ctx context.Context, t dsnTarget) (*sql.DB, error) {
 	db, err := p.open(t)
 	if err != nil {
 		return nil, err
+	}
+	if p.patient {
+		return db, nil
 	}
 	return db, t.ping(ctx, db)
 }
@@ -90,7 +95,10 @@ func (s *settings) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	if purpose == noDatabase {
 		return m, nil
 	}
-	if err := t.faults(m, s.pools.looks); err != nil || purpose == otherDatabases {
+	faults := m.Err()
+	// A run doesn't need the sums, and neither does the way back; validate and sum --check refuse them.
+	s.pools.sums, faults = sumFaults(faults)
+	if err := t.faults(faults, s.pools.looks); err != nil || purpose == otherDatabases {
 		return m, err
 	}
 	db, err := s.pools.connect(ctx, t)
@@ -99,8 +107,7 @@ func (s *settings) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 
 // faults returns the faults that forbid opening the database. An existing database may be opened although a file can't be
 // parsed: it may have applied that file long ago.
-func (t dsnTarget) faults(m *gooseplus.Migrator, looks bool) error {
-	err := m.Err()
+func (t dsnTarget) faults(err error, looks bool) error {
 	switch {
 	case err == nil, onlyUnparsable(err) && (looks || !t.absent()):
 		return nil
@@ -114,6 +121,9 @@ func (t dsnTarget) faults(m *gooseplus.Migrator, looks bool) error {
 func inSettings(err error) bool {
 	var base *envfs.BaseError
 	var environment *envfs.NearMissError
+	if _, err = sumFaults(err); err == nil {
+		return false
+	}
 	return errors.As(err, &base) || errors.As(err, &environment) || !onlyUnparsable(err) && !errors.Is(err, gooseplus.ErrMergeMigrations)
 }
 

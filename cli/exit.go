@@ -25,6 +25,7 @@ const (
 	exitLocked
 	exitTenants
 	exitRefused
+	exitDrifted
 )
 
 // outcomes are the words for the codes in JSON, and what they mean.
@@ -32,11 +33,12 @@ var outcomes = [...]struct{ word, meaning string }{
 	exitDone:        {"done", "the command did what it was asked to do"},
 	exitUndone:      {"failed and undone", "a migration failed, the database is where it was; or interrupted before anything began"},
 	exitUsage:       {"wrong usage", "a command, flag, argument or setting is wrong, or not confirmed; nothing was touched"},
-	exitUnreachable: {"unreachable", "the database can't be reached, logged in to, or read"},
+	exitUnreachable: {"unreachable", "the database can't be reached, logged in to, or read; or the time of wait is over"},
 	exitNotUndone:   {"failed", "a migration failed and is not undone, or the database is dirty; a person has to look"},
 	exitLocked:      {"locked", "another runner has the lock; nothing was touched"},
 	exitTenants:     {"tenants failed", "some tenants failed or were skipped"},
 	exitRefused:     {"refused", "the migration files, or what the database remembers, do not allow it; nothing was touched"},
+	exitDrifted:     {"differences", "drift found differences"},
 }
 
 // exitTable is the table of the codes, for help texts.
@@ -51,11 +53,11 @@ func exitTable() string {
 // refusals are the library's errors that say that nothing was touched.
 var refusals = []error{
 	gooseplus.ErrIrreversible, gooseplus.ErrVersionLocked, gooseplus.ErrProtectedEnvironment, gooseplus.ErrForeignHistory,
-	gooseplus.ErrMergeMigrations, gooseplus.ErrTenantMissing,
+	gooseplus.ErrMergeMigrations, gooseplus.ErrTenantMissing, gooseplus.ErrUnknownVersion,
 }
 
 // ExitCode is the code to exit with after a command returned err: 0 done, 1 failed and undone, 2 wrong usage, 3 database
-// unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some tenants failed, 7 refused.
+// unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some tenants failed, 7 refused, 8 differences.
 func ExitCode(err error) int {
 	as := func(target any) bool { return errors.As(err, target) }
 	is := func(target error) bool { return errors.Is(err, target) }
@@ -66,6 +68,8 @@ func ExitCode(err error) int {
 		return exitTenants
 	case as(new(*halfwayError)):
 		return exitNotUndone
+	case as(new(*driftsError)):
+		return exitDrifted
 	case as(new(*usageError)):
 		return exitUsage
 	case as(new(*refusedError)):

@@ -10,13 +10,18 @@ import (
 func (a *app) filesCommands() []*cobra.Command {
 	flags := new(createFlags)
 	numbers := new(renumberFlags)
+	sumFlags := new(sumFlags)
 	strict := false
+	kind := ""
+	if a.settings.standalone {
+		kind = " Commands that migrate only warn.\nGive the same --dsn or --driver each time: the kind of database, without them PostgreSQL, decides what is a comment."
+	}
 	return []*cobra.Command{
 		a.command(spec{
 			group: "files", use: "validate", short: "Check the settings and the files",
 			long: "Finds every fault of the settings, of the folders and of the files, without a database: two files with one\n" +
-				"version, a misspelt environment, a file that can't be parsed. It prints warnings too, such as a file that is\n" +
-				"ignored. With --strict a warning is a fault.",
+				"version, a misspelt environment, a file that can't be parsed, a file that doesn't match gooseplus.sum. It prints\n" +
+				"warnings too, such as a file that is ignored. With --strict a warning is a fault.",
 			example: "gooseplus validate --strict",
 			flags:   func(cmd *cobra.Command) { cmd.Flags().BoolVar(&strict, "strict", false, "fail if there are warnings") },
 			run:     func(c *call) error { return validate(c, strict) },
@@ -26,8 +31,8 @@ func (a *app) filesCommands() []*cobra.Command {
 			long: "Makes an empty migration of the kind that the folder has: its version is the next number if the others are\n" +
 				"numbered, and the time (UTC) if they aren't; it has a file for each direction if the others are such pairs.\n" +
 				"In a project with namespaces --namespace chooses one. A migration in Go gets a version that no other Go\n" +
-				"migration of the module has. NAME is made of lower-case letters, digits and underscores. No file is ever\n" +
-				"overwritten.",
+				"migration of the module has. NAME is made of lower-case letters, digits and underscores. No migration is ever\n" +
+				"overwritten. The file gooseplus.sum is updated, if there is one.",
 			example: "gooseplus create add_users_email",
 			args:    cobra.ExactArgs(1),
 			flags:   func(cmd *cobra.Command) { flags.add(cmd, a.settings) },
@@ -38,10 +43,21 @@ func (a *app) filesCommands() []*cobra.Command {
 			long: "Use it after a merge. If several migrations have the same version, one of them keeps it (the file that --keep\n" +
 				"names, or the first one), and the others get new numbers, above all existing ones. With a database, pending\n" +
 				"migrations below its version get new numbers too. It never renames a migration that the database has applied.\n" +
-				"It asks first: on a terminal it waits for an answer, elsewhere it needs --yes.",
+				"The file gooseplus.sum is updated, if there is one. The command asks first: on a terminal it waits for an\n" +
+				"answer, elsewhere it needs --yes.",
 			example: "gooseplus renumber",
 			flags:   func(cmd *cobra.Command) { numbers.add(cmd, a.settings) },
 			run:     func(c *call) error { return renumber(c, numbers) },
+		}),
+		a.command(spec{
+			group: "files", use: "sum", short: "Write gooseplus.sum, which lists the migrations with their sums",
+			long: "Writes the file gooseplus.sum into --dir. It lists every SQL migration with a sum of its statements; comments\n" +
+				"don't count. Commit it. validate then finds migrations that somebody has changed, removed or added, and git\n" +
+				"reports a conflict if two branches both add a migration. With --check the command writes\n" +
+				"nothing, and exits with code 7 if the file doesn't match." + kind,
+			example: "gooseplus sum",
+			flags:   func(cmd *cobra.Command) { sumFlags.add(cmd, a.settings) },
+			run:     func(c *call) error { return sum(c, sumFlags) },
 		}),
 	}
 }

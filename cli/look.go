@@ -14,6 +14,8 @@ import (
 func (a *app) lookCommands() []*cobra.Command {
 	var all bool
 	var limit int
+	var shadow string
+	timeout := &a.settings.run.timeout
 	return []*cobra.Command{
 		a.command(spec{
 			group: "look", use: "status", short: "Show what is applied and what is pending",
@@ -76,6 +78,27 @@ func (a *app) lookCommands() []*cobra.Command {
 			},
 			run: func(c *call) error { return showRuns(c, limit) },
 		}),
+		a.command(spec{
+			group: "look", use: "drift", short: "Compare the database with what its migrations make",
+			long: "Shows tables, columns, indexes and other objects that are missing, changed, or made by somebody else.\n" + driftLong +
+				"If several processes use one shadow at the same time, they disturb each other.",
+			example: "gooseplus drift --shadow postgres://app@localhost/shop_shadow",
+			flags:   func(cmd *cobra.Command) { addShadow(cmd, &shadow) },
+			run:     func(c *call) error { return drift(c, shadow) },
+		}),
+		a.command(spec{
+			group: "look", use: "wait", short: "Wait until the database can be reached and nothing is pending",
+			long: "For replicas and jobs that must not migrate while another process does. It never migrates, and takes no lock.\n" +
+				"After --timeout (5 minutes by default; 0 is no limit) it exits with code 3, and says what it waited for.",
+			example: "gooseplus wait --timeout 2m",
+			flags: func(cmd *cobra.Command) {
+				if !a.settings.standalone {
+					cmd.Flags().DurationVar(timeout, "timeout", 5*time.Minute, "how long to wait; 0 is no limit")
+					settable(cmd.Flags(), "timeout")
+				}
+			},
+			run: func(c *call) error { return wait(c, *timeout) },
+		}),
 	}
 }
 
@@ -85,6 +108,7 @@ type statusDone struct {
 	Pending        int             `json:"pending"`
 	Dirty          bool            `json:"dirty"`
 	ForeignHistory string          `json:"foreign_history,omitempty"`
+	Unknown        []int64         `json:"unknown"`
 	Environments   []string        `json:"environments"`
 	Migrations     []migrationDone `json:"migrations"`
 }
@@ -151,10 +175,14 @@ func statusOf(c *call) (gooseplus.Status, *statusDone, error) {
 func newStatusDone(s gooseplus.Status) *statusDone {
 	d := &statusDone{
 		CurrentVersion: s.CurrentVersion, Pending: s.PendingCount, Dirty: s.Dirty, ForeignHistory: s.ForeignHistory,
-		Environments: append([]string{}, s.Environments...), Migrations: []migrationDone{},
+		Unknown: []int64{}, Environments: append([]string{}, s.Environments...), Migrations: []migrationDone{},
 	}
 	for _, m := range s.Migrations {
-		d.Migrations = append(d.Migrations, newMigrationDone(s, m))
+		done := newMigrationDone(s, m)
+		if done.State == "unknown" {
+			d.Unknown = append(d.Unknown, done.Version)
+		}
+		d.Migrations = append(d.Migrations, done)
 	}
 	return d
 }
@@ -214,6 +242,10 @@ func status(c *call) error {
 		if len(d.Migrations) > 0 {
 			c.out.line("")
 			c.out.migrations(d.Migrations)
+		}
+		if len(d.Unknown) > 0 && c.settings.run.unknown != "ignore" {
+			c.out.note("%s %s%s: %v. Is it an older release, or without one of its environments?",
+				paint(c.out.errColour, yellow, "warning:"), prefix("", namespace), gooseplus.ErrUnknownVersion, d.Unknown)
 		}
 	})
 	if dirty {

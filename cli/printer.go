@@ -190,6 +190,9 @@ type failure struct {
 	Version     int64    `json:"version,omitempty"`
 	Source      string   `json:"source,omitempty"`
 	Direction   string   `json:"direction,omitempty"`
+	Line        int      `json:"line,omitempty"`
+	Detail      string   `json:"detail,omitempty"`
+	Hint        string   `json:"hint,omitempty"`
 	Statement   string   `json:"statement,omitempty"`
 	Commands    []string `json:"commands,omitempty"`
 }
@@ -207,6 +210,7 @@ func (w words) failure(err error) *failure {
 	if errors.As(err, &migration) && !errors.As(err, &tenants) {
 		f.Tenant, f.Namespace, f.Environment = redact.Text(migration.Tenant), migration.Namespace, migration.Environment
 		f.Version, f.Source, f.Direction = migration.Version, migration.Source, migration.Direction
+		f.Line, f.Detail, f.Hint = migration.Line, redact.Text(migration.Detail), redact.Text(migration.Hint)
 		f.Statement = redact.Text(migration.Statement)
 	}
 	return f

@@ -96,11 +96,17 @@ func renumber(c *call, f *renumberFlags) error {
 		c.data = nil
 		return err
 	}
+	update := c.keepSums(f.dir)
 	if err := rename(moves); err != nil {
 		c.data = nil
 		return err
 	}
 	c.out.line("%s renamed", counted(files, "file"))
+	data := map[string]any{"renamed": moves}
+	if file := update(); file != "" {
+		data["sum"] = file
+	}
+	c.data = data
 	return nil
 }
 

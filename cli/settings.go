@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -27,6 +28,7 @@ type settings struct {
 	files    filesFlags
 	run      runFlags
 	pools    pools
+	ignored  []string // warnings of the .env file
 }
 
 // sharedFlags are those of every program.
@@ -60,7 +62,8 @@ type runFlags struct {
 	rollbackTimeout  time.Duration
 	statements       gooseplus.StatementTimeouts
 	rollback         string
-	foreign          string
+	foreign, unknown string
+	redactDetails    bool
 	strictOrder      bool
 }
 
@@ -117,6 +120,8 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.IntVar(&r.statements.Retries, "retries", 0, "retries after lock contention; 0 retries until the migration timeout, if --lock-timeout or --statement-timeout is set")
 	f.StringVar(&r.rollback, "rollback", "down", "how a failed run is undone: down, transaction or none")
 	f.StringVar(&r.foreign, "foreign-history", "refuse", "if another tool has migrated the database: refuse, warn or ignore")
+	f.StringVar(&r.unknown, "unknown-versions", "warn", "if applied versions have no migration here, before an up: refuse, warn or ignore")
+	f.BoolVar(&r.redactDetails, "redact-details", false, "leave PostgreSQL's DETAIL, which can hold data, out of errors")
 	f.BoolVar(&r.strictOrder, "strict-order", false, "refuse pending versions that are lower than an applied one")
 
 	settable(f, "dsn", "GOOSE_DBSTRING")
@@ -125,7 +130,8 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	settable(f, "table", "GOOSE_TABLE")
 	for _, name := range []string{
 		"tenants-dir", "tenants-driver", "env", "namespaces", "protected-env", "schema", "lock", "no-lock", "lock-wait", "timeout",
-		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "strict-order", "lock-timeout", "statement-timeout", "retries",
+		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "redact-details", "strict-order",
+		"lock-timeout", "statement-timeout", "retries",
 	} {
 		settable(f, name)
 	}
@@ -187,6 +193,9 @@ func (s *settings) load(cmd *cobra.Command) error {
 			return
 		}
 		if setErr := f.Value.Set(value); setErr != nil {
+			if os.Getenv(name) == "" {
+				name = file.name + ": " + name
+			}
 			err = usagef("%s: %w", name, setErr)
 		}
 	})
@@ -216,9 +225,46 @@ func (s *settings) file(cmd *cobra.Command) (file envFile, err error) {
 	}
 	file.text = string(text)
 	if file.values, err = godotenv.Unmarshal(file.text); err != nil { // the parser quotes the line, which may have a password in it
-		return file, usagef("--env-file: %s can't be parsed: write each line as NAME=VALUE", file.name)
+		return file, usagef("--env-file: %s can't be parsed from line %d on: write each line as NAME=VALUE", file.name, file.faulty())
 	}
+	s.ignored = file.ignored(cmd.Root())
 	return file, nil
+}
+
+// faulty is the number of the first line that can't be parsed.
+func (f envFile) faulty() int {
+	lines := strings.SplitAfter(f.text, "\n")
+	for good := len(lines) - 1; good > 0; good-- {
+		if _, err := godotenv.Unmarshal(strings.Join(lines[:good], "")); err == nil {
+			return good + 1
+		}
+	}
+	return 1
+}
+
+// ignored are warnings of variables that are called like settings, and set none: perhaps they are misspelt.
+func (f envFile) ignored(root *cobra.Command) (warnings []string) {
+	known := make(map[string]bool)
+	var collect func(*cobra.Command)
+	collect = func(cmd *cobra.Command) {
+		for _, flags := range []*pflag.FlagSet{cmd.PersistentFlags(), cmd.Flags()} {
+			flags.VisitAll(func(flag *pflag.Flag) {
+				for _, name := range flag.Annotations[variablesOf] {
+					known[name] = true
+				}
+			})
+		}
+		for _, sub := range cmd.Commands() {
+			collect(sub)
+		}
+	}
+	collect(root)
+	for _, name := range slices.Sorted(maps.Keys(f.values)) {
+		if strings.HasPrefix(name, "GOOSEPLUS_") && !known[name] {
+			warnings = append(warnings, fmt.Sprintf("%s: %s is no setting, and is ignored (%s help settings)", f.name, name, program(root)))
+		}
+	}
+	return warnings
 }
 
 // reference is $NAME or ${NAME} in the value of a variable.
@@ -250,12 +296,14 @@ func (r runFlags) options() ([]gooseplus.Option, error) {
 	if !ok {
 		return nil, usagef("--rollback %q: use down, transaction or none", r.rollback)
 	}
-	policy, ok := policies[r.foreign]
-	if !ok {
-		return nil, usagef("--foreign-history %q: use refuse, warn or ignore", r.foreign)
+	for _, policy := range []struct{ flag, word string }{{"foreign-history", r.foreign}, {"unknown-versions", r.unknown}} {
+		if _, ok := policies[policy.word]; !ok {
+			return nil, usagef("--%s %q: use refuse, warn or ignore", policy.flag, policy.word)
+		}
 	}
 	options := []gooseplus.Option{
-		gooseplus.WithGlobalLock(r.lock), gooseplus.WithStrictOrder(r.strictOrder), gooseplus.WithRollback(strategy), gooseplus.WithForeignHistory(policy),
+		gooseplus.WithGlobalLock(r.lock), gooseplus.WithStrictOrder(r.strictOrder), gooseplus.WithRollback(strategy), gooseplus.WithForeignHistory(policies[r.foreign]),
+		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithRedactedDetails(r.redactDetails),
 		gooseplus.WithTimeout(r.timeout), gooseplus.WithMigrationTimeout(r.migrationTimeout), gooseplus.WithRollbackTimeout(r.rollbackTimeout),
 	}
 	if r.lockWait >= 0 {

@@ -26,7 +26,8 @@ func (a *app) tenantsCommands() []*cobra.Command {
 		Example: "  gooseplus tenants up --schemas-like 'tenant\\_%'",
 	}
 	a.own(tenants, cobra.ArbitraryArgs, listCommands)
-	up, status, list := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
+	up, status, drifts, list := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
+	var shadow string
 	tenants.AddCommand(
 		a.command(spec{
 			use: "up", short: "Apply all pending migrations to every tenant",
@@ -46,6 +47,16 @@ func (a *app) tenantsCommands() []*cobra.Command {
 				cmd.Annotations[htmlAnnotation] = "yes"
 			},
 			run: func(c *call) error { return tenantsStatus(c, status) },
+		}),
+		a.command(spec{
+			use: "drift", looks: true, short: "Compare every tenant with what its migrations make",
+			long:    driftLong + "Tenants are compared one after the other, with one shadow for all of them. Differences are shown by tenant.",
+			example: "gooseplus tenants drift --schemas-like 'tenant\\_%' --shadow postgres://app@localhost/shop_shadow",
+			flags: func(cmd *cobra.Command) {
+				drifts.add(cmd, false)
+				addShadow(cmd, &shadow)
+			},
+			run: func(c *call) error { return tenantsDrift(c, drifts, shadow) },
 		}),
 		a.command(spec{
 			use: "list", looks: true, short: "List the names of the tenants",

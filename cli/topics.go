@@ -26,7 +26,8 @@ errors, and the result of commands that look; --verbose prints more.
     data       what the command found or did, see below; absent if there is nothing
     error      absent if there is none:
                message, and where they are known: faults (several messages), tenant, namespace, environment, version,
-               source, direction ("up" or "down"), statement, and commands (of which one repairs a dirty database)
+               source, direction ("up" or "down"), line (of the file), detail, hint (both of PostgreSQL), statement, and commands (of which
+               one repairs a dirty database)
 
 data is, of
 
@@ -38,7 +39,7 @@ data is, of
                master (as up) and tenants (as tenants up; null if the master failed)
     status, list
                current_version, pending, dirty, foreign_history (a sentence about another tool's history; absent if
-               there is none), environments and migrations: version, state ("applied", "pending", "late", "dirty" or
+               there is none), unknown (applied versions that have no migration here), environments and migrations: version, state ("applied", "pending", "late", "dirty" or
                "unknown"), locked, applied_at (null if it isn't applied), environment, source; with several
                namespaces, all this in namespaces, by their names
     show       one migration, as in status, with up and down
@@ -49,13 +50,16 @@ data is, of
                "cut off" or "crashed"), error
     env        environments: name, folder (absent if there is none), migrations (how many), chosen, seen (by the
                database; null without one)
+    drift      differences: kind, name, change ("missing", "extra" or "changed"), want (what the migrations make), have
+    wait       duration_ms
     force, baseline
                version, added, removed, cleared (lists of versions; cleared ones were dirty)
     lock, unlock
                version, locked
     validate   warnings (texts; absent if there are faults)
-    create     version, files
-    renumber   renamed: from, to (versions), files (from, to)
+    create     version, files, sum (the file gooseplus.sum, if it was updated)
+    renumber   renamed: from, to (versions), files (from, to); sum, as in create
+    sum        file, migrations (how many files it lists)
     a command with commands below it
                commands: name, short
     tenants up, tenants up-to, tenants down, tenants down-to, tenants goto
@@ -66,6 +70,8 @@ data is, of
                generated, total, up_to_date, pending, failed, skipped and tenants: name, state ("up to date",
                "pending", "skipped", or a failure as above), version, pending (-1 if unknown; with several namespaces
                version is always -1), error
+    tenants drift
+               total, same, drifted, failed and tenants: name, differences (as in drift), error
     tenants list
                tenants (names)
 

@@ -26,7 +26,8 @@ var optionFlags = map[string]string{
 	"WithProtectedEnvironments": "protected-env", "WithVersionTable": "table", "WithSchema": "schema",
 	"WithGlobalLock": "lock", "WithLockWait": "lock-wait", "WithStrictOrder": "strict-order",
 	"WithTimeout": "timeout", "WithMigrationTimeout": "migration-timeout", "WithRollbackTimeout": "rollback-timeout",
-	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithStatementTimeouts": "statement-timeout",
+	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithUnknownVersions": "unknown-versions",
+	"WithStatementTimeouts": "statement-timeout", "WithRedactedDetails": "redact-details",
 	"WithConcurrency": "concurrency", "WithCanary": "canary", "WithMaxFailures": "max-failures", "WithCreateSchema": "create-schema",
 }
 
@@ -48,7 +49,7 @@ func (w words) of(text string) string {
 		return call + w.command("force "+cmp.Or(version, "VERSION"))
 	})
 	text = anUnlock.ReplaceAllStringFunc(text, func(s string) string { return w.command("unlock " + anUnlock.FindStringSubmatch(s)[1]) })
-	text = strings.NewReplacer("Force is called", w.program+" force is run", "(LockVersion)", "("+w.program+" lock)").Replace(text)
+	text = strings.NewReplacer("Force is called", w.program+" force is run", "gooseplus sum again", w.command("sum"), "(LockVersion)", "("+w.program+" lock)").Replace(text)
 	if !w.flags {
 		return text
 	}
@@ -62,6 +63,8 @@ func (w words) of(text string) string {
 		}
 		return s
 	})
+	text = strings.ReplaceAll(text, "is not registered: its package must be imported by the program",
+		"is a migration in Go, and "+w.program+" can't run it: add cli.Command to a program of yours that imports the package of the migration")
 	return aPair.ReplaceAllStringFunc(text, func(s string) string {
 		if strings.HasSuffix(s, " say") {
 			return "--dir says"

@@ -19,7 +19,7 @@ import (
 func TestEveryOptionHasItsFlag(t *testing.T) {
 	// These say what only a program can: a logger, an observer, functions, or how many tenants may fail.
 	without := []string{
-		"WithLogger", "WithObserver", "WithGoMigrations", "WithDefinitions", "WithGooseOptions", "WithMaxFailureRate", "WithTenantTimeout", "WithWayBack",
+		"WithLogger", "WithSlog", "WithObserver", "WithGoMigrations", "WithDefinitions", "WithGooseOptions", "WithMaxFailureRate", "WithTenantTimeout", "WithWayBack",
 	}
 	flags := make(map[string]bool)
 	var collect func(*cobra.Command)
@@ -84,6 +84,7 @@ func TestWords(t *testing.T) {
 	w := words{program: "gooseplus", flags: true, scope: []string{"--dir db", "--schema acme"}}
 	for given, want := range map[string]string{
 		"use WithForeignHistory(Ignore) to go on":                           "use --foreign-history ignore to go on",
+		"Nothing was touched (WithUnknownVersions)":                         "Nothing was touched (--unknown-versions)",
 		"use WithGlobalLock(true)":                                          "use --lock",
 		"WithGlobalLock(false)":                                             "--lock=false",
 		"WithRollback(RollbackTransaction): migration 2":                    "--rollback transaction: migration 2",

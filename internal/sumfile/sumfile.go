@@ -85,9 +85,9 @@ func parse(text string) (Sums, error) {
 		switch {
 		case line == "" || strings.HasPrefix(line, "#"):
 		case strings.HasPrefix(line, "<<<<<<<"), strings.HasPrefix(line, "======="), strings.HasPrefix(line, ">>>>>>>"):
-			return nil, fmt.Errorf("%s has a conflict of git: merge the migrations, then %s", Name, again)
+			return nil, faultf("%s has a conflict of git: merge the migrations, then %s", Name, again)
 		case last != "" || !ok:
-			return nil, fmt.Errorf("%s: the line %q is out of place: %s", Name, line, again)
+			return nil, faultf("%s: the line %q is out of place: %s", Name, line, again)
 		case strings.HasPrefix(name, "in all: "):
 			last = line
 		default:
@@ -95,13 +95,20 @@ func parse(text string) (Sums, error) {
 		}
 	}
 	if last != s.last() {
-		return nil, fmt.Errorf("%s: its last line doesn't belong to the others: a merge or an edit has changed it: %s", Name, again)
+		return nil, faultf("%s: its last line doesn't belong to the others: a merge or an edit has changed it: %s", Name, again)
 	}
 	return s, nil
 }
 
+// A Fault is one fault that Check finds.
+type Fault struct{ text string }
+
+func (f *Fault) Error() string { return f.text }
+
+func faultf(format string, args ...any) error { return &Fault{fmt.Sprintf(format, args...)} }
+
 // Check compares the file, if it is there, with the migrations in the given folders, and names each that is missing, not
-// listed, or changed. Folders are below the base path; "." is the base path itself.
+// listed, or changed. Folders are below the base path; "." is the base path itself, and nil means all folders.
 func Check(fsys fs.FS, base string, folders []string, q sqltext.Quoting) error {
 	file := path.Join(base, Name)
 	text, err := fs.ReadFile(fsys, file)
@@ -121,17 +128,17 @@ func Check(fsys fs.FS, base string, folders []string, q sqltext.Quoting) error {
 	}
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(union(listed, found))) {
-		if !slices.Contains(folders, path.Dir(name)) {
+		if folders != nil && !slices.Contains(folders, path.Dir(name)) {
 			continue
 		}
 		full := path.Join(base, name)
 		switch was, is := listed[name], found[name]; {
 		case was == "":
-			faults = append(faults, fmt.Errorf("%s is not listed in %s: if it is new, %s", full, file, again))
+			faults = append(faults, faultf("%s is not listed in %s: if it is new, %s", full, file, again))
 		case is == "":
-			faults = append(faults, fmt.Errorf("%s is missing, and listed in %s: restore it, or %s", full, file, again))
+			faults = append(faults, faultf("%s is missing, and listed in %s: restore it, or %s", full, file, again))
 		case was != is:
-			faults = append(faults, fmt.Errorf("%s was changed since %s was written: take the change back if the migration has been applied anywhere, or %s", full, file, again))
+			faults = append(faults, faultf("%s was changed since %s was written: take the change back if the migration has been applied anywhere, or %s", full, file, again))
 		}
 	}
 	return errors.Join(faults...)
