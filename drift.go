@@ -59,7 +59,7 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 			return nil, part.named(part.tableError(ctx, err))
 		}
 	}
-	if err := made.isEmpty(ctx, shadow); err != nil {
+	if err := made.claim(ctx, shadow); err != nil {
 		return nil, m.named(err)
 	}
 	for i, part := range known.parts {
@@ -126,22 +126,39 @@ func (m *Migrator) shadow(db *sql.DB) (*Migrator, error) {
 	o := &s.options
 	o.tenant, o.schema, o.bound, o.createSchema = "", "", false, false
 	o.logger, o.observers = zap.NewNop(), nil
-	o.foreignHistory, o.unknown, o.protectedEnvironments = Ignore, Ignore, nil
+	o.foreignHistory, o.unknown, o.checksums, o.protectedEnvironments = Ignore, Ignore, Ignore, nil
 	s.resolve = sync.OnceValues(o.resolveChosen)
 	_, err := s.resolve()
 	return s, err
 }
 
-// isEmpty refuses a shadow that has objects, unless it has a version table: Drift made that one.
-func (m *Migrator) isEmpty(ctx context.Context, db *sql.DB) error {
+// shadowMark is what a shadow remembers beside its environments.
+const shadowMark = "shadow of Drift"
+
+// claim marks an empty database as a shadow. It refuses a database that has objects, or that has a version table without the
+// mark: a run would migrate it.
+func (m *Migrator) claim(ctx context.Context, db *sql.DB) error {
 	known, err := m.resolve()
 	if err != nil {
 		return err
 	}
+	st := known.whole.state
+	if st == nil {
+		return fmt.Errorf("Drift: the dialect %s has no catalog that can be read", known.whole.dialect.Goose)
+	}
 	for _, part := range known.parts {
-		if _, ready, err := part.table.Applied(ctx, db); err != nil || ready {
-			return err
+		_, ready, err := part.table.Applied(ctx, db)
+		if err != nil || !ready {
+			if err != nil {
+				return err
+			}
+			continue
 		}
+		facts, err := st.Read(ctx, db)
+		if err == nil && !slices.Contains(facts.Environments, shadowMark) {
+			err = fmt.Errorf("Drift: the shadow has the version table %s, and isn't a shadow that Drift has filled: nothing was touched; use an empty database", part.table.Name())
+		}
+		return err
 	}
 	there, err := m.catalog(ctx, db)
 	maps.DeleteFunc(there, func(_ string, o catalog.Object) bool { return inEveryDatabase(o) })
@@ -152,7 +169,13 @@ func (m *Migrator) isEmpty(ctx context.Context, db *sql.DB) error {
 		}
 		err = fmt.Errorf("Drift: the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(there), slices.Min(names))
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if err := st.Ensure(ctx, db); err != nil {
+		return err
+	}
+	return st.Marks.Stamp(ctx, db, shadowMark)
 }
 
 // inEveryDatabase says whether a new database has such an object too, or whether it is a part of another object.

@@ -69,7 +69,16 @@ func TestDriftRefuses(t *testing.T) {
 	}
 	ahead := openSQLite(t)
 	mustMigrate(t, sqlite(ahead, folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql")))
-	_, err = sqlite(live, folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql")).Drift(t.Context(), ahead)
+	_, err = sqlite(live, fsys).Drift(t.Context(), ahead)
+	if err == nil || !strings.Contains(err.Error(), "isn't a shadow that Drift has filled") {
+		t.Errorf("a shadow that is another database of these migrations: %v", err)
+	}
+	applied(t, ahead, 1, 2, 3)
+	shadow := openSQLite(t)
+	if _, err := sqlite(ahead, folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql")).Drift(t.Context(), shadow); err != nil {
+		t.Fatal(err)
+	}
+	_, err = sqlite(live, folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql")).Drift(t.Context(), shadow)
 	if err == nil || !strings.Contains(err.Error(), "[3]") {
 		t.Errorf("a shadow that is ahead: %v", err)
 	}

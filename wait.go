@@ -62,10 +62,17 @@ func (m *Migrator) awaited(ctx context.Context) (missing string, err error) {
 		n += len(p.steps)
 	}
 	if n > 0 {
-		return fmt.Sprintf("%d migrations are pending", n), nil
+		return pending(n), nil
 	}
 	if needed { // it may still fail, and go back
 		return "another run is in progress, or was cut off", nil
 	}
 	return "", nil
+}
+
+func pending(n int) string {
+	if n == 1 {
+		return "1 migration is pending"
+	}
+	return fmt.Sprintf("%d migrations are pending", n)
 }

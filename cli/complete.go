@@ -21,6 +21,7 @@ func (a *app) complete(cmd *cobra.Command) {
 	for name, words := range map[string][]string{
 		"output": {"text", "json"}, "driver": drivers, "tenants-driver": drivers, "rollback": {"down", "transaction", "none"},
 		"foreign-history": {"refuse", "warn", "ignore"}, "unknown-versions": {"refuse", "warn", "ignore"},
+		"checksums": {"refuse", "warn", "ignore"},
 	} {
 		offer(cmd, name, func(cmd *cobra.Command, _ string) []string {
 			if name == "output" && cmd.Annotations[htmlAnnotation] != "" {

@@ -131,7 +131,7 @@ func TestDatabaseName(t *testing.T) {
 // TestRetriesAlone: deadlocks are retried without a limit of the server too.
 func TestRetriesAlone(t *testing.T) {
 	options := func(retries int) int {
-		list, err := runFlags{rollback: "down", foreign: "refuse", unknown: "warn", statements: gooseplus.StatementTimeouts{Retries: retries}}.options()
+		list, err := runFlags{rollback: "down", foreign: "refuse", unknown: "warn", checksums: "warn", statements: gooseplus.StatementTimeouts{Retries: retries}}.options()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func exitTable() string {
 
 // refusals are the library's errors that say that nothing was touched.
 var refusals = []error{
-	gooseplus.ErrIrreversible, gooseplus.ErrVersionLocked, gooseplus.ErrProtectedEnvironment, gooseplus.ErrForeignHistory,
+	gooseplus.ErrIrreversible, gooseplus.ErrVersionLocked, gooseplus.ErrProtectedEnvironment, gooseplus.ErrForeignHistory, gooseplus.ErrEdited, gooseplus.ErrTooOld,
 	gooseplus.ErrMergeMigrations, gooseplus.ErrTenantMissing, gooseplus.ErrUnknownVersion,
 }
 

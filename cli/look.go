@@ -21,7 +21,8 @@ func (a *app) lookCommands() []*cobra.Command {
 			group: "look", use: "status", short: "Show what is applied and what is pending",
 			long: "Shows every migration that is known or applied, and the history of another tool if there is one. The state of a\n" +
 				"migration is: applied, pending, late (pending, and lower than the version the database is at), dirty (it may\n" +
-				"be half-applied), or unknown (applied, and its file isn't there). The command lock makes a migration locked.",
+				"be half-applied), edited (its file was edited after it was applied), or unknown (applied, and its file isn't\n" +
+				"there). The command lock makes a migration locked.",
 			example: "gooseplus status --output json",
 			run:     status,
 		}),
@@ -136,6 +137,8 @@ func newMigrationDone(s gooseplus.Status, m gooseplus.MigrationStatus) migration
 		d.State = "dirty"
 	case m.AppliedAt != nil && m.Source == "" && m.Up == "" && m.Down == "":
 		d.State = "unknown"
+	case m.Edited:
+		d.State = "edited"
 	case m.AppliedAt != nil:
 		d.State = "applied"
 	case m.Version < s.CurrentVersion:
@@ -146,7 +149,7 @@ func newMigrationDone(s gooseplus.Status, m gooseplus.MigrationStatus) migration
 	return d
 }
 
-var stateColours = map[string]colour{"applied": green, "pending": yellow, "late": yellow, "dirty": red, "unknown": red}
+var stateColours = map[string]colour{"applied": green, "pending": yellow, "late": yellow, "dirty": red, "edited": red, "unknown": red}
 
 func (d migrationDone) row() []cell {
 	at, locked := "", ""

@@ -38,7 +38,8 @@ func newRunRecorded(w words, r gooseplus.Run) runRecorded {
 
 var outcomeColours = map[gooseplus.RunOutcome]colour{
 	gooseplus.RunMigrated: green, gooseplus.RunRunning: yellow, gooseplus.RunRolledBack: yellow, gooseplus.RunForced: yellow,
-	gooseplus.RunFailed: red, gooseplus.RunCutOff: red, gooseplus.RunCrashed: red,
+	gooseplus.RunAccepted: yellow,
+	gooseplus.RunFailed:   red, gooseplus.RunCutOff: red, gooseplus.RunCrashed: red,
 }
 
 func showRuns(c *call, limit int) error {

@@ -63,6 +63,7 @@ type runFlags struct {
 	statements       gooseplus.StatementTimeouts
 	rollback         string
 	foreign, unknown string
+	checksums        string
 	redactDetails    bool
 	strictOrder      bool
 }
@@ -120,6 +121,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.IntVar(&r.statements.Retries, "retries", 0, "retries after lock contention; 0 retries until the migration timeout, if --lock-timeout or --statement-timeout is set")
 	f.StringVar(&r.rollback, "rollback", "down", "how a failed run is undone: down, transaction or none")
 	f.StringVar(&r.foreign, "foreign-history", "refuse", "if another tool has migrated the database: refuse, warn or ignore")
+	f.StringVar(&r.checksums, "checksums", "warn", "if the file of an applied migration was edited, before an up: refuse, warn or ignore")
 	f.StringVar(&r.unknown, "unknown-versions", "warn", "if applied versions have no migration here, before an up: refuse, warn or ignore")
 	f.BoolVar(&r.redactDetails, "redact-details", false, "leave PostgreSQL's DETAIL, which can hold data, out of errors")
 	f.BoolVar(&r.strictOrder, "strict-order", false, "refuse pending versions that are lower than an applied one")
@@ -130,7 +132,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	settable(f, "table", "GOOSE_TABLE")
 	for _, name := range []string{
 		"tenants-dir", "tenants-driver", "env", "namespaces", "protected-env", "schema", "lock", "no-lock", "lock-wait", "timeout",
-		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "redact-details", "strict-order",
+		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "checksums", "redact-details", "strict-order",
 		"lock-timeout", "statement-timeout", "retries",
 	} {
 		settable(f, name)
@@ -296,14 +298,14 @@ func (r runFlags) options() ([]gooseplus.Option, error) {
 	if !ok {
 		return nil, usagef("--rollback %q: use down, transaction or none", r.rollback)
 	}
-	for _, policy := range []struct{ flag, word string }{{"foreign-history", r.foreign}, {"unknown-versions", r.unknown}} {
+	for _, policy := range []struct{ flag, word string }{{"foreign-history", r.foreign}, {"unknown-versions", r.unknown}, {"checksums", r.checksums}} {
 		if _, ok := policies[policy.word]; !ok {
 			return nil, usagef("--%s %q: use refuse, warn or ignore", policy.flag, policy.word)
 		}
 	}
 	options := []gooseplus.Option{
 		gooseplus.WithGlobalLock(r.lock), gooseplus.WithStrictOrder(r.strictOrder), gooseplus.WithRollback(strategy), gooseplus.WithForeignHistory(policies[r.foreign]),
-		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithRedactedDetails(r.redactDetails),
+		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithChecksums(policies[r.checksums]), gooseplus.WithRedactedDetails(r.redactDetails),
 		gooseplus.WithTimeout(r.timeout), gooseplus.WithMigrationTimeout(r.migrationTimeout), gooseplus.WithRollbackTimeout(r.rollbackTimeout),
 	}
 	if r.lockWait >= 0 {

@@ -29,6 +29,14 @@ func (a *app) stateCommands() []*cobra.Command {
 			run:      func(c *call) error { return force(c, false) },
 		}),
 		a.command(spec{
+			group: "state", use: "accept VERSION", short: "Say that the edited file of an applied migration is right",
+			long: "Remembers the file as it is now. No migration is executed, and the database stays as it is: so the edit must\n" +
+				"make no difference for databases that have the migration already.",
+			example:  "gooseplus accept 20231103120000",
+			versions: []string{},
+			run:      accept,
+		}),
+		a.command(spec{
 			group: "state", use: "lock VERSION", short: "Protect a version: no command goes below it",
 			long: "Protects a version that is known or applied. Until the version is unlocked, no run undoes it, nor any lower\n" +
 				"version while the protected one is applied.",
@@ -135,6 +143,23 @@ func (f forceClaim) question(baseline bool) string {
 		}
 	}
 	return text
+}
+
+func accept(c *call) error {
+	version, err := parseNumber(c.args[0])
+	if err != nil {
+		return err
+	}
+	m, err := c.one(c.ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.Accept(c.ctx, version); err != nil {
+		return mistaken(c.ctx, m, version, err)
+	}
+	c.data = map[string]any{"version": version}
+	c.out.line("accepted %d", version)
+	return nil
 }
 
 func protect(c *call, on bool) error {

@@ -39,14 +39,14 @@ data is, of
                master (as up) and tenants (as tenants up; null if the master failed)
     status, list
                current_version, pending, dirty, foreign_history (a sentence about another tool's history; absent if
-               there is none), unknown (applied versions that have no migration here), environments and migrations: version, state ("applied", "pending", "late", "dirty" or
+               there is none), unknown (applied versions that have no migration here), environments and migrations: version, state ("applied", "pending", "late", "dirty", "edited" or
                "unknown"), locked, applied_at (null if it isn't applied), environment, source; with several
                namespaces, all this in namespaces, by their names
     show       one migration, as in status, with up and down
     version    version
     plan       steps: version, source, environment, namespace, direction, transactional, reversible
     runs       running (null, or one of runs) and runs, newest first: namespace, holder, started, ended (null while it
-               runs), from, to (null likewise), outcome ("running", "migrated", "forced", "rolled back", "failed",
+               runs), from, to (null likewise), outcome ("running", "migrated", "forced", "accepted", "rolled back", "failed",
                "cut off" or "crashed"), error
     env        environments: name, folder (absent if there is none), migrations (how many), chosen, seen (by the
                database; null without one)
@@ -54,6 +54,7 @@ data is, of
     wait       duration_ms
     force, baseline
                version, added, removed, cleared (lists of versions; cleared ones were dirty)
+    accept     version
     lock, unlock
                version, locked
     validate   warnings (texts; absent if there are faults)

@@ -26,14 +26,14 @@ var optionFlags = map[string]string{
 	"WithProtectedEnvironments": "protected-env", "WithVersionTable": "table", "WithSchema": "schema",
 	"WithGlobalLock": "lock", "WithLockWait": "lock-wait", "WithStrictOrder": "strict-order",
 	"WithTimeout": "timeout", "WithMigrationTimeout": "migration-timeout", "WithRollbackTimeout": "rollback-timeout",
-	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithUnknownVersions": "unknown-versions",
+	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithUnknownVersions": "unknown-versions", "WithChecksums": "checksums",
 	"WithStatementTimeouts": "statement-timeout", "WithRedactedDetails": "redact-details",
 	"WithConcurrency": "concurrency", "WithCanary": "canary", "WithMaxFailures": "max-failures", "WithCreateSchema": "create-schema",
 }
 
 var (
 	anOption = regexp.MustCompile(`\b(SetEnvironments|With[A-Z]\w*)\b(?:\(([^()]*)\))?`)
-	anUnlock = regexp.MustCompile(`\bUnlockVersion\((\d+)\)`)
+	aCall    = regexp.MustCompile(`\b(?:(call )?)(UnlockVersion|Accept)\((\d+)\)`)
 	aForce   = regexp.MustCompile(`\b(?:call |Migrator\.)Force\b(?:\((\d+)\))?|\bForce\((\d+)\)|\bgooseplus force (\d+)`)
 	aPair    = regexp.MustCompile(`--dir (?:and|or) --dir( say)?\b`)
 )
@@ -48,7 +48,14 @@ func (w words) of(text string) string {
 		}
 		return call + w.command("force "+cmp.Or(version, "VERSION"))
 	})
-	text = anUnlock.ReplaceAllStringFunc(text, func(s string) string { return w.command("unlock " + anUnlock.FindStringSubmatch(s)[1]) })
+	text = aCall.ReplaceAllStringFunc(text, func(s string) string {
+		part := aCall.FindStringSubmatch(s)
+		command := w.command(map[string]string{"UnlockVersion": "unlock ", "Accept": "accept "}[part[2]] + part[3])
+		if part[1] != "" {
+			return "run " + command
+		}
+		return command
+	})
 	text = strings.NewReplacer("Force is called", w.program+" force is run", "gooseplus sum again", w.command("sum"), "(LockVersion)", "("+w.program+" lock)").Replace(text)
 	if !w.flags {
 		return text

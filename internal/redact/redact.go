@@ -104,6 +104,9 @@ func mask(s string, found []span) string {
 		for i++; i < len(found) && found[i].start < end; i++ {
 			end = max(end, found[i].end)
 		}
+		for start < end && s[start] == ' ' { // the space before a secret tells nothing
+			start++
+		}
 		if start < end {
 			b.WriteString(s[at:start])
 			b.WriteString(hidden)
