@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"database/sql/driver"
 	"fmt"
 )
 
@@ -10,14 +9,12 @@ import (
 // is read is not what was there when the connection was used last: the server, the DSN or the application may have
 // switched autocommit off, and a statement that only reads would leave a transaction open in the application's pool. The
 // server is asked once for each connection: what a driver knows of the login is older than the server's init_connect.
-func (s *Session) autocommit(ctx context.Context, l *link) error {
+func (c *conn) autocommit(ctx context.Context) error {
+	s, l := c.s, c.link
 	if !s.cfg.endsBySQL || l.inner == nil {
 		return nil
 	}
-	s.mu.Lock()
-	known := s.commits[l.inner]
-	s.mu.Unlock()
-	if known || l.commits {
+	if _, known := s.commits.Load(l.inner); known || l.commits {
 		return nil
 	}
 	row, err := l.queryRow(ctx, "SELECT @@autocommit")
@@ -33,11 +30,6 @@ func (s *Session) autocommit(ctx context.Context, l *link) error {
 		l.prior = append(l.prior, Statement{Query: "SET autocommit = 0"})
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.commits == nil {
-		s.commits = make(map[driver.Conn]bool)
-	}
-	s.commits[l.inner] = true
+	s.commits.Store(l.inner, true)
 	return nil
 }

@@ -40,7 +40,10 @@ func (c *conn) during(ctx context.Context) context.Context {
 	case c.tx != nil:
 		return c.tx.ctx
 	}
-	return c.s.stepContext(ctx)
+	if at := c.s.books.at(); at.active {
+		return at.ctx
+	}
+	return ctx
 }
 
 // raw calls the driver on a connection of a session.
@@ -94,11 +97,11 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 		return err
 	}
 	if c.s.outer != nil && c.inTx && c.s.cfg.Ends != nil && c.s.cfg.Ends(query) {
-		c.s.ended()
+		c.s.books.ended()
 	}
 	if c.tx == nil {
 		c.link.outside = c.link.outside || !c.inTx
-		return c.s.autocommit(ctx, c.link)
+		return c.autocommit(ctx)
 	}
 	return c.tx.beginBefore(ctx, query)
 }
@@ -194,10 +197,10 @@ func (c *conn) IsValid() bool { return c.link == nil || c.link.valid() }
 // Close gives the connection back. That of an outer transaction stays until the transaction ends.
 func (c *conn) Close() error {
 	if c.s.outer != nil {
-		c.s.giveBack(c)
+		c.s.books.giveBack(c)
 		return nil
 	}
-	defer c.s.giveBack(c)
+	defer c.s.books.giveBack(c)
 	if c.link == nil {
 		return nil
 	}

@@ -204,7 +204,17 @@ func (l *link) sqlite(ctx context.Context) (*sqliteState, error) {
 }
 
 // clean makes a connection as it was when it was borrowed. If it can't be done, the connection has to be closed.
-func (l *link) clean(ctx context.Context, k Kind) error {
+func (l *link) clean(k Kind) error {
+	ctx, cancel := l.after(background)
+	defer cancel()
+	if err := l.undo(ctx, k); err != nil {
+		return err
+	}
+	l.stale, l.outside, l.settings = false, false, settings{}
+	return nil
+}
+
+func (l *link) undo(ctx context.Context, k Kind) error {
 	switch {
 	case k == PostgreSQL:
 		if l.outside {

@@ -15,7 +15,6 @@ import (
 type link struct {
 	parent  *sql.Conn
 	guarded bool
-	commits bool        // autocommit was off, and is on until the connection is given back
 	inner   driver.Conn // for the guard, which closes it under a call
 	lost    bool        // that has happened: the driver is not called any more
 
@@ -25,14 +24,19 @@ type link struct {
 	stale   bool // it is to be cleaned before it is used again
 	memory  bool // it is a database
 
-	set   bool        // the settings are made, or were tried
-	unset error       // why the settings are not made: no statement may run without them
-	prior []Statement // put the settings back, in reverse
-
+	settings
 	own     string         // makes the application's own settings, see ownSettings
 	before  *sqliteState   // as it was, nil if the connection is to be replaced
 	backend []driver.Value // what the server calls it, nil if that is not asked
 	step    int            // the one that it is used in
+}
+
+// settings are what the session has set on a connection, and puts back before it returns the connection.
+type settings struct {
+	set     bool        // Config.Settings are made, or were tried
+	unset   error       // why they are not made: no statement may run without them
+	commits bool        // autocommit was off, and is on
+	prior   []Statement // put all of it back, in reverse
 }
 
 // connect takes a connection from the parent pool, for which it may have to wait. If the driver doesn't

@@ -43,10 +43,8 @@ func InTransaction(ctx context.Context, parent *sql.DB, cfg Config) (*Session, e
 		s.stop()
 		return nil, err
 	}
-	s.giveBack(c) // it is in nobody's hands
-	s.mu.Lock()
+	s.books.giveBack(c) // it is in nobody's hands
 	s.outer = &outer{conn: c}
-	s.mu.Unlock()
 	// Some drivers watch the context of a transaction to its end, and this one has to survive the
 	// caller's: only Commit and Close end it.
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -120,7 +118,7 @@ func (s *Session) Commit(ctx context.Context) error {
 	}
 	if err == nil {
 		select {
-		case <-s.drained:
+		case <-s.books.drained:
 		default:
 			err = errors.New("session: the connection is still in use, so the transaction was not committed")
 		}
@@ -128,39 +126,39 @@ func (s *Session) Commit(ctx context.Context) error {
 	if err != nil {
 		now, cancel := context.WithCancel(ctx)
 		cancel()
-		_ = s.rollback(now) // it can't say more than err
+		_ = s.outer.rollback(now) // it can't say more than err
 		return err
 	}
 	defer context.AfterFunc(ctx, s.outer.cancel)()
 	if err := s.outer.conn.alive(); err != nil {
 		s.outer.lose(err)
-		_ = s.finish(s.outer.tx.rollback)
+		_ = s.outer.finish(s.outer.tx.rollback)
 		return s.outer.lostError()
 	}
-	return s.finish(s.outer.tx.commit)
+	return s.outer.finish(s.outer.tx.commit)
 }
 
 // rollback ends the outer transaction when its connection is free, or closes the connection, which
 // has the same effect.
-func (s *Session) rollback(ctx context.Context) error {
-	if err := s.drain(ctx); err != nil {
-		s.outer.cancel()
+func (o *outer) rollback(ctx context.Context) error {
+	if err := o.conn.s.books.drain(ctx); err != nil {
+		o.cancel()
 		return err
 	}
-	defer time.AfterFunc(restoreFor, s.outer.cancel).Stop()
-	err := s.finish(s.outer.tx.rollback)
-	if s.outer.lostError() != nil {
+	defer time.AfterFunc(restoreFor, o.cancel).Stop()
+	err := o.finish(o.tx.rollback)
+	if o.lostError() != nil {
 		return nil // there was nothing left to roll back, or the server does it
 	}
 	return err
 }
 
 // finish calls the last method of the transaction and gives its connection back, unless that failed.
-func (s *Session) finish(end func() error) error {
-	c := s.outer.conn
+func (o *outer) finish(end func() error) error {
+	c := o.conn
 	err := end()
 	c.link.spent = c.link.spent || err != nil
-	s.outer.cancel()
-	s.dispose(c.link)
+	o.cancel()
+	c.s.dispose(c.link)
 	return err
 }

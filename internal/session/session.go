@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 )
 
 // ErrClosed is the error of everything that uses a session after its end.
@@ -22,19 +21,13 @@ type Session struct {
 	outer  *outer // nil unless all is done in one transaction
 	schema string // of MySQL, quoted, that the connections begin in; "" is none, or one of the settings
 	keeps  bool   // a connection that can be cleaned stays from step to step
+	books  books
+
+	commits sync.Map // its keys are the parent's connections on which autocommit is known to be on
 
 	// ending is done when the session ends: nobody waits for the parent's connections any more.
 	ending context.Context
 	end    context.CancelFunc
-
-	mu      sync.Mutex
-	inUse   map[*conn]*link      // guarded by mu: what db has and has not given back
-	free    []*link              // guarded by mu: what the step has used and doesn't use now
-	kept    *link                // guarded by mu: what the step before has used, nil if there is none
-	commits map[driver.Conn]bool // guarded by mu: the parent's connections on which autocommit is known to be on
-	step    stepState            // guarded by mu
-	closed  bool                 // guarded by mu: nothing is added to inUse any more
-	drained chan struct{}        // closed when closed is true and inUse is empty, under mu
 }
 
 // Open makes a session over connections of parent, which are borrowed when they are needed. It does
@@ -43,8 +36,7 @@ type Session struct {
 func Open(parent *sql.DB, cfg Config) *Session {
 	s := &Session{
 		parent: parent, cfg: cfg,
-		inUse:   make(map[*conn]*link),
-		drained: make(chan struct{}),
+		books: books{inUse: make(map[*conn]*link), drained: make(chan struct{})},
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.db = sql.OpenDB(connector{s})
@@ -77,87 +69,18 @@ func (s *Session) Close(ctx context.Context) error {
 		return nil
 	}
 	if s.outer != nil {
-		return s.rollback(ctx)
+		return s.outer.rollback(ctx)
 	}
-	return s.drain(ctx)
+	return s.books.drain(ctx)
 }
 
 // stop lets nobody in any more. It is true the first time.
 func (s *Session) stop() bool {
-	s.mu.Lock()
-	first := !s.closed
-	s.closed = true
-	if first && len(s.inUse) == 0 {
-		close(s.drained)
-	}
-	s.mu.Unlock()
+	first := s.books.close()
 	s.Rest()
 	s.end()
 	s.db.Close() // it has no idle connections, so nothing can fail
 	return first
-}
-
-// forcedFor is how long Close stays with connections that it has to close.
-const forcedFor = time.Second
-
-// drain waits until no connection is in use, and closes those that are when ctx is done.
-func (s *Session) drain(ctx context.Context) error {
-	select {
-	case <-s.drained:
-		return nil
-	default:
-	}
-	select {
-	case <-s.drained:
-		return nil
-	case <-ctx.Done():
-	}
-	var forgotten []*link
-	s.mu.Lock()
-	for _, l := range s.inUse {
-		if l != nil {
-			forgotten = append(forgotten, l)
-		}
-	}
-	s.mu.Unlock()
-	if len(forgotten) == 0 {
-		return nil
-	}
-	var closing sync.WaitGroup
-	for _, l := range forgotten {
-		closing.Go(l.discard) // waits for the statement that is running
-	}
-	closed := make(chan struct{})
-	go func() { closing.Wait(); close(closed) }()
-	select {
-	case <-closed:
-	case <-time.After(forcedFor):
-	}
-	return fmt.Errorf("session: %d connections were still in use when it was closed: %w", len(forgotten), context.Cause(ctx))
-}
-
-// enter writes into the books which of the parent's connections one of the session's has, if any.
-func (s *Session) enter(c *conn, l *link) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.inUse[c] = l
-	return true
-}
-
-// giveBack strikes it out.
-func (s *Session) giveBack(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.inUse[c]; !ok {
-		return
-	}
-	delete(s.inUse, c)
-	if s.closed && len(s.inUse) == 0 {
-		close(s.drained)
-	}
 }
 
 // connector makes the connections of a session's pool.
@@ -170,18 +93,18 @@ func (k connector) Connect(ctx context.Context) (driver.Conn, error) {
 		if err := o.lostError(); err != nil {
 			return nil, err
 		}
-		if !k.s.enter(o.conn, o.conn.link) {
+		if !k.s.books.enter(o.conn, o.conn.link) {
 			return nil, ErrClosed
 		}
 		return o.conn, nil
 	}
 	c := &conn{s: k.s}
-	if !k.s.enter(c, nil) {
+	if !k.s.books.enter(c, nil) {
 		return nil, ErrClosed
 	}
 	if k.s.cfg.Kind == Other {
 		if err := k.s.attach(ctx, c); err != nil {
-			k.s.giveBack(c)
+			k.s.books.giveBack(c)
 			return nil, err
 		}
 	}

@@ -27,6 +27,9 @@ type stepState struct {
 	txs    map[*tx]struct{}
 }
 
+// early says whether a COMMIT comes from a Go migration, and not from goose when that is done.
+func (s stepState) early() bool { return s.active && s.Function && s.InTransaction && !s.done }
+
 var (
 	// ErrLeftOpen is the error of a step that has begun a transaction and not ended it.
 	ErrLeftOpen = errors.New("it leaves a transaction of its own open (BEGIN without COMMIT): that was rolled back")
@@ -36,17 +39,13 @@ var (
 
 // StartStep tells the session that a step is next. Connections that it uses are its own until EndStep.
 func (s *Session) StartStep(ctx context.Context, what Step) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.step = stepState{Step: what, ctx: ctx, number: s.step.number + 1, active: true, txs: make(map[*tx]struct{})}
+	s.books.note(func(at *stepState) {
+		*at = stepState{Step: what, ctx: ctx, number: at.number + 1, active: true, txs: make(map[*tx]struct{})}
+	})
 }
 
 // Ended says whether the last step has ended the transaction that it was in, so that it may have left something.
-func (s *Session) Ended() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.step.ended
-}
+func (s *Session) Ended() bool { return s.books.at().ended }
 
 // Finish is called when the step's own statements are executed, before its version is recorded: inTransaction says
 // whether in the transaction that goose has opened. It returns ErrLeftOpen or ErrEnded if the step is to fail. If
@@ -59,47 +58,31 @@ func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, e
 	if s.cfg.Kind == Other {
 		return true, nil
 	}
-	s.mu.Lock()
-	s.step.done = true
-	function, ended := s.step.Function, s.step.ended
-	var open *tx
-	for t := range s.step.txs {
-		open = t
-	}
-	s.mu.Unlock()
+	open, at := s.books.done()
 	if inTransaction && open != nil {
 		intact, err := open.intact(ctx, s.settled())
 		switch {
 		case err != nil:
 			return true, err
-		case function && (ended || !intact):
-			s.ended()
+		case at.Function && (at.ended || !intact):
+			s.books.ended()
 			open.link.outside = true
 			return true, ErrEnded
 		case intact:
 			return true, nil
 		}
-		s.ended()
+		s.books.ended()
 		open.over, open.link.outside = true, true
 	} else if open != nil {
 		return false, ErrLeftOpen
 	}
-	return false, s.leave(ctx, function)
+	return false, s.leave(ctx, at.Function)
 }
 
 // leave looks for transactions that were left open, and lets go of the connections that the step has used. What a Go
 // migration has not given back is closed when it is.
 func (s *Session) leave(ctx context.Context, function bool) (err error) {
-	s.mu.Lock()
-	used := s.free
-	s.free = nil
-	for c, l := range s.inUse {
-		if l != nil && !function {
-			used = append(used, l)
-			c.link, s.inUse[c] = nil, nil // goose doesn't use it now
-		}
-	}
-	s.mu.Unlock()
+	used := s.books.takeUsed(!function)
 	for _, l := range used {
 		open, asked := s.cfg.Kind.leftOpen(ctx, l)
 		if open {
@@ -115,25 +98,17 @@ func (s *Session) leave(ctx context.Context, function bool) (err error) {
 
 // EndStep lets go of what the step has used. What it left open is rolled back.
 func (s *Session) EndStep() {
-	s.mu.Lock()
-	used := s.free
-	s.free, s.step.active = nil, false
-	s.step.number++ // what is still in use is stale
-	s.mu.Unlock()
-	for _, l := range used {
+	for _, l := range s.books.endStep() {
 		s.dispose(l)
 	}
 }
 
 // Rest lets go of the connection that is kept for the next step: the Keeper has it, or it is closed. There may be another one.
 func (s *Session) Rest() {
-	s.mu.Lock()
-	kept := s.kept
-	s.kept = nil
-	s.mu.Unlock()
+	kept := s.books.takeKept()
 	switch {
 	case kept == nil:
-	case s.cfg.Keeper == nil || s.clean(kept) != nil || !s.cfg.Keeper.put(kept):
+	case s.cfg.Keeper == nil || kept.clean(s.cfg.Kind) != nil || !s.cfg.Keeper.put(kept):
 		s.discard(kept)
 	}
 }
@@ -145,7 +120,7 @@ func (s *Session) attach(ctx context.Context, c *conn) error {
 	if err == nil {
 		err = s.announce(ctx, l)
 	}
-	if err == nil && !s.enter(c, l) {
+	if err == nil && !s.books.enter(c, l) {
 		err = ErrClosed
 	}
 	if err != nil {
@@ -160,21 +135,14 @@ func (s *Session) attach(ctx context.Context, c *conn) error {
 
 func (s *Session) take(ctx context.Context) (*link, error) {
 	for {
-		s.mu.Lock()
-		var l *link
-		if n := len(s.free); n > 0 {
-			l, s.free = s.free[n-1], s.free[:n-1]
-		} else {
-			l, s.kept = s.kept, nil
-		}
-		s.mu.Unlock()
+		l := s.books.take()
 		switch {
 		case l == nil:
 			return s.borrow(ctx)
 		case !l.stale:
 			return l, nil
 		}
-		if s.clean(l) == nil {
+		if l.clean(s.cfg.Kind) == nil {
 			l.backend = nil // the question may set something too
 			return l, s.ask(ctx, l)
 		}
@@ -184,9 +152,7 @@ func (s *Session) take(ctx context.Context) (*link, error) {
 
 // announce tells the configuration which backend is used next.
 func (s *Session) announce(ctx context.Context, l *link) error {
-	s.mu.Lock()
-	number := s.step.number
-	s.mu.Unlock()
+	number := s.books.at().number
 	again := l.step == number && number > 0
 	l.step = number
 	if l.backend == nil || again {
@@ -202,13 +168,7 @@ func (s *Session) detach(c *conn) error {
 	if s.cfg.Kind == Other {
 		return s.release(l)
 	}
-	s.mu.Lock()
-	stays := !s.closed && s.step.active && l.step == s.step.number && !l.spent
-	if stays {
-		s.free = append(s.free, l)
-	}
-	s.mu.Unlock()
-	if !stays {
+	if !s.books.stay(l) {
 		s.dispose(l)
 	}
 	return nil
@@ -219,36 +179,19 @@ func (s *Session) dispose(l *link) {
 	if l.erred && !l.spent && l.broken() {
 		l.spent = true // what has to wait for it must hear of it now
 	}
-	s.mu.Lock()
-	keep := s.cfg.Kind == PostgreSQL && !l.outside && !s.closed && s.keeps && s.kept == nil && l.valid()
-	if keep {
-		l.stale = l.stale || l.erred || !s.step.Plain || s.step.ended
-		s.kept = l
-	}
-	s.mu.Unlock()
+	keepable := s.cfg.Kind == PostgreSQL && s.keeps && !l.outside
 	switch {
-	case keep, s.cfg.Kind == PostgreSQL && s.keeps && s.cfg.Keeper != nil && !l.outside && l.valid() && s.clean(l) == nil && s.cfg.Keeper.put(l):
+	case keepable && s.books.keep(l), keepable && s.cfg.Keeper != nil && l.valid() && l.clean(s.cfg.Kind) == nil && s.cfg.Keeper.put(l):
 		return
 	case l.spent, s.cfg.Kind == MySQL, s.cfg.Kind == PostgreSQL && s.keeps:
 	case s.cfg.Kind == Other:
 		_ = s.release(l) // the error that counts is another one
 		return
-	case s.clean(l) == nil || l.memory:
+	case l.clean(s.cfg.Kind) == nil || l.memory:
 		_ = l.giveBack()
 		return
 	}
 	s.discard(l)
-}
-
-// clean makes a connection as it was.
-func (s *Session) clean(l *link) error {
-	ctx, cancel := l.after(background)
-	defer cancel()
-	if err := l.clean(ctx, s.cfg.Kind); err != nil {
-		return err
-	}
-	l.stale, l.outside, l.set, l.unset, l.prior = false, false, false, nil, nil
-	return nil
 }
 
 // discard closes a connection, on which nothing is left open: the server would take its time to notice.
@@ -285,16 +228,6 @@ func (s *Session) release(l *link) error {
 	return l.giveBack()
 }
 
-// stepContext is that of the step, for calls without one that ends.
-func (s *Session) stepContext(ctx context.Context) context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.step.active {
-		return s.step.ctx
-	}
-	return ctx
-}
-
 // settle takes back settings of a step in an outer transaction of PostgreSQL, where they would last to its end.
 func (s *Session) settle(ctx context.Context) error {
 	statements := s.settled()
@@ -302,13 +235,13 @@ func (s *Session) settle(ctx context.Context) error {
 		return nil
 	}
 	l := s.outer.conn.link
-	return l.exec(ctx, strings.Join(s.again(statements, l), "; "))
+	return l.exec(ctx, strings.Join(s.cfg.again(statements, l), "; "))
 }
 
 // again adds to a reset what the application has set, and what every transaction begins with.
-func (s *Session) again(statements []string, l *link) []string {
+func (c *Config) again(statements []string, l *link) []string {
 	statements = append(statements, l.own)
-	for _, set := range s.cfg.OnBeginSettings {
+	for _, set := range c.OnBeginSettings {
 		statements = append(statements, set.Query)
 	}
 	return statements
@@ -317,10 +250,8 @@ func (s *Session) again(statements []string, l *link) []string {
 // settled are the statements of PostgreSQL and MySQL that take back settings of a step, so that its version can be
 // recorded in its transaction.
 func (s *Session) settled() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	switch {
-	case !s.step.Watched:
+	case !s.books.at().Watched:
 		return nil
 	case s.cfg.Kind == PostgreSQL:
 		return []string{resetSettingsSQL}
@@ -332,46 +263,9 @@ func (s *Session) settled() []string {
 	return nil
 }
 
-func (s *Session) opened(t *tx) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.step.active && s.outer == nil {
-		s.step.txs[t] = struct{}{}
-	}
-}
-
-func (s *Session) closedTx(t *tx) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.step.txs, t)
-}
-
-// ended remembers that the step has ended the transaction that it was in.
-func (s *Session) ended() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.step.ended = true
-}
-
-// ends says whether a statement of the step, which is in a transaction, ends that as far as its text tells.
-func (s *Session) ends(query string) bool {
-	s.mu.Lock()
-	watch := s.step.active && s.step.Function && s.step.InTransaction && !s.step.done
-	s.mu.Unlock()
-	return watch && s.cfg.Ends != nil && s.cfg.Ends(query)
-}
-
-// early says whether a COMMIT comes from a Go migration, and not from goose when that is done.
-func (s *Session) early() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.step.active && s.step.Function && s.step.InTransaction && !s.step.done
-}
-
 // marks says whether the transaction that begins is to be marked.
 func (s *Session) marks() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.step.active && s.step.Watched && s.step.InTransaction && !s.step.done && s.outer == nil &&
+	at := s.books.at()
+	return at.active && at.Watched && at.InTransaction && !at.done && s.outer == nil &&
 		(s.cfg.Kind == PostgreSQL || s.cfg.Kind == SQLite)
 }

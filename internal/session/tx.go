@@ -55,7 +55,7 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 	}
 	t := &tx{c: c, link: c.link, ctx: c.during(ctx), inner: inner, pending: true}
 	c.tx = t
-	c.s.opened(t)
+	c.s.books.opened(t)
 	if c.s.cfg.Kind != PostgreSQL || c.s.outer != nil {
 		err = t.beginNow(ctx)
 	} else {
@@ -81,8 +81,8 @@ var beforeFirst = regexp.MustCompile(`(?is)^(\s+|--[^\n]*\n|/\*.*?\*/)*set\s+((s
 
 // beginBefore executes what the transaction begins with, unless query has to come first.
 func (t *tx) beginBefore(ctx context.Context, query string) error {
-	if t.c.s.ends(query) {
-		t.c.s.ended()
+	if ends := t.c.s.cfg.Ends; ends != nil && t.c.s.books.at().early() && ends(query) {
+		t.c.s.books.ended()
 	}
 	if t.failed != nil {
 		return t.failed
@@ -124,12 +124,12 @@ var errEarly = errors.New("a Go migration must not end the transaction that it i
 // version, would not be a part of it.
 func (t *tx) Commit() error {
 	t.c.inTx = false
-	if t.c.s.early() {
+	if t.c.s.books.at().early() {
 		return errors.Join(errEarly, t.rollback())
 	}
 	if t.over {
 		t.c.tx = nil
-		t.c.s.closedTx(t)
+		t.c.s.books.closedTx(t)
 		return nil
 	}
 	if t.pending {
@@ -148,7 +148,7 @@ func (t *tx) rollback() error { return t.end("ROLLBACK", driver.Tx.Rollback) }
 // sends.
 func (t *tx) end(statement string, method func(driver.Tx) error) error {
 	t.c.tx = nil
-	defer t.c.s.closedTx(t)
+	defer t.c.s.books.closedTx(t)
 	if !t.link.guarded || t.c.s.cfg.Kind != MySQL && !t.c.s.cfg.endsBySQL {
 		return t.link.do(t.ctx, func(driver.Conn) error { return method(t.inner) })
 	}
@@ -170,7 +170,7 @@ func (t *tx) Rollback() error {
 	t.c.inTx = false
 	if t.over {
 		t.c.tx = nil
-		t.c.s.closedTx(t)
+		t.c.s.books.closedTx(t)
 		return nil
 	}
 	t.lookForMark()
@@ -198,7 +198,7 @@ func (t *tx) lookForMark() {
 	defer cancel()
 	if t.c.s.cfg.Kind.markGone(t.link.exec(ctx, "ROLLBACK TO SAVEPOINT "+markName)) {
 		t.link.outside = true
-		t.c.s.ended()
+		t.c.s.books.ended()
 	}
 }
 
@@ -211,7 +211,7 @@ func (t *tx) intact(ctx context.Context, settled []string) (bool, error) {
 		}
 	}
 	if t.c.s.cfg.Kind == PostgreSQL && len(settled) > 0 {
-		settled = []string{strings.Join(t.c.s.again(settled, t.link), "; ")}
+		settled = []string{strings.Join(t.c.s.cfg.again(settled, t.link), "; ")}
 	}
 	if t.marked {
 		release := "RELEASE SAVEPOINT " + markName
