@@ -83,7 +83,6 @@ type terms struct {
 	returning   string // ends an INSERT that returns the key, "" where the driver tells the key
 	cursor      string // declares a cursor for the query that follows, "" where drivers don't keep the texts of queries
 	connection  string // asks a connection for its name; ? is the run; "" if there is no name
-	invalid     string // finds the indexes that a statement outside a transaction has left unusable, "" if there can't be any
 	sums        string // the number, the checksums and the highest requirement of applied versions, see Sums
 	staysOpen   bool   // a SELECT outside a transaction may begin one that stays open
 }

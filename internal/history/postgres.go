@@ -25,7 +25,6 @@ func (postgres) terms() terms {
 		assign:      "% = excluded.%",
 		sums:        "CAST(COUNT(*) AS TEXT) || '/' || CAST(COALESCE(SUM(checksum_key), 0) AS TEXT) || '/' || CAST(COALESCE(MAX(requires), 0) AS TEXT)",
 		returning:   " RETURNING id",
-		invalid:     "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1 LIMIT 10",
 		cursor:      "DECLARE gooseplus_sweep NO SCROLL CURSOR FOR ",
 		begin:       mutex.KeepTransaction() + "; ",
 		lockRow:     " FOR UPDATE",
@@ -39,6 +38,9 @@ func (postgres) terms() terms {
 func (p postgres) there(n dialect.Name) string {
 	return "SELECT 1 WHERE to_regclass(" + p.Literal(p.Quote(n)) + ") IS NOT NULL"
 }
+
+// invalidIndexes are those that a statement outside a transaction has left unusable.
+const invalidIndexes = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1 LIMIT 10"
 
 // unlessGone has a subtransaction: an error would end the whole transaction.
 func (postgres) unlessGone(statement string) string {

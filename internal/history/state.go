@@ -179,11 +179,10 @@ func (s *State) Missing(ctx context.Context, db Querier) (bool, error) {
 // InvalidIndexes are indexes of the database that a failed CREATE INDEX CONCURRENTLY has left: they slow down writes and serve
 // no query. It returns none where that can't be told.
 func (s *State) InvalidIndexes(ctx context.Context, db Querier) (names []string) {
-	query := s.server.terms().invalid
-	if query == "" {
+	if _, ok := s.server.(postgres); !ok {
 		return nil
 	}
-	_ = each(ctx, db, query, func(rows *sql.Rows) error { // it is only help
+	_ = each(ctx, db, invalidIndexes, func(rows *sql.Rows) error { // it is only help
 		var name string
 		err := rows.Scan(&name)
 		names = append(names, name)
