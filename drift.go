@@ -6,9 +6,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
+	"github.com/pressly/goose/v3"
 	"go.uber.org/zap"
 
 	"github.com/gooseplus/gooseplus/internal/catalog"
@@ -30,7 +33,8 @@ type Difference struct {
 //
 // Drift only reads the database itself, without the lock: a run at the same time looks like drift. Rows are not compared,
 // and neither are the version table and the state table. A schema that the Migrator is bound to is compared with what the
-// migrations make where the shadow's connections work.
+// migrations make where the shadow's connections work; other schemas, and what belongs to the whole database, don't count
+// then. Where definitions name those schemas, the names don't count.
 //
 // If a version is applied that has no migration here, nothing can be compared: [ErrUnknownVersion]. It is also an error if
 // the shadow has anything else in it, or if a migration fails there.
@@ -75,7 +79,79 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 	if err != nil {
 		return nil, m.named(err)
 	}
+	homes, err := m.homes(ctx, db.own, shadow)
+	if err != nil {
+		return nil, m.named(err)
+	}
+	for _, c := range []catalog.Catalog{want, have} {
+		if m.options.bound {
+			withoutOthers(c)
+		}
+		unqualify(c, homes)
+	}
 	return differences(want, have), nil
+}
+
+// homes are the schemas that the names without a schema belong to, in each database.
+func (m *Migrator) homes(ctx context.Context, live, shadow *sql.DB) (list []string, err error) {
+	set, err := m.Describe()
+	if err != nil {
+		return nil, err
+	}
+	query := map[goose.Dialect]string{goose.DialectPostgres: "SELECT COALESCE(current_schema(), '')", goose.DialectMySQL: "SELECT COALESCE(DATABASE(), '')"}[set.Dialect]
+	if m.options.bound {
+		list = append(list, m.options.schema)
+	}
+	for _, db := range []*sql.DB{live, shadow} {
+		var home string
+		if query != "" {
+			if err := db.QueryRowContext(ctx, query).Scan(&home); err != nil {
+				return nil, fmt.Errorf("Drift: the schema can't be read: %w", err)
+			}
+			list = append(list, home)
+		}
+	}
+	return list, nil
+}
+
+// unqualify removes the names of schemas from definitions: servers write them in some, such as those of views and indexes.
+func unqualify(c catalog.Catalog, schemas []string) {
+	for _, schema := range schemas {
+		if schema == "" {
+			continue
+		}
+		name := regexp.MustCompile("`" + regexp.QuoteMeta(strings.ReplaceAll(schema, "`", "``")) + "`\\." +
+			`|"` + regexp.QuoteMeta(strings.ReplaceAll(schema, `"`, `""`)) + `"\.|\b` + regexp.QuoteMeta(schema) + `\.`)
+		for key, o := range c {
+			o.Definition = name.ReplaceAllString(o.Definition, "")
+			c[key] = o
+		}
+	}
+}
+
+// withoutOthers removes what is outside the schema that a PostgreSQL catalog was read for: other schemas, whose objects have
+// qualified names, and what belongs to the database.
+func withoutOthers(c catalog.Catalog) {
+	outside := []string{"schema", "language", "extension", "event trigger", "publication", "server", "foreign-data wrapper", "user mapping", "setting",
+		"cast", "transform", "the database"}
+	gone, schemas := make(map[string]bool), []string{}
+	for key, o := range c {
+		if gone[key] = slices.Contains(outside, o.Kind) || key == "the database"; o.Kind == "schema" {
+			schemas = append(schemas, o.Name+".")
+		}
+	}
+	for key, o := range c {
+		gone[key] = gone[key] || slices.ContainsFunc(schemas, func(s string) bool { return strings.HasPrefix(o.Name, s) })
+	}
+	for more := true; more; {
+		more = false
+		for key, o := range c {
+			if gone[key] || gone[o.Of] {
+				gone[key], more = true, true
+				delete(c, key)
+			}
+		}
+	}
 }
 
 // shadow is a silent Migrator that makes the same migrations in another database, where its connections work.
