@@ -191,7 +191,10 @@ func (p *part) dirty(ctx context.Context, steps []history.Step, applied []int64)
 		faults = append(faults, fmt.Errorf("%w: migration %s %s %s: repair the database, then call %s",
 			ErrDirty, ref(s.Version, s.Source), direction, how, p.target.wayOutOfDirt(s.Version, applied)))
 	}
-	if invalid := p.target.state.InvalidIndexes(ctx, p.run.db.own); len(faults) > 0 && len(invalid) > 0 {
+	if len(faults) == 0 {
+		return nil
+	}
+	if invalid := p.target.state.InvalidIndexes(ctx, p.run.db.own); len(invalid) > 0 {
 		faults = append(faults, fmt.Errorf("INVALID indexes are there: %s; DROP INDEX CONCURRENTLY removes each", strings.Join(invalid, ", ")))
 	}
 	return errors.Join(faults...)

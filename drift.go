@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,7 +33,8 @@ type Difference struct {
 //
 // Drift only reads the database itself, without the lock: a run at the same time looks like drift. Rows are not compared,
 // and neither are the version table and the state table. A schema that the Migrator is bound to is compared with what the
-// migrations make where the shadow's connections work; other schemas, and what belongs to the whole database, are left out.
+// migrations make where the shadow's connections work; other schemas, and what belongs to the whole database, don't count
+// then. Where definitions name those schemas, the names don't count.
 //
 // If a version is applied that has no migration here, nothing can be compared: [ErrUnknownVersion]. It is also an error if
 // the shadow has anything else in it, or if a migration fails there.
@@ -79,44 +79,79 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 	if err != nil {
 		return nil, m.named(err)
 	}
-	if m.options.bound && known.whole.dialect.Goose == goose.DialectPostgres {
-		var there, here string
-		if err := shadow.QueryRowContext(ctx, "SELECT quote_ident(current_schema()), quote_ident($1)", m.options.schema).Scan(&there, &here); err != nil {
-			return nil, m.named(fmt.Errorf("Drift: the schema of the shadow can't be read: %w", err))
+	homes, err := m.homes(ctx, db.own, shadow)
+	if err != nil {
+		return nil, m.named(err)
+	}
+	for _, c := range []catalog.Catalog{want, have} {
+		if m.options.bound {
+			withoutOthers(c)
 		}
-		want, have = inOwnSchema(want, there), inOwnSchema(have, here)
+		unqualify(c, homes)
 	}
 	return differences(want, have), nil
 }
 
-// schemaKinds are the kinds of objects in a schema whose names have the schema only if it isn't the connection's own. Other
-// objects of a schema are parts of these.
-var schemaKinds = []string{
-	"table", "view", "materialized view", "foreign table", "sequence", "index", "type", "function", "procedure", "aggregate",
-}
-
-var quotedName = regexp.MustCompile(`"(?:[^"]|"")*"`)
-
-// withItsSchema are the kinds whose definitions have the schema once although it is the connection's own.
-var withItsSchema = []string{"index", "trigger", "rule", "function", "procedure", "statistics"}
-
-// inOwnSchema leaves out other schemas, such as those of other tenants, and what belongs to the whole database.
-func inOwnSchema(c catalog.Catalog, schema string) catalog.Catalog {
-	own := make(catalog.Catalog)
-	for key, o := range c {
-		root, ok := o, true
-		for ok && root.Of != "" {
-			root, ok = c[root.Of]
-		}
-		name, _, _ := strings.Cut(quotedName.ReplaceAllString(root.Name, ""), "(")
-		if ok && slices.Contains(schemaKinds, root.Kind) && !strings.Contains(name, ".") {
-			if slices.Contains(withItsSchema, o.Kind) {
-				o.Definition = strings.Replace(o.Definition, schema+".", "", 1)
+// homes are the schemas that the names without a schema belong to, in each database.
+func (m *Migrator) homes(ctx context.Context, live, shadow *sql.DB) (list []string, err error) {
+	set, err := m.Describe()
+	if err != nil {
+		return nil, err
+	}
+	query := map[goose.Dialect]string{goose.DialectPostgres: "SELECT COALESCE(current_schema(), '')", goose.DialectMySQL: "SELECT COALESCE(DATABASE(), '')"}[set.Dialect]
+	if m.options.bound {
+		list = append(list, m.options.schema)
+	}
+	for _, db := range []*sql.DB{live, shadow} {
+		var home string
+		if query != "" {
+			if err := db.QueryRowContext(ctx, query).Scan(&home); err != nil {
+				return nil, fmt.Errorf("Drift: the schema can't be read: %w", err)
 			}
-			own[key] = o
+			list = append(list, home)
 		}
 	}
-	return own
+	return list, nil
+}
+
+// unqualify removes the names of schemas from definitions: servers write them in some, such as those of views and indexes.
+func unqualify(c catalog.Catalog, schemas []string) {
+	for _, schema := range schemas {
+		if schema == "" {
+			continue
+		}
+		name := regexp.MustCompile("`" + regexp.QuoteMeta(strings.ReplaceAll(schema, "`", "``")) + "`\\." +
+			`|"` + regexp.QuoteMeta(strings.ReplaceAll(schema, `"`, `""`)) + `"\.|\b` + regexp.QuoteMeta(schema) + `\.`)
+		for key, o := range c {
+			o.Definition = name.ReplaceAllString(o.Definition, "")
+			c[key] = o
+		}
+	}
+}
+
+// withoutOthers removes what is outside the schema that a PostgreSQL catalog was read for: other schemas, whose objects have
+// qualified names, and what belongs to the database.
+func withoutOthers(c catalog.Catalog) {
+	outside := []string{"schema", "language", "extension", "event trigger", "publication", "server", "foreign-data wrapper", "user mapping", "setting",
+		"cast", "transform", "the database"}
+	gone, schemas := make(map[string]bool), []string{}
+	for key, o := range c {
+		if gone[key] = slices.Contains(outside, o.Kind) || key == "the database"; o.Kind == "schema" {
+			schemas = append(schemas, o.Name+".")
+		}
+	}
+	for key, o := range c {
+		gone[key] = gone[key] || slices.ContainsFunc(schemas, func(s string) bool { return strings.HasPrefix(o.Name, s) })
+	}
+	for more := true; more; {
+		more = false
+		for key, o := range c {
+			if gone[key] || gone[o.Of] {
+				gone[key], more = true, true
+				delete(c, key)
+			}
+		}
+	}
 }
 
 // shadow is a silent Migrator that makes the same migrations in another database, where its connections work.
@@ -161,13 +196,15 @@ func (m *Migrator) claim(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	there, err := m.catalog(ctx, db)
-	maps.DeleteFunc(there, func(_ string, o catalog.Object) bool { return inEveryDatabase(o) })
-	if err == nil && len(there) > 0 {
-		names := make([]string, 0, len(there))
-		for key := range there {
+	var names []string
+	for key, o := range there {
+		// Every database has languages, extensions, a schema, and what has no DROP of its own: grants, its character set.
+		if o.Drop != "" && !slices.Contains([]string{"language", "extension", "schema"}, o.Kind) {
 			names = append(names, key)
 		}
-		err = fmt.Errorf("Drift: the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(there), slices.Min(names))
+	}
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("Drift: the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(names), slices.Min(names))
 	}
 	if err != nil {
 		return err
@@ -176,17 +213,6 @@ func (m *Migrator) claim(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	return st.Marks.Stamp(ctx, db, shadowMark)
-}
-
-// inEveryDatabase says whether a new database has such an object too, or whether it is a part of another object.
-func inEveryDatabase(o catalog.Object) bool {
-	switch o.Kind {
-	case "extension":
-		return o.Name == "plpgsql"
-	case "schema":
-		return o.Name == "public"
-	}
-	return slices.Contains([]string{"the database", "language", "grant", "comment", "character set"}, o.Kind)
 }
 
 // catalog reads what a database of the Migrator has, without the tables of the library.

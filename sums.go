@@ -74,25 +74,33 @@ func (p *part) compareSums(ctx context.Context) error {
 		return fmt.Errorf("%w: an applied migration requires a program that knows version %d, and the newest of this one is %d. Nothing was touched",
 			ErrTooOld, v.sums.Requires, newest)
 	}
-	if p.run.options.checksums == Ignore || v.sums.Count == 0 {
+	if p.run.options.checksums == Ignore {
 		return nil
 	}
-	var want history.Sums
-	for _, version := range v.applied {
-		sum, err := t.set.Sum(version)
-		if err != nil {
-			return err
-		}
-		want.Add(history.Applied{Sum: sum.Sum})
-	}
-	if want.Count == v.sums.Count && want.Checksum == v.sums.Checksum {
-		return nil
+	if same, err := t.sameSums(v.applied, v.sums); same || err != nil {
+		return err
 	}
 	edited, err := p.edited(ctx)
 	if err != nil || len(edited) == 0 {
 		return err
 	}
 	return p.tellEdited(edited)
+}
+
+// sameSums says whether the files of the applied versions add up to what the state table remembers, or it remembers none.
+func (t *target) sameSums(applied []int64, sums history.Sums) (bool, error) {
+	if sums.Count == 0 {
+		return true, nil
+	}
+	var want history.Sums
+	for _, version := range applied {
+		sum, err := t.set.Sum(version)
+		if err != nil {
+			return false, err
+		}
+		want.Add(history.Applied{Sum: sum.Sum})
+	}
+	return want.Count == sums.Count && want.Checksum == sums.Checksum, nil
 }
 
 // edited are the applied versions whose files aren't what the state table remembers.

@@ -100,7 +100,7 @@ func (s *survey) look(ctx context.Context, tenants []Tenant) []*TenantStatus {
 	c := s.call
 	found := c.sweep(ctx, tenants, c.m.options.refusing())
 	for i, t := range tenants {
-		version, pending, unknown, ok := found.of(i, c.known)
+		version, pending, unknown, ok := found.of(i, c.known, c.m.options.checksums == Refuse)
 		if ok && (unknown == 0 || c.m.options.unknown != Refuse) && (pending == 0 || !c.known.several() && s.planned(ctx, found[0][i].Applied)) {
 			status := newStatus(t.name(), version, pending, unknown)
 			list[i] = &status
@@ -191,7 +191,7 @@ func (c *tenantsCall) upToDate(ctx context.Context, tenants []Tenant) []*TenantR
 	list := make([]*TenantResult, len(tenants))
 	found := c.sweep(ctx, tenants, nil)
 	for i, t := range tenants {
-		version, pending, unknown, ok := found.of(i, c.known)
+		version, pending, unknown, ok := found.of(i, c.known, c.m.options.checksums != Ignore)
 		if ok && pending == 0 && (unknown == 0 || c.m.options.unknown == Ignore) {
 			list[i] = &TenantResult{Name: t.name(), State: TenantUpToDate, From: version, To: version}
 		}
@@ -226,8 +226,8 @@ func (c *tenantsCall) sweep(ctx context.Context, tenants []Tenant, environments 
 }
 
 // of says where a tenant is: the highest version that is applied, and how many are pending and unknown, in all namespaces. ok
-// is false if the tenant needs a closer look.
-func (found swept) of(tenant int, known *targets) (version int64, pending, unknown int, ok bool) {
+// is false if the tenant needs a closer look: also if this program is too old for it, or, with edits, if a file may be edited.
+func (found swept) of(tenant int, known *targets, edits bool) (version int64, pending, unknown int, ok bool) {
 	if found == nil {
 		return 0, 0, 0, false
 	}
@@ -235,6 +235,14 @@ func (found swept) of(tenant int, known *targets) (version int64, pending, unkno
 		s := found[n][tenant]
 		if s == nil || !s.Schema || !s.Ready || s.Flagged {
 			return 0, 0, 0, false
+		}
+		if s.Sums.Requires > 0 && s.Sums.Requires > plan.Newest(part.set.Versions()) {
+			return 0, 0, 0, false
+		}
+		if edits {
+			if same, err := part.sameSums(s.Applied, s.Sums); err != nil || !same {
+				return 0, 0, 0, false
+			}
 		}
 		missing, strangers := part.set.Compare(s.Applied)
 		version, pending, unknown = max(version, plan.Newest(s.Applied)), pending+missing, unknown+strangers

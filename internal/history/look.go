@@ -216,10 +216,15 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 		read := func(query string, f func(*sql.Rows) error) error { return s.eachOnce(ctx, conn, query, f) }
 		looks, err := lookTogether(tables, read)
 		if err != nil && q.Sums && ctx.Err() == nil { // a state table of an earlier version has none
-			for n := range tables {
-				tables[n].sums = ""
+			var summed map[string]bool
+			if summed, err = s.withSums(ctx, conn, chunk, schemas); err == nil {
+				for n, i := range chunk {
+					if !summed[schemas[i]] {
+						tables[n].sums = ""
+					}
+				}
+				looks, err = lookTogether(tables, read)
 			}
-			looks, err = lookTogether(tables, read)
 		}
 		if err != nil && ctx.Err() != nil {
 			return nil, err
@@ -233,6 +238,23 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 		}
 	}
 	return found, nil
+}
+
+// withSums finds the schemas whose state table has sums.
+func (t *table) withSums(ctx context.Context, conn *sql.Conn, chunk []int, schemas []string) (map[string]bool, error) {
+	var names []string
+	for _, i := range chunk {
+		names = append(names, t.sql("?", schemas[i]))
+	}
+	found := make(map[string]bool)
+	query := t.sql("SELECT table_schema FROM information_schema.columns WHERE table_name = ? AND column_name = 'checksum_key' AND table_schema IN (", t.name.Table) + strings.Join(names, ", ") + ")"
+	err := t.eachOnce(ctx, conn, query, func(rows *sql.Rows) error {
+		var schema string
+		err := rows.Scan(&schema)
+		found[schema] = true
+		return err
+	})
+	return found, err
 }
 
 // eachOnce is each for a query whose text is never used again. pgx prepares each text that it is asked to query, and keeps it;

@@ -129,8 +129,10 @@ func (d Defined) migration(files *envfs.Overlay, alone func(sql string) bool) Mi
 		return m
 	}
 	text := envfs.Text{Up: envfs.Sendable(up.SQL)}
+	m.written = up.SQL
 	if together && down.Kind == Command {
 		text.Down = envfs.Sendable(down.SQL)
+		m.written += "\n-- +goose Down\n" + down.SQL
 	}
 	text.NoTransaction = slices.ContainsFunc(slices.Concat(text.Up, text.Down), alone)
 	files.Add(d.Version, func() (envfs.Text, error) { return text, nil })

@@ -41,6 +41,7 @@ type Migration struct {
 	down     *Action // the Down of a definition whose Up is of another kind
 	upReplay int64   // the version whose Up is the Up of this definition, 0 if it has its own
 	defined  bool    // it is a definition
+	written  string  // the SQL of a definition, with its comments: goose doesn't get all of them
 }
 
 // String returns the version, with the source if it is known.

@@ -24,7 +24,7 @@ type sums struct {
 }
 
 // Sum returns the sum of a version, whose file is read once. There is none where the database's quotes are not known. A
-// definition in SQL counts as goose reads it; a file, and both files of a pair, as they are written.
+// file, both files of a pair and the SQL of a definition count as they are written, and a Replay as goose reads it.
 func (s *Set) Sum(version int64) (Sum, error) {
 	s.sums.mu.Lock()
 	defer s.sums.mu.Unlock()
@@ -51,6 +51,9 @@ func (s *Set) written(version int64) (string, error) {
 	i, found := slices.BinarySearchFunc(s.Files.SQL, version, func(f envfs.File, v int64) int { return cmp.Compare(f.Version, v) })
 	if !found {
 		if m, ok := s.Find(version); ok && m.defined && m.Go == nil {
+			if m.written != "" {
+				return m.written, nil
+			}
 			texts, err := s.Files.All()
 			return texts[version], err
 		}

@@ -1,0 +1,275 @@
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+const releaseEnv = "GOOSEPLUS_RELEASE" // a releaseOrder, in JSON
+
+// releaseOrder is what a process of its own does with a release of the application.
+type releaseOrder struct {
+	Driver, Dialect, DSN string
+	Newest               int
+	Pause                time.Duration // what each migration takes
+	Unknown              gooseplus.Policy
+	Lock, Wait           bool
+}
+
+// slowly is a release whose migrations each take a while.
+func (x target) slowly(newest int, each time.Duration) gooseplus.Option {
+	named := release{newest: newest}.gooseFiles("")
+	if each > 0 {
+		for v := 1; v <= newest; v++ {
+			up, down := release{newest: newest}.texts(v)
+			named[fmt.Sprintf("%03d_t.sql", v)] = script(x.sleeping(each)+";\n"+up, down)
+		}
+	}
+	return from(files(named))
+}
+
+// TestReleaseProcess is no test but such a process. It says ready, warning with its text, step, and done or failed.
+func TestReleaseProcess(t *testing.T) {
+	text := os.Getenv(releaseEnv)
+	if text == "" {
+		return
+	}
+	var o releaseOrder
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		t.Fatal(err)
+	}
+	p := &place{target: target{driver: o.Driver, dialect: o.Dialect}, dsn: o.DSN}
+	db := p.open(t)
+	defer db.Close()
+	m := p.locking(db, p.slowly(o.Newest, o.Pause), gooseplus.WithGlobalLock(o.Lock), gooseplus.WithUnknownVersions(o.Unknown),
+		gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+			switch e := e.(type) {
+			case gooseplus.Warning:
+				say("warning", e.Message)
+			case gooseplus.MigrationFinished:
+				say("step", fmt.Sprint(e.Step.Version))
+			}
+		}))
+	say("ready", "")
+	run := m.Migrate
+	if o.Wait {
+		run = m.Wait
+	}
+	if err := run(context.Background()); err != nil {
+		say("failed", err.Error())
+		t.FailNow()
+	}
+	say("done", "")
+}
+
+func (p *place) release(t *testing.T, o releaseOrder) *process {
+	t.Helper()
+	o.Driver, o.Dialect, o.DSN = p.driver, p.dialect, p.dsn
+	text, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startProcess(t, releaseEnv+"="+string(text), os.Args[0], "-test.run=^TestReleaseProcess$")
+}
+
+// TestReleaseRolledBack: release 2 has migrated, release 1 comes back for a while, and then release 2.
+func TestReleaseRolledBack(t *testing.T) {
+	t.Parallel()
+	for _, lock := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
+			onEach(t, func(t *testing.T, p *place) {
+				tables := []string{"t001", "t002", "t003", "t004"}
+				p.release(t, releaseOrder{Newest: 2, Lock: lock}).until(t, "done")
+				p.release(t, releaseOrder{Newest: 4, Lock: lock, Unknown: gooseplus.Refuse}).until(t, "done")
+				p.want(t, upTo(4), tables)
+
+				const text = "doesn't know: [3 4]; its newest is 2"
+				older := p.release(t, releaseOrder{Newest: 2, Lock: lock, Unknown: gooseplus.Warn})
+				if r := older.until(t, "warning"); !strings.Contains(r.more, text) {
+					t.Errorf("the warning is %q", r.more)
+				}
+				older.until(t, "done") // it serves
+				if r := p.release(t, releaseOrder{Newest: 2, Lock: lock, Unknown: gooseplus.Refuse}).until(t, "failed"); !strings.Contains(r.more, text) {
+					t.Errorf("the refusal is %q", r.more)
+				}
+				if r := p.release(t, releaseOrder{Newest: 2, Lock: lock, Unknown: gooseplus.Refuse, Wait: true}).until(t, "failed"); !strings.Contains(r.more, text) {
+					t.Errorf("the refusal of Wait is %q", r.more)
+				}
+				p.want(t, upTo(4), tables)
+
+				p.release(t, releaseOrder{Newest: 4, Lock: lock, Unknown: gooseplus.Refuse}).until(t, "done")
+				p.want(t, upTo(4), tables)
+				p.release(t, releaseOrder{Newest: 5, Lock: lock, Unknown: gooseplus.Refuse}).until(t, "done")
+				p.want(t, upTo(5), append(tables, "t005"))
+			})
+		})
+	}
+}
+
+// waitLimit is how much later than the migrating process a waiting one may end.
+const waitLimit = 2 * time.Second
+
+// TestWaitingProcesses: processes that wait end soon after the one that migrates, and have not migrated themselves.
+func TestWaitingProcesses(t *testing.T) {
+	t.Parallel()
+	for _, lock := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
+			having(server).onEach(t, func(t *testing.T, p *place) {
+				var waiting []*process
+				for range 3 {
+					waiting = append(waiting, p.release(t, releaseOrder{Newest: 6, Lock: lock, Wait: true}))
+				}
+				for _, w := range waiting {
+					w.until(t, "ready")
+				}
+				time.Sleep(1500 * time.Millisecond) // they have looked several times
+				if got := column[string](t, p.db, p.anyTable()); len(got) > 0 {
+					t.Fatalf("a waiting process has made %q", got)
+				}
+				p.wantMigratedOnce(t, waiting, p.release(t, releaseOrder{Newest: 6, Lock: lock, Pause: 300 * time.Millisecond}))
+			})
+		})
+	}
+}
+
+// anyTable lists all tables, those of the library included.
+func (x target) anyTable() string { return strings.ReplaceAll(x.tables, "NOT LIKE 'goose%'", "<> ''") }
+
+// wantMigratedOnce waits for the migrating process and for the others.
+func (p *place) wantMigratedOnce(t *testing.T, waiting []*process, migrating *process) {
+	t.Helper()
+	for v := 1; v <= 6; v++ {
+		migrating.until(t, fmt.Sprintf("step %d", v))
+	}
+	end := migrating.until(t, "done").at
+	for i, w := range waiting {
+		for r := range w.said {
+			switch late := r.at.Sub(end); {
+			case r.what == "step":
+				t.Errorf("process %d, which waits, has migrated %s", i, r.more)
+			case r.what == "failed":
+				t.Errorf("process %d: %s", i, r.more)
+			case r.what == "done" && late > waitLimit:
+				t.Errorf("process %d has ended %v after the migration", i, late)
+			case r.what == "done" && late < -time.Second: // the last step is recorded before its end
+				t.Errorf("process %d has ended %v before the migration", i, -late)
+			case r.what == "done":
+				t.Logf("process %d: %v after the migration", i, late)
+			}
+		}
+	}
+	p.want(t, upTo(6), []string{"t001", "t002", "t003", "t004", "t005", "t006"})
+}
+
+// TestWaitOfAKilledRun: a run that was killed is not the end of the wait; the next run is.
+func TestWaitOfAKilledRun(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		waiting := []*process{p.release(t, releaseOrder{Newest: 6, Lock: true, Wait: true})}
+		cut := p.release(t, releaseOrder{Newest: 6, Lock: true, Pause: 300 * time.Millisecond})
+		cut.until(t, "step 3")
+		cut.kill()
+		next := p.release(t, releaseOrder{Newest: 6, Lock: true, Pause: 100 * time.Millisecond})
+		next.until(t, "step 6")
+		end := next.until(t, "done").at
+		if late := waiting[0].until(t, "done").at.Sub(end); late > waitLimit || late < -time.Second {
+			t.Errorf("it has ended %v after the migration", late)
+		}
+	})
+}
+
+// TestWaitForAServer: a server that isn't there yet is waited for, and then the migration.
+func TestWaitForAServer(t *testing.T) {
+	t.Parallel()
+	for _, dialect := range []string{"postgres", "mysql"} {
+		for _, lock := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, lock %t", dialect, lock), func(t *testing.T) {
+				t.Parallel()
+				server, database := ownServer(t, dialect, false)
+				for _, x := range targetsOf(dialect)[:1] {
+					x.database = database
+					p := x.place(t)
+					p.db.SetMaxIdleConns(0)
+					server.ShutDown(t)
+					waiting := []*process{p.release(t, releaseOrder{Newest: 6, Lock: lock, Wait: true})}
+					waiting[0].until(t, "ready")
+					time.Sleep(2 * time.Second)
+					server.Start(t)
+					time.Sleep(1500 * time.Millisecond)
+					if got := column[string](t, p.db, p.anyTable()); len(got) > 0 {
+						t.Fatalf("a waiting process has made %q", got)
+					}
+					p.wantMigratedOnce(t, waiting, p.release(t, releaseOrder{Newest: 6, Lock: lock, Pause: 200 * time.Millisecond}))
+				}
+			})
+		}
+	}
+}
+
+// TestWaitForTheEnd: the context ends the wait, and the error says what was missing.
+func TestWaitForTheEnd(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, p *place) {
+		for _, lock := range []bool{false, true} {
+			ctx, cancel := context.WithTimeout(context.Background(), 700*time.Millisecond)
+			err := p.migrator(from(chain(3)), gooseplus.WithGlobalLock(lock)).Wait(ctx)
+			cancel()
+			wantIs(t, err, context.DeadlineExceeded)
+			wantText(t, err, "3 migrations are pending")
+		}
+		if got := column[string](t, p.db, p.anyTable()); len(slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, "sqlite_") })) > 0 {
+			t.Errorf("Wait has made %q", got)
+		}
+	})
+}
+
+// TestHistoryOfAKilledRun: what a killed run has remembered, and what it hasn't, is right after the next one. So is the
+// database.
+func TestHistoryOfAKilledRun(t *testing.T) {
+	t.Parallel()
+	having(server).onEach(t, func(t *testing.T, p *place) {
+		const newest = 12
+		for _, moment := range []time.Duration{0, 40 * time.Millisecond, 90 * time.Millisecond} {
+			p.reset(t)
+			p.exec(t, "DROP TABLE IF EXISTS goose_db_version_lock")
+			for v := 1; v <= newest; v++ {
+				p.exec(t, fmt.Sprintf("DROP TABLE IF EXISTS t%03d", v))
+			}
+			cut := p.release(t, releaseOrder{Newest: newest, Lock: true, Pause: 100 * time.Millisecond})
+			cut.until(t, "step 5")
+			time.Sleep(moment)
+			cut.kill()
+			m := p.migrator(p.slowly(newest, 100*time.Millisecond), gooseplus.WithGlobalLock(true), refuseEdits, refuseUnknown)
+			if err := m.Migrate(context.Background()); err != nil {
+				if !errors.Is(err, gooseplus.ErrDirty) {
+					t.Fatal(err)
+				}
+				t.Log(err) // MariaDB had executed a part, which a person has to look at
+				p.exec(t, "DROP TABLE IF EXISTS t006", "DROP TABLE IF EXISTS t007")
+				version := column[int64](t, p.db, "SELECT max(version_id) FROM goose_db_version")[0]
+				if err := errors.Join(m.Force(context.Background(), version), m.Migrate(context.Background())); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := column[int64](t, p.db, "SELECT version_id FROM goose_db_version_lock WHERE kind = 'applied' AND checksum <> '' ORDER BY version_id"); !slices.Equal(got, upTo(newest)) {
+				t.Errorf("remembered are %v", got)
+			}
+			if s, err := m.Status(context.Background()); err != nil || slices.ContainsFunc(s.Migrations, func(x gooseplus.MigrationStatus) bool { return x.Edited }) {
+				t.Errorf("%+v, %v", s, err)
+			}
+			shadow := p.shadow(t)
+			if list, err := m.Drift(context.Background(), shadow); err != nil || len(list) > 0 {
+				t.Errorf("drift after the kill: %v, %v", list, err)
+			}
+		}
+	})
+}
