@@ -152,7 +152,7 @@ func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step
 		return err
 	}
 	if f.remembers() {
-		list, err := f.target.asNow(add)
+		list, err := asNow(f.target.set, add)
 		namespace := f.target.set.Namespace
 		if err := errors.Join(err, f.target.state.Versioned.Put(ctx, tx, namespace, list...), f.target.state.Versioned.Remove(ctx, tx, namespace, remove...)); err != nil {
 			return err

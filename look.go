@@ -53,7 +53,7 @@ func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
 		return false, err
 	}
 	needed = r.parts.haveSteps()
-	if err := r.compareSums(ctx); err != nil {
+	if err := r.parts.compareSums(ctx); err != nil {
 		return false, err
 	}
 	if needed && r.parts.empty() {
@@ -253,7 +253,7 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return fmt.Errorf("%w: applied versions %v have no migration in this configuration", ErrIrreversible, unknown)
 	}
 	if len(down) == 0 {
-		if err := p.unknown(known, applied); err != nil {
+		if err := (memory{p}).unknown(known, applied); err != nil {
 			return err
 		}
 	}
@@ -281,7 +281,7 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 }
 
 // unknown warns of applied versions that have no migration here, once in a run, or refuses them.
-func (p *part) unknown(known, applied []int64) error {
+func (p memory) unknown(known, applied []int64) error {
 	policy := p.run.options.unknown
 	unknown, _ := plan.Diff(applied, known)
 	if policy == Ignore || len(unknown) == 0 {

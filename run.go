@@ -211,7 +211,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	for _, p := range r.working {
-		if err := p.adopt(ctx); err != nil {
+		if err := (memory{p}).adopt(ctx); err != nil {
 			return p.target.named(err)
 		}
 	}

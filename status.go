@@ -134,7 +134,7 @@ func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
 func (t *target) statusWithSQL(ctx context.Context, environments []string, entries []history.Entry, facts history.Facts) (Status, error) {
 	bodies, errs := t.set.ReadAll(ctx)
 	status := t.status(environments, entries, t.own(facts), bodies)
-	if err := t.addHistory(status.Migrations, facts.Applied[t.set.Namespace]); err != nil {
+	if err := addHistory(t.set, status.Migrations, facts.Applied[t.set.Namespace]); err != nil {
 		errs = append(errs, err)
 	}
 	return status, t.unreadable(errs)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 )
 
@@ -56,19 +57,22 @@ func (o *options) keepsHistory() bool { return o.checksums != Ignore || o.unknow
 // remembers says whether the part has a state table that remembers applied migrations.
 func (p *part) remembers() bool { return p.target.state != nil && p.run.options.keepsHistory() }
 
+// memory is what the state table remembers of the applied versions of a part.
+type memory struct{ *part }
+
 // compareSums warns of files that were edited after their migrations were applied, or refuses them, and refuses a program
 // that is too old. Runs that undo something are started by people, who may have to.
-func (r *run) compareSums(ctx context.Context) error {
+func (ps parts) compareSums(ctx context.Context) error {
 	var faults []error
-	for _, p := range r.parts {
+	for _, p := range ps {
 		if p.remembers() && !slices.ContainsFunc(p.steps, func(s plannedStep) bool { return s.Direction == directionDown }) {
-			faults = append(faults, p.target.named(p.compareSums(ctx)))
+			faults = append(faults, p.target.named(memory{p}.compareSums(ctx)))
 		}
 	}
 	return allOf(faults)
 }
 
-func (p *part) compareSums(ctx context.Context) error {
+func (p memory) compareSums(ctx context.Context) error {
 	t, v := p.target, p.view
 	if newest := plan.Newest(t.set.Versions()); v.sums.Requires > newest {
 		return fmt.Errorf("%w: an applied migration requires a program that knows version %d, and the newest of this one is %d. Nothing was touched",
@@ -77,7 +81,7 @@ func (p *part) compareSums(ctx context.Context) error {
 	if p.run.options.checksums == Ignore {
 		return nil
 	}
-	if same, err := t.sameSums(v.applied, v.sums); same || err != nil {
+	if same, err := sameSums(t.set, v.applied, v.sums); same || err != nil {
 		return err
 	}
 	edited, err := p.edited(ctx)
@@ -88,13 +92,13 @@ func (p *part) compareSums(ctx context.Context) error {
 }
 
 // sameSums says whether the files of the applied versions add up to what the state table remembers, or it remembers none.
-func (t *target) sameSums(applied []int64, sums history.Sums) (bool, error) {
+func sameSums(set *migset.Set, applied []int64, sums history.Sums) (bool, error) {
 	if sums.Count == 0 {
 		return true, nil
 	}
 	var want history.Sums
 	for _, version := range applied {
-		sum, err := t.set.Sum(version)
+		sum, err := set.Sum(version)
 		if err != nil {
 			return false, err
 		}
@@ -103,25 +107,25 @@ func (t *target) sameSums(applied []int64, sums history.Sums) (bool, error) {
 	return want.Count == sums.Count && want.Checksum == sums.Checksum, nil
 }
 
-// edited are the applied versions whose files aren't what the state table remembers.
-func (p *part) edited(ctx context.Context) (edited []int64, err error) {
+// edited returns the applied versions whose files aren't what the state table remembers.
+func (p memory) edited(ctx context.Context) (edited []int64, err error) {
 	rows, err := p.target.state.Versioned.List(ctx, p.run.db.own, p.target.set.Namespace)
 	if err != nil {
 		return nil, p.target.stateError(ctx, err)
 	}
-	return p.target.edited(rows, p.view.applied)
+	return editedFiles(p.target.set, rows, p.view.applied)
 }
 
-func (t *target) edited(rows map[int64]history.Applied, applied []int64) (edited []int64, err error) {
+func editedFiles(set *migset.Set, rows map[int64]history.Applied, applied []int64) (edited []int64, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
 	for _, version := range applied {
 		row, remembered := rows[version]
-		if _, known := t.set.Find(version); !known || !remembered {
+		if _, known := set.Find(version); !known || !remembered {
 			continue
 		}
-		sum, err := t.set.Sum(version)
+		sum, err := set.Sum(version)
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +138,7 @@ func (t *target) edited(rows map[int64]history.Applied, applied []int64) (edited
 }
 
 // addHistory adds to a status what the state table knows of applied migrations.
-func (t *target) addHistory(list []MigrationStatus, rows map[int64]history.Applied) error {
+func addHistory(set *migset.Set, list []MigrationStatus, rows map[int64]history.Applied) error {
 	var applied []int64
 	for i := range list {
 		m := &list[i]
@@ -143,7 +147,7 @@ func (t *target) addHistory(list []MigrationStatus, rows map[int64]history.Appli
 			applied = append(applied, m.Version)
 		}
 	}
-	edited, err := t.edited(rows, applied)
+	edited, err := editedFiles(set, rows, applied)
 	for i := range list {
 		list[i].Edited = slices.Contains(edited, list[i].Version)
 	}
@@ -151,7 +155,7 @@ func (t *target) addHistory(list []MigrationStatus, rows map[int64]history.Appli
 }
 
 // tellEdited warns once in a run, or refuses.
-func (p *part) tellEdited(edited []int64) error {
+func (p memory) tellEdited(edited []int64) error {
 	var refs, calls []string
 	for _, version := range edited {
 		m, _ := p.target.set.Find(version)
@@ -169,7 +173,7 @@ func (p *part) tellEdited(edited []int64) error {
 }
 
 // adopt has the state table remember the applied versions that it doesn't know, as they are now.
-func (p *part) adopt(ctx context.Context) error {
+func (p memory) adopt(ctx context.Context) error {
 	if !p.remembers() {
 		return nil
 	}
@@ -192,7 +196,7 @@ func (p *part) adopt(ctx context.Context) error {
 			gone = append(gone, version)
 		}
 	}
-	list, err := p.target.asNow(missing)
+	list, err := asNow(p.target.set, missing)
 	if err != nil {
 		return err
 	}
@@ -203,13 +207,13 @@ func (p *part) adopt(ctx context.Context) error {
 }
 
 // asNow are the rows of known versions, with their sums as they are now.
-func (t *target) asNow(versions []int64) (list []history.Applied, err error) {
+func asNow(set *migset.Set, versions []int64) (list []history.Applied, err error) {
 	for _, version := range versions {
-		m, known := t.set.Find(version)
+		m, known := set.Find(version)
 		if !known {
 			continue
 		}
-		sum, err := t.set.Sum(version)
+		sum, err := set.Sum(version)
 		if err != nil {
 			return nil, err
 		}
@@ -219,7 +223,7 @@ func (t *target) asNow(versions []int64) (list []history.Applied, err error) {
 }
 
 // remember has the state table remember a step, together with the version table.
-func (p *part) remember(ctx context.Context, db history.Querier, step drive.Step, took time.Duration) error {
+func (p memory) remember(ctx context.Context, db history.Querier, step drive.Step, took time.Duration) error {
 	if !p.remembers() {
 		return nil
 	}
@@ -227,7 +231,7 @@ func (p *part) remember(ctx context.Context, db history.Querier, step drive.Step
 	if step.Down {
 		return versioned.Remove(ctx, db, namespace, step.Version)
 	}
-	list, err := p.target.asNow([]int64{step.Version})
+	list, err := asNow(p.target.set, []int64{step.Version})
 	for i := range list {
 		list[i].Duration, list[i].Application = took, p.run.options.application
 	}
@@ -255,10 +259,10 @@ func (m *Migrator) Accept(ctx context.Context, version int64) error {
 					return err
 				}
 			}
-			if err := p.adopt(ctx); err != nil {
+			if err := (memory{p}).adopt(ctx); err != nil {
 				return err
 			}
-			list, err := p.target.asNow([]int64{version})
+			list, err := asNow(p.target.set, []int64{version})
 			if err != nil {
 				return err
 			}

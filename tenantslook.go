@@ -240,7 +240,7 @@ func (found swept) of(tenant int, known *targets, edits bool) (version int64, pe
 			return 0, 0, 0, false
 		}
 		if edits {
-			if same, err := part.sameSums(s.Applied, s.Sums); err != nil || !same {
+			if same, err := sameSums(part.set, s.Applied, s.Sums); err != nil || !same {
 				return 0, 0, 0, false
 			}
 		}

@@ -31,7 +31,7 @@ func (s *Set) Sum(version int64) (Sum, error) {
 	if sum, ok := s.sums.known[version]; ok {
 		return sum, nil
 	}
-	text, err := s.written(version)
+	text, err := written(s, version)
 	if err != nil {
 		return Sum{}, err
 	}
@@ -47,7 +47,7 @@ func (s *Set) Sum(version int64) (Sum, error) {
 }
 
 // written is the text of a version, "" for a Go function.
-func (s *Set) written(version int64) (string, error) {
+func written(s *Set, version int64) (string, error) {
 	i, found := slices.BinarySearchFunc(s.Files.SQL, version, func(f envfs.File, v int64) int { return cmp.Compare(f.Version, v) })
 	if !found {
 		if m, ok := s.Find(version); ok && m.defined && m.Go == nil {
