@@ -81,7 +81,7 @@ type terms struct {
 	lockRead    string // follows a table in a condition that must lock every row that it reads
 	lockClaims  string // has claims wait for each other, where a condition doesn't see uncommitted claims
 	returning   string // ends an INSERT that returns the key, "" where the driver tells the key
-	cursor      string // declares a cursor for the query that follows, "" where drivers don't keep the texts of queries
+	cursor      string // declares {cursor} for the query that follows, "" where drivers don't keep the texts of queries
 	connection  string // asks a connection for its name; ? is the run; "" if there is no name
 	sums        string // the number, the checksums and the highest requirement of applied versions, see Sums
 	staysOpen   bool   // a SELECT outside a transaction may begin one that stays open

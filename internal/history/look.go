@@ -213,7 +213,9 @@ func Sweep(ctx context.Context, db *sql.DB, s *State, versionTable string, q Que
 				tables[n].query, tables[n].sums = "SELECT 1 FROM "+name+" WHERE "+condition, q.sums(s.table, name)
 			}
 		}
-		read := func(query string, f func(*sql.Rows) error) error { return s.eachOnce(ctx, conn, query, f) }
+		read := func(query string, f func(*sql.Rows) error) error {
+			return s.eachOnce(ctx, conn, "gooseplus_sweep", query, f)
+		}
 		looks, err := lookTogether(tables, read)
 		if err != nil && q.Sums && ctx.Err() == nil { // a state table of an earlier version has none
 			var summed map[string]bool
@@ -248,7 +250,7 @@ func (t *table) withSums(ctx context.Context, conn *sql.Conn, chunk []int, schem
 	}
 	found := make(map[string]bool)
 	query := t.sql("SELECT table_schema FROM information_schema.columns WHERE table_name = ? AND column_name = 'checksum_key' AND table_schema IN (", t.name.Table) + strings.Join(names, ", ") + ")"
-	err := t.eachOnce(ctx, conn, query, func(rows *sql.Rows) error {
+	err := t.eachOnce(ctx, conn, "gooseplus_sums", query, func(rows *sql.Rows) error {
 		var schema string
 		err := rows.Scan(&schema)
 		found[schema] = true
@@ -258,16 +260,16 @@ func (t *table) withSums(ctx context.Context, conn *sql.Conn, chunk []int, schem
 }
 
 // eachOnce is each for a query whose text is never used again. pgx prepares each text that it is asked to query, and keeps it;
-// a cursor avoids that.
-func (t *table) eachOnce(ctx context.Context, conn *sql.Conn, query string, f func(*sql.Rows) error) error {
+// a cursor avoids that. Each name is for one list of columns: pgx keeps those of the FETCH.
+func (t *table) eachOnce(ctx context.Context, conn *sql.Conn, name, query string, f func(*sql.Rows) error) error {
 	cursor := t.server.terms().cursor
 	if cursor == "" {
 		return each(ctx, conn, query, f)
 	}
 	return inTransaction(ctx, conn, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, cursor+query); err != nil {
+		if _, err := tx.ExecContext(ctx, strings.Replace(cursor, "{cursor}", name, 1)+query); err != nil {
 			return err
 		}
-		return each(ctx, tx, "FETCH ALL FROM gooseplus_sweep", f)
+		return each(ctx, tx, "FETCH ALL FROM "+name, f)
 	})
 }

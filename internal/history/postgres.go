@@ -25,7 +25,7 @@ func (postgres) terms() terms {
 		assign:      "% = excluded.%",
 		sums:        "CAST(COUNT(*) AS TEXT) || '/' || CAST(COALESCE(SUM(checksum_key), 0) AS TEXT) || '/' || CAST(COALESCE(MAX(requires), 0) AS TEXT)",
 		returning:   " RETURNING id",
-		cursor:      "DECLARE gooseplus_sweep NO SCROLL CURSOR FOR ",
+		cursor:      "DECLARE {cursor} NO SCROLL CURSOR FOR ",
 		begin:       mutex.KeepTransaction() + "; ",
 		lockRow:     " FOR UPDATE",
 		lockClaims:  "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
