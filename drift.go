@@ -49,6 +49,8 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 	}
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
+	reached, leave := reach(known.whole.dialect, shadow)
+	defer leave()
 	made, err := m.shadow(shadow)
 	if err != nil {
 		return nil, err
@@ -59,7 +61,7 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 			return nil, part.named(part.tableError(ctx, err))
 		}
 	}
-	if err := made.claim(ctx, shadow); err != nil {
+	if err := made.claim(ctx, reached.own); err != nil {
 		return nil, m.named(err)
 	}
 	for i, part := range known.parts {
@@ -71,7 +73,7 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 			return nil, part.named(fmt.Errorf("Drift: the migrations don't run in the shadow: %w", err))
 		}
 	}
-	want, err := made.catalog(ctx, shadow)
+	want, err := made.catalog(ctx, reached.own)
 	if err != nil {
 		return nil, m.named(err)
 	}
@@ -79,7 +81,7 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 	if err != nil {
 		return nil, m.named(err)
 	}
-	homes, err := m.homes(ctx, db.own, shadow)
+	homes, err := m.homes(ctx, db.own, reached.own)
 	if err != nil {
 		return nil, m.named(err)
 	}

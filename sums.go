@@ -253,7 +253,7 @@ func (m *Migrator) Accept(ctx context.Context, version int64) error {
 			if _, known := p.target.set.Find(version); !known || !slices.Contains(p.found.Applied, version) {
 				return fmt.Errorf("version %d: it isn't applied, or has no migration in this configuration: there is nothing to accept", version)
 			}
-			p.row.accepted = true
+			p.row.accepted, p.end.from, p.ledger = true, p.end.to, plan.NewLedger(p.found)
 			if p.run.holding != nil {
 				if err := p.run.holding.register(ctx, p.run.parts); err != nil {
 					return err

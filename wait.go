@@ -13,7 +13,8 @@ import (
 
 // Wait returns nil when the database can be reached and nothing is pending. It never migrates: it is for replicas and
 // jobs that must not, while another process does. It asks again and again, after pauses of at most a second, as long as the
-// server can't be reached or migrations are pending. It is read-only, and takes no lock.
+// server can't be reached or migrations are pending. With the lock ([WithGlobalLock]), a recorded run that has not ended counts
+// as pending too: it may fail, and go back. Wait is read-only, and takes no lock.
 //
 // Only the context limits the wait ([WithTimeout] limits each question). The error then says what it waited for, and wraps
 // the context's. A configuration fault is returned at once, and so are [ErrUnknownVersion] with [Refuse] and every other

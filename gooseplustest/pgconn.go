@@ -148,7 +148,7 @@ func (c *pgConn) rename(ctx context.Context, database, name string) error {
 
 // tied says whether the test has tied a database to what belongs to the whole server: a role that it has given
 // something, which can't be dropped as long as the database is there, a tablespace, a replication slot, or a
-// prepared transaction. What the template is tied to, other databases are as well.
+// prepared transaction. Ties of the template don't count, since other databases have them too.
 func (c *pgConn) tied(ctx context.Context, database, template string) (bool, error) {
 	rows, err := c.query(ctx, `
 		WITH ties AS (

@@ -23,7 +23,7 @@ func (f *pgFacts) identity(ctx context.Context, c *pgConn) (identity, error) {
 		return *f.known, nil
 	}
 	// The settings are those that decide what a migration makes, or may do so: search_path, TimeZone, default_tablespace …
-	// Those of the database are not the copy's.
+	// A copy has none of the database's own.
 	rows, err := c.query(ctx, `SELECT version(), current_user::text, current_setting('server_version_num'), current_setting('fsync'),
 		COALESCE(current_setting('file_copy_method', true), ''), COALESCE((SELECT string_agg(name || '=' || setting, E'\n' ORDER BY name)
 			FROM pg_settings WHERE context IN ('user', 'superuser') AND source NOT IN ('default', 'database', 'database user')

@@ -26,7 +26,7 @@ type Activity struct {
 	Gone bool
 	// Idle says that the connection waits for its client, and InTransaction that it may wait within a transaction.
 	Idle, InTransaction bool
-	// What the connection is doing. Behind a pooler, a connection with another What may work for another client.
+	// The server's description of the connection's work. Behind a pooler, a changed description may be another client's work.
 	What string
 	Own  bool   // it certainly is the connection that is meant, and this user's
 	Who  string // the connection's name for people, and how another user can end it

@@ -77,6 +77,9 @@ func (f *folder) shell(t *testing.T, i int) {
 	b := f.page.blocks[i]
 	if program := b.words["needs"]; program != "" {
 		if _, err := exec.LookPath(program); err != nil {
+			if os.Getenv("GOOSEPLUS_REQUIRE_SERVERS") != "" {
+				t.Fatalf("%s needs the program %s", b, program)
+			}
 			t.Skipf("%s: the rest of the page needs the program %s", b, program)
 		}
 	}

@@ -57,6 +57,9 @@ func NewLedger(found Rows) *Ledger { return &Ledger{found: found, start: found.V
 func (l *Ledger) Inherit(dead []Dead) {
 	now := set(l.found.Versions())
 	for _, d := range dead { // the start of the oldest remains
+		if len(d.Planned) == 0 { // it executed no migration, as Force does: its starting point obliges nobody
+			continue
+		}
 		planned, was := set(d.Planned), set(d.Start)
 		for _, v := range l.found.Versions() {
 			if planned[v] && !was[v] && !slices.ContainsFunc(l.recorded, func(e entry) bool { return e.version == v }) {
