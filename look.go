@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 // view is what a look at one part has found.
@@ -81,7 +83,15 @@ func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
 // version table, and the waiting run could not say for whom it waits.
 func (r *run) lookSoon(ctx context.Context) error {
 	if !r.options.globalLock || r.whole.state == nil {
-		return r.lookAtAll(ctx)
+		for began := time.Now(); ; { // where one writes, all others may have to wait for a moment
+			err := r.lookAtAll(ctx)
+			if err == nil || !r.whole.oneWriter() || !r.whole.dialect.Contention(err) || time.Since(began) > upgradeLimit {
+				return err
+			}
+			if !wait.Sleep(ctx, wait.Poll(time.Since(began))) {
+				return err
+			}
+		}
 	}
 	soon, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
