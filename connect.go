@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"slices"
 
-	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
@@ -91,8 +90,11 @@ func (p *part) unfenced() bool {
 // configure has a session begin its transactions as the options say, after the fence: a run that has lost the lock waits
 // for nothing.
 func (r *run) configure(cfg *session.Config) {
-	if r.options.bound {
-		cfg.Bind(r.whole.dialect, r.whole.schema)
+	if role := r.whole.role; role != nil {
+		cfg.As(r.whole.dialect, *role)
+	}
+	if path := r.progress.path; len(path) > 0 {
+		cfg.Bind(r.whole.dialect, path[0], path[1:]...)
 	}
 	var t StatementTimeouts
 	if r.options.statementTimeouts != nil {
@@ -117,11 +119,15 @@ type site struct {
 }
 
 // reach makes a site of the application's pool. What it returns has to be called when it isn't used any more.
-func reach(d dialect.Dialect, pool *sql.DB) (site, func()) {
-	if !d.Networked() {
+func (t *target) reach(pool *sql.DB) (site, func()) {
+	if !t.dialect.Networked() {
 		return site{pool, pool}, func() {}
 	}
-	s := session.Guard(pool, session.KindOf(d) == session.MySQL)
+	var begin []session.Statement
+	if t.role != nil {
+		begin = append(begin, session.AsRole(t.dialect, *t.role))
+	}
+	s := session.Guard(pool, session.KindOf(t.dialect) == session.MySQL, begin...)
 	return site{pool, s.DB()}, func() { leave(s) }
 }
 

@@ -190,6 +190,11 @@ func (r *run) preview(ctx context.Context, goal goal) (steps []Step, err error) 
 	if _, err := r.look(ctx, goal); err != nil {
 		return nil, err
 	}
+	if r.parts.haveSteps() {
+		if err := r.findPath(ctx); err != nil {
+			return nil, err
+		}
+	}
 	facts, err := r.facts(ctx)
 	if err != nil {
 		return nil, err

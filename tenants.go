@@ -285,6 +285,7 @@ type tenantsCall struct {
 	started time.Time
 	db      site            // the database of m, if it has one
 	keeper  *session.Keeper // of the connections of the tenants there
+	found   *foundPath
 	close   func()
 }
 
@@ -307,8 +308,8 @@ func (m *Migrator) newTenantsCall(ctx context.Context, source iter.Seq2[Tenant, 
 	}
 	c := &tenantsCall{m: &shared, known: known, options: options, started: time.Now(), close: func() {}}
 	if m.db != nil {
-		db, leave := reach(known.whole.dialect, m.db)
-		c.db, c.keeper = db, new(session.Keeper)
+		db, leave := known.whole.reach(m.db)
+		c.db, c.keeper, c.found = db, new(session.Keeper), new(foundPath)
 		c.close = func() {
 			c.keeper.Close()
 			leave()
@@ -351,7 +352,7 @@ func (o *options) mostConnections() int {
 func (c *tenantsCall) tenant(t Tenant) (tm *Migrator, done func()) {
 	tm = c.m.tenant(t)
 	if t.shares() {
-		tm.keeper = c.keeper
+		tm.keeper, tm.found = c.keeper, c.found
 	}
 	return tm, tm.own.keep()
 }

@@ -55,12 +55,13 @@ func Patient(parent *sql.DB) *Session {
 	return Open(parent, c)
 }
 
-// Bind has everything that the session executes happen in one schema, or, on MySQL and MariaDB, in one database.
-func (c *Config) Bind(d dialect.Dialect, schema string) {
+// Bind has everything that the session executes happen in a schema, or, on MySQL and MariaDB, in a database. Names that
+// aren't there are looked for in the schemas behind it, which PostgreSQL alone has.
+func (c *Config) Bind(d dialect.Dialect, schema string, behind ...string) {
 	if KindOf(d) == MySQL {
 		c.bindMySQL(d, schema)
 	} else {
-		c.bindPostgres(d, schema)
+		c.bindPostgres(d, append([]string{schema}, behind...))
 	}
 }
 
