@@ -28,7 +28,7 @@ func (s Scope) place() Scope { return s }
 type Step struct {
 	Namespace   string // "" when the run has no namespace
 	Version     int64
-	Source      string // as in [MigrationStatus]
+	Source      string // as in [MigrationStatus]; the checkpoint's path for a checkpoint
 	Environment string // the folder it is in; "" if it is in none
 	Direction   string // "up" or "down"
 	// Transactional says that the step is applied as a whole or not at all. It is false for NO
@@ -37,6 +37,8 @@ type Step struct {
 	Transactional bool
 	// Reversible says that there is a Down that does something.
 	Reversible bool
+	// Covers is how many versions a checkpoint stands for ([WithCheckpoints]); 0 for a migration.
+	Covers int
 }
 
 // LockWaiting is sent once per run, when the run begins to wait for another runner: for its lock, or for a

@@ -277,6 +277,10 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
 			ErrMergeMigrations, late, plan.Newest(remaining))
 	}
+	first, pending, err := p.files.begin(ctx, applied, pending)
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(p.files.load(ctx, down, directionDown), p.files.load(ctx, pending, directionUp)); err != nil {
 		return fmt.Errorf("%w: %w", ErrRollForward, err)
 	}
@@ -284,6 +288,7 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 	for _, v := range down {
 		p.steps = append(p.steps, p.files.step(v).down())
 	}
+	p.steps = append(p.steps, first...)
 	for _, v := range pending {
 		p.steps = append(p.steps, p.files.step(v))
 	}

@@ -89,6 +89,7 @@ func (o *options) resolve() (*targets, error) {
 func (o *options) migrationConfig(d dialect.Dialect) (c migset.Config, faults []error) {
 	c = migset.Config{
 		FS: o.fsys, BasePath: o.basePath, Environments: o.environments, Namespaces: o.namespaces, Go: o.goMigrations, Options: o.gooseOptions, Dialect: d,
+		Checkpoints: o.checkpoints,
 	}
 	for _, definitions := range o.definitions {
 		if definitions == nil {
