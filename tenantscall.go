@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
@@ -22,6 +23,7 @@ type tenantsCall struct {
 	started time.Time
 	db      site            // the database of m, if it has one
 	keeper  *session.Keeper // of the connections of the tenants there
+	turns   atomic.Int64    // counts the tenants that were migrated
 	close   func()
 }
 
@@ -108,10 +110,10 @@ func (c *tenantsCall) failed(err error) TenantState {
 	return TenantFailed
 }
 
-func (c *tenantsCall) progress(p fleet.Progress) {
+func (c *tenantsCall) progress(p fleet.Progress, began time.Time) {
 	c.m.events.send(TenantsProgress{
 		Done: p.Done, Total: p.Total, Counted: p.Counted, Failed: p.Failed,
-		Rate: float64(p.Done) / max(time.Since(c.started).Seconds(), 1e-9),
+		Rate: float64(p.Done) / max(time.Since(began).Seconds(), 1e-9),
 	})
 }
 

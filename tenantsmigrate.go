@@ -16,7 +16,7 @@ import (
 // is enabled, and its own way back. It looks at many schemas at once and makes a run only for those that
 // have anything to do: first the canaries, one by one, then the others, several at a time. A tenant that
 // another process has locked is taken up again at the end. A tenant that fails doesn't stop the others,
-// unless an option says so. Only the end of the context interrupts a tenant that is being migrated.
+// unless an option says so; [WithWayBack] undoes what the call did to the others. Only the end of the context interrupts a tenant that is being migrated.
 //
 // The source is ranged over once, ahead of the work. The report is never nil, and has every tenant that
 // the source gave; if there are none, the observers get a [Warning]. The error is a [*TenantsError] if any of them
@@ -41,6 +41,10 @@ func (m *Migrator) EachTenant(ctx context.Context, source iter.Seq2[Tenant, erro
 // eachTenant is EachTenant, or MigrateTenants if do is nil.
 func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, error], do func(context.Context, *Migrator) error, opts []TenantsOption) (*TenantsReport, error) {
 	c, err := m.newTenantsCall(ctx, source, opts)
+	if err == nil && c.options.wayBack && do != nil {
+		c.close()
+		err = errors.New("WithWayBack is for MigrateTenants only: EachTenant doesn't know what its function did")
+	}
 	if err != nil {
 		return new(TenantsReport), m.refuse(ctx, err)
 	}
@@ -56,13 +60,17 @@ func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, erro
 		Do: func(ctx context.Context, t Tenant, last bool) (TenantResult, fleet.Outcome) {
 			return c.work(ctx, t, do, last)
 		},
-		Progress: c.progress,
+		Progress: func(p fleet.Progress) { c.progress(p, c.started) },
 	})
 	sourceErr := f.Run(ctx, source)
-	r := &TenantsReport{Duration: time.Since(c.started)}
+	r := new(TenantsReport)
 	for result := range f.Results() {
 		r.Tenants = append(r.Tenants, result)
 	}
+	if c.options.wayBack && f.GaveUp() {
+		c.wayBack(ctx, r.Tenants)
+	}
+	r.Duration = time.Since(c.started)
 	r.count()
 	if r.Total == 0 && sourceErr == nil && ctx.Err() == nil {
 		c.m.events.send(Warning{Message: "the source gave no tenant: nothing was done"})
@@ -81,7 +89,13 @@ func (c *tenantsCall) work(ctx context.Context, t Tenant, do func(context.Contex
 	if !last {
 		tm.options.lockWait = 0
 	}
-	result := c.attempt(ctx, tm, do)
+	result, end := c.attempt(ctx, tm, do)
+	if do == nil && result.State == TenantMigrated && end != nil {
+		result.Applied = end.trail.applied()
+		if c.options.wayBack && len(result.Applied) > 0 {
+			result.undo = &undoing{t, end.trail, c.turns.Add(1)}
+		}
+	}
 	switch {
 	case result.State == TenantLocked && !last:
 		return skipped(result.Name, result.Err), fleet.Locked
@@ -91,11 +105,11 @@ func (c *tenantsCall) work(ctx context.Context, t Tenant, do func(context.Contex
 	return result, fleet.Done
 }
 
-func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context.Context, *Migrator) error) TenantResult {
+// attempt returns the outcome of the last run too, nil if there was none.
+func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context.Context, *Migrator) error) (result TenantResult, end *outcome) {
 	started := time.Now()
 	limited, cancel := failure.Limit(ctx, c.options.timeout, "tenant timeout")
 	defer cancel()
-	var end *outcome
 	tm.ended = func(o outcome) { end = &o }
 	var err error
 	if do == nil {
@@ -103,7 +117,7 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 	} else {
 		err = tm.guarded(limited, do)
 	}
-	result := TenantResult{Name: tm.options.tenant, Err: err, Duration: time.Since(started)}
+	result = TenantResult{Name: tm.options.tenant, Err: err, Duration: time.Since(started)}
 	if end != nil {
 		result.From, result.To = end.from, end.to
 	} else if err != nil {
@@ -120,7 +134,7 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 	default:
 		result.State = TenantMigrated
 	}
-	return result
+	return result, end
 }
 
 // guarded calls do, whose panic is an error.

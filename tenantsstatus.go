@@ -43,6 +43,10 @@ func (m *Migrator) TenantsStatus(ctx context.Context, source iter.Seq2[Tenant, e
 			return
 		}
 		defer c.close()
+		if c.options.wayBack {
+			yield(TenantStatus{}, errors.New("WithWayBack is for MigrateTenants only: TenantsStatus changes nothing"))
+			return
+		}
 		limits := c.limits()
 		limits.Lookers = c.lookers()
 		s := &survey{call: c, plannable: make(map[string]bool)}
@@ -51,7 +55,7 @@ func (m *Migrator) TenantsStatus(ctx context.Context, source iter.Seq2[Tenant, e
 			Shares:   Tenant.shares,
 			Look:     s.look,
 			Do:       s.ask,
-			Progress: c.progress,
+			Progress: func(p fleet.Progress) { c.progress(p, c.started) },
 		})
 		working, cancel := context.WithCancel(ctx)
 		defer cancel() // the loop's body may panic
