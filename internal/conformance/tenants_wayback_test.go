@@ -44,9 +44,6 @@ func TestTenantsWayBack(t *testing.T) {
 	for _, lock := range []bool{true, false} {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
 			onSchemas(t, func(t *testing.T, p *fleetPlace) {
-				if !lock && p.driver == "postgres" {
-					t.Skip("as over pgx")
-				}
 				names := p.names(12)
 				const plain, builtOn, again, protected, stuck, dropped, behind, forced, complete, last, failing, skipped = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 				p.numbered(t, names)
