@@ -288,6 +288,10 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 	return errors.Join(append(faults, p.steps.connections(p.run.db.own.Stats().MaxOpenConnections, lock))...)
 }
 
+func unknownError(known, unknown []int64) error {
+	return fmt.Errorf("%w: %v; its newest is %d: is it an older release, or without one of its environments?", ErrUnknownVersion, unknown, plan.Newest(known))
+}
+
 // unknown warns of applied versions that have no migration here, once in a run, or refuses them.
 func (p memory) unknown(known, applied []int64) error {
 	policy := p.run.options.unknown
@@ -295,7 +299,7 @@ func (p memory) unknown(known, applied []int64) error {
 	if policy == Ignore || len(unknown) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("%w: %v; its newest is %d: is it an older release, or without one of its environments?", ErrUnknownVersion, unknown, plan.Newest(known))
+	err := unknownError(known, unknown)
 	if policy == Refuse {
 		return fmt.Errorf("%w Nothing was touched (WithUnknownVersions)", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,9 @@ type tenantsCall struct {
 	keeper  *session.Keeper // of the connections of the tenants there
 	turns   atomic.Int64    // counts the tenants that were migrated
 	close   func()
+
+	mu       sync.Mutex
+	editedAt map[string][]int64 // guarded by mu; by the applied versions and their sums
 }
 
 func (m *Migrator) newTenantsCall(ctx context.Context, source iter.Seq2[Tenant, error], opts []TenantsOption) (*tenantsCall, error) {
@@ -44,7 +48,7 @@ func (m *Migrator) newTenantsCall(ctx context.Context, source iter.Seq2[Tenant, 
 	if options.timeout > 0 {
 		shared.options.timeout, shared.options.timeoutSet = 0, true // WithTenantTimeout counts instead
 	}
-	c := &tenantsCall{m: &shared, known: known, options: options, started: time.Now(), close: func() {}}
+	c := &tenantsCall{m: &shared, known: known, options: options, started: time.Now(), close: func() {}, editedAt: make(map[string][]int64)}
 	if m.db != nil {
 		db, leave := reach(known.whole.dialect, m.db)
 		c.db, c.keeper = db, new(session.Keeper)

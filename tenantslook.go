@@ -2,7 +2,9 @@ package gooseplus
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
@@ -23,17 +25,78 @@ func (c *tenantsCall) lookers() int {
 // maxLookers bounds the look, which is the server's work.
 const maxLookers = 4
 
-// upToDate finds the tenants that have nothing to do.
+// upToDate finds the tenants that have nothing to do, and warns of what their runs would warn of.
 func (c *tenantsCall) upToDate(ctx context.Context, tenants []Tenant) []*TenantResult {
 	list := make([]*TenantResult, len(tenants))
 	found := c.sweep(ctx, tenants, nil)
 	for i, t := range tenants {
-		version, pending, unknown, ok := found.of(i, c.known, c.m.options.checksums != Ignore)
-		if ok && pending == 0 && (unknown == 0 || c.m.options.unknown == Ignore) {
+		version, pending, unknown, ok := found.of(i, c.known, c.m.options.checksums == Refuse)
+		if ok && pending == 0 && (unknown == 0 || c.m.options.unknown != Refuse) && c.warn(ctx, t, found, i) {
 			list[i] = &TenantResult{Name: t.name(), State: TenantUpToDate, From: version, To: version}
 		}
 	}
 	return list
+}
+
+// warn warns of unknown versions and of edited files. It is false if it can't find out which files they are.
+func (c *tenantsCall) warn(ctx context.Context, t Tenant, found swept, tenant int) bool {
+	o := c.m.options
+	warnings := make([][]error, len(c.known.parts))
+	for n, part := range c.known.parts {
+		s := found[n][tenant]
+		if unknown, _ := plan.Diff(s.Applied, part.set.Versions()); o.unknown == Warn && len(unknown) > 0 {
+			warnings[n] = append(warnings[n], unknownError(part.set.Versions(), unknown))
+		}
+		if o.checksums != Warn {
+			continue
+		}
+		edited, err := c.edited(ctx, t, n, s)
+		if err != nil {
+			return false
+		}
+		if len(edited) > 0 {
+			warnings[n] = append(warnings[n], editedError(part.set, edited))
+		}
+	}
+	for n, list := range warnings {
+		for _, warning := range list {
+			c.m.events.share(t.name(), c.known.parts[n].set.Namespace).send(Warning{Message: warning.Error()})
+		}
+	}
+	return true
+}
+
+// edited returns the applied versions of a tenant whose files were edited. There are many tenants, and few sets of versions and
+// sums: it asks the database once for each.
+func (c *tenantsCall) edited(ctx context.Context, t Tenant, part int, s *history.Swept) ([]int64, error) {
+	set := c.known.parts[part].set
+	if same, err := sameSums(set, s.Applied, s.Sums); same || err != nil {
+		return nil, err
+	}
+	key := fmt.Sprint(part, s.Sums, versionsKey(s.Applied))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if edited, known := c.editedAt[key]; known {
+		return edited, nil
+	}
+	bound, err := c.m.tenant(t).resolve()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := bound.parts[part].state.Versioned.List(ctx, c.db.own, set.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	edited, err := editedFiles(set, rows, s.Applied)
+	if err == nil {
+		c.editedAt[key] = edited
+	}
+	return edited, err
+}
+
+// versionsKey is the same for the same versions, whatever their order.
+func versionsKey(versions []int64) string {
+	return fmt.Sprint(slices.Sorted(slices.Values(versions)))
 }
 
 // swept is what a sweep found: for each namespace, one for each tenant. It is nil if the sweep failed.

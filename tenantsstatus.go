@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
@@ -113,18 +110,14 @@ func (s *survey) look(ctx context.Context, tenants []Tenant) []*TenantStatus {
 
 // planned says whether nothing is wrong with a plan from these applied versions.
 func (s *survey) planned(ctx context.Context, applied []int64) bool {
-	slices.Sort(applied)
-	var key strings.Builder
-	for _, v := range applied {
-		key.WriteString(strconv.FormatInt(v, 36) + " ")
-	}
+	key := versionsKey(applied)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ok, known := s.plannable[key.String()]
+	ok, known := s.plannable[key]
 	if !known {
 		_, err := s.call.m.pendingAt(ctx, s.call.known.whole, s.call.db, applied)
 		ok = err == nil
-		s.plannable[key.String()] = ok
+		s.plannable[key] = ok
 	}
 	return ok
 }
