@@ -243,7 +243,7 @@ func WithNamespaces(names ...string) Option {
 // WithSchema binds the Migrator to one schema of the database, which on MySQL and MariaDB is a database
 // of the same server. The version table and the state table are in that schema, and migrations find unqualified names
 // there. On PostgreSQL the schema is the whole search_path of each transaction, so a type or function of an extension in
-// another schema needs that schema's name. The name is taken as it is, including capitals, dots
+// another schema needs that schema's name, or [WithSearchPath]. The name is taken as it is, including capitals, dots
 // and quotes. A missing schema is [ErrTenantMissing].
 //
 // These are configuration faults: an empty name; a name longer than the server takes (63 bytes on PostgreSQL); "$user" and

@@ -44,7 +44,8 @@ type databaseFlags struct {
 	dsn, fallbackDSN      string // fallbackDSN is DATABASE_URL
 	driver, tenantsDriver string
 	master                bool
-	schema, table         string
+	schema, table, role   string
+	searchPath            []string
 }
 
 // filesFlags say where the migrations are.
@@ -100,6 +101,8 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.database.tenantsDriver, "tenants-driver", "", "postgres, mysql or sqlite: the kind of the tenants' databases, if the master's is another")
 	f.StringVar(&s.database.table, "table", "goose_db_version", "`name` of the version table (GOOSE_TABLE)")
 	f.StringVar(&s.database.schema, "schema", "", "`schema` to migrate, instead of the connection's")
+	f.StringSliceVar(&s.database.searchPath, "search-path", nil, "`schemas` whose types and functions are found too, such as those of extensions, separated by commas; PostgreSQL only")
+	f.StringVar(&s.database.role, "role", "", "`role` that does everything and owns what is created, instead of the user; PostgreSQL only")
 
 	f.StringVar(&s.files.dir, "dir", "sql", "`folder` of the migrations (GOOSE_MIGRATION_DIR)")
 	f.StringVar(&s.files.tenantsDir, "tenants-dir", "", "`folder` of the tenants' migrations, if it isn't --dir")
@@ -131,7 +134,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	settable(f, "dir", "GOOSE_MIGRATION_DIR")
 	settable(f, "table", "GOOSE_TABLE")
 	for _, name := range []string{
-		"tenants-dir", "tenants-driver", "env", "namespaces", "protected-env", "schema", "lock", "no-lock", "lock-wait", "timeout",
+		"tenants-dir", "tenants-driver", "env", "namespaces", "protected-env", "schema", "search-path", "role", "lock", "no-lock", "lock-wait", "timeout",
 		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "checksums", "redact-details", "strict-order",
 		"lock-timeout", "statement-timeout", "retries",
 	} {
@@ -336,6 +339,12 @@ func (s *settings) options(dir string) ([]gooseplus.Option, error) {
 	}
 	if s.database.schema != "" {
 		options = append(options, gooseplus.WithSchema(s.database.schema))
+	}
+	if len(s.database.searchPath) > 0 {
+		options = append(options, gooseplus.WithSearchPath(s.database.searchPath...))
+	}
+	if s.database.role != "" {
+		options = append(options, gooseplus.WithRole(s.database.role))
 	}
 	return options, nil
 }
