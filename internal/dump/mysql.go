@@ -148,9 +148,11 @@ type mysqlColumn struct{ name, kind string }
 func (c mysqlColumn) literal() string {
 	name := quoteMySQL(c.name)
 	switch {
-	case strings.Contains(c.kind, "blob"), strings.Contains(c.kind, "binary"), c.kind == "bit", strings.Contains(c.kind, "geometry"), strings.Contains(c.kind, "point"),
+	case strings.Contains(c.kind, "blob"), strings.Contains(c.kind, "binary"), strings.Contains(c.kind, "geometry"), strings.Contains(c.kind, "point"),
 		strings.Contains(c.kind, "linestring"), strings.Contains(c.kind, "polygon"):
 		return "IF(" + name + " IS NULL, 'NULL', CONCAT('x''', HEX(" + name + "), ''''))"
+	case c.kind == "bit":
+		return "IF(" + name + " IS NULL, 'NULL', CONCAT('b''', BIN(" + name + " + 0), ''''))"
 	case c.kind == "float": // as text it would lose digits
 		return "QUOTE(" + name + " + 0e0)"
 	}
