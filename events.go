@@ -10,7 +10,7 @@ import (
 
 // An Event is something that happened in a run: [LockWaiting], [RunStarted], [MigrationStarted],
 // [MigrationFinished], [WayBackStarted], [VersionForced], [RunFinished],
-// [TenantsProgress] or [Warning].
+// [TenantsProgress], [TenantsWayBackStarted] or [Warning].
 type Event interface {
 	in(Scope) Event
 	place() Scope
@@ -97,7 +97,7 @@ type VersionForced struct {
 }
 
 // TenantsProgress is sent by [Migrator.MigrateTenants], [Migrator.EachTenant] and [Migrator.TenantsStatus] when
-// tenants are done.
+// tenants are done. After [TenantsWayBackStarted] it counts again from 0: the tenants that are to be undone.
 type TenantsProgress struct {
 	Done    int  // tenants that are done
 	Total   int  // tenants that the source has yielded so far
@@ -106,22 +106,30 @@ type TenantsProgress struct {
 	Rate    float64 // tenants per second since the call began
 }
 
+// TenantsWayBackStarted is sent when failures have stopped [Migrator.MigrateTenants], which is about to undo what it did to
+// the tenants that had succeeded, see [WithWayBack].
+type TenantsWayBackStarted struct {
+	Tenants int // how many are to be undone
+}
+
 // Warning is something that a person should know and that stops nothing.
 type Warning struct {
 	Scope
 	Message string
 }
 
-func (e LockWaiting) in(s Scope) Event       { e.Scope = s; return e }
-func (e RunStarted) in(s Scope) Event        { e.Scope = s; return e }
-func (e MigrationStarted) in(s Scope) Event  { e.Scope = s; return e }
-func (e MigrationFinished) in(s Scope) Event { e.Scope = s; return e }
-func (e WayBackStarted) in(s Scope) Event    { e.Scope = s; return e }
-func (e RunFinished) in(s Scope) Event       { e.Scope = s; return e }
-func (e VersionForced) in(s Scope) Event     { e.Scope = s; return e }
-func (e TenantsProgress) in(Scope) Event     { return e }
-func (e TenantsProgress) place() Scope       { return Scope{} }
-func (e Warning) in(s Scope) Event           { e.Scope = s; return e }
+func (e LockWaiting) in(s Scope) Event         { e.Scope = s; return e }
+func (e RunStarted) in(s Scope) Event          { e.Scope = s; return e }
+func (e MigrationStarted) in(s Scope) Event    { e.Scope = s; return e }
+func (e MigrationFinished) in(s Scope) Event   { e.Scope = s; return e }
+func (e WayBackStarted) in(s Scope) Event      { e.Scope = s; return e }
+func (e RunFinished) in(s Scope) Event         { e.Scope = s; return e }
+func (e VersionForced) in(s Scope) Event       { e.Scope = s; return e }
+func (e TenantsProgress) in(Scope) Event       { return e }
+func (e TenantsProgress) place() Scope         { return Scope{} }
+func (e TenantsWayBackStarted) in(Scope) Event { return e }
+func (e TenantsWayBackStarted) place() Scope   { return Scope{} }
+func (e Warning) in(s Scope) Event             { e.Scope = s; return e }
 
 // stream carries the events of one run to its observers. The zero value has none.
 type stream struct {

@@ -57,6 +57,7 @@ func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, 
 		return err
 	}
 	if !r.options.globalLock {
+		defer r.patient()()
 		return what(ctx)
 	}
 	h, err := (&waiter{run: r}).hold(ctx, needed)
@@ -64,6 +65,7 @@ func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, 
 		return err
 	}
 	r.holding = h
+	defer r.patient()()
 	caller := ctx
 	defer func() {
 		err = h.release(caller, err)

@@ -46,6 +46,8 @@ type options struct {
 	schema         string // "" with bound: the tenant has no schema of its own
 	bound          bool   // to a schema
 	createSchema   bool
+	searchPath     []string // schemas behind its own
+	role           *string  // nil without WithRole
 	tenant         string
 	namespaces     []string // in the order in which they are migrated; nil without WithNamespaces
 	namespace      string   // the one of them that the Migrator is for

@@ -45,9 +45,10 @@ type row struct {
 
 // ending is the state in which a part ends.
 type ending struct {
-	from, to        int64 // the highest version applied at first, and as read last; -1 when it can't be read, or was not
-	applied, undone int   // how many of the versions that the run changed stay so
-	err             error // of the way back, nil if there was none
+	from, to        int64        // the highest version applied at first, and as read last; -1 when it can't be read, or was not
+	applied, undone int          // how many of the versions that the run changed stay so
+	rows            history.Rows // as verified, of a run without an error
+	err             error        // of the way back, nil if there was none
 }
 
 // errorOf is the error of the part in a run that ends with err: each part has its own way back.
@@ -181,7 +182,7 @@ func (p *part) verify(ctx context.Context, db *sql.DB) error {
 			"search_path does not lead there (ALTER DATABASE or ALTER ROLE … SET search_path): name the schema with WithVersionTable",
 			p.target.table.Name(), schema)})
 	}
-	p.end.applied, p.end.undone = len(p.ledger.Recorded()), len(p.ledger.Undone())
+	p.end.applied, p.end.undone, p.end.rows = len(p.ledger.Recorded()), len(p.ledger.Undone()), rows
 	return nil
 }
 

@@ -2,10 +2,12 @@ package history
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -152,3 +154,16 @@ func (r Rows) Versions() []int64 { return r.Applied }
 
 // Keys are the keys of the rows of a version. Some databases have none.
 func (r Rows) Keys(version int64) []int64 { return r.keys[version] }
+
+// Fingerprint is the same for the same rows of applied versions.
+func (r Rows) Fingerprint() [sha256.Size]byte {
+	var b []byte
+	for _, version := range r.Applied {
+		b = strconv.AppendInt(b, version, 10)
+		for _, key := range r.keys[version] {
+			b = strconv.AppendInt(append(b, ' '), key, 10)
+		}
+		b = append(b, '\n')
+	}
+	return sha256.Sum256(b)
+}
