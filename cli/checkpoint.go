@@ -217,7 +217,7 @@ func (w *checkpointWriter) write(ctx context.Context) (text string, err error) {
 		return "", err
 	}
 	if err := w.chosen(w.whole.On(steps.db)).MigrateTo(ctx, w.version()); err != nil {
-		return "", fmt.Errorf("the migrations don't run in the shadow: %w", err)
+		return "", inShadow("the migrations don't run in the shadow", err)
 	}
 	after, err := steps.read(ctx)
 	if err != nil {
@@ -232,6 +232,14 @@ func (w *checkpointWriter) write(ctx context.Context) (text string, err error) {
 	return text, w.verify(ctx, text, steps, after)
 }
 
+// inShadow is the error of a run in a database that is dropped: what became of that doesn't matter.
+func inShadow(what string, err error) error {
+	if failed, ok := errors.AsType[*gooseplus.MigrationError](err); ok {
+		err = failed
+	}
+	return &refusedError{fmt.Errorf("%s: %w", what, err)}
+}
+
 // before migrates the namespaces that come first, and returns what is there then.
 func (w *checkpointWriter) before(ctx context.Context, d *scratchDatabase) ([]string, error) {
 	for _, name := range w.whole.Namespaces() {
@@ -239,7 +247,7 @@ func (w *checkpointWriter) before(ctx context.Context, d *scratchDatabase) ([]st
 			break
 		}
 		if err := w.whole.On(d.db).Namespace(name).Migrate(ctx); err != nil {
-			return nil, fmt.Errorf("the migrations of namespace %q, which come first, don't run in the shadow: %w", name, err)
+			return nil, inShadow(fmt.Sprintf("the migrations of namespace %q, which come first, don't run in the shadow", name), err)
 		}
 	}
 	return d.read(ctx)
@@ -267,7 +275,7 @@ func (w *checkpointWriter) verify(ctx context.Context, text string, steps *scrat
 			}
 		})))
 	if err := m.MigrateTo(ctx, w.version()); err != nil {
-		return fmt.Errorf("the checkpoint doesn't run, and was not written: %w", err)
+		return inShadow("the checkpoint doesn't run, and was not written", err)
 	}
 	if used != w.file {
 		return &refusedError{fmt.Errorf("%s was not written, because a run begins with %q instead: remove that first", w.file, used)}

@@ -128,7 +128,7 @@ func (s *scratch) create(ctx context.Context, suffix string) (*scratchDatabase, 
 		return nil, err
 	}
 	if d.db = db; s.set.Dialect == goose.DialectPostgres {
-		_, err = db.ExecContext(ctx, "CREATE SCHEMA "+s.id)
+		_, err = db.ExecContext(ctx, "CREATE SCHEMA "+s.id+"; GRANT ALL ON SCHEMA "+s.id+" TO PUBLIC") // WithRole may not be this user
 	}
 	return d, err
 }

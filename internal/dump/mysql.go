@@ -133,7 +133,16 @@ func (d mysqlDump) rows(ctx context.Context) (list []string, err error) {
 		for _, c := range columns {
 			quoted, literals = append(quoted, quoteMySQL(c.name)), append(literals, c.literal())
 		}
-		rows, err := column(ctx, d.conn, "SELECT CONCAT_WS(', ', "+strings.Join(literals, ", ")+") FROM "+quoteMySQL(name))
+		keys, err := column(ctx, d.conn, "SELECT column_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND index_name = 'PRIMARY' AND table_name = "+
+			literalMySQL(name)+" ORDER BY seq_in_index")
+		if err != nil {
+			return nil, err
+		}
+		order := "" // an index might decide otherwise
+		for i, key := range keys {
+			order += map[bool]string{true: " ORDER BY ", false: ", "}[i == 0] + quoteMySQL(key)
+		}
+		rows, err := column(ctx, d.conn, "SELECT CONCAT_WS(', ', "+strings.Join(literals, ", ")+") FROM "+quoteMySQL(name)+order)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package dump
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,11 +77,18 @@ func (s Source) readPostgres(ctx context.Context) (list []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var me string
-	if err := s.DB.QueryRowContext(ctx, "SELECT quote_ident(current_user)").Scan(&me); err != nil {
+	// Whoever executes the checkpoint owns what this user, or the role that migrated (WithRole), owns here.
+	owners, err := column(ctx, s.DB, "SELECT quote_ident(current_user) UNION SELECT quote_ident(tableowner) FROM pg_tables WHERE tablename = ANY ($1) AND schemaname = $2",
+		arrayOf(s.Ignore), cmp.Or(s.IgnoreIn, s.Schema))
+	if err != nil {
 		return nil, err
 	}
-	owner := regexp.MustCompile(`(?m)^ALTER .* OWNER TO ` + regexp.QuoteMeta(me) + `;\n?`)
+	for i, name := range owners {
+		owners[i] = regexp.QuoteMeta(name)
+	}
+	anyOwner := "(?:" + strings.Join(owners, "|") + ")"
+	owner := regexp.MustCompile(`(?m)^ALTER .* OWNER TO ` + anyOwner + `;\n?`)
+	defaults := regexp.MustCompile(`(?m)^ALTER DEFAULT PRIVILEGES FOR ROLE ` + anyOwner + ` `)
 	text, _, whole := strings.Cut(text, dumpEnd)
 	if !whole {
 		return nil, errors.New("pg_dump: its output has no end")
@@ -99,7 +107,7 @@ func (s Source) readPostgres(ctx context.Context) (list []string, err error) {
 			continue // an extension that is there already may belong to somebody else
 		}
 		body := owner.ReplaceAllString(settings.ReplaceAllString(text[at[1]:end], ""), "")
-		body = strings.ReplaceAll(body, "ALTER DEFAULT PRIVILEGES FOR ROLE "+me+" ", "ALTER DEFAULT PRIVILEGES ")
+		body = defaults.ReplaceAllString(body, "ALTER DEFAULT PRIVILEGES ")
 		if body = s.anywhere(strings.TrimSpace(body)); body != "" {
 			list = append(list, body)
 		}
@@ -107,11 +115,21 @@ func (s Source) readPostgres(ctx context.Context) (list []string, err error) {
 	return list, nil
 }
 
+// arrayOf is a PostgreSQL array as text.
+func arrayOf(names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+	}
+	return "{" + strings.Join(quoted, ",") + "}"
+}
+
 // anywhere takes the schema out of an entry, so that it belongs wherever the search_path leads.
 func (s Source) anywhere(text string) string {
 	if s.Schema == "" || !strings.Contains(text, s.Schema) {
 		return text
 	}
+	text = regexp.MustCompile(` SET search_path TO '`+s.Schema+`'(?:, (?:'[^']*'|\w+))*`).ReplaceAllString(text, " SET search_path FROM CURRENT")
 	text = strings.ReplaceAll(strings.ReplaceAll(text, " WITH SCHEMA "+s.Schema, ""), s.Schema+".", "")
 	if !strings.Contains(text, s.Schema) {
 		return text
@@ -131,12 +149,8 @@ func (s Source) pgDump(ctx context.Context) (string, error) {
 	}
 	args := []string{"--dbname=" + s.Connection.Database, "--rows-per-insert=" + fmt.Sprint(rowsAtOnce), "--no-tablespaces", "--encoding=UTF8", "--no-password"}
 	quote := func(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
-	in := s.IgnoreIn
-	if in == "" {
-		in = s.Schema
-	}
 	for _, table := range s.Ignore {
-		args = append(args, "--exclude-table="+quote(in)+"."+quote(table))
+		args = append(args, "--exclude-table="+quote(cmp.Or(s.IgnoreIn, s.Schema))+"."+quote(table))
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), s.Connection.Env...)

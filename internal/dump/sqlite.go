@@ -3,6 +3,7 @@ package dump
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -105,9 +106,32 @@ func sqliteRows(ctx context.Context, tx querier, o object) ([]string, error) {
 	if len(columns) == 0 {
 		return nil, nil
 	}
+	order, err := sqliteOrder(ctx, tx, o)
+	if err != nil {
+		return nil, err
+	}
 	literals := "quote(" + strings.Join(columns, ") || ', ' || quote(") + ")"
-	rows, err := column(ctx, tx, "SELECT "+literals+" FROM "+table)
+	rows, err := column(ctx, tx, "SELECT "+literals+" FROM "+table+order)
 	return inserts(table+" ("+strings.Join(columns, ", ")+")", rows), err
+}
+
+// sqliteOrder is the order in which the rows are kept. Otherwise an index might decide.
+func sqliteOrder(ctx context.Context, tx querier, o object) (string, error) {
+	if virtual.MatchString(o.sql) {
+		return "", nil
+	}
+	keys, err := column(ctx, tx, "SELECT name FROM pragma_table_xinfo(?) WHERE pk > 0 ORDER BY pk", o.name)
+	rowid, rowidErr := column(ctx, tx, "SELECT 1 FROM pragma_table_list WHERE schema = 'main' AND name = ? AND wr = 0", o.name)
+	if err = errors.Join(err, rowidErr); err != nil {
+		return "", err
+	}
+	if len(rowid) > 0 {
+		return " ORDER BY rowid", nil
+	}
+	for i, name := range keys {
+		keys[i] = quoteSQLite(name)
+	}
+	return " ORDER BY " + strings.Join(keys, ", "), nil
 }
 
 // sqlitePositions are those of AUTOINCREMENT.
