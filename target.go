@@ -284,10 +284,17 @@ func (m *Migrator) Describe() (d migset.Description, err error) {
 		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v %v %q %q %q %q", whole.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
 			whole.table.Name(), o.globalLock, o.rollback, o.namespaces != nil, o.namespaces, o.namespace, o.searchPath, o.asRole()),
 	}
+	d.FS, d.BasePath = o.fsys, o.basePath
 	if whole.state != nil {
 		d.Tables = whole.state.Tables()
 	}
 	for _, part := range ts.parts {
+		d.Folders = nil
+		for _, environment := range append([]string{""}, o.environments...) { // "" is a namespace without folders in it
+			if folder, ok := part.set.Files.Folders[environment]; ok && !slices.Contains(d.Folders, migset.Folder{Environment: environment, Path: folder}) {
+				d.Folders = append(d.Folders, migset.Folder{Environment: environment, Path: folder})
+			}
+		}
 		list, err := part.set.Show()
 		if err != nil {
 			return d, part.named(err)
