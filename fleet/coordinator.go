@@ -19,9 +19,6 @@ import (
 // tickEvery is how often a coordinator looks at its rollout.
 const tickEvery = 500 * time.Millisecond
 
-// fetchLimit is how long a job may be running without a slot: then its worker is dead.
-const fetchLimit = 30 * time.Second
-
 // coordinatorWorker works coordinator jobs.
 type coordinatorWorker struct {
 	river.WorkerDefaults[coordinatorArgs]
@@ -51,10 +48,6 @@ type coordinator struct {
 	healthy time.Time // since when the control database has answered
 }
 
-// grace is how long the control database must have answered before a lease that has run out means a dead worker: after an
-// outage all of them have, and living workers renew theirs first.
-const grace = 3 * beatEvery
-
 // tick looks at the rollout once, in one transaction. It returns false if the rollout doesn't need this coordinator.
 func (c *coordinator) tick(ctx context.Context) (ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*answerLimit)
@@ -64,7 +57,7 @@ func (c *coordinator) tick(ctx context.Context) (ok bool, err error) {
 		if r, ok, err = ledger.Beat(ctx, tx, c.args.Rollout, c.args.Generation); err != nil || !ok {
 			return err
 		}
-		if time.Since(c.healthy) > grace {
+		if time.Since(c.healthy) > c.fleet.options.times.grace() {
 			freed, err := ledger.TakeOver(ctx, tx)
 			if err != nil {
 				return err
@@ -136,7 +129,8 @@ func (c *coordinator) makeLanes(ctx context.Context, tx *sql.Tx, rollout int64) 
 	}
 	var again []ledger.Slot
 	for i, one := range inserted {
-		if job := one.Job; one.UniqueSkippedAsDuplicate && job.State == rivertype.JobStateRunning && job.AttemptedAt != nil && time.Since(*job.AttemptedAt) > fetchLimit {
+		// A job that has been running for so long without taking its slot died with its worker.
+		if job := one.Job; one.UniqueSkippedAsDuplicate && job.State == rivertype.JobStateRunning && job.AttemptedAt != nil && time.Since(*job.AttemptedAt) > c.fleet.options.times.lease {
 			s, err := ledger.NextGeneration(ctx, tx, slots[i])
 			if err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
@@ -53,7 +54,7 @@ func New(control *sql.DB, migrator *gooseplus.Migrator, servers []Server, opts .
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	f := &Fleet{
-		ledger: ledger.New(control), migrator: migrator, migrations: migrations, servers: byName, options: o, client: client,
+		ledger: ledger.New(control, ledger.Leases{Slot: o.times.lease, Coordinator: o.times.coordinator}), migrator: migrator, migrations: migrations, servers: byName, options: o, client: client,
 	}
 	f.runner = &tenants{f.migrator, byName}
 	return f, nil
@@ -86,12 +87,13 @@ func (f optionFunc) apply(o *options) { f(o) }
 
 type options struct {
 	lanes  int
+	times  times
 	logger *slog.Logger
 	river  func(*river.Config)
 }
 
 func newOptions(opts []Option) (options, error) {
-	o := options{lanes: 16, logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	o := options{lanes: 16, times: usual, logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, opt := range opts {
 		if opt != nil {
 			opt.apply(&o)
@@ -102,6 +104,19 @@ func newOptions(opts []Option) (options, error) {
 	}
 	return o, nil
 }
+
+// times are how soon the fleet notices that a worker is dead.
+type times struct {
+	lease       time.Duration // of a slot
+	coordinator time.Duration // its lease
+	beat        time.Duration // between signs of life
+}
+
+var usual = times{lease: 30 * time.Second, coordinator: 10 * time.Second, beat: 2 * time.Second}
+
+// grace is how long the control database must have answered before a lease that has run out means a dead worker: after an
+// outage all of them have, and living workers renew theirs first.
+func (t times) grace() time.Duration { return 3 * t.beat }
 
 // WithWorkerLanes sets how many lanes a worker works on at once, over all servers. [Server].Lanes limits those of each server over
 // all workers.

@@ -14,6 +14,7 @@ import (
 // A holder has a slot of a server for as long as its lease is renewed.
 type holder struct {
 	token   string
+	lease   time.Duration
 	lost    atomic.Bool
 	renewed atomic.Int64 // nanoseconds on the clock of holders
 }
@@ -31,12 +32,12 @@ func (h *holder) renew(asked time.Duration) { h.renewed.Store(int64(asked)) }
 
 // valid says whether the slot is still the holder's for some time. It ends before the lease does.
 func (h *holder) valid() bool {
-	return !h.lost.Load() && time.Since(began)-time.Duration(h.renewed.Load()) < ledger.Lease-answerLimit
+	return !h.lost.Load() && time.Since(began)-time.Duration(h.renewed.Load()) < h.lease-h.lease/6
 }
 
 // add adds a holder that was asked for at that time.
-func (hs *holders) add(token string, asked time.Duration) *holder {
-	h := &holder{token: token}
+func (hs *holders) add(token string, lease, asked time.Duration) *holder {
+	h := &holder{token: token, lease: lease}
 	h.renew(asked)
 	hs.mu.Lock()
 	defer hs.mu.Unlock()

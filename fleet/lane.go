@@ -55,7 +55,7 @@ func (w *laneWorker) Work(jobCtx context.Context, job *river.Job[laneArgs]) erro
 	}
 	l := &lane{
 		worker: w.worker, stop: jobCtx, rollout: rollout.ID, undo: rollout.State == string(Undoing), server: job.Args.Server,
-		holder: w.holders.add(token, asked), size: claimMost,
+		holder: w.holders.add(token, w.fleet.options.times.lease, asked), size: claimMost,
 	}
 	defer w.holders.remove(token)
 	defer l.release(ctx)

@@ -99,11 +99,9 @@ func (w *worker) config() *river.Config {
 	return c
 }
 
-// beatEvery is how often a worker gives a sign of life: it renews its leases, and appoints coordinators where there are none.
-const beatEvery = 2 * time.Second
-
+// beat gives signs of life: it renews the worker's leases, and appoints coordinators where there are none.
 func (w *worker) beat(ctx context.Context) {
-	ticker := time.NewTicker(beatEvery)
+	ticker := time.NewTicker(w.fleet.options.times.beat)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
 		if err := w.beatOnce(ctx, n); err != nil && ctx.Err() == nil {

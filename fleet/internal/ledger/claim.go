@@ -32,7 +32,7 @@ func (l *Ledger) Claim(ctx context.Context, rollout int64, server, holder string
 	}, `
 		WITH lane AS MATERIALIZED (
 			SELECT 1 FROM fleet_lane WHERE server = $2 AND holder = $3 AND lease > now() FOR SHARE),
-		waiting AS MATERIALIZED (SELECT count(*) AS n FROM (`+claimable("$2")+` LIMIT $4::bigint * $5) AS some),
+		waiting AS MATERIALIZED (SELECT count(*) AS n FROM (`+claimable("$2")+` LIMIT $4::bigint * $5) AS few),
 		picked AS MATERIALIZED (`+claimable("$2")+` AND EXISTS (SELECT FROM lane)
 			ORDER BY t.wave, t.next_at, t.id
 			LIMIT (SELECT (n + $4 - 1) / $4 FROM waiting) FOR UPDATE OF t SKIP LOCKED),

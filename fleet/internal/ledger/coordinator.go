@@ -33,7 +33,7 @@ func (l *Ledger) Orphaned(ctx context.Context, migrations string) ([]Coordinator
 		return c, err
 	}, `SELECT id, coordinator FROM fleet_rollout
 		WHERE state IN ('running', 'undoing') AND migrations = $1 AND (coordinator = 0 OR beat_at < now() - make_interval(secs => $2))`,
-		migrations, coordinatorSeconds)
+		migrations, l.leases.Coordinator.Seconds())
 }
 
 // Appoint makes way for a new coordinator. It returns false if somebody else was faster.

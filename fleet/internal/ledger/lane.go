@@ -12,9 +12,6 @@ type Slot struct {
 	Generation int64 // of the job that may hold it
 }
 
-// seconds is how the leases get into statements.
-var leaseSeconds, coordinatorSeconds = Lease.Seconds(), CoordinatorLease.Seconds()
-
 // Acquire takes a slot for a holder. It returns false if another holder has it, or if the slot belongs to a job of a later
 // generation; current says which of the two it is.
 func (l *Ledger) Acquire(ctx context.Context, s Slot, holder, worker string) (acquired, current bool, err error) {
@@ -24,14 +21,14 @@ func (l *Ledger) Acquire(ctx context.Context, s Slot, holder, worker string) (ac
 			WHERE server = $1 AND slot = $2 AND generation = $3 AND holder IS NULL
 			RETURNING generation)
 		SELECT EXISTS (SELECT FROM taken), EXISTS (SELECT FROM fleet_lane WHERE server = $1 AND slot = $2 AND generation = $3)`,
-		s.Server, s.Slot, s.Generation, holder, worker, leaseSeconds).Scan(&acquired, &current)
+		s.Server, s.Slot, s.Generation, holder, worker, l.leases.Slot.Seconds()).Scan(&acquired, &current)
 	return acquired, current, err
 }
 
 // Renew renews the leases of holders, all in one statement, and returns those that still have their slots.
 func (l *Ledger) Renew(ctx context.Context, holders []string) ([]string, error) {
 	return collect(ctx, l.db, scanText, `
-		UPDATE fleet_lane SET lease = now() + make_interval(secs => $2) WHERE holder = ANY($1) RETURNING holder`, holders, leaseSeconds)
+		UPDATE fleet_lane SET lease = now() + make_interval(secs => $2) WHERE holder = ANY($1) RETURNING holder`, holders, l.leases.Slot.Seconds())
 }
 
 // Release gives a slot back, and the tenants that are still claimed with it.
@@ -90,7 +87,7 @@ func NeededSlots(ctx context.Context, tx *sql.Tx, rollout int64, servers []strin
 		return s, err
 	}, `
 		WITH wanted AS (
-			SELECT s.name, s.lanes, (SELECT count(*) FROM (`+claimable("s.name")+` LIMIT s.lanes) AS some) AS tenants
+			SELECT s.name, s.lanes, (SELECT count(*) FROM (`+claimable("s.name")+` LIMIT s.lanes) AS few) AS tenants
 			FROM unnest($2::text[], $3::bigint[]) AS s (name, lanes))
 		SELECT l.server, l.slot, l.generation
 		FROM wanted w CROSS JOIN LATERAL (

@@ -22,19 +22,20 @@ func Migrator(control *sql.DB) *gooseplus.Migrator {
 		gooseplus.WithNamespaces("fleet"), gooseplus.WithVersionTable("fleet_version"), gooseplus.WithGlobalLock(true))
 }
 
-// Lease is how long a slot, and the tenants claimed with it, belong to a holder that gives no sign of life.
-const Lease = 30 * time.Second
-
-// CoordinatorLease is the same for the coordinator of a rollout.
-const CoordinatorLease = 10 * time.Second
+// Leases are how long something belongs to a worker that gives no sign of life.
+type Leases struct {
+	Slot        time.Duration // with the tenants that are claimed with it
+	Coordinator time.Duration // of a rollout
+}
 
 // A Ledger reads and writes the tables of the control database.
 type Ledger struct {
-	db *sql.DB
+	db     *sql.DB
+	leases Leases
 }
 
 // New returns the Ledger of a control database.
-func New(control *sql.DB) *Ledger { return &Ledger{control} }
+func New(control *sql.DB, leases Leases) *Ledger { return &Ledger{control, leases} }
 
 // DB is the control database.
 func (l *Ledger) DB() *sql.DB { return l.db }

@@ -133,7 +133,7 @@ func Undo(ctx context.Context, tx *sql.Tx, id int64) (int64, error) {
 	}
 	return exec(ctx, tx, `
 		UPDATE fleet_tenant t SET wave = -1, attempts = 0, next_at = now(), changed_at = now(),
-			state = CASE WHEN state = 'claimed' THEN 'claimed' ELSE 'pending' END
+			state = CASE WHEN t.state = 'claimed' THEN 'claimed' ELSE 'pending' END
 		FROM fleet_result r WHERE r.rollout = $1 AND r.tenant = t.id AND t.rollout = $1 AND (r.unsure OR cardinality(r.applied) > 0)`, id)
 }
 
