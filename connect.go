@@ -96,9 +96,11 @@ func (r *run) configure(cfg *session.Config) {
 	if path := r.progress.path; len(path) > 0 {
 		cfg.Bind(r.whole.dialect, path[0], path[1:]...)
 	}
-	if t := r.options.statementTimeouts; t != nil {
-		cfg.Limit(r.whole.dialect, session.Limits{Lock: t.Lock, Statement: t.Statement, MariaDB: r.progress.mariadb})
+	var t StatementTimeouts
+	if r.options.statementTimeouts != nil {
+		t = *r.options.statementTimeouts
 	}
+	cfg.Limit(r.whole.dialect, session.Limits{Lock: t.Lock, Statement: t.Statement, MariaDB: r.progress.mariadb})
 	cfg.Kind, cfg.Ends, cfg.Keeper = session.KindOf(r.whole.dialect), sqltext.ControlsTransactions, r.keeper
 	if limit := r.db.pool.Stats().MaxOpenConnections; limit > 0 {
 		if r.holding != nil && !r.whole.oneWriter() {
@@ -126,9 +128,22 @@ func (t *target) reach(pool *sql.DB) (site, func()) {
 		begin = append(begin, session.AsRole(t.dialect, *t.role))
 	}
 	s := session.Guard(pool, session.KindOf(t.dialect) == session.MySQL, begin...)
-	return site{pool, s.DB()}, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
-		defer cancel()
-		_ = s.Close(ctx) // what is in use is forgotten, or waits for an answer: it is closed
+	return site{pool, s.DB()}, func() { leave(s) }
+}
+
+func leave(s *session.Session) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	_ = s.Close(ctx) // what is in use is forgotten, or waits for an answer: it is closed
+}
+
+// patient has the run's own statements wait for others that use a file of SQLite: from here on a failure would need a way
+// back. What it returns has to be called at the end.
+func (r *run) patient() func() {
+	if !r.whole.oneWriter() {
+		return func() {}
 	}
+	s, own := session.Patient(r.db.pool), r.db.own
+	r.db.own = s.DB()
+	return func() { r.db.own = own; leave(s) }
 }

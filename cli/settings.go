@@ -67,6 +67,7 @@ type runFlags struct {
 	checksums        string
 	redactDetails    bool
 	strictOrder      bool
+	checkpoints      bool
 }
 
 // The words that a flag takes, and what they mean.
@@ -124,6 +125,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.IntVar(&r.statements.Retries, "retries", 0, "retries after lock contention; 0 retries until the migration timeout, if --lock-timeout or --statement-timeout is set")
 	f.StringVar(&r.rollback, "rollback", "down", "how a failed run is undone: down, transaction or none")
 	f.StringVar(&r.foreign, "foreign-history", "refuse", "if another tool has migrated the database: refuse, warn or ignore")
+	f.BoolVar(&r.checkpoints, "checkpoints", false, "begin with a checkpoint where nothing is applied (*.checkpoint.sql)")
 	f.StringVar(&r.checksums, "checksums", "warn", "if the file of an applied migration was edited, before an up: refuse, warn or ignore")
 	f.StringVar(&r.unknown, "unknown-versions", "warn", "if applied versions have no migration here, before an up: refuse, warn or ignore")
 	f.BoolVar(&r.redactDetails, "redact-details", false, "leave PostgreSQL's DETAIL, which can hold data, out of errors")
@@ -135,7 +137,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	settable(f, "table", "GOOSE_TABLE")
 	for _, name := range []string{
 		"tenants-dir", "tenants-driver", "env", "namespaces", "protected-env", "schema", "search-path", "role", "lock", "no-lock", "lock-wait", "timeout",
-		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "checksums", "redact-details", "strict-order",
+		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "checksums", "redact-details", "strict-order", "checkpoints",
 		"lock-timeout", "statement-timeout", "retries",
 	} {
 		settable(f, name)
@@ -308,7 +310,7 @@ func (r runFlags) options() ([]gooseplus.Option, error) {
 	}
 	options := []gooseplus.Option{
 		gooseplus.WithGlobalLock(r.lock), gooseplus.WithStrictOrder(r.strictOrder), gooseplus.WithRollback(strategy), gooseplus.WithForeignHistory(policies[r.foreign]),
-		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithChecksums(policies[r.checksums]), gooseplus.WithRedactedDetails(r.redactDetails),
+		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithChecksums(policies[r.checksums]), gooseplus.WithCheckpoints(r.checkpoints), gooseplus.WithRedactedDetails(r.redactDetails),
 		gooseplus.WithTimeout(r.timeout), gooseplus.WithMigrationTimeout(r.migrationTimeout), gooseplus.WithRollbackTimeout(r.rollbackTimeout),
 	}
 	if r.lockWait >= 0 {

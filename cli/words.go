@@ -26,7 +26,7 @@ var optionFlags = map[string]string{
 	"WithProtectedEnvironments": "protected-env", "WithVersionTable": "table", "WithSchema": "schema", "WithSearchPath": "search-path", "WithRole": "role",
 	"WithGlobalLock": "lock", "WithLockWait": "lock-wait", "WithStrictOrder": "strict-order",
 	"WithTimeout": "timeout", "WithMigrationTimeout": "migration-timeout", "WithRollbackTimeout": "rollback-timeout",
-	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithUnknownVersions": "unknown-versions", "WithChecksums": "checksums",
+	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithUnknownVersions": "unknown-versions", "WithChecksums": "checksums", "WithCheckpoints": "checkpoints",
 	"WithStatementTimeouts": "statement-timeout", "WithRedactedDetails": "redact-details",
 	"WithConcurrency": "concurrency", "WithCanary": "canary", "WithMaxFailures": "max-failures", "WithCreateSchema": "create-schema",
 }

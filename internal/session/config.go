@@ -66,6 +66,8 @@ type Setting struct {
 	// the driver gave bytes.
 	Write func(value any) Statement
 	Value any
+	// Keep, if not nil, says whether the present value is good enough: then nothing is set.
+	Keep func(value any) bool
 }
 
 // Backend tells what the server calls a connection, so that others can wait until that backend is

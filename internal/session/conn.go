@@ -251,8 +251,13 @@ func (l *link) make(ctx context.Context, s Setting) error {
 		return err
 	}
 	var before, after Statement
-	err = guard(func() error { before, after = s.Write(row[0]), s.Write(s.Value); return nil })
-	if err != nil {
+	keep := false
+	err = guard(func() error {
+		keep = s.Keep != nil && s.Keep(row[0])
+		before, after = s.Write(row[0]), s.Write(s.Value)
+		return nil
+	})
+	if err != nil || keep {
 		return err
 	}
 	l.prior = append(l.prior, before)
