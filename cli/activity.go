@@ -110,7 +110,15 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 			a.ended(e)
 		}
 	case gooseplus.VersionForced:
-		a.run.forced = &e
+		if e.Tenant == "" {
+			a.run.forced = &e
+			break
+		}
+		t := a.tenants[e.Tenant]
+		t.changed++ // if nothing else, the dirty mark
+		a.tenants[e.Tenant] = t
+	case gooseplus.TenantsWayBackStarted:
+		a.out.note("too many tenants failed: undoing what was done to %s", counted(e.Tenants, "tenant"))
 	case gooseplus.TenantsProgress:
 		if a.progress != nil {
 			a.progress(e)
