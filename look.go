@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 // view is what a look at one part has found.
@@ -81,7 +83,15 @@ func (r *run) look(ctx context.Context, goals goals) (needed bool, err error) {
 // version table, and the waiting run could not say for whom it waits.
 func (r *run) lookSoon(ctx context.Context) error {
 	if !r.options.globalLock || r.whole.state == nil {
-		return r.lookAtAll(ctx)
+		for began := time.Now(); ; { // where one writes, all others may have to wait for a moment
+			err := r.lookAtAll(ctx)
+			if err == nil || !r.whole.oneWriter() || !r.whole.dialect.Contention(err) || time.Since(began) > upgradeLimit {
+				return err
+			}
+			if !wait.Sleep(ctx, wait.Poll(time.Since(began))) {
+				return err
+			}
+		}
 	}
 	soon, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
@@ -180,6 +190,11 @@ func (r *run) preview(ctx context.Context, goal goal) (steps []Step, err error) 
 	if _, err := r.look(ctx, everywhere(goal)); err != nil {
 		return nil, err
 	}
+	if r.parts.haveSteps() {
+		if err := r.findPath(ctx); err != nil {
+			return nil, err
+		}
+	}
 	facts, err := r.facts(ctx)
 	if err != nil {
 		return nil, err
@@ -270,6 +285,10 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
 			ErrMergeMigrations, late, plan.Newest(remaining))
 	}
+	first, pending, err := p.files.begin(ctx, applied, pending)
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(p.files.load(ctx, down, directionDown), p.files.load(ctx, pending, directionUp)); err != nil {
 		return fmt.Errorf("%w: %w", ErrRollForward, err)
 	}
@@ -277,6 +296,7 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 	for _, v := range down {
 		p.steps = append(p.steps, p.files.step(v).down())
 	}
+	p.steps = append(p.steps, first...)
 	for _, v := range pending {
 		p.steps = append(p.steps, p.files.step(v))
 	}

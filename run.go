@@ -1,6 +1,7 @@
 package gooseplus
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -31,6 +32,11 @@ func (m *Migrator) migrateIf(ctx context.Context, goals goals, vet func(context.
 		look := func(ctx context.Context) (bool, error) { return r.look(ctx, goals) }
 		if needed, err := look(ctx); err != nil || !needed {
 			return err
+		}
+		if r.parts.haveSteps() {
+			if err := r.findPath(ctx); err != nil {
+				return err
+			}
 		}
 		// 3. Hold the lock, and under it make sure of the version tables.
 		return r.withLock(ctx, look, func(ctx context.Context) error {
@@ -77,19 +83,22 @@ type run struct {
 	outer    *session.Session // of all parts, with RollbackTransaction
 	patience *wait.Patience   // with a server that doesn't answer
 	stamps   environments
+	found    *foundPath // the schemas of WithSearchPath
 	progress progress
 }
 
 // progress is how far a run has got.
 type progress struct {
-	looked     bool // its steps are planned from a look
-	vetted     bool // there is no history of another tool in the way
-	waited     bool // the observers know that it waits
-	warned     bool // the observers know that another runner is at work
-	elsewhere  bool // without the lock, it has met another runner at a step
-	begun      bool // its first step is next, or taken
-	mariadb    bool // and not MySQL; asked only if it makes a difference
-	stateReady bool // without the lock: it has made sure of the state table
+	looked     bool        // its steps are planned from a look
+	vetted     bool        // there is no history of another tool in the way
+	waited     bool        // the observers know that it waits
+	waitEnds   func(error) // tells them that the wait is over; nil if it is, or if there was none
+	warned     bool        // the observers know that another runner is at work
+	elsewhere  bool        // without the lock, it has met another runner at a step
+	begun      bool        // its first step is next, or taken
+	mariadb    bool        // and not MySQL; asked only if it makes a difference
+	stateReady bool        // without the lock: it has made sure of the state table
+	path       []string    // the search_path of its sessions, nil for that of the connections: see findPath
 }
 
 // run calls what with a new run, unless the configuration has faults, and tells the observers how it
@@ -103,6 +112,8 @@ func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) err
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
 	r := m.newRun(known, db, m.newStream(ctx))
+	ctx, end := r.events.begin(ctx, RunRequested{Namespaces: known.namespaces()})
+	defer end()
 	for _, w := range known.warnings {
 		r.events.send(Warning{Message: w})
 	}
@@ -118,6 +129,7 @@ func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) err
 func (m *Migrator) newRun(known *targets, db site, events *stream) *run {
 	r := &run{
 		options: &m.options, db: db, keeper: m.keeper, events: events, started: time.Now(), patience: new(wait.Patience),
+		found: cmp.Or(m.found, new(foundPath)),
 	}
 	whole := *known.whole
 	r.whole = &whole
@@ -140,6 +152,14 @@ type outcome struct {
 	applied, undone int   // how many migrations stay applied, and undone
 	touched         bool  // the run got as far as its first step, or had to clear one away
 	trail           trail // of a run without an error that applied something
+}
+
+// endWait tells the observers that the wait for another runner is over.
+func (r *run) endWait(err error) {
+	if r.progress.waitEnds != nil {
+		r.progress.waitEnds(err)
+		r.progress.waitEnds = nil
+	}
 }
 
 // finish tells the observers, and whoever has started many runs, how this one ended.
@@ -218,6 +238,9 @@ func (r *run) begin(ctx context.Context, goals goals) error {
 
 // prepare has the state table say what the run is about to do, and opens the sessions.
 func (r *run) prepare(ctx context.Context) (err error) {
+	if err := r.findPath(ctx); err != nil {
+		return err
+	}
 	for _, p := range r.working {
 		if !r.options.oneTransaction() { // which undoes nothing by Downs
 			if err := p.inherit(ctx, r.holding.inheritedBy(p)); err != nil {

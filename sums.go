@@ -236,9 +236,12 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 	if step.Down {
 		return versioned.Remove(ctx, db, namespace, step.Version)
 	}
-	list, err := asNow(p.target.set, []int64{step.Version})
+	list, err := asNow(p.target.set, append(slices.Clone(step.Instead), step.Version))
 	for i := range list {
-		list[i].Duration, list[i].Application = took, p.run.options.application
+		list[i].Application = p.run.options.application
+		if list[i].Version == step.Version {
+			list[i].Duration = took
+		}
 	}
 	return errors.Join(err, versioned.Put(ctx, db, namespace, list...))
 }

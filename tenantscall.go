@@ -24,7 +24,8 @@ type tenantsCall struct {
 	started time.Time
 	db      site            // the database of m, if it has one
 	keeper  *session.Keeper // of the connections of the tenants there
-	turns   atomic.Int64    // counts the tenants that were migrated
+	found   *foundPath
+	turns   atomic.Int64 // counts the tenants that were migrated
 	close   func()
 
 	mu       sync.Mutex
@@ -50,8 +51,8 @@ func (m *Migrator) newTenantsCall(ctx context.Context, source iter.Seq2[Tenant, 
 	}
 	c := &tenantsCall{m: &shared, known: known, options: options, started: time.Now(), close: func() {}, editedAt: make(map[string][]int64)}
 	if m.db != nil {
-		db, leave := reach(known.whole.dialect, m.db)
-		c.db, c.keeper = db, new(session.Keeper)
+		db, leave := known.whole.reach(m.db)
+		c.db, c.keeper, c.found = db, new(session.Keeper), new(foundPath)
 		c.close = func() {
 			c.keeper.Close()
 			leave()
@@ -94,7 +95,7 @@ func (o *options) mostConnections() int {
 func (c *tenantsCall) tenant(t Tenant) (tm *Migrator, done func()) {
 	tm = c.m.tenant(t)
 	if t.shares() {
-		tm.keeper = c.keeper
+		tm.keeper, tm.found = c.keeper, c.found
 	}
 	return tm, tm.own.keep()
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -38,6 +39,27 @@ func (t *table) insert(ctx context.Context, db Querier, version, last int64) (ke
 		return 0, err
 	}
 	return result.LastInsertId()
+}
+
+// insertAll records versions in their order. It returns ErrRecorded if there is a row with a key above last.
+func (t *table) insertAll(ctx context.Context, db Querier, versions []int64, last int64) error {
+	var highest int64
+	if err := db.QueryRowContext(ctx, t.sql("SELECT COALESCE(MAX(id), 0) FROM {table}")).Scan(&highest); err != nil {
+		return err
+	}
+	if highest > last {
+		return ErrRecorded
+	}
+	for some := range slices.Chunk(versions, 500) {
+		rows := make([]string, len(some))
+		for i, version := range some {
+			rows[i] = t.sql("(?, TRUE)", version)
+		}
+		if _, err := executeAll(ctx, db, []string{t.sql("INSERT INTO {table} (version_id, is_applied) VALUES ") + strings.Join(rows, ", ")}); err != nil {
+			return fmt.Errorf("failed to insert versions %d to %d: %w", some[0], some[len(some)-1], err)
+		}
+	}
+	return nil
 }
 
 // remove takes back a version.
