@@ -169,7 +169,8 @@ func (p *part) take(ctx context.Context, step plannedStep) drive.Result {
 func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool) drive.Result {
 	ctx, cancel := failure.Limit(ctx, p.run.options.migrationTimeout, "migration timeout")
 	defer cancel()
-	p.events.send(MigrationStarted{Step: step.Step})
+	ctx, end := p.events.begin(ctx, MigrationStarted{Step: step.Step})
+	defer end()
 	started := time.Now()
 	what := step.drive()
 	what.Unrecorded = unrecorded

@@ -194,11 +194,17 @@ func (ts *targets) one() (*target, error) {
 	if !ts.several() {
 		return ts.whole, nil
 	}
-	var names []string
+	return nil, fmt.Errorf("versions belong to a namespace: choose one of %s with Namespace", migset.Quoted(ts.namespaces()))
+}
+
+// namespaces are those of a run over several.
+func (ts *targets) namespaces() (names []string) {
 	for _, part := range ts.parts {
-		names = append(names, part.set.Namespace)
+		if ts.several() {
+			names = append(names, part.set.Namespace)
+		}
 	}
-	return nil, fmt.Errorf("versions belong to a namespace: choose one of %s with Namespace", migset.Quoted(names))
+	return names
 }
 
 // namespace returns the targets with one namespace chosen.
@@ -278,10 +284,17 @@ func (m *Migrator) Describe() (d migset.Description, err error) {
 		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v %v %q %q %q %q", whole.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
 			whole.table.Name(), o.globalLock, o.rollback, o.namespaces != nil, o.namespaces, o.namespace, o.searchPath, o.asRole()),
 	}
+	d.FS, d.BasePath = o.fsys, o.basePath
 	if whole.state != nil {
 		d.Tables = whole.state.Tables()
 	}
 	for _, part := range ts.parts {
+		d.Folders = nil
+		for _, environment := range append([]string{""}, o.environments...) { // "" is a namespace without folders in it
+			if folder, ok := part.set.Files.Folders[environment]; ok && !slices.Contains(d.Folders, migset.Folder{Environment: environment, Path: folder}) {
+				d.Folders = append(d.Folders, migset.Folder{Environment: environment, Path: folder})
+			}
+		}
 		list, err := part.set.Show()
 		if err != nil {
 			return d, part.named(err)

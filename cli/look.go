@@ -346,10 +346,28 @@ func showPlan(c *call) error {
 	if err != nil {
 		return err
 	}
+	data := newPlanned(steps)
+	c.data = map[string]any{"steps": data}
+	if len(steps) == 0 {
+		c.out.line("nothing to do")
+		return nil
+	}
+	c.out.plan(data)
+	return nil
+}
+
+func newPlanned(steps []gooseplus.Step) []planned {
 	data := []planned{}
-	rows := [][]cell{cells("DO", "VERSION", "SOURCE", "NOTES")}
 	for _, s := range steps {
 		data = append(data, planned{s.Version, s.Source, s.Environment, s.Namespace, s.Direction, s.Transactional, s.Reversible})
+	}
+	return data
+}
+
+// plan writes steps as a table.
+func (p *printer) plan(steps []planned) {
+	rows := [][]cell{cells("DO", "VERSION", "SOURCE", "NOTES")}
+	for _, s := range steps {
 		var notes []string
 		if !s.Transactional {
 			notes = append(notes, "can be left half-applied")
@@ -359,11 +377,5 @@ func showPlan(c *call) error {
 		}
 		rows = append(rows, []cell{{s.Direction, green}, {text: strconv.FormatInt(s.Version, 10)}, {text: s.Source}, {strings.Join(notes, ", "), yellow}})
 	}
-	c.data = map[string]any{"steps": data}
-	if len(steps) == 0 {
-		c.out.line("nothing to do")
-		return nil
-	}
-	c.out.table(rows)
-	return nil
+	p.table(rows)
 }

@@ -2,6 +2,7 @@ package migset
 
 import (
 	"cmp"
+	"io/fs"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -24,7 +25,16 @@ type Description struct {
 	Migrations []Shown
 	// OwnDatabase is true for a tenant that opens its own database.
 	OwnDatabase bool
+	// FS and BasePath are where the migrations are.
+	FS       fs.FS
+	BasePath string
+	// Folders are the paths of the folders in FS that the migrations of the last namespace are in, in the order of the
+	// environments.
+	Folders []Folder
 }
+
+// Folder is the folder of an environment, which may not exist.
+type Folder struct{ Environment, Path string }
 
 // Home is the schema that has to exist before the migrations run, "" for none.
 func (d Description) Home() string { return cmp.Or(d.Schema, d.TablesIn) }
