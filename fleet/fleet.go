@@ -56,7 +56,9 @@ func New(control *sql.DB, migrator *gooseplus.Migrator, servers []Server, opts .
 	f := &Fleet{
 		ledger: ledger.New(control, ledger.Leases{Slot: o.times.lease, Coordinator: o.times.coordinator}), migrator: migrator, migrations: migrations, servers: byName, options: o, client: client,
 	}
-	f.runner = &tenants{f.migrator, byName}
+	if f.runner = o.runner; f.runner == nil {
+		f.runner = &tenants{migrator, byName}
+	}
 	return f, nil
 }
 
@@ -88,6 +90,7 @@ func (f optionFunc) apply(o *options) { f(o) }
 type options struct {
 	lanes  int
 	times  times
+	runner runner // nil is the one that migrates
 	logger *slog.Logger
 	river  func(*river.Config)
 }

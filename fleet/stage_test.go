@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +50,7 @@ type stage struct {
 	control   *testDB
 	databases map[string]*testDB
 	passwords []string
+	processes []*exec.Cmd
 }
 
 // marker is a migration that shows how often it ran.
@@ -65,12 +67,11 @@ var first = map[string]string{
 func newStage(t testing.TB, lanes, schemas int, files map[string]string) *stage {
 	t.Helper()
 	a, b := dbtest.Postgres(t).NewDatabase(t), dbtest.Postgres(t).NewDatabase(t)
-	return newStageOn(t, map[string]dbtest.Database{"a": a, "b": b}, lanes, schemas, files)
+	return newStageOn(t, dbtest.Postgres(t).NewDatabase(t), map[string]dbtest.Database{"a": a, "b": b}, lanes, schemas, files)
 }
 
-func newStageOn(t testing.TB, servers map[string]dbtest.Database, lanes, schemas int, files map[string]string) *stage {
+func newStageOn(t testing.TB, c dbtest.Database, servers map[string]dbtest.Database, lanes, schemas int, files map[string]string) *stage {
 	t.Helper()
-	c := dbtest.Postgres(t).NewDatabase(t)
 	s := &stage{t: t, setup: setup{Control: c.DSN, Servers: map[string]string{}, Lanes: lanes, Worker: 16, Files: files}, databases: map[string]*testDB{}}
 	s.passwords = append(s.passwords, c.Password)
 	s.control = s.open(c.DSN)
@@ -167,11 +168,28 @@ func (s *stage) process() *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	s.processes = append(s.processes, cmd)
 	s.t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
 	return cmd
+}
+
+// stopAll has all processes of workers end well.
+func stopAll(s *stage) {
+	s.t.Helper()
+	for _, cmd := range s.processes {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for _, cmd := range s.processes {
+		if err := cmd.Wait(); err != nil {
+			s.t.Errorf("a worker that was told to end: %v", err)
+		}
+	}
+	s.processes = nil
 }
 
 func kill(cmd *exec.Cmd) {

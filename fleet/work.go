@@ -95,6 +95,7 @@ func (w *worker) config() *river.Config {
 		laneQueue(f.migrations):        {MaxWorkers: f.options.lanes},
 		coordinatorQueue(f.migrations): {MaxWorkers: 2},
 	}
+	c.ID = w.id
 	c.JobTimeout, c.RescueStuckJobsAfter, c.MaxAttempts = jobTimeout, jobTimeout+time.Hour, 1000
 	return c
 }
