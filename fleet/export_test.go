@@ -34,14 +34,14 @@ func (stub) each(ctx context.Context, _ string, _ *sql.DB, claims []ledger.Claim
 }
 
 func (stub) up(ctx context.Context, begin begin) attempt {
-	if !begin(ctx, []string{"1"}) {
+	if !begin(ctx, []string{"1"}, false) {
 		return attempt{refused: true}
 	}
 	return attempt{version: 1, added: []string{"1"}}
 }
 
 func (stub) down(ctx context.Context, versions []string, begin begin) attempt {
-	if !begin(ctx, versions) {
+	if !begin(ctx, versions, false) {
 		return attempt{refused: true}
 	}
 	return attempt{removed: versions}

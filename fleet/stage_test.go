@@ -8,7 +8,6 @@ import (
 	"iter"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -238,78 +237,4 @@ func (s *stage) number(query string, args ...any) (n int) {
 		s.t.Fatal(err)
 	}
 	return n
-}
-
-// markers are the markers of all tenants: versions by tenant, each as often as it ran.
-func (s *stage) markers() map[string][]int64 {
-	s.t.Helper()
-	found := make(map[string][]int64)
-	for name, db := range s.databases {
-		for id := range s.tenantsWithMarkers(db, name) {
-			found[id] = nil
-		}
-		var parts []string
-		flush := func() {
-			if len(parts) == 0 {
-				return
-			}
-			rows, err := db.QueryContext(s.t.Context(), strings.Join(parts, " UNION ALL "))
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			defer rows.Close()
-			for rows.Next() {
-				var id string
-				var version int64
-				if err := rows.Scan(&id, &version); err != nil {
-					s.t.Fatal(err)
-				}
-				found[id] = append(found[id], version)
-			}
-			if err := rows.Err(); err != nil {
-				s.t.Fatal(err)
-			}
-			parts = parts[:0]
-		}
-		for id := range s.tenantsWithMarkers(db, name) {
-			parts = append(parts, fmt.Sprintf(`(SELECT '%s', version FROM "%s".marker ORDER BY version)`, id, id))
-			if len(parts) == 200 {
-				flush()
-			}
-		}
-		flush()
-	}
-	return found
-}
-
-func (s *stage) tenantsWithMarkers(db *testDB, server string) map[string]bool {
-	s.t.Helper()
-	rows, err := db.QueryContext(s.t.Context(), `SELECT schemaname FROM pg_tables WHERE tablename = 'marker' AND schemaname LIKE $1`, server+`\_%`)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer rows.Close()
-	ids := make(map[string]bool)
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			s.t.Fatal(err)
-		}
-		ids[id] = true
-	}
-	return ids
-}
-
-// expectMarkers expects each of so many tenants to have exactly these markers.
-func (s *stage) expectMarkers(tenants int, want ...int64) {
-	s.t.Helper()
-	found := s.markers()
-	if len(found) != tenants {
-		s.t.Errorf("%d tenants have markers, want %d", len(found), tenants)
-	}
-	for id, versions := range found {
-		if fmt.Sprint(versions) != fmt.Sprint(want) {
-			s.t.Errorf("tenant %s has markers %v, want %v", id, versions, want)
-		}
-	}
 }
