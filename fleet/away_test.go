@@ -40,7 +40,7 @@ func TestServersAway(t *testing.T) {
 	s.until(time.Minute, `SELECT count(*) > $1 FROM fleet_tenant WHERE state = 'done' AND server = 'a'`, min(before, schemas-1))
 	time.Sleep(away)
 	b.Start(t)
-	p := s.wait("one", 8*time.Minute, fleet.Done)
+	p := s.wait("one", 8*2*time.Minute, fleet.Done)
 	if p.Tenants.Done != 2*schemas {
 		t.Errorf("%+v", p)
 	}
@@ -85,6 +85,6 @@ func TestLeaderKilled(t *testing.T) {
 		t.Errorf("that is more than %v", bar)
 	}
 	s.process()
-	s.wait("one", 4*time.Minute, fleet.Done)
+	s.wait("one", 4*2*time.Minute, fleet.Done)
 	s.expectMarkers(200, 1, 2, 3)
 }

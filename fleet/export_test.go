@@ -12,7 +12,7 @@ import (
 func WithLease(d time.Duration) Option {
 	return optionFunc(func(o *options) {
 		if d > 0 {
-			o.times = times{lease: d, coordinator: d / 3, beat: d / 15}
+			o.times = times{lease: d, coordinator: d / 6, beat: d / 15}
 		}
 	})
 }

@@ -115,11 +115,10 @@ type times struct {
 	beat        time.Duration // between signs of life
 }
 
-var usual = times{lease: 30 * time.Second, coordinator: 10 * time.Second, beat: 2 * time.Second}
+var usual = times{lease: 30 * time.Second, coordinator: 5 * time.Second, beat: 2 * time.Second}
 
-// grace is how long the control database must have answered before a lease that has run out means a dead worker: after an
-// outage all of them have, and living workers renew theirs first.
-func (t times) grace() time.Duration { return 3 * t.beat }
+// gap is how long no worker may have reached the control database before all are given time to renew their leases.
+func (t times) gap() time.Duration { return 3 * t.beat }
 
 // WithWorkerLanes sets how many lanes a worker works on at once, over all servers. [Server].Lanes limits those of each server over
 // all workers.

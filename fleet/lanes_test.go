@@ -51,7 +51,7 @@ func TestLanes(t *testing.T) {
 	a, b := s.mostAtOnce("a"), s.mostAtOnce("b")
 	s.work(4)
 	s.start(fleet.Plan{Name: "one"})
-	s.wait("one", 5*time.Minute, fleet.Done)
+	s.wait("one", 5*2*time.Minute, fleet.Done)
 	if a, b := a(), b(); a > lanes || b > lanes || a < 2 {
 		t.Errorf("%d runs at once on server a, %d on server b, of %d lanes", a, b, lanes)
 	} else {

@@ -211,6 +211,9 @@ func (s *stage) wait(name string, limit time.Duration, want fleet.RolloutState) 
 	if err != nil {
 		s.t.Fatalf("%v: %+v", err, p)
 	}
+	for f, err := range s.Failed(ctx, name) {
+		s.t.Logf("failed: %+v, %v", f, err)
+	}
 	if p.State != want {
 		s.t.Fatalf("rollout is %s (%s), want %s: %+v", p.State, p.Reason, want, p)
 	}

@@ -109,7 +109,7 @@ func TestBesideMigrateTenants(t *testing.T) {
 	rollout := func(name string) time.Duration {
 		began := time.Now()
 		s.start(fleet.Plan{Name: name})
-		s.wait(name, 7*time.Minute, fleet.Done)
+		s.wait(name, 7*2*time.Minute, fleet.Done)
 		return time.Since(began)
 	}
 	inProcess(schemas)
