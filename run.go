@@ -97,6 +97,7 @@ type progress struct {
 	elsewhere  bool        // without the lock, it has met another runner at a step
 	begun      bool        // its first step is next, or taken
 	mariadb    bool        // and not MySQL; asked only if it makes a difference
+	preview    bool        // it wants no lock: nothing but its context limits its look
 	stateReady bool        // without the lock: it has made sure of the state table
 	path       []string    // the search_path of its sessions, nil for that of the connections: see findPath
 }
