@@ -206,9 +206,9 @@ func (t *target) wayOutOfDirt(version int64, applied []int64) string {
 		return fmt.Sprintf("Force(%d), the newest version applied, once the migration is complete", newest)
 	}
 	var before int64
-	for _, v := range t.set.Versions() {
+	for _, v := range slices.Concat(t.set.Versions(), applied) {
 		if v < version {
-			before = v
+			before = max(before, v)
 		}
 	}
 	return fmt.Sprintf("Force(%d) if nothing of the migration is left, or Force(%d) if it is complete", before, version)
@@ -223,6 +223,9 @@ func (t *target) wayOutOfDirt(version int64, applied []int64) string {
 func (p *part) clearable(ctx context.Context, s history.Step) bool {
 	t, db := p.target, p.run.db.own
 	m, known := t.set.Find(s.Version)
+	if _, restored := p.files.restored[s.Version]; !known && restored && s.Down {
+		known = true
+	}
 	if !known || s.Failed || p.run.holding == nil || t.dialect.TransactionalDDL {
 		return false
 	}

@@ -21,7 +21,7 @@ import (
 // before anything is touched. [Migrator.Accept] remembers the file as it is now.
 //
 // Migrations that were applied before there were sums are remembered as they are at the next run that has anything to do.
-// With [Ignore], and WithUnknownVersions(Ignore), nothing is remembered.
+// With [Ignore], WithUnknownVersions(Ignore) and no [WithStoredDowns], nothing is remembered.
 //
 // The default is [Warn].
 func WithChecksums(p Policy) Option {
@@ -52,7 +52,9 @@ func applicationVersion() string {
 }
 
 // keepsHistory says whether the state table remembers the applied migrations.
-func (o *options) keepsHistory() bool { return o.checksums != Ignore || o.unknown != Ignore }
+func (o *options) keepsHistory() bool {
+	return o.checksums != Ignore || o.unknown != Ignore || o.storedDowns
+}
 
 // remembers says whether the part has a state table that remembers applied migrations.
 func (p *part) remembers() bool { return p.target.state != nil && p.run.options.keepsHistory() }
@@ -144,6 +146,9 @@ func addHistory(set *migset.Set, list []MigrationStatus, rows map[int64]history.
 		m := &list[i]
 		if row, ok := rows[m.Version]; ok && m.AppliedAt != nil {
 			m.Application, m.Duration = row.Application, row.Duration
+			if m.Unknown {
+				m.Source = row.Source
+			}
 			applied = append(applied, m.Version)
 		}
 	}
@@ -200,6 +205,8 @@ func (p memory) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.addDowns(ctx, list)
+	list = append(list, p.missingDowns(ctx, rows)...)
 	if err := errors.Join(st.Versioned.Put(ctx, p.run.db.own, namespace, list...), st.Versioned.Remove(ctx, p.run.db.own, namespace, gone...)); err != nil {
 		return p.target.stateError(ctx, err)
 	}
@@ -235,6 +242,7 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 	for i := range list {
 		list[i].Duration, list[i].Application = took, p.run.options.application
 	}
+	p.addDowns(ctx, list)
 	return errors.Join(err, versioned.Put(ctx, db, namespace, list...))
 }
 
@@ -266,6 +274,7 @@ func (m *Migrator) Accept(ctx context.Context, version int64) error {
 			if err != nil {
 				return err
 			}
+			memory{p}.addDowns(ctx, list)
 			if err := p.target.state.Versioned.Put(ctx, p.run.db.own, p.target.set.Namespace, list...); err != nil {
 				return p.target.stateError(ctx, err)
 			}

@@ -64,6 +64,7 @@ type runFlags struct {
 	rollback         string
 	foreign, unknown string
 	checksums        string
+	storedDowns      bool
 	redactDetails    bool
 	strictOrder      bool
 }
@@ -123,6 +124,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.StringVar(&r.foreign, "foreign-history", "refuse", "if another tool has migrated the database: refuse, warn or ignore")
 	f.StringVar(&r.checksums, "checksums", "warn", "if the file of an applied migration was edited, before an up: refuse, warn or ignore")
 	f.StringVar(&r.unknown, "unknown-versions", "warn", "if applied versions have no migration here, before an up: refuse, warn or ignore")
+	f.BoolVar(&r.storedDowns, "stored-downs", false, "an up stores the Down of each migration; a down uses it for migrations that aren't here")
 	f.BoolVar(&r.redactDetails, "redact-details", false, "leave PostgreSQL's DETAIL, which can hold data, out of errors")
 	f.BoolVar(&r.strictOrder, "strict-order", false, "refuse pending versions that are lower than an applied one")
 
@@ -132,7 +134,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	settable(f, "table", "GOOSE_TABLE")
 	for _, name := range []string{
 		"tenants-dir", "tenants-driver", "env", "namespaces", "protected-env", "schema", "lock", "no-lock", "lock-wait", "timeout",
-		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "checksums", "redact-details", "strict-order",
+		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "checksums", "stored-downs", "redact-details", "strict-order",
 		"lock-timeout", "statement-timeout", "retries",
 	} {
 		settable(f, name)
@@ -305,7 +307,7 @@ func (r runFlags) options() ([]gooseplus.Option, error) {
 	}
 	options := []gooseplus.Option{
 		gooseplus.WithGlobalLock(r.lock), gooseplus.WithStrictOrder(r.strictOrder), gooseplus.WithRollback(strategy), gooseplus.WithForeignHistory(policies[r.foreign]),
-		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithChecksums(policies[r.checksums]), gooseplus.WithRedactedDetails(r.redactDetails),
+		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithChecksums(policies[r.checksums]), gooseplus.WithStoredDowns(r.storedDowns), gooseplus.WithRedactedDetails(r.redactDetails),
 		gooseplus.WithTimeout(r.timeout), gooseplus.WithMigrationTimeout(r.migrationTimeout), gooseplus.WithRollbackTimeout(r.rollbackTimeout),
 	}
 	if r.lockWait >= 0 {

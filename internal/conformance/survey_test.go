@@ -127,7 +127,7 @@ func TestSurvey(t *testing.T) {
 							want.State = gooseplus.TenantPending
 						}
 						for _, one := range s.Migrations {
-							if one.Source == "" {
+							if one.Unknown {
 								want.Unknown++
 							}
 						}
