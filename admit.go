@@ -189,7 +189,7 @@ func (p *part) dirty(ctx context.Context, steps []history.Step, applied []int64)
 			how = "failed and could not be undone"
 		}
 		faults = append(faults, fmt.Errorf("%w: migration %s %s %s: repair the database, then call %s",
-			ErrDirty, ref(s.Version, s.Source), direction, how, p.target.wayOutOfDirt(s.Version, applied)))
+			ErrDirty, ref(s.Version, s.Source), direction, how, p.target.wayOutOfDirt(s, applied)))
 	}
 	if len(faults) == 0 {
 		return nil
@@ -201,7 +201,11 @@ func (p *part) dirty(ctx context.Context, steps []history.Step, applied []int64)
 }
 
 // wayOutOfDirt names the versions that a person can choose from.
-func (t *target) wayOutOfDirt(version int64, applied []int64) string {
+func (t *target) wayOutOfDirt(s history.Step, applied []int64) string {
+	version := s.Version
+	if t.cutOffCheckpoint(s) != nil {
+		return fmt.Sprintf("Force(0) if nothing of the checkpoint is left, as after a DROP and a CREATE of all, or Force(%d) if it is complete", version)
+	}
 	if newest := plan.Newest(applied); newest > version {
 		return fmt.Sprintf("Force(%d), the newest version applied, once the migration is complete", newest)
 	}
@@ -228,6 +232,9 @@ func (p *part) clearable(ctx context.Context, s history.Step) bool {
 	}
 	if !known || s.Failed || p.run.holding == nil || t.dialect.TransactionalDDL {
 		return false
+	}
+	if t.cutOffCheckpoint(s) != nil {
+		return s.Untouched && t.table.Transactional(ctx, db)
 	}
 	if err := p.files.load(ctx, []int64{s.Version}, directionDown); err != nil {
 		return false

@@ -49,7 +49,7 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 	}
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	reached, leave := reach(known.whole.dialect, shadow)
+	reached, leave := known.whole.reach(shadow)
 	defer leave()
 	made, err := m.shadow(shadow)
 	if err != nil {

@@ -26,6 +26,7 @@ type Migrator struct {
 	own     *ownDatabase             // of a tenant that brings one, instead of db
 	events  *stream                  // the shared event stream of many tenants; nil for a run on its own
 	keeper  *session.Keeper          // keeps the connections of many tenants' runs
+	found   *foundPath               // of the tenants' runs too; nil for a run on its own
 	ended   func(outcome)            // is told of the end of a run, if it is not nil
 }
 
@@ -55,7 +56,7 @@ func (m *Migrator) With(opts ...Option) *Migrator {
 	if o.tenant != "" {
 		o.schema, o.bound = m.options.schema, m.options.bound
 	}
-	one.resolve = sync.OnceValues(o.resolveChosen)
+	one.resolve, one.found = sync.OnceValues(o.resolveChosen), nil
 	if m.events != nil {
 		one.events = &stream{observers: m.events.observers.replaced(one.observers())}
 	}
@@ -77,7 +78,7 @@ func (o *options) resolveChosen() (*targets, error) {
 // tenant with an Open, db replaces that tenant's own database.
 func (m *Migrator) On(db *sql.DB) *Migrator {
 	one := *m
-	one.db, one.own, one.keeper = db, nil, nil
+	one.db, one.own, one.keeper, one.found = db, nil, nil, nil
 	return &one
 }
 
@@ -208,7 +209,10 @@ func (m *Migrator) named(err error) error {
 
 // refuse tells the observers of a run that can't start.
 func (m *Migrator) refuse(ctx context.Context, err error) error {
-	m.newStream(ctx).send(RunFinished{From: -1, To: -1, Err: err})
+	events := m.newStream(ctx)
+	_, end := events.begin(ctx, RunRequested{})
+	defer end()
+	events.send(RunFinished{From: -1, To: -1, Err: err})
 	return err
 }
 
@@ -238,7 +242,7 @@ func (m *Migrator) openAny(ctx context.Context) (known *targets, db site, done f
 		closePool()
 		return nil, site{}, nil, m.named(err)
 	}
-	db, leave := reach(known.whole.dialect, pool)
+	db, leave := known.whole.reach(pool)
 	return known, db, func() { leave(); closePool() }, nil
 }
 
@@ -252,26 +256,33 @@ func (m *Migrator) withTimeout(ctx context.Context) (context.Context, context.Ca
 
 // newStream is the stream of a run's events.
 func (m *Migrator) newStream(ctx context.Context) *stream {
+	s := &stream{scope: Scope{m.options.tenant, m.options.namespace}, current: &current{context.WithoutCancel(ctx)}}
 	if m.events != nil {
-		return m.events.share(m.options.tenant, m.options.namespace)
+		s.observers = m.events.observers
+	} else {
+		s.observers = m.observers()
+		s.observers.turns = new(sync.Mutex)
 	}
-	o := m.observers()
-	o.ctx, o.turns = context.WithoutCancel(ctx), new(sync.Mutex)
-	return &stream{scope: Scope{m.options.tenant, m.options.namespace}, observers: o}
+	return s
 }
 
-// observers are those of the options. The logger is one of them.
+// observers are those of the options. The logger is one of them. The context hooks come first, so that the others get
+// their context.
 func (m *Migrator) observers() *observers {
 	logger := m.options.logger
 	if logger == nil {
 		logger = zap.L()
 	}
-	o := &observers{list: slices.Clone(m.options.observers), accused: make(map[int]bool), warn: func(message string) {
+	o := &observers{list: slices.Clone(m.options.contextHooks), accused: make(map[int]bool), warn: func(message string) {
 		defer func() { _ = recover() }() // the logger may be the observer that panicked
 		logger.Warn(message)
 	}}
+	list := m.options.observers
 	if writes(logger) {
-		o.list = append(o.list, logObserver(logger))
+		list = append(slices.Clone(list), logObserver(logger))
+	}
+	for _, observe := range list {
+		o.list = append(o.list, func(ctx context.Context, e Event) context.Context { observe(ctx, e); return nil })
 	}
 	return o
 }

@@ -57,13 +57,16 @@ func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, 
 		return err
 	}
 	if !r.options.globalLock {
+		defer r.patient()()
 		return what(ctx)
 	}
 	h, err := (&waiter{run: r}).hold(ctx, needed)
+	r.endWait(err)
 	if err != nil || h == nil {
 		return err
 	}
 	r.holding = h
+	defer r.patient()()
 	caller := ctx
 	defer func() {
 		err = h.release(caller, err)
@@ -111,7 +114,7 @@ func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, e
 			if !wait.Sleep(w.waiting, wait.Poll(time.Since(began))) {
 				return w.lastTry(ctx)
 			}
-			r.announceWait(w.waiting)
+			w.waiting = r.announceWait(w.waiting)
 			if r.whole.oneWriter() {
 				break // to read would get in the holder's way
 			}
@@ -236,22 +239,28 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// announceWait tells the observers, once in a run, that it has to wait.
-func (r *run) announceWait(ctx context.Context) {
+// announceWait tells the observers, once in a run, that it has to wait. It returns the context of the wait.
+func (r *run) announceWait(ctx context.Context) context.Context {
 	if r.progress.waited {
-		return
+		return ctx
 	}
 	r.progress.waited = true
 	if r.events.silent() {
-		return
+		return ctx
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerLimit) // the holder may keep everybody from the table
+	began := time.Now()
+	soon, cancel := context.WithTimeout(ctx, answerLimit) // the holder may keep everybody from the table
 	defer cancel()
 	waiting := LockWaiting{}
-	if holder, since, err := r.whole.state.Runs.RunningNow(ctx, r.db.own); err == nil {
+	if holder, since, err := r.whole.state.Runs.RunningNow(soon, r.db.own); err == nil {
 		waiting.Holder, waiting.Since = holder, since
 	}
-	r.events.send(waiting)
+	ctx, end := r.events.begin(ctx, waiting)
+	r.progress.waitEnds = func(err error) {
+		r.events.send(LockWaitFinished{Duration: time.Since(began), Err: err})
+		end()
+	}
+	return ctx
 }
 
 // mutex is the lock that suits the database.
@@ -278,7 +287,7 @@ func (r *run) locate(held mutex.Held) {
 func (t *target) oneWriter() bool { return t.dialect.OneWriter() }
 
 // makeState makes sure of the state table. Replicas of older versions that use it are waited for.
-func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce func(context.Context)) error {
+func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce func(context.Context) context.Context) error {
 	for began := time.Now(); ; {
 		err := t.state.Ensure(ctx, db)
 		if err == nil {
@@ -287,7 +296,7 @@ func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce fu
 		if !errors.Is(err, history.ErrBusy) {
 			return t.stateError(ctx, err)
 		}
-		announce(waiting)
+		waiting = announce(waiting)
 		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
 			return fmt.Errorf("%w: %w: %w", ErrLocked, failure.Stopped(waiting, nil), err)
 		}
@@ -302,6 +311,7 @@ func (r *run) ensureState(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, upgradeLimit)
 	defer cancel()
 	err := r.whole.makeState(ctx, waiting, r.db.own, r.announceWait)
+	r.endWait(err)
 	r.progress.stateReady = err == nil
 	return err
 }

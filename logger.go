@@ -85,6 +85,8 @@ func lineOf(event Event) (l line, ok bool) {
 		l.add(slog.LevelWarn, "version forced", slog.Int64("version", e.Version), slog.Any("added", e.Added), slog.Any("removed", e.Removed))
 	case RunFinished:
 		l.outcome(e)
+	case TenantsWayBackStarted:
+		l.add(slog.LevelWarn, "too many tenants failed, undoing the tenants that had succeeded", slog.Int("tenants", e.Tenants))
 	case Warning:
 		l.add(slog.LevelWarn, e.Message)
 	default:

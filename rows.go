@@ -27,7 +27,7 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 		if busy == "" {
 			break
 		}
-		r.announceWait(waiting)
+		waiting = r.announceWait(waiting)
 		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
 			return fmt.Errorf("%w: %w (the server is still executing a statement of %s)", ErrLocked, failure.Stopped(waiting, nil), busy)
 		}
@@ -136,9 +136,9 @@ func (h *holding) giveUpInheritance(ctx context.Context, p *part) error {
 // register records the run in the state table, with a row for each part, where others see it.
 func (h *holding) register(ctx context.Context, parts []*part) error {
 	for _, p := range parts {
-		planned := make([]int64, len(p.steps))
-		for i, s := range p.steps {
-			planned[i] = s.Version
+		var planned []int64
+		for _, s := range p.steps {
+			planned = append(planned, s.covered()...)
 		}
 		row := history.Run{
 			ID: p.row.id, Holder: holderName(p.row.id), Application: h.run.options.application, Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,

@@ -44,6 +44,15 @@ func (p memory) addDowns(ctx context.Context, list []history.Applied) {
 		versions = append(versions, row.Version)
 	}
 	_ = p.files.load(ctx, versions, directionDown)
+	p.addReadDowns(list)
+}
+
+// addReadDowns is addDowns of migrations that the run has read. Once the run is connected it reads no more: that would execute
+// them.
+func (p memory) addReadDowns(list []history.Applied) {
+	if !p.run.options.storedDowns {
+		return
+	}
 	for i := range list {
 		m, _ := p.target.set.Find(list[i].Version)
 		if body, read := p.files.read[m.Version]; read {

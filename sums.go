@@ -159,14 +159,19 @@ func addHistory(set *migset.Set, list []MigrationStatus, rows map[int64]history.
 	return err
 }
 
-// tellEdited warns once in a run, or refuses.
-func (p memory) tellEdited(edited []int64) error {
+// editedError names the edited files.
+func editedError(set *migset.Set, edited []int64) error {
 	var refs, calls []string
 	for _, version := range edited {
-		m, _ := p.target.set.Find(version)
+		m, _ := set.Find(version)
 		refs, calls = append(refs, ref(version, m.Source)), append(calls, fmt.Sprintf("Accept(%d)", version))
 	}
-	err := fmt.Errorf("%w: %s: take the edit back, or call %s", ErrEdited, strings.Join(refs, ", "), strings.Join(calls, ", "))
+	return fmt.Errorf("%w: %s: take the edit back, or call %s", ErrEdited, strings.Join(refs, ", "), strings.Join(calls, ", "))
+}
+
+// tellEdited warns once in a run, or refuses.
+func (p memory) tellEdited(edited []int64) error {
+	err := editedError(p.target.set, edited)
 	if p.run.options.checksums == Refuse {
 		return fmt.Errorf("%w. Nothing was touched", err)
 	}
@@ -238,11 +243,14 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 	if step.Down {
 		return versioned.Remove(ctx, db, namespace, step.Version)
 	}
-	list, err := asNow(p.target.set, []int64{step.Version})
+	list, err := asNow(p.target.set, append(slices.Clone(step.Instead), step.Version))
 	for i := range list {
-		list[i].Duration, list[i].Application = took, p.run.options.application
+		list[i].Application = p.run.options.application
+		if list[i].Version == step.Version {
+			list[i].Duration = took
+		}
 	}
-	p.addDowns(ctx, list)
+	p.addReadDowns(list)
 	return errors.Join(err, versioned.Put(ctx, db, namespace, list...))
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/redact"
+	"github.com/gooseplus/gooseplus/internal/session"
 )
 
 // target is one migration set, and the tables that the database has for it.
@@ -25,6 +26,7 @@ type target struct {
 	tenant       string
 	schema       string // of the tables, if the run is bound to one
 	createSchema bool
+	role         *string // as which everything is done, nil for the user of the connection
 }
 
 // targets is what the configuration amounts to: everything a run needs except the database. It is made once and
@@ -46,12 +48,14 @@ func (o *options) resolve() (*targets, error) {
 		}
 	}
 	d, err := dialect.Lookup(o.dialect)
-	whole := &target{set: new(migset.Set), dialect: d, tenant: o.tenant, schema: o.schema, createSchema: o.createSchema}
+	whole := &target{set: new(migset.Set), dialect: d, tenant: o.tenant, schema: o.schema, createSchema: o.createSchema, role: o.role}
 	if err != nil {
 		fault(fmt.Errorf("WithDialect: %w", err))
 	} else {
 		fault(o.tables(whole))
 		fault(o.transactionFault(d))
+		fault(o.roleFault(d))
+		faults = append(faults, o.pathFaults(d)...)
 	}
 	faults = append(faults, o.statementTimeouts.faults(d)...)
 	config, wrong := o.migrationConfig(d)
@@ -85,6 +89,7 @@ func (o *options) resolve() (*targets, error) {
 func (o *options) migrationConfig(d dialect.Dialect) (c migset.Config, faults []error) {
 	c = migset.Config{
 		FS: o.fsys, BasePath: o.basePath, Environments: o.environments, Namespaces: o.namespaces, Go: o.goMigrations, Options: o.gooseOptions, Dialect: d,
+		Checkpoints: o.checkpoints,
 	}
 	for _, definitions := range o.definitions {
 		if definitions == nil {
@@ -189,11 +194,17 @@ func (ts *targets) one() (*target, error) {
 	if !ts.several() {
 		return ts.whole, nil
 	}
-	var names []string
+	return nil, fmt.Errorf("versions belong to a namespace: choose one of %s with Namespace", migset.Quoted(ts.namespaces()))
+}
+
+// namespaces are those of a run over several.
+func (ts *targets) namespaces() (names []string) {
 	for _, part := range ts.parts {
-		names = append(names, part.set.Namespace)
+		if ts.several() {
+			names = append(names, part.set.Namespace)
+		}
 	}
-	return nil, fmt.Errorf("versions belong to a namespace: choose one of %s with Namespace", migset.Quoted(names))
+	return names
 }
 
 // namespace returns the targets with one namespace chosen.
@@ -225,8 +236,14 @@ func (t *target) stateError(ctx context.Context, err error) error {
 // unusable is ErrMigrationTable with a text that says what happened: most often the table is not to blame.
 func (t *target) unusable(ctx context.Context, table string, err error) error {
 	text := failure.Reason(failure.Stopped(ctx, err))
+	role, who := (*session.RoleError)(nil), "this user"
+	if t.role != nil {
+		who = fmt.Sprintf("the role %q", *t.role)
+	}
 	switch {
 	case errors.Is(err, ErrTenantMissing):
+	case errors.As(err, &role):
+		text = "WithRole: " + role.Error() + ". Nothing was touched"
 	case ctx.Err() != nil:
 		text = fmt.Sprintf("stopped while the table %s was read or written: %s", table, text)
 	case dialect.Refused(err):
@@ -234,8 +251,8 @@ func (t *target) unusable(ctx context.Context, table string, err error) error {
 	case dialect.Unreachable(err):
 		text = "no connection to the database: " + text
 	case t.state != nil && t.dialect.Denied(err):
-		text = fmt.Sprintf("this user lacks a privilege on %s: %s; it needs GRANT SELECT ON %s and GRANT SELECT ON %s to read, INSERT, UPDATE and DELETE on both to migrate, and CREATE on the schema where they don't exist",
-			table, text, t.table.Name(), t.state.Name())
+		text = fmt.Sprintf("%s lacks a privilege on %s: %s; it needs GRANT SELECT ON %s and GRANT SELECT ON %s to read, INSERT, UPDATE and DELETE on both to migrate, and CREATE on the schema where they don't exist",
+			who, table, text, t.table.Name(), t.state.Name())
 	default:
 		text = fmt.Sprintf("the table %s can't be read or created (dialect %s): %s", table, t.dialect.Goose, text)
 	}
@@ -264,8 +281,8 @@ func (m *Migrator) Describe() (d migset.Description, err error) {
 	o, whole := &m.options, ts.whole
 	d = migset.Description{
 		Dialect: whole.dialect.Goose, Schema: whole.schema, OwnDatabase: m.own != nil,
-		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v %v %q %q", whole.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
-			whole.table.Name(), o.globalLock, o.rollback, o.namespaces != nil, o.namespaces, o.namespace),
+		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v %v %q %q %q %q", whole.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
+			whole.table.Name(), o.globalLock, o.rollback, o.namespaces != nil, o.namespaces, o.namespace, o.searchPath, o.asRole()),
 	}
 	if whole.state != nil {
 		d.Tables = whole.state.Tables()

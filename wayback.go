@@ -14,7 +14,7 @@ import (
 
 // wayBack returns a failed run to its starting point and says, in the error that the run ends
 // with, how far that went. It runs on a context that outlives the run's.
-func (r *run) wayBack(ctx context.Context, cause error) error {
+func (r *run) wayBack(ctx context.Context, cause error) (err error) {
 	if r.progress.elsewhere && !r.working.touched() {
 		r.progress.begun = false
 		return cause // it was refused, a little later than others
@@ -22,7 +22,13 @@ func (r *run) wayBack(ctx context.Context, cause error) error {
 	ctx, cancel := r.holding.detached(ctx, r.options.rollbackTimeout)
 	defer cancel()
 	if r.options.rollback != RollbackNone {
-		r.events.send(WayBackStarted{Cause: cause})
+		started := time.Now()
+		var end func()
+		ctx, end = r.events.begin(ctx, WayBackStarted{Cause: cause})
+		defer func() {
+			r.events.send(WayBackFinished{Duration: time.Since(started), Err: err})
+			end()
+		}()
 	}
 	undone := r.undo(ctx)
 	var stuck, left []*RollbackError
@@ -173,7 +179,10 @@ func (w wayBack) clear(ctx context.Context) (history.Rows, error) {
 // undoRecorded takes back the steps that the run recorded, including those whose rows were lost.
 func (w wayBack) undoRecorded(ctx context.Context, rows history.Rows) error {
 	back := w.ledger.WayBack(rows)
-	for _, u := range back.Undo {
+	for i, u := range back.Undo {
+		if err := w.belowCheckpoint(back.Undo[i:]); err != nil {
+			return err
+		}
 		undo := w.down
 		if u.Lost {
 			undo = w.undoLost
@@ -229,7 +238,10 @@ func (w wayBack) dirtyIfHalf(err error) error {
 // statements should say IF EXISTS, can find what is there.
 func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows history.Rows) error {
 	applied := slices.Contains(rows.Applied, step.Version)
-	if step.Direction == directionDown {
+	switch {
+	case step.checkpoint != nil:
+		return w.halfCheckpoint(step)
+	case step.Direction == directionDown:
 		return w.halfUndone(step, applied)
 	}
 	if !step.Reversible {

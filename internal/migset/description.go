@@ -39,6 +39,8 @@ type Shown struct {
 	Text string
 	// Files are the source files of a Go migration's functions, as the compiler names them. They need not exist here.
 	Files []string
+	// Covered is what a checkpoint says of the migration.
+	Covered Covered
 }
 
 // Show returns the migrations of the set, with their texts.
@@ -48,7 +50,18 @@ func (s *Set) Show() (list []Shown, err error) {
 		return nil, err
 	}
 	for _, m := range s.List {
-		list = append(list, Shown{Namespace: s.Namespace, Version: m.Version, Source: m.Source, Text: texts[m.Version], Files: m.compiledIn()})
+		sum, err := s.Sum(m.Version)
+		if err != nil {
+			return nil, err
+		}
+		source := m.Source
+		if filepath.IsAbs(source) { // on the machine that compiled it
+			source = filepath.Base(source)
+		}
+		list = append(list, Shown{
+			Namespace: s.Namespace, Version: m.Version, Source: m.Source, Text: texts[m.Version], Files: m.compiledIn(),
+			Covered: Covered{m.Version, sum.Sum, sum.Requires, m.Environment, source},
+		})
 	}
 	return list, nil
 }
