@@ -19,7 +19,7 @@ type admission struct {
 	unfinished []history.Step // that were cut off with their run, and that this one clears away
 	protected  []int64        // the versions below which nothing goes
 	warned     bool           // the observers know of unknown versions
-	edited     bool           // the observers know of edited files
+	told       []string       // what the observers know of edited files
 }
 
 // admit refuses what must not be done on this database, for all parts, and forgets the marks of steps that were finished.

@@ -18,7 +18,8 @@ import (
 // WithChecksums says what a run up does where the file of an applied migration was edited. The state table remembers the
 // SHA-256 sum of each applied migration. Comments, line ends, empty lines and trailing spaces don't count, except in strings
 // and dollar quotes. Go functions have no sum. [Warn] sends one [Warning] and goes on, [Refuse] returns [ErrEdited]
-// before anything is touched. [Migrator.Accept] remembers the file as it is now.
+// before anything is touched. A file of an applied migration that can't be read is a Warning too, or refused with its own
+// error. [Migrator.Accept] remembers the file as it is now.
 //
 // Migrations that were applied before there were sums are remembered as they are at the next run that has anything to do.
 // With [Ignore], WithUnknownVersions(Ignore) and no [WithStoredDowns], nothing is remembered.
@@ -83,14 +84,18 @@ func (p memory) compareSums(ctx context.Context) error {
 	if p.run.options.checksums == Ignore {
 		return nil
 	}
-	if same, err := sameSums(t.set, v.applied, v.sums); same || err != nil {
-		return err
+	if same, _ := sameSums(t.set, v.applied, v.sums); same {
+		return nil
 	}
-	edited, err := p.edited(ctx)
-	if err != nil || len(edited) == 0 {
-		return err
+	rows, err := t.state.Versioned.List(ctx, p.run.db.own, t.set.Namespace)
+	if err != nil {
+		return t.stateError(ctx, err)
 	}
-	return p.tellEdited(edited)
+	edited, unreadable := editedFiles(t.set, rows, v.applied)
+	if unreadable != nil {
+		unreadable = fmt.Errorf("files of applied migrations can't be read, so it is unknown whether they were edited: %w", unreadable)
+	}
+	return allOf([]error{p.tell(editedError(t.set, edited)), p.tell(unreadable)})
 }
 
 // sameSums says whether the files of the applied versions add up to what the state table remembers, or it remembers none.
@@ -109,34 +114,28 @@ func sameSums(set *migset.Set, applied []int64, sums history.Sums) (bool, error)
 	return want.Count == sums.Count && want.Checksum == sums.Checksum, nil
 }
 
-// edited returns the applied versions whose files aren't what the state table remembers.
-func (p memory) edited(ctx context.Context) (edited []int64, err error) {
-	rows, err := p.target.state.Versioned.List(ctx, p.run.db.own, p.target.set.Namespace)
-	if err != nil {
-		return nil, p.target.stateError(ctx, err)
-	}
-	return editedFiles(p.target.set, rows, p.view.applied)
-}
-
+// editedFiles are the applied versions whose files aren't what the state table remembers, and the errors of those that can't be
+// read.
 func editedFiles(set *migset.Set, rows map[int64]history.Applied, applied []int64) (edited []int64, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
+	var faults []error
 	for _, version := range applied {
 		row, remembered := rows[version]
 		if _, known := set.Find(version); !known || !remembered {
 			continue
 		}
 		sum, err := set.Sum(version)
-		if err != nil {
-			return nil, err
-		}
-		if row.Sum != sum.Sum {
+		switch {
+		case err != nil:
+			faults = append(faults, err)
+		case row.Sum != sum.Sum:
 			edited = append(edited, version)
 		}
 	}
 	slices.Sort(edited)
-	return edited, nil
+	return edited, errors.Join(faults...)
 }
 
 // addHistory adds to a status what the state table knows of applied migrations.
@@ -159,8 +158,11 @@ func addHistory(set *migset.Set, list []MigrationStatus, rows map[int64]history.
 	return err
 }
 
-// editedError names the edited files.
+// editedError names the edited files, nil if there are none.
 func editedError(set *migset.Set, edited []int64) error {
+	if len(edited) == 0 {
+		return nil
+	}
 	var refs, calls []string
 	for _, version := range edited {
 		m, _ := set.Find(version)
@@ -169,15 +171,17 @@ func editedError(set *migset.Set, edited []int64) error {
 	return fmt.Errorf("%w: %s: take the edit back, or call %s", ErrEdited, strings.Join(refs, ", "), strings.Join(calls, ", "))
 }
 
-// tellEdited warns once in a run, or refuses.
-func (p memory) tellEdited(edited []int64) error {
-	err := editedError(p.target.set, edited)
+// tell warns once in a run of what a comparison has found, or refuses.
+func (p memory) tell(err error) error {
+	if err == nil {
+		return nil
+	}
 	if p.run.options.checksums == Refuse {
 		return fmt.Errorf("%w. Nothing was touched", err)
 	}
-	if !p.admission.edited {
-		p.admission.edited = true
-		p.events.send(Warning{Message: err.Error()})
+	if told := err.Error(); !slices.Contains(p.admission.told, told) {
+		p.admission.told = append(p.admission.told, told)
+		p.events.send(Warning{Message: told})
 	}
 	return nil
 }
@@ -197,6 +201,9 @@ func (p memory) adopt(ctx context.Context) error {
 	}
 	var missing, gone []int64
 	for _, version := range p.found.Applied {
+		if _, err := p.target.set.Sum(version); err != nil {
+			continue // a later run can, perhaps
+		}
 		if _, remembered := rows[version]; !remembered {
 			missing = append(missing, version)
 		}
