@@ -201,10 +201,10 @@ func (p memory) adopt(ctx context.Context) error {
 	}
 	var missing, gone []int64
 	for _, version := range p.found.Applied {
-		if _, err := p.target.set.Sum(version); err != nil {
-			continue // a later run can, perhaps
+		if _, remembered := rows[version]; remembered {
+			continue
 		}
-		if _, remembered := rows[version]; !remembered {
+		if _, err := p.target.set.Sum(version); err == nil { // otherwise a later run can, perhaps
 			missing = append(missing, version)
 		}
 	}
