@@ -41,6 +41,7 @@ type options struct {
 	foreignHistory Policy
 	unknown        Policy // what becomes of a run where unknown versions are applied
 	checksums      Policy // what becomes of a run where the file of an applied version was edited
+	storedDowns    bool
 	checkpoints    bool
 	application    string // its version
 	schema         string // "" with bound: the tenant has no schema of its own

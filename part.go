@@ -109,6 +109,7 @@ func (p *part) apply(ctx context.Context) error {
 			p.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
 		}
 	}
+	p.warnOfStoredDowns()
 	defer p.driver.Rest() // what comes next may need the connection
 	for _, next := range p.batches() {
 		if next.batch != nil {

@@ -27,7 +27,7 @@ var optionFlags = map[string]string{
 	"WithGlobalLock": "lock", "WithLockWait": "lock-wait", "WithStrictOrder": "strict-order",
 	"WithTimeout": "timeout", "WithMigrationTimeout": "migration-timeout", "WithRollbackTimeout": "rollback-timeout",
 	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithUnknownVersions": "unknown-versions", "WithChecksums": "checksums", "WithCheckpoints": "checkpoints",
-	"WithStatementTimeouts": "statement-timeout", "WithRedactedDetails": "redact-details",
+	"WithStatementTimeouts": "statement-timeout", "WithRedactedDetails": "redact-details", "WithStoredDowns": "stored-downs",
 	"WithConcurrency": "concurrency", "WithCanary": "canary", "WithMaxFailures": "max-failures", "WithCreateSchema": "create-schema", "WithWayBack": "way-back",
 }
 

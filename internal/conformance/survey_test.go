@@ -172,7 +172,7 @@ func TestSurvey(t *testing.T) {
 							want.State = gooseplus.TenantPending
 						}
 						for _, one := range s.Migrations {
-							if one.Source == "" {
+							if one.Unknown {
 								want.Unknown++
 							}
 						}
