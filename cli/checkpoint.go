@@ -135,6 +135,11 @@ func newCheckpointWriter(c *call, f *checkpointFlags) (w *checkpointWriter, err 
 			return nil, &refusedError{err}
 		}
 	}
+	all, err := w.whole.Describe()
+	if err != nil {
+		return nil, &refusedError{err}
+	}
+	w.set.Tables = all.Tables // also those of the namespaces that come first
 	if w.set.Schema != "" {
 		return nil, usagef("a checkpoint is for any schema: leave out --schema (WithSchema)")
 	}
