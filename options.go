@@ -46,6 +46,8 @@ type options struct {
 	schema         string // "" with bound: the tenant has no schema of its own
 	bound          bool   // to a schema
 	createSchema   bool
+	batches        bool     // migrations of an empty database run together where they can
+	dropCreated    bool     // a failed run leaves no schema that it has created
 	searchPath     []string // schemas behind its own
 	role           *string  // nil without WithRole
 	tenant         string

@@ -26,6 +26,7 @@ type plannedStep struct {
 	Step
 	sections   [2]drive.Section   // up and down
 	checkpoint *migset.Checkpoint // nil for a migration
+	batch      *batch             // nil for a migration
 }
 
 // down is the step in the other direction.
@@ -43,6 +44,9 @@ func (s plannedStep) drive() drive.Step {
 	}
 	if s.checkpoint != nil { // if it is executed, it is to be recorded, and no Down takes it back
 		step.Instead, step.Reversible = s.besides(), false
+	}
+	if s.batch != nil {
+		step.Instead, step.Text = s.besides(), s.batch.text
 	}
 	return step
 }

@@ -239,7 +239,7 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 	list, err := asNow(p.target.set, append(slices.Clone(step.Instead), step.Version))
 	for i := range list {
 		list[i].Application = p.run.options.application
-		if list[i].Version == step.Version {
+		if list[i].Version == step.Version && step.Text == "" {
 			list[i].Duration = took
 		}
 	}

@@ -48,6 +48,9 @@ type Step struct {
 	// Instead are the versions, besides its own, instead of which the step is executed, lowest first: it is not the migration
 	// of its version, but what [Reader.ReadInstead] has read, and it records all of them. nil for a migration.
 	Instead []int64
+	// Text, if it isn't empty, is all that the step executes, in one round trip: one transaction has it and the records of the
+	// step's versions. Instead may be nil.
+	Text string
 }
 
 func (s Step) String() string {
