@@ -139,7 +139,7 @@ func TestCheckpointMakesTheSame(t *testing.T) {
 				if err := os.CopyFS(filepath.Join(dir, "base"), os.DirFS(from)); err != nil {
 					t.Fatal(err)
 				}
-				_ = os.Remove(filepath.Join(dir, "base", "README.md"))
+				_ = os.Remove(filepath.Join(dir, "base", "00022_own_transaction.sql")) // pgx refuses it
 				file, output, err := writeCheckpoint(t, dir, shadow)
 				if err != nil {
 					t.Fatal(output)
