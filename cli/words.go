@@ -56,7 +56,7 @@ func (w words) of(text string) string {
 		}
 		return command
 	})
-	text = strings.NewReplacer("Force is called", w.program+" force is run", "gooseplus sum again", w.command("sum"), "(LockVersion)", "("+w.program+" lock)").Replace(text)
+	text = strings.NewReplacer("Force is called", w.program+" force is run", "gooseplus sum again", w.command("sum"), "gooseplus checkpoint", w.program+" checkpoint", "gooseplus renumber", w.program+" renumber", "(LockVersion)", "("+w.program+" lock)").Replace(text)
 	if !w.flags {
 		return text
 	}
