@@ -39,6 +39,8 @@ type Config struct {
 	// Guarded ends calls that outlive their context: see [Guard].
 	Guarded   bool
 	endsBySQL bool // see Guard
+	// Application is what PostgreSQL calls the session's connections, see [Config.Name].
+	Application string
 	// Backend, if its Query is set, is asked on each connection when it is borrowed.
 	Backend Backend
 }
@@ -50,6 +52,8 @@ type Statement struct {
 	// Check, if not nil, decides by the number of rows affected whether the statement did what it
 	// should. Its error is returned as it is.
 	Check func(rows int64) error
+
+	unnamed bool // only for connections of an application without a name
 }
 
 // Setting is a setting of a connection.
