@@ -95,7 +95,7 @@ func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, e
 	if r.db.own.Stats().MaxOpenConnections == 1 && !r.whole.oneWriter() {
 		return nil, errors.New("the lock takes a connection for itself, and the pool has SetMaxOpenConns(1)")
 	}
-	if w.mutex, err = r.whole.mutex(ctx, r.db, r.options.lockTimes.idle); err != nil {
+	if w.mutex, err = r.whole.mutex(ctx, r.db, mutex.Lease{Idle: r.options.lockTimes.idle, Name: r.parts[0].applicationName()}); err != nil {
 		return nil, err
 	}
 	w.waiting = ctx
@@ -267,8 +267,8 @@ func (r *run) announceWait(ctx context.Context) context.Context {
 }
 
 // mutex is the lock that suits the database.
-func (t *target) mutex(ctx context.Context, db site, idle time.Duration) (mutex.Mutex, error) {
-	m, err := t.state.Mutex(ctx, db.own, db.pool, idle)
+func (t *target) mutex(ctx context.Context, db site, lease mutex.Lease) (mutex.Mutex, error) {
+	m, err := t.state.Mutex(ctx, db.own, db.pool, lease)
 	if err != nil {
 		return nil, t.tableError(ctx, err)
 	}

@@ -182,6 +182,9 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 		}
 		failed := p.target.migrationError(step, result.Statement, result.Err)
 		failed.locate(p.target, result.Statement, true)
+		for _, b := range result.Blockers {
+			failed.Blockers = append(failed.Blockers, Blocker(b))
+		}
 		if p.run.options.redactedDetails {
 			failed.Detail = ""
 		}

@@ -94,6 +94,7 @@ func (t *target) migrationError(step plannedStep, statement string, err error) *
 		Detail:      secrets.Hide(answer.Detail),
 		Hint:        secrets.Hide(answer.Hint),
 		Err:         &statementError{err, secrets},
+		end:         t.dialect.EndConnection,
 	}
 }
 

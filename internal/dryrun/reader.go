@@ -39,11 +39,7 @@ func NewReader(dialect goose.Dialect, fsys fs.FS, store Store, opts ...goose.Pro
 	var err error
 	r.Provider, err = goose.NewProvider(dialect, r.db, fsys, opts...)
 	if errors.Is(err, goose.ErrNoMigrations) {
-<<<<<<< HEAD
-		return r, nil // there may be Downs of others
-=======
-		return r, nil // there may be something to ReadInstead
->>>>>>> w-checkpoint
+		return r, nil // there may be texts that are added later: of stored Downs, of a checkpoint
 	}
 	if err != nil {
 		_ = r.db.Close() // it has no connections
