@@ -97,6 +97,7 @@ type progress struct {
 	elsewhere  bool        // without the lock, it has met another runner at a step
 	begun      bool        // its first step is next, or taken
 	mariadb    bool        // and not MySQL; asked only if it makes a difference
+	preview    bool        // it wants no lock: nothing but its context limits its look
 	stateReady bool        // without the lock: it has made sure of the state table
 	path       []string    // the search_path of its sessions, nil for that of the connections: see findPath
 }
@@ -213,7 +214,7 @@ func (r *run) begin(ctx context.Context, goals goals) error {
 			if err := r.holding.giveUpInheritance(ctx, p); err != nil {
 				return err
 			}
-		case (parts{p}.busy() || len(r.holding.inheritedBy(p)) > 0) && len(p.target.set.List) > 0:
+		case (parts{p}.busy() || len(r.holding.inheritedBy(p)) > 0) && len(p.target.set.List)+len(p.steps) > 0:
 			// A part with nothing to do takes over from its own dead runs: if another part fails now, their work is undone too.
 			r.working = append(r.working, p)
 		}

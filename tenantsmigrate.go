@@ -119,6 +119,7 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 	limited, cancel := failure.Limit(ctx, c.options.timeout, "tenant timeout")
 	defer cancel()
 	tm.ended = func(o outcome) { end = &o }
+	tm.options.batches = do == nil
 	var err error
 	if do == nil {
 		err = tm.Migrate(limited)

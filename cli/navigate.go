@@ -197,7 +197,9 @@ func redo(c *call) error {
 			return err
 		}
 	}
-	err = c.record(m, func(ctx context.Context, m *gooseplus.Migrator) error { return m.Rollback(ctx, 1) })
+	err = c.record(m, func(ctx context.Context, m *gooseplus.Migrator) error {
+		return m.With(gooseplus.WithStoredDowns(false)).Rollback(ctx, 1) // nothing could apply it again
+	})
 	down, _ := c.data.(*runDone)
 	if err != nil || down == nil || len(down.Steps) == 0 {
 		return err

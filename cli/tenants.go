@@ -70,6 +70,7 @@ func (a *app) tenantsCommands() []*cobra.Command {
 		}),
 	)
 	tenants.AddCommand(a.tenantsNavigateCommands()...)
+	tenants.AddCommand(a.tenantsCreateCommand())
 	tenants.AddCommand(a.tenantsAskCommands()...)
 	return []*cobra.Command{tenants}
 }

@@ -40,8 +40,8 @@ data is, of
     status, list
                current_version, pending, dirty, foreign_history (a sentence about another tool's history; absent if
                there is none), unknown (applied versions that have no migration here), environments and migrations: version, state ("applied", "pending", "late", "dirty", "edited" or
-               "unknown"), locked, applied_at (null if it isn't applied), environment, source; with several
-               namespaces, all this in namespaces, by their names
+               "unknown"), locked, applied_at (null if it isn't applied), environment, source, stored_down (of an unknown
+               version, with --stored-downs: it can be undone; absent otherwise); with several namespaces, all this in namespaces, by their names
     show       one migration, as in status, with up and down
     version    version
     plan       steps: version, source, environment, namespace, direction, transactional, reversible

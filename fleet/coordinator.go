@@ -27,11 +27,10 @@ type coordinatorWorker struct {
 
 // Work ticks for one pass. If two coordinators of a rollout work, the ledger obeys the later one.
 func (w *coordinatorWorker) Work(ctx context.Context, job *river.Job[coordinatorArgs]) error {
-	c := &coordinator{worker: w.worker, args: job.Args, healthy: time.Now()}
+	c := &coordinator{worker: w.worker, args: job.Args}
 	for until := time.Now().Add(pass); !w.draining.Load() && ctx.Err() == nil && time.Now().Before(until); {
 		ok, err := c.tick(ctx)
 		if err != nil {
-			c.healthy = time.Now().Add(tickEvery)
 			w.log.Info("fleet: a coordinator's tick failed", slog.Int64("rollout", job.Args.Rollout), slog.String("error", clean(err.Error())))
 		} else if !ok {
 			return nil
@@ -44,8 +43,7 @@ func (w *coordinatorWorker) Work(ctx context.Context, job *river.Job[coordinator
 // coordinator is one pass of a coordinator job.
 type coordinator struct {
 	*worker
-	args    coordinatorArgs
-	healthy time.Time // since when the control database has answered
+	args coordinatorArgs
 }
 
 // tick looks at the rollout once, in one transaction. It returns false if the rollout doesn't need this coordinator.
@@ -56,15 +54,6 @@ func (c *coordinator) tick(ctx context.Context) (ok bool, err error) {
 		var r ledger.Rollout
 		if r, ok, err = ledger.Beat(ctx, tx, c.args.Rollout, c.args.Generation); err != nil || !ok {
 			return err
-		}
-		if time.Since(c.healthy) > c.fleet.options.times.grace() {
-			freed, err := ledger.TakeOver(ctx, tx)
-			if err != nil {
-				return err
-			}
-			if freed > 0 {
-				c.log.Warn("fleet: tenants of a dead worker are free again", slog.Int64("tenants", freed))
-			}
 		}
 		if ok, err = c.advance(ctx, tx, r); err != nil || !ok {
 			return err

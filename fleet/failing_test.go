@@ -59,7 +59,7 @@ func TestPoisonedCanary(t *testing.T) {
 	s.poison("a_7")
 	s.work(1)
 	s.start(fleet.Plan{Name: "one", Waves: []fleet.Wave{{Canaries: []string{"a_7", "b_3"}}, {Share: 1}}})
-	p := s.wait("one", time.Minute, fleet.Stopped)
+	p := s.wait("one", 2*time.Minute, fleet.Stopped)
 	if touched := len(s.markers()); touched > 1 || p.Tenants.Pending < 58 {
 		t.Errorf("%d tenants were touched beside the failed canary: %+v", touched, p)
 	}
@@ -70,7 +70,7 @@ func TestPoisonedCanary(t *testing.T) {
 	if err := s.Resume(t.Context(), "one"); err != nil {
 		t.Fatal(err)
 	}
-	s.wait("one", time.Minute, fleet.Done)
+	s.wait("one", 2*time.Minute, fleet.Done)
 	s.expectMarkers(60, 1, 2, 3)
 }
 
@@ -85,7 +85,7 @@ func TestBudget(t *testing.T) {
 	s.poison(poisoned...)
 	s.work(2)
 	s.start(fleet.Plan{Name: "one", Budget: fleet.Budget{Failures: budget}})
-	s.wait("one", time.Minute, fleet.Stopped)
+	s.wait("one", 2*time.Minute, fleet.Stopped)
 	s.until(20*time.Second, `SELECT NOT EXISTS (SELECT FROM fleet_lane WHERE holder IS NOT NULL)`)
 	failed := 0
 	for f, err := range s.Failed(t.Context(), "one") {
@@ -118,20 +118,20 @@ func TestRetries(t *testing.T) {
 		s.until(time.Minute, `SELECT attempts >= $1 FROM fleet_tenant WHERE id = 'a_0' AND state = 'failed'`, attempts)
 		s.skip(`UPDATE fleet_tenant SET next_at = now() WHERE state = 'failed'`)
 	}
-	p := s.wait("one", time.Minute, fleet.Done)
+	p := s.wait("one", 2*time.Minute, fleet.Done)
 	if p.Tenants.Stale != 1 || p.Tenants.Done != 3 {
 		t.Errorf("%+v", p.Tenants)
 	}
 	// Stale tenants are left out of the next rollout too.
 	s.cure("a_0")
 	s.start(fleet.Plan{Name: "two"})
-	if p := s.wait("two", time.Minute, fleet.Done); p.Tenants.Stale != 1 {
+	if p := s.wait("two", 2*time.Minute, fleet.Done); p.Tenants.Stale != 1 {
 		t.Errorf("%+v", p.Tenants)
 	}
 	if n, err := s.Reset(t.Context(), "two", "a_0"); n != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
-	if p := s.wait("two", time.Minute, fleet.Done); p.Tenants.Done != 4 {
+	if p := s.wait("two", 2*time.Minute, fleet.Done); p.Tenants.Done != 4 {
 		t.Errorf("%+v", p.Tenants)
 	}
 	s.expectMarkers(4, 1, 2, 3)
@@ -164,7 +164,7 @@ func TestHopeless(t *testing.T) {
 	s.skip(`INSERT INTO fleet_tenant (id, server, schema) VALUES ('nobody', 'a', 'nobody')`)
 	s.work(1)
 	s.start(fleet.Plan{Name: "one"})
-	p := s.wait("one", time.Minute, fleet.Done)
+	p := s.wait("one", 2*time.Minute, fleet.Done)
 	if p.Tenants.Stale != 1 || p.Tenants.Missing != 1 || p.Tenants.Done != 3 {
 		t.Errorf("%+v", p.Tenants)
 	}
@@ -177,7 +177,7 @@ func TestWaves(t *testing.T) {
 	s.start(fleet.Plan{Name: "one", Waves: []fleet.Wave{
 		{Canaries: []string{"a_1"}}, {Share: 0.25, Soak: time.Second}, {Share: 1, Approve: true},
 	}})
-	p := s.wait("one", time.Minute, fleet.Paused)
+	p := s.wait("one", 2*time.Minute, fleet.Paused)
 	if p.Tenants.Done != 10 || p.Wave != 3 {
 		t.Errorf("%+v", p)
 	}
@@ -187,7 +187,7 @@ func TestWaves(t *testing.T) {
 	if err := s.Resume(t.Context(), "one"); err != nil {
 		t.Fatal(err)
 	}
-	s.wait("one", time.Minute, fleet.Done)
+	s.wait("one", 2*time.Minute, fleet.Done)
 	s.expectMarkers(40, 1, 2)
 	if soaked := s.number(`SELECT count(*) FROM fleet_event a, fleet_event b WHERE a.what = 'wave 1 ended' AND b.what = 'wave 2 opened'
 		AND b.at - a.at >= interval '1 second'`); soaked != 1 {

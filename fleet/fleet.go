@@ -56,7 +56,9 @@ func New(control *sql.DB, migrator *gooseplus.Migrator, servers []Server, opts .
 	f := &Fleet{
 		ledger: ledger.New(control, ledger.Leases{Slot: o.times.lease, Coordinator: o.times.coordinator}), migrator: migrator, migrations: migrations, servers: byName, options: o, client: client,
 	}
-	f.runner = &tenants{f.migrator, byName}
+	if f.runner = o.runner; f.runner == nil {
+		f.runner = &tenants{migrator, byName}
+	}
 	return f, nil
 }
 
@@ -88,6 +90,7 @@ func (f optionFunc) apply(o *options) { f(o) }
 type options struct {
 	lanes  int
 	times  times
+	runner runner // nil is the one that migrates
 	logger *slog.Logger
 	river  func(*river.Config)
 }
@@ -112,11 +115,10 @@ type times struct {
 	beat        time.Duration // between signs of life
 }
 
-var usual = times{lease: 30 * time.Second, coordinator: 10 * time.Second, beat: 2 * time.Second}
+var usual = times{lease: 30 * time.Second, coordinator: 5 * time.Second, beat: 2 * time.Second}
 
-// grace is how long the control database must have answered before a lease that has run out means a dead worker: after an
-// outage all of them have, and living workers renew theirs first.
-func (t times) grace() time.Duration { return 3 * t.beat }
+// gap is how long no worker may have reached the control database before all are given time to renew their leases.
+func (t times) gap() time.Duration { return 3 * t.beat }
 
 // WithWorkerLanes sets how many lanes a worker works on at once, over all servers. [Server].Lanes limits those of each server over
 // all workers.

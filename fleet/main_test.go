@@ -41,25 +41,35 @@ type setup struct {
 	Worker  int               // lanes of the worker
 	Files   map[string]string
 	Verbose bool
+	Stub    bool          // nothing is migrated
 	Lease   time.Duration // of a slot; 0 is the usual one
 }
 
 func (s setup) fleet(control *testDB) (*fleet.Fleet, error) {
-	files := fstest.MapFS{}
-	for name, text := range s.Files {
-		files[name] = &fstest.MapFile{Data: []byte(text)}
+	m := s.migrator()
+	opts := []fleet.Option{fleet.WithLease(s.Lease)}
+	if s.Stub {
+		opts = append(opts, fleet.WithStub())
 	}
-	m := gooseplus.New(nil, gooseplus.WithFS(files), gooseplus.WithBasePath("sql"), gooseplus.SetEnvironments(nil))
 	var servers []fleet.Server
 	for name, dsn := range s.Servers {
 		servers = append(servers, fleet.Server{Name: name, Lanes: s.Lanes, Open: opener(dsn)})
 	}
-	level := slog.LevelError
+	level := slog.Level(100)
 	if s.Verbose {
 		level = slog.LevelError
 	}
-	return fleet.New(control.DB, m, servers, fleet.WithLease(s.Lease), fleet.WithWorkerLanes(max(1, s.Worker)),
-		fleet.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))))
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	opts = append(opts, fleet.WithWorkerLanes(max(1, s.Worker)), fleet.WithLogger(logger))
+	return fleet.New(control.DB, m, servers, opts...)
+}
+
+func (s setup) migrator() *gooseplus.Migrator {
+	files := fstest.MapFS{}
+	for name, text := range s.Files {
+		files[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return gooseplus.New(nil, gooseplus.WithFS(files), gooseplus.WithBasePath("sql"), gooseplus.SetEnvironments(nil))
 }
 
 func beWorker(text string) error {

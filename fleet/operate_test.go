@@ -31,7 +31,7 @@ func TestPauseAndUndo(t *testing.T) {
 	s := newStage(t, 2, 30, first)
 	stop := s.work(1)
 	s.start(fleet.Plan{Name: "base"})
-	s.wait("base", time.Minute, fleet.Done)
+	s.wait("base", 2*time.Minute, fleet.Done)
 	stop()
 	// One tenant has the third version already: the rollout applies only the fourth there.
 	s.with("sql/00003_third.sql", slow(3, 0.05))
@@ -54,7 +54,7 @@ func TestPauseAndUndo(t *testing.T) {
 	if err := s.Undo(ctx, "half"); err != nil {
 		t.Fatal(err)
 	}
-	p = s.wait("half", time.Minute, fleet.Undone)
+	p = s.wait("half", 2*time.Minute, fleet.Undone)
 	if p.Tenants.Undone != begun || p.Tenants.Pending != 60-begun {
 		t.Errorf("%+v", p)
 	}
@@ -74,7 +74,7 @@ func TestPauseAndUndo(t *testing.T) {
 		t.Errorf("another plan of the same name: %v", err)
 	}
 	s.start(fleet.Plan{Name: "again"})
-	s.wait("again", time.Minute, fleet.Done)
+	s.wait("again", 2*time.Minute, fleet.Done)
 	s.expectMarkers(60, 1, 2, 3, 4)
 	if err := s.Undo(ctx, "half"); err != nil {
 		t.Errorf("a rollout that is undone already: %v", err)
@@ -103,7 +103,7 @@ func TestPinAndFreeze(t *testing.T) {
 	if err := s.Thaw(ctx, "b"); err != nil {
 		t.Fatal(err)
 	}
-	p = s.wait("one", time.Minute, fleet.Done)
+	p = s.wait("one", 2*time.Minute, fleet.Done)
 	if p.Tenants.Done != 19 || p.Tenants.Held != 1 {
 		t.Errorf("%+v", p)
 	}
@@ -111,7 +111,7 @@ func TestPinAndFreeze(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.start(fleet.Plan{Name: "two"})
-	s.wait("two", time.Minute, fleet.Done)
+	s.wait("two", 2*time.Minute, fleet.Done)
 	s.expectMarkers(20, 1, 2)
 	if err := s.Pin(ctx, "nobody", ""); err == nil {
 		t.Error("a tenant that isn't there was pinned")
@@ -132,7 +132,7 @@ func TestOtherMigrations(t *testing.T) {
 	}
 	s.Fleet = mine
 	s.work(1)
-	s.wait("one", time.Minute, fleet.Done)
+	s.wait("one", 2*time.Minute, fleet.Done)
 	s.expectMarkers(10, 1, 2)
 }
 
@@ -161,7 +161,7 @@ func TestLockedTenant(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.databases["a"].SetMaxIdleConns(0)
-	p := s.wait("one", time.Minute, fleet.Done)
+	p := s.wait("one", 2*time.Minute, fleet.Done)
 	if p.Tenants.Done != 4 {
 		t.Errorf("%+v", p)
 	}
@@ -174,7 +174,7 @@ func TestMovedTenant(t *testing.T) {
 	s := newStage(t, 1, 3, first)
 	stop := s.work(1)
 	s.start(fleet.Plan{Name: "one"})
-	s.wait("one", time.Minute, fleet.Done)
+	s.wait("one", 2*time.Minute, fleet.Done)
 	stop()
 	s.with("sql/00003_third.sql", marker(3))
 	s.start(fleet.Plan{Name: "two"})
@@ -197,7 +197,7 @@ func TestMovedTenant(t *testing.T) {
 		t.Fatalf("%+v, %v", synced, err)
 	}
 	s.work(1)
-	if p := s.wait("two", time.Minute, fleet.Done); p.Tenants.Done != 5 || p.Servers["b"].Done != 3 {
+	if p := s.wait("two", 2*time.Minute, fleet.Done); p.Tenants.Done != 5 || p.Servers["b"].Done != 3 {
 		t.Errorf("%+v", p)
 	}
 	var old, moved int

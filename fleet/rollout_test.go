@@ -13,7 +13,7 @@ func TestRollout(t *testing.T) {
 	s.work(2)
 	began := time.Now()
 	s.start(fleet.Plan{Name: "one"})
-	p := s.wait("one", 30*time.Second, fleet.Done)
+	p := s.wait("one", 2*2*time.Minute, fleet.Done)
 	if p.Tenants.Done != 120 || p.Tenants.Total() != 120 {
 		t.Errorf("%+v", p)
 	}
@@ -21,6 +21,6 @@ func TestRollout(t *testing.T) {
 	s.expectMarkers(120, 1, 2)
 	s.start(fleet.Plan{Name: "one"})
 	s.start(fleet.Plan{Name: "again"})
-	s.wait("again", 30*time.Second, fleet.Done)
+	s.wait("again", 2*2*time.Minute, fleet.Done)
 	t.Logf("jobs: %d lanes", s.number(`SELECT count(*) FROM river_job WHERE kind LIKE '%lane'`))
 }

@@ -20,8 +20,8 @@ type runner interface {
 	each(ctx context.Context, server string, db *sql.DB, claims []ledger.Claim, do func(context.Context, ledger.Claim, tenant)) error
 }
 
-// A tenant can be worked on. begin is called with the versions that are about to be applied, before anything is touched; if it
-// returns false, nothing is touched.
+// A tenant can be worked on. begin is called with the versions that are about to be applied, before any of them is; if it
+// returns false, none is. more says that versions of another namespace were applied before, in the same run.
 type tenant interface {
 	up(ctx context.Context, begin begin) attempt
 	// down undoes exactly these versions.
@@ -30,7 +30,7 @@ type tenant interface {
 	applied(ctx context.Context) (map[string]bool, error)
 }
 
-type begin func(ctx context.Context, versions []string) bool
+type begin func(ctx context.Context, versions []string, more bool) bool
 
 // An attempt is what came of one run.
 type attempt struct {

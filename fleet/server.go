@@ -75,6 +75,7 @@ func (p *pools) opened(ctx context.Context, server string) (*sql.DB, error) {
 	if db == nil {
 		return nil, fmt.Errorf("server %q: Open returned no database", server)
 	}
+	db.SetMaxIdleConns(4 * p.servers[server].Lanes) // otherwise each tenant pays for new connections
 	if p.open == nil {
 		p.open = make(map[string]*sql.DB)
 	}

@@ -8,8 +8,8 @@ import (
 	"iter"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +49,7 @@ type stage struct {
 	control   *testDB
 	databases map[string]*testDB
 	passwords []string
+	processes []*exec.Cmd
 }
 
 // marker is a migration that shows how often it ran.
@@ -65,12 +66,11 @@ var first = map[string]string{
 func newStage(t testing.TB, lanes, schemas int, files map[string]string) *stage {
 	t.Helper()
 	a, b := dbtest.Postgres(t).NewDatabase(t), dbtest.Postgres(t).NewDatabase(t)
-	return newStageOn(t, map[string]dbtest.Database{"a": a, "b": b}, lanes, schemas, files)
+	return newStageOn(t, dbtest.Postgres(t).NewDatabase(t), map[string]dbtest.Database{"a": a, "b": b}, lanes, schemas, files)
 }
 
-func newStageOn(t testing.TB, servers map[string]dbtest.Database, lanes, schemas int, files map[string]string) *stage {
+func newStageOn(t testing.TB, c dbtest.Database, servers map[string]dbtest.Database, lanes, schemas int, files map[string]string) *stage {
 	t.Helper()
-	c := dbtest.Postgres(t).NewDatabase(t)
 	s := &stage{t: t, setup: setup{Control: c.DSN, Servers: map[string]string{}, Lanes: lanes, Worker: 16, Files: files}, databases: map[string]*testDB{}}
 	s.passwords = append(s.passwords, c.Password)
 	s.control = s.open(c.DSN)
@@ -167,11 +167,28 @@ func (s *stage) process() *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	s.processes = append(s.processes, cmd)
 	s.t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
 	return cmd
+}
+
+// stopAll has all processes of workers end well.
+func stopAll(s *stage) {
+	s.t.Helper()
+	for _, cmd := range s.processes {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for _, cmd := range s.processes {
+		if err := cmd.Wait(); err != nil {
+			s.t.Errorf("a worker that was told to end: %v", err)
+		}
+	}
+	s.processes = nil
 }
 
 func kill(cmd *exec.Cmd) {
@@ -193,6 +210,9 @@ func (s *stage) wait(name string, limit time.Duration, want fleet.RolloutState) 
 	p, err := s.Wait(ctx, name)
 	if err != nil {
 		s.t.Fatalf("%v: %+v", err, p)
+	}
+	for f, err := range s.Failed(ctx, name) {
+		s.t.Logf("failed: %+v, %v", f, err)
 	}
 	if p.State != want {
 		s.t.Fatalf("rollout is %s (%s), want %s: %+v", p.State, p.Reason, want, p)
@@ -220,78 +240,4 @@ func (s *stage) number(query string, args ...any) (n int) {
 		s.t.Fatal(err)
 	}
 	return n
-}
-
-// markers are the markers of all tenants: versions by tenant, each as often as it ran.
-func (s *stage) markers() map[string][]int64 {
-	s.t.Helper()
-	found := make(map[string][]int64)
-	for name, db := range s.databases {
-		for id := range s.tenantsWithMarkers(db, name) {
-			found[id] = nil
-		}
-		var parts []string
-		flush := func() {
-			if len(parts) == 0 {
-				return
-			}
-			rows, err := db.QueryContext(s.t.Context(), strings.Join(parts, " UNION ALL "))
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			defer rows.Close()
-			for rows.Next() {
-				var id string
-				var version int64
-				if err := rows.Scan(&id, &version); err != nil {
-					s.t.Fatal(err)
-				}
-				found[id] = append(found[id], version)
-			}
-			if err := rows.Err(); err != nil {
-				s.t.Fatal(err)
-			}
-			parts = parts[:0]
-		}
-		for id := range s.tenantsWithMarkers(db, name) {
-			parts = append(parts, fmt.Sprintf(`(SELECT '%s', version FROM "%s".marker ORDER BY version)`, id, id))
-			if len(parts) == 200 {
-				flush()
-			}
-		}
-		flush()
-	}
-	return found
-}
-
-func (s *stage) tenantsWithMarkers(db *testDB, server string) map[string]bool {
-	s.t.Helper()
-	rows, err := db.QueryContext(s.t.Context(), `SELECT schemaname FROM pg_tables WHERE tablename = 'marker' AND schemaname LIKE $1`, server+`\_%`)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer rows.Close()
-	ids := make(map[string]bool)
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			s.t.Fatal(err)
-		}
-		ids[id] = true
-	}
-	return ids
-}
-
-// expectMarkers expects each of so many tenants to have exactly these markers.
-func (s *stage) expectMarkers(tenants int, want ...int64) {
-	s.t.Helper()
-	found := s.markers()
-	if len(found) != tenants {
-		s.t.Errorf("%d tenants have markers, want %d", len(found), tenants)
-	}
-	for id, versions := range found {
-		if fmt.Sprint(versions) != fmt.Sprint(want) {
-			s.t.Errorf("tenant %s has markers %v, want %v", id, versions, want)
-		}
-	}
 }

@@ -38,6 +38,7 @@ type watch struct {
 	begin  begin
 	want   []string // the versions that the run has to undo; nil for a run up
 
+	begun          bool
 	added, removed map[string]bool
 	version        int64
 	refused        bool
@@ -94,9 +95,10 @@ func (w *watch) started(e gooseplus.RunStarted) {
 	}
 	if w.want != nil && !slices.Equal(slices.Sorted(slices.Values(keys)), slices.Sorted(slices.Values(w.want))) {
 		w.unlike = true
-	} else if !w.begin(w.ctx, keys) {
+	} else if !w.begin(w.ctx, keys, w.begun) {
 		w.refused = true
 	}
+	w.begun = true
 	if w.refused || w.unlike {
 		w.cancel(errNotBegun)
 	}

@@ -95,11 +95,12 @@ func (w *worker) config() *river.Config {
 		laneQueue(f.migrations):        {MaxWorkers: f.options.lanes},
 		coordinatorQueue(f.migrations): {MaxWorkers: 2},
 	}
+	c.ID = w.id
 	c.JobTimeout, c.RescueStuckJobsAfter, c.MaxAttempts = jobTimeout, jobTimeout+time.Hour, 1000
 	return c
 }
 
-// beat gives signs of life: it renews the worker's leases, and appoints coordinators where there are none.
+// beat gives signs of life: it renews the worker's leases, frees those of dead workers, and appoints coordinators where there are none.
 func (w *worker) beat(ctx context.Context) {
 	ticker := time.NewTicker(w.fleet.options.times.beat)
 	defer ticker.Stop()
@@ -121,6 +122,9 @@ func (w *worker) beatOnce(ctx context.Context, n int) error {
 	if err := w.holders.renew(ctx, w.fleet.ledger); err != nil {
 		return err
 	}
+	if err := w.takeOver(ctx); err != nil {
+		return err
+	}
 	if n%3 == 0 {
 		if err := w.fleet.ledger.WorkerBeat(ctx, w.id, w.fleet.migrations, w.fleet.options.lanes); err != nil {
 			return err
@@ -130,6 +134,19 @@ func (w *worker) beatOnce(ctx context.Context, n int) error {
 		return nil
 	}
 	return w.fleet.appoint(ctx)
+}
+
+// takeOver frees what dead workers had.
+func (w *worker) takeOver(ctx context.Context) error {
+	steady, err := w.fleet.ledger.Pulse(ctx, w.fleet.options.times.gap())
+	if err != nil || !steady {
+		return err
+	}
+	freed, err := w.fleet.ledger.TakeOver(ctx)
+	if freed > 0 {
+		w.log.Warn("fleet: tenants of a dead worker are free again", slog.Int64("tenants", freed))
+	}
+	return err
 }
 
 // appoint makes sure that every rollout of the migration set has a coordinator. River's leader would do as well, but takes over

@@ -11,6 +11,7 @@ type Claim struct {
 	Schema   string
 	Database string
 	Attempts int  // failed ones
+	Waits    int  // attempts that cost nothing
 	Known    bool // it has a result in this rollout
 	Unsure   bool // one of its runs has begun, and its end is not recorded
 }
@@ -27,7 +28,7 @@ func claimable(server string) string {
 // It takes none if the holder has lost its slot.
 func (l *Ledger) Claim(ctx context.Context, rollout int64, server, holder string, lanes, most int) ([]Claim, error) {
 	return collect(ctx, l.db, func(rows *sql.Rows) (c Claim, err error) {
-		err = rows.Scan(&c.Tenant, &c.Schema, &c.Database, &c.Attempts, &c.Known, &c.Unsure)
+		err = rows.Scan(&c.Tenant, &c.Schema, &c.Database, &c.Attempts, &c.Waits, &c.Known, &c.Unsure)
 		return c, err
 	}, `
 		WITH lane AS MATERIALIZED (
@@ -39,20 +40,21 @@ func (l *Ledger) Claim(ctx context.Context, rollout int64, server, holder string
 		taken AS (
 			UPDATE fleet_tenant t SET state = 'claimed', claim = $3, changed_at = now() FROM picked p WHERE t.id = p.id
 			RETURNING t.id, t.schema, t.database, t.attempts)
-		SELECT t.id, t.schema, t.database, t.attempts, r.tenant IS NOT NULL, coalesce(r.unsure, false)
+		SELECT t.id, t.schema, t.database, t.attempts, coalesce(r.waits, 0), r.tenant IS NOT NULL, coalesce(r.unsure, false)
 		FROM taken t LEFT JOIN fleet_result r ON r.rollout = $1 AND r.tenant = t.id
 		ORDER BY t.id`, rollout, server, holder, lanes, most)
 }
 
 // Begin records which versions a run is about to apply, or undo, before it touches the tenant. It returns false if the run
 // must not begin: the rollout is not in this state any more, the tenant is pinned or its server is frozen, or the claim is
-// lost. A rollout that changes its state waits for this statement, and counts the run among those in flight.
+// lost. A rollout that changes its state waits for this statement, and counts the run among those in flight. With no state the
+// run has begun before, in another namespace, and goes on.
 func (l *Ledger) Begin(ctx context.Context, rollout int64, tenant, holder, state string, versions []string, server, worker string) (bool, error) {
 	n, err := exec(ctx, l.db, `
-		WITH allowed AS MATERIALIZED (SELECT id FROM fleet_rollout WHERE id = $1 AND state = $4 FOR SHARE)
+		WITH allowed AS MATERIALIZED (SELECT id FROM fleet_rollout WHERE id = $1 AND $4 IN (state, '') FOR SHARE)
 		INSERT INTO fleet_result AS r (rollout, tenant, planned, unsure, state, server, worker)
 		SELECT a.id, t.id, $5::text[], true, 'claimed', $6, $7 FROM allowed a, fleet_tenant t
-		WHERE t.id = $2 AND t.claim = $3 AND NOT t.pinned AND NOT EXISTS (SELECT FROM fleet_server f WHERE f.name = t.server AND f.frozen)
+		WHERE t.id = $2 AND ($4 = '' OR t.claim = $3 AND NOT t.pinned AND NOT EXISTS (SELECT FROM fleet_server f WHERE f.name = t.server AND f.frozen))
 		ON CONFLICT (rollout, tenant) DO UPDATE SET unsure = true, server = excluded.server, worker = excluded.worker, changed_at = now(),
 			planned = ARRAY(SELECT unnest(r.planned) UNION SELECT unnest(excluded.planned) ORDER BY 1)`,
 		rollout, tenant, holder, state, versions, server, worker)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"time"
 )
 
 // A Slot is one of the lanes of a server.
@@ -50,16 +51,32 @@ func (l *Ledger) Return(ctx context.Context, holder string, tenants []string) er
 	return err
 }
 
+// Pulse records that a worker reaches the control database. It returns true if workers have reached it for some time, without
+// a gap as long: only then does a lease that has run out mean a dead worker. After an outage all leases have run out, and
+// living workers renew theirs first.
+func (l *Ledger) Pulse(ctx context.Context, gap time.Duration) (steady bool, err error) {
+	err = l.db.QueryRowContext(ctx, `
+		INSERT INTO fleet_pulse AS p (since, latest) VALUES (now(), now())
+		ON CONFLICT (id) DO UPDATE SET latest = now(),
+			since = CASE WHEN p.latest < now() - make_interval(secs => $1) THEN now() ELSE p.since END
+		RETURNING since < now() - make_interval(secs => $1)`, gap.Seconds()).Scan(&steady)
+	return steady, err
+}
+
 // TakeOver frees the slots of dead holders, for jobs of the next generation, and all tenants whose claim is no holder's.
-func TakeOver(ctx context.Context, tx *sql.Tx) (tenants int64, err error) {
-	if _, err := tx.ExecContext(ctx, `
-		UPDATE fleet_lane SET holder = NULL, lease = NULL, generation = generation + 1 WHERE lease < now()`); err != nil {
-		return 0, err
-	}
-	// A claim that is being made has locked its lane, so that it is either visible here or finds no lane.
-	return exec(ctx, tx, `
-		UPDATE fleet_tenant t SET state = 'pending', claim = NULL, changed_at = now()
-		WHERE claim IS NOT NULL AND NOT EXISTS (SELECT FROM fleet_lane l WHERE l.holder = t.claim)`)
+func (l *Ledger) TakeOver(ctx context.Context) (tenants int64, err error) {
+	err = l.InTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE fleet_lane SET holder = NULL, lease = NULL, generation = generation + 1 WHERE lease < now()`); err != nil {
+			return err
+		}
+		// A claim that is being made has locked its lane, so that it is either visible here or finds no lane.
+		tenants, err = exec(ctx, tx, `
+			UPDATE fleet_tenant t SET state = 'pending', claim = NULL, changed_at = now()
+			WHERE claim IS NOT NULL AND NOT EXISTS (SELECT FROM fleet_lane l WHERE l.holder = t.claim)`)
+		return err
+	})
+	return tenants, err
 }
 
 // NextGeneration gives a free slot to a new job: the one that has it now died before it could take the slot.

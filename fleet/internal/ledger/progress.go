@@ -33,7 +33,7 @@ func (l *Ledger) Tallies(ctx context.Context, id int64) ([]Tally, error) {
 func (l *Ledger) Workers(ctx context.Context, migrations string) (n int, err error) {
 	err = l.db.QueryRowContext(ctx, `
 		SELECT count(*) FROM fleet_worker WHERE migrations = $1 AND beat_at > now() - make_interval(secs => $2)`,
-		migrations, l.leases.Coordinator.Seconds()).Scan(&n)
+		migrations, 2*l.leases.Coordinator.Seconds()).Scan(&n)
 	return n, err
 }
 

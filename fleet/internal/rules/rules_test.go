@@ -15,9 +15,22 @@ func TestRetries(t *testing.T) {
 		{State: Failed, Attempts: 3, After: 3 * time.Minute},
 		{State: Stale, Attempts: 4},
 	} {
-		if v = Judge(Broke, v.Attempts, Done); v != want {
+		if v = Judge(Broke, v.Attempts, 0, Done); v != want {
 			t.Errorf("failure %d: %+v, want %+v", i+1, v, want)
 		}
+	}
+}
+
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	if v := Judge(Interrupted, 0, patience-1, Done); v.State != Pending || v.Attempts != 0 {
+		t.Errorf("%+v", v)
+	}
+	if v := Judge(Interrupted, 0, patience, Done); v.State != Failed || v.Attempts != 1 {
+		t.Errorf("%+v", v)
+	}
+	if v := Judge(Occupied, 0, 100*patience, Done); v.State != Pending {
+		t.Errorf("a tenant that is locked for long: %+v", v)
 	}
 }
 
@@ -29,7 +42,7 @@ func TestVerdictsInAnyOrder(t *testing.T) {
 		attempts, broke := 0, 0
 		for range 50 {
 			o := Outcome(r.IntN(int(NotBegun) + 1))
-			v := Judge(o, attempts, Done)
+			v := Judge(o, attempts, 0, Done)
 			switch o {
 			case Succeeded:
 				if v.State != Done || v.Failure() {

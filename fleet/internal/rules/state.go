@@ -37,6 +37,10 @@ const (
 // delays are the times before a failed tenant is tried again. One more failure makes it stale.
 var delays = [...]time.Duration{5 * time.Second, 30 * time.Second, 3 * time.Minute}
 
+// patience is how many attempts may cost nothing before an interruption counts as a failure: the tenant's own migration may be
+// what brings its server down.
+const patience = 20
+
 // again is the time before a tenant is tried again that could not be worked on.
 const again = 5 * time.Second
 
@@ -51,9 +55,12 @@ type Verdict struct {
 // Failure says whether the verdict counts against the budget.
 func (v Verdict) Failure() bool { return v.State == Failed || v.State == Stale || v.State == Missing }
 
-// Judge says what becomes of a tenant after an attempt, given how many failed before. success is the state of a tenant that
-// is where it should be.
-func Judge(o Outcome, attempts int, success State) Verdict {
+// Judge says what becomes of a tenant after an attempt, given how many failed before and how many cost nothing. success is the
+// state of a tenant that is where it should be.
+func Judge(o Outcome, attempts, waits int, success State) Verdict {
+	if o == Interrupted && waits >= patience {
+		o = Broke
+	}
 	switch o {
 	case Succeeded:
 		return Verdict{State: success, Attempts: attempts}

@@ -80,6 +80,13 @@ CREATE TABLE fleet_worker (
     beat_at    timestamptz NOT NULL
 );
 
+-- Since when the control database has been reached without a gap, by any worker.
+CREATE TABLE fleet_pulse (
+    id     boolean PRIMARY KEY DEFAULT true CHECK (id),
+    since  timestamptz NOT NULL,
+    latest timestamptz NOT NULL
+);
+
 CREATE TABLE fleet_event (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at      timestamptz NOT NULL DEFAULT now(),
@@ -89,4 +96,4 @@ CREATE TABLE fleet_event (
 );
 
 -- +goose Down
-DROP TABLE fleet_event, fleet_worker, fleet_result, fleet_lane, fleet_tenant, fleet_rollout, fleet_server;
+DROP TABLE fleet_event, fleet_pulse, fleet_worker, fleet_result, fleet_lane, fleet_tenant, fleet_rollout, fleet_server;
