@@ -31,12 +31,15 @@ func WithCheckpoints(use bool) Option {
 	return optionFunc(func(o *options) { o.checkpoints = use })
 }
 
-// covered are the versions that a step records, lowest first: those of a checkpoint, or its own.
+// covered are the versions that a step records, lowest first: those of a checkpoint, of a batch, or its own.
 func (s plannedStep) covered() []int64 {
-	if s.checkpoint == nil {
-		return []int64{s.Version}
+	switch {
+	case s.checkpoint != nil:
+		return s.checkpoint.Versions()
+	case s.batch != nil:
+		return s.batch.steps.versions()
 	}
-	return s.checkpoint.Versions()
+	return []int64{s.Version}
 }
 
 // besides are the versions that a step records besides its own.

@@ -38,7 +38,9 @@ func hook(ctx context.Context, event gooseplus.Event) context.Context {
 func TestContextHook(t *testing.T) {
 	t.Parallel()
 	var seen []string
-	see := func(ctx context.Context, what string) { seen = append(seen, fmt.Sprint(ctx.Value(hookKey{}), " ", what)) }
+	see := func(ctx context.Context, what string) {
+		seen = append(seen, fmt.Sprint(ctx.Value(hookKey{}), " ", what))
+	}
 	observe := gooseplus.WithObserver(func(ctx context.Context, e gooseplus.Event) {
 		see(ctx, strings.TrimPrefix(fmt.Sprintf("%T", e), "gooseplus."))
 	})

@@ -9,8 +9,8 @@ import (
 )
 
 // An Event is something that happened in a run: [RunRequested], [LockWaiting], [LockWaitFinished], [RunStarted],
-// [MigrationStarted], [MigrationFinished], [WayBackStarted], [WayBackFinished], [VersionForced], [RunFinished],
-// [TenantsStarted], [TenantsProgress], [TenantsWayBackStarted],
+// [MigrationStarted], [MigrationFinished], [BatchStarted], [BatchFinished], [WayBackStarted], [WayBackFinished],
+// [VersionForced], [RunFinished], [TenantsStarted], [TenantsProgress], [TenantsWayBackStarted],
 // [TenantsFinished] or [Warning].
 type Event interface {
 	in(Scope) Event
@@ -88,6 +88,22 @@ type MigrationFinished struct {
 	Err      error
 }
 
+// BatchStarted is sent before several migrations run together, as one text in one transaction: see [Migrator.Provision].
+type BatchStarted struct {
+	Scope
+	Steps []Step
+}
+
+// BatchFinished is sent when they have run. If Err is nil, all are applied, and there is neither a [MigrationStarted] nor a
+// [MigrationFinished] of any of them: nobody knows how long each took. Otherwise nothing of them is left, and they run one by
+// one, each with its own events; unless the run ends, as when the lock is lost.
+type BatchFinished struct {
+	Scope
+	Steps    []Step
+	Duration time.Duration
+	Err      error
+}
+
 // WayBackStarted is sent when a run failed and is about to undo its steps.
 type WayBackStarted struct {
 	Scope
@@ -157,6 +173,8 @@ func (e LockWaitFinished) in(s Scope) Event    { e.Scope = s; return e }
 func (e RunStarted) in(s Scope) Event          { e.Scope = s; return e }
 func (e MigrationStarted) in(s Scope) Event    { e.Scope = s; return e }
 func (e MigrationFinished) in(s Scope) Event   { e.Scope = s; return e }
+func (e BatchStarted) in(s Scope) Event        { e.Scope = s; return e }
+func (e BatchFinished) in(s Scope) Event       { e.Scope = s; return e }
 func (e WayBackStarted) in(s Scope) Event      { e.Scope = s; return e }
 func (e WayBackFinished) in(s Scope) Event     { e.Scope = s; return e }
 func (e RunFinished) in(s Scope) Event         { e.Scope = s; return e }

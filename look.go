@@ -274,7 +274,9 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return err
 	}
 	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
-		return fmt.Errorf("%w: applied versions %v have no migration in this configuration", ErrIrreversible, unknown)
+		if err := p.restoreDowns(ctx, unknown); err != nil {
+			return err
+		}
 	}
 	if len(down) == 0 {
 		if err := (memory{p}).unknown(known, applied); err != nil {

@@ -41,11 +41,14 @@ type options struct {
 	foreignHistory Policy
 	unknown        Policy // what becomes of a run where unknown versions are applied
 	checksums      Policy // what becomes of a run where the file of an applied version was edited
+	storedDowns    bool
 	checkpoints    bool
 	application    string // its version
 	schema         string // "" with bound: the tenant has no schema of its own
 	bound          bool   // to a schema
 	createSchema   bool
+	batches        bool     // migrations of an empty database run together where they can
+	dropCreated    bool     // a failed run leaves no schema that it has created
 	searchPath     []string // schemas behind its own
 	role           *string  // nil without WithRole
 	tenant         string

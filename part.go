@@ -109,24 +109,51 @@ func (p *part) apply(ctx context.Context) error {
 			p.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
 		}
 	}
+	p.warnOfStoredDowns()
 	defer p.driver.Rest() // what comes next may need the connection
-	for _, step := range p.steps {
-		if ctx.Err() != nil {
-			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), failure.Stopped(ctx, nil))
+	for _, next := range p.batches() {
+		if next.batch != nil {
+			if done, err := p.takeBatch(ctx, next); done || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			for _, step := range next.batch.steps {
+				if err := p.takeNext(ctx, step); err != nil {
+					return err
+				}
+			}
+			continue
 		}
-		result := p.take(ctx, step)
-		if result.Err != nil {
-			p.failed = &step
-			p.ledger.Fail(plan.Failure{
-				Change: step.change(), Besides: step.besides(), LeftNothing: result.LeftNothing, MaybeRecorded: result.MaybeRecorded,
-			}, result.Key)
-			return result.Err
+		if err := p.takeNext(ctx, next); err != nil {
+			return err
 		}
-		for _, v := range step.besides() {
-			p.ledger.Record(plan.Change{Version: v}, 0)
-		}
-		p.ledger.Record(step.change(), result.Key)
 	}
+	return nil
+}
+
+// takeNext takes a step, and notes its result.
+func (p *part) takeNext(ctx context.Context, step plannedStep) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), failure.Stopped(ctx, nil))
+	}
+	return p.note(step, p.take(ctx, step))
+}
+
+// note notes the result of a planned step, and returns its error.
+func (p *part) note(step plannedStep, result drive.Result) error {
+	if result.Err != nil {
+		p.failed = &step
+		p.ledger.Fail(plan.Failure{
+			Change: step.change(), Besides: step.besides(), LeftNothing: result.LeftNothing, MaybeRecorded: result.MaybeRecorded,
+		}, result.Key)
+		return result.Err
+	}
+	for _, v := range step.besides() {
+		p.ledger.Record(plan.Change{Version: v}, 0)
+	}
+	p.ledger.Record(step.change(), result.Key)
 	return nil
 }
 
@@ -155,6 +182,9 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 		}
 		failed := p.target.migrationError(step, result.Statement, result.Err)
 		failed.locate(p.target, result.Statement, true)
+		for _, b := range result.Blockers {
+			failed.Blockers = append(failed.Blockers, Blocker(b))
+		}
 		if p.run.options.redactedDetails {
 			failed.Detail = ""
 		}

@@ -214,7 +214,7 @@ func (r *run) begin(ctx context.Context, goals goals) error {
 			if err := r.holding.giveUpInheritance(ctx, p); err != nil {
 				return err
 			}
-		case (parts{p}.busy() || len(r.holding.inheritedBy(p)) > 0) && len(p.target.set.List) > 0:
+		case (parts{p}.busy() || len(r.holding.inheritedBy(p)) > 0) && len(p.target.set.List)+len(p.steps) > 0:
 			// A part with nothing to do takes over from its own dead runs: if another part fails now, their work is undone too.
 			r.working = append(r.working, p)
 		}

@@ -362,20 +362,30 @@ func (t *target) schemaMissing(ctx context.Context, db *sql.DB) (bool, error) {
 	return true, nil
 }
 
-// makeSchema creates the schema if it was missing. It is no error if another process creates the schema at the same
-// moment.
-func (r *run) makeSchema(ctx context.Context) error {
-	if !r.parts.lackSchema() {
-		return nil
+// makeSchema creates the schema if it was missing, and says whether it is this call that has created it. It is no error if
+// another process creates the schema at the same moment.
+func (r *run) makeSchema(ctx context.Context) (created bool, err error) {
+	if r.progress.waited && r.options.createSchema && r.options.bound { // the run that had the lock may have created it, or dropped it
+		missing, err := r.whole.schemaMissing(ctx, r.db.own)
+		if err != nil {
+			return false, r.whole.tableError(ctx, err)
+		}
+		for _, p := range r.parts {
+			p.view.schemaMissing = missing
+			p.view.ready = p.view.ready && !missing
+		}
 	}
-	_, err := r.db.own.ExecContext(ctx, r.whole.dialect.CreateSchema(r.whole.schema))
+	if !r.parts.lackSchema() {
+		return false, nil
+	}
+	_, err = r.db.own.ExecContext(ctx, r.whole.dialect.CreateSchema(r.whole.schema))
 	if err != nil {
 		if missing, checkErr := r.whole.schemaMissing(ctx, r.db.own); checkErr != nil || missing {
-			return r.whole.tableError(ctx, err)
+			return false, r.whole.tableError(ctx, err)
 		}
 	}
 	for _, p := range r.parts {
 		p.view.schemaMissing = false
 	}
-	return nil
+	return err == nil, nil
 }

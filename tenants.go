@@ -20,6 +20,10 @@ type Tenant struct {
 	// Open opens the tenant's own database, which is closed when the tenant is done; nil is the
 	// database of the Migrator. With a Schema as well, that schema of it.
 	Open func(context.Context) (*sql.DB, error)
+	// Create creates the database that Open opens, for [Migrator.Provision], which calls it if the server has no such
+	// database. If it fails, it must leave nothing. Drop undoes it, after a failure. Only Provision calls them; nil is for
+	// a database that exists.
+	Create, Drop func(context.Context) error
 }
 
 // name is what errors, events and reports call the tenant. A query that gives the DSN where the name belongs must not

@@ -60,11 +60,19 @@ func (d *ownDatabase) keep() (end func()) {
 	defer d.mu.Unlock()
 	d.kept = true
 	return func() {
+		d.close()
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.db != nil {
-			_ = d.db.Close() // everything that was to be written has been committed
-		}
-		d.db, d.kept = nil, false
+		d.kept = false
 	}
+}
+
+// close closes the database that is kept. The next use opens it again.
+func (d *ownDatabase) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.db != nil {
+		_ = d.db.Close() // everything that was to be written has been committed
+	}
+	d.db = nil
 }

@@ -75,6 +75,9 @@ func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, erro
 	if c.options.wayBack && f.GaveUp() {
 		c.wayBack(ctx, r.Tenants)
 	}
+	for i := range r.Tenants {
+		r.Tenants[i].undo = nil
+	}
 	r.Duration = time.Since(c.started)
 	r.count()
 	if r.Total == 0 && sourceErr == nil && ctx.Err() == nil {
@@ -116,6 +119,7 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 	limited, cancel := failure.Limit(ctx, c.options.timeout, "tenant timeout")
 	defer cancel()
 	tm.ended = func(o outcome) { end = &o }
+	tm.options.batches = do == nil
 	var err error
 	if do == nil {
 		err = tm.Migrate(limited)

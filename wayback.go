@@ -194,7 +194,10 @@ func (w wayBack) undoRecorded(ctx context.Context, rows history.Rows) error {
 	if back.Stuck != nil {
 		return w.lostFault(*back.Stuck)
 	}
-	for _, version := range back.Reapply {
+	for i, version := range back.Reapply {
+		if _, known := w.target.set.Find(version); !known {
+			return w.lacksUps(back.Reapply[i:])
+		}
 		if err := w.reapply(ctx, version); err != nil {
 			return err
 		}

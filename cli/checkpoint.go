@@ -135,6 +135,11 @@ func newCheckpointWriter(c *call, f *checkpointFlags) (w *checkpointWriter, err 
 			return nil, &refusedError{err}
 		}
 	}
+	all, err := w.whole.Describe()
+	if err != nil {
+		return nil, &refusedError{err}
+	}
+	w.set.Tables = all.Tables // also those of the namespaces that come first
 	if w.set.Schema != "" {
 		return nil, usagef("a checkpoint is for any schema: leave out --schema (WithSchema)")
 	}
@@ -290,7 +295,7 @@ func (w *checkpointWriter) verify(ctx context.Context, text string, steps *scrat
 		return &refusedError{fmt.Errorf("%s was not written, because it doesn't make what the migrations make: %s", w.file, strings.Join(differences, "; "))}
 	}
 	if lost, more := dump.Minus(want, have), dump.Minus(have, want); len(lost)+len(more) > 0 {
-		return &refusedError{fmt.Errorf("%s was not written, because it doesn't make the rows or definitions that the migrations make: the migrations %s, the checkpoint %s",
+		return &refusedError{fmt.Errorf("%s was not written, because it doesn't make the same rows and definitions: only the migrations make %s, only the checkpoint makes %s",
 			w.file, firstOf(lost), firstOf(more))}
 	}
 	return nil
@@ -298,10 +303,10 @@ func (w *checkpointWriter) verify(ctx context.Context, text string, steps *scrat
 
 func firstOf(statements []string) string {
 	if len(statements) == 0 {
-		return "make nothing else"
+		return "nothing"
 	}
 	line := []rune(strings.Join(strings.Fields(statements[0]), " "))
-	return fmt.Sprintf("make %q", string(line[:min(len(line), 200)]))
+	return fmt.Sprintf("%q", string(line[:min(len(line), 200)]))
 }
 
 // files are the migrations with the checkpoint, in a folder of their own.

@@ -65,6 +65,7 @@ type runFlags struct {
 	rollback         string
 	foreign, unknown string
 	checksums        string
+	storedDowns      bool
 	redactDetails    bool
 	strictOrder      bool
 	checkpoints      bool
@@ -128,6 +129,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.BoolVar(&r.checkpoints, "checkpoints", false, "begin with a checkpoint where nothing is applied (*.checkpoint.sql)")
 	f.StringVar(&r.checksums, "checksums", "warn", "if the file of an applied migration was edited, before an up: refuse, warn or ignore")
 	f.StringVar(&r.unknown, "unknown-versions", "warn", "if applied versions have no migration here, before an up: refuse, warn or ignore")
+	f.BoolVar(&r.storedDowns, "stored-downs", false, "an up stores the Down of each migration; a down uses it for migrations that aren't here")
 	f.BoolVar(&r.redactDetails, "redact-details", false, "leave PostgreSQL's DETAIL, which can hold data, out of errors")
 	f.BoolVar(&r.strictOrder, "strict-order", false, "refuse pending versions that are lower than an applied one")
 
@@ -137,7 +139,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	settable(f, "table", "GOOSE_TABLE")
 	for _, name := range []string{
 		"tenants-dir", "tenants-driver", "env", "namespaces", "protected-env", "schema", "search-path", "role", "lock", "no-lock", "lock-wait", "timeout",
-		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "checksums", "redact-details", "strict-order", "checkpoints",
+		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "checksums", "stored-downs", "redact-details", "strict-order", "checkpoints",
 		"lock-timeout", "statement-timeout", "retries",
 	} {
 		settable(f, name)
@@ -310,7 +312,7 @@ func (r runFlags) options() ([]gooseplus.Option, error) {
 	}
 	options := []gooseplus.Option{
 		gooseplus.WithGlobalLock(r.lock), gooseplus.WithStrictOrder(r.strictOrder), gooseplus.WithRollback(strategy), gooseplus.WithForeignHistory(policies[r.foreign]),
-		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithChecksums(policies[r.checksums]), gooseplus.WithCheckpoints(r.checkpoints), gooseplus.WithRedactedDetails(r.redactDetails),
+		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithChecksums(policies[r.checksums]), gooseplus.WithCheckpoints(r.checkpoints), gooseplus.WithStoredDowns(r.storedDowns), gooseplus.WithRedactedDetails(r.redactDetails),
 		gooseplus.WithTimeout(r.timeout), gooseplus.WithMigrationTimeout(r.migrationTimeout), gooseplus.WithRollbackTimeout(r.rollbackTimeout),
 	}
 	if r.lockWait >= 0 {

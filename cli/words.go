@@ -27,8 +27,8 @@ var optionFlags = map[string]string{
 	"WithGlobalLock": "lock", "WithLockWait": "lock-wait", "WithStrictOrder": "strict-order",
 	"WithTimeout": "timeout", "WithMigrationTimeout": "migration-timeout", "WithRollbackTimeout": "rollback-timeout",
 	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithUnknownVersions": "unknown-versions", "WithChecksums": "checksums", "WithCheckpoints": "checkpoints",
-	"WithStatementTimeouts": "statement-timeout", "WithRedactedDetails": "redact-details",
-	"WithConcurrency": "concurrency", "WithCanary": "canary", "WithMaxFailures": "max-failures", "WithCreateSchema": "create-schema",
+	"WithStatementTimeouts": "statement-timeout", "WithRedactedDetails": "redact-details", "WithStoredDowns": "stored-downs",
+	"WithConcurrency": "concurrency", "WithCanary": "canary", "WithMaxFailures": "max-failures", "WithCreateSchema": "create-schema", "WithWayBack": "way-back",
 }
 
 var (
@@ -56,7 +56,7 @@ func (w words) of(text string) string {
 		}
 		return command
 	})
-	text = strings.NewReplacer("Force is called", w.program+" force is run", "gooseplus sum again", w.command("sum"), "(LockVersion)", "("+w.program+" lock)").Replace(text)
+	text = strings.NewReplacer("Force is called", w.program+" force is run", "gooseplus sum again", w.command("sum"), "gooseplus checkpoint", w.program+" checkpoint", "gooseplus renumber", w.program+" renumber", "(LockVersion)", "("+w.program+" lock)").Replace(text)
 	if !w.flags {
 		return text
 	}

@@ -245,3 +245,30 @@ func TestPgBouncerRole(t *testing.T) {
 		}
 	})
 }
+
+// TestSearchPathDrift: a tenant with types of extensions has no difference to what its migrations make in a shadow.
+func TestSearchPathDrift(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, one *place) {
+		p := &fleetPlace{place: one}
+		p.create(t, "extensions", "tenant")
+		set := from(files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE a (c CITEXT DEFAULT 'x'::citext CHECK (c <> 'y'::citext));\nCREATE VIEW v AS SELECT c FROM a;", "DROP VIEW v;\nDROP TABLE a;")}))
+		p.exec(t, "CREATE EXTENSION citext SCHEMA extensions")
+		m := p.locking(p.db, set, gooseplus.WithSearchPath("extensions"), gooseplus.WithSchema("tenant"))
+		if err := m.Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		shadow := p.shadow(t)
+		_, err := m.Drift(ctx, shadow)
+		wantText(t, err, `the schemas ["extensions"] don't exist`)
+		for _, text := range []string{"CREATE SCHEMA extensions", "CREATE EXTENSION citext SCHEMA extensions"} {
+			if _, err := shadow.Exec(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if found, err := m.Drift(ctx, shadow); err != nil || len(found) > 0 {
+			t.Errorf("Drift: %+v, %v", found, err)
+		}
+	})
+}

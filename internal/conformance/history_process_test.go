@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/cli"
 )
 
 const releaseEnv = "GOOSEPLUS_RELEASE" // a releaseOrder, in JSON
@@ -24,6 +25,9 @@ type releaseOrder struct {
 	Pause                time.Duration // what each migration takes
 	Unknown              gooseplus.Policy
 	Lock, Wait           bool
+	Stored               bool     // Downs
+	Goto                 int64    // instead of Migrate, if it isn't 0
+	Command              []string // a command line for the program gooseplus instead
 }
 
 // slowly is a release whose migrations each take a while.
@@ -32,7 +36,7 @@ func (x target) slowly(newest int, each time.Duration) gooseplus.Option {
 	if each > 0 {
 		for v := 1; v <= newest; v++ {
 			up, down := release{newest: newest}.texts(v)
-			named[fmt.Sprintf("%03d_t.sql", v)] = script(x.sleeping(each)+";\n"+up, down)
+			named[fmt.Sprintf("%03d_t.sql", v)] = script(x.sleeping(each)+";\n"+up, x.sleeping(each)+";\n"+down)
 		}
 	}
 	return from(files(named))
@@ -48,10 +52,14 @@ func TestReleaseProcess(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		t.Fatal(err)
 	}
+	if len(o.Command) > 0 {
+		os.Args = append([]string{"gooseplus"}, o.Command...)
+		os.Exit(cli.Run(cli.Standalone()))
+	}
 	p := &place{target: target{driver: o.Driver, dialect: o.Dialect}, dsn: o.DSN}
 	db := p.open(t)
 	defer db.Close()
-	m := p.locking(db, p.slowly(o.Newest, o.Pause), gooseplus.WithGlobalLock(o.Lock), gooseplus.WithUnknownVersions(o.Unknown),
+	m := p.locking(db, p.slowly(o.Newest, o.Pause), gooseplus.WithGlobalLock(o.Lock), gooseplus.WithUnknownVersions(o.Unknown), gooseplus.WithStoredDowns(o.Stored),
 		gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 			switch e := e.(type) {
 			case gooseplus.Warning:
@@ -62,8 +70,11 @@ func TestReleaseProcess(t *testing.T) {
 		}))
 	say("ready", "")
 	run := m.Migrate
-	if o.Wait {
+	switch {
+	case o.Wait:
 		run = m.Wait
+	case o.Goto > 0:
+		run = func(ctx context.Context) error { return m.Goto(ctx, o.Goto) }
 	}
 	if err := run(context.Background()); err != nil {
 		say("failed", err.Error())

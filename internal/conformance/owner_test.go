@@ -252,3 +252,65 @@ func TestRoleRefused(t *testing.T) {
 		wantText(t, gooseplus.New(nil, gooseplus.WithDialect(tc.dialect), from(chain(1)), gooseplus.WithRole(tc.role)).Err(), tc.text)
 	}
 }
+
+// TestRoleTakesOver: the owner may neither see nor end what a dead run of the user's still does, and the user may.
+func TestRoleTakesOver(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+		o := p.owned(t)
+		db := o.user.open(t)
+		if err := o.migrator(db, from(chain(1))).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		record{p}.stale(t, "[2]")
+		p.exec(t, "INSERT INTO goose_db_version_lock (id, kind, run_id, transactions) VALUES ('fence:dead', 'fence', 'run:dead', 0)")
+		orphan, err := o.user.open(t).Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer orphan.Rollback()
+		for _, text := range []string{`SET LOCAL ROLE "` + o.owner + `"`, "UPDATE goose_db_version_lock SET transactions = transactions + 1 WHERE id = 'fence:dead'"} {
+			if _, err := orphan.Exec(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var pid int
+		if err := orphan.QueryRow("SELECT pg_backend_pid()").Scan(&pid); err != nil {
+			t.Fatal(err)
+		}
+		p.exec(t, fmt.Sprintf("INSERT INTO goose_db_version_lock (id, kind, run_id, backend) SELECT 'backend:dead:x', 'backend', 'run:dead', pid || '/' || "+
+			"extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = %d", pid))
+		if err := o.migrator(db, from(chain(2))).Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := orphan.Commit(); err == nil {
+			t.Error("the transaction of the dead run was not ended")
+		}
+		p.want(t, []int64{1, 2}, []string{"t001", "t002"})
+		o.wantOwned(t)
+		o.wantAsBefore(t, db)
+	})
+}
+
+// TestRoleRoundTrips: a statement of the Migrator's own is three with a role, and no connection needs to be put right.
+func TestRoleRoundTrips(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		o := p.owned(t)
+		o.place = &place{target: p.target, db: p.db, dsn: o.user.dsn}
+		db, count := o.counted(t)
+		m := o.migrator(db, from(chain(1)))
+		if err := m.Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		count.take()
+		if err := m.Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if told := count.take(); len(told) != 3 || told[0] != `BEGIN; SET LOCAL ROLE "`+o.owner+`"` || told[2] != "COMMIT" {
+			t.Errorf("a boot with nothing pending: %q", told)
+		}
+	})
+}

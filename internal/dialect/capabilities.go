@@ -26,6 +26,14 @@ func (d Dialect) HidesTables() bool { return d.Goose == goose.DialectMySQL }
 // LimitsStatements says whether the database can limit how long a statement takes.
 func (d Dialect) LimitsStatements() bool { return d.Schemas() }
 
+// EndConnection is the statement that ends another connection.
+func (d Dialect) EndConnection(pid int64) string {
+	if d.Goose == goose.DialectMySQL {
+		return fmt.Sprintf("KILL %d", pid)
+	}
+	return fmt.Sprintf("SELECT pg_terminate_backend(%d)", pid)
+}
+
 // Schemas says whether a run can be bound to one schema of a database. On MySQL and MariaDB, a schema is one of the
 // databases of a server.
 func (d Dialect) Schemas() bool {
@@ -95,9 +103,18 @@ func (d Dialect) FindSchema(name string) string {
 	return "SELECT 1 FROM pg_namespace WHERE nspname = " + d.Literal(name) // information_schema hides schemas of others
 }
 
-// CreateSchema is the statement that creates a schema unless it exists. MySQL takes the word SCHEMA too.
+// CreateSchema is the statement that creates a schema, and fails if it exists. MySQL takes the word SCHEMA too.
 func (d Dialect) CreateSchema(name string) string {
-	return "CREATE SCHEMA IF NOT EXISTS " + d.Quote(Name{Table: name})
+	return "CREATE SCHEMA " + d.Quote(Name{Table: name})
+}
+
+// DropSchema is the statement that drops a schema with everything in it.
+func (d Dialect) DropSchema(name string) string {
+	drop := "DROP SCHEMA " + d.Quote(Name{Table: name})
+	if d.Goose == goose.DialectPostgres {
+		drop += " CASCADE"
+	}
+	return drop
 }
 
 // Quoting is how the database writes quotes and comments, false if that isn't known.

@@ -51,6 +51,9 @@ func (d *Driver) attempts(ctx context.Context, step Step) error {
 }
 
 func (d *Driver) execute(ctx context.Context, step Step) error {
+	if step.Text != "" {
+		return d.executeText(ctx, step)
+	}
 	if step.Instead != nil {
 		return d.provider.ApplyInstead(ctx, step.Version)
 	}
