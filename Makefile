@@ -23,7 +23,7 @@ export CGO_CFLAGS ?= -O0 -g0
 COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-race chaos test-dockertest test-benchmarks lint fuzz bench cover test-image
+.PHONY: help demo test test-race chaos test-dockertest test-benchmarks test-otelgooseplus lint fuzz bench cover test-image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,12 +57,17 @@ test-dockertest: ## test what works with github.com/ory/dockertest, a module of 
 test-benchmarks: ## test the comparison with other tools, a module of its own
 	$(if $(BENCHMARKS),cd benchmarks && go test ./...)
 
+# OpenTelemetry must not get into the go.sum of those who use the library without it.
+test-otelgooseplus: ## test the telemetry, a module of its own
+	cd otelgooseplus && go run ../internal/dbtest/serve go test ./...
+
 lint: ## gofmt, go vet, staticcheck, go mod tidy
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w is needed:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	$(STATICCHECK) ./...
 	go mod tidy -diff
 	cd internal/dockertest && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
+	cd otelgooseplus && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	$(if $(BENCHMARKS),cd benchmarks && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff)
 
 # The packages of this module alone get the counters that guide the fuzzing: with -fuzz go test would compile all that they

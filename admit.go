@@ -19,7 +19,7 @@ type admission struct {
 	unfinished []history.Step // that were cut off with their run, and that this one clears away
 	protected  []int64        // the versions below which nothing goes
 	warned     bool           // the observers know of unknown versions
-	edited     bool           // the observers know of edited files
+	told       []string       // what the observers know of edited files
 }
 
 // admit refuses what must not be done on this database, for all parts, and forgets the marks of steps that were finished.
@@ -210,9 +210,9 @@ func (t *target) wayOutOfDirt(s history.Step, applied []int64) string {
 		return fmt.Sprintf("Force(%d), the newest version applied, once the migration is complete", newest)
 	}
 	var before int64
-	for _, v := range t.set.Versions() {
+	for _, v := range slices.Concat(t.set.Versions(), applied) {
 		if v < version {
-			before = v
+			before = max(before, v)
 		}
 	}
 	return fmt.Sprintf("Force(%d) if nothing of the migration is left, or Force(%d) if it is complete", before, version)
@@ -227,6 +227,9 @@ func (t *target) wayOutOfDirt(s history.Step, applied []int64) string {
 func (p *part) clearable(ctx context.Context, s history.Step) bool {
 	t, db := p.target, p.run.db.own
 	m, known := t.set.Find(s.Version)
+	if _, restored := p.files.restored[s.Version]; !known && restored && s.Down {
+		known = true
+	}
 	if !known || s.Failed || p.run.holding == nil || t.dialect.TransactionalDDL {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+	"strings"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/session"
@@ -29,12 +30,14 @@ func (r *run) connect(ctx context.Context) error {
 			p.driver.Fence(&own, p.unfenced())
 		}
 		r.configure(&own)
+		own.Name(r.whole.dialect, p.applicationName())
 		p.driver.Connect(session.Open(r.db.pool, own), 0) // no limit: goose's own takes none as long as a Go migration works on another one
 	}
 	if !r.options.oneTransaction() {
 		return nil
 	}
 	r.configure(&all)
+	all.Name(r.whole.dialect, r.working[0].applicationName())
 	var err error
 	if r.outer, err = session.InTransaction(ctx, r.db.pool, all); err != nil {
 		return r.whole.tableError(ctx, err)
@@ -66,7 +69,7 @@ func (p *part) makeDriver() error {
 	}
 	retries, lockWait := p.run.options.retries()
 	p.driver = drive.New(p.files.reader, drive.Config{
-		DB: p.run.db.own, Dialect: p.target.dialect, Table: p.target.table, State: p.target.state, Run: p.row.id,
+		DB: p.run.db.own, Pool: p.run.db.pool, Dialect: p.target.dialect, Table: p.target.table, State: p.target.state, Run: p.row.id,
 		Retries: retries, LockWait: lockWait, Patience: p.run.patience,
 		Hooks: drive.Hooks{
 			Warn:       func(message string) { p.events.send(Warning{Message: message}) },
@@ -108,6 +111,16 @@ func (r *run) configure(cfg *session.Config) {
 		}
 		cfg.Most = max(1, limit)
 	}
+}
+
+// applicationLimit is how many bytes of a connection's name PostgreSQL keeps.
+const applicationLimit = 63
+
+// applicationName is what the server calls the run's connections. Of a long version table its end is cut off, not the run.
+func (p *part) applicationName() string {
+	table := strings.ReplaceAll(p.target.table.Name(), `"`, "")
+	table = strings.ToValidUTF8(table[:min(len(table), applicationLimit-len("gooseplus  ")-len(p.row.id))], "")
+	return "gooseplus " + table + " " + p.row.id
 }
 
 // site is a database as a run reaches it.

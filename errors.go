@@ -100,13 +100,18 @@ type MigrationError struct {
 	// Detail and Hint are PostgreSQL's additions to its message. Both are part of the message here. Detail can hold
 	// data: see [WithRedactedDetails].
 	Detail, Hint string
+	// Blockers are the connections that were in the way of a migration that failed on a lock timeout, or on a timeout of its
+	// own while it waited. They are part of the message. There are none if the pool had no connection to spare for the
+	// question.
+	Blockers []Blocker
 	// Statement is the SQL statement that failed, "" for a Go function. It can hold data, so it is
 	// not part of the message. Passwords in it, as in CREATE ROLE … PASSWORD 'x', are replaced by xxxxx, and so they
 	// are in the message when the server quotes the statement.
 	Statement string
 	Err       error
 
-	file string // in which Line is
+	file string                 // in which Line is
+	end  func(pid int64) string // the statement that ends a connection
 }
 
 // Error is one line: the stack of a panic and the SQL text are not in it.
@@ -122,7 +127,7 @@ func (e *MigrationError) Error() string {
 	if e.Hint != "" {
 		text += "; hint: " + strings.Join(strings.Fields(e.Hint), " ")
 	}
-	return text
+	return text + blockedBy(e.Blockers, e.end)
 }
 
 func (e *MigrationError) where() string { return where(e.Tenant, e.Namespace) }

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// An Event is something that happened in a run: [LockWaiting], [RunStarted], [MigrationStarted],
-// [MigrationFinished], [BatchStarted], [BatchFinished], [WayBackStarted], [VersionForced], [RunFinished],
-// [TenantsProgress], [TenantsWayBackStarted] or [Warning].
+// An Event is something that happened in a run: [RunRequested], [LockWaiting], [LockWaitFinished], [RunStarted],
+// [MigrationStarted], [MigrationFinished], [BatchStarted], [BatchFinished], [WayBackStarted], [WayBackFinished],
+// [VersionForced], [RunFinished], [TenantsStarted], [TenantsProgress], [TenantsWayBackStarted],
+// [TenantsFinished] or [Warning].
 type Event interface {
 	in(Scope) Event
 	place() Scope
@@ -41,12 +42,28 @@ type Step struct {
 	Covers int
 }
 
+// RunRequested is the first event of a run, before it looks at the database. Every run has one, also the run that has
+// nothing to do, and the run of [Migrator.Force] and the methods like it.
+type RunRequested struct {
+	Scope
+	// Namespaces are those of a run over several namespaces: a [RunFinished] follows for each. nil means that there is one.
+	Namespaces []string
+}
+
 // LockWaiting is sent once per run, when the run begins to wait for another runner: for its lock, or for a
 // statement that the server still executes for a runner that was cut off.
 type LockWaiting struct {
 	Scope
 	Holder string    // host/process id/run; "" until the holder has recorded its run
 	Since  time.Time // the start of the holder's run
+}
+
+// LockWaitFinished is sent when the wait that [LockWaiting] began is over. Err is nil if the run has the lock, or if
+// nothing was left to do.
+type LockWaitFinished struct {
+	Scope
+	Duration time.Duration
+	Err      error
 }
 
 // RunStarted is sent when a run has read its starting point and has something to do. A run over several
@@ -93,9 +110,16 @@ type WayBackStarted struct {
 	Cause error
 }
 
+// WayBackFinished is sent when the way back has ended. Err wraps [ErrRollForward] if the database is back at its starting
+// point, and is a [*RollbackError] otherwise.
+type WayBackFinished struct {
+	Scope
+	Duration time.Duration
+	Err      error
+}
+
 // RunFinished is the last event of a run. Without a [RunStarted] before it nothing was pending, or
-// the run could not start: after a fault of the configuration it is the only event. A run over several
-// namespaces ends with one for each, in their order.
+// the run could not start. A run over several namespaces ends with one for each, in their order.
 type RunFinished struct {
 	Scope
 	From, To int64 // the highest version applied before and after; -1 if it can't be read
@@ -110,6 +134,15 @@ type VersionForced struct {
 	Scope
 	Version        int64
 	Added, Removed []int64
+}
+
+// TenantsStarted is sent by [Migrator.MigrateTenants] and [Migrator.EachTenant] before they ask the source.
+type TenantsStarted struct{}
+
+// TenantsFinished is sent by [Migrator.MigrateTenants] and [Migrator.EachTenant] at their end, with what they return.
+type TenantsFinished struct {
+	Report *TenantsReport // don't change it
+	Err    error
 }
 
 // TenantsProgress is sent by [Migrator.MigrateTenants], [Migrator.EachTenant] and [Migrator.TenantsStatus] when
@@ -134,15 +167,22 @@ type Warning struct {
 	Message string
 }
 
+func (e RunRequested) in(s Scope) Event        { e.Scope = s; return e }
 func (e LockWaiting) in(s Scope) Event         { e.Scope = s; return e }
+func (e LockWaitFinished) in(s Scope) Event    { e.Scope = s; return e }
 func (e RunStarted) in(s Scope) Event          { e.Scope = s; return e }
 func (e MigrationStarted) in(s Scope) Event    { e.Scope = s; return e }
 func (e MigrationFinished) in(s Scope) Event   { e.Scope = s; return e }
 func (e BatchStarted) in(s Scope) Event        { e.Scope = s; return e }
 func (e BatchFinished) in(s Scope) Event       { e.Scope = s; return e }
 func (e WayBackStarted) in(s Scope) Event      { e.Scope = s; return e }
+func (e WayBackFinished) in(s Scope) Event     { e.Scope = s; return e }
 func (e RunFinished) in(s Scope) Event         { e.Scope = s; return e }
 func (e VersionForced) in(s Scope) Event       { e.Scope = s; return e }
+func (e TenantsStarted) in(Scope) Event        { return e }
+func (e TenantsStarted) place() Scope          { return Scope{} }
+func (e TenantsFinished) in(Scope) Event       { return e }
+func (e TenantsFinished) place() Scope         { return Scope{} }
 func (e TenantsProgress) in(Scope) Event       { return e }
 func (e TenantsProgress) place() Scope         { return Scope{} }
 func (e TenantsWayBackStarted) in(Scope) Event { return e }
@@ -152,14 +192,19 @@ func (e Warning) in(s Scope) Event             { e.Scope = s; return e }
 // stream carries the events of one run to its observers. The zero value has none.
 type stream struct {
 	scope     Scope
+	current   *current   // shared by the streams of the run's parts
 	observers *observers // shared by the runs of the same call
+}
+
+// current is what a run is at, for its observers.
+type current struct {
+	ctx context.Context // has the values of the caller's and of the context hooks, and never ends
 }
 
 // observers are the functions that hear the events of one call: of one run, or of the runs of many tenants.
 type observers struct {
-	ctx   context.Context // has the values of the caller's, and never ends
-	turns *sync.Mutex     // held while one of them is called: one event at a time
-	list  []func(context.Context, Event)
+	turns *sync.Mutex // held while one of them is called: one event at a time
+	list  []func(context.Context, Event) context.Context
 
 	warn    func(string) // is told of an observer that panics
 	accused map[int]bool // guarded by turns; the observers whose panic was told
@@ -167,7 +212,7 @@ type observers struct {
 
 // replaced takes the place of the observers in the same call.
 func (o *observers) replaced(by *observers) *observers {
-	by.ctx, by.turns = o.ctx, o.turns
+	by.turns = o.turns
 	return by
 }
 
@@ -179,27 +224,64 @@ func (s *stream) send(e Event) {
 	if s.silent() {
 		return
 	}
-	o := s.observers
-	o.turns.Lock()
-	defer o.turns.Unlock()
+	s.observers.turns.Lock()
+	defer s.observers.turns.Unlock()
 	e = e.in(s.scope)
-	for i := range o.list {
-		o.call(i, e)
+	for i := range s.observers.list {
+		s.observers.call(i, s.current.ctx, e)
+	}
+}
+
+// begin is send for an event that begins something. The context that it returns has the values that the context hooks
+// add, and otherwise is ctx. The observers have them until end is called, after the event that ends the same thing.
+func (s *stream) begin(ctx context.Context, e Event) (inner context.Context, end func()) {
+	if s.silent() {
+		return ctx, func() {}
+	}
+	s.observers.turns.Lock()
+	defer s.observers.turns.Unlock()
+	outer := s.current.ctx
+	e = e.in(s.scope)
+	for i := range s.observers.list {
+		if hooked := s.observers.call(i, s.current.ctx, e); hooked != nil {
+			s.current.ctx, inner = context.WithoutCancel(hooked), valuesOf{ctx, context.WithoutCancel(hooked)}
+		}
+	}
+	if inner == nil {
+		return ctx, func() {}
+	}
+	return inner, func() {
+		s.observers.turns.Lock()
+		defer s.observers.turns.Unlock()
+		s.current.ctx = outer
 	}
 }
 
 // call calls one observer, whose panic must not end the run. o.turns is held.
-func (o *observers) call(i int, e Event) {
+func (o *observers) call(i int, ctx context.Context, e Event) context.Context {
 	defer func() {
 		if v := recover(); v != nil && !o.accused[i] {
 			o.accused[i] = true
 			o.warn(fmt.Sprintf("observer panicked: %v\n%s", v, debug.Stack()))
 		}
 	}()
-	o.list[i](o.ctx, e)
+	return o.list[i](ctx, e)
 }
 
-// share is the stream of a run of one tenant or namespace.
+// share is the stream of a part of the same run.
 func (s *stream) share(tenant, namespace string) *stream {
-	return &stream{scope: Scope{tenant, namespace}, observers: s.observers}
+	return &stream{scope: Scope{tenant, namespace}, current: s.current, observers: s.observers}
+}
+
+// valuesOf is a context with the values of another one, which must have no end of its own.
+type valuesOf struct {
+	context.Context
+	values context.Context
+}
+
+func (v valuesOf) Value(key any) any {
+	if value := v.values.Value(key); value != nil {
+		return value
+	}
+	return v.Context.Value(key)
 }

@@ -209,7 +209,10 @@ func (m *Migrator) named(err error) error {
 
 // refuse tells the observers of a run that can't start.
 func (m *Migrator) refuse(ctx context.Context, err error) error {
-	m.newStream(ctx).send(RunFinished{From: -1, To: -1, Err: err})
+	events := m.newStream(ctx)
+	_, end := events.begin(ctx, RunRequested{})
+	defer end()
+	events.send(RunFinished{From: -1, To: -1, Err: err})
 	return err
 }
 
@@ -253,26 +256,33 @@ func (m *Migrator) withTimeout(ctx context.Context) (context.Context, context.Ca
 
 // newStream is the stream of a run's events.
 func (m *Migrator) newStream(ctx context.Context) *stream {
+	s := &stream{scope: Scope{m.options.tenant, m.options.namespace}, current: &current{context.WithoutCancel(ctx)}}
 	if m.events != nil {
-		return m.events.share(m.options.tenant, m.options.namespace)
+		s.observers = m.events.observers
+	} else {
+		s.observers = m.observers()
+		s.observers.turns = new(sync.Mutex)
 	}
-	o := m.observers()
-	o.ctx, o.turns = context.WithoutCancel(ctx), new(sync.Mutex)
-	return &stream{scope: Scope{m.options.tenant, m.options.namespace}, observers: o}
+	return s
 }
 
-// observers are those of the options. The logger is one of them.
+// observers are those of the options. The logger is one of them. The context hooks come first, so that the others get
+// their context.
 func (m *Migrator) observers() *observers {
 	logger := m.options.logger
 	if logger == nil {
 		logger = zap.L()
 	}
-	o := &observers{list: slices.Clone(m.options.observers), accused: make(map[int]bool), warn: func(message string) {
+	o := &observers{list: slices.Clone(m.options.contextHooks), accused: make(map[int]bool), warn: func(message string) {
 		defer func() { _ = recover() }() // the logger may be the observer that panicked
 		logger.Warn(message)
 	}}
+	list := m.options.observers
 	if writes(logger) {
-		o.list = append(o.list, logObserver(logger))
+		list = append(slices.Clone(list), logObserver(logger))
+	}
+	for _, observe := range list {
+		o.list = append(o.list, func(ctx context.Context, e Event) context.Context { observe(ctx, e); return nil })
 	}
 	return o
 }

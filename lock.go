@@ -61,6 +61,7 @@ func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, 
 		return what(ctx)
 	}
 	h, err := (&waiter{run: r}).hold(ctx, needed)
+	r.endWait(err)
 	if err != nil || h == nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, e
 	if r.db.own.Stats().MaxOpenConnections == 1 && !r.whole.oneWriter() {
 		return nil, errors.New("the lock takes a connection for itself, and the pool has SetMaxOpenConns(1)")
 	}
-	if w.mutex, err = r.whole.mutex(ctx, r.db, r.options.lockTimes.idle); err != nil {
+	if w.mutex, err = r.whole.mutex(ctx, r.db, mutex.Lease{Idle: r.options.lockTimes.idle, Name: r.parts[0].applicationName()}); err != nil {
 		return nil, err
 	}
 	w.waiting = ctx
@@ -113,7 +114,7 @@ func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, e
 			if !wait.Sleep(w.waiting, wait.Poll(time.Since(began))) {
 				return w.lastTry(ctx)
 			}
-			r.announceWait(w.waiting)
+			w.waiting = r.announceWait(w.waiting)
 			if r.whole.oneWriter() {
 				break // to read would get in the holder's way
 			}
@@ -241,27 +242,33 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// announceWait tells the observers, once in a run, that it has to wait.
-func (r *run) announceWait(ctx context.Context) {
+// announceWait tells the observers, once in a run, that it has to wait. It returns the context of the wait.
+func (r *run) announceWait(ctx context.Context) context.Context {
 	if r.progress.waited {
-		return
+		return ctx
 	}
 	r.progress.waited = true
 	if r.events.silent() {
-		return
+		return ctx
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerLimit) // the holder may keep everybody from the table
+	began := time.Now()
+	soon, cancel := context.WithTimeout(ctx, answerLimit) // the holder may keep everybody from the table
 	defer cancel()
 	waiting := LockWaiting{}
-	if holder, since, err := r.whole.state.Runs.RunningNow(ctx, r.db.own); err == nil {
+	if holder, since, err := r.whole.state.Runs.RunningNow(soon, r.db.own); err == nil {
 		waiting.Holder, waiting.Since = holder, since
 	}
-	r.events.send(waiting)
+	ctx, end := r.events.begin(ctx, waiting)
+	r.progress.waitEnds = func(err error) {
+		r.events.send(LockWaitFinished{Duration: time.Since(began), Err: err})
+		end()
+	}
+	return ctx
 }
 
 // mutex is the lock that suits the database.
-func (t *target) mutex(ctx context.Context, db site, idle time.Duration) (mutex.Mutex, error) {
-	m, err := t.state.Mutex(ctx, db.own, db.pool, idle)
+func (t *target) mutex(ctx context.Context, db site, lease mutex.Lease) (mutex.Mutex, error) {
+	m, err := t.state.Mutex(ctx, db.own, db.pool, lease)
 	if err != nil {
 		return nil, t.tableError(ctx, err)
 	}
@@ -283,7 +290,7 @@ func (r *run) locate(held mutex.Held) {
 func (t *target) oneWriter() bool { return t.dialect.OneWriter() }
 
 // makeState makes sure of the state table. Replicas of older versions that use it are waited for.
-func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce func(context.Context)) error {
+func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce func(context.Context) context.Context) error {
 	for began := time.Now(); ; {
 		err := t.state.Ensure(ctx, db)
 		if err == nil {
@@ -292,7 +299,7 @@ func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce fu
 		if !errors.Is(err, history.ErrBusy) {
 			return t.stateError(ctx, err)
 		}
-		announce(waiting)
+		waiting = announce(waiting)
 		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
 			return fmt.Errorf("%w: %w: %w", ErrLocked, failure.Stopped(waiting, nil), err)
 		}
@@ -307,6 +314,7 @@ func (r *run) ensureState(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, upgradeLimit)
 	defer cancel()
 	err := r.whole.makeState(ctx, waiting, r.db.own, r.announceWait)
+	r.endWait(err)
 	r.progress.stateReady = err == nil
 	return err
 }

@@ -82,7 +82,7 @@ func (r *run) look(ctx context.Context, goals goals) (needed bool, err error) {
 // lookSoon looks at all parts. A run that wants the lock gives up after lookLimit: the holder's ALTER TABLE may block the
 // version table, and the waiting run could not say for whom it waits.
 func (r *run) lookSoon(ctx context.Context) error {
-	if !r.options.globalLock || r.whole.state == nil {
+	if !r.options.globalLock || r.whole.state == nil || r.progress.preview {
 		for began := time.Now(); ; { // where one writes, all others may have to wait for a moment
 			err := r.lookAtAll(ctx)
 			if err == nil || !r.whole.oneWriter() || !r.whole.dialect.Contention(err) || time.Since(began) > upgradeLimit {
@@ -187,6 +187,7 @@ func (t *target) hidden(ctx context.Context, db *sql.DB, o *options) error {
 // preview returns the steps of all parts, in order, and the errors of a run before it touches anything.
 func (r *run) preview(ctx context.Context, goal goal) (steps []Step, err error) {
 	defer r.disconnect(ctx)
+	r.progress.preview = true // a look that was cut off must not be told as nothing to do
 	if _, err := r.look(ctx, everywhere(goal)); err != nil {
 		return nil, err
 	}
@@ -273,7 +274,9 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return err
 	}
 	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
-		return fmt.Errorf("%w: applied versions %v have no migration in this configuration", ErrIrreversible, unknown)
+		if err := p.restoreDowns(ctx, unknown); err != nil {
+			return err
+		}
 	}
 	if len(down) == 0 {
 		if err := (memory{p}).unknown(known, applied); err != nil {

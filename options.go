@@ -19,7 +19,7 @@ import (
 
 // An Option configures a [Migrator]. Options are applied in the order given, so that of two that
 // set the same thing the last one counts; [WithEnvironments], [WithGoMigrations], [WithDefinitions],
-// [WithObserver] and [WithGooseOptions] add to what earlier ones gave.
+// [WithObserver], [WithContextHook] and [WithGooseOptions] add to what earlier ones gave.
 type Option interface {
 	apply(*options)
 }
@@ -41,6 +41,7 @@ type options struct {
 	foreignHistory Policy
 	unknown        Policy // what becomes of a run where unknown versions are applied
 	checksums      Policy // what becomes of a run where the file of an applied version was edited
+	storedDowns    bool
 	checkpoints    bool
 	application    string // its version
 	schema         string // "" with bound: the tenant has no schema of its own
@@ -69,6 +70,7 @@ type options struct {
 
 	logger       *zap.Logger // nil: zap.L() when the run starts
 	observers    []func(context.Context, Event)
+	contextHooks []func(context.Context, Event) context.Context
 	lockTimes    lockTimes
 	goMigrations []*goose.Migration
 	definitions  []*Definitions
@@ -244,7 +246,7 @@ func WithNamespaces(names ...string) Option {
 // WithSchema binds the Migrator to one schema of the database, which on MySQL and MariaDB is a database
 // of the same server. The version table and the state table are in that schema, and migrations find unqualified names
 // there. On PostgreSQL the schema is the whole search_path of each transaction, so a type or function of an extension in
-// another schema needs that schema's name. The name is taken as it is, including capitals, dots
+// another schema needs that schema's name, or [WithSearchPath]. The name is taken as it is, including capitals, dots
 // and quotes. A missing schema is [ErrTenantMissing].
 //
 // These are configuration faults: an empty name; a name longer than the server takes (63 bytes on PostgreSQL); "$user" and
@@ -379,7 +381,7 @@ func WithRedactedDetails(redacted bool) Option {
 // WithObserver adds a function that is called with each [Event] of a run, on the goroutine of the run, in
 // order, one event at a time: the runs of [Migrator.MigrateTenants] and [Migrator.EachTenant] take turns. The run
 // goes on when the function returns, so it must not block: hand slow work to a goroutine of your own. Its context
-// has the values of the context given to the run, and never ends. A panic of the function doesn't reach the run; the
+// has the values of the context given to the run, and of the hooks ([WithContextHook]), and never ends. A panic of the function doesn't reach the run; the
 // logger is told of an observer's first panic in each run. nil is ignored.
 //
 // There is no observer by default.
@@ -387,6 +389,22 @@ func WithObserver(observe func(context.Context, Event)) Option {
 	return optionFunc(func(o *options) {
 		if observe != nil {
 			o.observers = append(o.observers[:len(o.observers):len(o.observers)], observe)
+		}
+	})
+}
+
+// WithContextHook adds an observer, as [WithObserver] does, that also returns a context. What it returns for an event that
+// begins something ([TenantsStarted], [RunRequested], [LockWaiting], [MigrationStarted], [WayBackStarted]) is the context of
+// what begins, until the event that ends it: of the statements, of a Go migration, and of the events in between, the last
+// one included. So a span of a trace that is put into it has the spans of the statements below it. Only the values of the
+// returned context count: the deadline and the cancellation stay the run's. nil, and what is returned for other events, is
+// ignored. The hooks are called before the other observers, each with the context of the one before.
+//
+// There is no hook by default.
+func WithContextHook(hook func(context.Context, Event) context.Context) Option {
+	return optionFunc(func(o *options) {
+		if hook != nil {
+			o.contextHooks = append(o.contextHooks[:len(o.contextHooks):len(o.contextHooks)], hook)
 		}
 	})
 }

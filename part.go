@@ -109,6 +109,7 @@ func (p *part) apply(ctx context.Context) error {
 			p.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
 		}
 	}
+	p.warnOfStoredDowns()
 	defer p.driver.Rest() // what comes next may need the connection
 	for _, next := range p.batches() {
 		if next.batch != nil {
@@ -169,7 +170,8 @@ func (p *part) take(ctx context.Context, step plannedStep) drive.Result {
 func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool) drive.Result {
 	ctx, cancel := failure.Limit(ctx, p.run.options.migrationTimeout, "migration timeout")
 	defer cancel()
-	p.events.send(MigrationStarted{Step: step.Step})
+	ctx, end := p.events.begin(ctx, MigrationStarted{Step: step.Step})
+	defer end()
 	started := time.Now()
 	what := step.drive()
 	what.Unrecorded = unrecorded
@@ -180,6 +182,9 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 		}
 		failed := p.target.migrationError(step, result.Statement, result.Err)
 		failed.locate(p.target, result.Statement, true)
+		for _, b := range result.Blockers {
+			failed.Blockers = append(failed.Blockers, Blocker(b))
+		}
 		if p.run.options.redactedDetails {
 			failed.Detail = ""
 		}

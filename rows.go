@@ -27,7 +27,7 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 		if busy == "" {
 			break
 		}
-		r.announceWait(waiting)
+		waiting = r.announceWait(waiting)
 		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
 			return fmt.Errorf("%w: %w (the server is still executing a statement of %s)", ErrLocked, failure.Stopped(waiting, nil), busy)
 		}

@@ -89,15 +89,17 @@ type run struct {
 
 // progress is how far a run has got.
 type progress struct {
-	looked     bool     // its steps are planned from a look
-	vetted     bool     // there is no history of another tool in the way
-	waited     bool     // the observers know that it waits
-	warned     bool     // the observers know that another runner is at work
-	elsewhere  bool     // without the lock, it has met another runner at a step
-	begun      bool     // its first step is next, or taken
-	mariadb    bool     // and not MySQL; asked only if it makes a difference
-	stateReady bool     // without the lock: it has made sure of the state table
-	path       []string // the search_path of its sessions, nil for that of the connections: see findPath
+	looked     bool        // its steps are planned from a look
+	vetted     bool        // there is no history of another tool in the way
+	waited     bool        // the observers know that it waits
+	waitEnds   func(error) // tells them that the wait is over; nil if it is, or if there was none
+	warned     bool        // the observers know that another runner is at work
+	elsewhere  bool        // without the lock, it has met another runner at a step
+	begun      bool        // its first step is next, or taken
+	mariadb    bool        // and not MySQL; asked only if it makes a difference
+	preview    bool        // it wants no lock: nothing but its context limits its look
+	stateReady bool        // without the lock: it has made sure of the state table
+	path       []string    // the search_path of its sessions, nil for that of the connections: see findPath
 }
 
 // run calls what with a new run, unless the configuration has faults, and tells the observers how it
@@ -111,6 +113,8 @@ func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) err
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
 	r := m.newRun(known, db, m.newStream(ctx))
+	ctx, end := r.events.begin(ctx, RunRequested{Namespaces: known.namespaces()})
+	defer end()
 	for _, w := range known.warnings {
 		r.events.send(Warning{Message: w})
 	}
@@ -149,6 +153,14 @@ type outcome struct {
 	applied, undone int   // how many migrations stay applied, and undone
 	touched         bool  // the run got as far as its first step, or had to clear one away
 	trail           trail // of a run without an error that applied something
+}
+
+// endWait tells the observers that the wait for another runner is over.
+func (r *run) endWait(err error) {
+	if r.progress.waitEnds != nil {
+		r.progress.waitEnds(err)
+		r.progress.waitEnds = nil
+	}
 }
 
 // finish tells the observers, and whoever has started many runs, how this one ended.
@@ -202,7 +214,7 @@ func (r *run) begin(ctx context.Context, goals goals) error {
 			if err := r.holding.giveUpInheritance(ctx, p); err != nil {
 				return err
 			}
-		case (parts{p}.busy() || len(r.holding.inheritedBy(p)) > 0) && len(p.target.set.List) > 0:
+		case (parts{p}.busy() || len(r.holding.inheritedBy(p)) > 0) && len(p.target.set.List)+len(p.steps) > 0:
 			// A part with nothing to do takes over from its own dead runs: if another part fails now, their work is undone too.
 			r.working = append(r.working, p)
 		}

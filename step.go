@@ -94,6 +94,7 @@ func (t *target) migrationError(step plannedStep, statement string, err error) *
 		Detail:      secrets.Hide(answer.Detail),
 		Hint:        secrets.Hide(answer.Hint),
 		Err:         &statementError{err, secrets},
+		end:         t.dialect.EndConnection,
 	}
 }
 
@@ -170,7 +171,9 @@ type files struct {
 	target *target
 	goose  []goose.ProviderOption // the application's
 	reader *drive.Reader          // nil as long as there is nothing to read or to do
-	read   map[int64]migset.Body  // what SQL files contain
+	read   map[int64]migset.Body  // what SQL files contain, and stored Downs
+	// restored are migrations of which only the stored Down is known.
+	restored map[int64]migset.Migration
 
 	checkpoints map[*migset.Checkpoint]plannedStep // that were read
 }
@@ -220,11 +223,19 @@ func (f *files) split(version int64) error {
 	if down.IsGo {
 		return f.reader.SplitFunction(version, down.Tx, down.NoTx)
 	}
+	return f.splitText(version, down)
+}
+
+func (f *files) splitText(version int64, down migset.Section) error {
 	return f.reader.SplitText(version, envfs.Texts(map[int64]envfs.Text{version: {Down: down.Statements, NoTransaction: !down.Transactional}}))
 }
 
-// step is the step up of a version whose file is loaded.
+// step is the step up of a version whose file is loaded. A version that isn't known has an empty one.
 func (f *files) step(version int64) plannedStep {
-	m, _ := f.target.set.Find(version)
+	m, known := f.target.set.Find(version)
+	if !known {
+		m = f.restored[version]
+		m.Version = version
+	}
 	return f.target.step(m, f.read[version])
 }

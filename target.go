@@ -194,11 +194,17 @@ func (ts *targets) one() (*target, error) {
 	if !ts.several() {
 		return ts.whole, nil
 	}
-	var names []string
+	return nil, fmt.Errorf("versions belong to a namespace: choose one of %s with Namespace", migset.Quoted(ts.namespaces()))
+}
+
+// namespaces are those of a run over several.
+func (ts *targets) namespaces() (names []string) {
 	for _, part := range ts.parts {
-		names = append(names, part.set.Namespace)
+		if ts.several() {
+			names = append(names, part.set.Namespace)
+		}
 	}
-	return nil, fmt.Errorf("versions belong to a namespace: choose one of %s with Namespace", migset.Quoted(names))
+	return names
 }
 
 // namespace returns the targets with one namespace chosen.

@@ -39,7 +39,7 @@ func (m *Migrator) EachTenant(ctx context.Context, source iter.Seq2[Tenant, erro
 }
 
 // eachTenant is EachTenant, or MigrateTenants if do is nil.
-func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, error], do func(context.Context, *Migrator) error, opts []TenantsOption) (*TenantsReport, error) {
+func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, error], do func(context.Context, *Migrator) error, opts []TenantsOption) (report *TenantsReport, err error) {
 	c, err := m.newTenantsCall(ctx, source, opts)
 	if err == nil && c.options.wayBack && do != nil {
 		c.close()
@@ -49,6 +49,11 @@ func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, erro
 		return new(TenantsReport), m.refuse(ctx, err)
 	}
 	defer c.close()
+	ctx, end := c.m.events.begin(ctx, TenantsStarted{})
+	defer func() {
+		c.m.events.send(TenantsFinished{Report: report, Err: err})
+		end()
+	}()
 	limits := c.limits()
 	if do == nil {
 		limits.Lookers = c.lookers()
@@ -69,6 +74,9 @@ func (m *Migrator) eachTenant(ctx context.Context, source iter.Seq2[Tenant, erro
 	}
 	if c.options.wayBack && f.GaveUp() {
 		c.wayBack(ctx, r.Tenants)
+	}
+	for i := range r.Tenants {
+		r.Tenants[i].undo = nil
 	}
 	r.Duration = time.Since(c.started)
 	r.count()

@@ -74,7 +74,6 @@ func (c *tenantsCall) undo(ctx context.Context, result TenantResult, last bool) 
 	if !last && errors.Is(err, ErrLocked) {
 		return result, fleet.Locked
 	}
-	result.undo = nil
 	result.Err = err
 	result.Duration += time.Since(started)
 	if end != nil && end.to >= 0 {

@@ -14,7 +14,7 @@ import (
 
 // wayBack returns a failed run to its starting point and says, in the error that the run ends
 // with, how far that went. It runs on a context that outlives the run's.
-func (r *run) wayBack(ctx context.Context, cause error) error {
+func (r *run) wayBack(ctx context.Context, cause error) (err error) {
 	if r.progress.elsewhere && !r.working.touched() {
 		r.progress.begun = false
 		return cause // it was refused, a little later than others
@@ -22,7 +22,13 @@ func (r *run) wayBack(ctx context.Context, cause error) error {
 	ctx, cancel := r.holding.detached(ctx, r.options.rollbackTimeout)
 	defer cancel()
 	if r.options.rollback != RollbackNone {
-		r.events.send(WayBackStarted{Cause: cause})
+		started := time.Now()
+		var end func()
+		ctx, end = r.events.begin(ctx, WayBackStarted{Cause: cause})
+		defer func() {
+			r.events.send(WayBackFinished{Duration: time.Since(started), Err: err})
+			end()
+		}()
 	}
 	undone := r.undo(ctx)
 	var stuck, left []*RollbackError
@@ -188,7 +194,10 @@ func (w wayBack) undoRecorded(ctx context.Context, rows history.Rows) error {
 	if back.Stuck != nil {
 		return w.lostFault(*back.Stuck)
 	}
-	for _, version := range back.Reapply {
+	for i, version := range back.Reapply {
+		if _, known := w.target.set.Find(version); !known {
+			return w.lacksUps(back.Reapply[i:])
+		}
 		if err := w.reapply(ctx, version); err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ func (a *app) lookCommands() []*cobra.Command {
 			long: "Shows every migration that is known or applied, and the history of another tool if there is one. The state of a\n" +
 				"migration is: applied, pending, late (pending, and lower than the version the database is at), dirty (it may\n" +
 				"be half-applied), edited (its file was edited after it was applied), or unknown (applied, and its file isn't\n" +
-				"there). The command lock makes a migration locked.",
+				"there; with --stored-downs, Down stored says that the database can undo it). The command lock makes a migration locked.",
 			example: "gooseplus status --output json",
 			run:     status,
 		}),
@@ -122,6 +122,7 @@ type migrationDone struct {
 	AppliedAt   *time.Time `json:"applied_at"`
 	Environment string     `json:"environment,omitempty"`
 	Source      string     `json:"source"`
+	StoredDown  bool       `json:"stored_down,omitempty"`
 	Up          *string    `json:"up,omitempty"`
 	Down        *string    `json:"down,omitempty"`
 }
@@ -135,8 +136,8 @@ func newMigrationDone(s gooseplus.Status, m gooseplus.MigrationStatus) migration
 	switch {
 	case m.Failed:
 		d.State = "dirty"
-	case m.AppliedAt != nil && m.Source == "" && m.Up == "" && m.Down == "":
-		d.State = "unknown"
+	case m.AppliedAt != nil && m.Unknown:
+		d.State, d.StoredDown = "unknown", m.Down != ""
 	case m.Edited:
 		d.State = "edited"
 	case m.AppliedAt != nil:
@@ -158,6 +159,9 @@ func (d migrationDone) row() []cell {
 	}
 	if d.Locked {
 		locked = ", locked"
+	}
+	if d.StoredDown {
+		locked += ", Down stored"
 	}
 	return []cell{{text: strconv.FormatInt(d.Version, 10)}, {d.State + locked, stateColours[d.State]}, {text: at}, {text: d.Source}}
 }
@@ -346,10 +350,28 @@ func showPlan(c *call) error {
 	if err != nil {
 		return err
 	}
+	data := newPlanned(steps)
+	c.data = map[string]any{"steps": data}
+	if len(steps) == 0 {
+		c.out.line("nothing to do")
+		return nil
+	}
+	c.out.plan(data)
+	return nil
+}
+
+func newPlanned(steps []gooseplus.Step) []planned {
 	data := []planned{}
-	rows := [][]cell{cells("DO", "VERSION", "SOURCE", "NOTES")}
 	for _, s := range steps {
 		data = append(data, planned{s.Version, s.Source, s.Environment, s.Namespace, s.Direction, s.Transactional, s.Reversible})
+	}
+	return data
+}
+
+// plan writes steps as a table.
+func (p *printer) plan(steps []planned) {
+	rows := [][]cell{cells("DO", "VERSION", "SOURCE", "NOTES")}
+	for _, s := range steps {
 		var notes []string
 		if !s.Transactional {
 			notes = append(notes, "can be left half-applied")
@@ -359,11 +381,5 @@ func showPlan(c *call) error {
 		}
 		rows = append(rows, []cell{{s.Direction, green}, {text: strconv.FormatInt(s.Version, 10)}, {text: s.Source}, {strings.Join(notes, ", "), yellow}})
 	}
-	c.data = map[string]any{"steps": data}
-	if len(steps) == 0 {
-		c.out.line("nothing to do")
-		return nil
-	}
-	c.out.table(rows)
-	return nil
+	p.table(rows)
 }

@@ -64,6 +64,9 @@ func TestChaosTenantsWayBack(t *testing.T) {
 	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, at *place) {
 		p := &fleetPlace{place: at}
 		rounds, random := chaos(t, 2, 50)
+		if rounds > 2 && at.driver != "pgx" {
+			t.Skip("as over pgx")
+		}
 		names := p.names(chaosRounds(24, 500))
 		p.numbered(t, names)
 		f := &wayBackRounds{p: p, names: names, random: random, tally: make(map[gooseplus.TenantState]int)}
@@ -77,9 +80,9 @@ func TestChaosTenantsWayBack(t *testing.T) {
 			if t.Failed() {
 				t.Fatalf("round %d", round)
 			}
+			t.Logf("round %d: %v; %d tenants of another process, %d processes killed", round, f.tally, f.theirs, f.kills)
 			f.reset(t)
 		}
-		t.Logf("%v; %d tenants of another process, %d processes killed", f.tally, f.theirs, f.kills)
 		if f.tally[gooseplus.TenantUndone] == 0 || f.theirs == 0 {
 			t.Error("nothing was undone, or nobody else was there: the test shows nothing")
 		}

@@ -26,6 +26,14 @@ func (d Dialect) HidesTables() bool { return d.Goose == goose.DialectMySQL }
 // LimitsStatements says whether the database can limit how long a statement takes.
 func (d Dialect) LimitsStatements() bool { return d.Schemas() }
 
+// EndConnection is the statement that ends another connection.
+func (d Dialect) EndConnection(pid int64) string {
+	if d.Goose == goose.DialectMySQL {
+		return fmt.Sprintf("KILL %d", pid)
+	}
+	return fmt.Sprintf("SELECT pg_terminate_backend(%d)", pid)
+}
+
 // Schemas says whether a run can be bound to one schema of a database. On MySQL and MariaDB, a schema is one of the
 // databases of a server.
 func (d Dialect) Schemas() bool {

@@ -17,6 +17,8 @@ var (
 	// lock_not_available, deadlock_detected, serialization_failure; ER_LOCK_WAIT_TIMEOUT, also of metadata locks, and
 	// ER_LOCK_DEADLOCK; SQLITE_BUSY, SQLITE_LOCKED.
 	contention = codes{goose.DialectPostgres: {"55P03", "40P01", "40001"}, goose.DialectMySQL: {"1205", "1213"}, goose.DialectSQLite3: {"5", "6"}}
+	// query_canceled; ER_STATEMENT_TIMEOUT of MariaDB, ER_QUERY_TIMEOUT of MySQL.
+	statementTimeout = codes{goose.DialectPostgres: {"57014"}, goose.DialectMySQL: {"1969", "3024"}}
 	// ER_LOCK_DEADLOCK.
 	deadlock = codes{goose.DialectMySQL: {"1213"}}
 	// syntax_error; ER_PARSE_ERROR, ER_SYNTAX_ERROR; SQLITE_ERROR.
@@ -34,6 +36,9 @@ var (
 // a lock timeout, a deadlock, or a serialization failure. The same statement may succeed a moment later. A statement
 // timeout is no contention.
 func (d Dialect) Contention(err error) bool { return contention.in(err, d.Goose) }
+
+// StatementTimeout says whether the database has ended a statement because its time was over.
+func (d Dialect) StatementTimeout(err error) bool { return statementTimeout.in(err, d.Goose) }
 
 // Deadlock says whether err has MySQL's deadlock error: InnoDB has rolled back the transaction.
 func (d Dialect) Deadlock(err error) bool { return deadlock.in(err, d.Goose) }

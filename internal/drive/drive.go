@@ -70,18 +70,21 @@ type Result struct {
 	LeftNothing bool
 	// MaybeRecorded is true when the version table may say that a step that failed was executed.
 	MaybeRecorded bool
-	Key           int64 // of the row that a step up has inserted, 0 if it is unknown
+	// Blockers are the connections that were in the way of a step that failed on a lock, or at the end of its time.
+	Blockers []history.Blocker
+	Key      int64 // of the row that a step up has inserted, 0 if it is unknown
 }
 
 // Config configures a Driver.
 type Config struct {
 	DB       *sql.DB // for the driver's own statements
+	Pool     *sql.DB // that both come from
 	Dialect  dialect.Dialect
 	Table    *history.Versions
 	State    *history.State // nil for dialects that gooseplus leaves to goose
 	Run      string         // the id of the run
 	Retries  int            // how often a step is tried again that met another session; negative: until its time is over
-	LockWait time.Duration  // how long a statement waits for a lock
+	LockWait time.Duration  // how long a statement waits for a lock; 0 is unknown
 	Patience *wait.Patience
 	Hooks    Hooks
 }
@@ -146,6 +149,8 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	} else {
 		d.recorder.Step(step.Down)
 	}
+	lookout, stop := d.watch(ctx)
+	defer stop()
 	err := d.attempts(ctx, step)
 	if err != nil && d.leftNothing(ctx, step, err) {
 		// It may have failed at the fence: the step before may have removed the state table.
@@ -165,6 +170,9 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 		err = fmt.Errorf("%w: %w", ErrOtherRunner, err)
 	}
 	result.Err = failure.Stopped(ctx, err)
+	if ctx.Err() != nil || d.cfg.Dialect.Contention(err) || d.cfg.Dialect.StatementTimeout(err) {
+		result.Blockers = lookout.found()
+	}
 	return result
 }
 

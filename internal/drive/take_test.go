@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -69,7 +70,7 @@ func TestTake(t *testing.T) {
 			}
 			got := d.Take(ctx, tc.step)
 			err, got.Err = got.Err, nil
-			if got != tc.want {
+			if !reflect.DeepEqual(got, tc.want) {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
 			if fails := tc.wantErr != nil || tc.wantSQL != ""; (err != nil) != fails || tc.wantErr != nil && !errors.Is(err, tc.wantErr) ||

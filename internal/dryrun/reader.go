@@ -39,7 +39,7 @@ func NewReader(dialect goose.Dialect, fsys fs.FS, store Store, opts ...goose.Pro
 	var err error
 	r.Provider, err = goose.NewProvider(dialect, r.db, fsys, opts...)
 	if errors.Is(err, goose.ErrNoMigrations) {
-		return r, nil // there may be something to ReadInstead
+		return r, nil // there may be texts that are added later: of stored Downs, of a checkpoint
 	}
 	if err != nil {
 		_ = r.db.Close() // it has no connections
@@ -61,6 +61,9 @@ func (r *Reader) Split(version int64, fsys fs.FS, opts ...goose.ProviderOption) 
 func (r *Reader) ApplyVersion(ctx context.Context, version int64, up bool) (*goose.MigrationResult, error) {
 	if apart := r.apart[version]; !up && apart != nil {
 		return apart.ApplyVersion(ctx, version, up)
+	}
+	if r.Provider == nil {
+		return nil, goose.ErrVersionNotFound
 	}
 	return r.Provider.ApplyVersion(ctx, version, up)
 }

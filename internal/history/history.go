@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -47,7 +46,7 @@ type server interface {
 	// One more row has the schema, no table, and the number of tables whose names aren't in own.
 	candidates(version dialect.Name, names, columns, own string) string
 	// mutex is the lock of a state table, see [State.Mutex].
-	mutex(ctx context.Context, s *State, db, pool *sql.DB, idle time.Duration) (mutex.Mutex, error)
+	mutex(ctx context.Context, s *State, db, pool *sql.DB, lease mutex.Lease) (mutex.Mutex, error)
 
 	// write executes all statements or none, and returns how many rows the last one affected. The session's autocommit,
 	// isolation and read-only mode make no difference.
@@ -64,6 +63,8 @@ type server interface {
 	activity(ctx context.Context, pool *sql.DB, c Connection) (Activity, error)
 	// blocker is the connection that has locked one of two rows, or the table. Gone means that there is none.
 	blocker(ctx context.Context, pool *sql.DB, t *table, id, or string) (Activity, error)
+	// blockers are the connections for which others wait, see [Connections.Blockers].
+	blockers(ctx context.Context, pool *sql.DB, waiting []Waiting) ([]Blocker, error)
 	// end ends a connection, unless its number belongs to another connection by now.
 	end(ctx context.Context, pool *sql.DB, c Connection, a Activity) error
 }
@@ -76,6 +77,7 @@ type terms struct {
 	text        string // follows the type of a text column
 	onDuplicate string // begins the part of an INSERT that changes the row if it exists
 	assign      string // sets a column in that part: % is its name
+	soon        string // has a transaction reach the disk no later than the next one, "" if that makes no difference
 	begin       string // begins a transaction of a run, before anything else
 	lockRow     string // ends a SELECT that locks its row, "" where there is one writer
 	lockRead    string // follows a table in a condition that must lock every row that it reads
@@ -189,6 +191,15 @@ func (t *table) write(ctx context.Context, db Querier, statements ...string) (af
 		return t.server.write(ctx, pool, statements)
 	}
 	return executeAll(ctx, db, statements)
+}
+
+// soon begins the statements of a write that need not be on the disk before the run commits a migration, which puts it there
+// first: after a crash of the server there are either both or neither.
+func (t *table) soon(db Querier) []string {
+	if _, pool := db.(*sql.DB); !pool || t.server.terms().soon == "" {
+		return nil
+	}
+	return []string{t.server.terms().soon}
 }
 
 // executeAll executes statements one after the other, and returns how many rows the last one affected.

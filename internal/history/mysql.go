@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,10 +144,10 @@ func (m mysql) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout) 
 }
 
 // mutex has a name of 64 characters, made of the database and the table that the server finds at the time of the try.
-func (m mysql) mutex(_ context.Context, s *State, db, _ *sql.DB, idle time.Duration) (mutex.Mutex, error) {
+func (m mysql) mutex(_ context.Context, s *State, db, _ *sql.DB, lease mutex.Lease) (mutex.Mutex, error) {
 	name := "CONCAT(COALESCE(NULLIF(" + m.Literal(s.name.Schema) + ", ''), DATABASE(), ''), '.', " + m.Literal(s.name.Table) + ")"
 	return mutex.NewMySQL(db, "CONCAT('gooseplus:', LEFT(SHA2(CONVERT(IF(@@lower_case_table_names = 0, "+name+
-		", LOWER("+name+")) USING utf8mb4), 256), 48))", idle), nil
+		", LOWER("+name+")) USING utf8mb4), 256), 48))", lease.Idle), nil
 }
 
 // locked is an expression for whether the connection with this number still is the connection of the run: it has the run's lock.
@@ -209,3 +210,52 @@ func (v *Versions) Transactional(ctx context.Context, db Querier) bool {
 }
 
 func (mysql) unlessGone(statement string) string { return statement }
+
+// waitsForMetadata are the states of a connection that waits for a lock that isn't of a row.
+const waitsForMetadata = "w.STATE LIKE 'Waiting for % lock'"
+
+// blockedBy are queries for the numbers of the connections for which others wait, {ids}. Which of them the server executes
+// depends on its brand, its plugins and the user's privileges: the others fail. The plugin metadata_lock_info shows no
+// waiting locks: there, a connection blocks that has a lock on a table that the waiting statement names.
+var blockedBy = []string{
+	// Rows, on MariaDB and MySQL.
+	"SELECT b.trx_mysql_thread_id FROM information_schema.INNODB_LOCK_WAITS AS l JOIN information_schema.INNODB_TRX AS w ON w.trx_id = l.requesting_trx_id" +
+		" JOIN information_schema.INNODB_TRX AS b ON b.trx_id = l.blocking_trx_id WHERE w.trx_mysql_thread_id IN ({ids})",
+	"SELECT b.PROCESSLIST_ID FROM performance_schema.data_lock_waits AS l JOIN performance_schema.threads AS w ON w.THREAD_ID = l.REQUESTING_THREAD_ID" +
+		" JOIN performance_schema.threads AS b ON b.THREAD_ID = l.BLOCKING_THREAD_ID WHERE w.PROCESSLIST_ID IN ({ids})",
+	// Metadata.
+	"SELECT b.PROCESSLIST_ID FROM performance_schema.threads AS w JOIN performance_schema.metadata_locks AS r ON r.OWNER_THREAD_ID = w.THREAD_ID" +
+		" JOIN performance_schema.metadata_locks AS g ON g.OBJECT_TYPE = r.OBJECT_TYPE AND g.OBJECT_SCHEMA = r.OBJECT_SCHEMA AND g.OBJECT_NAME = r.OBJECT_NAME" +
+		" JOIN performance_schema.threads AS b ON b.THREAD_ID = g.OWNER_THREAD_ID" +
+		" WHERE w.PROCESSLIST_ID IN ({ids}) AND r.LOCK_STATUS = 'PENDING' AND g.LOCK_STATUS = 'GRANTED' AND b.THREAD_ID <> w.THREAD_ID",
+	"SELECT m.THREAD_ID FROM information_schema.PROCESSLIST AS w JOIN information_schema.METADATA_LOCK_INFO AS m" +
+		" ON m.THREAD_ID <> w.ID AND m.LOCK_TYPE = 'Table metadata lock' AND INSTR(LOWER(w.INFO), LOWER(m.TABLE_NAME)) > 0" +
+		" AND (m.TABLE_SCHEMA = w.DB OR INSTR(LOWER(w.INFO), LOWER(m.TABLE_SCHEMA)) > 0)" +
+		" WHERE w.ID IN ({ids}) AND " + waitsForMetadata,
+}
+
+// suspects are the transactions that are open in the same database, where a connection waits for metadata and the server
+// doesn't tell for whom.
+const suspects = "SELECT t.trx_mysql_thread_id FROM information_schema.PROCESSLIST AS w JOIN information_schema.PROCESSLIST AS s ON s.DB = w.DB AND s.ID <> w.ID" +
+	" JOIN information_schema.INNODB_TRX AS t ON t.trx_mysql_thread_id = s.ID WHERE w.ID IN ({ids}) AND " + waitsForMetadata
+
+func (m mysql) blockers(ctx context.Context, pool *sql.DB, waiting []Waiting) (list []Blocker, err error) {
+	quoting, _ := m.Quoting()
+	for i, query := range append(slices.Clone(blockedBy), suspects) {
+		found, failed := readBlockers(ctx, pool, quoting, "SELECT p.ID, p.USER, NULL, CASE WHEN p.COMMAND = 'Sleep' AND t.trx_started IS NOT NULL THEN 'idle in transaction'"+
+			" WHEN p.COMMAND = 'Sleep' THEN 'idle' ELSE COALESCE(NULLIF(p.STATE, ''), p.COMMAND) END,"+
+			" COALESCE(TIMESTAMPDIFF(SECOND, t.trx_started, NOW()), p.TIME), p.INFO"+
+			" FROM information_schema.PROCESSLIST AS p LEFT JOIN information_schema.INNODB_TRX AS t ON t.trx_mysql_thread_id = p.ID"+
+			" WHERE p.ID IN ("+strings.ReplaceAll(query, "{ids}", quotedIDs(waiting))+") ORDER BY t.trx_started IS NULL, t.trx_started, p.ID LIMIT "+fmt.Sprint(blockersShown))
+		if failed == nil && len(found) > 0 {
+			for n := range found {
+				found[n].Suspected = i == len(blockedBy)
+			}
+			return found, nil
+		}
+		if ctx.Err() != nil {
+			return nil, failed
+		}
+	}
+	return nil, nil
+}

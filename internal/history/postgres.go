@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/mutex"
@@ -26,6 +25,7 @@ func (postgres) terms() terms {
 		sums:        "CAST(COUNT(*) AS TEXT) || '/' || CAST(COALESCE(SUM(checksum_key), 0) AS TEXT) || '/' || CAST(COALESCE(MAX(requires), 0) AS TEXT)",
 		returning:   " RETURNING id",
 		cursor:      "DECLARE {cursor} NO SCROLL CURSOR FOR ",
+		soon:        "SET LOCAL synchronous_commit = off",
 		begin:       mutex.KeepTransaction() + "; ",
 		lockRow:     " FOR UPDATE",
 		lockClaims:  "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
@@ -150,13 +150,13 @@ func (p postgres) unpartition(ctx context.Context, pool *sql.DB, t *table) (list
 
 // mutex is made of the quoted and qualified name, so that the search_path of a process doesn't matter. The state table is in the
 // schema in which the version table is, or would be created. The server finds that schema at the time of the try.
-func (p postgres) mutex(_ context.Context, s *State, db, _ *sql.DB, idle time.Duration) (mutex.Mutex, error) {
+func (p postgres) mutex(_ context.Context, s *State, db, _ *sql.DB, lease mutex.Lease) (mutex.Mutex, error) {
 	key := p.Literal(s.quoted) + "::text"
 	if s.name.Schema == "" {
 		schema := "COALESCE(" + schemaOf(p.Literal(p.Quote(s.version))) + ", " + schemaOf(p.Literal(s.quoted)) + ", current_schema()::text)"
 		key = "COALESCE('\"' || replace(" + schema + ", '\"', '\"\"') || '\".', '') || " + p.Literal(s.quoted)
 	}
-	return mutex.NewPostgres(db, key, idle), nil
+	return mutex.NewPostgres(db, key, lease), nil
 }
 
 func (p postgres) activity(ctx context.Context, pool *sql.DB, c Connection) (a Activity, err error) {
@@ -220,4 +220,20 @@ func (p postgres) end(ctx context.Context, pool *sql.DB, _ Connection, a Activit
 	_, err := p.write(ctx, pool, []string{"SET LOCAL ROLE NONE", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = " + a.pid +
 		" AND extract(epoch FROM backend_start)::text = " + p.Literal(a.born)})
 	return err
+}
+
+// blockers asks pg_blocking_pids, which costs the server a moment, only of connections that wait for a lock.
+func (p postgres) blockers(ctx context.Context, pool *sql.DB, waiting []Waiting) ([]Blocker, error) {
+	var list []string
+	for _, w := range waiting {
+		list = append(list, "("+w.ID+", "+p.Literal(w.Application)+")")
+	}
+	q, _ := p.Quoting()
+	// The catalog hides much of another role's connection from a user without pg_read_all_stats, but not its user and application.
+	return readBlockers(ctx, pool, q, "SELECT u.pid, b.usename::text, b.application_name, b.state,"+
+		" CAST(EXTRACT(EPOCH FROM clock_timestamp() - COALESCE(b.xact_start, b.state_change)) AS double precision),"+
+		" CASE WHEN b.state IS NOT NULL THEN b.query END"+
+		" FROM (SELECT DISTINCT unnest(pg_blocking_pids(w.pid)) AS pid FROM pg_stat_activity AS w"+
+		" WHERE w.wait_event_type = 'Lock' AND (w.pid, w.application_name) IN ("+strings.Join(list, ", ")+")) AS u"+
+		" LEFT JOIN pg_stat_activity AS b ON b.pid = u.pid ORDER BY b.xact_start NULLS LAST, u.pid LIMIT "+fmt.Sprint(blockersShown))
 }

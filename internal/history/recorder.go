@@ -104,7 +104,7 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 }
 
 // InsertBefore records the versions that a step stands for besides its own, which comes after them. It returns ErrRecorded if
-// another process has recorded anything meanwhile.
+// another process has recorded one of them meanwhile.
 func (r *Recorder) InsertBefore(ctx context.Context, db database.DBTxConn, versions []int64) error {
 	if len(versions) == 0 {
 		return nil

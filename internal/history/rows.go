@@ -41,21 +41,22 @@ func (t *table) insert(ctx context.Context, db Querier, version, last int64) (ke
 	return result.LastInsertId()
 }
 
-// insertAll records versions in their order. It returns ErrRecorded if there is a row with a key above last.
+// insertAll records versions in their order. It returns ErrRecorded if a row with a key above last, the last key that the run
+// knows, has recorded one of them.
 func (t *table) insertAll(ctx context.Context, db Querier, versions []int64, last int64) error {
-	var highest int64
-	if err := db.QueryRowContext(ctx, t.sql("SELECT COALESCE(MAX(id), 0) FROM {table}")).Scan(&highest); err != nil {
-		return err
-	}
-	if highest > last {
-		return ErrRecorded
-	}
 	for some := range slices.Chunk(versions, 500) {
-		rows := make([]string, len(some))
+		numbers, rows := make([]string, len(some)), make([]string, len(some))
 		for i, version := range some {
-			rows[i] = t.sql("(?, TRUE)", version)
+			numbers[i], rows[i] = t.sql("?", version), t.sql("(?, TRUE)", version)
 		}
-		if _, err := executeAll(ctx, db, []string{t.sql("INSERT INTO {table} (version_id, is_applied) VALUES ") + strings.Join(rows, ", ")}); err != nil {
+		recorded, err := count(ctx, db, t.sql("SELECT 1 FROM {table} WHERE id > ? AND is_applied AND version_id IN (", last)+strings.Join(numbers, ", ")+")")
+		if err == nil && recorded > 0 {
+			return ErrRecorded
+		}
+		if err == nil {
+			_, err = executeAll(ctx, db, []string{t.sql("INSERT INTO {table} (version_id, is_applied) VALUES ") + strings.Join(rows, ", ")})
+		}
+		if err != nil {
 			return fmt.Errorf("failed to insert versions %d to %d: %w", some[0], some[len(some)-1], err)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"net/url"
-	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/mutex"
@@ -70,7 +69,7 @@ func (s sqlite) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout)
 }
 
 // mutex is a file beside the database's file, one for each state table.
-func (s sqlite) mutex(ctx context.Context, state *State, db, pool *sql.DB, _ time.Duration) (mutex.Mutex, error) {
+func (s sqlite) mutex(ctx context.Context, state *State, db, pool *sql.DB, _ mutex.Lease) (mutex.Mutex, error) {
 	var file string
 	err := db.QueryRowContext(ctx, "SELECT COALESCE(file, '') FROM pragma_database_list WHERE name = "+s.Literal(attached(state.name))+" COLLATE NOCASE").Scan(&file)
 	switch {
@@ -93,3 +92,6 @@ func (sqlite) blocker(context.Context, *sql.DB, *table, string, string) (Activit
 func (sqlite) end(context.Context, *sql.DB, Connection, Activity) error { return nil }
 
 func (sqlite) unlessGone(statement string) string { return statement }
+
+// blockers doesn't know: the lock of a file has no owner that others see.
+func (sqlite) blockers(context.Context, *sql.DB, []Waiting) ([]Blocker, error) { return nil, nil }

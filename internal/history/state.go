@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/mutex"
@@ -51,10 +50,9 @@ func (s *State) Name() string { return s.quoted }
 // Tables are the names of the version table and of the state table, without a schema, as the server stores them.
 func (s *State) Tables() []string { return []string{s.version.Table, s.name.Table} }
 
-// Mutex is the lock of the table. The table need not exist. The server keeps the lock no longer than idle if its holder says
-// nothing. pool is the application's pool, which owns a database in memory; db has the same connections.
-func (s *State) Mutex(ctx context.Context, db, pool *sql.DB, idle time.Duration) (mutex.Mutex, error) {
-	return s.server.mutex(ctx, s, db, pool, idle)
+// Mutex is the lock of the table. The table need not exist. pool is the application's pool, which owns a database in memory; db has the same connections.
+func (s *State) Mutex(ctx context.Context, db, pool *sql.DB, lease mutex.Lease) (mutex.Mutex, error) {
+	return s.server.mutex(ctx, s, db, pool, lease)
 }
 
 // Under is the table for the holder of its lock. Its name has the schema in which the server has found the table, because a

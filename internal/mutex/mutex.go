@@ -21,6 +21,12 @@ type Mutex interface {
 	Holder(ctx context.Context) (string, error)
 }
 
+// Lease says how the server is to keep a lock.
+type Lease struct {
+	Idle time.Duration // how long it keeps the lock of a holder that says nothing
+	Name string        // what it calls the connection, unless the application has given it a name
+}
+
 // Held is a mutex that this process has.
 type Held interface {
 	// Check asks whether the mutex is still held. It may block after ctx has ended.

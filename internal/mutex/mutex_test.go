@@ -269,7 +269,7 @@ type place struct {
 
 func onEachServer(t *testing.T, test func(*testing.T, place)) {
 	postgres := func(key string) func(*sql.DB) Mutex {
-		return func(db *sql.DB) Mutex { return NewPostgres(db, key, time.Minute) }
+		return func(db *sql.DB) Mutex { return NewPostgres(db, key, Lease{Idle: time.Minute}) }
 	}
 	mysql := func(name string) func(*sql.DB) Mutex {
 		return func(db *sql.DB) Mutex { return NewMySQL(db, name, time.Minute) }

@@ -3,19 +3,20 @@ package mutex
 import (
 	"database/sql"
 	"fmt"
-	"time"
+	"strings"
 )
 
 // NewPostgres returns a transaction-level advisory lock. Its transaction holds no lock on a row or a table, no transaction id
 // and no snapshot, so that nothing waits for it, CREATE INDEX CONCURRENTLY included. Behind a pooler in transaction mode
 // the transaction keeps its connection to the server. key is an SQL expression for the text that the lock's number is made
-// of. The server keeps the lock no longer than idle if its holder says nothing.
-func NewPostgres(db *sql.DB, key string, idle time.Duration) *Server {
+// of. The server keeps the lock no longer than the lease if its holder says nothing.
+func NewPostgres(db *sql.DB, key string, lease Lease) *Server {
 	return &Server{db, words{
 		// Whatever the role, the database or the pooler has set, no limit ends the transaction while its holder gives signs of
 		// life.
 		begin: fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; "+setIfKnown, fmt.Sprintf("('idle_in_transaction_session_timeout', '%d'), "+
-			"('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'), ", idle.Milliseconds())+keepAlive),
+			"('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'), ", lease.Idle.Milliseconds())+
+			"('application_name', COALESCE(NULLIF(current_setting('application_name'), ''), '"+strings.ReplaceAll(lease.Name, "'", "''")+"')), "+keepAlive),
 		// pg_locks is read only after the lock was taken.
 		try: "WITH k AS (SELECT " + key + " AS name), t AS (SELECT name, hashtextextended(name, 0) AS k," +
 			" pg_try_advisory_xact_lock(hashtextextended(name, 0)) AS mine FROM k) SELECT name, mine, CASE WHEN mine THEN" +

@@ -56,7 +56,7 @@ func TestServersWithoutLocks(t *testing.T) {
 		row   []driver.Value
 		text  string
 	}{
-		"PostgreSQL, and pg_locks is empty": {func(db *sql.DB) Mutex { return NewPostgres(db, "'k'", time.Minute) },
+		"PostgreSQL, and pg_locks is empty": {func(db *sql.DB) Mutex { return NewPostgres(db, "'k'", Lease{Idle: time.Minute}) },
 			[]driver.Value{"k", true, false, true}, "pg_locks"},
 		"MySQL, and GET_LOCK gives NULL": {func(db *sql.DB) Mutex { return NewMySQL(db, "'k'", time.Minute) },
 			[]driver.Value{"k", nil, nil, true}, "NULL"},

@@ -43,6 +43,8 @@ type Config struct {
 	// Guarded ends calls that outlive their context: see [Guard].
 	Guarded   bool
 	endsBySQL bool // see Guard
+	// Application is what PostgreSQL calls the session's connections, see [Config.Name].
+	Application string
 	// Backend, if its Query is set, is asked on each connection when it is borrowed.
 	Backend Backend
 }
@@ -56,6 +58,8 @@ type Statement struct {
 	Check func(rows int64) error
 	// Explain, if not nil, makes the error that is returned of the server's.
 	Explain func(error) error
+
+	unnamed bool // only for connections of an application without a name
 }
 
 // Setting is a setting of a connection.

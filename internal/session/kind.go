@@ -53,12 +53,12 @@ const resetSettingsSQL = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET A
 
 // ownSettings reads what was set on a connection of PostgreSQL since it was made, as by a hook of the application's
 // that is called on each new one, as statements that set it again. What begins with the name of an extension isn't
-// listed by the server unless that is loaded.
+// listed by the server unless that is loaded. It also reads the connection's number and name.
 const ownSettings = `SELECT concat(
 	(SELECT string_agg(format('SELECT pg_catalog.set_config(%L, %L, false)', name, setting), '; ') FROM pg_catalog.pg_settings
 		WHERE source = 'session' AND context IN ('user', 'superuser') AND name NOT LIKE 'transaction\_%' AND name NOT IN ('seed', 'is_superuser')),
 	format('; SET SESSION AUTHORIZATION %I', session_user),
-	CASE WHEN pg_catalog.current_setting('role') <> 'none' THEN format('; SET ROLE %I', pg_catalog.current_setting('role')) END)`
+	CASE WHEN pg_catalog.current_setting('role') <> 'none' THEN format('; SET ROLE %I', pg_catalog.current_setting('role')) END), pg_catalog.pg_backend_pid()::text, pg_catalog.current_setting('application_name')`
 
 // openSQL fails, where nothing else is wrong, exactly if a transaction is open; or, of SQLite, opens one if none is.
 func (k Kind) openSQL() string {
@@ -141,9 +141,16 @@ func (l *link) remember(ctx context.Context, k Kind) (err error) {
 		if err != nil {
 			return err
 		}
-		l.own = fmt.Sprint(row[0])
-	case k == MySQL: // what the run executes relies on it
-		return l.exec(ctx, "SET autocommit = 1")
+		l.own, l.name = fmt.Sprint(row[0]), Named{fmt.Sprint(row[1]), fmt.Sprint(row[2])}
+	case k == MySQL:
+		row, err := l.queryRow(ctx, "SELECT CAST(CONNECTION_ID() AS CHAR), CAST(@@autocommit AS CHAR)")
+		if err != nil {
+			return err
+		}
+		l.name.ID = fmt.Sprint(row[0])
+		if row[1] != "1" { // what the run executes relies on it
+			return l.exec(ctx, "SET autocommit = 1")
+		}
 	case k == SQLite:
 		before, err := l.sqlite(ctx)
 		if err == nil {

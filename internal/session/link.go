@@ -25,6 +25,7 @@ type link struct {
 	memory  bool // it is a database
 
 	settings
+	name    Named          // as it was when it was borrowed
 	own     string         // makes the application's own settings, see ownSettings
 	before  *sqliteState   // as it was, nil if the connection is to be replaced
 	backend []driver.Value // what the server calls it, nil if that is not asked
@@ -109,6 +110,9 @@ func (l *link) do(ctx context.Context, f func(driver.Conn) error) error {
 // run executes statements of the session's own, up to the first that fails.
 func (l *link) run(ctx context.Context, statements []Statement) error {
 	for _, s := range statements {
+		if s.unnamed && l.name.Application != "" {
+			continue
+		}
 		n, err := call(ctx, l, func(dc driver.Conn) (n int64, err error) {
 			res, err := exec(ctx, dc, s.Query, s.Args)
 			if err == nil && s.Check != nil {

@@ -243,7 +243,9 @@ func (s *Session) settle(ctx context.Context) error {
 func (c *Config) again(statements []string, l *link) []string {
 	statements = append(statements, l.own)
 	for _, set := range c.OnBeginSettings {
-		statements = append(statements, set.Query)
+		if !set.unnamed || l.name.Application == "" {
+			statements = append(statements, set.Query)
+		}
 	}
 	return statements
 }

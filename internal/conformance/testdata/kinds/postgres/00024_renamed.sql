@@ -8,11 +8,6 @@ CREATE TEXT SEARCH CONFIGURATION words (COPY = simple);
 CREATE CAST (mood AS place) WITH INOUT;
 ALTER TABLE unit VALIDATE CONSTRAINT unit_id_check;
 ANALYZE person;
-SAVEPOINT here;
-DROP TABLE first_shard;
-ROLLBACK TO SAVEPOINT here;
-RELEASE SAVEPOINT here;
-NOTIFY somebody, 'a; b';
 
 -- +goose Down
 DROP CAST (mood AS place);

@@ -1,5 +1,5 @@
 -- +goose Up
-ANALYZE;
+ANALYZE work;
 CREATE INDEX work_number ON work (number DESC) -- no semicolon
 ;
 

@@ -1,0 +1,43 @@
+package sqltext
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestMasked(t *testing.T) {
+	t.Parallel()
+	postgres, mysql := Quoting{Dollars: true}, Quoting{Backslashes: true}
+	for _, tc := range []struct {
+		quoting    Quoting
+		text, want string
+	}{
+		{postgres, "UPDATE users SET name = 'Eve''s', age=41.5e3 WHERE id1 = 7 AND \"Id 2\" = -8", `UPDATE users SET name = ??, age=? WHERE id1 = ? AND "Id 2" = -?`},
+		{postgres, "SELECT  /* 'x' */ 1 -- secret\n, $$a 'b'$$, $1, E'it\\'s'", "SELECT ? , ?, $1, E?"},
+		{postgres, "INSERT INTO a VALUES ('cut of", "INSERT INTO a VALUES (?"},
+		{postgres, "SELECT $body$ cut of", "SELECT ?"},
+		{postgres, "SELECT 0xFF, 1_000, 12abc", "SELECT ?, ?, ?"},
+		{mysql, "SELECT \"it\\\"s\", `a``1` # secret", "SELECT ?, `a``1`"},
+		{mysql, "SELECT \"cut of", "SELECT ?"},
+		{postgres, "LOCK TABLE ééééééééééééééééééééé", "LOCK TABLE ééééééééé …"},
+	} {
+		if got := tc.quoting.Masked(tc.text, 30); got != tc.want && tc.quoting.Masked(tc.text, 100) != tc.want {
+			t.Errorf("%s: %q, want %q", tc.text, got, tc.want)
+		}
+	}
+}
+
+func FuzzMasked(f *testing.F) {
+	f.Add("UPDATE users SET name = 'secret' WHERE id = 4711", 20)
+	f.Add("SELECT \"4711", 3)
+	f.Fuzz(func(t *testing.T, text string, size int) {
+		size = 1 + size&0xff
+		for _, q := range []Quoting{{Dollars: true}, {Backslashes: true}} {
+			got := q.Masked(text, size)
+			if !utf8.ValidString(got) || len(got) > size+len(" …") || strings.Contains(got, "'") {
+				t.Errorf("%q", got)
+			}
+		}
+	})
+}
