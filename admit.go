@@ -19,7 +19,7 @@ type admission struct {
 	unfinished []history.Step // that were cut off with their run, and that this one clears away
 	protected  []int64        // the versions below which nothing goes
 	warned     bool           // the observers know of unknown versions
-	edited     bool           // the observers know of edited files
+	told       []string       // what the observers know of edited files
 }
 
 // admit refuses what must not be done on this database, for all parts, and forgets the marks of steps that were finished.
@@ -189,7 +189,7 @@ func (p *part) dirty(ctx context.Context, steps []history.Step, applied []int64)
 			how = "failed and could not be undone"
 		}
 		faults = append(faults, fmt.Errorf("%w: migration %s %s %s: repair the database, then call %s",
-			ErrDirty, ref(s.Version, s.Source), direction, how, p.target.wayOutOfDirt(s.Version, applied)))
+			ErrDirty, ref(s.Version, s.Source), direction, how, p.target.wayOutOfDirt(s, applied)))
 	}
 	if len(faults) == 0 {
 		return nil
@@ -201,14 +201,18 @@ func (p *part) dirty(ctx context.Context, steps []history.Step, applied []int64)
 }
 
 // wayOutOfDirt names the versions that a person can choose from.
-func (t *target) wayOutOfDirt(version int64, applied []int64) string {
+func (t *target) wayOutOfDirt(s history.Step, applied []int64) string {
+	version := s.Version
+	if t.cutOffCheckpoint(s) != nil {
+		return fmt.Sprintf("Force(0) if nothing of the checkpoint is left, as after a DROP and a CREATE of all, or Force(%d) if it is complete", version)
+	}
 	if newest := plan.Newest(applied); newest > version {
 		return fmt.Sprintf("Force(%d), the newest version applied, once the migration is complete", newest)
 	}
 	var before int64
-	for _, v := range t.set.Versions() {
+	for _, v := range slices.Concat(t.set.Versions(), applied) {
 		if v < version {
-			before = v
+			before = max(before, v)
 		}
 	}
 	return fmt.Sprintf("Force(%d) if nothing of the migration is left, or Force(%d) if it is complete", before, version)
@@ -223,8 +227,14 @@ func (t *target) wayOutOfDirt(version int64, applied []int64) string {
 func (p *part) clearable(ctx context.Context, s history.Step) bool {
 	t, db := p.target, p.run.db.own
 	m, known := t.set.Find(s.Version)
+	if _, restored := p.files.restored[s.Version]; !known && restored && s.Down {
+		known = true
+	}
 	if !known || s.Failed || p.run.holding == nil || t.dialect.TransactionalDDL {
 		return false
+	}
+	if t.cutOffCheckpoint(s) != nil {
+		return s.Untouched && t.table.Transactional(ctx, db)
 	}
 	if err := p.files.load(ctx, []int64{s.Version}, directionDown); err != nil {
 		return false

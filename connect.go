@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
@@ -94,12 +93,17 @@ func (p *part) unfenced() bool {
 // configure has a session begin its transactions as the options say, after the fence: a run that has lost the lock waits
 // for nothing.
 func (r *run) configure(cfg *session.Config) {
-	if r.options.bound {
-		cfg.Bind(r.whole.dialect, r.whole.schema)
+	if role := r.whole.role; role != nil {
+		cfg.As(r.whole.dialect, *role)
 	}
-	if t := r.options.statementTimeouts; t != nil {
-		cfg.Limit(r.whole.dialect, session.Limits{Lock: t.Lock, Statement: t.Statement, MariaDB: r.progress.mariadb})
+	if path := r.progress.path; len(path) > 0 {
+		cfg.Bind(r.whole.dialect, path[0], path[1:]...)
 	}
+	var t StatementTimeouts
+	if r.options.statementTimeouts != nil {
+		t = *r.options.statementTimeouts
+	}
+	cfg.Limit(r.whole.dialect, session.Limits{Lock: t.Lock, Statement: t.Statement, MariaDB: r.progress.mariadb})
 	cfg.Kind, cfg.Ends, cfg.Keeper = session.KindOf(r.whole.dialect), sqltext.ControlsTransactions, r.keeper
 	if limit := r.db.pool.Stats().MaxOpenConnections; limit > 0 {
 		if r.holding != nil && !r.whole.oneWriter() {
@@ -128,14 +132,31 @@ type site struct {
 }
 
 // reach makes a site of the application's pool. What it returns has to be called when it isn't used any more.
-func reach(d dialect.Dialect, pool *sql.DB) (site, func()) {
-	if !d.Networked() {
+func (t *target) reach(pool *sql.DB) (site, func()) {
+	if !t.dialect.Networked() {
 		return site{pool, pool}, func() {}
 	}
-	s := session.Guard(pool, session.KindOf(d) == session.MySQL)
-	return site{pool, s.DB()}, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
-		defer cancel()
-		_ = s.Close(ctx) // what is in use is forgotten, or waits for an answer: it is closed
+	var begin []session.Statement
+	if t.role != nil {
+		begin = append(begin, session.AsRole(t.dialect, *t.role))
 	}
+	s := session.Guard(pool, session.KindOf(t.dialect) == session.MySQL, begin...)
+	return site{pool, s.DB()}, func() { leave(s) }
+}
+
+func leave(s *session.Session) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
+	defer cancel()
+	_ = s.Close(ctx) // what is in use is forgotten, or waits for an answer: it is closed
+}
+
+// patient has the run's own statements wait for others that use a file of SQLite: from here on a failure would need a way
+// back. What it returns has to be called at the end.
+func (r *run) patient() func() {
+	if !r.whole.oneWriter() {
+		return func() {}
+	}
+	s, own := session.Patient(r.db.pool), r.db.own
+	r.db.own = s.DB()
+	return func() { r.db.own = own; leave(s) }
 }

@@ -163,9 +163,10 @@
 // # Tenants
 //
 // [WithSchema] and [Migrator.Tenant] bind a Migrator to one schema. Its tables have qualified names, and on PostgreSQL
-// every transaction begins with SET LOCAL search_path to that schema alone. On MySQL and MariaDB a schema is a database of the same
-// server, chosen by USE. [Migrator.MigrateTenants] looks at fifty schemas in one statement, and starts a run only for those
-// with something to do, each with its own lock, limits and way back.
+// every transaction begins with SET LOCAL search_path to that schema, with those of [WithSearchPath] behind it. On MySQL and
+// MariaDB a schema is a database of the same server, chosen by USE. [Migrator.MigrateTenants] looks at fifty schemas in one
+// statement, and starts a run only for those with something to do, each with its own lock, limits and way back. With
+// [WithRole] everything happens as one role of PostgreSQL, which owns all that is created.
 //
 // # Migration files
 //
@@ -182,7 +183,8 @@
 //
 // The state table remembers the sum of each applied migration. A file that was edited later is a warning, or refuses the run
 // ([WithChecksums], [Migrator.Accept]). So is an applied version that this program doesn't know, after a release was rolled
-// back ([WithUnknownVersions]). Programs older than a line "-- +gooseplus requires 20260101000000" get [ErrTooOld].
+// back ([WithUnknownVersions]), which can go down all the same if the newer release has stored its Downs ([WithStoredDowns]).
+// Programs older than a line "-- +gooseplus requires 20260101000000" get [ErrTooOld].
 // [Migrator.Drift] compares the database itself with what its migrations make.
 //
 // # Faults and warnings

@@ -3,6 +3,9 @@ package gooseplus_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -221,5 +224,69 @@ func TestApplicationVersion(t *testing.T) {
 	runs, err := m.Runs(t.Context())
 	if err != nil || len(runs) != 2 || runs[0].Outcome != gooseplus.RunAccepted || runs[1].Outcome != gooseplus.RunMigrated || runs[1].Application != "v1.2.3" {
 		t.Errorf("%+v, %v", runs, err)
+	}
+}
+
+// unreadable is a file system that refuses to open one of its files.
+type unreadable struct {
+	fstest.MapFS
+	path string
+}
+
+func (u unreadable) Open(name string) (fs.File, error) {
+	if name == u.path {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return u.MapFS.Open(name)
+}
+
+func (u unreadable) ReadFile(name string) ([]byte, error) {
+	if name == u.path {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return u.MapFS.ReadFile(name)
+}
+
+// TestUnreadableAppliedFile: a run that doesn't need a file of an applied migration goes on without it, unless edits are refused.
+func TestUnreadableAppliedFile(t *testing.T) {
+	t.Parallel()
+	for _, remembered := range []bool{true, false} {
+		for _, policy := range []gooseplus.Policy{gooseplus.Ignore, gooseplus.Warn, gooseplus.Refuse} {
+			t.Run(fmt.Sprintf("%v, remembered %t", policy, remembered), func(t *testing.T) {
+				t.Parallel()
+				db := openSQLite(t)
+				before := folder("sql/base/1_a.sql", "sql/base/2_b.sql")
+				if remembered {
+					mustMigrate(t, sqlite(db, before))
+				} else if err := gooseUp(t.Context(), db, before); err != nil {
+					t.Fatal(err)
+				}
+				for _, files := range []fstest.MapFS{before, folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql")} {
+					var warnings []string
+					m := sqlite(db, files, gooseplus.WithFS(unreadable{files, "sql/base/1_a.sql"}), gooseplus.WithChecksums(policy), storing,
+						warningsOf(&warnings))
+					err := m.Migrate(t.Context())
+					if remembered && policy == gooseplus.Refuse {
+						if wantIs(t, err, fs.ErrPermission); !strings.Contains(err.Error(), "1_a.sql") || !strings.Contains(err.Error(), "Nothing was touched") {
+							t.Error(err)
+						}
+						continue
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					warned := slices.ContainsFunc(warnings, func(s string) bool { return strings.Contains(s, "files of applied migrations can't be read") })
+					if want := remembered && policy == gooseplus.Warn; warned != want || want && len(warnings) != 1 {
+						t.Errorf("warnings %q", warnings)
+					}
+				}
+				if remembered && policy == gooseplus.Refuse {
+					applied(t, db, 1, 2)
+				} else {
+					applied(t, db, 1, 2, 3)
+				}
+				mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql"), gooseplus.WithChecksums(gooseplus.Refuse)))
+			})
+		}
 	}
 }

@@ -9,8 +9,9 @@ import (
 )
 
 // An Event is something that happened in a run: [RunRequested], [LockWaiting], [LockWaitFinished], [RunStarted],
-// [MigrationStarted], [MigrationFinished], [WayBackStarted], [WayBackFinished], [VersionForced], [RunFinished],
-// [TenantsStarted], [TenantsProgress], [TenantsFinished] or [Warning].
+// [MigrationStarted], [MigrationFinished], [BatchStarted], [BatchFinished], [WayBackStarted], [WayBackFinished],
+// [VersionForced], [RunFinished], [TenantsStarted], [TenantsProgress], [TenantsWayBackStarted],
+// [TenantsFinished] or [Warning].
 type Event interface {
 	in(Scope) Event
 	place() Scope
@@ -28,7 +29,7 @@ func (s Scope) place() Scope { return s }
 type Step struct {
 	Namespace   string // "" when the run has no namespace
 	Version     int64
-	Source      string // as in [MigrationStatus]
+	Source      string // as in [MigrationStatus]; the checkpoint's path for a checkpoint
 	Environment string // the folder it is in; "" if it is in none
 	Direction   string // "up" or "down"
 	// Transactional says that the step is applied as a whole or not at all. It is false for NO
@@ -37,6 +38,8 @@ type Step struct {
 	Transactional bool
 	// Reversible says that there is a Down that does something.
 	Reversible bool
+	// Covers is how many versions a checkpoint stands for ([WithCheckpoints]); 0 for a migration.
+	Covers int
 }
 
 // RunRequested is the first event of a run, before it looks at the database. Every run has one, also the run that has
@@ -85,6 +88,22 @@ type MigrationFinished struct {
 	Err      error
 }
 
+// BatchStarted is sent before several migrations run together, as one text in one transaction: see [Migrator.Provision].
+type BatchStarted struct {
+	Scope
+	Steps []Step
+}
+
+// BatchFinished is sent when they have run. If Err is nil, all are applied, and there is neither a [MigrationStarted] nor a
+// [MigrationFinished] of any of them: nobody knows how long each took. Otherwise nothing of them is left, and they run one by
+// one, each with its own events; unless the run ends, as when the lock is lost.
+type BatchFinished struct {
+	Scope
+	Steps    []Step
+	Duration time.Duration
+	Err      error
+}
+
 // WayBackStarted is sent when a run failed and is about to undo its steps.
 type WayBackStarted struct {
 	Scope
@@ -127,7 +146,7 @@ type TenantsFinished struct {
 }
 
 // TenantsProgress is sent by [Migrator.MigrateTenants], [Migrator.EachTenant] and [Migrator.TenantsStatus] when
-// tenants are done.
+// tenants are done. After [TenantsWayBackStarted] it counts again from 0: the tenants that are to be undone.
 type TenantsProgress struct {
 	Done    int  // tenants that are done
 	Total   int  // tenants that the source has yielded so far
@@ -136,29 +155,39 @@ type TenantsProgress struct {
 	Rate    float64 // tenants per second since the call began
 }
 
+// TenantsWayBackStarted is sent when failures have stopped [Migrator.MigrateTenants], which is about to undo what it did to
+// the tenants that had succeeded, see [WithWayBack].
+type TenantsWayBackStarted struct {
+	Tenants int // how many are to be undone
+}
+
 // Warning is something that a person should know and that stops nothing.
 type Warning struct {
 	Scope
 	Message string
 }
 
-func (e RunRequested) in(s Scope) Event      { e.Scope = s; return e }
-func (e LockWaiting) in(s Scope) Event       { e.Scope = s; return e }
-func (e LockWaitFinished) in(s Scope) Event  { e.Scope = s; return e }
-func (e RunStarted) in(s Scope) Event        { e.Scope = s; return e }
-func (e MigrationStarted) in(s Scope) Event  { e.Scope = s; return e }
-func (e MigrationFinished) in(s Scope) Event { e.Scope = s; return e }
-func (e WayBackStarted) in(s Scope) Event    { e.Scope = s; return e }
-func (e WayBackFinished) in(s Scope) Event   { e.Scope = s; return e }
-func (e RunFinished) in(s Scope) Event       { e.Scope = s; return e }
-func (e VersionForced) in(s Scope) Event     { e.Scope = s; return e }
-func (e TenantsStarted) in(Scope) Event      { return e }
-func (e TenantsStarted) place() Scope        { return Scope{} }
-func (e TenantsFinished) in(Scope) Event     { return e }
-func (e TenantsFinished) place() Scope       { return Scope{} }
-func (e TenantsProgress) in(Scope) Event     { return e }
-func (e TenantsProgress) place() Scope       { return Scope{} }
-func (e Warning) in(s Scope) Event           { e.Scope = s; return e }
+func (e RunRequested) in(s Scope) Event        { e.Scope = s; return e }
+func (e LockWaiting) in(s Scope) Event         { e.Scope = s; return e }
+func (e LockWaitFinished) in(s Scope) Event    { e.Scope = s; return e }
+func (e RunStarted) in(s Scope) Event          { e.Scope = s; return e }
+func (e MigrationStarted) in(s Scope) Event    { e.Scope = s; return e }
+func (e MigrationFinished) in(s Scope) Event   { e.Scope = s; return e }
+func (e BatchStarted) in(s Scope) Event        { e.Scope = s; return e }
+func (e BatchFinished) in(s Scope) Event       { e.Scope = s; return e }
+func (e WayBackStarted) in(s Scope) Event      { e.Scope = s; return e }
+func (e WayBackFinished) in(s Scope) Event     { e.Scope = s; return e }
+func (e RunFinished) in(s Scope) Event         { e.Scope = s; return e }
+func (e VersionForced) in(s Scope) Event       { e.Scope = s; return e }
+func (e TenantsStarted) in(Scope) Event        { return e }
+func (e TenantsStarted) place() Scope          { return Scope{} }
+func (e TenantsFinished) in(Scope) Event       { return e }
+func (e TenantsFinished) place() Scope         { return Scope{} }
+func (e TenantsProgress) in(Scope) Event       { return e }
+func (e TenantsProgress) place() Scope         { return Scope{} }
+func (e TenantsWayBackStarted) in(Scope) Event { return e }
+func (e TenantsWayBackStarted) place() Scope   { return Scope{} }
+func (e Warning) in(s Scope) Event             { e.Scope = s; return e }
 
 // stream carries the events of one run to its observers. The zero value has none.
 type stream struct {

@@ -154,6 +154,7 @@ func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step
 	if f.remembers() {
 		list, err := asNow(f.target.set, add)
 		namespace := f.target.set.Namespace
+		memory{f.part}.addDowns(ctx, list)
 		if err := errors.Join(err, f.target.state.Versioned.Put(ctx, tx, namespace, list...), f.target.state.Versioned.Remove(ctx, tx, namespace, remove...)); err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ type Migrator struct {
 	own     *ownDatabase             // of a tenant that brings one, instead of db
 	events  *stream                  // the shared event stream of many tenants; nil for a run on its own
 	keeper  *session.Keeper          // keeps the connections of many tenants' runs
+	found   *foundPath               // of the tenants' runs too; nil for a run on its own
 	ended   func(outcome)            // is told of the end of a run, if it is not nil
 }
 
@@ -55,7 +56,7 @@ func (m *Migrator) With(opts ...Option) *Migrator {
 	if o.tenant != "" {
 		o.schema, o.bound = m.options.schema, m.options.bound
 	}
-	one.resolve = sync.OnceValues(o.resolveChosen)
+	one.resolve, one.found = sync.OnceValues(o.resolveChosen), nil
 	if m.events != nil {
 		one.events = &stream{observers: m.events.observers.replaced(one.observers())}
 	}
@@ -77,7 +78,7 @@ func (o *options) resolveChosen() (*targets, error) {
 // tenant with an Open, db replaces that tenant's own database.
 func (m *Migrator) On(db *sql.DB) *Migrator {
 	one := *m
-	one.db, one.own, one.keeper = db, nil, nil
+	one.db, one.own, one.keeper, one.found = db, nil, nil, nil
 	return &one
 }
 
@@ -241,7 +242,7 @@ func (m *Migrator) openAny(ctx context.Context) (known *targets, db site, done f
 		closePool()
 		return nil, site{}, nil, m.named(err)
 	}
-	db, leave := reach(known.whole.dialect, pool)
+	db, leave := known.whole.reach(pool)
 	return known, db, func() { leave(); closePool() }, nil
 }
 

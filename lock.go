@@ -53,10 +53,11 @@ type lockTimes struct {
 // withLock calls what under the lock, if the options ask for one. It doesn't call what if another run has left nothing to
 // do.
 func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, error), what func(context.Context) error) (err error) {
-	if err := r.makeSchema(ctx); err != nil {
-		return err
-	}
 	if !r.options.globalLock {
+		if _, err := r.makeSchema(ctx); err != nil {
+			return err
+		}
+		defer r.patient()()
 		return what(ctx)
 	}
 	h, err := (&waiter{run: r}).hold(ctx, needed)
@@ -65,6 +66,7 @@ func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, 
 		return err
 	}
 	r.holding = h
+	defer r.patient()()
 	caller := ctx
 	defer func() {
 		err = h.release(caller, err)
@@ -193,7 +195,10 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	waiting, cancelWaiting := h.during(w.waiting)
 	defer cancelWaiting()
 	w.run.locate(held)
-	if err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait); err == nil {
+	if h.created, err = w.run.makeSchema(within); err == nil {
+		err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait)
+	}
+	if err == nil {
 		err = h.takeOver(within, waiting)
 	}
 	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrLocked) {
@@ -201,7 +206,7 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	}
 	if err != nil {
 		busy := w.run.whole.oneWriter() && w.run.whole.dialect.Contention(err) && !errors.Is(err, ErrLocked)
-		err = failure.Join(err, h.unlock(ctx))
+		err = failure.Join(h.dropCreated(err), h.unlock(ctx))
 		if busy && !errors.Is(err, ErrLockLost) {
 			w.busy = err // somebody writes to the file for a moment
 			return nil, nil
@@ -324,7 +329,8 @@ type holding struct {
 	alive context.Context
 	end   context.CancelCauseFunc
 	// rows are the run's rows in the state table as they were when they began: see restore.
-	rows []history.Run
+	rows    []history.Run
+	created bool // the schema, under this lock
 	// inherited are the runs that were cut off, newest first, whose starting points this one takes over.
 	inherited []history.Run
 }
@@ -373,7 +379,7 @@ func (h *holding) release(caller context.Context, runErr error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.alive), releaseLimit)
 	defer cancel()
 	h.run.disconnect(ctx)
-	err := failure.Join(runErr, h.recordOutcomes(ctx, runErr))
+	err := h.dropCreated(failure.Join(runErr, h.recordOutcomes(ctx, runErr)))
 	if unlockErr := h.unlock(caller); unlockErr != nil && !errors.Is(err, ErrLockLost) {
 		err = failure.Join(err, unlockErr)
 	}

@@ -79,12 +79,16 @@ func lineOf(event Event) (l line, ok bool) {
 		l.add(slog.LevelDebug, "migration started", stepAttrs(e.Step)...)
 	case MigrationFinished:
 		l.migration(e)
+	case BatchFinished:
+		l.batch(e)
 	case WayBackStarted:
 		l.add(slog.LevelWarn, "run failed, returning to the starting point", errorAttr(e.Cause))
 	case VersionForced:
 		l.add(slog.LevelWarn, "version forced", slog.Int64("version", e.Version), slog.Any("added", e.Added), slog.Any("removed", e.Removed))
 	case RunFinished:
 		l.outcome(e)
+	case TenantsWayBackStarted:
+		l.add(slog.LevelWarn, "too many tenants failed, undoing the tenants that had succeeded", slog.Int("tenants", e.Tenants))
 	case Warning:
 		l.add(slog.LevelWarn, e.Message)
 	default:
@@ -110,6 +114,16 @@ func (l *line) migration(e MigrationFinished) {
 			l.attrs = append(l.attrs, slog.String("stack", string(p.Stack)))
 		}
 	}
+}
+
+func (l *line) batch(e BatchFinished) {
+	attrs := []slog.Attr{slog.Int("migrations", len(e.Steps)), slog.Int64("first", e.Steps[0].Version),
+		slog.Int64("last", e.Steps[len(e.Steps)-1].Version), slog.Duration("duration", e.Duration)}
+	if e.Err == nil {
+		l.add(slog.LevelInfo, "migrations applied in one transaction", attrs...)
+		return
+	}
+	l.add(slog.LevelWarn, "migrations failed in one transaction", append(attrs, errorAttr(e.Err))...)
 }
 
 func (l *line) outcome(e RunFinished) {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
 // view is what a look at one part has found.
@@ -31,7 +33,7 @@ type view struct {
 // plan is found before anything is written. It says whether there is something to do, or another run to wait for. A run
 // that waits for the lock looks again, and plans again when the other run has ended: that one may have left a migration
 // that this process doesn't know.
-func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
+func (r *run) look(ctx context.Context, goals goals) (needed bool, err error) {
 	if err := r.lookSoon(ctx); err != nil {
 		// A writer can keep others from reading, but not from trying to get the lock.
 		if r.parts[0].view.blind {
@@ -47,7 +49,7 @@ func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
 	r.progress.looked = true
 	var faults []error
 	for _, p := range r.parts {
-		faults = append(faults, p.target.named(p.plan(ctx, p.view.applied, goal)))
+		faults = append(faults, p.target.named(p.plan(ctx, p.view.applied, goals.of(p))))
 	}
 	if err := allOf(faults); err != nil {
 		return false, err
@@ -80,8 +82,16 @@ func (r *run) look(ctx context.Context, goal goal) (needed bool, err error) {
 // lookSoon looks at all parts. A run that wants the lock gives up after lookLimit: the holder's ALTER TABLE may block the
 // version table, and the waiting run could not say for whom it waits.
 func (r *run) lookSoon(ctx context.Context) error {
-	if !r.options.globalLock || r.whole.state == nil {
-		return r.lookAtAll(ctx)
+	if !r.options.globalLock || r.whole.state == nil || r.progress.preview {
+		for began := time.Now(); ; { // where one writes, all others may have to wait for a moment
+			err := r.lookAtAll(ctx)
+			if err == nil || !r.whole.oneWriter() || !r.whole.dialect.Contention(err) || time.Since(began) > upgradeLimit {
+				return err
+			}
+			if !wait.Sleep(ctx, wait.Poll(time.Since(began))) {
+				return err
+			}
+		}
 	}
 	soon, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
@@ -177,8 +187,14 @@ func (t *target) hidden(ctx context.Context, db *sql.DB, o *options) error {
 // preview returns the steps of all parts, in order, and the errors of a run before it touches anything.
 func (r *run) preview(ctx context.Context, goal goal) (steps []Step, err error) {
 	defer r.disconnect(ctx)
-	if _, err := r.look(ctx, goal); err != nil {
+	r.progress.preview = true // a look that was cut off must not be told as nothing to do
+	if _, err := r.look(ctx, everywhere(goal)); err != nil {
 		return nil, err
+	}
+	if r.parts.haveSteps() {
+		if err := r.findPath(ctx); err != nil {
+			return nil, err
+		}
 	}
 	facts, err := r.facts(ctx)
 	if err != nil {
@@ -241,6 +257,14 @@ func (r *run) facts(ctx context.Context) (facts history.Facts, err error) {
 // order, and which to apply after that, lowest first. Its error refuses the run.
 type goal func(known, applied []int64) (down, up []int64, err error)
 
+// goals are the goal of each namespace.
+type goals func(namespace string) goal
+
+func (g goals) of(p *part) goal { return g(p.target.set.Namespace) }
+
+// everywhere is the same goal for all namespaces.
+func everywhere(same goal) goals { return func(string) goal { return same } }
+
 // plan decides the steps that lead from the applied versions to the goal: down first, then up.
 func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 	p.planned, p.end.from = applied, plan.Newest(applied)
@@ -250,7 +274,9 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return err
 	}
 	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
-		return fmt.Errorf("%w: applied versions %v have no migration in this configuration", ErrIrreversible, unknown)
+		if err := p.restoreDowns(ctx, unknown); err != nil {
+			return err
+		}
 	}
 	if len(down) == 0 {
 		if err := (memory{p}).unknown(known, applied); err != nil {
@@ -262,6 +288,10 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
 			ErrMergeMigrations, late, plan.Newest(remaining))
 	}
+	first, pending, err := p.files.begin(ctx, applied, pending)
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(p.files.load(ctx, down, directionDown), p.files.load(ctx, pending, directionUp)); err != nil {
 		return fmt.Errorf("%w: %w", ErrRollForward, err)
 	}
@@ -269,6 +299,7 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 	for _, v := range down {
 		p.steps = append(p.steps, p.files.step(v).down())
 	}
+	p.steps = append(p.steps, first...)
 	for _, v := range pending {
 		p.steps = append(p.steps, p.files.step(v))
 	}
@@ -280,6 +311,10 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 	return errors.Join(append(faults, p.steps.connections(p.run.db.own.Stats().MaxOpenConnections, lock))...)
 }
 
+func unknownError(known, unknown []int64) error {
+	return fmt.Errorf("%w: %v; its newest is %d: is it an older release, or without one of its environments?", ErrUnknownVersion, unknown, plan.Newest(known))
+}
+
 // unknown warns of applied versions that have no migration here, once in a run, or refuses them.
 func (p memory) unknown(known, applied []int64) error {
 	policy := p.run.options.unknown
@@ -287,7 +322,7 @@ func (p memory) unknown(known, applied []int64) error {
 	if policy == Ignore || len(unknown) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("%w: %v; its newest is %d: is it an older release, or without one of its environments?", ErrUnknownVersion, unknown, plan.Newest(known))
+	err := unknownError(known, unknown)
 	if policy == Refuse {
 		return fmt.Errorf("%w Nothing was touched (WithUnknownVersions)", err)
 	}

@@ -82,6 +82,9 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 		var broken error
 		all[part.set.Namespace], broken = part.statusWithSQL(ctx, m.options.environments, entries, facts)
 		unreadable = append(unreadable, broken)
+		if err := part.addStoredDowns(ctx, db.own, &m.options, all[part.set.Namespace].Migrations); err != nil {
+			return nil, part.named(err)
+		}
 		pending, none = pending || all[part.set.Namespace].PendingCount > 0, none && len(entries) == 0
 	}
 	if pending && none {

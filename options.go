@@ -41,10 +41,16 @@ type options struct {
 	foreignHistory Policy
 	unknown        Policy // what becomes of a run where unknown versions are applied
 	checksums      Policy // what becomes of a run where the file of an applied version was edited
+	storedDowns    bool
+	checkpoints    bool
 	application    string // its version
 	schema         string // "" with bound: the tenant has no schema of its own
 	bound          bool   // to a schema
 	createSchema   bool
+	batches        bool     // migrations of an empty database run together where they can
+	dropCreated    bool     // a failed run leaves no schema that it has created
+	searchPath     []string // schemas behind its own
+	role           *string  // nil without WithRole
 	tenant         string
 	namespaces     []string // in the order in which they are migrated; nil without WithNamespaces
 	namespace      string   // the one of them that the Migrator is for
@@ -240,7 +246,7 @@ func WithNamespaces(names ...string) Option {
 // WithSchema binds the Migrator to one schema of the database, which on MySQL and MariaDB is a database
 // of the same server. The version table and the state table are in that schema, and migrations find unqualified names
 // there. On PostgreSQL the schema is the whole search_path of each transaction, so a type or function of an extension in
-// another schema needs that schema's name. The name is taken as it is, including capitals, dots
+// another schema needs that schema's name, or [WithSearchPath]. The name is taken as it is, including capitals, dots
 // and quotes. A missing schema is [ErrTenantMissing].
 //
 // These are configuration faults: an empty name; a name longer than the server takes (63 bytes on PostgreSQL); "$user" and

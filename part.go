@@ -45,9 +45,10 @@ type row struct {
 
 // ending is the state in which a part ends.
 type ending struct {
-	from, to        int64 // the highest version applied at first, and as read last; -1 when it can't be read, or was not
-	applied, undone int   // how many of the versions that the run changed stay so
-	err             error // of the way back, nil if there was none
+	from, to        int64        // the highest version applied at first, and as read last; -1 when it can't be read, or was not
+	applied, undone int          // how many of the versions that the run changed stay so
+	rows            history.Rows // as verified, of a run without an error
+	err             error        // of the way back, nil if there was none
 }
 
 // errorOf is the error of the part in a run that ends with err: each part has its own way back.
@@ -108,19 +109,51 @@ func (p *part) apply(ctx context.Context) error {
 			p.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
 		}
 	}
+	p.warnOfStoredDowns()
 	defer p.driver.Rest() // what comes next may need the connection
-	for _, step := range p.steps {
-		if ctx.Err() != nil {
-			return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), failure.Stopped(ctx, nil))
+	for _, next := range p.batches() {
+		if next.batch != nil {
+			if done, err := p.takeBatch(ctx, next); done || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			for _, step := range next.batch.steps {
+				if err := p.takeNext(ctx, step); err != nil {
+					return err
+				}
+			}
+			continue
 		}
-		result := p.take(ctx, step)
-		if result.Err != nil {
-			p.failed = &step
-			p.ledger.Fail(plan.Failure{Change: step.change(), LeftNothing: result.LeftNothing, MaybeRecorded: result.MaybeRecorded}, result.Key)
-			return result.Err
+		if err := p.takeNext(ctx, next); err != nil {
+			return err
 		}
-		p.ledger.Record(step.change(), result.Key)
 	}
+	return nil
+}
+
+// takeNext takes a step, and notes its result.
+func (p *part) takeNext(ctx context.Context, step plannedStep) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("the run ended before migration %s: %w", ref(step.Version, step.Source), failure.Stopped(ctx, nil))
+	}
+	return p.note(step, p.take(ctx, step))
+}
+
+// note notes the result of a planned step, and returns its error.
+func (p *part) note(step plannedStep, result drive.Result) error {
+	if result.Err != nil {
+		p.failed = &step
+		p.ledger.Fail(plan.Failure{
+			Change: step.change(), Besides: step.besides(), LeftNothing: result.LeftNothing, MaybeRecorded: result.MaybeRecorded,
+		}, result.Key)
+		return result.Err
+	}
+	for _, v := range step.besides() {
+		p.ledger.Record(plan.Change{Version: v}, 0)
+	}
+	p.ledger.Record(step.change(), result.Key)
 	return nil
 }
 
@@ -180,7 +213,7 @@ func (p *part) verify(ctx context.Context, db *sql.DB) error {
 			"search_path does not lead there (ALTER DATABASE or ALTER ROLE … SET search_path): name the schema with WithVersionTable",
 			p.target.table.Name(), schema)})
 	}
-	p.end.applied, p.end.undone = len(p.ledger.Recorded()), len(p.ledger.Undone())
+	p.end.applied, p.end.undone, p.end.rows = len(p.ledger.Recorded()), len(p.ledger.Undone()), rows
 	return nil
 }
 
@@ -197,12 +230,16 @@ func (p *part) committed(ctx context.Context, failed error) error {
 	return nil
 }
 
-// pendingAt is how many steps Migrate would take where these versions are applied. It doesn't ask the database.
+// pendingAt is how many versions Migrate would change where these versions are applied. It doesn't ask the database.
 func (m *Migrator) pendingAt(ctx context.Context, t *target, db site, applied []int64) (int, error) {
 	r := m.newRun(&targets{parts: []*target{t}, whole: t}, db, new(stream)) // without observers
 	defer r.disconnect(ctx)
 	err := r.parts[0].plan(ctx, applied, upTo(math.MaxInt64))
-	return len(r.parts[0].steps), err
+	pending := 0
+	for _, s := range r.parts[0].steps {
+		pending += len(s.covered())
+	}
+	return pending, err
 }
 
 // warnOther tells the observers, once, that another runner is at work.

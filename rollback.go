@@ -18,7 +18,8 @@ import (
 //
 //   - [ErrIrreversible], with a [*MigrationError] for each of them that has no Down or an empty one;
 //   - [ErrIrreversible] as well, with their versions, if some of them are not known: their files are
-//     missing, or in the folder of an environment that this Migrator doesn't have;
+//     missing, or in the folder of an environment that this Migrator doesn't have. With [WithStoredDowns], that is so only
+//     for versions without a stored Down;
 //   - an error if steps is below 1.
 func (m *Migrator) Rollback(ctx context.Context, steps int) error {
 	if steps < 1 {

@@ -136,9 +136,9 @@ func (h *holding) giveUpInheritance(ctx context.Context, p *part) error {
 // register records the run in the state table, with a row for each part, where others see it.
 func (h *holding) register(ctx context.Context, parts []*part) error {
 	for _, p := range parts {
-		planned := make([]int64, len(p.steps))
-		for i, s := range p.steps {
-			planned[i] = s.Version
+		var planned []int64
+		for _, s := range p.steps {
+			planned = append(planned, s.covered()...)
 		}
 		row := history.Run{
 			ID: p.row.id, Holder: holderName(p.row.id), Application: h.run.options.application, Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,

@@ -1,6 +1,7 @@
 package gooseplus
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -18,21 +19,37 @@ import (
 
 // migrate is a run, up or down. Its numbered lines are the stages that the package documentation
 // describes.
-func (m *Migrator) migrate(ctx context.Context, goal goal) error {
+func (m *Migrator) migrate(ctx context.Context, to goal) error {
+	return m.migrateIf(ctx, everywhere(to), nil)
+}
+
+// migrateIf is migrate with a goal for each namespace. Before the run changes anything under the lock, it asks vet, unless that is
+// nil, whose error refuses the run.
+func (m *Migrator) migrateIf(ctx context.Context, goals goals, vet func(context.Context, *run) error) error {
 	// 1. Resolve.
 	return m.run(ctx, func(ctx context.Context, r *run) error {
 		// 2. Look.
-		look := func(ctx context.Context) (bool, error) { return r.look(ctx, goal) }
+		look := func(ctx context.Context) (bool, error) { return r.look(ctx, goals) }
 		if needed, err := look(ctx); err != nil || !needed {
 			return err
+		}
+		if r.parts.haveSteps() {
+			if err := r.findPath(ctx); err != nil {
+				return err
+			}
 		}
 		// 3. Hold the lock, and under it make sure of the version tables.
 		return r.withLock(ctx, look, func(ctx context.Context) error {
 			if err := r.makeTables(ctx); err != nil {
 				return err
 			}
+			if vet != nil {
+				if err := vet(ctx, r); err != nil {
+					return err
+				}
+			}
 			// 4. Read the starting points and plan from them.
-			if err := r.begin(ctx, goal); err != nil || !r.parts.haveSteps() {
+			if err := r.begin(ctx, goals); err != nil || !r.parts.haveSteps() {
 				return r.settle(ctx, err)
 			}
 			// 5. Undo and apply, and verify the result.
@@ -66,6 +83,7 @@ type run struct {
 	outer    *session.Session // of all parts, with RollbackTransaction
 	patience *wait.Patience   // with a server that doesn't answer
 	stamps   environments
+	found    *foundPath // the schemas of WithSearchPath
 	progress progress
 }
 
@@ -79,7 +97,9 @@ type progress struct {
 	elsewhere  bool        // without the lock, it has met another runner at a step
 	begun      bool        // its first step is next, or taken
 	mariadb    bool        // and not MySQL; asked only if it makes a difference
+	preview    bool        // it wants no lock: nothing but its context limits its look
 	stateReady bool        // without the lock: it has made sure of the state table
+	path       []string    // the search_path of its sessions, nil for that of the connections: see findPath
 }
 
 // run calls what with a new run, unless the configuration has faults, and tells the observers how it
@@ -110,6 +130,7 @@ func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) err
 func (m *Migrator) newRun(known *targets, db site, events *stream) *run {
 	r := &run{
 		options: &m.options, db: db, keeper: m.keeper, events: events, started: time.Now(), patience: new(wait.Patience),
+		found: cmp.Or(m.found, new(foundPath)),
 	}
 	whole := *known.whole
 	r.whole = &whole
@@ -131,6 +152,7 @@ type outcome struct {
 	from, to        int64 // the highest version applied before and after; -1 when it can't be read
 	applied, undone int   // how many migrations stay applied, and undone
 	touched         bool  // the run got as far as its first step, or had to clear one away
+	trail           trail // of a run without an error that applied something
 }
 
 // endWait tells the observers that the wait for another runner is over.
@@ -161,16 +183,19 @@ func (r *run) finish(ctx context.Context, err error, ended func(outcome)) {
 		sum.to = -1
 	}
 	if ended != nil {
+		if err == nil && sum.applied > 0 {
+			sum.trail = r.trail()
+		}
 		ended(sum)
 	}
 }
 
 // begin reads the starting points and plans again, from them, so that nothing but the migrations themselves is left to
 // go wrong. Each stage is for all parts before the next one.
-func (r *run) begin(ctx context.Context, goal goal) error {
+func (r *run) begin(ctx context.Context, goals goals) error {
 	var faults []error
 	for _, p := range r.parts {
-		err := p.target.named(p.readStart(ctx, goal))
+		err := p.target.named(p.readStart(ctx, goals.of(p)))
 		if errors.Is(err, ErrMigrationTable) {
 			return err
 		}
@@ -189,13 +214,16 @@ func (r *run) begin(ctx context.Context, goal goal) error {
 			if err := r.holding.giveUpInheritance(ctx, p); err != nil {
 				return err
 			}
-		case (parts{p}.busy() || len(r.holding.inheritedBy(p)) > 0) && len(p.target.set.List) > 0:
+		case (parts{p}.busy() || len(r.holding.inheritedBy(p)) > 0) && len(p.target.set.List)+len(p.steps) > 0:
 			// A part with nothing to do takes over from its own dead runs: if another part fails now, their work is undone too.
 			r.working = append(r.working, p)
 		}
 	}
 	if len(r.working) == 0 {
 		return nil
+	}
+	if r.parts.any(func(p *part) bool { return len(p.steps) > 0 && p.steps[0].Direction == directionDown }) {
+		slices.Reverse(r.working) // a later namespace may have built on an earlier one
 	}
 	if err := r.prepare(ctx); err != nil {
 		return err
@@ -211,6 +239,9 @@ func (r *run) begin(ctx context.Context, goal goal) error {
 
 // prepare has the state table say what the run is about to do, and opens the sessions.
 func (r *run) prepare(ctx context.Context) (err error) {
+	if err := r.findPath(ctx); err != nil {
+		return err
+	}
 	for _, p := range r.working {
 		if !r.options.oneTransaction() { // which undoes nothing by Downs
 			if err := p.inherit(ctx, r.holding.inheritedBy(p)); err != nil {

@@ -53,6 +53,9 @@ type MigrationStatus struct {
 	Locked bool // it is protected, see [Migrator.LockVersion]
 	// Edited says that its file was edited after it was applied, see [WithChecksums].
 	Edited bool
+	// Unknown says that it has no migration in this configuration, see [WithUnknownVersions]. Then Source is what the state
+	// table remembers, and Down the stored one, with [WithStoredDowns].
+	Unknown bool
 	// Application is the version of the application that applied it, and Duration how long that took; "" and 0 if the state
 	// table doesn't know.
 	Application string
@@ -64,7 +67,8 @@ type MigrationStatus struct {
 }
 
 // Status lists the migrations that are known or applied. It reads all files, and executes three
-// statements at most, plus those that look for another tool's history where nothing is applied. It is read-only, and neither
+// statements at most, plus one for stored Downs of unknown versions, and those that look for another tool's history where
+// nothing is applied. It is read-only, and neither
 // takes the lock nor waits for it. If files can't be parsed, the error names them, and only their Up and Down are
 // missing from the status. A database that can't be read gives
 // [ErrMigrationTable].
@@ -87,6 +91,9 @@ func (m *Migrator) Status(ctx context.Context) (Status, error) {
 		}
 	}
 	status, unreadable := part.statusWithSQL(ctx, m.options.environments, entries, facts)
+	if err := part.addStoredDowns(ctx, db.own, &m.options, status.Migrations); err != nil {
+		return Status{}, err
+	}
 	if len(entries) == 0 && status.PendingCount > 0 {
 		if status.ForeignHistory, err = m.foreignText(ctx, part, db); err != nil {
 			return Status{}, err
@@ -160,7 +167,7 @@ func (t *target) status(environments []string, entries []history.Entry, facts hi
 	elsewhere := slices.Concat(applied, slices.Collect(maps.Keys(failed)))
 	unknown, _ := plan.Diff(elsewhere, t.set.Versions())
 	for _, v := range unknown {
-		s.Migrations = append(s.Migrations, MigrationStatus{Version: v, AppliedAt: times[v]})
+		s.Migrations = append(s.Migrations, MigrationStatus{Version: v, AppliedAt: times[v], Unknown: true})
 	}
 	for i := range s.Migrations {
 		m := &s.Migrations[i]

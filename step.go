@@ -24,7 +24,9 @@ const (
 // plannedStep is a Step with what goose has to know of it.
 type plannedStep struct {
 	Step
-	sections [2]drive.Section // up and down
+	sections   [2]drive.Section   // up and down
+	checkpoint *migset.Checkpoint // nil for a migration
+	batch      *batch             // nil for a migration
 }
 
 // down is the step in the other direction.
@@ -39,6 +41,12 @@ func (s plannedStep) drive() drive.Step {
 	step := drive.Step{Section: s.sections[0], Version: s.Version, Source: s.Source, Reversible: s.Reversible}
 	if s.Direction == directionDown {
 		step.Section, step.Down = s.sections[1], true
+	}
+	if s.checkpoint != nil { // if it is executed, it is to be recorded, and no Down takes it back
+		step.Instead, step.Reversible = s.besides(), false
+	}
+	if s.batch != nil {
+		step.Instead, step.Text = s.besides(), s.batch.text
 	}
 	return step
 }
@@ -92,11 +100,19 @@ func (t *target) migrationError(step plannedStep, statement string, err error) *
 
 // locate names the file and the line of the statement that failed, or that goose could not parse, if they can be found.
 func (e *MigrationError) locate(t *target, statement string, parsed bool) {
-	e.file, e.Line = t.set.Files.Line(e.Version, statement, e.Direction == directionDown, parsed, dialect.AnswerOf(e.Err).Position)
+	files := t.set.Files
+	if c := t.set.CheckpointAt(e.Source); c != nil {
+		files = c.Files
+	}
+	e.file, e.Line = files.Line(e.Version, statement, e.Direction == directionDown, parsed, dialect.AnswerOf(e.Err).Position)
 }
 
 func (t *target) irreversible(step plannedStep) error {
-	return t.migrationError(step.down(), "", ErrIrreversible)
+	err := ErrIrreversible
+	if m, _ := t.set.Find(step.Version); m.Gone() {
+		err = fmt.Errorf("%w: its file is gone, and a checkpoint stands for it (%s)", ErrIrreversible, t.set.Covering(step.Version).Source)
+	}
+	return t.migrationError(step.down(), "", err)
 }
 
 // steps are those of one part, in order.
@@ -155,7 +171,11 @@ type files struct {
 	target *target
 	goose  []goose.ProviderOption // the application's
 	reader *drive.Reader          // nil as long as there is nothing to read or to do
-	read   map[int64]migset.Body  // what SQL files contain
+	read   map[int64]migset.Body  // what SQL files contain, and stored Downs
+	// restored are migrations of which only the stored Down is known.
+	restored map[int64]migset.Migration
+
+	checkpoints map[*migset.Checkpoint]plannedStep // that were read
 }
 
 // load reads the files of versions that are to go in the given direction, each once in a run, and
@@ -203,11 +223,19 @@ func (f *files) split(version int64) error {
 	if down.IsGo {
 		return f.reader.SplitFunction(version, down.Tx, down.NoTx)
 	}
+	return f.splitText(version, down)
+}
+
+func (f *files) splitText(version int64, down migset.Section) error {
 	return f.reader.SplitText(version, envfs.Texts(map[int64]envfs.Text{version: {Down: down.Statements, NoTransaction: !down.Transactional}}))
 }
 
-// step is the step up of a version whose file is loaded.
+// step is the step up of a version whose file is loaded. A version that isn't known has an empty one.
 func (f *files) step(version int64) plannedStep {
-	m, _ := f.target.set.Find(version)
+	m, known := f.target.set.Find(version)
+	if !known {
+		m = f.restored[version]
+		m.Version = version
+	}
 	return f.target.step(m, f.read[version])
 }

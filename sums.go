@@ -18,10 +18,11 @@ import (
 // WithChecksums says what a run up does where the file of an applied migration was edited. The state table remembers the
 // SHA-256 sum of each applied migration. Comments, line ends, empty lines and trailing spaces don't count, except in strings
 // and dollar quotes. Go functions have no sum. [Warn] sends one [Warning] and goes on, [Refuse] returns [ErrEdited]
-// before anything is touched. [Migrator.Accept] remembers the file as it is now.
+// before anything is touched. A file of an applied migration that can't be read is a Warning too, or refused with its own
+// error. [Migrator.Accept] remembers the file as it is now.
 //
 // Migrations that were applied before there were sums are remembered as they are at the next run that has anything to do.
-// With [Ignore], and WithUnknownVersions(Ignore), nothing is remembered.
+// With [Ignore], WithUnknownVersions(Ignore) and no [WithStoredDowns], nothing is remembered.
 //
 // The default is [Warn].
 func WithChecksums(p Policy) Option {
@@ -52,7 +53,9 @@ func applicationVersion() string {
 }
 
 // keepsHistory says whether the state table remembers the applied migrations.
-func (o *options) keepsHistory() bool { return o.checksums != Ignore || o.unknown != Ignore }
+func (o *options) keepsHistory() bool {
+	return o.checksums != Ignore || o.unknown != Ignore || o.storedDowns
+}
 
 // remembers says whether the part has a state table that remembers applied migrations.
 func (p *part) remembers() bool { return p.target.state != nil && p.run.options.keepsHistory() }
@@ -81,14 +84,18 @@ func (p memory) compareSums(ctx context.Context) error {
 	if p.run.options.checksums == Ignore {
 		return nil
 	}
-	if same, err := sameSums(t.set, v.applied, v.sums); same || err != nil {
-		return err
+	if same, _ := sameSums(t.set, v.applied, v.sums); same {
+		return nil
 	}
-	edited, err := p.edited(ctx)
-	if err != nil || len(edited) == 0 {
-		return err
+	rows, err := t.state.Versioned.List(ctx, p.run.db.own, t.set.Namespace)
+	if err != nil {
+		return t.stateError(ctx, err)
 	}
-	return p.tellEdited(edited)
+	edited, unreadable := editedFiles(t.set, rows, v.applied)
+	if unreadable != nil {
+		unreadable = fmt.Errorf("files of applied migrations can't be read, so it is unknown whether they were edited: %w", unreadable)
+	}
+	return allOf([]error{p.tell(editedError(t.set, edited)), p.tell(unreadable)})
 }
 
 // sameSums says whether the files of the applied versions add up to what the state table remembers, or it remembers none.
@@ -107,34 +114,28 @@ func sameSums(set *migset.Set, applied []int64, sums history.Sums) (bool, error)
 	return want.Count == sums.Count && want.Checksum == sums.Checksum, nil
 }
 
-// edited returns the applied versions whose files aren't what the state table remembers.
-func (p memory) edited(ctx context.Context) (edited []int64, err error) {
-	rows, err := p.target.state.Versioned.List(ctx, p.run.db.own, p.target.set.Namespace)
-	if err != nil {
-		return nil, p.target.stateError(ctx, err)
-	}
-	return editedFiles(p.target.set, rows, p.view.applied)
-}
-
+// editedFiles are the applied versions whose files aren't what the state table remembers, and the errors of those that can't be
+// read.
 func editedFiles(set *migset.Set, rows map[int64]history.Applied, applied []int64) (edited []int64, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
+	var faults []error
 	for _, version := range applied {
 		row, remembered := rows[version]
 		if _, known := set.Find(version); !known || !remembered {
 			continue
 		}
 		sum, err := set.Sum(version)
-		if err != nil {
-			return nil, err
-		}
-		if row.Sum != sum.Sum {
+		switch {
+		case err != nil:
+			faults = append(faults, err)
+		case row.Sum != sum.Sum:
 			edited = append(edited, version)
 		}
 	}
 	slices.Sort(edited)
-	return edited, nil
+	return edited, errors.Join(faults...)
 }
 
 // addHistory adds to a status what the state table knows of applied migrations.
@@ -144,6 +145,9 @@ func addHistory(set *migset.Set, list []MigrationStatus, rows map[int64]history.
 		m := &list[i]
 		if row, ok := rows[m.Version]; ok && m.AppliedAt != nil {
 			m.Application, m.Duration = row.Application, row.Duration
+			if m.Unknown {
+				m.Source = row.Source
+			}
 			applied = append(applied, m.Version)
 		}
 	}
@@ -154,20 +158,30 @@ func addHistory(set *migset.Set, list []MigrationStatus, rows map[int64]history.
 	return err
 }
 
-// tellEdited warns once in a run, or refuses.
-func (p memory) tellEdited(edited []int64) error {
+// editedError names the edited files, nil if there are none.
+func editedError(set *migset.Set, edited []int64) error {
+	if len(edited) == 0 {
+		return nil
+	}
 	var refs, calls []string
 	for _, version := range edited {
-		m, _ := p.target.set.Find(version)
+		m, _ := set.Find(version)
 		refs, calls = append(refs, ref(version, m.Source)), append(calls, fmt.Sprintf("Accept(%d)", version))
 	}
-	err := fmt.Errorf("%w: %s: take the edit back, or call %s", ErrEdited, strings.Join(refs, ", "), strings.Join(calls, ", "))
+	return fmt.Errorf("%w: %s: take the edit back, or call %s", ErrEdited, strings.Join(refs, ", "), strings.Join(calls, ", "))
+}
+
+// tell warns once in a run of what a comparison has found, or refuses.
+func (p memory) tell(err error) error {
+	if err == nil {
+		return nil
+	}
 	if p.run.options.checksums == Refuse {
 		return fmt.Errorf("%w. Nothing was touched", err)
 	}
-	if !p.admission.edited {
-		p.admission.edited = true
-		p.events.send(Warning{Message: err.Error()})
+	if told := err.Error(); !slices.Contains(p.admission.told, told) {
+		p.admission.told = append(p.admission.told, told)
+		p.events.send(Warning{Message: told})
 	}
 	return nil
 }
@@ -187,7 +201,10 @@ func (p memory) adopt(ctx context.Context) error {
 	}
 	var missing, gone []int64
 	for _, version := range p.found.Applied {
-		if _, remembered := rows[version]; !remembered {
+		if _, remembered := rows[version]; remembered {
+			continue
+		}
+		if _, err := p.target.set.Sum(version); err == nil { // otherwise a later run can, perhaps
 			missing = append(missing, version)
 		}
 	}
@@ -200,6 +217,8 @@ func (p memory) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.addDowns(ctx, list)
+	list = append(list, p.missingDowns(ctx, rows)...)
 	if err := errors.Join(st.Versioned.Put(ctx, p.run.db.own, namespace, list...), st.Versioned.Remove(ctx, p.run.db.own, namespace, gone...)); err != nil {
 		return p.target.stateError(ctx, err)
 	}
@@ -231,10 +250,14 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 	if step.Down {
 		return versioned.Remove(ctx, db, namespace, step.Version)
 	}
-	list, err := asNow(p.target.set, []int64{step.Version})
+	list, err := asNow(p.target.set, append(slices.Clone(step.Instead), step.Version))
 	for i := range list {
-		list[i].Duration, list[i].Application = took, p.run.options.application
+		list[i].Application = p.run.options.application
+		if list[i].Version == step.Version && step.Text == "" {
+			list[i].Duration = took
+		}
 	}
+	p.addReadDowns(list)
 	return errors.Join(err, versioned.Put(ctx, db, namespace, list...))
 }
 
@@ -266,6 +289,7 @@ func (m *Migrator) Accept(ctx context.Context, version int64) error {
 			if err != nil {
 				return err
 			}
+			memory{p}.addDowns(ctx, list)
 			if err := p.target.state.Versioned.Put(ctx, p.run.db.own, p.target.set.Namespace, list...); err != nil {
 				return p.target.stateError(ctx, err)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/redact"
+	"github.com/gooseplus/gooseplus/internal/session"
 )
 
 // target is one migration set, and the tables that the database has for it.
@@ -25,6 +26,7 @@ type target struct {
 	tenant       string
 	schema       string // of the tables, if the run is bound to one
 	createSchema bool
+	role         *string // as which everything is done, nil for the user of the connection
 }
 
 // targets is what the configuration amounts to: everything a run needs except the database. It is made once and
@@ -46,12 +48,14 @@ func (o *options) resolve() (*targets, error) {
 		}
 	}
 	d, err := dialect.Lookup(o.dialect)
-	whole := &target{set: new(migset.Set), dialect: d, tenant: o.tenant, schema: o.schema, createSchema: o.createSchema}
+	whole := &target{set: new(migset.Set), dialect: d, tenant: o.tenant, schema: o.schema, createSchema: o.createSchema, role: o.role}
 	if err != nil {
 		fault(fmt.Errorf("WithDialect: %w", err))
 	} else {
 		fault(o.tables(whole))
 		fault(o.transactionFault(d))
+		fault(o.roleFault(d))
+		faults = append(faults, o.pathFaults(d)...)
 	}
 	faults = append(faults, o.statementTimeouts.faults(d)...)
 	config, wrong := o.migrationConfig(d)
@@ -85,6 +89,7 @@ func (o *options) resolve() (*targets, error) {
 func (o *options) migrationConfig(d dialect.Dialect) (c migset.Config, faults []error) {
 	c = migset.Config{
 		FS: o.fsys, BasePath: o.basePath, Environments: o.environments, Namespaces: o.namespaces, Go: o.goMigrations, Options: o.gooseOptions, Dialect: d,
+		Checkpoints: o.checkpoints,
 	}
 	for _, definitions := range o.definitions {
 		if definitions == nil {
@@ -231,8 +236,14 @@ func (t *target) stateError(ctx context.Context, err error) error {
 // unusable is ErrMigrationTable with a text that says what happened: most often the table is not to blame.
 func (t *target) unusable(ctx context.Context, table string, err error) error {
 	text := failure.Reason(failure.Stopped(ctx, err))
+	role, who := (*session.RoleError)(nil), "this user"
+	if t.role != nil {
+		who = fmt.Sprintf("the role %q", *t.role)
+	}
 	switch {
 	case errors.Is(err, ErrTenantMissing):
+	case errors.As(err, &role):
+		text = "WithRole: " + role.Error() + ". Nothing was touched"
 	case ctx.Err() != nil:
 		text = fmt.Sprintf("stopped while the table %s was read or written: %s", table, text)
 	case dialect.Refused(err):
@@ -240,8 +251,8 @@ func (t *target) unusable(ctx context.Context, table string, err error) error {
 	case dialect.Unreachable(err):
 		text = "no connection to the database: " + text
 	case t.state != nil && t.dialect.Denied(err):
-		text = fmt.Sprintf("this user lacks a privilege on %s: %s; it needs GRANT SELECT ON %s and GRANT SELECT ON %s to read, INSERT, UPDATE and DELETE on both to migrate, and CREATE on the schema where they don't exist",
-			table, text, t.table.Name(), t.state.Name())
+		text = fmt.Sprintf("%s lacks a privilege on %s: %s; it needs GRANT SELECT ON %s and GRANT SELECT ON %s to read, INSERT, UPDATE and DELETE on both to migrate, and CREATE on the schema where they don't exist",
+			who, table, text, t.table.Name(), t.state.Name())
 	default:
 		text = fmt.Sprintf("the table %s can't be read or created (dialect %s): %s", table, t.dialect.Goose, text)
 	}
@@ -270,13 +281,20 @@ func (m *Migrator) Describe() (d migset.Description, err error) {
 	o, whole := &m.options, ts.whole
 	d = migset.Description{
 		Dialect: whole.dialect.Goose, Schema: whole.schema, OwnDatabase: m.own != nil,
-		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v %v %q %q", whole.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
-			whole.table.Name(), o.globalLock, o.rollback, o.namespaces != nil, o.namespaces, o.namespace),
+		Settings: fmt.Sprintf("%q %q %q %v %q %q %v %v %v %q %q %q %q", whole.dialect.Goose, o.basePath, o.environments, o.bound, o.schema,
+			whole.table.Name(), o.globalLock, o.rollback, o.namespaces != nil, o.namespaces, o.namespace, o.searchPath, o.asRole()),
 	}
+	d.FS, d.BasePath = o.fsys, o.basePath
 	if whole.state != nil {
 		d.Tables = whole.state.Tables()
 	}
 	for _, part := range ts.parts {
+		d.Folders = nil
+		for _, environment := range append([]string{""}, o.environments...) { // "" is a namespace without folders in it
+			if folder, ok := part.set.Files.Folders[environment]; ok && !slices.Contains(d.Folders, migset.Folder{Environment: environment, Path: folder}) {
+				d.Folders = append(d.Folders, migset.Folder{Environment: environment, Path: folder})
+			}
+		}
 		list, err := part.set.Show()
 		if err != nil {
 			return d, part.named(err)
@@ -344,20 +362,30 @@ func (t *target) schemaMissing(ctx context.Context, db *sql.DB) (bool, error) {
 	return true, nil
 }
 
-// makeSchema creates the schema if it was missing. It is no error if another process creates the schema at the same
-// moment.
-func (r *run) makeSchema(ctx context.Context) error {
-	if !r.parts.lackSchema() {
-		return nil
+// makeSchema creates the schema if it was missing, and says whether it is this call that has created it. It is no error if
+// another process creates the schema at the same moment.
+func (r *run) makeSchema(ctx context.Context) (created bool, err error) {
+	if r.progress.waited && r.options.createSchema && r.options.bound { // the run that had the lock may have created it, or dropped it
+		missing, err := r.whole.schemaMissing(ctx, r.db.own)
+		if err != nil {
+			return false, r.whole.tableError(ctx, err)
+		}
+		for _, p := range r.parts {
+			p.view.schemaMissing = missing
+			p.view.ready = p.view.ready && !missing
+		}
 	}
-	_, err := r.db.own.ExecContext(ctx, r.whole.dialect.CreateSchema(r.whole.schema))
+	if !r.parts.lackSchema() {
+		return false, nil
+	}
+	_, err = r.db.own.ExecContext(ctx, r.whole.dialect.CreateSchema(r.whole.schema))
 	if err != nil {
 		if missing, checkErr := r.whole.schemaMissing(ctx, r.db.own); checkErr != nil || missing {
-			return r.whole.tableError(ctx, err)
+			return false, r.whole.tableError(ctx, err)
 		}
 	}
 	for _, p := range r.parts {
 		p.view.schemaMissing = false
 	}
-	return nil
+	return err == nil, nil
 }

@@ -23,6 +23,7 @@ type tenantsOptions struct {
 	maxFailureRate float64
 	timeout        time.Duration
 	createSchema   bool
+	wayBack        bool
 }
 
 func newTenantsOptions(opts []TenantsOption) (tenantsOptions, error) {
@@ -47,6 +48,9 @@ func newTenantsOptions(opts []TenantsOption) (tenantsOptions, error) {
 	}
 	if o.timeout < 0 {
 		faults = append(faults, fmt.Errorf("WithTenantTimeout: %v is negative", o.timeout))
+	}
+	if o.wayBack && o.canary == 0 && o.maxFailures == 0 && o.maxFailureRate == 0 {
+		faults = append(faults, errors.New("WithWayBack: nothing stops the call: use WithCanary, WithMaxFailures or WithMaxFailureRate too"))
 	}
 	return o, errors.Join(faults...)
 }
@@ -94,4 +98,19 @@ func WithTenantTimeout(d time.Duration) TenantsOption {
 // The default is false.
 func WithCreateSchema(create bool) TenantsOption {
 	return tenantsOptionFunc(func(o *tenantsOptions) { o.createSchema = create })
+}
+
+// WithWayBack has [Migrator.MigrateTenants], once failures have stopped it, undo what it did to the tenants that had
+// succeeded: exactly the versions that this call applied, newest first. The tenant that was migrated last comes first, and as
+// many tenants are worked on at once as before, each under its own lock. These tenants are then reported as [TenantUndone] or
+// [TenantNotUndone]. It needs [WithCanary], [WithMaxFailures] or [WithMaxFailureRate], and is for MigrateTenants only. The end of the context undoes no
+// tenant, and doesn't end a way back that has begun.
+//
+// A tenant on which another process has worked since is not touched. Neither is a tenant with a migration that has no Down or
+// that is protected ([Migrator.LockVersion]). Without [WithGlobalLock] the version table alone tells whether another process
+// has worked on a tenant. [WithRollbackTimeout] limits the way back of each tenant. A schema that [WithCreateSchema] created stays.
+//
+// The default is false: tenants that have succeeded stay migrated.
+func WithWayBack(undo bool) TenantsOption {
+	return tenantsOptionFunc(func(o *tenantsOptions) { o.wayBack = undo })
 }

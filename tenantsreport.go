@@ -20,12 +20,14 @@ const (
 	TenantMissing         TenantState = "missing"           // its schema or database is not there
 	TenantLocked          TenantState = "locked"            // another process had its lock to the end
 	TenantSkipped         TenantState = "skipped"           // a stop rule, or the end of the context, came first
+	TenantUndone          TenantState = "undone"            // it was migrated, and the way back undid that, see WithWayBack
+	TenantNotUndone       TenantState = "not undone"        // it was migrated, and the way back didn't undo that; the error says why
 )
 
 // failed says whether the state is among those that TenantsReport counts as Failed.
 func (s TenantState) failed() bool {
 	switch s {
-	case TenantMigrated, TenantUpToDate, TenantPending, TenantSkipped:
+	case TenantMigrated, TenantUpToDate, TenantPending, TenantSkipped, TenantUndone:
 		return false
 	}
 	return true
@@ -36,6 +38,7 @@ type TenantsReport struct {
 	Total    int
 	Migrated int
 	UpToDate int
+	Undone   int // migrated, and undone again, see WithWayBack
 	Failed   int // in any of the other states but TenantSkipped
 	Skipped  int
 	Tenants  []TenantResult // in the order of the source
@@ -49,19 +52,25 @@ type TenantResult struct {
 	// From and To are the highest versions applied before and after: 0 for none, -1 if it can't be read or was not
 	// read. With namespaces they are the highest of all namespaces.
 	From, To int64
+	// Applied are the versions that the run of MigrateTenants applied and that stay applied, oldest first. With namespaces they
+	// are those of one namespace after the other.
+	Applied  []int64
 	Err      error
-	Duration time.Duration // of its run, 0 if there was none
+	Duration time.Duration // of its runs, 0 if there was none
+	undo     *undoing      // how to undo it, as long as that may be needed
 }
 
 func (r *TenantsReport) count() {
 	r.Total = len(r.Tenants)
-	r.Migrated, r.UpToDate, r.Failed, r.Skipped = 0, 0, 0, 0
+	r.Migrated, r.UpToDate, r.Undone, r.Failed, r.Skipped = 0, 0, 0, 0, 0
 	for _, t := range r.Tenants {
 		switch {
 		case t.State == TenantMigrated:
 			r.Migrated++
 		case t.State == TenantUpToDate:
 			r.UpToDate++
+		case t.State == TenantUndone:
+			r.Undone++
 		case t.State == TenantSkipped:
 			r.Skipped++
 		default:
@@ -75,7 +84,7 @@ func (r *TenantsReport) err() error {
 	if r.Failed == 0 {
 		return nil
 	}
-	e := &TenantsError{total: r.Total}
+	e := &TenantsError{total: r.Total, undone: r.Undone}
 	for _, t := range r.Tenants {
 		if t.State.failed() {
 			e.Failed = append(e.Failed, t)
@@ -88,6 +97,7 @@ func (r *TenantsReport) err() error {
 type TenantsError struct {
 	Failed []TenantResult // in the order of the source
 	total  int
+	undone int
 }
 
 // namedFailures is how many tenants the text of a TenantsError names.
@@ -103,6 +113,9 @@ func (e *TenantsError) Error() string {
 			break
 		}
 		fmt.Fprintf(&b, "%s %q (%s): %s", map[bool]string{true: ":", false: ";"}[i == 0], t.Name, t.State, reason(t.Err))
+	}
+	if e.undone > 0 {
+		fmt.Fprintf(&b, "; %d that had succeeded are undone", e.undone)
 	}
 	return b.String()
 }

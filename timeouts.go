@@ -18,7 +18,8 @@ type StatementTimeouts struct {
 	// SQLite. A statement that waits for a table lock blocks every later statement on that table,
 	// even a SELECT. So keep it short, a small part of the migration
 	// timeout. mattn/go-sqlite3 waits to the end of it even if the migration timeout ends earlier.
-	// Zero leaves the setting of the connection as it is.
+	// Zero leaves the setting of the connection as it is; a connection of SQLite without any busy_timeout has 5 seconds
+	// during a run, as otherwise anybody who reads the file for a moment makes the run fail.
 	Lock time.Duration
 	// Statement is how long a statement may take: statement_timeout in PostgreSQL,
 	// max_statement_time in MariaDB, and max_execution_time in MySQL, which stops SELECT and nothing

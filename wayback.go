@@ -179,7 +179,10 @@ func (w wayBack) clear(ctx context.Context) (history.Rows, error) {
 // undoRecorded takes back the steps that the run recorded, including those whose rows were lost.
 func (w wayBack) undoRecorded(ctx context.Context, rows history.Rows) error {
 	back := w.ledger.WayBack(rows)
-	for _, u := range back.Undo {
+	for i, u := range back.Undo {
+		if err := w.belowCheckpoint(back.Undo[i:]); err != nil {
+			return err
+		}
 		undo := w.down
 		if u.Lost {
 			undo = w.undoLost
@@ -191,7 +194,10 @@ func (w wayBack) undoRecorded(ctx context.Context, rows history.Rows) error {
 	if back.Stuck != nil {
 		return w.lostFault(*back.Stuck)
 	}
-	for _, version := range back.Reapply {
+	for i, version := range back.Reapply {
+		if _, known := w.target.set.Find(version); !known {
+			return w.lacksUps(back.Reapply[i:])
+		}
 		if err := w.reapply(ctx, version); err != nil {
 			return err
 		}
@@ -232,7 +238,10 @@ func (w wayBack) dirtyIfHalf(err error) error {
 // statements should say IF EXISTS, can find what is there.
 func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows history.Rows) error {
 	applied := slices.Contains(rows.Applied, step.Version)
-	if step.Direction == directionDown {
+	switch {
+	case step.checkpoint != nil:
+		return w.halfCheckpoint(step)
+	case step.Direction == directionDown:
 		return w.halfUndone(step, applied)
 	}
 	if !step.Reversible {

@@ -24,6 +24,7 @@ type config struct {
 	n         int
 	tenants   int
 	kit       bool
+	provision bool
 	scenarios []scenario
 	peers     []peer
 }
@@ -48,6 +49,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	who := flags.String("peers", "", "peers, separated by commas: "+strings.Join(names(peers), ", ")+" (default all)")
 	tenants := flags.Int("tenants", 0, "measure fleets of this many schemas, and nothing else")
 	kit := flags.Bool("kit", false, "measure how long a test waits for its database, and nothing else")
+	provision := flags.Bool("provision", false, "measure how long a new tenant takes, and nothing else")
 	profile := flags.String("cpuprofile", "", "write a CPU profile of the measurements, with the peer as a label, to this file")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -55,7 +57,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	if *rounds < 1 || *n < 1 || flags.NArg() > 0 {
 		return fmt.Errorf("-rounds and -n begin at 1, and there are no arguments besides the flags")
 	}
-	c := config{rounds: *rounds, n: *n, tenants: *tenants, kit: *kit}
+	c := config{rounds: *rounds, n: *n, tenants: *tenants, kit: *kit, provision: *provision}
 	if c.scenarios, err = choose("-only", scenarios, *only); err != nil {
 		return err
 	}
@@ -93,6 +95,9 @@ func measure(ctx context.Context, c config, srv *server, out, log io.Writer) err
 	defer b.close()
 	if c.kit {
 		return measureKit(ctx, c, srv, out, log)
+	}
+	if c.provision {
+		return b.provision(ctx, out, log)
 	}
 	if c.tenants > 0 {
 		return b.tenants(ctx, c.tenants, out, log)

@@ -92,6 +92,17 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 	case gooseplus.MigrationFinished:
 		a.set(e.Tenant, "between two migrations")
 		a.step(e)
+	case gooseplus.BatchStarted:
+		what := "applying " + counted(len(e.Steps), "migration") + " in one transaction"
+		a.set(e.Tenant, what)
+		a.out.detail("%s%s", prefix(e.Tenant, ""), what)
+	case gooseplus.BatchFinished:
+		a.set(e.Tenant, "between two migrations")
+		if e.Err != nil {
+			a.out.note("%s%s failed in one transaction, and left nothing: %s", prefix(e.Tenant, e.Namespace), counted(len(e.Steps), "migration"), a.out.failure(e.Err))
+			break
+		}
+		a.out.detail("%s%s applied in one transaction in %s", prefix(e.Tenant, e.Namespace), counted(len(e.Steps), "migration"), rounded(e.Duration))
 	case gooseplus.WayBackStarted:
 		a.set(e.Tenant, "undoing the run")
 		if e.Tenant == "" {
@@ -110,7 +121,15 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 			a.ended(e)
 		}
 	case gooseplus.VersionForced:
-		a.run.forced = &e
+		if e.Tenant == "" {
+			a.run.forced = &e
+			break
+		}
+		t := a.tenants[e.Tenant]
+		t.changed++ // if nothing else, the dirty mark
+		a.tenants[e.Tenant] = t
+	case gooseplus.TenantsWayBackStarted:
+		a.out.note("too many tenants failed: undoing what was done to %s", counted(e.Tenants, "tenant"))
 	case gooseplus.TenantsProgress:
 		if a.progress != nil {
 			a.progress(e)

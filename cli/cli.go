@@ -248,9 +248,12 @@ func nearFlag(cmd *cobra.Command, name string) string {
 
 func unknownCommand(cmd *cobra.Command, name string) error {
 	text := fmt.Sprintf("unknown command %q", name)
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(name); len(near) > 0 {
-		text += fmt.Sprintf(": did you mean %q?", near[0])
+	for distance := 1; distance <= 2; distance++ {
+		cmd.SuggestionsMinimumDistance = distance
+		if near := cmd.SuggestionsFor(name); len(near) > 0 {
+			text += fmt.Sprintf(": did you mean %q?", near[0])
+			break
+		}
 	}
 	return &usageError{fmt.Errorf("%s (%s --help lists them)", text, cmd.CommandPath())}
 }

@@ -11,6 +11,7 @@ func (a *app) filesCommands() []*cobra.Command {
 	flags := new(createFlags)
 	numbers := new(renumberFlags)
 	sumFlags := new(sumFlags)
+	checkpointFlags := new(checkpointFlags)
 	strict := false
 	kind := ""
 	if a.settings.standalone {
@@ -58,6 +59,12 @@ func (a *app) filesCommands() []*cobra.Command {
 			example: "gooseplus sum",
 			flags:   func(cmd *cobra.Command) { sumFlags.add(cmd, a.settings) },
 			run:     func(c *call) error { return sum(c, sumFlags) },
+		}),
+		a.command(spec{
+			group: "files", use: "checkpoint", short: "Write one file that stands for all versions up to one",
+			long: checkpointLong, example: "gooseplus checkpoint --shadow postgres://app@localhost/shop_shadow",
+			flags: func(cmd *cobra.Command) { checkpointFlags.add(cmd, a.settings) },
+			run:   func(c *call) error { return checkpoint(c, checkpointFlags) },
 		}),
 	}
 }

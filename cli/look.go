@@ -23,7 +23,7 @@ func (a *app) lookCommands() []*cobra.Command {
 			long: "Shows every migration that is known or applied, and the history of another tool if there is one. The state of a\n" +
 				"migration is: applied, pending, late (pending, and lower than the version the database is at), dirty (it may\n" +
 				"be half-applied), edited (its file was edited after it was applied), or unknown (applied, and its file isn't\n" +
-				"there). The command lock makes a migration locked.",
+				"there; with --stored-downs, Down stored says that the database can undo it). The command lock makes a migration locked.",
 			example: "gooseplus status --output json",
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit as check does, if anything is pending, dirty, edited or unknown")
@@ -143,6 +143,7 @@ type migrationDone struct {
 	AppliedAt   *time.Time `json:"applied_at"`
 	Environment string     `json:"environment,omitempty"`
 	Source      string     `json:"source"`
+	StoredDown  bool       `json:"stored_down,omitempty"`
 	Up          *string    `json:"up,omitempty"`
 	Down        *string    `json:"down,omitempty"`
 }
@@ -156,8 +157,8 @@ func newMigrationDone(s gooseplus.Status, m gooseplus.MigrationStatus) migration
 	switch {
 	case m.Failed:
 		d.State = "dirty"
-	case m.AppliedAt != nil && m.Source == "" && m.Up == "" && m.Down == "":
-		d.State = "unknown"
+	case m.AppliedAt != nil && m.Unknown:
+		d.State, d.StoredDown = "unknown", m.Down != ""
 	case m.Edited:
 		d.State = "edited"
 	case m.AppliedAt != nil:
@@ -179,6 +180,9 @@ func (d migrationDone) row() []cell {
 	}
 	if d.Locked {
 		locked = ", locked"
+	}
+	if d.StoredDown {
+		locked += ", Down stored"
 	}
 	return []cell{{text: strconv.FormatInt(d.Version, 10)}, {d.State + locked, stateColours[d.State]}, {text: at}, {text: d.Source}}
 }
@@ -375,18 +379,14 @@ func show(c *call) error {
 
 // planned is a step of plan.
 type planned struct {
-	Version       int64    `json:"version"`
-	Source        string   `json:"source"`
-	Environment   string   `json:"environment,omitempty"`
-	Namespace     string   `json:"namespace,omitempty"`
-	Direction     string   `json:"direction"`
-	Transactional bool     `json:"transactional"`
-	Reversible    bool     `json:"reversible"`
-	SQL           []string `json:"sql,omitempty"` // with --sql
-}
-
-func newPlanned(s gooseplus.Step) planned {
-	return planned{s.Version, s.Source, s.Environment, s.Namespace, s.Direction, s.Transactional, s.Reversible, nil}
+	Version       int64  `json:"version"`
+	Source        string `json:"source"`
+	Environment   string `json:"environment,omitempty"`
+	Namespace     string `json:"namespace,omitempty"`
+	Direction     string `json:"direction"`
+	Transactional bool   `json:"transactional"`
+	Reversible    bool   `json:"reversible"`
+	SQL           string `json:"sql,omitempty"` // with --sql
 }
 
 // planOf is what up would do, or goto.
@@ -419,10 +419,28 @@ func showPlan(c *call, to string, sql bool) error {
 	if sql {
 		return printSQL(c, m, steps)
 	}
+	data := newPlanned(steps)
+	c.data = map[string]any{"steps": data}
+	if len(steps) == 0 {
+		c.out.line("nothing to do")
+		return nil
+	}
+	c.out.plan(data)
+	return nil
+}
+
+func newPlanned(steps []gooseplus.Step) []planned {
 	data := []planned{}
+	for _, s := range steps {
+		data = append(data, planned{s.Version, s.Source, s.Environment, s.Namespace, s.Direction, s.Transactional, s.Reversible, ""})
+	}
+	return data
+}
+
+// plan writes steps as a table.
+func (p *printer) plan(steps []planned) {
 	rows := [][]cell{cells("DO", "VERSION", "SOURCE", "NOTES")}
 	for _, s := range steps {
-		data = append(data, newPlanned(s))
 		var notes []string
 		if !s.Transactional {
 			notes = append(notes, "can be left half-applied")
@@ -432,11 +450,5 @@ func showPlan(c *call, to string, sql bool) error {
 		}
 		rows = append(rows, []cell{{s.Direction, green}, {text: strconv.FormatInt(s.Version, 10)}, {text: s.Source}, {strings.Join(notes, ", "), yellow}})
 	}
-	c.data = map[string]any{"steps": data}
-	if len(steps) == 0 {
-		c.out.line("nothing to do")
-		return nil
-	}
-	c.out.table(rows)
-	return nil
+	p.table(rows)
 }

@@ -27,6 +27,7 @@ func (a *app) navigateCommands() []*cobra.Command {
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().BoolVar(&then, "then-tenants", false, "after that, migrate the tenants, as tenants up does")
 				tenants.add(cmd, true)
+				tenants.addWayBack(cmd)
 			},
 			run: func(c *call) error {
 				if !then {
@@ -196,7 +197,9 @@ func redo(c *call) error {
 			return err
 		}
 	}
-	err = c.record(m, func(ctx context.Context, m *gooseplus.Migrator) error { return m.Rollback(ctx, 1) })
+	err = c.record(m, func(ctx context.Context, m *gooseplus.Migrator) error {
+		return m.With(gooseplus.WithStoredDowns(false)).Rollback(ctx, 1) // nothing could apply it again
+	})
 	down, _ := c.data.(*runDone)
 	if err != nil || down == nil || len(down.Steps) == 0 {
 		return err

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/gooseplus/gooseplus/internal/envfs"
 )
 
 // numbering is how the migrations of all environments are numbered.
@@ -34,7 +36,7 @@ func (p place) numbering() (numbering, error) {
 		if version > n.highest {
 			n.highest, n.width = version, len(match[1])
 		}
-		if match[2] == "sql" && version > highestSQL {
+		if match[2] == "sql" && version > highestSQL && !envfs.IsCheckpoint(path) {
 			highestSQL, n.paired = version, strings.HasSuffix(path, ".up.sql") || strings.HasSuffix(path, ".down.sql")
 		}
 	})

@@ -10,16 +10,14 @@ import (
 
 // printSQL prints what the steps would execute, as a script.
 func printSQL(c *call, m *gooseplus.Migrator, steps []gooseplus.Step) error {
-	data := []planned{}
+	data := newPlanned(steps)
 	var script []string
-	for _, s := range steps {
+	for i, s := range steps {
 		statements, err := m.Statements(c.ctx, s)
 		if err != nil {
 			return err
 		}
-		d := newPlanned(s)
-		d.SQL = statements
-		data = append(data, d)
+		data[i].SQL = strings.Join(statements, "\n")
 		script = append(script, scriptOf(s, statements)...)
 	}
 	c.data = map[string]any{"steps": data}

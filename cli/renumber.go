@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/envfs"
 )
 
 // renumberFlags say which files are renumbered.
@@ -272,6 +273,9 @@ func (p place) migrations() (map[int64][]numbered, error) {
 			return // too long for a version; validate says so
 		}
 		name := filepath.Base(path)
+		if envfs.IsCheckpoint(name) {
+			return // it has the version of a migration
+		}
 		key := path
 		for _, half := range []string{".up.sql", ".down.sql"} {
 			if strings.HasSuffix(name, half) { // halves belong together by version

@@ -83,43 +83,70 @@ func showRuns(c *call, limit int) error {
 	if err != nil {
 		return err
 	}
-	data := &runsDone{Runs: []runRecorded{}}
-	rows := [][]cell{cells("STARTED (UTC)", "TOOK", "FROM", "TO", "OUTCOME", "HOLDER", "ERROR")}
-	namespaces := slices.ContainsFunc(recorded, func(r gooseplus.Run) bool { return r.Namespace != "" })
-	for i, r := range recorded {
-		d := newRunRecorded(c.out.words, r)
-		if r.Outcome == gooseplus.RunRunning && data.Running == nil {
-			data.Running = &d
-		}
-		if limit > 0 && i >= limit {
-			continue
-		}
-		data.Runs = append(data.Runs, d)
-		took, to := "", ""
-		if d.Ended != nil {
-			took, to = rounded(r.Ended.Sub(r.Started)), fmt.Sprint(r.To)
-			if r.Outcome == gooseplus.RunCutOff || r.Outcome == gooseplus.RunCrashed {
-				took, to = "", "" // when its end was found out, and where it was then, is not known
-			}
-		}
-		rows = append(rows, []cell{{text: r.Started.Format(time.DateTime)}, {text: took}, {text: fmt.Sprint(r.From)}, {text: to},
-			{string(r.Outcome), outcomeColours[r.Outcome]}, {text: r.Holder}, {text: c.out.of(r.Error)}})
-	}
+	data := newRunsDone(c.out.words, recorded, limit)
 	c.data = data
 	if d := data.Running; d != nil {
 		c.out.line("the lock: %s (if that process is gone, the next run finds that out)", d.progress())
 	} else {
 		c.out.line("the lock: nobody has it")
 	}
-	if len(rows) > 1 {
-		if namespaces {
-			rows[0] = slices.Insert(rows[0], 1, cell{text: "NAMESPACE"})
-			for i, d := range data.Runs {
-				rows[i+1] = slices.Insert(rows[i+1], 1, cell{text: d.Namespace})
-			}
-		}
+	if len(data.Runs) > 0 {
+		shown := new(runsTable)
+		shown.add("", recorded[:len(data.Runs)], c.out.words)
 		c.out.line("")
-		c.out.table(rows)
+		shown.show(c.out)
 	}
 	return nil
+}
+
+// newRunsDone has the newest runs, at most limit of them unless that is 0.
+func newRunsDone(w words, recorded []gooseplus.Run, limit int) *runsDone {
+	data := &runsDone{Runs: []runRecorded{}}
+	for i, r := range recorded {
+		d := newRunRecorded(w, r)
+		if r.Outcome == gooseplus.RunRunning && data.Running == nil {
+			data.Running = &d
+		}
+		if limit == 0 || i < limit {
+			data.Runs = append(data.Runs, d)
+		}
+	}
+	return data
+}
+
+// runsTable shows runs, with a column for tenants and one for namespaces if there are any.
+type runsTable struct {
+	rows                [][]cell
+	tenants, namespaces bool
+}
+
+func (t *runsTable) add(tenant string, runs []gooseplus.Run, w words) {
+	for _, r := range runs {
+		took, to := "", ""
+		if !r.Ended.IsZero() && r.Outcome != gooseplus.RunCutOff && r.Outcome != gooseplus.RunCrashed { // their end was found out later
+			took, to = rounded(r.Ended.Sub(r.Started)), fmt.Sprint(r.To)
+		}
+		t.tenants, t.namespaces = t.tenants || tenant != "", t.namespaces || r.Namespace != ""
+		t.rows = append(t.rows, []cell{{text: tenant}, {text: r.Started.Format(time.DateTime)}, {text: r.Namespace}, {text: took}, {text: fmt.Sprint(r.From)}, {text: to},
+			{string(r.Outcome), outcomeColours[r.Outcome]}, {text: r.Holder}, {text: w.of(r.Error)}})
+	}
+}
+
+// none adds a tenant without runs, or with an error.
+func (t *runsTable) none(tenant, what, text string, c colour) {
+	t.tenants = true
+	t.rows = append(t.rows, []cell{{text: tenant}, {}, {}, {}, {}, {}, {what, c}, {}, {text: text}})
+}
+
+func (t *runsTable) show(p *printer) {
+	rows := append([][]cell{cells("TENANT", "STARTED (UTC)", "NAMESPACE", "TOOK", "FROM", "TO", "OUTCOME", "HOLDER", "ERROR")}, t.rows...)
+	for i := range rows {
+		if !t.namespaces {
+			rows[i] = slices.Delete(rows[i], 2, 3)
+		}
+		if !t.tenants {
+			rows[i] = rows[i][1:]
+		}
+	}
+	p.table(rows)
 }

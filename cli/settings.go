@@ -44,7 +44,8 @@ type databaseFlags struct {
 	dsn, fallbackDSN      string // fallbackDSN is DATABASE_URL
 	driver, tenantsDriver string
 	master                bool
-	schema, table         string
+	schema, table, role   string
+	searchPath            []string
 }
 
 // filesFlags say where the migrations are.
@@ -64,8 +65,10 @@ type runFlags struct {
 	rollback         string
 	foreign, unknown string
 	checksums        string
+	storedDowns      bool
 	redactDetails    bool
 	strictOrder      bool
+	checkpoints      bool
 }
 
 // The words that a flag takes, and what they mean.
@@ -100,6 +103,8 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.database.tenantsDriver, "tenants-driver", "", "postgres, mysql or sqlite: the kind of the tenants' databases, if the master's is another")
 	f.StringVar(&s.database.table, "table", "goose_db_version", "`name` of the version table (GOOSE_TABLE)")
 	f.StringVar(&s.database.schema, "schema", "", "`schema` to migrate, instead of the connection's")
+	f.StringSliceVar(&s.database.searchPath, "search-path", nil, "`schemas` whose types and functions are found too, such as those of extensions, separated by commas; PostgreSQL only")
+	f.StringVar(&s.database.role, "role", "", "`role` that does everything and owns what is created, instead of the user; PostgreSQL only")
 
 	f.StringVar(&s.files.dir, "dir", "sql", "`folder` of the migrations (GOOSE_MIGRATION_DIR)")
 	f.StringVar(&s.files.tenantsDir, "tenants-dir", "", "`folder` of the tenants' migrations, if it isn't --dir")
@@ -121,8 +126,10 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.IntVar(&r.statements.Retries, "retries", 0, "retries after lock contention; 0 retries until the migration timeout, if --lock-timeout or --statement-timeout is set")
 	f.StringVar(&r.rollback, "rollback", "down", "how a failed run is undone: down, transaction or none")
 	f.StringVar(&r.foreign, "foreign-history", "refuse", "if another tool has migrated the database: refuse, warn or ignore")
+	f.BoolVar(&r.checkpoints, "checkpoints", false, "begin with a checkpoint where nothing is applied (*.checkpoint.sql)")
 	f.StringVar(&r.checksums, "checksums", "warn", "if the file of an applied migration was edited, before an up: refuse, warn or ignore")
 	f.StringVar(&r.unknown, "unknown-versions", "warn", "if applied versions have no migration here, before an up: refuse, warn or ignore")
+	f.BoolVar(&r.storedDowns, "stored-downs", false, "an up stores the Down of each migration; a down uses it for migrations that aren't here")
 	f.BoolVar(&r.redactDetails, "redact-details", false, "leave PostgreSQL's DETAIL, which can hold data, out of errors")
 	f.BoolVar(&r.strictOrder, "strict-order", false, "refuse pending versions that are lower than an applied one")
 
@@ -131,8 +138,8 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	settable(f, "dir", "GOOSE_MIGRATION_DIR")
 	settable(f, "table", "GOOSE_TABLE")
 	for _, name := range []string{
-		"tenants-dir", "tenants-driver", "env", "namespaces", "protected-env", "schema", "lock", "no-lock", "lock-wait", "timeout",
-		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "checksums", "redact-details", "strict-order",
+		"tenants-dir", "tenants-driver", "env", "namespaces", "protected-env", "schema", "search-path", "role", "lock", "no-lock", "lock-wait", "timeout",
+		"migration-timeout", "rollback-timeout", "rollback", "foreign-history", "unknown-versions", "checksums", "stored-downs", "redact-details", "strict-order", "checkpoints",
 		"lock-timeout", "statement-timeout", "retries",
 	} {
 		settable(f, name)
@@ -305,7 +312,7 @@ func (r runFlags) options() ([]gooseplus.Option, error) {
 	}
 	options := []gooseplus.Option{
 		gooseplus.WithGlobalLock(r.lock), gooseplus.WithStrictOrder(r.strictOrder), gooseplus.WithRollback(strategy), gooseplus.WithForeignHistory(policies[r.foreign]),
-		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithChecksums(policies[r.checksums]), gooseplus.WithRedactedDetails(r.redactDetails),
+		gooseplus.WithUnknownVersions(policies[r.unknown]), gooseplus.WithChecksums(policies[r.checksums]), gooseplus.WithCheckpoints(r.checkpoints), gooseplus.WithStoredDowns(r.storedDowns), gooseplus.WithRedactedDetails(r.redactDetails),
 		gooseplus.WithTimeout(r.timeout), gooseplus.WithMigrationTimeout(r.migrationTimeout), gooseplus.WithRollbackTimeout(r.rollbackTimeout),
 	}
 	if r.lockWait >= 0 {
@@ -336,6 +343,12 @@ func (s *settings) options(dir string) ([]gooseplus.Option, error) {
 	}
 	if s.database.schema != "" {
 		options = append(options, gooseplus.WithSchema(s.database.schema))
+	}
+	if len(s.database.searchPath) > 0 {
+		options = append(options, gooseplus.WithSearchPath(s.database.searchPath...))
+	}
+	if s.database.role != "" {
+		options = append(options, gooseplus.WithRole(s.database.role))
 	}
 	return options, nil
 }

@@ -32,10 +32,14 @@ func (a *app) tenantsCommands() []*cobra.Command {
 		a.command(spec{
 			use: "up", short: "Apply all pending migrations to every tenant",
 			long: "Migrates every tenant that has pending migrations, several at a time, each with its own lock. If a tenant\n" +
-				"fails, its run is undone; the other tenants go on, except with --canary or --max-failures.",
+				"fails, its run is undone; the other tenants go on, except with --canary or --max-failures. With --way-back these\n" +
+				"also undo what the command did to the tenants that had succeeded.",
 			example: "gooseplus tenants up --schemas-like 'tenant\\_%' --canary 1 --max-failures 10",
-			flags:   func(cmd *cobra.Command) { up.add(cmd, true) },
-			run:     func(c *call) error { return tenantsUp(c, up) },
+			flags: func(cmd *cobra.Command) {
+				up.add(cmd, true)
+				up.addWayBack(cmd)
+			},
+			run: func(c *call) error { return tenantsUp(c, up) },
 		}),
 		a.command(spec{
 			use: "status", looks: true, short: "Show the version of every tenant, and how many migrations are pending",
@@ -66,6 +70,8 @@ func (a *app) tenantsCommands() []*cobra.Command {
 		}),
 	)
 	tenants.AddCommand(a.tenantsNavigateCommands()...)
+	tenants.AddCommand(a.tenantsCreateCommand())
+	tenants.AddCommand(a.tenantsAskCommands()...)
 	return []*cobra.Command{tenants}
 }
 
@@ -74,7 +80,7 @@ type tenantsFlags struct {
 	like, schemas, databases         string
 	names                            []string
 	concurrency, canary, maxFailures int
-	createSchema, allowNone          bool
+	createSchema, allowNone, wayBack bool
 }
 
 func (t *tenantsFlags) add(cmd *cobra.Command, runs bool) {
@@ -99,10 +105,16 @@ func (t *tenantsFlags) add(cmd *cobra.Command, runs bool) {
 	}
 }
 
+// addWayBack is for the commands that migrate all tenants.
+func (t *tenantsFlags) addWayBack(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&t.wayBack, "way-back", false, "if --canary or --max-failures stops the command, undo the tenants that it migrated")
+	settable(cmd.Flags(), "way-back")
+}
+
 // given is the name of one of the flags that was set, "" if none was.
 func (t *tenantsFlags) given(cmd *cobra.Command) string {
 	for _, name := range []string{
-		"schemas-like", "schemas-query", "databases-query", "tenant", "concurrency", "canary", "max-failures", "create-schema", "allow-none",
+		"schemas-like", "schemas-query", "databases-query", "tenant", "concurrency", "canary", "max-failures", "create-schema", "allow-none", "way-back",
 	} {
 		if cmd.Flags().Changed(name) { // which a flag that a variable has set is not
 			return name
@@ -114,6 +126,7 @@ func (t *tenantsFlags) given(cmd *cobra.Command) string {
 func (t *tenantsFlags) options() []gooseplus.TenantsOption {
 	options := []gooseplus.TenantsOption{
 		gooseplus.WithCanary(t.canary), gooseplus.WithMaxFailures(t.maxFailures), gooseplus.WithCreateSchema(t.createSchema),
+		gooseplus.WithWayBack(t.wayBack),
 	}
 	if t.concurrency != 0 {
 		options = append(options, gooseplus.WithConcurrency(t.concurrency))
@@ -133,6 +146,8 @@ func (t *tenantsFlags) faults() error {
 		return usagef("give only one of --schemas-like, --schemas-query and --databases-query")
 	case given == 0 && len(t.names) == 0:
 		return usagef("which tenants? give --schemas-like, --schemas-query, --databases-query or --tenant")
+	case t.wayBack && t.canary == 0 && t.maxFailures == 0:
+		return usagef("--way-back: nothing stops the command: add --canary or --max-failures")
 	case slices.Contains(t.names, ""):
 		return usagef("--tenant: the name is empty; is a variable not set?")
 	}

@@ -12,7 +12,7 @@ import (
 
 // tenantsNavigateCommands take the tenants to a version.
 func (a *app) tenantsNavigateCommands() []*cobra.Command {
-	down, upTo, downTo, goTo := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
+	down, upTo, downTo, goTo, forced := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
 	const again = "If some\ntenants fail, run it again: it does nothing to the tenants that are there."
 	return []*cobra.Command{
 		a.command(spec{
@@ -59,7 +59,44 @@ func (a *app) tenantsNavigateCommands() []*cobra.Command {
 					func(ctx context.Context, m *gooseplus.Migrator, v int64) error { return m.Goto(ctx, v) })
 			},
 		}),
+		a.command(spec{
+			use: "force VERSION", short: "Say which version some tenants are at, without running anything",
+			long: "Marks, in the tenants that --tenant names, the known migrations up to and including a version as applied, and all\n" +
+				"others as not applied. The tenants are no longer dirty then. No migration is executed. Use it after you have\n" +
+				"repaired the tenants. It asks first: on a terminal it waits for an answer, elsewhere it needs --yes.",
+			example:  "gooseplus tenants force 20231103120000 --tenant tenant_0042 --yes",
+			versions: []string{},
+			flags:    func(cmd *cobra.Command) { forced.add(cmd, false) },
+			run:      func(c *call) error { return tenantsForce(c, forced) },
+		}),
 	}
+}
+
+// tenantsForce is force of tenants by name: a pattern may match more than a person has repaired.
+func tenantsForce(c *call, t *tenantsFlags) error {
+	version, err := parseNumber(c.args[0])
+	if err != nil {
+		return err
+	}
+	if len(t.names) == 0 {
+		return usagef("tenants force needs the names of the tenants: add --tenant for each")
+	}
+	question := asked{
+		fmt.Sprintf("mark the migrations up to %d as applied and all others as not applied, and execute nothing, in %%s", version),
+		func(ctx context.Context, m *gooseplus.Migrator) error {
+			s, err := statusAnyway(ctx, m)
+			if err != nil {
+				return err
+			}
+			if _, known := s.Migration(version); known || version == 0 { // otherwise Force names the nearest versions
+				return c.confirm(newForceClaim(s, version).question(false))
+			}
+			return nil
+		},
+	}
+	return eachTenant(c, t, forceWords, question, func(ctx context.Context, m *gooseplus.Migrator) error {
+		return mistaken(ctx, m, version, m.Force(ctx, version))
+	})
 }
 
 // asked is the question that a command asks first: about the number of tenants, or, with one tenant, what the command for

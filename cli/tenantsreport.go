@@ -14,6 +14,7 @@ type tenantsDone struct {
 	Total      int          `json:"total"`
 	Migrated   int          `json:"migrated"`
 	UpToDate   int          `json:"up_to_date"`
+	Undone     int          `json:"undone"`
 	Failed     int          `json:"failed"`
 	Skipped    int          `json:"skipped"`
 	DurationMS int64        `json:"duration_ms"`
@@ -25,6 +26,7 @@ type tenantDone struct {
 	State      string   `json:"state"`
 	From       int64    `json:"from"`
 	To         int64    `json:"to"`
+	Applied    []int64  `json:"applied,omitempty"`
 	DurationMS int64    `json:"duration_ms"`
 	Error      *failure `json:"error,omitempty"`
 }
@@ -33,9 +35,10 @@ type tenantDone struct {
 type reportWords struct{ changed, unchanged string }
 
 var (
-	upWords   = reportWords{"migrated", "up to date"}
-	downWords = reportWords{"undone", "had nothing to undo"}
-	gotoWords = reportWords{"moved", "were there"}
+	upWords    = reportWords{"migrated", "up to date"}
+	downWords  = reportWords{"undone", "had nothing to undo"}
+	gotoWords  = reportWords{"moved", "were there"}
+	forceWords = reportWords{"forced", "not forced"}
 )
 
 // report calls what works on the tenants, shows how far it is, and then how it ended.
@@ -46,13 +49,15 @@ func (f *fleet) report(words reportWords, work func() (*gooseplus.TenantsReport,
 	end()
 	c.activity.settle(r)
 	d := &tenantsDone{
-		Total: r.Total, Migrated: r.Migrated, UpToDate: r.UpToDate, Failed: r.Failed, Skipped: r.Skipped,
+		Total: r.Total, Migrated: r.Migrated, UpToDate: r.UpToDate, Undone: r.Undone, Failed: r.Failed, Skipped: r.Skipped,
 		DurationMS: r.Duration.Milliseconds(), Tenants: []tenantDone{},
 	}
 	rows := [][]cell{cells("TENANT", "STATE", "VERSION", "ERROR")}
 	for _, t := range r.Tenants {
-		d.Tenants = append(d.Tenants, tenantDone{t.Name, string(t.State), t.From, t.To, t.Duration.Milliseconds(), f.words(t.Name).failure(t.Err)})
-		if t.State != gooseplus.TenantMigrated && t.State != gooseplus.TenantUpToDate && t.State != gooseplus.TenantSkipped {
+		d.Tenants = append(d.Tenants, tenantDone{t.Name, string(t.State), t.From, t.To, t.Applied, t.Duration.Milliseconds(), f.words(t.Name).failure(t.Err)})
+		switch t.State {
+		case gooseplus.TenantMigrated, gooseplus.TenantUpToDate, gooseplus.TenantUndone, gooseplus.TenantSkipped:
+		default:
 			rows = append(rows, []cell{{text: t.Name}, {string(t.State), red}, {text: known(t.To)}, {text: f.reason(t.Name, t.Err)}})
 		}
 	}
@@ -79,6 +84,9 @@ func known(n int64) string {
 
 func summary(p *printer, r *gooseplus.TenantsReport, words reportWords) string {
 	parts := []string{fmt.Sprintf("%d %s", r.Migrated, words.changed), fmt.Sprintf("%d %s", r.UpToDate, words.unchanged)}
+	if r.Undone > 0 {
+		parts = append(parts, paint(p.colour, yellow, fmt.Sprintf("%d undone again", r.Undone)))
+	}
 	if r.Failed > 0 {
 		parts = append(parts, paint(p.colour, red, fmt.Sprintf("%d failed", r.Failed)))
 	}
@@ -152,10 +160,15 @@ func fleetError(r *gooseplus.TenantsReport, err error) error {
 		return nil
 	case errors.Is(err, errInterrupted) && r.Total > 0:
 		return &tenantsError{fmt.Errorf("interrupted: %d of %d tenants are not done", r.Failed+r.Skipped, r.Total)}
-	case errors.As(err, &failed) && r.Skipped > 0:
-		return &tenantsError{fmt.Errorf("%d of %d tenants failed, and %d were skipped", r.Failed, r.Total, r.Skipped)}
 	case errors.As(err, &failed):
-		return &tenantsError{fmt.Errorf("%d of %d tenants failed", r.Failed, r.Total)}
+		text := fmt.Sprintf("%d of %d tenants failed", r.Failed, r.Total)
+		if r.Undone > 0 {
+			text += fmt.Sprintf(", %d are undone", r.Undone)
+		}
+		if r.Skipped > 0 {
+			text += fmt.Sprintf(", and %d were skipped", r.Skipped)
+		}
+		return &tenantsError{errors.New(text)}
 	case r.Total == 0:
 		return sourceError(err)
 	}

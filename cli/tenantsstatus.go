@@ -27,6 +27,7 @@ type tenantState struct {
 	State   string   `json:"state"`
 	Version int64    `json:"version"`
 	Pending int      `json:"pending"`
+	Unknown int      `json:"unknown"`
 	Error   *failure `json:"error,omitempty"`
 }
 
@@ -69,6 +70,16 @@ func tenantsStatus(c *call, t *tenantsFlags) error {
 		c.out.table(rows)
 		c.out.line("")
 	}
+	unknown := 0
+	for _, tenant := range d.Tenants {
+		if tenant.Unknown > 0 {
+			unknown++
+		}
+	}
+	if unknown > 0 && c.settings.run.unknown != "ignore" {
+		c.out.note("%s %s: %s. Is it an older release, or without one of its environments?",
+			paint(c.out.errColour, yellow, "warning:"), counted(unknown, "tenant"), gooseplus.ErrUnknownVersion)
+	}
 	skipped := ""
 	if d.Skipped > 0 {
 		skipped = paint(c.out.colour, yellow, fmt.Sprintf(", %d skipped", d.Skipped))
@@ -88,7 +99,7 @@ func (f *fleet) look() (*fleetDone, error) {
 		if err = ended; err != nil {
 			break // it was the last
 		}
-		s := tenantState{Name: status.Name, State: string(status.State), Version: status.Version, Pending: status.Pending, Error: f.words(status.Name).failure(status.Err)}
+		s := tenantState{Name: status.Name, State: string(status.State), Version: status.Version, Pending: status.Pending, Unknown: status.Unknown, Error: f.words(status.Name).failure(status.Err)}
 		switch {
 		case several:
 			s.Version = -1

@@ -40,12 +40,13 @@ data is, of
     status, list
                current_version, pending, dirty, foreign_history (a sentence about another tool's history; absent if
                there is none), unknown (applied versions that have no migration here), environments and migrations: version, state ("applied", "pending", "late", "dirty", "edited" or
-               "unknown"), locked, applied_at (null if it isn't applied), environment, source; with several
-               namespaces, all this in namespaces, by their names; running (as in runs; absent if no run is in progress)
+               "unknown"), locked, applied_at (null if it isn't applied), environment, source, stored_down (of an unknown
+               version, with --stored-downs: it can be undone; absent otherwise); with several namespaces, all this in namespaces, by their names;
+               running (as in runs; absent if no run is in progress)
     show       one migration, as in status, with up and down
     version    version
     plan       steps: version, source, environment, namespace, direction, transactional, reversible, and with --sql
-               sql (the statements)
+               sql (the statements, in one text)
     check      dirty, unknown, edited, pending (lists of versions), and differences, as in drift, if there are any
     runs       running (null, or one of runs) and runs, newest first: namespace, holder, started, ended (null while it
                runs), from, to (null likewise), outcome ("running", "migrated", "forced", "accepted", "rolled back", "failed",
@@ -66,14 +67,20 @@ data is, of
     sum        file, migrations (how many files it lists)
     a command with commands below it
                commands: name, short
-    tenants up, tenants up-to, tenants down, tenants down-to, tenants goto
-               total, migrated, up_to_date, failed, skipped, duration_ms and tenants: name, state ("migrated", "up to
-               date", "failed and undone", "failed", "dirty", "missing", "locked" or "skipped"), from, to (-1 if it
-               can't be read), duration_ms, error
+    tenants up, tenants up-to, tenants down, tenants down-to, tenants goto, tenants force
+               total, migrated, up_to_date, undone (by --way-back), failed, skipped, duration_ms and tenants: name, state
+               ("migrated", "up to date", "undone", "not undone", "failed and undone", "failed", "dirty", "missing",
+               "locked" or "skipped"), from, to (-1 if it can't be read), applied (the versions that tenants up applied),
+               duration_ms, error
     tenants status
                generated, total, up_to_date, pending, failed, skipped and tenants: name, state ("up to date",
-               "pending", "skipped", or a failure as above), version, pending (-1 if unknown; with several namespaces
-               version is always -1), error
+               "pending", "skipped", or a failure as above), version, pending and unknown (how many versions; -1 if it
+               can't be told; with several namespaces version is always -1), error
+    tenants plan
+               total, up_to_date, pending, failed, skipped and tenants: name, state (as in tenants status), steps (as in
+               plan), error
+    tenants runs
+               total, failed, skipped and tenants: name, running and runs (as in runs), error
     tenants drift
                total, same, drifted, failed and tenants: name, differences (as in drift), error
     tenants list

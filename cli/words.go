@@ -23,12 +23,12 @@ type words struct {
 // optionFlags are the flags for the options of the library.
 var optionFlags = map[string]string{
 	"WithDialect": "driver", "WithFS": "dir", "WithBasePath": "dir", "WithEnvironments": "env", "SetEnvironments": "dir", "WithNamespaces": "namespaces",
-	"WithProtectedEnvironments": "protected-env", "WithVersionTable": "table", "WithSchema": "schema",
+	"WithProtectedEnvironments": "protected-env", "WithVersionTable": "table", "WithSchema": "schema", "WithSearchPath": "search-path", "WithRole": "role",
 	"WithGlobalLock": "lock", "WithLockWait": "lock-wait", "WithStrictOrder": "strict-order",
 	"WithTimeout": "timeout", "WithMigrationTimeout": "migration-timeout", "WithRollbackTimeout": "rollback-timeout",
-	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithUnknownVersions": "unknown-versions", "WithChecksums": "checksums",
-	"WithStatementTimeouts": "statement-timeout", "WithRedactedDetails": "redact-details",
-	"WithConcurrency": "concurrency", "WithCanary": "canary", "WithMaxFailures": "max-failures", "WithCreateSchema": "create-schema",
+	"WithRollback": "rollback", "WithForeignHistory": "foreign-history", "WithUnknownVersions": "unknown-versions", "WithChecksums": "checksums", "WithCheckpoints": "checkpoints",
+	"WithStatementTimeouts": "statement-timeout", "WithRedactedDetails": "redact-details", "WithStoredDowns": "stored-downs",
+	"WithConcurrency": "concurrency", "WithCanary": "canary", "WithMaxFailures": "max-failures", "WithCreateSchema": "create-schema", "WithWayBack": "way-back",
 }
 
 var (
@@ -56,7 +56,7 @@ func (w words) of(text string) string {
 		}
 		return command
 	})
-	text = strings.NewReplacer("Force is called", w.program+" force is run", "gooseplus sum again", w.command("sum"), "(LockVersion)", "("+w.program+" lock)").Replace(text)
+	text = strings.NewReplacer("Force is called", w.program+" force is run", "gooseplus sum again", w.command("sum"), "gooseplus checkpoint", w.program+" checkpoint", "gooseplus renumber", w.program+" renumber", "(LockVersion)", "("+w.program+" lock)").Replace(text)
 	if !w.flags {
 		return text
 	}
@@ -111,7 +111,7 @@ func (w words) command(args string) string {
 }
 
 // chosenBy are the flags that say which database and which migrations a command works on.
-var chosenBy = []string{"env-file", "dsn", "master-dsn", "master", "driver", "schema", "table", "dir", "env", "namespaces", "namespace"}
+var chosenBy = []string{"env-file", "dsn", "master-dsn", "master", "driver", "schema", "search-path", "role", "table", "dir", "env", "namespaces", "namespace"}
 
 // scope returns the chosenBy flags that a command was given, with passwords replaced by xxxxx.
 func scope(cmd *cobra.Command) (list []string) {

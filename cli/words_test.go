@@ -19,7 +19,7 @@ import (
 func TestEveryOptionHasItsFlag(t *testing.T) {
 	// These say what only a program can: a logger, an observer, functions, or how many tenants may fail.
 	without := []string{
-		"WithLogger", "WithApplicationVersion", "WithSlog", "WithObserver", "WithContextHook", "WithGoMigrations", "WithDefinitions", "WithGooseOptions", "WithMaxFailureRate", "WithTenantTimeout", "WithWayBack",
+		"WithLogger", "WithApplicationVersion", "WithSlog", "WithObserver", "WithContextHook", "WithGoMigrations", "WithDefinitions", "WithGooseOptions", "WithMaxFailureRate", "WithTenantTimeout",
 	}
 	flags := make(map[string]bool)
 	var collect func(*cobra.Command)

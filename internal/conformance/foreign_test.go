@@ -44,7 +44,7 @@ func TestForeignHistory(t *testing.T) {
 	fsys := chain(3)
 	// Content with what is there, as many are: a run that fails would drop it.
 	fsys["sql/base/001_t.sql"] = script("CREATE TABLE IF NOT EXISTS t001 (id INTEGER);", "DROP TABLE IF EXISTS t001;")
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		for name, h := range histories {
 			db := p.open(t) // pgx keeps plans of tables that were dropped
 			lock := gooseplus.WithGlobalLock(strings.HasPrefix(name, "golang"))

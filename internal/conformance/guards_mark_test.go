@@ -108,24 +108,28 @@ func TestGuardStamps(t *testing.T) {
 	ctx := context.Background()
 	refused := errors.New("disk full")
 	const stamps = "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'environment'"
+	unstamps := func(s string) bool {
+		return strings.Contains(s, "DELETE FROM") && strings.Contains(s, "'of:environment:")
+	}
 	for name, s := range map[string]struct {
 		up     string
 		refuse func(statement string) bool
+		twice  bool // it is refused twice, and then no more
 		stays  bool
 	}{
-		"the run is undone":           {up: "INSERT INTO nowhere VALUES (1);"},
-		"the run can't be registered": {up: "SELECT 1;", refuse: func(s string) bool { return strings.Contains(s, "start_set, planned") && strings.Contains(s, "INSERT") }},
-		"the run is undone, and can't say so": {up: "INSERT INTO nowhere VALUES (1);", refuse: func(s string) bool {
-			return strings.Contains(s, "DELETE FROM") && strings.Contains(s, "'of:environment:")
-		}, stays: true},
+		"the run is undone":                            {up: "INSERT INTO nowhere VALUES (1);"},
+		"the run can't be registered":                  {up: "SELECT 1;", refuse: func(s string) bool { return strings.Contains(s, "start_set, planned") && strings.Contains(s, "INSERT") }},
+		"the run is undone, and can't say so":          {up: "INSERT INTO nowhere VALUES (1);", refuse: unstamps, stays: true},
+		"the run is undone, and can't say so at first": {up: "INSERT INTO nowhere VALUES (1);", refuse: unstamps, twice: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onDatabases(t, func(t *testing.T, p *place) {
 				db, f := p.flaky(t)
-				failed := false // to stamp deletes as well
+				failed, times := false, 0 // to stamp deletes as well
 				f.refuse = func(statement string) error {
-					failed = failed || !s.stays || strings.Contains(statement, "INTO nowhere")
-					if failed && s.refuse != nil && s.refuse(statement) {
+					failed = failed || !s.stays && !s.twice || strings.Contains(statement, "INTO nowhere")
+					if failed && s.refuse != nil && s.refuse(statement) && !(s.twice && times == 2) {
+						times++
 						return refused
 					}
 					return nil
@@ -137,6 +141,9 @@ func TestGuardStamps(t *testing.T) {
 				}
 				if said := strings.Contains(err.Error(), `the database may remember the environments ["test"]`); said != s.stays {
 					t.Errorf("error %v", err)
+				}
+				if s.twice && times != 2 {
+					t.Errorf("%d statements were refused", times)
 				}
 				if n := column[int](t, p.db, stamps)[0]; n > 0 != s.stays {
 					t.Errorf("%d stamps: %v", n, err)

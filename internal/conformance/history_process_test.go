@@ -8,10 +8,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/cli"
 )
 
 const releaseEnv = "GOOSEPLUS_RELEASE" // a releaseOrder, in JSON
@@ -23,6 +25,9 @@ type releaseOrder struct {
 	Pause                time.Duration // what each migration takes
 	Unknown              gooseplus.Policy
 	Lock, Wait           bool
+	Stored               bool     // Downs
+	Goto                 int64    // instead of Migrate, if it isn't 0
+	Command              []string // a command line for the program gooseplus instead
 }
 
 // slowly is a release whose migrations each take a while.
@@ -31,7 +36,7 @@ func (x target) slowly(newest int, each time.Duration) gooseplus.Option {
 	if each > 0 {
 		for v := 1; v <= newest; v++ {
 			up, down := release{newest: newest}.texts(v)
-			named[fmt.Sprintf("%03d_t.sql", v)] = script(x.sleeping(each)+";\n"+up, down)
+			named[fmt.Sprintf("%03d_t.sql", v)] = script(x.sleeping(each)+";\n"+up, x.sleeping(each)+";\n"+down)
 		}
 	}
 	return from(files(named))
@@ -47,10 +52,14 @@ func TestReleaseProcess(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		t.Fatal(err)
 	}
+	if len(o.Command) > 0 {
+		os.Args = append([]string{"gooseplus"}, o.Command...)
+		os.Exit(cli.Run(cli.Standalone()))
+	}
 	p := &place{target: target{driver: o.Driver, dialect: o.Dialect}, dsn: o.DSN}
 	db := p.open(t)
 	defer db.Close()
-	m := p.locking(db, p.slowly(o.Newest, o.Pause), gooseplus.WithGlobalLock(o.Lock), gooseplus.WithUnknownVersions(o.Unknown),
+	m := p.locking(db, p.slowly(o.Newest, o.Pause), gooseplus.WithGlobalLock(o.Lock), gooseplus.WithUnknownVersions(o.Unknown), gooseplus.WithStoredDowns(o.Stored),
 		gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 			switch e := e.(type) {
 			case gooseplus.Warning:
@@ -61,8 +70,11 @@ func TestReleaseProcess(t *testing.T) {
 		}))
 	say("ready", "")
 	run := m.Migrate
-	if o.Wait {
+	switch {
+	case o.Wait:
 		run = m.Wait
+	case o.Goto > 0:
+		run = func(ctx context.Context) error { return m.Goto(ctx, o.Goto) }
 	}
 	if err := run(context.Background()); err != nil {
 		say("failed", err.Error())
@@ -86,7 +98,7 @@ func TestReleaseRolledBack(t *testing.T) {
 	t.Parallel()
 	for _, lock := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				tables := []string{"t001", "t002", "t003", "t004"}
 				p.release(t, releaseOrder{Newest: 2, Lock: lock}).until(t, "done")
 				p.release(t, releaseOrder{Newest: 4, Lock: lock, Unknown: gooseplus.Refuse}).until(t, "done")
@@ -123,7 +135,7 @@ func TestWaitingProcesses(t *testing.T) {
 	t.Parallel()
 	for _, lock := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
-			having(server).onEach(t, func(t *testing.T, p *place) {
+			having(server).onDatabases(t, func(t *testing.T, p *place) {
 				var waiting []*process
 				for range 3 {
 					waiting = append(waiting, p.release(t, releaseOrder{Newest: 6, Lock: lock, Wait: true}))
@@ -190,29 +202,44 @@ func TestWaitOfAKilledRun(t *testing.T) {
 // TestWaitForAServer: a server that isn't there yet is waited for, and then the migration.
 func TestWaitForAServer(t *testing.T) {
 	t.Parallel()
-	for _, dialect := range []string{"postgres", "mysql"} {
-		for _, lock := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, lock %t", dialect, lock), func(t *testing.T) {
-				t.Parallel()
-				server, database := ownServer(t, dialect, false)
-				for _, x := range targetsOf(dialect)[:1] {
-					x.database = database
-					p := x.place(t)
-					p.db.SetMaxIdleConns(0)
-					server.ShutDown(t)
-					waiting := []*process{p.release(t, releaseOrder{Newest: 6, Lock: lock, Wait: true})}
-					waiting[0].until(t, "ready")
-					time.Sleep(2 * time.Second)
-					server.Start(t)
-					time.Sleep(1500 * time.Millisecond)
-					if got := column[string](t, p.db, p.anyTable()); len(got) > 0 {
-						t.Fatalf("a waiting process has made %q", got)
-					}
-					p.wantMigratedOnce(t, waiting, p.release(t, releaseOrder{Newest: 6, Lock: lock, Pause: 200 * time.Millisecond}))
-				}
-			})
-		}
-	}
+	onServers(t, func(t *testing.T, dialect string) {
+		server, database := ownServer(t, dialect, false)
+		x := targetsOf(dialect)[0]
+		x.database = database
+		locks := []bool{false, true}
+		var placed, waiting sync.WaitGroup
+		placed.Add(len(locks))
+		waiting.Add(len(locks))
+		down, looked := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(looked)
+			placed.Wait()
+			server.ShutDown(t)
+			close(down)
+			waiting.Wait()
+			time.Sleep(2 * time.Second) // they have found no server
+			server.Start(t)
+			time.Sleep(1500 * time.Millisecond) // they have looked several times
+		}()
+		overlapping(t, 0, len(locks), func(t *testing.T, i int) {
+			isPlaced, waits := sync.OnceFunc(placed.Done), sync.OnceFunc(waiting.Done)
+			defer waits() // also if it fails
+			defer isPlaced()
+			p := x.place(t)
+			p.db.SetMaxIdleConns(0)
+			isPlaced()
+			<-down
+			w := p.release(t, releaseOrder{Newest: 6, Lock: locks[i], Wait: true})
+			w.until(t, "ready")
+			waits()
+			<-looked
+			if got := column[string](t, p.db, p.anyTable()); len(got) > 0 {
+				t.Fatalf("a waiting process has made %q", got)
+			}
+			p.wantMigratedOnce(t, []*process{w}, p.release(t, releaseOrder{Newest: 6, Lock: locks[i], Pause: 200 * time.Millisecond}))
+		})
+		<-looked
+	})
 }
 
 // TestWaitForTheEnd: the context ends the wait, and the error says what was missing.
@@ -236,7 +263,7 @@ func TestWaitForTheEnd(t *testing.T) {
 // database.
 func TestHistoryOfAKilledRun(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		const newest = 12
 		for _, moment := range []time.Duration{0, 40 * time.Millisecond, 90 * time.Millisecond} {
 			p.reset(t)

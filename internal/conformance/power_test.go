@@ -32,40 +32,37 @@ func TestServerRestart(t *testing.T) {
 // onOwnServers plays rounds on each kind of server, 3 or 50, several at once: all their holders are in their situations
 // when the server ends. It is back after a while.
 func onOwnServers(t *testing.T, end func(*dbtest.OwnServer, testing.TB)) {
-	for _, dialect := range []string{"postgres", "mysql"} {
-		t.Run(dialect, func(t *testing.T) {
-			t.Parallel()
-			rounds, random := chaos(t, 3, 50)
-			server, database := ownServer(t, dialect, false)
-			var all figures
-			defer all.log(t)
-			for first := 0; first < rounds && !t.Failed(); first += atOnce {
-				n := min(atOnce, rounds-first)
-				var ready sync.WaitGroup
-				ready.Add(n)
-				back := make(chan struct{})
-				go func() {
-					defer close(back)
-					ready.Wait()
-					end(server, t)
-					time.Sleep(moment(random, 12*time.Second)) // what makes the rounds differ
-					server.Start(t)
-				}()
-				seeds := make([]uint64, n)
-				for i := range seeds {
-					seeds[i] = random.Uint64()
-				}
-				overlapping(t, first, n, func(t *testing.T, i int) {
-					drivers := targetsOf(dialect)
-					x := drivers[i%len(drivers)]
-					x.database = database
-					r := &round{situation: situations[i%len(situations)], random: rand.New(rand.NewPCG(seeds[i-first], 0)), linger: time.Hour, figures: &all}
-					r.serverEnds(t, x, sync.OnceFunc(ready.Done), back)
-				})
-				<-back
+	onServers(t, func(t *testing.T, dialect string) {
+		rounds, random := chaos(t, 3, 50)
+		server, database := ownServer(t, dialect, false)
+		var all figures
+		defer all.log(t)
+		for first := 0; first < rounds && !t.Failed(); first += atOnce {
+			n := min(atOnce, rounds-first)
+			var ready sync.WaitGroup
+			ready.Add(n)
+			back := make(chan struct{})
+			go func() {
+				defer close(back)
+				ready.Wait()
+				end(server, t)
+				time.Sleep(moment(random, 12*time.Second)) // what makes the rounds differ
+				server.Start(t)
+			}()
+			seeds := make([]uint64, n)
+			for i := range seeds {
+				seeds[i] = random.Uint64()
 			}
-		})
-	}
+			overlapping(t, first, n, func(t *testing.T, i int) {
+				drivers := targetsOf(dialect)
+				x := drivers[i%len(drivers)]
+				x.database = database
+				r := &round{situation: situations[i%len(situations)], random: rand.New(rand.NewPCG(seeds[i-first], 0)), linger: time.Hour, figures: &all}
+				r.serverEnds(t, x, sync.OnceFunc(ready.Done), back)
+			})
+			<-back
+		}
+	})
 }
 
 // serverEnds calls ready when the holder is in its situation; the server is there again when back is closed.

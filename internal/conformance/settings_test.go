@@ -245,7 +245,7 @@ func TestConnectionSettings(t *testing.T) {
 func TestSideBySide(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	const rounds = 5
+	rounds := chaosRounds(2, 5)
 	var places []*place
 	for _, x := range targets {
 		places = append(places, &place{target: x, dsn: x.database(t)})

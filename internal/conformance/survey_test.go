@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -17,8 +20,41 @@ import (
 type asked struct {
 	p     *fleetPlace
 	names []string
-	mu    sync.Mutex
-	set   map[string]bool
+	// A look takes what the source has yielded so far. So that this is never one tenant, all that look are kept busy, each with
+	// a tenant that is not there, until the source has yielded all.
+	busy, yielded chan struct{}
+	mu            sync.Mutex
+	set           map[string]bool
+	keep          int // how many of the next statements wait for the source
+}
+
+// lookers is how many look at once, in TenantsStatus.
+func lookers() int { return min(runtime.GOMAXPROCS(0), 4) }
+
+// source yields the tenants behind those that keep busy.
+func (a *asked) source(t *testing.T) iter.Seq2[gooseplus.Tenant, error] {
+	return func(yield func(gooseplus.Tenant, error) bool) {
+		defer close(a.yielded)
+		for i := range lookers() {
+			a.mu.Lock()
+			a.keep++
+			a.mu.Unlock()
+			if !yield(gooseplus.Tenant{Schema: fmt.Sprintf("not_there_%d", i)}, nil) {
+				return
+			}
+			select {
+			case <-a.busy:
+			case <-time.After(patience):
+				t.Error("nobody looks")
+				return
+			}
+		}
+		for _, name := range a.names {
+			if !yield(gooseplus.Tenant{Schema: name}, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (a *asked) before(statement string) {
@@ -29,9 +65,17 @@ func (a *asked) before(statement string) {
 		}
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	kept := a.keep > 0
+	if kept {
+		a.keep--
+	}
 	if len(named) == 1 {
 		a.set[named[0]] = true
+	}
+	a.mu.Unlock()
+	if kept {
+		a.busy <- struct{}{}
+		<-a.yielded
 	}
 }
 
@@ -39,14 +83,15 @@ func (a *asked) before(statement string) {
 func (p *fleetPlace) statuses(t *testing.T, names []string, opts ...gooseplus.Option) (list []gooseplus.TenantStatus, alone map[string]bool) {
 	t.Helper()
 	db, f := p.flaky(t)
-	a := &asked{p: p, names: names, set: make(map[string]bool)}
+	a := &asked{p: p, names: names, set: make(map[string]bool), busy: make(chan struct{}, lookers()), yielded: make(chan struct{})}
 	f.before = a.before
-	for s, err := range p.over(db, opts...).TenantsStatus(context.Background(), gooseplus.Schemas(names...)) {
+	for s, err := range p.over(db, opts...).TenantsStatus(context.Background(), a.source(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		list = append(list, s)
 	}
+	list = list[min(lookers(), len(list)):]
 	if len(list) != len(names) {
 		t.Fatalf("%d statuses of %d tenants", len(list), len(names))
 	}
@@ -127,7 +172,7 @@ func TestSurvey(t *testing.T) {
 							want.State = gooseplus.TenantPending
 						}
 						for _, one := range s.Migrations {
-							if one.Source == "" {
+							if one.Unknown {
 								want.Unknown++
 							}
 						}

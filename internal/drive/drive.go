@@ -45,6 +45,12 @@ type Step struct {
 	// Unrecorded says of a step down that the version is not in the version table: if it has a row all the same, that is
 	// another runner's.
 	Unrecorded bool
+	// Instead are the versions, besides its own, instead of which the step is executed, lowest first: it is not the migration
+	// of its version, but what [Reader.ReadInstead] has read, and it records all of them. nil for a migration.
+	Instead []int64
+	// Text, if it isn't empty, is all that the step executes, in one round trip: one transaction has it and the records of the
+	// step's versions. Instead may be nil.
+	Text string
 }
 
 func (s Step) String() string {

@@ -73,6 +73,11 @@ func (r *Reader) SplitText(version int64, fsys fs.FS) error {
 	return r.provider.Split(version, fsys, r.options...)
 }
 
+// ReadInstead reads the migration of fsys with that version, which a step with Instead executes.
+func (r *Reader) ReadInstead(ctx context.Context, version int64, fsys fs.FS) (dryrun.Script, error) {
+	return r.provider.ReadInstead(ctx, version, fsys, r.options...)
+}
+
 // Close ends the Reader, and the Driver that uses it.
 func (r *Reader) Close() { r.provider.Close() }
 

@@ -26,6 +26,9 @@ const (
 func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record func(context.Context, database.DBTxConn) error) error {
 	versioned := record
 	record = func(ctx context.Context, db database.DBTxConn) error {
+		if err := d.recorder.InsertBefore(ctx, db, d.step.Instead); err != nil {
+			return err
+		}
 		if err := versioned(ctx, db); err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ func (d *Driver) attempts(ctx context.Context, step Step) error {
 	for attempt, longest := 1, retryFirst; ; attempt, longest = attempt+1, min(2*longest, retryLast) {
 		d.trace.reset()
 		d.session.StartStep(ctx, session.Step{Function: step.Function, InTransaction: step.GooseTransaction, Watched: step.Watched, Plain: step.Plain})
-		_, err := d.provider.ApplyVersion(ctx, step.Version, !step.Down)
+		err := d.execute(ctx, step)
 		d.session.EndStep()
 		if err == nil {
 			return nil
@@ -48,6 +48,17 @@ func (d *Driver) attempts(ctx context.Context, step Step) error {
 		before = err
 		d.recorder.Again()
 	}
+}
+
+func (d *Driver) execute(ctx context.Context, step Step) error {
+	if step.Text != "" {
+		return d.executeText(ctx, step)
+	}
+	if step.Instead != nil {
+		return d.provider.ApplyInstead(ctx, step.Version)
+	}
+	_, err := d.provider.ApplyVersion(ctx, step.Version, !step.Down)
+	return err
 }
 
 // again says whether the attempt that failed with err is to be followed by another one: only if it

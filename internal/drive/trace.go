@@ -19,6 +19,12 @@ func (t *trace) reset() { *t = trace{spell: t.spell} }
 // function is called when a Go migration starts.
 func (t *trace) function() { t.functions++ }
 
+// announce is called before a statement is executed.
+func (t *trace) announce(statement string) {
+	t.statement = statement
+	t.statements++
+}
+
 // began says whether the step got as far as doing anything of its own.
 func (t *trace) began() bool { return t.statements+t.functions > 0 }
 
@@ -40,8 +46,7 @@ func (h traceHandler) Handle(_ context.Context, record slog.Record) error {
 		if a.Key != "statement" {
 			return true
 		}
-		h.t.statement = h.t.spell(a.Value.String())
-		h.t.statements++
+		h.t.announce(h.t.spell(a.Value.String()))
 		return false
 	})
 	return nil

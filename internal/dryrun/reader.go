@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"io/fs"
 
 	"github.com/pressly/goose/v3"
@@ -25,17 +26,22 @@ type Reader struct {
 	pool    *pool
 	store   Store
 	apart   map[int64]*goose.Provider // the Downs that are not beside their Ups
+	instead map[int64]*goose.Provider // what runs instead of the Ups of several versions
 }
 
 // NewReader makes a Provider that knows no database yet. If store is not nil, it has to be among the
 // options as well.
 func NewReader(dialect goose.Dialect, fsys fs.FS, store Store, opts ...goose.ProviderOption) (*Reader, error) {
-	r := &Reader{dialect: dialect, pool: new(pool), store: store, apart: make(map[int64]*goose.Provider)}
+	r := &Reader{dialect: dialect, pool: new(pool), store: store, apart: make(map[int64]*goose.Provider), instead: make(map[int64]*goose.Provider)}
 	r.pool.spell.add(fsys)
 	r.db = sql.OpenDB(r.pool)
 	r.db.SetMaxIdleConns(-1) // a connection kept from the dry runs would be taken for one of the database's
 	var err error
-	if r.Provider, err = goose.NewProvider(dialect, r.db, fsys, opts...); err != nil {
+	r.Provider, err = goose.NewProvider(dialect, r.db, fsys, opts...)
+	if errors.Is(err, goose.ErrNoMigrations) {
+		return r, nil // there may be texts that are added later: of stored Downs, of a checkpoint
+	}
+	if err != nil {
 		_ = r.db.Close() // it has no connections
 		return nil, err
 	}
@@ -56,7 +62,30 @@ func (r *Reader) ApplyVersion(ctx context.Context, version int64, up bool) (*goo
 	if apart := r.apart[version]; !up && apart != nil {
 		return apart.ApplyVersion(ctx, version, up)
 	}
+	if r.Provider == nil {
+		return nil, goose.ErrVersionNotFound
+	}
 	return r.Provider.ApplyVersion(ctx, version, up)
+}
+
+// ReadInstead reads the migration of fsys that has that version, for [Reader.ApplyInstead]. opts are as for [NewReader].
+func (r *Reader) ReadInstead(ctx context.Context, version int64, fsys fs.FS, opts ...goose.ProviderOption) (Script, error) {
+	r.pool.spell.add(fsys)
+	var err error
+	if r.instead[version], err = goose.NewProvider(r.dialect, r.db, fsys, opts...); err != nil {
+		return Script{}, err
+	}
+	up, err := r.record(false, func() error { return r.ApplyInstead(ctx, version) })
+	if err != nil && ctx.Err() == nil {
+		err = newScriptError(version, err)
+	}
+	return Script{Up: up.statements, Transactional: up.began}, err
+}
+
+// ApplyInstead applies what [Reader.ReadInstead] has read.
+func (r *Reader) ApplyInstead(ctx context.Context, version int64) error {
+	_, err := r.instead[version].ApplyVersion(ctx, version, true)
+	return err
 }
 
 // Connect ends the dry runs: from here on the Provider works on connections of real. limit is how
@@ -92,23 +121,29 @@ func (r *Reader) Scripts(ctx context.Context, versions []int64) (map[int64]Scrip
 }
 
 func (r *Reader) read(ctx context.Context, version int64) (Script, error) {
-	up, err := r.record(ctx, version, true)
+	apply := func(up bool) (recording, error) {
+		return r.record(!up, func() error {
+			_, err := r.ApplyVersion(ctx, version, up)
+			return err
+		})
+	}
+	up, err := apply(true)
 	if err != nil {
 		return Script{}, err
 	}
-	down, err := r.record(ctx, version, false)
+	down, err := apply(false)
 	if err != nil {
 		return Script{}, err
 	}
 	return Script{Up: up.statements, Down: down.statements, Transactional: up.began, DownTransactional: down.began}, nil
 }
 
-func (r *Reader) record(ctx context.Context, version int64, up bool) (recording, error) {
+func (r *Reader) record(down bool, apply func() error) (recording, error) {
 	r.pool.reset()
 	if r.store != nil {
-		r.store.Read(!up)
+		r.store.Read(down)
 	}
-	_, err := r.ApplyVersion(ctx, version, up)
+	err := apply()
 	return r.pool.take(), err
 }
 

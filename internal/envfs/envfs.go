@@ -24,6 +24,8 @@ type Overlay struct {
 	*Base
 	// SQL and Go are sorted by version, which is unique within each.
 	SQL, Go []File
+	// Checkpoints are files that stand for several versions. They are not in the file system that goose gets.
+	Checkpoints []File
 	// Folders has the path of each environment that was asked for, present or not.
 	Folders map[string]string
 	// Missing are the environments that have no folder.
@@ -134,6 +136,14 @@ func newOverlay(b *Base) *Overlay {
 	return o
 }
 
+// Single is an overlay of one file, which goose reads as a migration.
+func (b *Base) Single(f File) *Overlay {
+	o := newOverlay(&Base{fsys: b.fsys, Path: b.Path})
+	f.kind = gooseFile
+	o.SQL = []File{f}
+	return o
+}
+
 func (b *Base) lists(name string) bool {
 	return slices.ContainsFunc(b.links, func(e fs.DirEntry) bool { return e.Name() == name })
 }
@@ -153,6 +163,8 @@ func (o *Overlay) add(environment string, from *Base) (downs []File, faults []er
 			faults = append(faults, &VersionError{Path: f.Path, Number: number, TooLow: f.Version < 1})
 		case goFile:
 			o.Go = append(o.Go, f)
+		case checkpoint:
+			o.Checkpoints = append(o.Checkpoints, f)
 		case downHalf:
 			o.odd(f, "down")
 			downs = append(downs, f)

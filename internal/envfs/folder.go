@@ -29,6 +29,7 @@ const (
 	goFile
 	upHalf
 	downHalf
+	checkpoint
 	misnumbered // a migration's name with a version that can't be
 	badlyNamed  // an SQL file that goose skips
 	other
@@ -60,6 +61,8 @@ func classify(name string) (version int64, k kind) {
 		return version, goFile
 	case ext == ".sql" && strings.IndexByte(name, '.') == len(name)-len(ext): // as most names
 		return version, gooseFile
+	case ext == ".sql" && len(name) > len(checkpointEnd) && strings.EqualFold(name[len(name)-len(checkpointEnd):], checkpointEnd):
+		return version, checkpoint
 	case number[0] != '+':
 		if up, down := strings.LastIndex(rest, ".up."), strings.LastIndex(rest, ".down."); up > down {
 			return version, upHalf
@@ -74,6 +77,12 @@ func classify(name string) (version int64, k kind) {
 	}
 	return version, gooseFile
 }
+
+// checkpointEnd is the end of a checkpoint's name.
+const checkpointEnd = ".checkpoint.sql"
+
+// IsCheckpoint says whether a file's name ends as that of a checkpoint.
+func IsCheckpoint(name string) bool { return strings.HasSuffix(strings.ToLower(name), checkpointEnd) }
 
 // stem is the name of one half of a pair without its end.
 func stem(name string) string {

@@ -83,6 +83,7 @@ type Fleet[T, R any] struct {
 	sharers int            // how many tenants that share are worked on
 	count   Progress
 	stopped bool  // no tenant is begun
+	gaveUp  bool  // a canary failed, or the failures were too many, before the context ended
 	over    bool  // Run has returned, or is about to: nothing that the source yields counts
 	err     error // of the source
 }
@@ -220,7 +221,7 @@ func (f *Fleet[T, R]) look(ctx context.Context) {
 				f.records[at].state = waiting
 				continue
 			}
-			f.end(at, *results[i], Done)
+			f.end(ctx, at, *results[i], Done)
 			settled = true
 		}
 		f.changed.Broadcast()
@@ -258,7 +259,7 @@ func (f *Fleet[T, R]) canaries(ctx context.Context) {
 		if outcome, ok := f.workOnNext(ctx, false); !ok {
 			return
 		} else if outcome == Failed {
-			f.stop()
+			f.giveUp(ctx)
 			return
 		}
 	}
@@ -292,7 +293,7 @@ func (f *Fleet[T, R]) workOnNext(ctx context.Context, last bool) (outcome Outcom
 	if locked {
 		f.records[at].state, f.records[at].result = aside, result
 	} else {
-		f.end(at, result, outcome)
+		f.end(ctx, at, result, outcome)
 	}
 	f.changed.Broadcast()
 	f.mu.Unlock()
@@ -330,7 +331,7 @@ func (f *Fleet[T, R]) begin(ctx context.Context) (at int, tenant T, ok bool) {
 }
 
 // end records the result of a tenant, and stops if it was one failure too many. f.mu is held.
-func (f *Fleet[T, R]) end(at int, result R, outcome Outcome) {
+func (f *Fleet[T, R]) end(ctx context.Context, at int, result R, outcome Outcome) {
 	f.records[at] = record[T, R]{state: done, result: result}
 	c, l := &f.count, f.limits
 	c.Done++
@@ -339,8 +340,24 @@ func (f *Fleet[T, R]) end(at int, result R, outcome Outcome) {
 	}
 	if l.MaxFailures > 0 && c.Failed >= l.MaxFailures ||
 		l.MaxFailureRate > 0 && c.Done >= rateSample && float64(c.Failed) > l.MaxFailureRate*float64(c.Done) {
-		f.stopped = true
+		f.stopped, f.gaveUp = true, f.gaveUp || ctx.Err() == nil
 	}
+}
+
+// giveUp stops because a canary failed.
+func (f *Fleet[T, R]) giveUp(ctx context.Context) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped, f.gaveUp = true, f.gaveUp || ctx.Err() == nil
+	f.changed.Broadcast()
+}
+
+// GaveUp says whether a failed canary, or too many failures, stopped the work. Failures that the end of the context brings
+// don't count. It is for a fleet that is over.
+func (f *Fleet[T, R]) GaveUp() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.gaveUp
 }
 
 // resume has the tenants that were put aside wait again.

@@ -96,3 +96,37 @@ func TestMaxFailureRateIsExceeded(t *testing.T) {
 		}
 	}
 }
+
+// TestGaveUp: a failed canary and a budget that is used up are a reason, and the end of the context is none, whatever fails
+// because of it.
+func TestGaveUp(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		limits       Limits
+		cancel, want bool
+	}{
+		"no limit":                      {Limits{Workers: 1}, false, false},
+		"canary":                        {Limits{Workers: 1, Canaries: 1}, false, true},
+		"budget":                        {Limits{Workers: 1, MaxFailures: 2}, false, true},
+		"budget that is not used up":    {Limits{Workers: 1, MaxFailures: 4}, false, false},
+		"canary, and the context ended": {Limits{Workers: 1, Canaries: 1}, true, false},
+		"budget, and the context ended": {Limits{Workers: 1, MaxFailures: 1}, true, false},
+	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		f := New(c.limits, Work[int, string]{
+			Skipped: skipped,
+			Shares:  func(int) bool { return false },
+			Do: func(context.Context, int, bool) (string, Outcome) {
+				if c.cancel {
+					cancel()
+				}
+				return "failed", Failed
+			},
+			Progress: func(Progress) {},
+		})
+		if err := f.Run(ctx, numbers(3)); err != nil || f.GaveUp() != c.want {
+			t.Errorf("%s: gave up %t, want %t; %v", name, f.GaveUp(), c.want, err)
+		}
+		cancel()
+	}
+}

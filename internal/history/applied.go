@@ -17,7 +17,8 @@ type Applied struct {
 	Application string // the version of the application that applied it
 	Duration    time.Duration
 	Requires    int64  // the lowest version that a program must know to work with this database, 0 for any
-	Down        string // the stored Down; "" if none is stored
+	Down        string // the stored Down; "" if none is stored. Only Downs reads it
+	Stored      bool   // there is one
 }
 
 const kindApplied = "applied"
@@ -109,12 +110,29 @@ func (v Versioned) Remove(ctx context.Context, db Querier, namespace string, ver
 
 // List reads the rows of a namespace, by version. A table that is missing, or of an earlier version, has none.
 func (v Versioned) List(ctx context.Context, db Querier, namespace string) (map[int64]Applied, error) {
+	return v.list(ctx, db, v.t.sql("SELECT version_id, source, checksum, duration_ms, application, requires, '',"+
+		" CASE WHEN COALESCE(down_sql, '') = '' THEN 0 ELSE 1 END FROM {table} WHERE kind = 'applied' AND namespace = ?", namespace))
+}
+
+// Downs reads the rows of those of the versions that have a stored Down, as List does.
+func (v Versioned) Downs(ctx context.Context, db Querier, namespace string, versions []int64) (map[int64]Applied, error) {
+	if len(versions) == 0 {
+		return nil, nil
+	}
+	var ids []string
+	for _, version := range versions {
+		ids = append(ids, v.t.sql("?", appliedID(namespace, version)))
+	}
+	return v.list(ctx, db, v.t.sql("SELECT version_id, source, checksum, duration_ms, application, requires, down_sql, 1"+
+		" FROM {table} WHERE down_sql <> '' AND id IN (")+strings.Join(ids, ", ")+")")
+}
+
+func (v Versioned) list(ctx context.Context, db Querier, query string) (map[int64]Applied, error) {
 	list := make(map[int64]Applied)
-	err := each(ctx, db, v.t.sql("SELECT version_id, source, checksum, duration_ms, application, requires, COALESCE(down_sql, '')"+
-		" FROM {table} WHERE kind = 'applied' AND namespace = ?", namespace), func(rows *sql.Rows) error {
+	err := each(ctx, db, query, func(rows *sql.Rows) error {
 		var a Applied
 		var ms int64
-		err := rows.Scan(&a.Version, &a.Source, &a.Sum, &ms, &a.Application, &a.Requires, &a.Down)
+		err := rows.Scan(&a.Version, &a.Source, &a.Sum, &ms, &a.Application, &a.Requires, &a.Down, &a.Stored)
 		a.Duration = time.Duration(ms) * time.Millisecond
 		list[a.Version] = a
 		return err

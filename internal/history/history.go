@@ -77,6 +77,7 @@ type terms struct {
 	text        string // follows the type of a text column
 	onDuplicate string // begins the part of an INSERT that changes the row if it exists
 	assign      string // sets a column in that part: % is its name
+	soon        string // has a transaction reach the disk no later than the next one, "" if that makes no difference
 	begin       string // begins a transaction of a run, before anything else
 	lockRow     string // ends a SELECT that locks its row, "" where there is one writer
 	lockRead    string // follows a table in a condition that must lock every row that it reads
@@ -190,6 +191,15 @@ func (t *table) write(ctx context.Context, db Querier, statements ...string) (af
 		return t.server.write(ctx, pool, statements)
 	}
 	return executeAll(ctx, db, statements)
+}
+
+// soon begins the statements of a write that need not be on the disk before the run commits a migration, which puts it there
+// first: after a crash of the server there are either both or neither.
+func (t *table) soon(db Querier) []string {
+	if _, pool := db.(*sql.DB); !pool || t.server.terms().soon == "" {
+		return nil
+	}
+	return []string{t.server.terms().soon}
 }
 
 // executeAll executes statements one after the other, and returns how many rows the last one affected.

@@ -103,6 +103,23 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 	})
 }
 
+// InsertBefore records the versions that a step stands for besides its own, which comes after them. It returns ErrRecorded if
+// another process has recorded one of them meanwhile.
+func (r *Recorder) InsertBefore(ctx context.Context, db database.DBTxConn, versions []int64) error {
+	if len(versions) == 0 {
+		return nil
+	}
+	if r.versions.own == nil {
+		for _, version := range versions {
+			if err := r.Store.Insert(ctx, db, database.InsertRequest{Version: version}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return r.versions.own.insertAll(ctx, db, versions, r.last)
+}
+
 // Delete records a step down. It returns ErrNotRecorded, so that goose rolls the step back, if another process has taken the
 // version back.
 func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int64) error {

@@ -2,9 +2,12 @@ package history
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,6 +39,28 @@ func (t *table) insert(ctx context.Context, db Querier, version, last int64) (ke
 		return 0, err
 	}
 	return result.LastInsertId()
+}
+
+// insertAll records versions in their order. It returns ErrRecorded if a row with a key above last, the last key that the run
+// knows, has recorded one of them.
+func (t *table) insertAll(ctx context.Context, db Querier, versions []int64, last int64) error {
+	for some := range slices.Chunk(versions, 500) {
+		numbers, rows := make([]string, len(some)), make([]string, len(some))
+		for i, version := range some {
+			numbers[i], rows[i] = t.sql("?", version), t.sql("(?, TRUE)", version)
+		}
+		recorded, err := count(ctx, db, t.sql("SELECT 1 FROM {table} WHERE id > ? AND is_applied AND version_id IN (", last)+strings.Join(numbers, ", ")+")")
+		if err == nil && recorded > 0 {
+			return ErrRecorded
+		}
+		if err == nil {
+			_, err = executeAll(ctx, db, []string{t.sql("INSERT INTO {table} (version_id, is_applied) VALUES ") + strings.Join(rows, ", ")})
+		}
+		if err != nil {
+			return fmt.Errorf("failed to insert versions %d to %d: %w", some[0], some[len(some)-1], err)
+		}
+	}
+	return nil
 }
 
 // remove takes back a version.
@@ -130,3 +155,16 @@ func (r Rows) Versions() []int64 { return r.Applied }
 
 // Keys are the keys of the rows of a version. Some databases have none.
 func (r Rows) Keys(version int64) []int64 { return r.keys[version] }
+
+// Fingerprint is the same for the same rows of applied versions.
+func (r Rows) Fingerprint() [sha256.Size]byte {
+	var b []byte
+	for _, version := range r.Applied {
+		b = strconv.AppendInt(b, version, 10)
+		for _, key := range r.keys[version] {
+			b = strconv.AppendInt(append(b, ' '), key, 10)
+		}
+		b = append(b, '\n')
+	}
+	return sha256.Sum256(b)
+}

@@ -77,9 +77,9 @@ func (r Runs) start(ctx context.Context, db Querier, run Run, inherit bool) erro
 	if err != nil {
 		return err
 	}
-	var statements []string
+	statements := r.t.soon(db)
 	if inherit {
-		statements = r.crashing(cutOff)
+		statements = append(statements, r.crashing(cutOff)...)
 	}
 	for _, id := range ended[min(len(ended), keptRuns-1):] { // with the run that begins
 		statements = append(statements, r.t.sql("DELETE FROM {table} WHERE id = ?", id))

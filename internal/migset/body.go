@@ -99,7 +99,7 @@ func (s *Set) Offline(ctx context.Context, versions []int64) (map[int64]dryrun.S
 func (s *Set) WithSQL(versions []int64) []int64 {
 	return slices.DeleteFunc(slices.Clone(versions), func(v int64) bool {
 		m, ok := s.Find(v)
-		return !ok || m.Go != nil && m.down == nil
+		return !ok || m.Gone() || m.Go != nil && m.down == nil
 	})
 }
 
@@ -150,7 +150,7 @@ func (s *Set) Read(ctx context.Context, have Reader, versions []int64, direction
 func (s *Set) readFiles(ctx context.Context, have Reader, versions []int64, direction string, bodies map[int64]Body) []error {
 	scripts, errs := have(ctx, slices.DeleteFunc(slices.Clone(versions), func(v int64) bool {
 		m, ok := s.Find(v)
-		return !ok || m.Go != nil
+		return !ok || m.Gone() || m.Go != nil
 	}))
 	for i, err := range errs {
 		if script, ok := errors.AsType[*dryrun.ScriptError](err); ok {

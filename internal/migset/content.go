@@ -14,6 +14,9 @@ import (
 // Examine reads all files, and returns the faults in them and warnings.
 func (s *Set) Examine(ctx context.Context) (faults []error, warnings []string) {
 	bodies, faults := s.ReadAll(ctx)
+	for _, c := range s.Checkpoints {
+		faults = append(faults, s.Verify(ctx, c)...)
+	}
 	return faults, s.refusedInTransaction(bodies)
 }
 

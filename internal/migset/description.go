@@ -2,6 +2,7 @@ package migset
 
 import (
 	"cmp"
+	"io/fs"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -24,7 +25,16 @@ type Description struct {
 	Migrations []Shown
 	// OwnDatabase is true for a tenant that opens its own database.
 	OwnDatabase bool
+	// FS and BasePath are where the migrations are.
+	FS       fs.FS
+	BasePath string
+	// Folders are the paths of the folders in FS that the migrations of the last namespace are in, in the order of the
+	// environments.
+	Folders []Folder
 }
+
+// Folder is the folder of an environment, which may not exist.
+type Folder struct{ Environment, Path string }
 
 // Home is the schema that has to exist before the migrations run, "" for none.
 func (d Description) Home() string { return cmp.Or(d.Schema, d.TablesIn) }
@@ -39,6 +49,8 @@ type Shown struct {
 	Text string
 	// Files are the source files of a Go migration's functions, as the compiler names them. They need not exist here.
 	Files []string
+	// Covered is what a checkpoint says of the migration.
+	Covered Covered
 }
 
 // Show returns the migrations of the set, with their texts.
@@ -48,7 +60,18 @@ func (s *Set) Show() (list []Shown, err error) {
 		return nil, err
 	}
 	for _, m := range s.List {
-		list = append(list, Shown{Namespace: s.Namespace, Version: m.Version, Source: m.Source, Text: texts[m.Version], Files: m.compiledIn()})
+		sum, err := s.Sum(m.Version)
+		if err != nil {
+			return nil, err
+		}
+		source := m.Source
+		if filepath.IsAbs(source) { // on the machine that compiled it
+			source = filepath.Base(source)
+		}
+		list = append(list, Shown{
+			Namespace: s.Namespace, Version: m.Version, Source: m.Source, Text: texts[m.Version], Files: m.compiledIn(),
+			Covered: Covered{m.Version, sum.Sum, sum.Requires, m.Environment, source},
+		})
 	}
 	return list, nil
 }

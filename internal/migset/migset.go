@@ -29,6 +29,8 @@ type Config struct {
 	// Options are goose's own. Some of them exclude migrations.
 	Options []goose.ProviderOption
 	Dialect dialect.Dialect
+	// Checkpoints says whether a checkpoint may stand for versions whose files are gone.
+	Checkpoints bool
 }
 
 // Migration is one migration. [Set.Read] reads its file.
@@ -38,11 +40,15 @@ type Migration struct {
 	Environment string
 	Go          *goose.Migration // nil if the Up is SQL
 
-	down     *Action // the Down of a definition whose Up is of another kind
-	upReplay int64   // the version whose Up is the Up of this definition, 0 if it has its own
-	defined  bool    // it is a definition
-	written  string  // the SQL of a definition, with its comments: goose doesn't get all of them
+	down     *Action  // the Down of a definition whose Up is of another kind
+	upReplay int64    // the version whose Up is the Up of this definition, 0 if it has its own
+	defined  bool     // it is a definition
+	written  string   // the SQL of a definition, with its comments: goose doesn't get all of them
+	gone     *Covered // what a checkpoint says of a version whose file is gone; nil if the migration is there
 }
+
+// Gone says whether only a checkpoint knows the migration: its file is gone.
+func (m Migration) Gone() bool { return m.gone != nil }
 
 // String returns the version, with the source if it is known.
 func (m Migration) String() string {
@@ -58,9 +64,12 @@ type Set struct {
 	List      []Migration // ascending by version
 	Files     *envfs.Overlay
 	Warnings  []string
+	// Checkpoints are those that cover no environment but those of the set, ascending by version.
+	Checkpoints []*Checkpoint
 
-	dialect dialect.Dialect
-	sums    sums
+	dialect        dialect.Dialect
+	sums           sums
+	useCheckpoints bool
 }
 
 // Versions lists the versions, lowest first.
@@ -137,6 +146,9 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 	}
 	faults = append(faults, duplicates(s.List, faults)...)
 	if len(faults) == 0 {
+		faults = c.addCheckpoints(s)
+	}
+	if len(faults) == 0 {
 		faults = s.replayUps()
 	}
 	if len(faults) == 0 {
@@ -203,7 +215,7 @@ func (s *Set) exclude(options []goose.ProviderOption) error {
 	}
 	s.List = slices.DeleteFunc(s.List, func(m Migration) bool {
 		_, found := slices.BinarySearch(kept, m.Version)
-		return !found
+		return !found && !m.Gone()
 	})
 	return nil
 }

@@ -26,6 +26,9 @@ type sums struct {
 // Sum returns the sum of a version, whose file is read once. There is none where the database's quotes are not known. A
 // file, both files of a pair and the SQL of a definition count as they are written, and a Replay as goose reads it.
 func (s *Set) Sum(version int64) (Sum, error) {
+	if m, ok := s.Find(version); ok && m.Gone() {
+		return Sum{m.gone.Sum, m.gone.Requires}, nil
+	}
 	s.sums.mu.Lock()
 	defer s.sums.mu.Unlock()
 	if sum, ok := s.sums.known[version]; ok {

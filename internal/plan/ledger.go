@@ -32,6 +32,7 @@ type entry struct {
 // Failure is the step that ended a run.
 type Failure struct {
 	Change
+	Besides []int64 // the versions that the step would have recorded besides its own, lowest first
 	// LeftNothing is true when the step is certain to have changed nothing except the version table.
 	LeftNothing bool
 	// MaybeRecorded is true when the answer to the change of the version table, or to the COMMIT after it, was lost.
@@ -92,6 +93,9 @@ func (l *Ledger) Fail(f Failure, key int64) {
 	l.failed = &f
 	if f.MaybeRecorded {
 		l.doubtful = true
+		for _, v := range f.Besides {
+			l.Record(Change{Version: v}, 0)
+		}
 		l.Record(f.Change, key)
 	}
 }
@@ -180,7 +184,9 @@ func (l *Ledger) foreign(rows Rows) (list []int64) {
 // Lost are the steps that the run has executed while the rows say the opposite, the last one first. A migration has deleted
 // rows of the version table, or left open the transaction in which goose wrote one.
 func (l *Ledger) Lost(rows Rows) (list []Change) {
-	truthful := func(v int64) bool { return l.failed != nil && l.failed.MaybeRecorded && l.failed.Version == v }
+	truthful := func(v int64) bool {
+		return l.failed != nil && l.failed.MaybeRecorded && (l.failed.Version == v || slices.Contains(l.failed.Besides, v))
+	}
 	applied := set(rows.Versions())
 	for _, e := range slices.Backward(l.recorded) {
 		if e.own && !applied[e.version] && !truthful(e.version) {

@@ -2,6 +2,7 @@ package redact
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -14,15 +15,19 @@ var userinfo = []*regexp.Regexp{
 	regexp.MustCompile(`://[^:/\s]*@[^:/\s]*:(\d*[^\d/?\s]\S*|\d+)@`),
 	// scheme://user:pass, the beginning of a URL whose password has a # or the like in it. It is not a host with a port.
 	regexp.MustCompile("://[^:/@\\s\\[\"'`]+:(\\d*[^\\d,:@/?#\\s\"'`\\\\)\\]}][^@/?#\\s\"'`]*)"),
-	// go-sql-driver: user:password@net(address)/db, where net and address may be left out. It is
-	// no URL: the password doesn't begin with two slashes.
-	regexp.MustCompile("[^\\s:/\"'`]*:(/?[^\\s/]\\S*)@(?:[\\w.+-]*\\(|(?:tcp|unix)?/)"),
 }
 
+// goSQLDriver is user:password@net(address)/db, where net and address may be left out. It is no URL: the password doesn't begin
+// with two slashes.
+var goSQLDriver = regexp.MustCompile("[^\\s:/\"'`]*:(/?[^\\s/]\\S*)@(?:[\\w.+-]*\\(|(?:tcp|unix)?/)")
+
 // spaced finds passwords with a space in them, in one DSN: they don't have in them what between says.
-var spaced = []struct{ pattern, between *regexp.Regexp }{
-	{regexp.MustCompile("://[^:/\\s\"'`]+:([^\\s\\d/\"'`][^\\n\"'`]* [^\\n\"'`]*)@"), regexp.MustCompile(`://`)},
-	{regexp.MustCompile("[^\\s:/\"'`]+:([^\\s/][^\\n]* [^\\n]*)@(?:tcp|unix)\\("), regexp.MustCompile(`@(tcp|unix)\(`)},
+var spaced = []struct {
+	words            []string // one of them is in each text that the pattern matches
+	pattern, between *regexp.Regexp
+}{
+	{[]string{"://"}, regexp.MustCompile("://[^:/\\s\"'`]+:([^\\s\\d/\"'`][^\\n\"'`]* [^\\n\"'`]*)@"), regexp.MustCompile(`://`)},
+	{[]string{"@tcp(", "@unix("}, regexp.MustCompile("[^\\s:/\"'`]+:([^\\s/][^\\n]* [^\\n]*)@(?:tcp|unix)\\("), regexp.MustCompile(`@(tcp|unix)\(`)},
 }
 
 func userinfos(s string) (found []span) {
@@ -32,7 +37,27 @@ func userinfos(s string) (found []span) {
 			found = append(found, span{m[2], m[3], s[m[0]:m[2]] + after, true})
 		}
 	}
+	for at := 0; ; { // the texts without a space that have an @, many of which are addresses
+		i := strings.IndexByte(s[at:], '@')
+		if i < 0 {
+			break
+		}
+		start, end := at+strings.LastIndexAny(s[at:at+i], space)+1, len(s)
+		if n := strings.IndexAny(s[at+i:], space); n >= 0 {
+			end = at + i + n
+		}
+		if at = end; !strings.Contains(s[start:end], ":") {
+			continue
+		}
+		for _, m := range goSQLDriver.FindAllStringSubmatchIndex(s[start:end], -1) {
+			after, _, _ := strings.Cut(s[start+m[3]:], " ")
+			found = append(found, span{start + m[2], start + m[3], s[start+m[0]:start+m[2]] + after, true})
+		}
+	}
 	for _, p := range spaced {
+		if !slices.ContainsFunc(p.words, func(word string) bool { return strings.Contains(s, word) }) {
+			continue
+		}
 		for _, m := range p.pattern.FindAllStringSubmatchIndex(s, -1) {
 			if !p.between.MatchString(s[m[2]:m[3]]) {
 				found = append(found, span{m[2], m[3], s[m[0]:m[2]], true})
@@ -76,7 +101,7 @@ func values(s string) (found []span) {
 		found = append(found, span{at, end, "", true})
 		at = end
 	}
-	if len(found) > 0 {
+	if len(found) > 0 && len(s) <= mostTraced {
 		rest := strings.Join(pair.FindAllString(mask(s, found), -1), " ")
 		for i := range found {
 			found[i].rest = rest
@@ -86,6 +111,9 @@ func values(s string) (found []span) {
 }
 
 const space = " \t\n\f\r"
+
+// ends are what can end a value without quotes: what the pattern next begins with.
+const ends = space + ";&\"'`)]}"
 
 // lastWord is the word that s ends with, with hyphens in it: as much of it as can be a name.
 func lastWord(s string) string {
@@ -109,7 +137,7 @@ func valueEnd(s string) int {
 			}
 			continue
 		}
-		if next.MatchString(s[i:]) {
+		if strings.IndexByte(ends, s[i]) >= 0 && next.MatchString(s[i:]) {
 			return i
 		}
 	}
@@ -131,7 +159,9 @@ var leftovers = []struct {
 	{`: parsing "`, regexp.MustCompile(`strconv\.\w+: parsing "((?:[^"\\]|\\.)+)"`)},
 	{`missing "=" after "`, regexp.MustCompile(`missing "=" after "((?s:.+))" in connection info string`)},
 	{`missing "=" after "`, regexp.MustCompile(`missing "=" after "((?:[^"\\]|\\.)+)"`)},
-	{` "`, regexp.MustCompile(`(?:percent-encoded (?:token|value):|URI query parameter:|unexpected spaces found in) "([^\n]*)"`)},
+	{"percent-encoded ", regexp.MustCompile(`percent-encoded (?:token|value): "([^\n]*)"`)},
+	{"URI query parameter:", regexp.MustCompile(`URI query parameter: "([^\n]*)"`)},
+	{"unexpected spaces found in", regexp.MustCompile(`unexpected spaces found in "([^\n]*)"`)},
 	{"lookup ", regexp.MustCompile(`\blookup (\S+)@`)},
 	{"database=", regexp.MustCompile("\\bdatabase=([^`\\s]+)@")},
 	{"default addr for network '", regexp.MustCompile(`default addr for network '([^']*)' unknown`)},

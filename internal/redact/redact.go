@@ -4,6 +4,7 @@
 package redact
 
 import (
+	"iter"
 	"net/url"
 	"slices"
 	"strconv"
@@ -75,21 +76,50 @@ func (s Secrets) Hide(text string) string {
 	return mask(text, found)
 }
 
-// find finds passwords. Each search is left out unless the text has what it needs: a statement can have megabytes.
-func find(s string) []span {
-	lower := strings.ToLower(s)
-	has := func(words ...string) bool {
-		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(lower, word) })
+// text is what passwords are looked for in, once as it is and once in lower case.
+type text struct{ s, lower string }
+
+func newText(s string) text {
+	lower := []byte(s)
+	for i, c := range lower {
+		if 'A' <= c && c <= 'Z' {
+			lower[i] = c + 'a' - 'A'
+		}
 	}
-	found := slices.Concat(statements(s, has), remains(s))
-	if has("@", "://") {
+	return text{s, string(lower)}
+}
+
+func (t text) has(words ...string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(t.lower, word) })
+}
+
+// places are where a word is in a part of the text, in capitals or not.
+func (t text) places(word string, from, to int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for at := from; at < to; at++ {
+			n := strings.Index(t.lower[at:to], word)
+			if n < 0 {
+				return
+			}
+			if at += n; !yield(at) {
+				return
+			}
+		}
+	}
+}
+
+// find finds passwords. Each search looks first for what the text has to have: a statement can have megabytes.
+func find(s string) []span {
+	t := newText(s)
+	found := slices.Concat(statements(t), remains(s))
+	if t.has("@", "://") {
 		found = append(found, userinfos(s)...)
 	}
-	if has("pass", "pwd", "token", "secret", "key") {
+	if t.has("pass", "pwd", "token", "secret", "key") {
 		found = slices.Concat(found, values(s), quotedKeys(s))
 	}
-	if has("pass", "pwd", "token", "secret", "api", "private", "encryption") && has("insert", "replace") {
-		found = append(found, inserts(s)...)
+	if t.has("pass", "pwd", "token", "secret", "api", "private", "encryption") {
+		found = append(found, inserts(t)...)
 	}
 	return found
 }

@@ -3,6 +3,8 @@ package redact
 import (
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // quotedKey is a name of what is secret with a value after a colon or an arrow, as in JSON and hstore.
@@ -37,39 +39,125 @@ func quotedKeys(s string) (found []span) {
 	}
 }
 
+// words is what a part of a clause begins with: a word in lower case, and the pattern from there on. Only the places where the
+// word is are compared with the pattern: a statement can have megabytes.
+type words struct {
+	word    string
+	pattern *regexp.Regexp
+}
+
+func begin(word, pattern string) words {
+	return words{word, regexp.MustCompile(`^(?i:` + pattern + `)`)}
+}
+
 // clause comes before a password in SQL.
 type clause struct {
-	word    string // is in each text that the pattern matches
-	pattern *regexp.Regexp
+	begin words
+	// then comes somewhere behind begin in the same statement, unless it has no word.
+	then words
 	// bare says that the password may not be in quotes, which is an error in most clauses, that the server quotes.
 	bare bool
 }
 
+var thenPassword = begin("password", `PASSWORD\s+`)
+
 var clauses = []clause{
-	{"pass", regexp.MustCompile(`(?i)(?:^|[^'"\w.])(?:\w*password|passphrase)\s*\(?\s*`), false},
-	{"identified", regexp.MustCompile(`(?i)\bIDENTIFIED\b[^;]*?\bREPLACE\s+`), false},
-	{"attach", regexp.MustCompile(`(?i)\bATTACH\b[^;]*?\bKEY\s+`), false},
-	{"crypt", regexp.MustCompile(`(?i)\bcrypt\s*\(\s*`), false},
-	{"identified", regexp.MustCompile(`(?i)\bIDENTIFIED\s+(?:(?:WITH|VIA)\s+\S+\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s*\(?\s*)?`), true},
-	{"password", regexp.MustCompile(`(?i)\bSET\s+PASSWORD\s+(?:FOR\s+\S+\s*)?(?:=|TO\s)\s*(?:\w*PASSWORD\s*\(\s*)?`), true},
-	{"password", regexp.MustCompile(`(?i)\b(?:CREATE|ALTER)\s+(?:ROLE|USER|GROUP)\b[^;]*?\bPASSWORD\s+`), true},
-	{"pragma", regexp.MustCompile(`(?i)\bPRAGMA\s+(?:\w+\.)?(?:re|hex)?key\s*[=(]\s*`), true},
-	{"bearer", regexp.MustCompile(`\bBearer\s+`), true},
+	{begin("identified", `IDENTIFIED\b`), begin("replace", `REPLACE\s+`), false},
+	{begin("attach", `ATTACH\b`), begin("key", `KEY\s+`), false},
+	{begin("crypt", `crypt\s*\(\s*`), words{}, false},
+	{begin("identified", `IDENTIFIED\s+(?:(?:WITH|VIA)\s+\S+\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s*\(?\s*)?`), words{}, true},
+	{begin("set", `SET\s+PASSWORD\s+(?:FOR\s+\S+\s*)?(?:=|TO\s)\s*(?:\w*PASSWORD\s*\(\s*)?`), words{}, true},
+	{begin("create", `CREATE\s+(?:ROLE|USER|GROUP)\b`), thenPassword, true},
+	{begin("alter", `ALTER\s+(?:ROLE|USER|GROUP)\b`), thenPassword, true},
+	{begin("pragma", `PRAGMA\s+(?:\w+\.)?(?:re|hex)?key\s*[=(]\s*`), words{}, true},
+	{words{"bearer", regexp.MustCompile(`^Bearer\s+`)}, words{}, true},
 }
 
-var bareWord = regexp.MustCompile(`^[^\s;'"]+`)
+// ends are the ends of the clauses of a kind.
+func (c clause) ends(t text) (list []int) {
+	over := 0 // where the statement at hand ends
+	for at := 0; ; {
+		end, ok := t.find(c.begin, at, len(t.s))
+		if !ok {
+			return list
+		}
+		at = end
+		if c.then.word != "" {
+			if over < at {
+				if n := strings.IndexByte(t.s[at:], ';'); n >= 0 {
+					over = at + n
+				} else {
+					over = len(t.s)
+				}
+			}
+			if end, ok = t.find(c.then, at, over); !ok {
+				at = over
+				continue
+			}
+			at = end
+		}
+		list = append(list, at)
+	}
+}
 
-// statements finds passwords in SQL.
-func statements(s string, has func(words ...string) bool) (found []span) {
-	for _, c := range clauses {
-		if !has(c.word) {
+// find finds the first words that begin in s[from:to], and where they end.
+func (t text) find(w words, from, to int) (end int, ok bool) {
+	for i := range t.places(w.word, from, to) {
+		if i > 0 && inName(t.s[i-1]) {
 			continue
 		}
-		for _, m := range c.pattern.FindAllStringIndex(s, -1) {
-			at := m[1]
-			if start, end, ok := literal(s[at:]); ok {
+		if m := w.pattern.FindStringIndex(t.s[i:]); m != nil {
+			return i + m[1], true
+		}
+	}
+	return 0, false
+}
+
+// names are the ends of the names that end with password, with what can be between a name and its value.
+func names(t text) (list []int) {
+	for _, word := range []string{"password", "passphrase"} {
+		for i := range t.places(word, 0, len(t.s)) {
+			start := i
+			for word == "password" && start > 0 && i-start < mostName && inName(t.s[start-1]) {
+				start--
+			}
+			if start > 0 && (inName(t.s[start-1]) && i-start < mostName || strings.IndexByte(`'".`, t.s[start-1]) >= 0) {
+				continue
+			}
+			rest := strings.TrimLeft(t.s[i+len(word):], space)
+			list = append(list, len(t.s)-len(strings.TrimLeft(strings.TrimPrefix(rest, "("), space)))
+		}
+	}
+	return list
+}
+
+// mostName is how long a name can be.
+const mostName = 100
+
+func inName(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// bareWord is the word that s begins with.
+func bareWord(s string) string {
+	if i := strings.IndexAny(s, space+`;'"`); i >= 0 {
+		return s[:i]
+	}
+	return s
+}
+
+// statements finds passwords in SQL.
+func statements(t text) (found []span) {
+	for _, at := range names(t) {
+		if start, end, ok := literal(t.s[at:]); ok {
+			found = append(found, span{start: at + start, end: at + end})
+		}
+	}
+	for _, c := range clauses {
+		for _, at := range c.ends(t) {
+			if start, end, ok := literal(t.s[at:]); ok {
 				found = append(found, span{start: at + start, end: at + end})
-			} else if w := bareWord.FindString(s[at:]); c.bare && !strings.EqualFold(w, "NULL") && !strings.EqualFold(w, "RANDOM") {
+			} else if w := bareWord(t.s[at:]); c.bare && !strings.EqualFold(w, "NULL") && !strings.EqualFold(w, "RANDOM") {
 				found = append(found, span{start: at, end: at + len(w)})
 			}
 		}
@@ -79,12 +167,14 @@ func statements(s string, has func(words ...string) bool) (found []span) {
 
 var dollarTag = regexp.MustCompile(`^\$\w*\$`)
 
-var wordFollows = regexp.MustCompile(`^[\pL\pN_]`)
-
 // literal finds the content of the string that s begins with. One that isn't closed, since a server shows only the
 // beginning of a statement, ends with the line.
 func literal(s string) (start, end int, ok bool) {
-	if tag := dollarTag.FindString(s); tag != "" {
+	if strings.HasPrefix(s, "$") {
+		tag := dollarTag.FindString(s)
+		if tag == "" {
+			return 0, 0, false
+		}
 		if n := strings.Index(s[len(tag):], tag); n >= 0 {
 			return len(tag), len(tag) + n, true
 		}
@@ -111,7 +201,7 @@ func literal(s string) (start, end int, ok bool) {
 			switch {
 			case i+1 < len(s) && s[i+1] == quote:
 				i++
-			case !wordFollows.MatchString(s[i+1:]): // or the quote is part of a password, and not doubled
+			case !wordFollows(s[i+1:]): // or the quote is part of a password, and not doubled
 				return start, i, true
 			}
 		case '\n':
@@ -121,22 +211,38 @@ func literal(s string) (start, end int, ok bool) {
 	return start, len(s), true
 }
 
+func wordFollows(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r)
+}
+
 var (
-	insert     = regexp.MustCompile(`(?i)\b(?:INSERT|REPLACE)\s+(?:\w+\s+)*?INTO\s+[^\s(]+\s*\(([^()]*)\)`)
+	insert     = regexp.MustCompile(`^(?i:INSERT|REPLACE)\s+(?:\w+\s+){0,8}?(?i:INTO)\s+[^\s(]+\s*\(([^()]*)\)`)
 	secretName = regexp.MustCompile(`(?i)^` + keyNames + `$`)
 )
 
 // inserts finds the values of the columns that are called like a secret.
-func inserts(s string) (found []span) {
-	for _, m := range insert.FindAllStringSubmatchIndex(s, -1) {
-		secret := make(map[int]bool)
-		for i, column := range strings.Split(s[m[2]:m[3]], ",") {
-			if secretName.MatchString(strings.Trim(strings.TrimSpace(column), "\"`")) {
-				secret[i] = true
+func inserts(t text) (found []span) {
+	for _, word := range []string{"insert", "replace"} {
+		for i := range t.places(word, 0, len(t.s)) {
+			if i > 0 && inName(t.s[i-1]) {
+				continue
 			}
-		}
-		if len(secret) > 0 {
-			found = append(found, rows(s, m[1], secret)...)
+			m := insert.FindStringSubmatchIndex(t.s[i:])
+			if m == nil {
+				continue
+			}
+			secret := make(map[int]bool)
+			column := 0
+			for name := range strings.SplitSeq(t.s[i+m[2]:i+m[3]], ",") {
+				if secretName.MatchString(strings.Trim(strings.TrimSpace(name), "\"`")) {
+					secret[column] = true
+				}
+				column++
+			}
+			if len(secret) > 0 {
+				found = append(found, rows(t.s, i+m[1], secret)...)
+			}
 		}
 	}
 	return found

@@ -36,6 +36,10 @@ type Config struct {
 	// SettingsFirst makes the settings before a transaction begins as well, so that they hold in it,
 	// and in an outer transaction. It is for databases that have no settings of a transaction's own.
 	SettingsFirst bool
+	// Enclosed has a transaction of its own for each statement outside of one, with the OnBeginSettings: what they set is
+	// LOCAL then. After a statement that begins a transaction itself (BEGIN) they come too, and until the connection is
+	// given back no other statement has a transaction of its own.
+	Enclosed bool
 	// Guarded ends calls that outlive their context: see [Guard].
 	Guarded   bool
 	endsBySQL bool // see Guard
@@ -52,6 +56,8 @@ type Statement struct {
 	// Check, if not nil, decides by the number of rows affected whether the statement did what it
 	// should. Its error is returned as it is.
 	Check func(rows int64) error
+	// Explain, if not nil, makes the error that is returned of the server's.
+	Explain func(error) error
 
 	unnamed bool // only for connections of an application without a name
 }
@@ -64,6 +70,8 @@ type Setting struct {
 	// the driver gave bytes.
 	Write func(value any) Statement
 	Value any
+	// Keep, if not nil, says whether the present value is good enough: then nothing is set.
+	Keep func(value any) bool
 }
 
 // Backend tells what the server calls a connection, so that others can wait until that backend is

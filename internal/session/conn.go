@@ -15,6 +15,9 @@ type conn struct {
 
 	inTx bool // in a transaction that the session opened, or in a savepoint instead of it
 	tx   *tx  // that is open, nil if there is none
+
+	enclosed bool // in the transaction of one statement
+	begun    bool // a statement has begun a transaction by itself
 }
 
 var (
@@ -84,7 +87,14 @@ func statement[T any](ctx context.Context, c *conn, query string, f func(driver.
 	if err := c.prepareFor(c.during(ctx), query); err != nil {
 		return value, err
 	}
-	return watched(ctx, c, f)
+	if err := c.enclose(ctx, query); err != nil {
+		return value, err
+	}
+	value, err = watched(ctx, c, f)
+	if err == nil {
+		err = c.began(ctx, query)
+	}
+	return value, err
 }
 
 func (c *conn) prepareFor(ctx context.Context, query string) error {
@@ -108,7 +118,7 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	ctx = c.during(ctx) // the driver is to heed it too
-	return statement(ctx, c, query, func(dc driver.Conn) (driver.Result, error) {
+	return whole(ctx, c, query, func(dc driver.Conn) (driver.Result, error) {
 		e, ok := dc.(driver.ExecerContext)
 		if !ok {
 			return nil, driver.ErrSkip
@@ -127,14 +137,14 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return q.QueryContext(ctx, query, args)
 	})
 	if err != nil {
-		return nil, err
+		return nil, c.leave(ctx, err)
 	}
 	return &rows{c: c, link: c.link, ctx: c.during(ctx), inner: inner}, nil
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	ctx = c.during(ctx) // the driver is to heed it too
-	inner, err := statement(ctx, c, query, func(dc driver.Conn) (driver.Stmt, error) { return prepare(ctx, dc, query) })
+	inner, err := whole(ctx, c, query, func(dc driver.Conn) (driver.Stmt, error) { return prepare(ctx, dc, query) })
 	if err != nil {
 		return nil, err
 	}
@@ -241,8 +251,13 @@ func (l *link) make(ctx context.Context, s Setting) error {
 		return err
 	}
 	var before, after Statement
-	err = guard(func() error { before, after = s.Write(row[0]), s.Write(s.Value); return nil })
-	if err != nil {
+	keep := false
+	err = guard(func() error {
+		keep = s.Keep != nil && s.Keep(row[0])
+		before, after = s.Write(row[0]), s.Write(s.Value)
+		return nil
+	})
+	if err != nil || keep {
 		return err
 	}
 	l.prior = append(l.prior, before)

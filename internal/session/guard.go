@@ -23,9 +23,10 @@ var errNoAnswer = errors.New("the server doesn't answer")
 // the network and the driver do, and costs the server nothing. It is for databases behind a network.
 //
 // endsBySQL has transactions ended by statements, for a driver that heeds no context when it is told to end one, and
-// that has no other way to do it: go-sql-driver/mysql.
-func Guard(parent *sql.DB, endsBySQL bool) *Session {
-	return Open(parent, Config{Guarded: true, endsBySQL: endsBySQL})
+// that has no other way to do it: go-sql-driver/mysql. begin is what every transaction begins with; if there is any, a
+// statement outside of a transaction has one of its own.
+func Guard(parent *sql.DB, endsBySQL bool, begin ...Statement) *Session {
+	return Open(parent, Config{Guarded: true, endsBySQL: endsBySQL, OnBeginSettings: begin, Enclosed: len(begin) > 0})
 }
 
 // overtime waits for f no longer than for the grace after the end of ctx; then it interrupts it, which is to make

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"database/sql"
 	"fmt"
 	"math"
 	"strings"
@@ -25,19 +26,42 @@ func (c *Config) Limit(d dialect.Dialect, l Limits) {
 		c.limitMySQL(l)
 	case SQLite:
 		if l.Lock > 0 {
-			c.Settings = append(c.Settings, several("PRAGMA busy_timeout", func(v []string) string { return "PRAGMA busy_timeout = " + v[0] },
-				units(l.Lock, time.Millisecond)))
-			c.SettingsFirst = true
+			c.wait(busyTimeout(l.Lock))
+		} else {
+			c.wait(patience())
 		}
 	}
 }
 
-// Bind has everything that the session executes happen in one schema, or, on MySQL and MariaDB, in one database.
-func (c *Config) Bind(d dialect.Dialect, schema string) {
+func (c *Config) wait(s Setting) { c.Settings, c.SettingsFirst = append(c.Settings, s), true }
+
+func busyTimeout(d time.Duration) Setting {
+	return several("PRAGMA busy_timeout", func(v []string) string { return "PRAGMA busy_timeout = " + v[0] }, units(d, time.Millisecond))
+}
+
+// patience is for a connection of SQLite without any busy_timeout: a statement on it fails at once if anybody else reads or
+// writes the file for a moment.
+func patience() Setting {
+	s := busyTimeout(5 * time.Second)
+	s.Keep = func(v any) bool { return fmt.Sprint(v) != "0" }
+	return s
+}
+
+// Patient makes a session over connections of SQLite whose statements wait for others that use the file, as those of a
+// session with [Config.Limit] do.
+func Patient(parent *sql.DB) *Session {
+	var c Config
+	c.wait(patience())
+	return Open(parent, c)
+}
+
+// Bind has everything that the session executes happen in a schema, or, on MySQL and MariaDB, in a database. Names that
+// aren't there are looked for in the schemas behind it, which PostgreSQL alone has.
+func (c *Config) Bind(d dialect.Dialect, schema string, behind ...string) {
 	if KindOf(d) == MySQL {
 		c.bindMySQL(d, schema)
 	} else {
-		c.bindPostgres(d, schema)
+		c.bindPostgres(d, append([]string{schema}, behind...))
 	}
 }
 

@@ -120,6 +120,9 @@ func (l *link) run(ctx context.Context, statements []Statement) error {
 			}
 			return n, err
 		})
+		if err != nil && s.Explain != nil {
+			return s.Explain(err)
+		}
 		if err != nil {
 			return err
 		}

@@ -88,7 +88,7 @@ func (r *rows) watched(f func() error) error {
 }
 
 func (r *rows) Close() error {
-	return r.link.do(r.ctx, func(driver.Conn) error { return r.inner.Close() })
+	return r.c.leave(r.ctx, r.link.do(r.ctx, func(driver.Conn) error { return r.inner.Close() }))
 }
 
 func (r *rows) HasNextResultSet() (has bool) {

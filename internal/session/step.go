@@ -164,6 +164,7 @@ func (s *Session) announce(ctx context.Context, l *link) error {
 // detach takes the parent's connection away from one of the session's pool, which is closed.
 func (s *Session) detach(c *conn) error {
 	l := c.link
+	l.spent = l.spent || c.enclosed // its rows were never closed
 	c.link = nil
 	if s.cfg.Kind == Other {
 		return s.release(l)

@@ -54,14 +54,14 @@ func (s *stmt) Close() error {
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	ctx = s.c.during(ctx)
-	return statement(ctx, s.c, s.query, func(driver.Conn) (driver.Result, error) { return stmtExec(ctx, s.inner, args) })
+	return whole(ctx, s.c, s.query, func(driver.Conn) (driver.Result, error) { return stmtExec(ctx, s.inner, args) })
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	ctx = s.c.during(ctx)
 	inner, err := statement(ctx, s.c, s.query, func(driver.Conn) (driver.Rows, error) { return stmtQuery(ctx, s.inner, args) })
 	if err != nil {
-		return nil, err
+		return nil, s.c.leave(ctx, err)
 	}
 	return &rows{c: s.c, link: s.link, ctx: s.c.during(ctx), inner: inner}, nil
 }

@@ -1,0 +1,9 @@
+-- +goose Up
+CREATE TABLE event (at DATE NOT NULL, what VARCHAR(20), PRIMARY KEY (at, what)) PARTITION BY RANGE (YEAR(at)) (PARTITION p2024 VALUES LESS THAN (2025), PARTITION rest VALUES LESS THAN MAXVALUE);
+INSERT INTO event VALUES ('2024-05-05', 'a'), ('2029-01-01', 'b');
+CREATE INDEX event_what ON event (what DESC);
+ALTER TABLE person ADD COLUMN note TEXT, MODIFY name VARCHAR(80) NOT NULL, ADD FULLTEXT KEY person_note (note);
+RENAME TABLE event TO happening;
+
+-- +goose Down
+DROP TABLE happening;

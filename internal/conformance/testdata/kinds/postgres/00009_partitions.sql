@@ -1,0 +1,13 @@
+-- +goose Up
+CREATE TABLE event (at date NOT NULL, what text, PRIMARY KEY (at, what)) PARTITION BY RANGE (at);
+CREATE TABLE event_2024 PARTITION OF event FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE event_rest PARTITION OF event DEFAULT;
+CREATE TABLE event_2025 (at date NOT NULL, what text NOT NULL);
+INSERT INTO event VALUES ('2024-05-05', 'a'), ('1999-01-01', 'b');
+ALTER TABLE event ATTACH PARTITION event_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE INDEX event_what ON event (what);
+ALTER TABLE event DETACH PARTITION event_2024;
+
+-- +goose Down
+DROP TABLE event_2024;
+DROP TABLE event;

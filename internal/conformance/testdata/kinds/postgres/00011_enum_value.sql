@@ -1,0 +1,5 @@
+-- +goose Up
+ALTER TYPE mood ADD VALUE 'furious' BEFORE 'sad';
+
+-- +goose Down
+SELECT 1;

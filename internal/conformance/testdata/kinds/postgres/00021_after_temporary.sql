@@ -1,0 +1,8 @@
+-- +goose Up
+CREATE TABLE work (id int);
+INSERT INTO work VALUES (1) ON CONFLICT DO NOTHING;
+TRUNCATE work RESTART IDENTITY;
+MERGE INTO work AS w USING (VALUES (5)) AS v (id) ON w.id = v.id WHEN NOT MATCHED THEN INSERT VALUES (v.id);
+
+-- +goose Down
+DROP TABLE work;

@@ -1,0 +1,7 @@
+-- +goose NO TRANSACTION
+-- +goose Up
+PRAGMA foreign_keys = ON;
+CREATE TABLE pair (id INTEGER PRIMARY KEY, other INTEGER REFERENCES pair (id) DEFERRABLE INITIALLY DEFERRED) STRICT;
+
+-- +goose Down
+DROP TABLE pair;

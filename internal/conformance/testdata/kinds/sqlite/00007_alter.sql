@@ -1,0 +1,10 @@
+-- +goose Up
+CREATE TABLE work (id INTEGER PRIMARY KEY, n INTEGER) WITHOUT ROWID;
+ALTER TABLE work ADD COLUMN note TEXT DEFAULT 'a'; -- a comment; here
+ALTER TABLE work RENAME COLUMN n TO number;
+WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM c WHERE x<5) INSERT INTO work (id, number) SELECT x, x*x FROM c;
+REPLACE INTO work (id, number) VALUES (5, 0);
+ALTER TABLE work DROP COLUMN note;
+
+-- +goose Down
+DROP TABLE work;

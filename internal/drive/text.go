@@ -1,0 +1,37 @@
+package drive
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+
+	"github.com/gooseplus/gooseplus/internal/failure"
+)
+
+// executeText executes a step with a Text. goose would send its statements one by one. The transaction begins as every other
+// one of the run does: with the settings, the role, the search_path and the fence. In the same transaction it records the
+// versions, and the run's hook what the state table has to know of them.
+//
+// For a text that stands for many versions give the step the highest of them as its Version, the others in Instead, and a
+// Section with GooseTransaction, InTransaction and Transactional. If the result has an error and not MaybeRecorded, nothing
+// of it is left, and the same versions can be tried in another way.
+func (d *Driver) executeText(ctx context.Context, step Step) error {
+	tx, err := d.session.DB().BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	d.trace.announce(step.Text)
+	if _, err = tx.ExecContext(ctx, step.Text); err == nil {
+		err = d.recorder.Insert(ctx, tx, database.InsertRequest{Version: step.Version})
+	}
+	if err == nil {
+		return tx.Commit()
+	}
+	if failed := failure.IgnoreDone(tx.Rollback()); failed != nil {
+		return errors.Join(err, failed)
+	}
+	// This is how goose says that it has rolled back.
+	return &goose.PartialError{Failed: &goose.MigrationResult{Source: &goose.Source{Version: step.Version}}, Err: err}
+}

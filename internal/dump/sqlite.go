@@ -1,0 +1,159 @@
+package dump
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// object is a row of sqlite_master.
+type object struct{ kind, name, sql string }
+
+var (
+	fts      = regexp.MustCompile(`(?is)^create\s+virtual\s+table\s.*?\busing\s+fts\d`)
+	external = regexp.MustCompile(`(?is)\bcontent\s*=`)
+	virtual  = regexp.MustCompile(`(?is)^create\s+virtual\s`)
+)
+
+func quoteSQLite(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func (s Source) readSQLite(ctx context.Context) (list []string, err error) {
+	tx, err := s.DB.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		if tx, err = s.DB.BeginTx(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
+	defer tx.Rollback()
+	objects, err := s.sqliteObjects(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	of := func(kind string) (some []object) {
+		return slices.DeleteFunc(slices.Clone(objects), func(o object) bool { return o.kind != kind })
+	}
+	tables := of("table")
+	for _, o := range tables {
+		list = append(list, o.sql+";")
+	}
+	for _, o := range tables {
+		rows, err := sqliteRows(ctx, tx, o)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, rows...)
+	}
+	positions, err := s.sqlitePositions(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, positions...)
+	for _, kind := range []string{"index", "view", "trigger"} {
+		for _, o := range of(kind) {
+			list = append(list, o.sql+";")
+		}
+	}
+	return list, nil
+}
+
+// sqliteObjects are those that have SQL, in the order in which they were made, without the tables in which virtual tables
+// keep what they have.
+func (s Source) sqliteObjects(ctx context.Context, tx querier) (list []object, err error) {
+	hidden, err := column(ctx, tx, "SELECT name FROM pragma_table_list WHERE type = 'shadow'")
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var o object
+		var table string
+		if err := rows.Scan(&o.kind, &o.name, &table, &o.sql); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(s.Ignore, table) && !slices.Contains(hidden, table) {
+			list = append(list, o)
+		}
+	}
+	return list, rows.Err()
+}
+
+func sqliteRows(ctx context.Context, tx querier, o object) ([]string, error) {
+	table := quoteSQLite(o.name)
+	if fts.MatchString(o.sql) && external.MatchString(o.sql) {
+		return []string{"INSERT INTO " + table + " (" + table + ") VALUES ('rebuild');"}, nil
+	}
+	hidden := "0"
+	if !virtual.MatchString(o.sql) {
+		hidden = "0, 1" // not the columns that are generated
+	}
+	columns, err := column(ctx, tx, "SELECT name FROM pragma_table_xinfo(?) WHERE hidden IN ("+hidden+") ORDER BY cid", o.name)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range columns {
+		columns[i] = quoteSQLite(name)
+	}
+	if fts.MatchString(o.sql) {
+		columns = append([]string{"rowid"}, columns...)
+	}
+	if len(columns) == 0 {
+		return nil, nil
+	}
+	order, err := sqliteOrder(ctx, tx, o)
+	if err != nil {
+		return nil, err
+	}
+	literals := "quote(" + strings.Join(columns, ") || ', ' || quote(") + ")"
+	rows, err := column(ctx, tx, "SELECT "+literals+" FROM "+table+order)
+	return inserts(table+" ("+strings.Join(columns, ", ")+")", rows), err
+}
+
+// sqliteOrder is the order in which the rows are kept. Otherwise an index might decide.
+func sqliteOrder(ctx context.Context, tx querier, o object) (string, error) {
+	if virtual.MatchString(o.sql) {
+		return "", nil
+	}
+	keys, err := column(ctx, tx, "SELECT name FROM pragma_table_xinfo(?) WHERE pk > 0 ORDER BY pk", o.name)
+	rowid, rowidErr := column(ctx, tx, "SELECT 1 FROM pragma_table_list WHERE schema = 'main' AND name = ? AND wr = 0", o.name)
+	if err = errors.Join(err, rowidErr); err != nil {
+		return "", err
+	}
+	if len(rowid) > 0 {
+		return " ORDER BY rowid", nil
+	}
+	for i, name := range keys {
+		keys[i] = quoteSQLite(name)
+	}
+	return " ORDER BY " + strings.Join(keys, ", "), nil
+}
+
+// sqlitePositions are those of AUTOINCREMENT.
+func (s Source) sqlitePositions(ctx context.Context, tx querier) (list []string, err error) {
+	there, err := column(ctx, tx, "SELECT name FROM sqlite_master WHERE name = 'sqlite_sequence'")
+	if err != nil || len(there) == 0 {
+		return nil, err
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT name, quote(name), seq FROM sqlite_sequence ORDER BY name")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, literal, position string
+		if err := rows.Scan(&name, &literal, &position); err != nil {
+			return nil, err
+		}
+		if slices.Contains(s.Ignore, name) {
+			continue
+		}
+		list = append(list, "DELETE FROM sqlite_sequence WHERE name = "+literal+";", "INSERT INTO sqlite_sequence (name, seq) VALUES ("+literal+", "+position+");")
+	}
+	return list, rows.Err()
+}

@@ -1,0 +1,67 @@
+package sqltext
+
+import "regexp"
+
+// Company says with which migrations the statements of one can be in a transaction.
+type Company int
+
+const (
+	// Any: the statements do the same in a transaction with others.
+	Any Company = iota
+	// None: the statements need a transaction of their own.
+	None
+	// NoneAfter is None for this migration and all later ones: what it leaves behind acts at the COMMIT, or on the session.
+	NoneAfter
+)
+
+// Company says with which others the statements of a migration can be in a transaction, of which each is whole or absent on
+// its own. Only statements that are known to be harmless are Any. So whatever is new, rare or has to do with the session needs
+// its own transaction: SET, PRAGMA, temporary tables, cursors, prepared statements, LOCK, LISTEN.
+//
+//   - A new enum value can't be used before the COMMIT.
+//   - A deferred constraint is checked at the COMMIT, and a table can't be altered before its check.
+//   - set_config acts on what comes after it, also when a function or a trigger calls it later.
+//   - Functions that tell transactions apart have another answer for each migration.
+//   - The body of DO can execute anything, so it must not have the words of Meddles.
+func (q Quoting) Company(statements []string) Company {
+	company := Any
+	for _, text := range statements {
+		if lingering.in(text) {
+			return NoneAfter
+		}
+		if company == Any && !q.sociable(text) {
+			company = None
+		}
+	}
+	return company
+}
+
+func (q Quoting) sociable(text string) bool {
+	if open, _ := q.Open(text); open != "" || temporary(text) || singular.in(text) {
+		return false
+	}
+	list := pieces(text)
+	for i, piece := range list {
+		piece = Uncommented(piece)
+		first := firstWord(piece)
+		switch {
+		case piece == "" && i == len(list)-1 && i > 0:
+		case !sociable.has(first):
+			return false
+		case isDo.has(first) && Meddles(piece[len(first):]):
+			return false
+		case isAlter.has(first) && addValue.MatchString(withoutComments(piece)):
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	sociable  = wordsOf("create alter drop comment grant revoke insert update delete truncate merge with select values refresh do analyze replace")
+	isDo      = wordsOf("do")
+	isAlter   = wordsOf("alter")
+	lingering = wordsOf("deferred set_config")
+	addValue  = regexp.MustCompile(`(?is)^alter\s+type\b.*\badd\s+value\b`)
+	singular  = wordsOf("txid_current pg_current_xact_id xmin dblink_exec dblink concurrently")
+)
