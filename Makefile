@@ -9,7 +9,7 @@ PACKAGES    ?= ./internal/conformance ./gooseplustest ./internal/session . ./...
 # The packages in which something runs at the same time as something else.
 RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/history ./internal/drive
 RUN         ?=
-CHAOS       ?= Chaos|TestKilled|TenPackages|ManyProcesses|ConnectionKilled|HolderKilled|Takeover|ServerPowerLoss|ServerRestart|StartOrTarget|Tenants|TwoFleets|PgBouncer
+CHAOS       ?= Chaos|TestKilled|TenPackages|ManyProcesses|ConnectionKilled|HolderKilled|Takeover|ServerPowerLoss|ServerRestart|StartOrTarget|Tenants|TwoFleets|PgBouncer|History|Drift|SilentNetwork|DownKilled|SideBySide
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector is a C library.
@@ -23,13 +23,17 @@ export CGO_CFLAGS ?= -O0 -g0
 COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-race chaos test-dockertest test-benchmarks test-otelgooseplus lint fuzz bench cover test-image
+.PHONY: help demo demo-fleet test test-race test-fleet chaos test-dockertest test-benchmarks test-otelgooseplus lint fuzz bench cover test-image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## run the quickstart example, on SQLite
 	go run ./examples/quickstart
+
+# The example says so if there is no PostgreSQL.
+demo-fleet: ## run the example of a fleet: two servers, three workers, one of them killed; it needs PostgreSQL
+	go run ./internal/dbtest/serve go run -C fleet ./examples/fleet
 
 # $(call tests,flags,packages) tests packages, all of them on the same servers, and lists what was skipped.
 define tests
@@ -41,6 +45,10 @@ endef
 
 test: ## run all tests, the long ones in a short form; those without a database server are skipped and listed
 	$(call tests,-vet=off,$(PACKAGES))
+	$(if $(RUN),,$(MAKE) test-fleet)
+
+test-fleet: ## test the fleet, a module of its own
+	go run ./internal/dbtest/serve go test -C fleet -vet=off -timeout 20m ./...
 
 test-race: ## run tests with the race detector, of the packages in RACES: those with concurrency
 	$(if $(RACE),,@echo "the race detector needs cgo and a C compiler"; exit 1)
@@ -48,6 +56,7 @@ test-race: ## run tests with the race detector, of the packages in RACES: those 
 
 chaos: ## long runs that kill processes, servers and connections, and a minute of each fuzz target
 	GOOSEPLUS_CHAOS=1 go test $(RACE) -run '$(CHAOS)' -count=1 -timeout 60m -v ./...
+	GOOSEPLUS_CHAOS=1 go run ./internal/dbtest/serve go test -C fleet -count=1 -parallel 1 -timeout 60m -v .
 	$(MAKE) fuzz
 
 # Docker's modules must not get into the go.sum of those who use the library.
@@ -66,6 +75,7 @@ lint: ## gofmt, go vet, staticcheck, go mod tidy
 	go vet ./...
 	$(STATICCHECK) ./...
 	go mod tidy -diff
+	cd fleet && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd internal/dockertest && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd otelgooseplus && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	$(if $(BENCHMARKS),cd benchmarks && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff)

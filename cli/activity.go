@@ -99,7 +99,7 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 	case gooseplus.BatchFinished:
 		a.set(e.Tenant, "between two migrations")
 		if e.Err != nil {
-			a.out.note("%s%s failed in one transaction, and left nothing: %s", prefix(e.Tenant, e.Namespace), counted(len(e.Steps), "migration"), a.out.failure(e.Err))
+			a.out.note("%s%s failed in one transaction, and left nothing: %s", prefix(e.Tenant, e.Namespace), counted(len(e.Steps), "migration"), a.out.failure(e.Err).Message)
 			break
 		}
 		a.out.detail("%s%s applied in one transaction in %s", prefix(e.Tenant, e.Namespace), counted(len(e.Steps), "migration"), rounded(e.Duration))

@@ -93,7 +93,7 @@ func TestKilledWorkers(t *testing.T) {
 	t.Parallel()
 	schemas, kills, every, lanes, limit := 25, 6, 500*time.Millisecond, 3, 2*time.Minute
 	if long {
-		schemas, kills, every, lanes, limit = 500, 200, 1500*time.Millisecond, 8, 10*time.Minute
+		schemas, kills, every, lanes, limit = 500, 200, 1800*time.Millisecond, 12, 10*time.Minute
 	}
 	s := newStage(t, lanes, schemas, threeSlow(0.05))
 	if !long {

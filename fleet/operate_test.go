@@ -220,8 +220,11 @@ func TestSyncOfBadSources(t *testing.T) {
 		"none":  func(func(fleet.Tenant, error) bool) {},
 		"fault": func(yield func(fleet.Tenant, error) bool) { yield(fleet.Tenant{}, errors.New("no")) },
 		"twice": func(yield func(fleet.Tenant, error) bool) {
-			x := fleet.Tenant{ID: "x", Server: "a", Schema: "x"}
-			_ = yield(x, nil) && yield(x, nil)
+			for range 2 {
+				if !yield(fleet.Tenant{ID: "x", Server: "a", Schema: "x"}, nil) {
+					return
+				}
+			}
 		},
 		"server": func(yield func(fleet.Tenant, error) bool) {
 			yield(fleet.Tenant{ID: "x", Server: "z", Schema: "x"}, nil)

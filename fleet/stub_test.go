@@ -112,7 +112,10 @@ func TestBesideMigrateTenants(t *testing.T) {
 		s.wait(name, 7*2*time.Minute, fleet.Done)
 		return time.Since(began)
 	}
-	inProcess(schemas)
+	inProcess(1)
+	for name := range s.databases {
+		s.clone(name, schemas)
+	}
 	for range 3 {
 		s.process()
 	}
@@ -136,5 +139,24 @@ func TestBesideMigrateTenants(t *testing.T) {
 	t.Logf("%d schemas with one small migration: MigrateTenants %v, a rollout %v", 2*small, alone.Round(time.Millisecond), one.Round(time.Millisecond))
 	if s.number(`SELECT count(*) FROM fleet_tenant WHERE version = 4`) != 2*small {
 		t.Error("not all tenants were migrated")
+	}
+}
+
+// clone gives all tenants of a server the tables of the first one, which is faster than to migrate them.
+func (s *stage) clone(server string, schemas int) {
+	s.t.Helper()
+	const batch = 250
+	for from := 1; from < schemas; from += batch {
+		if _, err := s.databases[server].ExecContext(s.t.Context(), fmt.Sprintf(`DO $$
+			DECLARE name text;
+			BEGIN FOR i IN %d..%d LOOP FOR name IN SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = '%[3]s_0'::regnamespace LOOP
+				EXECUTE format('CREATE TABLE %[3]s_%%s.%%I (LIKE %[3]s_0.%%2$I INCLUDING ALL)', i, name);
+				EXECUTE format('INSERT INTO %[3]s_%%s.%%I OVERRIDING SYSTEM VALUE SELECT * FROM %[3]s_0.%%2$I', i, name);
+				IF name = 'goose_db_version' THEN
+					EXECUTE format('ALTER TABLE %[3]s_%%s.%%I ALTER COLUMN id RESTART WITH 100', i, name);
+				END IF;
+			END LOOP; END LOOP; END $$`, from, min(schemas, from+batch)-1, server)); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 }
