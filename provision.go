@@ -163,7 +163,7 @@ func (m *Migrator) tenantLock(ctx context.Context, whole *target, db site, t Ten
 	if err != nil {
 		return nil, err
 	}
-	lock, err := state.Mutex(ctx, db.own, db.pool, mutex.Lease{Idle: m.options.lockTimes.idle})
+	lock, err := state.Mutex(ctx, db.own, db.pool, mutex.Lease{Idle: m.options.lockTimes.idle, Name: "gooseplus provision"})
 	if err != nil {
 		return nil, whole.tableError(ctx, err)
 	}

@@ -13,7 +13,7 @@ import (
 // The control database goes away, and then a server: no migration runs twice, no tenant fails, and the other server goes on.
 func TestServersAway(t *testing.T) {
 	t.Parallel()
-	schemas, lease, away := 40, 3*time.Second, 4*time.Second
+	schemas, lease, away := 25, 3*time.Second, 4*time.Second
 	if long {
 		schemas, lease, away = 600, 30*time.Second, time.Minute
 	}
@@ -57,7 +57,8 @@ func TestLeaderKilled(t *testing.T) {
 	if long {
 		lease = 30 * time.Second
 	}
-	s := newStage(t, 1, 100, threeSlow(0.1))
+	const schemas = 30
+	s := newStage(t, 1, schemas, threeSlow(0.1))
 	s.setup.Lease = lease
 	s.remake()
 	w := s.workers(3, 1)
@@ -86,5 +87,5 @@ func TestLeaderKilled(t *testing.T) {
 	}
 	s.process()
 	s.wait("one", 4*2*time.Minute, fleet.Done)
-	s.expectMarkers(200, 1, 2, 3)
+	s.expectMarkers(2*schemas, 1, 2, 3)
 }

@@ -55,12 +55,12 @@ func (s *stage) eachTenant(tenants []string, statement string) {
 
 func TestPoisonedCanary(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, 2, 30, poisonable)
+	s := newStage(t, 2, 12, poisonable)
 	s.poison("a_7")
 	s.work(1)
 	s.start(fleet.Plan{Name: "one", Waves: []fleet.Wave{{Canaries: []string{"a_7", "b_3"}}, {Share: 1}}})
 	p := s.wait("one", 2*time.Minute, fleet.Stopped)
-	if touched := len(s.markers()); touched > 1 || p.Tenants.Pending < 58 {
+	if touched := len(s.markers()); touched > 1 || p.Tenants.Pending < 22 {
 		t.Errorf("%d tenants were touched beside the failed canary: %+v", touched, p)
 	}
 	s.cure("a_7")
@@ -71,15 +71,15 @@ func TestPoisonedCanary(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.wait("one", 2*time.Minute, fleet.Done)
-	s.expectMarkers(60, 1, 2, 3)
+	s.expectMarkers(24, 1, 2, 3)
 }
 
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	const lanes, budget = 2, 5
-	s := newStage(t, lanes, 60, poisonable)
+	s := newStage(t, lanes, 30, poisonable)
 	var poisoned []string
-	for i := range 30 {
+	for i := range 15 {
 		poisoned = append(poisoned, fmt.Sprintf("a_%d", 2*i), fmt.Sprintf("b_%d", 2*i))
 	}
 	s.poison(poisoned...)
@@ -172,23 +172,23 @@ func TestHopeless(t *testing.T) {
 
 func TestWaves(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, 2, 20, first)
+	s := newStage(t, 2, 12, first)
 	s.work(1)
 	s.start(fleet.Plan{Name: "one", Waves: []fleet.Wave{
 		{Canaries: []string{"a_1"}}, {Share: 0.25, Soak: time.Second}, {Share: 1, Approve: true},
 	}})
 	p := s.wait("one", 2*time.Minute, fleet.Paused)
-	if p.Tenants.Done != 10 || p.Wave != 3 {
+	if p.Tenants.Done != 6 || p.Wave != 3 {
 		t.Errorf("%+v", p)
 	}
-	if n := len(s.markers()); n != 10 {
+	if n := len(s.markers()); n != 6 {
 		t.Errorf("%d tenants were touched before the approval", n)
 	}
 	if err := s.Resume(t.Context(), "one"); err != nil {
 		t.Fatal(err)
 	}
 	s.wait("one", 2*time.Minute, fleet.Done)
-	s.expectMarkers(40, 1, 2)
+	s.expectMarkers(24, 1, 2)
 	if soaked := s.number(`SELECT count(*) FROM fleet_event a, fleet_event b WHERE a.what = 'wave 1 ended' AND b.what = 'wave 2 opened'
 		AND b.at - a.at >= interval '1 second'`); soaked != 1 {
 		t.Error("the second wave was opened before its soak time was over")

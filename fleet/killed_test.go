@@ -91,7 +91,7 @@ func percentile(list []time.Duration, p float64) time.Duration {
 // Workers are killed at random, up and down: each tenant gets to where it should be, and no migration runs twice.
 func TestKilledWorkers(t *testing.T) {
 	t.Parallel()
-	schemas, kills, every, lanes, limit := 25, 6, 500*time.Millisecond, 3, 2*time.Minute
+	schemas, kills, every, lanes, limit := 16, 5, 500*time.Millisecond, 2, 2*time.Minute
 	if long {
 		schemas, kills, every, lanes, limit = 500, 200, 1800*time.Millisecond, 12, 10*time.Minute
 	}

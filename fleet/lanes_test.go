@@ -43,7 +43,7 @@ func (s *stage) mostAtOnce(server string) func() int {
 // However many workers there are, no more tenants of a server are migrated at once than it has lanes.
 func TestLanes(t *testing.T) {
 	t.Parallel()
-	schemas, lanes := 30, 3
+	schemas, lanes := 16, 3
 	if long {
 		schemas = 600
 	}

@@ -28,7 +28,7 @@ func (s *stage) with(name, text string) {
 func TestPauseAndUndo(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	s := newStage(t, 2, 30, first)
+	s := newStage(t, 2, 16, first)
 	stop := s.work(1)
 	s.start(fleet.Plan{Name: "base"})
 	s.wait("base", 2*time.Minute, fleet.Done)
@@ -48,14 +48,14 @@ func TestPauseAndUndo(t *testing.T) {
 	s.until(20*time.Second, `SELECT NOT EXISTS (SELECT FROM fleet_tenant WHERE state = 'claimed')`)
 	t.Logf("all claims were done or given back %v after the pause", time.Since(paused).Round(time.Millisecond))
 	p, err := s.Progress(ctx, "half")
-	if err != nil || p.State != fleet.Paused || p.Tenants.Done != begun || p.Tenants.Pending != 60-begun {
+	if err != nil || p.State != fleet.Paused || p.Tenants.Done != begun || p.Tenants.Pending != 32-begun {
 		t.Errorf("%d had begun: %+v, %v", begun, p, err)
 	}
 	if err := s.Undo(ctx, "half"); err != nil {
 		t.Fatal(err)
 	}
 	p = s.wait("half", 2*time.Minute, fleet.Undone)
-	if p.Tenants.Undone != begun || p.Tenants.Pending != 60-begun {
+	if p.Tenants.Undone != begun || p.Tenants.Pending != 32-begun {
 		t.Errorf("%+v", p)
 	}
 	for id, versions := range s.markers() {
@@ -75,7 +75,7 @@ func TestPauseAndUndo(t *testing.T) {
 	}
 	s.start(fleet.Plan{Name: "again"})
 	s.wait("again", 2*time.Minute, fleet.Done)
-	s.expectMarkers(60, 1, 2, 3, 4)
+	s.expectMarkers(32, 1, 2, 3, 4)
 	if err := s.Undo(ctx, "half"); err != nil {
 		t.Errorf("a rollout that is undone already: %v", err)
 	}
@@ -87,7 +87,7 @@ func TestPauseAndUndo(t *testing.T) {
 func TestPinAndFreeze(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	s := newStage(t, 2, 10, first)
+	s := newStage(t, 2, 6, first)
 	for _, err := range []error{s.Pin(ctx, "a_1", "it is being audited"), s.FreezeServer(ctx, "b", "maintenance")} {
 		if err != nil {
 			t.Fatal(err)
@@ -95,16 +95,16 @@ func TestPinAndFreeze(t *testing.T) {
 	}
 	s.work(1)
 	s.start(fleet.Plan{Name: "one"})
-	s.until(time.Minute, `SELECT count(*) = 9 FROM fleet_tenant WHERE state = 'done'`)
+	s.until(time.Minute, `SELECT count(*) = 5 FROM fleet_tenant WHERE state = 'done'`)
 	p, err := s.Progress(ctx, "one")
-	if err != nil || p.State != fleet.Running || p.Tenants.Held != 11 || p.Servers["b"].Held != 10 {
+	if err != nil || p.State != fleet.Running || p.Tenants.Held != 7 || p.Servers["b"].Held != 6 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if err := s.Thaw(ctx, "b"); err != nil {
 		t.Fatal(err)
 	}
 	p = s.wait("one", 2*time.Minute, fleet.Done)
-	if p.Tenants.Done != 19 || p.Tenants.Held != 1 {
+	if p.Tenants.Done != 11 || p.Tenants.Held != 1 {
 		t.Errorf("%+v", p)
 	}
 	if err := s.Unpin(ctx, "a_1"); err != nil {
@@ -112,7 +112,7 @@ func TestPinAndFreeze(t *testing.T) {
 	}
 	s.start(fleet.Plan{Name: "two"})
 	s.wait("two", 2*time.Minute, fleet.Done)
-	s.expectMarkers(20, 1, 2)
+	s.expectMarkers(12, 1, 2)
 	if err := s.Pin(ctx, "nobody", ""); err == nil {
 		t.Error("a tenant that isn't there was pinned")
 	}

@@ -15,7 +15,7 @@ import (
 // 100,000 tenants in the ledger, with a stub in place of the migrations.
 func TestManyTenants(t *testing.T) {
 	t.Parallel()
-	tenants := 2_000
+	tenants := 600
 	if long {
 		tenants = 100_000
 	}
@@ -79,7 +79,7 @@ func resident(pid int) (bytes int) {
 // A rollout beside MigrateTenants on the same servers, with the same concurrency.
 func TestBesideMigrateTenants(t *testing.T) {
 	t.Parallel()
-	schemas, lanes, small := 20, 2, 20
+	schemas, lanes, small := 10, 2, 10
 	if long {
 		schemas, small = 5_000, 1_000
 	}
