@@ -50,7 +50,7 @@ type coordinator struct {
 func (c *coordinator) tick(ctx context.Context) (ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*answerLimit)
 	defer cancel()
-	err = c.fleet.inTx(ctx, func(tx *sql.Tx) error {
+	err = c.fleet.ledger.InTx(ctx, func(tx *sql.Tx) error {
 		var r ledger.Rollout
 		if r, ok, err = ledger.Beat(ctx, tx, c.args.Rollout, c.args.Generation); err != nil || !ok {
 			return err

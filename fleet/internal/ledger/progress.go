@@ -74,21 +74,6 @@ func (l *Ledger) Failures(ctx context.Context, id int64) iter.Seq2[Failure, erro
 	}
 }
 
-// An Event is something that a person or the fleet did to a rollout, a tenant or a server.
-type Event struct {
-	At      time.Time
-	Subject string
-	What    string
-}
-
-// Events are the latest events of a rollout, and of the fleet, newest first.
-func (l *Ledger) Events(ctx context.Context, id int64, most int) ([]Event, error) {
-	return collect(ctx, l.db, func(rows *sql.Rows) (e Event, err error) {
-		err = rows.Scan(&e.At, &e.Subject, &e.What)
-		return e, err
-	}, `SELECT at, subject, what FROM fleet_event WHERE rollout = $1 OR rollout IS NULL ORDER BY id DESC LIMIT $2`, id, most)
-}
-
 // Version is the highest version that a tenant is known to have, -1 if it is not known.
 func (l *Ledger) Version(ctx context.Context, tenant string) (version int64, known bool, err error) {
 	err = l.db.QueryRowContext(ctx, `SELECT version FROM fleet_tenant WHERE id = $1 AND NOT gone`, tenant).Scan(&version)
