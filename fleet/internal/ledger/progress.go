@@ -9,26 +9,6 @@ import (
 	"github.com/gooseplus/gooseplus/fleet/internal/rules"
 )
 
-// A Tally is how many tenants of a wave are in a state.
-type Tally struct {
-	Wave   int
-	State  rules.State
-	Held   bool // they can't be claimed: pinned, or their server is frozen
-	Server string
-	Count  int
-}
-
-// Tallies count the tenants of a rollout.
-func (l *Ledger) Tallies(ctx context.Context, id int64) ([]Tally, error) {
-	return collect(ctx, l.db, func(rows *sql.Rows) (t Tally, err error) {
-		err = rows.Scan(&t.Wave, &t.State, &t.Held, &t.Server, &t.Count)
-		return t, err
-	}, `SELECT wave, state, pinned OR coalesce(f.frozen, false), t.server, t.n
-		FROM (SELECT wave, state, pinned, server, count(*) AS n FROM fleet_tenant WHERE rollout = $1 AND NOT gone
-			GROUP BY wave, state, pinned, server) AS t
-		LEFT JOIN fleet_server f ON f.name = t.server`, id)
-}
-
 // Workers is how many workers with a migration set have given a sign of life lately.
 func (l *Ledger) Workers(ctx context.Context, migrations string) (n int, err error) {
 	err = l.db.QueryRowContext(ctx, `
