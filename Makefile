@@ -9,7 +9,7 @@ PACKAGES    ?= ./internal/conformance ./gooseplustest ./internal/session . ./...
 # The packages in which something runs at the same time as something else.
 RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/history ./internal/drive
 RUN         ?=
-CHAOS       ?= Chaos|TestKilled|TenPackages|ManyProcesses|ConnectionKilled|HolderKilled|Takeover|ServerPowerLoss|ServerRestart|StartOrTarget|Tenants|TwoFleets|PgBouncer
+CHAOS       ?= Chaos|TestKilled|TenPackages|ManyProcesses|ConnectionKilled|HolderKilled|Takeover|ServerPowerLoss|ServerRestart|StartOrTarget|Tenants|TwoFleets|PgBouncer|History|Drift|SilentNetwork|DownKilled|SideBySide
 STATICCHECK ?= go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The race detector is a C library.

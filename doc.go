@@ -184,8 +184,8 @@
 // The state table remembers the sum of each applied migration. A file that was edited later is a warning, or refuses the run
 // ([WithChecksums], [Migrator.Accept]). So is an applied version that this program doesn't know, after a release was rolled
 // back ([WithUnknownVersions]), which can go down all the same if the newer release has stored its Downs ([WithStoredDowns]).
-// Programs older than a line "-- +gooseplus requires 20260101000000" get [ErrTooOld].
-// [Migrator.Drift] compares the database itself with what its migrations make.
+// Programs older than a line "-- +gooseplus requires 20260101000000" get [ErrTooOld]. [Migrator.Drift] compares the database
+// with what its migrations make. In an empty database a checkpoint can stand for many old migrations ([WithCheckpoints]).
 //
 // # Faults and warnings
 //

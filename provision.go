@@ -25,7 +25,8 @@ import (
 //
 // Two calls for the same tenant, in any processes, take turns: one makes the tenant, the other finds it ready. So Provision
 // takes the global lock even without [WithGlobalLock]. If the process is killed, the next call goes on with what is there.
-// As the schema was there before, that call doesn't drop it if it fails.
+// As the schema was there before, that call doesn't drop it if it fails. On MySQL and MariaDB it returns [ErrDirty] if a migration
+// may be half-applied.
 //
 // # Migrations that run together
 //
@@ -162,7 +163,7 @@ func (m *Migrator) tenantLock(ctx context.Context, whole *target, db site, t Ten
 	if err != nil {
 		return nil, err
 	}
-	lock, err := state.Mutex(ctx, db.own, db.pool, mutex.Lease{Idle: m.options.lockTimes.idle})
+	lock, err := state.Mutex(ctx, db.own, db.pool, mutex.Lease{Idle: m.options.lockTimes.idle, Name: "gooseplus provision"})
 	if err != nil {
 		return nil, whole.tableError(ctx, err)
 	}

@@ -127,14 +127,7 @@ func (m *Migrator) entries(ctx context.Context, part *target, db *sql.DB) ([]his
 // three statements at most, plus those that look for another tool's history where nothing is applied. It is read-only, and
 // neither takes the lock nor waits for it.
 func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
-	known, db, done, err := m.openAny(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	ctx, cancel := m.withTimeout(ctx)
-	defer cancel()
-	return m.newRun(known, db, new(stream)).preview(ctx, upTo(math.MaxInt64)) // nobody hears of this run
+	return m.preview(ctx, upTo(math.MaxInt64))
 }
 
 // statusWithSQL is status with what is in the files; the error says which can't be parsed.
@@ -211,10 +204,13 @@ type Run struct {
 	// Application is the version of the application that ran, see [WithApplicationVersion].
 	Application string
 	Error       string // on one line, without passwords; "" if it succeeded
+	// InProgress is what the newest run of all is at, if it is [RunRunning]; otherwise nil.
+	InProgress *InProgress
 }
 
 // Runs returns the last hundred runs that had the lock ([WithGlobalLock]) and something to do, newest first. A run whose
-// Outcome is [RunRunning] has the lock now, unless its process is gone. Runs executes two statements at most, is read-only,
+// Outcome is [RunRunning] has the lock now, unless its process is gone. Runs executes two statements at most, and two more
+// while a run is in progress, is read-only,
 // and neither takes the lock nor waits for it. A run over several namespaces gives one Run for each namespace, the last one
 // first; with a chosen namespace, only its runs are returned. Dialects that gooseplus leaves to goose (see [WithDialect])
 // record no runs. A database that can't be read gives [ErrMigrationTable].
@@ -245,6 +241,9 @@ func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 			Namespace: r.Namespace, Holder: r.Holder, Started: r.Started, Ended: r.Ended, From: r.From, To: r.To,
 			Outcome: RunOutcome(r.Outcome), Application: r.Application, Error: redact.Text(r.Error),
 		})
+		if last := &runs[len(runs)-1]; last.Outcome == RunRunning && len(runs) == 1 {
+			last.InProgress = m.inProgress(ctx, known, db, r)
+		}
 	}
 	return runs, nil
 }

@@ -239,6 +239,8 @@ func (w wayBack) dirtyIfHalf(err error) error {
 func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows history.Rows) error {
 	applied := slices.Contains(rows.Applied, step.Version)
 	switch {
+	case step.checkpoint != nil && applied: // only the answer was lost, and its versions are undone one by one
+		return nil
 	case step.checkpoint != nil:
 		return w.halfCheckpoint(step)
 	case step.Direction == directionDown:

@@ -20,13 +20,14 @@ const dsnEnv = "GOOSEPLUS_TEST_POSTGRES"
 
 // config is what the flags say.
 type config struct {
-	rounds    int
-	n         int
-	tenants   int
-	kit       bool
-	provision bool
-	scenarios []scenario
-	peers     []peer
+	rounds      int
+	n           int
+	tenants     int
+	kit         bool
+	provision   bool
+	checkpoints bool
+	scenarios   []scenario
+	peers       []peer
 }
 
 func main() {
@@ -49,6 +50,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	who := flags.String("peers", "", "peers, separated by commas: "+strings.Join(names(peers), ", ")+" (default all)")
 	tenants := flags.Int("tenants", 0, "measure fleets of this many schemas, and nothing else")
 	kit := flags.Bool("kit", false, "measure how long a test waits for its database, and nothing else")
+	checkpoints := flags.Bool("checkpoints", false, "measure a new database that begins with a checkpoint, and nothing else")
 	provision := flags.Bool("provision", false, "measure how long a new tenant takes, and nothing else")
 	profile := flags.String("cpuprofile", "", "write a CPU profile of the measurements, with the peer as a label, to this file")
 	if err := flags.Parse(args); err != nil {
@@ -57,7 +59,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	if *rounds < 1 || *n < 1 || flags.NArg() > 0 {
 		return fmt.Errorf("-rounds and -n begin at 1, and there are no arguments besides the flags")
 	}
-	c := config{rounds: *rounds, n: *n, tenants: *tenants, kit: *kit, provision: *provision}
+	c := config{rounds: *rounds, n: *n, tenants: *tenants, kit: *kit, provision: *provision, checkpoints: *checkpoints}
 	if c.scenarios, err = choose("-only", scenarios, *only); err != nil {
 		return err
 	}
@@ -95,6 +97,9 @@ func measure(ctx context.Context, c config, srv *server, out, log io.Writer) err
 	defer b.close()
 	if c.kit {
 		return measureKit(ctx, c, srv, out, log)
+	}
+	if c.checkpoints {
+		return b.checkpoints(ctx, out, log)
 	}
 	if c.provision {
 		return b.provision(ctx, out, log)

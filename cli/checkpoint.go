@@ -47,12 +47,12 @@ type checkpointDone struct {
 }
 
 const checkpointLong = "Writes VERSION_NAME.checkpoint.sql, which stands for all versions up to its own in databases without any applied\n" +
-	"version. Programs use it with WithCheckpoints(true), and this command line with --checkpoints.\n" +
+	"version. Programs use it with WithCheckpoints(true).\n" +
 	"The command runs the migrations in one new database and the checkpoint in another one, and compares what both\n" +
 	"have: every object, every row, the positions of sequences. It writes no file if anything differs. Both databases\n" +
 	"are copies of the shadow, which must be empty, and are dropped again; the user needs the right to create\n" +
 	"databases. On PostgreSQL it needs pg_dump of the server's version or a newer one. SQLite needs no shadow.\n" +
-	"A checkpoint is for one list of environments (--env), and for one namespace (--namespace)."
+	"A checkpoint is for one list of environments, and for one namespace (--namespace)."
 
 // checkpoint writes a checkpoint and verifies it.
 func checkpoint(c *call, f *checkpointFlags) error {

@@ -69,11 +69,7 @@ func drift(c *call, dsn string) error {
 	if err != nil {
 		return err
 	}
-	shadow, err := c.shadow(m, dsn, c.settings.database.driver)
-	if err != nil {
-		return err
-	}
-	list, err := m.Drift(c.ctx, shadow)
+	list, err := differencesTo(c, m, dsn)
 	if err != nil {
 		return err
 	}
@@ -88,7 +84,19 @@ func drift(c *call, dsn string) error {
 		rows = append(rows, d.row())
 	}
 	c.out.table(rows)
-	return &driftsError{fmt.Sprintf("%s between the database and what its applied migrations make", counted(len(data), "difference"))}
+	return differ(len(data))
+}
+
+func differencesTo(c *call, m *gooseplus.Migrator, dsn string) ([]gooseplus.Difference, error) {
+	shadow, err := c.shadow(m, dsn, c.settings.database.driver)
+	if err != nil {
+		return nil, err
+	}
+	return m.Drift(c.ctx, shadow)
+}
+
+func differ(n int) error {
+	return &driftsError{fmt.Sprintf("%s between the database and what its applied migrations make", counted(n, "difference"))}
 }
 
 // shadow opens the database in which the migrations run.

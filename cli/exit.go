@@ -26,6 +26,9 @@ const (
 	exitTenants
 	exitRefused
 	exitDrifted
+	exitPending
+	exitEdited
+	exitUnknown
 )
 
 // outcomes are the words for the codes in JSON, and what they mean.
@@ -38,14 +41,17 @@ var outcomes = [...]struct{ word, meaning string }{
 	exitLocked:      {"locked", "another runner has the lock; nothing was touched"},
 	exitTenants:     {"tenants failed", "some tenants failed or were skipped"},
 	exitRefused:     {"refused", "the migration files, or what the database remembers, do not allow it; nothing was touched"},
-	exitDrifted:     {"differences", "drift found differences"},
+	exitDrifted:     {"differences", "drift, or check, found differences"},
+	exitPending:     {"pending", "check, or status --exit-code: migrations are pending, and nothing else is wrong"},
+	exitEdited:      {"edited", "check, or status --exit-code: files of applied migrations were edited"},
+	exitUnknown:     {"unknown versions", "check, or status --exit-code: applied versions have no migration here"},
 }
 
 // exitTable is the table of the codes, for help texts.
 func exitTable() string {
 	var b strings.Builder
 	for code, o := range outcomes {
-		fmt.Fprintf(&b, "  %d  %-18s %s\n", code, o.word, o.meaning)
+		fmt.Fprintf(&b, "  %2d  %-18s %s\n", code, o.word, o.meaning)
 	}
 	return b.String()
 }
@@ -57,7 +63,7 @@ var refusals = []error{
 }
 
 // ExitCode is the code to exit with after a command returned err: 0 done, 1 failed and undone, 2 wrong usage, 3 database
-// unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some tenants failed, 7 refused, 8 differences.
+// unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some tenants failed, 7 refused, 8 differences, and of check 9 pending, 10 edited, 11 unknown versions.
 func ExitCode(err error) int {
 	as := func(target any) bool { return errors.As(err, target) }
 	is := func(target error) bool { return errors.Is(err, target) }
@@ -70,6 +76,9 @@ func ExitCode(err error) int {
 		return exitNotUndone
 	case as(new(*driftsError)):
 		return exitDrifted
+	case as(new(*checkError)):
+		found, _ := errors.AsType[*checkError](err)
+		return found.code
 	case as(new(*usageError)):
 		return exitUsage
 	case as(new(*refusedError)):

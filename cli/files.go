@@ -13,8 +13,9 @@ func (a *app) filesCommands() []*cobra.Command {
 	sumFlags := new(sumFlags)
 	checkpointFlags := new(checkpointFlags)
 	strict := false
-	kind := ""
+	kind, checkpoints := "", ""
 	if a.settings.standalone {
+		checkpoints = " --env says which environments.\nThis command line uses checkpoints with --checkpoints."
 		kind = " Commands that migrate only warn.\nGive the same --dsn or --driver each time: the kind of database, without them PostgreSQL, decides what is a comment."
 	}
 	return []*cobra.Command{
@@ -62,7 +63,7 @@ func (a *app) filesCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			group: "files", use: "checkpoint", short: "Write one file that stands for all versions up to one",
-			long: checkpointLong, example: "gooseplus checkpoint --shadow postgres://app@localhost/shop_shadow",
+			long: checkpointLong + checkpoints, example: "gooseplus checkpoint --shadow postgres://app@localhost/shop_shadow",
 			flags: func(cmd *cobra.Command) { checkpointFlags.add(cmd, a.settings) },
 			run:   func(c *call) error { return checkpoint(c, checkpointFlags) },
 		}),

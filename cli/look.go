@@ -14,7 +14,8 @@ import (
 func (a *app) lookCommands() []*cobra.Command {
 	var all bool
 	var limit int
-	var shadow string
+	var shadow, shadowOfCheck, to string
+	var exitCode, sql bool
 	timeout := &a.settings.run.timeout
 	return []*cobra.Command{
 		a.command(spec{
@@ -24,7 +25,10 @@ func (a *app) lookCommands() []*cobra.Command {
 				"be half-applied), edited (its file was edited after it was applied), or unknown (applied, and its file isn't\n" +
 				"there; with --stored-downs, Down stored says that the database can undo it). The command lock makes a migration locked.",
 			example: "gooseplus status --output json",
-			run:     status,
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit as check does, if anything is pending, dirty, edited or unknown")
+			},
+			run: func(c *call) error { return status(c, exitCode) },
 		}),
 		a.command(spec{
 			group: "look", use: "version", short: "Print the highest version that is applied",
@@ -43,9 +47,25 @@ func (a *app) lookCommands() []*cobra.Command {
 			},
 		}),
 		a.command(spec{
-			group: "look", use: "plan", short: "Show what up would do",
-			example: "gooseplus plan",
-			run:     showPlan,
+			group: "look", use: "plan", short: "Show what up, or goto, would do",
+			long: "Shows the steps that up would take, or, with --to, those of goto, down and up. With --sql it prints their SQL:\n" +
+				"statements that end in a semicolon, a comment with version, file and direction before each migration, and BEGIN and\n" +
+				"COMMIT around those that run in a transaction. Tools such as squawk read that. Nothing is executed.",
+			example: "gooseplus plan --sql | squawk",
+			flags: func(cmd *cobra.Command) {
+				cmd.Flags().StringVar(&to, "to", "", "show what goto would do, to a `VERSION`")
+				cmd.Flags().BoolVar(&sql, "sql", false, "print the SQL")
+			},
+			run: func(c *call) error { return showPlan(c, to, sql) },
+		}),
+		a.command(spec{
+			group: "look", use: "check", short: "Say with the exit code whether the database is as it should be",
+			long: "For probes and CI. The exit code is 0 if nothing is pending, dirty, edited or unknown (as in status) and, with\n" +
+				"--shadow, nothing differs from what the migrations make (as in drift). Otherwise the first of these counts:\n" +
+				"dirty (4), unknown (11), edited (10), pending (9), differences (8). It changes nothing in the database.",
+			example: "gooseplus check",
+			flags:   func(cmd *cobra.Command) { addShadow(cmd, &shadowOfCheck) },
+			run:     func(c *call) error { return check(c, shadowOfCheck) },
 		}),
 		a.command(spec{
 			group: "look", use: "show VERSION", short: "Show one migration with its SQL",
@@ -112,6 +132,7 @@ type statusDone struct {
 	Unknown        []int64         `json:"unknown"`
 	Environments   []string        `json:"environments"`
 	Migrations     []migrationDone `json:"migrations"`
+	Running        *runRecorded    `json:"running,omitempty"` // not in the parts of several namespaces
 }
 
 // migrationDone is one migration. Up and Down are those of show.
@@ -196,6 +217,7 @@ func newStatusDone(s gooseplus.Status) *statusDone {
 
 // namespacesDone is the data of status and list with several namespaces.
 type namespacesDone struct {
+	Running    *runRecorded           `json:"running,omitempty"`
 	Namespaces map[string]*statusDone `json:"namespaces"`
 }
 
@@ -222,7 +244,7 @@ func statuses(c *call, show func(namespace string, d *statusDone)) error {
 	if all == nil {
 		return err
 	}
-	data := namespacesDone{make(map[string]*statusDone)}
+	data := &namespacesDone{Namespaces: make(map[string]*statusDone)}
 	for _, name := range names {
 		data.Namespaces[name] = newStatusDone(all[name])
 		show(name, data.Namespaces[name])
@@ -231,9 +253,11 @@ func statuses(c *call, show func(namespace string, d *statusDone)) error {
 	return err
 }
 
-func status(c *call) error {
+func status(c *call, exitCode bool) error {
 	first, dirty := true, false
+	var all findings
 	err := statuses(c, func(namespace string, d *statusDone) {
+		all.add(namespace, d)
 		environments := ""
 		if len(d.Environments) > 0 {
 			environments = ", environments " + strings.Join(d.Environments, ", ")
@@ -258,7 +282,30 @@ func status(c *call) error {
 	if dirty {
 		c.out.line("\n%s a migration may be half-applied. %s", paint(c.out.colour, red, "dirty:"), strings.TrimSuffix(waysText(c.waysOut(c.out.words, c.opened)), "\n"))
 	}
-	return err
+	if err != nil || c.data == nil {
+		return err
+	}
+	c.showRunning()
+	if exitCode {
+		return all.err()
+	}
+	return nil
+}
+
+// showRunning shows a run that is in progress, if there is one. The status is worth as much without it.
+func (c *call) showRunning() {
+	recorded, err := c.opened.Runs(c.ctx)
+	if err != nil || len(recorded) == 0 || recorded[0].InProgress == nil {
+		return
+	}
+	d := newRunRecorded(c.out.words, recorded[0])
+	switch data := c.data.(type) {
+	case *statusDone:
+		data.Running = &d
+	case *namespacesDone:
+		data.Running = &d
+	}
+	c.out.line("\nin progress: %s", d.progress())
 }
 
 func (p *printer) migrations(list []migrationDone) {
@@ -339,16 +386,38 @@ type planned struct {
 	Direction     string `json:"direction"`
 	Transactional bool   `json:"transactional"`
 	Reversible    bool   `json:"reversible"`
+	SQL           string `json:"sql,omitempty"` // with --sql
 }
 
-func showPlan(c *call) error {
-	m, err := c.migrator(c.ctx)
+// planOf is what up would do, or goto.
+func planOf(c *call, to string) (*gooseplus.Migrator, []gooseplus.Step, error) {
+	if to == "" {
+		m, err := c.migrator(c.ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		steps, err := m.Plan(c.ctx)
+		return m, steps, err
+	}
+	version, err := parseNumber(to)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := c.one(c.ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	steps, err := m.PlanTo(c.ctx, version)
+	return m, steps, mistaken(c.ctx, m, version, err)
+}
+
+func showPlan(c *call, to string, sql bool) error {
+	m, steps, err := planOf(c, to)
 	if err != nil {
 		return err
 	}
-	steps, err := m.Plan(c.ctx)
-	if err != nil {
-		return err
+	if sql {
+		return printSQL(c, m, steps)
 	}
 	data := newPlanned(steps)
 	c.data = map[string]any{"steps": data}
@@ -363,7 +432,7 @@ func showPlan(c *call) error {
 func newPlanned(steps []gooseplus.Step) []planned {
 	data := []planned{}
 	for _, s := range steps {
-		data = append(data, planned{s.Version, s.Source, s.Environment, s.Namespace, s.Direction, s.Transactional, s.Reversible})
+		data = append(data, planned{s.Version, s.Source, s.Environment, s.Namespace, s.Direction, s.Transactional, s.Reversible, ""})
 	}
 	return data
 }

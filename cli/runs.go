@@ -23,6 +23,29 @@ type runRecorded struct {
 	To        *int64     `json:"to"`
 	Outcome   string     `json:"outcome"`
 	Error     *failure   `json:"error,omitempty"`
+	// In progress
+	Connection string     `json:"connection,omitempty"`
+	At         int64      `json:"at,omitempty"`
+	Source     string     `json:"source,omitempty"`
+	Since      *time.Time `json:"since,omitempty"`
+}
+
+// progress says what a run is at.
+func (d runRecorded) progress() string {
+	text := fmt.Sprintf("%s since %s", clean(d.Holder), d.Started.Format(time.DateTime))
+	if d.Connection != "" {
+		text += ", " + d.Connection
+	}
+	if d.At > 0 {
+		text += fmt.Sprintf(", at migration %d", d.At)
+		if d.Source != "" {
+			text += " (" + clean(d.Source) + ")"
+		}
+	}
+	if d.Since != nil {
+		text += " since " + d.Since.Format(time.DateTime)
+	}
+	return text
 }
 
 func newRunRecorded(w words, r gooseplus.Run) runRecorded {
@@ -32,6 +55,12 @@ func newRunRecorded(w words, r gooseplus.Run) runRecorded {
 	}
 	if !r.Ended.IsZero() {
 		d.Ended, d.To = &r.Ended, &r.To
+	}
+	if p := r.InProgress; p != nil {
+		d.Connection, d.At, d.Source = p.Connection, p.Version, p.Source
+		if !p.Since.IsZero() {
+			d.Since = &p.Since
+		}
 	}
 	return d
 }
@@ -57,7 +86,7 @@ func showRuns(c *call, limit int) error {
 	data := newRunsDone(c.out.words, recorded, limit)
 	c.data = data
 	if d := data.Running; d != nil {
-		c.out.line("the lock: %s since %s (if that process is gone, the next run finds that out)", clean(d.Holder), d.Started.Format(time.DateTime))
+		c.out.line("the lock: %s (if that process is gone, the next run finds that out)", d.progress())
 	} else {
 		c.out.line("the lock: nobody has it")
 	}

@@ -179,7 +179,7 @@ func TestProvisionDatabase(t *testing.T) {
 // otherDatabase is a DSN of another database of the same server.
 func otherDatabase(t *testing.T, dsn, name string) string {
 	t.Helper()
-	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
+	if u, err := url.Parse(dsn); err == nil && strings.Contains(dsn, "://") {
 		u.Path = "/" + name
 		return u.String()
 	}

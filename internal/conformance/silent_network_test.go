@@ -103,7 +103,7 @@ func TestSilentNetwork(t *testing.T) {
 	having(server).onEach(t, func(t *testing.T, p *place) {
 		p.exec(t, "CREATE TABLE nothing (id INTEGER)")
 		schema := column[string](t, p.db, map[string]string{"postgres": "SELECT current_schema()", "mysql": "SELECT DATABASE()"}[p.dialect])[0]
-		atOnce := make(chan struct{}, 12)
+		atOnce, late := make(chan struct{}, 12), newLag(t, p)
 		var all sync.WaitGroup
 		for i, method := range methods {
 			for _, lock := range []bool{false, true} {
@@ -119,7 +119,7 @@ func TestSilentNetwork(t *testing.T) {
 								continue
 							}
 							atOnce <- struct{}{}
-							if more := silentAfter(t, p, schema, method, lock, n); !more {
+							if more := silentAfter(t, p, late, schema, method, lock, n); !more {
 								last.Store(min(last.Load(), int64(n)))
 							}
 							<-atOnce
@@ -139,12 +139,28 @@ func turn(p *place, n int) bool {
 	return os.Getenv("GOOSEPLUS_CHAOS") != "" || n%len(drivers) == at
 }
 
+// overdue is closed when a method should have returned, on a machine that is late.
+func overdue(t *testing.T, late *lag) <-chan struct{} {
+	over, cancelled := make(chan struct{}), time.Now()
+	go func() {
+		defer close(over)
+		for {
+			left := returnLimit + late.since(cancelled) - time.Since(cancelled)
+			if left <= 0 || t.Context().Err() != nil {
+				return
+			}
+			time.Sleep(min(left, 200*time.Millisecond))
+		}
+	}()
+	return over
+}
+
 // shadowKey is the key of a database that isn't empty.
 type shadowKey struct{}
 
 // silent calls a method on a network that goes silent after the client has sent something n times. It says whether more
 // is worth a try: the network went silent, and no run had begun.
-func silentAfter(t *testing.T, p *place, schema, method string, lock bool, n int) (more bool) {
+func silentAfter(t *testing.T, p *place, late *lag, schema, method string, lock bool, n int) (more bool) {
 	situation := fmt.Sprintf("%s, lock %v, after %d", method, lock, n)
 	versionTable := strings.ToLower(fmt.Sprintf("v_%s_%v_%d", method, lock, n%silentSteps))
 	var begun atomic.Bool
@@ -209,7 +225,7 @@ func silentAfter(t *testing.T, p *place, schema, method string, lock bool, n int
 		if err == nil {
 			t.Errorf("%s: no error", situation)
 		}
-	case <-time.After(returnLimit):
+	case <-overdue(t, late):
 		// A run that is recorded is about to take its first step.
 		if len(column[string](t, p.db, "SELECT id FROM "+versionTable+"_lock WHERE outcome = 'running'")) > 0 {
 			begun.Store(true)

@@ -75,7 +75,7 @@ func TestChaosTenantsWayBack(t *testing.T) {
 			if round%5 == 1 {
 				f.killed(t)
 			} else {
-				f.disturbed(t, round%5 > 2)
+				f.disturbed(t, round%2 == 1)
 			}
 			if t.Failed() {
 				t.Fatalf("round %d", round)
@@ -132,13 +132,13 @@ func (f *wayBackRounds) applied(t *testing.T) (versions map[string][]int64, tabl
 
 // order is a call that gives up at a random moment.
 func (f *wayBackRounds) order() fleetOrder {
-	return fleetOrder{Driver: f.p.driver, DSN: f.p.dsn, Names: f.names, FailAfter: f.random.Int64N(int64(len(f.names) / 2))}
+	return fleetOrder{Driver: f.p.driver, DSN: f.p.dsn, Names: f.names, FailAfter: 3 + f.random.Int64N(int64(len(f.names)/2))}
 }
 
 // disturbed is a round beside another process, and perhaps with connections that are killed.
 func (f *wayBackRounds) disturbed(t *testing.T, kill bool) {
 	o, ctx := f.order(), context.Background()
-	var some []string
+	some := slices.Clone(f.names[len(f.names)-2:]) // which the call hardly gets to
 	for _, i := range f.random.Perm(len(f.names))[:max(2, len(f.names)/10)] {
 		some = append(some, f.names[i])
 	}
@@ -155,14 +155,17 @@ func (f *wayBackRounds) disturbed(t *testing.T, kill bool) {
 		theirs, _ = f.p.locking(db, from(chain(4)), gooseplus.WithGoMigrations(byTenant(5, nothing, nothing))).
 			MigrateTenants(ctx, gooseplus.Schemas(some...), gooseplus.WithConcurrency(1))
 	})
-	pause := moment(f.random, 20*time.Millisecond)
 	if kill {
+		pauses := make([]time.Duration, 1+f.random.IntN(4))
+		for i := range pauses {
+			pauses[i] = moment(f.random, time.Duration(len(f.names))*10*time.Millisecond)
+		}
 		beside.Go(func() {
-			for {
+			for _, pause := range pauses {
 				select {
 				case <-ended:
 					return
-				case <-time.After(pause + 5*time.Millisecond): // what makes the rounds differ
+				case <-time.After(pause): // what makes the rounds differ
 				}
 				_, _ = f.p.db.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1")
 			}

@@ -41,3 +41,19 @@ func (q Quoting) Masked(text string, size int) string {
 	}
 	return strings.TrimRight(masked[:size], " ") + " …"
 }
+
+// EndsInComment says whether the last line of a text has a comment, so that nothing may follow it on that line.
+func EndsInComment(text string) bool {
+	q := Quoting{Dollars: true}
+	for i := 0; i < len(text); {
+		n, _ := q.span(text, i)
+		if n <= 0 {
+			return false
+		}
+		if strings.HasPrefix(text[i:], "--") && i+n == len(text) && !strings.HasSuffix(text, "\n") {
+			return true
+		}
+		i += n
+	}
+	return false
+}

@@ -1,0 +1,57 @@
+package gooseplus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gooseplus/gooseplus/internal/migset"
+)
+
+// PlanTo returns the steps that [Migrator.Goto] would take now to a version, in order: first those down, then those up. Its
+// errors are those that Goto would return before it touches anything. Like [Migrator.Plan] it is read-only.
+func (m *Migrator) PlanTo(ctx context.Context, version int64) ([]Step, error) {
+	if version < 0 {
+		return nil, fmt.Errorf("version %d: the lowest is 0, which means before the first migration", version)
+	}
+	if _, err := m.one(); err != nil {
+		return nil, err
+	}
+	return m.preview(ctx, existing(version, exactly(version)))
+}
+
+func (m *Migrator) preview(ctx context.Context, goal goal) ([]Step, error) {
+	known, db, done, err := m.openAny(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	ctx, cancel := m.withTimeout(ctx)
+	defer cancel()
+	return m.newRun(known, db, new(stream)).preview(ctx, goal) // nobody hears of this run
+}
+
+// Statements returns the SQL statements of a planned step, as goose would execute them. There are none of a Go function. It
+// needs no database. A file that goose can't parse is a [*MigrationError].
+func (m *Migrator) Statements(ctx context.Context, s Step) ([]string, error) {
+	known, err := m.resolve()
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range known.parts {
+		migration, found := t.set.Find(s.Version)
+		if !found || t.set.Namespace != s.Namespace {
+			continue
+		}
+		bodies := make(map[int64]migset.Body)
+		if errs := t.set.Read(ctx, t.set.Offline, t.set.WithSQL([]int64{s.Version}), s.Direction, bodies); len(errs) > 0 {
+			return nil, t.unreadable(errs)
+		}
+		up, down := t.set.Sections(migration, bodies[s.Version])
+		if s.Direction == directionDown {
+			up = down
+		}
+		return up.Statements, nil
+	}
+	return nil, errors.New("migration " + ref(s.Version, s.Source) + " is not one of this Migrator's")
+}
