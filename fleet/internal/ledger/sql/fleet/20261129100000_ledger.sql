@@ -41,7 +41,7 @@ CREATE TABLE fleet_tenant (
     claim      text, -- fleet_lane.holder
     changed_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
-CREATE INDEX fleet_tenant_open ON fleet_tenant (rollout, server, wave, next_at) WHERE state IN ('pending', 'failed', 'claimed');
+CREATE INDEX fleet_tenant_open ON fleet_tenant (rollout, server, wave, next_at, id) WHERE state IN ('pending', 'failed', 'claimed');
 CREATE INDEX fleet_tenant_claim ON fleet_tenant (claim) WHERE claim IS NOT NULL;
 CREATE INDEX fleet_tenant_count ON fleet_tenant (rollout, wave, state, pinned, server) WHERE NOT gone;
 
