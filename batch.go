@@ -97,7 +97,8 @@ func (p *part) takeBatch(ctx context.Context, step plannedStep) (done bool, err 
 	steps := step.batch.steps.public()
 	limited, cancel := failure.Limit(ctx, step.batch.timeout(p.run.options.migrationTimeout), "migration timeout")
 	defer cancel()
-	p.events.send(BatchStarted{Steps: steps})
+	limited, end := p.events.begin(limited, BatchStarted{Steps: steps})
+	defer end()
 	started := time.Now()
 	result := p.driver.Take(limited, step.drive())
 	if result.Err != nil {

@@ -23,7 +23,7 @@ func (a *app) lookCommands() []*cobra.Command {
 			long: "Shows every migration that is known or applied, and the history of another tool if there is one. The state of a\n" +
 				"migration is: applied, pending, late (pending, and lower than the version the database is at), dirty (it may\n" +
 				"be half-applied), edited (its file was edited after it was applied), or unknown (applied, and its file isn't\n" +
-				"there; with --stored-downs, Down stored says that the database can undo it). The command lock makes a migration locked.",
+				"there; \"Down stored\" says that the database can undo it). The command lock makes a migration locked.",
 			example: "gooseplus status --output json",
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit as check does, if anything is pending, dirty, edited or unknown")

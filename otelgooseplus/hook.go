@@ -76,6 +76,18 @@ func (t *telemetry) hook(ctx context.Context, event gooseplus.Event) context.Con
 		return t.start(ctx, "gooseplus.migration", at.run, nil, step(e.Scope, e.Step)...)
 	case gooseplus.MigrationFinished:
 		t.migrationFinished(ctx, at, e)
+	case gooseplus.BatchStarted:
+		return t.start(ctx, "gooseplus.batch", at.run, nil, append(place(e.Scope), attribute.Int("gooseplus.steps", len(e.Steps)),
+			attribute.Int64("gooseplus.version", e.Steps[len(e.Steps)-1].Version))...)
+	case gooseplus.BatchFinished:
+		if e.Err == nil { // otherwise they run one by one
+			t.instruments.migrations.Add(ctx, int64(len(e.Steps)), t.with(result(e.Scope, "up", nil)...))
+		}
+		at.span.SetAttributes(attribute.String("gooseplus.outcome", word(e.Err, "applied")))
+		fail(at.span, e.Err)
+		at.span.End()
+	case gooseplus.TenantsWayBackStarted:
+		at.span.AddEvent("gooseplus.way_back")
 	case gooseplus.WayBackStarted:
 		return t.start(ctx, "gooseplus.way_back", at.run, nil, place(e.Scope)...)
 	case gooseplus.WayBackFinished:
@@ -103,12 +115,12 @@ func (t *telemetry) runFinished(ctx context.Context, at level, e gooseplus.RunFi
 	if at.run == nil {
 		return
 	}
-	result := []attribute.KeyValue{word, attribute.Int64("gooseplus.from", e.From), attribute.Int64("gooseplus.to", e.To),
+	end := []attribute.KeyValue{word, attribute.Int64("gooseplus.from", e.From), attribute.Int64("gooseplus.to", e.To),
 		attribute.Int("gooseplus.applied", e.Applied), attribute.Int("gooseplus.undone", e.Undone)}
 	if e.Namespace == "" {
-		at.span.SetAttributes(result...)
+		at.span.SetAttributes(end...)
 	} else {
-		at.span.AddEvent("gooseplus.namespace", trace.WithAttributes(append(namespace(e.Scope), result...)...))
+		at.span.AddEvent("gooseplus.namespace", trace.WithAttributes(append(namespace(e.Scope), end...)...))
 		at.span.SetAttributes(word)
 	}
 	fail(at.span, e.Err)
@@ -118,8 +130,7 @@ func (t *telemetry) runFinished(ctx context.Context, at level, e gooseplus.RunFi
 }
 
 func (t *telemetry) migrationFinished(ctx context.Context, at level, e gooseplus.MigrationFinished) {
-	attributes := append(namespace(e.Scope), attribute.String("gooseplus.direction", e.Step.Direction),
-		attribute.String("gooseplus.outcome", word(e.Err, map[string]string{"up": "applied", "down": "undone"}[e.Step.Direction])))
+	attributes := result(e.Scope, e.Step.Direction, e.Err)
 	t.instruments.migration.Record(ctx, e.Duration.Seconds(), t.with(attributes...))
 	t.instruments.migrations.Add(ctx, 1, t.with(attributes...))
 	if at.migration {
@@ -162,6 +173,12 @@ func namespace(s gooseplus.Scope) (list []attribute.KeyValue) {
 		list = append(list, attribute.String("gooseplus.namespace", s.Namespace))
 	}
 	return list
+}
+
+// result are the attributes of a migration's metrics.
+func result(s gooseplus.Scope, direction string, err error) []attribute.KeyValue {
+	return append(namespace(s), attribute.String("gooseplus.direction", direction),
+		attribute.String("gooseplus.outcome", word(err, map[string]string{"up": "applied", "down": "undone"}[direction])))
 }
 
 func step(s gooseplus.Scope, step gooseplus.Step) []attribute.KeyValue {

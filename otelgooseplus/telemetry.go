@@ -8,6 +8,7 @@
 //	  gooseplus.run              a run, also one with nothing to do
 //	    gooseplus.lock_wait      its wait for the global lock, if it waits
 //	    gooseplus.migration      one migration, up or down
+//	    gooseplus.batch          several migrations in one transaction, as Provision applies them
 //	    gooseplus.way_back       the way back of a failed run, with its migrations below it
 //
 // The statements of a migration, and a Go migration, have the context of its span: the spans of an instrumented driver, such
