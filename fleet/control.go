@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -23,7 +24,7 @@ func (f *Fleet) MigrateControl(ctx context.Context) error {
 		return fmt.Errorf("fleet: River: %w", err)
 	}
 	// River's migrations have no lock of their own.
-	return f.alone(ctx, func() error {
+	return alone(ctx, f.ledger.DB(), func() error {
 		if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 			return fmt.Errorf("fleet: River: %w", err)
 		}
@@ -33,8 +34,8 @@ func (f *Fleet) MigrateControl(ctx context.Context) error {
 
 // alone calls do while no other process does. A statement that waits for a lock would keep some migrations from their end, so
 // that the lock is asked for again and again.
-func (f *Fleet) alone(ctx context.Context, do func() error) error {
-	conn, err := f.ledger.DB().Conn(ctx)
+func alone(ctx context.Context, control *sql.DB, do func() error) error {
+	conn, err := control.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("fleet: %w", err)
 	}

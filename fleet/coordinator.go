@@ -35,6 +35,7 @@ func (w *coordinatorWorker) Work(ctx context.Context, job *river.Job[coordinator
 		} else if !ok {
 			return nil
 		}
+		c.count(ctx)
 		time.Sleep(tickEvery)
 	}
 	return river.JobSnooze(0)
@@ -43,14 +44,29 @@ func (w *coordinatorWorker) Work(ctx context.Context, job *river.Job[coordinator
 // coordinator is one pass of a coordinator job.
 type coordinator struct {
 	*worker
-	args coordinatorArgs
+	args  coordinatorArgs
+	again time.Time // the tenants are counted
+}
+
+// count has the tenants counted, which takes some time if there are many.
+func (c *coordinator) count(ctx context.Context) {
+	began := time.Now()
+	if began.Before(c.again) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*answerLimit)
+	defer cancel()
+	if err := ledger.Recount(ctx, c.fleet.ledger.DB(), c.args.Rollout); err != nil {
+		c.log.Info("fleet: the tenants could not be counted", slog.Int64("rollout", c.args.Rollout), slog.String("error", clean(err.Error())))
+	}
+	c.again = time.Now().Add(max(2*time.Second, 10*time.Since(began)))
 }
 
 // tick looks at the rollout once, in one transaction. It returns false if the rollout doesn't need this coordinator.
 func (c *coordinator) tick(ctx context.Context) (ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*answerLimit)
 	defer cancel()
-	err = c.fleet.inTx(ctx, func(tx *sql.Tx) error {
+	err = c.fleet.ledger.InTx(ctx, func(tx *sql.Tx) error {
 		var r ledger.Rollout
 		if r, ok, err = ledger.Beat(ctx, tx, c.args.Rollout, c.args.Generation); err != nil || !ok {
 			return err

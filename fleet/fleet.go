@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
@@ -142,9 +141,4 @@ func WithLogger(logger *slog.Logger) Option {
 // as otelriver's. The queues, workers and timeouts are the fleet's, and are set afterwards.
 func WithRiver(configure func(*river.Config)) Option {
 	return optionFunc(func(o *options) { o.river = configure })
-}
-
-// inTx calls do in a transaction of the control database.
-func (f *Fleet) inTx(ctx context.Context, do func(*sql.Tx) error) error {
-	return f.ledger.InTx(ctx, do)
 }

@@ -51,7 +51,7 @@ func (f *Fleet) Start(ctx context.Context, p Plan) error {
 		}
 		old, err := ledger.LockRollout(ctx, tx, p.Name)
 		if err == nil {
-			return f.sameRollout(old, p)
+			return sameRollout(old, p, f.migrations)
 		} else if !errors.Is(err, ledger.ErrNoRollout) {
 			return err
 		}
@@ -64,12 +64,13 @@ func (f *Fleet) Start(ctx context.Context, p Plan) error {
 	})
 }
 
-func (f *Fleet) sameRollout(old ledger.Rollout, p Plan) error {
+// sameRollout returns an error unless a rollout was started with this plan and these migrations.
+func sameRollout(old ledger.Rollout, p Plan, migrations string) error {
 	plan, err := readPlan(old.Plan)
 	if err != nil {
 		return err
 	}
-	if !plan.same(p) || old.Migrations != f.migrations {
+	if !plan.same(p) || old.Migrations != migrations {
 		return fmt.Errorf("rollout %q: %w", p.Name, ErrPlanDiffers)
 	}
 	return nil
@@ -100,10 +101,7 @@ func (f *Fleet) begin(ctx context.Context, tx *sql.Tx, p Plan, text []byte) erro
 
 // change calls do in a transaction of the control database.
 func (f *Fleet) change(ctx context.Context, do func(*sql.Tx) error) error {
-	if err := f.inTx(ctx, do); err != nil {
-		return fmt.Errorf("fleet: %w", err)
-	}
-	return nil
+	return wrap(f.ledger.InTx(ctx, do))
 }
 
 // move takes a rollout from one of some states to another. In the other already it does nothing.

@@ -60,6 +60,7 @@ type Progress struct {
 	Waves   int               `json:"waves"`
 	Tenants Counts            `json:"tenants"`
 	Servers map[string]Counts `json:"servers"`
+	At      time.Time         `json:"at"`      // when the tenants were counted
 	Workers int               `json:"workers"` // with its migration set, that have lately given a sign of life
 	Started time.Time         `json:"started"`
 	Ended   time.Time         `json:"ended,omitzero"`
@@ -68,7 +69,8 @@ type Progress struct {
 // Ended says whether the rollout has come to its end. A rollout that is paused or stopped has not.
 func (s RolloutState) Ended() bool { return s == Done || s == Cancelled || s == Undone }
 
-// Progress says where a rollout is. It is cheap: call it as often as you like.
+// Progress says where a rollout is. It is cheap: call it as often as you like. Of a rollout with more than 20,000 tenants that is
+// running, the numbers of tenants are some seconds old, see [Progress].At; those of a rollout in any other state are of now.
 func (f *Fleet) Progress(ctx context.Context, name string) (Progress, error) {
 	r, err := f.ledger.Rollout(ctx, name)
 	if err != nil {
@@ -78,7 +80,7 @@ func (f *Fleet) Progress(ctx context.Context, name string) (Progress, error) {
 	if err != nil {
 		return Progress{}, wrap(err)
 	}
-	tallies, err := f.ledger.Tallies(ctx, r.ID)
+	tallies, at, err := f.ledger.Tallies(ctx, r.ID)
 	if err != nil {
 		return Progress{}, wrap(err)
 	}
@@ -88,7 +90,7 @@ func (f *Fleet) Progress(ctx context.Context, name string) (Progress, error) {
 	}
 	p := Progress{
 		Name: r.Name, State: RolloutState(r.State), Reason: r.Reason, Wave: r.Wave + 1, Waves: len(plan.rules()),
-		Servers: make(map[string]Counts), Workers: workers, Started: r.Started, Ended: r.Ended.Time,
+		Servers: make(map[string]Counts), At: at, Workers: workers, Started: r.Started, Ended: r.Ended.Time,
 	}
 	for _, t := range tallies {
 		p.Tenants.add(t.State, t.Held, t.Count)
@@ -106,19 +108,20 @@ const waitEvery = 200 * time.Millisecond
 // it wouldn't go on alone. See [Progress].State. An error of the control database is returned only if ctx ends; Wait asks again.
 func (f *Fleet) Wait(ctx context.Context, name string) (Progress, error) {
 	for {
-		p, err := f.Progress(ctx, name)
-		if err == nil && (p.State.Ended() || p.State == Stopped || p.State == Paused && p.Reason != "") {
-			return p, nil
+		r, err := f.ledger.Rollout(ctx, name)
+		state := RolloutState(r.State)
+		if errors.Is(err, ErrNoRollout) {
+			return Progress{}, wrap(err)
 		}
-		if err != nil && errors.Is(err, ErrNoRollout) {
-			return p, err
+		if err == nil && (state.Ended() || state == Stopped || state == Paused && r.Reason != "") {
+			return f.Progress(ctx, name)
 		}
 		select {
 		case <-ctx.Done():
 			if err == nil {
-				err = fmt.Errorf("fleet: rollout %q is %s: %w", name, p.State, context.Cause(ctx))
+				err = fmt.Errorf("rollout %q is %s: %w", name, state, context.Cause(ctx))
 			}
-			return p, err
+			return Progress{Name: name, State: state}, wrap(err)
 		case <-time.After(waitEvery):
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/fleet"
+	"github.com/gooseplus/gooseplus/fleet/internal/ledger"
 )
 
 // 100,000 tenants in the ledger, with a stub in place of the migrations.
@@ -158,5 +159,39 @@ func (s *stage) clone(server string, schemas int) {
 			END LOOP; END LOOP; END $$`, from, min(schemas, from+batch)-1, server)); err != nil {
 			s.t.Fatal(err)
 		}
+	}
+}
+
+// The numbers of a large rollout that runs are some seconds old, and say so; those of one that is paused are of now.
+func TestLargeRollout(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1, 1, first)
+	if _, err := s.Sync(t.Context(), s.source(10_001)); err != nil {
+		t.Fatal(err)
+	}
+	s.start(fleet.Plan{Name: "large"})
+	if err := ledger.Recount(t.Context(), s.control.DB, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Pin(t.Context(), "a_7", ""); err != nil {
+		t.Fatal(err)
+	}
+	want := func(held int) fleet.Progress {
+		t.Helper()
+		p, err := s.Progress(t.Context(), "large")
+		if err != nil || p.Tenants.Held != held || p.Tenants.Total() != 20_002 {
+			t.Errorf("%+v, %v; want %d held", p, err, held)
+		}
+		return p
+	}
+	counted := want(0).At
+	if again := want(0).At; !again.Equal(counted) {
+		t.Errorf("counted at %v and at %v", counted, again)
+	}
+	if err := s.Pause(t.Context(), "large"); err != nil {
+		t.Fatal(err)
+	}
+	if now := want(1).At; !now.After(counted) {
+		t.Errorf("counted at %v, not after %v", now, counted)
 	}
 }

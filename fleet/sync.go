@@ -40,7 +40,7 @@ func (f *Fleet) Sync(ctx context.Context, source iter.Seq2[Tenant, error]) (Sync
 	s, err := f.ledger.Sync(ctx, func(yield func(ledger.Place, error) bool) {
 		for t, err := range source {
 			if err == nil {
-				err = f.checkTenant(t)
+				err = checkTenant(t, f.servers)
 			}
 			if !yield(ledger.Place(t), err) || err != nil {
 				return
@@ -53,8 +53,8 @@ func (f *Fleet) Sync(ctx context.Context, source iter.Seq2[Tenant, error]) (Sync
 	return Synced(s), nil
 }
 
-func (f *Fleet) checkTenant(t Tenant) error {
-	switch _, known := f.servers[t.Server]; {
+func checkTenant(t Tenant, servers map[string]Server) error {
+	switch _, known := servers[t.Server]; {
 	case t.ID == "":
 		return errors.New("a tenant has no id")
 	case secret(t.ID), secret(t.Schema), secret(t.Database):

@@ -34,7 +34,7 @@ func (f *Fleet) Work(ctx context.Context) error {
 	}
 	w.client = client
 	alive := context.WithoutCancel(ctx)
-	if err := f.ledger.WorkerBeat(ctx, w.id, f.migrations, f.options.lanes); err != nil {
+	if _, err := w.pulse(ctx); err != nil {
 		return fmt.Errorf("fleet: the control database: %w (was MigrateControl called?)", err)
 	}
 	if err := client.Start(alive); err != nil {
@@ -104,8 +104,8 @@ func (w *worker) config() *river.Config {
 func (w *worker) beat(ctx context.Context) {
 	ticker := time.NewTicker(w.fleet.options.times.beat)
 	defer ticker.Stop()
-	for n := 0; ; n++ {
-		if err := w.beatOnce(ctx, n); err != nil && ctx.Err() == nil {
+	for {
+		if err := w.beatOnce(ctx); err != nil && ctx.Err() == nil {
 			w.log.Info("fleet: no sign of life could be given", slog.String("error", clean(err.Error())))
 		}
 		select {
@@ -116,7 +116,7 @@ func (w *worker) beat(ctx context.Context) {
 	}
 }
 
-func (w *worker) beatOnce(ctx context.Context, n int) error {
+func (w *worker) beatOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	if err := w.holders.renew(ctx, w.fleet.ledger); err != nil {
@@ -124,11 +124,6 @@ func (w *worker) beatOnce(ctx context.Context, n int) error {
 	}
 	if err := w.takeOver(ctx); err != nil {
 		return err
-	}
-	if n%3 == 0 {
-		if err := w.fleet.ledger.WorkerBeat(ctx, w.id, w.fleet.migrations, w.fleet.options.lanes); err != nil {
-			return err
-		}
 	}
 	if w.draining.Load() {
 		return nil
@@ -138,7 +133,7 @@ func (w *worker) beatOnce(ctx context.Context, n int) error {
 
 // takeOver frees what dead workers had.
 func (w *worker) takeOver(ctx context.Context) error {
-	steady, err := w.fleet.ledger.Pulse(ctx, w.fleet.options.times.gap())
+	steady, err := w.pulse(ctx)
 	if err != nil || !steady {
 		return err
 	}
@@ -149,6 +144,11 @@ func (w *worker) takeOver(ctx context.Context) error {
 	return err
 }
 
+func (w *worker) pulse(ctx context.Context) (steady bool, err error) {
+	f := w.fleet
+	return f.ledger.Pulse(ctx, ledger.Worker{ID: w.id, Migrations: f.migrations, Lanes: f.options.lanes}, f.options.times.gap())
+}
+
 // appoint makes sure that every rollout of the migration set has a coordinator. River's leader would do as well, but takes over
 // from a dead one after 20 seconds, and only then begins to look.
 func (f *Fleet) appoint(ctx context.Context) error {
@@ -157,7 +157,7 @@ func (f *Fleet) appoint(ctx context.Context) error {
 		return err
 	}
 	for _, c := range orphaned {
-		if err := f.inTx(ctx, func(tx *sql.Tx) error { return f.appointOne(ctx, tx, c) }); err != nil {
+		if err := f.ledger.InTx(ctx, func(tx *sql.Tx) error { return f.appointOne(ctx, tx, c) }); err != nil {
 			return err
 		}
 	}

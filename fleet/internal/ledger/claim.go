@@ -16,12 +16,14 @@ type Claim struct {
 	Unsure   bool // one of its runs has begun, and its end is not recorded
 }
 
-// claimable is a query for tenants of rollout $1 that may be claimed on a server, which is an expression.
+// claimable is a query for tenants of rollout $1 that may be claimed on a server, which is an expression. It asks for nothing else
+// of other tables than single values, so that the index has the tenants in the order of their turns.
 func claimable(server string) string {
-	return `SELECT t.id FROM fleet_tenant t JOIN fleet_rollout r ON r.id = t.rollout
-		WHERE t.rollout = $1 AND t.server = ` + server + ` AND t.state IN ('pending', 'failed') AND t.wave <= r.wave
-			AND t.next_at <= now() AND NOT t.pinned AND NOT t.gone AND r.state IN ('running', 'undoing')
-			AND NOT EXISTS (SELECT FROM fleet_server f WHERE f.name = t.server AND f.frozen)`
+	return `SELECT t.id FROM fleet_tenant t
+		WHERE t.rollout = $1 AND t.server = ` + server + ` AND t.state IN ('pending', 'failed')
+			AND t.wave <= (SELECT r.wave FROM fleet_rollout r WHERE r.id = $1 AND r.state IN ('running', 'undoing'))
+			AND t.next_at <= now() AND NOT t.pinned AND NOT t.gone
+			AND NOT EXISTS (SELECT FROM fleet_server f WHERE f.name = ` + server + ` AND f.frozen)`
 }
 
 // Claim takes up to most tenants on a server for a holder, but no more than its share of those that are left for all lanes.

@@ -90,14 +90,6 @@ func OpenWave(ctx context.Context, tx *sql.Tx, r Rollout) error {
 	return note(ctx, tx, r.ID, r.Name, "wave %d opened", r.Wave+2)
 }
 
-// WorkerBeat records that a worker lives.
-func (l *Ledger) WorkerBeat(ctx context.Context, id, migrations string, lanes int) error {
-	_, err := l.db.ExecContext(ctx, `
-		INSERT INTO fleet_worker (id, migrations, lanes, beat_at) VALUES ($1, $2, $3, now())
-		ON CONFLICT (id) DO UPDATE SET beat_at = now()`, id, migrations, lanes)
-	return err
-}
-
 // WorkerGone forgets a worker that ended well, and those that have been silent for long.
 func (l *Ledger) WorkerGone(ctx context.Context, id string) error {
 	_, err := l.db.ExecContext(ctx, `DELETE FROM fleet_worker WHERE id = $1 OR beat_at < now() - make_interval(secs => $2)`,

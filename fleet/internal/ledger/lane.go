@@ -51,15 +51,25 @@ func (l *Ledger) Return(ctx context.Context, holder string, tenants []string) er
 	return err
 }
 
-// Pulse records that a worker reaches the control database. It returns true if workers have reached it for some time, without
+// A Worker is a process that works for the rollouts of its migration set.
+type Worker struct {
+	ID         string
+	Migrations string
+	Lanes      int
+}
+
+// Pulse records that a worker lives and reaches the control database. It returns true if workers have reached it for some time, without
 // a gap as long: only then does a lease that has run out mean a dead worker. After an outage all leases have run out, and
 // living workers renew theirs first.
-func (l *Ledger) Pulse(ctx context.Context, gap time.Duration) (steady bool, err error) {
+func (l *Ledger) Pulse(ctx context.Context, w Worker, gap time.Duration) (steady bool, err error) {
 	err = l.db.QueryRowContext(ctx, `
+		WITH worker AS (
+			INSERT INTO fleet_worker (id, migrations, lanes, beat_at) VALUES ($2, $3, $4, now())
+			ON CONFLICT (id) DO UPDATE SET beat_at = now())
 		INSERT INTO fleet_pulse AS p (since, latest) VALUES (now(), now())
 		ON CONFLICT (id) DO UPDATE SET latest = now(),
 			since = CASE WHEN p.latest < now() - make_interval(secs => $1) THEN now() ELSE p.since END
-		RETURNING since < now() - make_interval(secs => $1)`, gap.Seconds()).Scan(&steady)
+		RETURNING since < now() - make_interval(secs => $1)`, gap.Seconds(), w.ID, w.Migrations, w.Lanes).Scan(&steady)
 	return steady, err
 }
 

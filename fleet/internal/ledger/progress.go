@@ -9,26 +9,6 @@ import (
 	"github.com/gooseplus/gooseplus/fleet/internal/rules"
 )
 
-// A Tally is how many tenants of a wave are in a state.
-type Tally struct {
-	Wave   int
-	State  rules.State
-	Held   bool // they can't be claimed: pinned, or their server is frozen
-	Server string
-	Count  int
-}
-
-// Tallies count the tenants of a rollout.
-func (l *Ledger) Tallies(ctx context.Context, id int64) ([]Tally, error) {
-	return collect(ctx, l.db, func(rows *sql.Rows) (t Tally, err error) {
-		err = rows.Scan(&t.Wave, &t.State, &t.Held, &t.Server, &t.Count)
-		return t, err
-	}, `SELECT wave, state, pinned OR coalesce(f.frozen, false), t.server, t.n
-		FROM (SELECT wave, state, pinned, server, count(*) AS n FROM fleet_tenant WHERE rollout = $1 AND NOT gone
-			GROUP BY wave, state, pinned, server) AS t
-		LEFT JOIN fleet_server f ON f.name = t.server`, id)
-}
-
 // Workers is how many workers with a migration set have given a sign of life lately.
 func (l *Ledger) Workers(ctx context.Context, migrations string) (n int, err error) {
 	err = l.db.QueryRowContext(ctx, `
@@ -72,21 +52,6 @@ func (l *Ledger) Failures(ctx context.Context, id int64) iter.Seq2[Failure, erro
 			yield(Failure{}, err)
 		}
 	}
-}
-
-// An Event is something that a person or the fleet did to a rollout, a tenant or a server.
-type Event struct {
-	At      time.Time
-	Subject string
-	What    string
-}
-
-// Events are the latest events of a rollout, and of the fleet, newest first.
-func (l *Ledger) Events(ctx context.Context, id int64, most int) ([]Event, error) {
-	return collect(ctx, l.db, func(rows *sql.Rows) (e Event, err error) {
-		err = rows.Scan(&e.At, &e.Subject, &e.What)
-		return e, err
-	}, `SELECT at, subject, what FROM fleet_event WHERE rollout = $1 OR rollout IS NULL ORDER BY id DESC LIMIT $2`, id, most)
 }
 
 // Version is the highest version that a tenant is known to have, -1 if it is not known.

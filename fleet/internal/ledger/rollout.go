@@ -92,7 +92,7 @@ func SetState(ctx context.Context, tx *sql.Tx, id int64, state, reason string) e
 
 func setState(ctx context.Context, db queryer, id int64, state, reason string) error {
 	if _, err := db.ExecContext(ctx, `
-		UPDATE fleet_rollout SET state = $2, reason = $3,
+		UPDATE fleet_rollout SET state = $2, reason = $3, changed_at = clock_timestamp(),
 			ended_at = CASE WHEN $2 IN ('done', 'cancelled', 'undone') THEN now() END WHERE id = $1`, id, state, reason); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ CREATE TABLE fleet_rollout (
     coordinator bigint NOT NULL DEFAULT 0, -- the generation of the coordinator's job
     beat_at     timestamptz NOT NULL DEFAULT now(), -- its last sign of life
     started_at  timestamptz NOT NULL DEFAULT now(),
+    changed_at  timestamptz NOT NULL DEFAULT now(), -- its state
     ended_at    timestamptz
 );
 -- Tenants have one state each, so that one rollout at a time may be under way.
@@ -40,7 +41,7 @@ CREATE TABLE fleet_tenant (
     claim      text, -- fleet_lane.holder
     changed_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
-CREATE INDEX fleet_tenant_open ON fleet_tenant (rollout, server, wave, next_at) WHERE state IN ('pending', 'failed', 'claimed');
+CREATE INDEX fleet_tenant_open ON fleet_tenant (rollout, server, wave, next_at, id) WHERE state IN ('pending', 'failed', 'claimed');
 CREATE INDEX fleet_tenant_claim ON fleet_tenant (claim) WHERE claim IS NOT NULL;
 CREATE INDEX fleet_tenant_count ON fleet_tenant (rollout, wave, state, pinned, server) WHERE NOT gone;
 
@@ -80,6 +81,13 @@ CREATE TABLE fleet_worker (
     beat_at    timestamptz NOT NULL
 );
 
+-- The numbers of tenants by state in a large rollout, which its coordinator counts now and then.
+CREATE TABLE fleet_tally (
+    rollout bigint PRIMARY KEY REFERENCES fleet_rollout,
+    at      timestamptz NOT NULL,
+    tallies jsonb NOT NULL
+);
+
 -- Since when the control database has been reached without a gap, by any worker.
 CREATE TABLE fleet_pulse (
     id     boolean PRIMARY KEY DEFAULT true CHECK (id),
@@ -96,4 +104,4 @@ CREATE TABLE fleet_event (
 );
 
 -- +goose Down
-DROP TABLE fleet_event, fleet_pulse, fleet_worker, fleet_result, fleet_lane, fleet_tenant, fleet_rollout, fleet_server;
+DROP TABLE fleet_event, fleet_pulse, fleet_tally, fleet_worker, fleet_result, fleet_lane, fleet_tenant, fleet_rollout, fleet_server;
