@@ -67,8 +67,8 @@ func TestLockSettings(t *testing.T) {
 	settings := map[string][]string{
 		"mysql": {"autocommit=0", "transaction_isolation='SERIALIZABLE'", "sql_mode='ANSI_QUOTES,NO_BACKSLASH_ESCAPES'", "time_zone='+05:00'", "wait_timeout=5"},
 		"postgres": {"default_tablespace=pg_default", "default_transaction_isolation=serializable", "default_transaction_isolation=repeatable read",
-			"idle_in_transaction_session_timeout=100", "lock_timeout=1000", "search_path=nowhere,public", "standard_conforming_strings=off", "TimeZone=Asia/Tokyo"},
-		"pgx": {"default_tablespace=pg_default", "default_transaction_isolation=serializable", "idle_in_transaction_session_timeout=100", "search_path=nowhere,public"},
+			"idle_in_transaction_session_timeout=500", "lock_timeout=1000", "search_path=nowhere,public", "standard_conforming_strings=off", "TimeZone=Asia/Tokyo"},
+		"pgx": {"default_tablespace=pg_default", "default_transaction_isolation=serializable", "idle_in_transaction_session_timeout=500", "search_path=nowhere,public"},
 	}
 	having(server).onEach(t, func(t *testing.T, p *place) {
 		plain := p.dsn
