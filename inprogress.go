@@ -37,7 +37,7 @@ func (m *Migrator) inProgress(ctx context.Context, known *targets, db site, r hi
 		return now
 	}
 	var applied []int64
-	last := r.Started
+	var last time.Time
 	for _, e := range entries {
 		applied = append(applied, e.Version)
 		if slices.Contains(r.Planned, e.Version) && e.At.After(last) {
@@ -48,7 +48,10 @@ func (m *Migrator) inProgress(ctx context.Context, known *targets, db site, r hi
 	if now.Version = at; at == 0 {
 		return now
 	}
-	if first || last.After(r.Started) {
+	switch {
+	case first || last.Unix() == r.Started.Unix(): // SQLite's version table knows seconds
+		now.Since = r.Started.UTC()
+	case last.After(r.Started):
 		now.Since = last.UTC()
 	}
 	migration, _ := known.parts[i].set.Find(at)

@@ -266,7 +266,8 @@ func TestInterrupt(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
-		"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id integer);\n-- +goose Down\nSELECT public.pass(2);\nDROP TABLE a;\n",
+		// What is LOCAL keeps it from running in one transaction with the next.
+		"sql/base/1_a.sql": "-- +goose Up\nSET LOCAL work_mem = '4MB';\nCREATE TABLE a (id integer);\n-- +goose Down\nSELECT public.pass(2);\nDROP TABLE a;\n",
 		"sql/base/2_b.sql": "-- +goose Up\nSELECT public.pass(1);\nCREATE TABLE b (id integer);\n-- +goose Down\nDROP TABLE b;\n",
 	})
 	x := onTerminal(t, dir, []string{"GOOSEPLUS_DSN=" + database.DSN}, "tenants", "up", "--schemas-like", "t%", "--concurrency", fmt.Sprint(workers))

@@ -219,8 +219,19 @@ func TestTenantsWayBackOfNamespaces(t *testing.T) {
 		var steps []string
 		m := p.migrator(from(fsys), gooseplus.WithNamespaces("b", "a"), gooseplus.WithGlobalLock(true), gooseplus.WithForeignHistory(gooseplus.Ignore),
 			gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
-				if e, ok := e.(gooseplus.MigrationFinished); ok && e.Tenant == names[0] {
-					steps = append(steps, fmt.Sprint(e.Step.Direction, e.Step.Version))
+				var done []gooseplus.Step
+				switch e := e.(type) {
+				case gooseplus.MigrationFinished:
+					if e.Tenant == names[0] {
+						done = []gooseplus.Step{e.Step}
+					}
+				case gooseplus.BatchFinished:
+					if e.Tenant == names[0] {
+						done = e.Steps
+					}
+				}
+				for _, step := range done {
+					steps = append(steps, fmt.Sprint(step.Direction, step.Version))
 				}
 			}))
 		r, err := m.MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithConcurrency(1), gooseplus.WithMaxFailures(1), gooseplus.WithWayBack(true))

@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -238,13 +237,13 @@ func TestTimeoutsTakeNoSnapshot(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// One round trip is what it costs.
+			// One round trip is what it costs, beside the connection's name.
 			told := counter.take()
 			begin := len(told) - 1
 			for begin > 0 && told[begin] != "BEGIN" {
 				begin--
 			}
-			if !strings.Contains(fmt.Sprint(told[begin+1:begin+3]), "SET LOCAL lock_timeout = '1000'; SET LOCAL statement_timeout = '60000' SET TRANSACTION") {
+			if !strings.Contains(strings.Join(slices.Delete(told[begin+1:begin+4], 1, 2), " "), "SET LOCAL lock_timeout = '1000'; SET LOCAL statement_timeout = '60000' SET TRANSACTION") {
 				t.Errorf("the database was told %q", told)
 			}
 		})
