@@ -67,7 +67,7 @@ func TestStatus(t *testing.T) {
 			withGo := gooseplus.WithGoMigrations(goose.NewGoMigration(13, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }}, nil))
 			m := p.migrator(from(fsys), gooseplus.WithEnvironments("test"), withGo)
 			want := []string{"at 10, 5 pending, [base test]",
-				"1  , applied true",
+				"1 sql/base/01_users.sql , applied true",
 				"5 sql/base/05_late.sql base, applied false",
 				"7 sql/test/7_go.sql test, applied false",
 				"10 sql/base/10_teams.sql base, applied true",

@@ -79,7 +79,7 @@ func anchors(p *page) map[string]bool {
 
 // TestNames wants the options, errors, flags and commands that the pages name to exist.
 func TestNames(t *testing.T) {
-	exported := exported(t, ".", "gooseplustest")
+	exported := exported(t, ".", "gooseplustest", "fleet", "otelgooseplus")
 	reference := readPage(t, generated)
 	flags, commands := map[string]bool{"--help": true}, map[string]bool{}
 	for _, line := range reference.lines {
