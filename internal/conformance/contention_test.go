@@ -224,8 +224,8 @@ func TestContentionStays(t *testing.T) {
 				p := x.place(t)
 				c := crowded(t, p, note)
 				c.block(t)
-				err := p.migrator(from(c.fsys), gooseplus.WithMigrationTimeout(1500*time.Millisecond),
-					gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Lock: time.Second})).Migrate(ctx)
+				err := p.migrator(from(c.fsys), gooseplus.WithMigrationTimeout(4500*time.Millisecond),
+					gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Lock: 3 * time.Second})).Migrate(ctx)
 				wantFailed(t, err, 12)
 				wantIs(t, err, context.DeadlineExceeded)
 				wantText(t, err, "attempt 2: ")

@@ -336,7 +336,7 @@ func TestInterruptedWithoutTransaction(t *testing.T) {
 	t.Run("migration timeout", func(t *testing.T) {
 		onEach(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, half(p))
-			err := p.migrator(from(fsys), gooseplus.WithMigrationTimeout(500*time.Millisecond)).Migrate(ctx)
+			err := p.migrator(from(fsys), gooseplus.WithMigrationTimeout(2*time.Second)).Migrate(ctx)
 			wantFailed(t, err, 12)
 			wantIs(t, err, context.DeadlineExceeded)
 			p.want(t, earlierVersions, earlierTables)

@@ -322,7 +322,7 @@ func TestTenantsThatFail(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() {
 			ended <- gooseplus.New(elsewhere, gooseplus.WithDialect(p.dialect), gooseplus.WithGlobalLock(true), gooseplus.WithSchema(names[30]),
-				from(fstest.MapFS{}), gooseplus.WithGoMigrations(blocked)).Migrate(ctx)
+				from(fstest.MapFS{}), gooseplus.WithGoMigrations(blocked), gooseplus.WithMigrationTimeout(5*time.Minute)).Migrate(ctx)
 		}()
 		<-held
 
