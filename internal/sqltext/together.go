@@ -50,7 +50,7 @@ func (q Quoting) sociable(text string) bool {
 			return false
 		case isDo.has(first) && Meddles(piece[len(first):]):
 			return false
-		case isAlter.has(first) && addValue.MatchString(withoutComments(piece)):
+		case isAlter.has(first) && addValue.MatchString(WithoutComments(piece)):
 			return false
 		}
 	}
