@@ -66,7 +66,7 @@ func (r *recording) tree(t *testing.T) string {
 			fmt.Fprintf(&b, "%s%s", indent, strings.TrimPrefix(s.Name(), "gooseplus."))
 			for _, key := range []attribute.Key{"gooseplus.tenant", "gooseplus.direction", "gooseplus.version", "gooseplus.outcome", "error.type", "db.query.text"} {
 				if v, ok := valueOf(s, key); ok {
-					fmt.Fprintf(&b, " %s", v.Emit())
+					fmt.Fprintf(&b, " %s", v.String())
 				}
 			}
 			if s.Status().Code == codes.Error {

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	// lookFirst, lookLeast and lookLast bound the pause between two looks for blockers. The pauses grow, so that a long step
+	// lookFirst, lookSoon, lookLeast and lookLast bound the pause between two looks for blockers. The pauses grow, so that a long step
 	// costs the server one question a second.
-	lookFirst = 100 * time.Millisecond
+	lookFirst = time.Second / 2
+	lookSoon  = 100 * time.Millisecond // the first, where there is a lock timeout, which may be short
 	lookLeast = 20 * time.Millisecond
 	lookLast  = time.Second
 	// lookLimit is how long a look may take.
@@ -27,19 +28,23 @@ type lookout struct {
 	at    time.Time         // guarded by mu: the time of the look that found them
 }
 
-// watch looks for blockers until ctx ends or stop is called. Without a connection to spare it doesn't look: the pool may be
+// watch looks for blockers until ctx ends or stop is called. A look that is under way is waited for: a query that is cut off
+// would cost the pool a connection. Without a connection to spare it doesn't look: the pool may be
 // the application's, and a look must not wait for the run's own connections.
 func (d *Driver) watch(ctx context.Context) (l *lookout, stop func()) {
 	l = &lookout{pause: lookLast}
+	pause := lookFirst
 	if d.cfg.LockWait > 0 {
+		pause = lookSoon
 		l.pause = min(lookLast, max(lookLeast, d.cfg.LockWait/3)) // so that no wait that times out is missed
 	}
 	if d.cfg.State == nil || d.session == nil || !d.cfg.Dialect.Networked() {
 		return l, func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		pause := min(l.pause, lookFirst)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		pause = min(l.pause, pause)
 		timer := time.NewTimer(pause)
 		defer timer.Stop()
 		for {
@@ -52,8 +57,8 @@ func (d *Driver) watch(ctx context.Context) (l *lookout, stop func()) {
 			pause = min(2*pause, l.pause)
 			timer.Reset(pause)
 		}
-	}()
-	return l, cancel
+	})
+	return l, func() { cancel(); looking.Wait() }
 }
 
 func (l *lookout) look(ctx context.Context, d *Driver) {
@@ -64,7 +69,7 @@ func (l *lookout) look(ctx context.Context, d *Driver) {
 	if s := d.cfg.Pool.Stats(); s.MaxOpenConnections > 0 && s.InUse >= s.MaxOpenConnections {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookLimit)
 	defer cancel()
 	found, err := d.cfg.State.Connections.Blockers(ctx, d.cfg.DB, waiting)
 	if err != nil || len(found) == 0 {
