@@ -44,15 +44,10 @@ func (p *part) batches() steps {
 	}
 	alone := false
 	for _, step := range p.steps {
-		var statements []string
-		company := sqltext.None
-		if step.Direction == directionUp && step.checkpoint == nil && step.Transactional && !step.sections[0].Function && !alone {
-			m, _ := p.target.set.Find(step.Version)
-			up, _ := p.target.set.Sections(m, p.files.read[step.Version])
-			statements, company = up.Statements, quoting.Company(up.Statements)
-		}
+		statements := p.statements(step)
+		company := quoting.Company(statements)
 		alone = alone || company == sqltext.NoneAfter
-		if company != sqltext.Any {
+		if alone || company != sqltext.Any || step.Direction != directionUp || step.checkpoint != nil || !step.Transactional || step.sections[0].Function {
 			end()
 			list = append(list, step)
 			continue

@@ -89,7 +89,7 @@ func (f *files) checkpoint(ctx context.Context, c *migset.Checkpoint) (step plan
 		return step, err
 	}
 	section := f.target.section(migset.Section{Statements: script.Up, Transactional: script.Transactional})
-	step = plannedStep{checkpoint: c, Step: Step{
+	step = plannedStep{checkpoint: c, text: script.Up, Step: Step{
 		Namespace: f.target.set.Namespace, Version: c.Version, Source: c.Source, Environment: c.Environment, Direction: directionUp,
 		Transactional: section.Transactional, Covers: len(c.Covered), Reversible: true,
 	}}

@@ -133,6 +133,16 @@ func (p *part) apply(ctx context.Context) error {
 	return nil
 }
 
+// statements are the SQL of a step up that is loaded.
+func (p *part) statements(step plannedStep) []string {
+	if step.checkpoint != nil {
+		return step.text
+	}
+	m, _ := p.target.set.Find(step.Version)
+	up, _ := p.target.set.Sections(m, p.files.read[step.Version])
+	return up.Statements
+}
+
 // takeNext takes a step, and notes its result.
 func (p *part) takeNext(ctx context.Context, step plannedStep) error {
 	if ctx.Err() != nil {

@@ -38,7 +38,7 @@ import (
 //   - NO TRANSACTION, Go functions, and transactions of their own (COMMIT);
 //   - SET, RESET, PRAGMA, LOCK, temporary tables, and all other statements that are not known to be harmless;
 //   - ALTER TYPE … ADD VALUE;
-//   - INITIALLY DEFERRED and set_config: these and all later migrations run one by one.
+//   - INITIALLY DEFERRED, set_config, and functions that SET something: these and all later migrations run one by one.
 //
 // now() is the same for migrations that run together, and locks on tables of other schemas are held until all have run. They have
 // [WithMigrationTimeout] times their number. The observers get [BatchStarted] and [BatchFinished] for them. If they fail together, they run one by one, so the error names the

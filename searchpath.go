@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // WithSearchPath has migrations find the types and functions of other schemas without a schema's name: those of the
@@ -165,8 +166,8 @@ func (ps parts) createdSchemas(missing []string) (names []string) {
 			if step.Direction != directionUp {
 				continue
 			}
-			for _, statement := range p.files.read[step.Version].Up {
-				for _, found := range creatingSchema.FindAllStringSubmatch(statement, -1) {
+			for _, statement := range p.statements(step) {
+				for _, found := range creatingSchema.FindAllStringSubmatch(sqltext.WithoutComments(statement), -1) {
 					if name, err := p.target.dialect.ParseName(found[1]); err == nil && slices.Contains(missing, name.Table) {
 						names = append(names, name.Table)
 					}

@@ -27,6 +27,7 @@ type plannedStep struct {
 	sections   [2]drive.Section   // up and down
 	checkpoint *migset.Checkpoint // nil for a migration
 	batch      *batch             // nil for a migration
+	text       []string           // of a checkpoint: its statements
 }
 
 // down is the step in the other direction.

@@ -41,3 +41,19 @@ func TestSearchPathLeadsElsewhere(t *testing.T) {
 		}
 	})
 }
+
+// TestSearchPathIsCreated: a schema of WithSearchPath may be missing if a checkpoint creates it, but not if only a comment says so.
+func TestSearchPathIsCreated(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+		extras := gooseplus.WithSearchPath("extras")
+		commented := files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE a (id INTEGER /* CREATE SCHEMA extras */);", "DROP TABLE a;")})
+		wantText(t, p.locking(p.db, from(commented), extras).Migrate(ctx), "don't exist")
+		fsys := p.withCheckpoint(t, []string{"a", "b"}, "CREATE SCHEMA extras;", "CREATE TABLE a (id INTEGER);", "CREATE TABLE b (id INTEGER);")
+		if err := p.locking(p.db, from(fsys), useCheckpoints, extras).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.want(t, []int64{1, 2}, []string{"a", "b"})
+	})
+}

@@ -36,7 +36,7 @@ func Alone(text string) (alone, among bool) {
 		return false, false // the usual case, also of megabytes
 	}
 	for _, piece := range pieces(text) {
-		piece = strings.TrimSpace(withoutComments(piece))
+		piece = strings.TrimSpace(WithoutComments(piece))
 		if piece == "" {
 			continue
 		}
@@ -66,8 +66,8 @@ func outside(statement string) bool {
 // innerComments are comments anywhere; a /*! is code.
 var innerComments = regexp.MustCompile(`(?s)'[^']*'|"[^"]*"|--[^\n]*|/\*(?:[^!].*?)?\*/`)
 
-// withoutComments has a space for each comment, so that what is around one can be matched.
-func withoutComments(statement string) string {
+// WithoutComments has a space for each comment, so that what is around one can be matched.
+func WithoutComments(statement string) string {
 	return innerComments.ReplaceAllStringFunc(Uncommented(statement), func(s string) string {
 		if strings.HasPrefix(s, "--") || strings.HasPrefix(s, "/*") {
 			return " "

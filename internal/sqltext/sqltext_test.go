@@ -210,3 +210,21 @@ func TestControlsTransactions(t *testing.T) {
 		}
 	}
 }
+
+func TestCompanyOfFunctions(t *testing.T) {
+	q := Quoting{Dollars: true}
+	for text, want := range map[string]Company{
+		"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET LOCAL session_replication_role = replica; END $$": NoneAfter,
+		"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN -- why\n SET search_path = x; END $$":                 NoneAfter,
+		"create /* why */ function f() returns void language sql as $$ set local x.y = 1 $$":                                 NoneAfter,
+		"create or replace procedure f() language sql as $f$ set search_path = x $f$":                                        NoneAfter,
+		"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SET ROLE x'; END $$":                         NoneAfter,
+		"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql SET search_path = x AS $$ BEGIN UPDATE t SET a = 1; END $$":       Any,
+		"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ UPDATE t\n SET a = 1 $$":                                        Any,
+		"COMMENT ON TABLE t IS 'set by f'": Any,
+	} {
+		if have := q.Company([]string{text}); have != want {
+			t.Errorf("%d, want %d: %s", have, want, text)
+		}
+	}
+}

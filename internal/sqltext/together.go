@@ -20,13 +20,13 @@ const (
 //
 //   - A new enum value can't be used before the COMMIT.
 //   - A deferred constraint is checked at the COMMIT, and a table can't be altered before its check.
-//   - set_config acts on what comes after it, also when a function or a trigger calls it later.
+//   - set_config acts on what comes after it, also when a function or a trigger calls it later. So does SET in a function.
 //   - Functions that tell transactions apart have another answer for each migration.
 //   - The body of DO can execute anything, so it must not have the words of Meddles.
 func (q Quoting) Company(statements []string) Company {
 	company := Any
 	for _, text := range statements {
-		if lingering.in(text) {
+		if lingering.in(text) || functions.in(text) && sets(WithoutComments(text)) {
 			return NoneAfter
 		}
 		if company == Any && !q.sociable(text) {
@@ -35,6 +35,10 @@ func (q Quoting) Company(statements []string) Company {
 	}
 	return company
 }
+
+// sets says whether a text creates a function that has SET where a statement begins, or in a text that it executes. The SET of an
+// UPDATE comes after a name.
+func sets(text string) bool { return creating.MatchString(text) && setting.MatchString(text) }
 
 func (q Quoting) sociable(text string) bool {
 	if open, _ := q.Open(text); open != "" || temporary(text) || singular.in(text) {
@@ -50,7 +54,7 @@ func (q Quoting) sociable(text string) bool {
 			return false
 		case isDo.has(first) && Meddles(piece[len(first):]):
 			return false
-		case isAlter.has(first) && addValue.MatchString(withoutComments(piece)):
+		case isAlter.has(first) && addValue.MatchString(WithoutComments(piece)):
 			return false
 		}
 	}
@@ -63,5 +67,8 @@ var (
 	isAlter   = wordsOf("alter")
 	lingering = wordsOf("deferred set_config")
 	addValue  = regexp.MustCompile(`(?is)^alter\s+type\b.*\badd\s+value\b`)
+	functions = wordsOf("function procedure")
+	creating  = regexp.MustCompile(`(?i)\bcreate\s+(?:or\s+replace\s+)?(?:function|procedure)\b`)
+	setting   = regexp.MustCompile(`(?i)(?:[;$']|\b(?:begin|then|else|loop))\s*set\s`)
 	singular  = wordsOf("txid_current pg_current_xact_id xmin dblink_exec dblink concurrently")
 )
