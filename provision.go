@@ -110,7 +110,7 @@ func (m *Migrator) provisionDatabase(ctx context.Context, whole *target, t Tenan
 	}
 	if !there {
 		if err := called("Create", t.Create, within); err != nil {
-			return fmt.Errorf("%w: the tenant's Create: %w", ErrRollForward, failure.Stopped(within, err))
+			return tm.notCreated(alive, whole, failure.Stopped(within, err))
 		}
 	}
 	if err = tm.migrate(within, upTo(math.MaxInt64)); err == nil || there {
@@ -127,6 +127,21 @@ func (m *Migrator) provisionDatabase(ctx context.Context, whole *target, t Tenan
 			err, failure.Stopped(dropping, dropErr))
 	}
 	return dropped(err, "the database")
+}
+
+// notCreated is the error of a Create that failed. What is there nevertheless stays: somebody else may have created it.
+func (m *Migrator) notCreated(alive context.Context, whole *target, err error) error {
+	asking, cancel := failure.Limit(alive, m.options.rollbackTimeout, "rollback timeout")
+	defer cancel()
+	there, askErr := m.reachable(asking, whole)
+	m.own.close()
+	switch {
+	case askErr != nil:
+		return fmt.Errorf("the tenant's Create: %w (whether its database is there could not be found out: %w)", err, askErr)
+	case there:
+		return fmt.Errorf("the tenant's Create: %w; its database is there all the same and was left: drop it, or call Provision again", err)
+	}
+	return fmt.Errorf("%w: the tenant's Create: %w", ErrRollForward, err)
 }
 
 // called calls a function of a tenant. A panic is its error.

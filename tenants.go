@@ -21,8 +21,9 @@ type Tenant struct {
 	// database of the Migrator. With a Schema as well, that schema of it.
 	Open func(context.Context) (*sql.DB, error)
 	// Create creates the database that Open opens, for [Migrator.Provision], which calls it if the server has no such
-	// database. If it fails, it must leave nothing. Drop undoes it, after a failure. Only Provision calls them; nil is for
-	// a database that exists.
+	// database. If it fails, it must leave nothing: a database that is there all the same stays, and the error says so. Drop
+	// undoes it, after a failure. Only Provision calls them, and keeps a connection of the Migrator's database meanwhile, so
+	// that a pool that they use too needs one more for each call. nil is for a database that exists.
 	Create, Drop func(context.Context) error
 }
 

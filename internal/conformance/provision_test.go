@@ -170,7 +170,22 @@ func TestProvisionDatabase(t *testing.T) {
 		other := tenant
 		other.Create = func(context.Context) error { return refusal }
 		other.Open = func(context.Context) (*sql.DB, error) { return sql.Open(p.driver, otherDatabase(t, p.dsn, name+"_no")) }
-		wantIs(t, p.migrator(from(chain(1))).Provision(ctx, other), refusal)
+		err = p.migrator(from(chain(1))).Provision(ctx, other)
+		wantIs(t, err, refusal)
+		wantIs(t, err, gooseplus.ErrRollForward)
+		// The answer of a Create was lost: its database may be anybody's.
+		half := tenant
+		half.Create = func(ctx context.Context) error { return errors.Join(tenant.Create(ctx), refusal) }
+		p.exec(t, "DROP DATABASE "+name)
+		err = p.migrator(from(chain(1))).Provision(ctx, half)
+		wantIs(t, err, refusal)
+		wantText(t, err, "its database is there all the same and was left")
+		if errors.Is(err, gooseplus.ErrRollForward) {
+			t.Errorf("undone: %v", err)
+		}
+		if err := p.migrator(from(chain(1))).Provision(ctx, half); err != nil {
+			t.Errorf("again: %v", err)
+		}
 		other.Drop = nil
 		wantText(t, p.migrator(from(chain(1))).Provision(ctx, other), "Create needs Drop")
 	})
