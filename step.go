@@ -46,7 +46,7 @@ func (s plannedStep) drive() drive.Step {
 	if s.checkpoint != nil { // if it is executed, it is to be recorded, and no Down takes it back
 		step.Instead, step.Reversible = s.besides(), false
 	}
-	if s.batch != nil {
+	if s.batch != nil && !step.Down { // its text is for the way up
 		step.Instead, step.Text = s.besides(), s.batch.text
 	}
 	return step

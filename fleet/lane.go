@@ -29,7 +29,7 @@ type laneWorker struct {
 
 // Work takes the slot and works for one pass. It returns no error: River would wait longer after each.
 func (w *laneWorker) Work(jobCtx context.Context, job *river.Job[laneArgs]) error {
-	// What has begun is finished, whatever happens to the job.
+	// The lane finishes a run that has begun, whatever happens to the job.
 	ctx := context.WithoutCancel(jobCtx)
 	rollout, err := w.fleet.ledger.RolloutByID(ctx, job.Args.Rollout)
 	if err != nil {
@@ -150,7 +150,7 @@ func (l *lane) survey(ctx context.Context, claims []ledger.Claim) (rest []ledger
 	var tenants []string
 	var at []int64
 	for _, c := range claims {
-		// One that has a result gets a new one, from a run of its own.
+		// A tenant that has a result gets a new result, from a run of its own.
 		if version, ok := versions[c.Tenant]; ok && !c.Known {
 			tenants, at = append(tenants, c.Tenant), append(at, version)
 		} else {

@@ -103,8 +103,8 @@ func TestSecrets(t *testing.T) {
 		t.Error("the failures are not in the ledger")
 	}
 	for _, secret := range append(s.passwords, dsn) {
-		if secret == "" {
-			t.Skip("the server has no password")
+		if secret == "" { // a server that was given for the tests may have no password; the DSN is a secret all the same
+			continue
 		}
 		if strings.Contains(tables, secret) {
 			t.Errorf("the control database has %q", secret)

@@ -175,7 +175,7 @@ func (f *Fleet) Pin(ctx context.Context, tenant, reason string) error {
 	return wrap(f.ledger.Pin(ctx, tenant, true, clean(reason)))
 }
 
-// Unpin lets rollouts have a tenant again. One that is running takes it up.
+// Unpin lets rollouts have a tenant again. A rollout that is running takes it up.
 func (f *Fleet) Unpin(ctx context.Context, tenant string) error {
 	return wrap(f.ledger.Pin(ctx, tenant, false, ""))
 }

@@ -162,7 +162,7 @@ func TestProvisionDatabase(t *testing.T) {
 		if c, d := created.Load(), dropped.Load(); c != 2 || d != 1 {
 			t.Errorf("created %d times, dropped %d times", c, d)
 		}
-		// What was there before stays.
+		// A database that was there before stays.
 		if err := p.migrator(from(broken()), gooseplus.WithUnknownVersions(gooseplus.Ignore)).Provision(ctx, tenant); err != nil {
 			t.Error(err)
 		}

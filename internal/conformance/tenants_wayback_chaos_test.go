@@ -65,7 +65,7 @@ func TestChaosTenantsWayBack(t *testing.T) {
 		p := &fleetPlace{place: at}
 		rounds, random := chaos(t, 2, 50)
 		if rounds > 2 && at.driver != "pgx" {
-			t.Skip("as over pgx")
+			return // the long form is over one driver, as the driver doesn't matter to it
 		}
 		names := p.names(chaosRounds(24, 500))
 		p.numbered(t, names)

@@ -242,10 +242,8 @@ func (p *place) wantKinds(t *testing.T, seen *together) {
 func TestAloneAfter(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onSchemas(t, func(t *testing.T, p *fleetPlace) {
-		if p.dialect != "postgres" {
-			t.Skip("nothing runs together there")
-		}
+	having(schemas, transactionalDDL).onEach(t, func(t *testing.T, at *place) {
+		p := &fleetPlace{place: at}
 		const deferred = "CREATE TABLE a (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES a DEFERRABLE INITIALLY DEFERRED);"
 		begin := p.withCheckpoint(t, []string{"a"}, deferred)
 		apart := files(map[string]*fstest.MapFile{"1_a.sql": noTransaction(deferred, "DROP TABLE a;")})

@@ -36,7 +36,7 @@ type Standing struct {
 // tenants have failed and how many have a result.
 type Judge func(plan []byte, wave, failed, processed int) (string, error)
 
-// Record records a result. What a run applied is recorded even if the claim is lost.
+// Record records a result. It records the versions that a run applied even if the claim is lost.
 func (l *Ledger) Record(ctx context.Context, rollout int64, r Result, judge Judge) (s Standing, err error) {
 	if !r.Verdict.Failure() || r.Undo {
 		s.Kept, _, err = record(ctx, l.db, rollout, r)

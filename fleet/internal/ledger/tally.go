@@ -36,8 +36,8 @@ func Recount(ctx context.Context, control *sql.DB, id int64) error {
 	return err
 }
 
-// Tallies are the numbers of tenants of a rollout, and when they were counted. Those of a large rollout that works are what its
-// coordinator has counted last.
+// Tallies are the numbers of tenants of a rollout, and when they were counted. While a large rollout is at
+// work, they are the numbers that its coordinator counted last.
 func (l *Ledger) Tallies(ctx context.Context, id int64) (list []Tally, at time.Time, err error) {
 	var text []byte
 	err = l.db.QueryRowContext(ctx, `
