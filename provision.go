@@ -208,7 +208,7 @@ func (h *holding) dropCreated(err error) error {
 	if err == nil || !h.created || !o.dropCreated {
 		return err
 	}
-	sqlText := h.run.whole.dialect.DropSchema(schema)
+	sqlText := h.run.whole.dialect.Schema(schema).Drop()
 	if !h.lives() || errors.Is(err, ErrLockLost) {
 		return fmt.Errorf("%w; the schema %q, which this call had created, was left, as the lock was lost: call Provision again", err, schema)
 	}
