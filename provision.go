@@ -213,7 +213,7 @@ func (h *holding) dropCreated(err error) error {
 		return fmt.Errorf("%w; the schema %q, which this call had created, was left, as the lock was lost: call Provision again", err, schema)
 	}
 	for _, p := range h.run.parts {
-		if busy := p.driver.AwaitOrphans(h.alive); busy != nil {
+		if busy := p.driver.Connections().Await(h.alive); busy != nil {
 			return fmt.Errorf("%w; the schema %q, which this call had created, is still there: %w: execute %s, or call Provision again", err, schema, busy, sqlText)
 		}
 	}
