@@ -44,12 +44,19 @@ func (d Dialect) ParseName(s string) (n Name, err error) {
 // Quote renders the name for a statement, so that the server takes it literally.
 func (d Dialect) Quote(n Name) string {
 	q := quoteMark(d.Goose)
-	quoted := q + strings.ReplaceAll(n.Table, q, q+q) + q
 	if n.Schema == "" {
-		return quoted
+		return doubled(n.Table, q)
 	}
-	return q + strings.ReplaceAll(n.Schema, q, q+q) + q + "." + quoted
+	return doubled(n.Schema, q) + "." + doubled(n.Table, q)
 }
+
+// Quoted is a name in the quotes of the SQL standard: those of PostgreSQL and SQLite.
+func Quoted(name string) string { return doubled(name, `"`) }
+
+// QuotedMySQL is a name in the quotes of MySQL.
+func QuotedMySQL(name string) string { return doubled(name, "`") }
+
+func doubled(name, q string) string { return q + strings.ReplaceAll(name, q, q+q) + q }
 
 // Literal renders a text for a statement, and doesn't depend on what the server takes a backslash for. With a literal
 // instead of an argument every driver needs one round trip.
