@@ -102,7 +102,7 @@ func (f *forced) do(ctx context.Context) error {
 			return err
 		}
 	}
-	if f.adopts || f.remembers() {
+	if f.adopts || (memory{f.part}).remembers() {
 		if err := f.run.ensureState(ctx); err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step
 	if err := f.target.table.Rewrite(ctx, tx, add, remove); err != nil {
 		return err
 	}
-	if f.remembers() {
+	if (memory{f.part}).remembers() {
 		list, err := asNow(f.target.set, add)
 		namespace := f.target.set.Namespace
 		memory{f.part}.addDowns(ctx, list)

@@ -323,25 +323,25 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 		}
 		return busy
 	case len(registered) == 1:
-		return registered[0].recordOutcome(ctx, h.run.db.own, registered[0].errorOf(runErr))
+		return h.recordOutcome(ctx, h.run.db.own, registered[0], registered[0].errorOf(runErr))
 	}
 	tx, err := h.run.db.own.BeginTx(ctx, nil)
 	if err != nil {
-		return registered[0].unrecorded(ctx, err)
+		return unrecorded(ctx, registered[0], err)
 	}
 	for _, p := range registered {
-		if err := p.recordOutcome(ctx, tx, p.errorOf(runErr)); err != nil {
+		if err := h.recordOutcome(ctx, tx, p, p.errorOf(runErr)); err != nil {
 			return failure.Join(err, failure.IgnoreDone(tx.Rollback()))
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		return registered[0].unrecorded(ctx, err)
+		return unrecorded(ctx, registered[0], err)
 	}
 	return nil
 }
 
 // recordOutcome ends the part's row.
-func (p *part) recordOutcome(ctx context.Context, db history.Querier, err error) error {
+func (h *holding) recordOutcome(ctx context.Context, db history.Querier, p *part, err error) error {
 	outcome, text := history.Migrated, ""
 	switch {
 	case err == nil && p.row.forced:
@@ -356,18 +356,18 @@ func (p *part) recordOutcome(ctx context.Context, db history.Querier, err error)
 	st := p.target.state
 	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Backends()...)
 	if err == nil {
-		return p.run.holding.stillOurs(own)
+		return h.stillOurs(own)
 	}
-	if there, checkErr := st.IsThere(ctx, p.run.db.own); checkErr == nil && !there {
+	if there, checkErr := st.IsThere(ctx, h.run.db.own); checkErr == nil && !there {
 		p.events.send(Warning{Message: fmt.Sprintf("a migration has removed the state table %s: the outcome of the run was not recorded", st.Name())})
 		return nil
 	}
-	return p.unrecorded(ctx, err)
+	return unrecorded(ctx, p, err)
 }
 
 // unrecorded is the error of a run whose outcome could not be recorded. Its migrations stay applied, so it isn't
 // ErrMigrationTable, which says that nothing was touched.
-func (p *part) unrecorded(ctx context.Context, err error) error {
+func unrecorded(ctx context.Context, p *part, err error) error {
 	return fmt.Errorf("the run has ended at version %d, but its outcome could not be recorded in %s: the next run will treat it as cut off: %w",
 		p.end.to, p.target.state.Name(), failure.Tidy{Err: failure.Stopped(ctx, err)})
 }

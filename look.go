@@ -74,7 +74,7 @@ func (r *run) look(ctx context.Context, goals goals) (needed bool, err error) {
 	}
 	faults = nil
 	for _, p := range r.parts {
-		faults = append(faults, p.target.named(p.dirty(ctx, unfinished(p.target.own(facts), p.view.applied), p.view.applied)))
+		faults = append(faults, p.target.named(p.admission.dirty(ctx, unfinished(p.target.own(facts), p.view.applied), p.view.applied)))
 	}
 	return false, allOf(faults)
 }
@@ -202,7 +202,7 @@ func (r *run) preview(ctx context.Context, goal goal) (steps []Step, err error) 
 	}
 	var faults []error
 	for _, p := range r.parts {
-		faults = append(faults, p.target.named(p.admit(ctx, p.target.own(facts), p.planned)))
+		faults = append(faults, p.target.named(p.admission.admit(ctx, p.target.own(facts), p.planned)))
 		steps = append(steps, p.steps.public()...)
 	}
 	if err := allOf(faults); err != nil {
@@ -274,7 +274,7 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return err
 	}
 	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
-		if err := p.restoreDowns(ctx, unknown); err != nil {
+		if err := (memory{p}).restoreDowns(ctx, unknown); err != nil {
 			return err
 		}
 	}

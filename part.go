@@ -94,7 +94,7 @@ func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
 func (p *part) clearUnfinished(ctx context.Context) error {
 	p.driver.Found(p.found)
 	for _, s := range p.admission.unfinished {
-		if err := p.clearCutOff(ctx, s); err != nil {
+		if err := p.admission.clearCutOff(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -109,7 +109,7 @@ func (p *part) apply(ctx context.Context) error {
 			p.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
 		}
 	}
-	p.warnOfStoredDowns()
+	memory{p}.warnOfStoredDowns()
 	defer p.driver.Rest() // what comes next may need the connection
 	for _, next := range p.batches() {
 		if next.batch != nil {

@@ -58,7 +58,7 @@ func (o *options) keepsHistory() bool {
 }
 
 // remembers says whether the part has a state table that remembers applied migrations.
-func (p *part) remembers() bool { return p.target.state != nil && p.run.options.keepsHistory() }
+func (p memory) remembers() bool { return p.target.state != nil && p.run.options.keepsHistory() }
 
 // memory is what the state table remembers of the applied versions of a part.
 type memory struct{ *part }
@@ -68,7 +68,7 @@ type memory struct{ *part }
 func (ps parts) compareSums(ctx context.Context) error {
 	var faults []error
 	for _, p := range ps {
-		if p.remembers() && !slices.ContainsFunc(p.steps, func(s plannedStep) bool { return s.Direction == directionDown }) {
+		if (memory{p}).remembers() && !slices.ContainsFunc(p.steps, func(s plannedStep) bool { return s.Direction == directionDown }) {
 			faults = append(faults, p.target.named(memory{p}.compareSums(ctx)))
 		}
 	}

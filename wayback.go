@@ -428,5 +428,5 @@ func (w wayBack) abandon(ctx context.Context) error {
 // versionLockedOnTheWayBack is versionLocked of what the run applied: to return to a starting point
 // that has a protected version is not to go below it.
 func (w wayBack) versionLockedOnTheWayBack(down plannedStep) error {
-	return w.admission.versionLocked(w.target, down, w.ledger.Added())
+	return w.admission.versionLocked(down, w.ledger.Added())
 }
