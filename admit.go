@@ -24,7 +24,7 @@ type admission struct {
 
 // admit refuses what must not be done on this database, for all parts, and forgets the marks of steps that were finished.
 func (r *run) admit(ctx context.Context) error {
-	facts, err := r.facts(ctx)
+	facts, err := r.looking.facts(ctx)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (m *Migrator) Force(ctx context.Context, version int64) error {
 			if err := force.look(ctx); err != nil {
 				return err
 			}
-			if err := p.run.makeTables(ctx); err != nil {
+			if err := p.run.looking.makeTables(ctx); err != nil {
 				return err
 			}
 			return force.do(ctx)
@@ -60,10 +60,10 @@ func (f *forced) look(ctx context.Context) error {
 	if err := migset.UnknownVersion(f.version, f.target.set.Versions(), f.view.applied); err != nil {
 		return err
 	}
-	if len(f.view.applied) > 0 || f.run.progress.vetted {
+	if len(f.view.applied) > 0 || f.run.looking.vetted {
 		return nil
 	}
-	f.run.progress.vetted = true
+	f.run.looking.vetted = true
 	return f.vet(ctx)
 }
 
@@ -77,7 +77,7 @@ func (f *forced) vet(ctx context.Context) error {
 	for _, h := range found {
 		if h.Dirty && f.run.options.foreignHistory == Refuse {
 			return fmt.Errorf("%w: %s: nothing was touched; repair the database and tell %s so, or use WithForeignHistory(Ignore)",
-				ErrForeignHistory, f.target.foreignText([]history.Foreign{h}), h.Tool)
+				ErrForeignHistory, foreignText(f.target, []history.Foreign{h}), h.Tool)
 		}
 	}
 	return err

@@ -105,9 +105,9 @@ func (f *foundPath) forget() {
 
 // findPath decides, once and before anything is touched, with which search_path the run's sessions work. It refuses schemas
 // that aren't there, unless one of the planned steps creates them.
-func (r *run) findPath(ctx context.Context) error {
-	o := r.options
-	if r.progress.path != nil {
+func (s *sessions) findPath(ctx context.Context) error {
+	r, o := s.run, s.run.options
+	if s.path != nil {
 		return nil
 	}
 	var path []string
@@ -115,10 +115,10 @@ func (r *run) findPath(ctx context.Context) error {
 		path = []string{o.schema}
 	}
 	if len(o.searchPath) == 0 {
-		r.progress.path = path
+		s.path = path
 		return nil
 	}
-	answer, err := r.found.find(ctx, r.db.own, r.whole.dialect.FindPath(o.searchPath))
+	answer, err := s.found.find(ctx, r.db.own, r.whole.dialect.FindPath(o.searchPath))
 	if err != nil {
 		return r.whole.tableError(ctx, fmt.Errorf("WithSearchPath: the schemas can't be looked for: %w", err))
 	}
@@ -130,7 +130,7 @@ func (r *run) findPath(ctx context.Context) error {
 	}
 	missing := elsewhere(answer.missing)
 	if created := r.parts.createdSchemas(missing); len(created) > 0 {
-		r.found.forget()
+		s.found.forget()
 		missing = slices.DeleteFunc(missing, func(name string) bool { return slices.Contains(created, name) })
 	}
 	if len(missing) > 0 {
@@ -149,7 +149,7 @@ func (r *run) findPath(ctx context.Context) error {
 			path = append(path[:len(path):len(path)], name)
 		}
 	}
-	r.progress.path = path
+	s.path = path
 	return nil
 }
 
