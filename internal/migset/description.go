@@ -102,3 +102,9 @@ func (m Migration) compiledIn() (files []string) {
 	}
 	return files
 }
+
+// CompiledIn returns the source files of the functions of a version's migration, none for SQL.
+func (s *Set) CompiledIn(version int64) []string {
+	m, _ := s.Find(version)
+	return m.compiledIn()
+}
