@@ -132,7 +132,9 @@ func ddlOf(text string) ddl {
 }
 
 // algorithms are how a server can change a table, the best first. MySQL has no NOCOPY.
-var algorithms = []struct{ algorithm, lock string }{{"INSTANT", ""}, {"NOCOPY", "NONE"}, {"INPLACE", "NONE"}, {"INPLACE", "SHARED"}, {"COPY", ""}}
+var algorithms = []struct{ algorithm, lock string }{
+	{"INSTANT", ""}, {"NOCOPY", "NONE"}, {"INPLACE", "NONE"}, {"NOCOPY", "SHARED"}, {"INPLACE", "SHARED"}, {"COPY", ""},
+}
 
 // try finds out the best algorithm that the server takes for the statement, and what that blocks.
 func (d ddl) try(s *Statement, ask Ask, mariadb bool) {
@@ -154,14 +156,14 @@ func (d ddl) try(s *Statement, ask Ask, mariadb bool) {
 		return
 	}
 	for _, a := range algorithms {
-		option := d.options + "ALGORITHM=" + a.algorithm
+		option, name := d.options+"ALGORITHM="+a.algorithm, a.algorithm
 		if a.lock != "" {
-			option += d.options + "LOCK=" + a.lock
+			option, name = option+d.options+"LOCK="+a.lock, name+", LOCK="+a.lock
 		}
 		if _, err := ask(d.text[:d.from] + mysqlCopy + d.text[d.to:] + option); err != nil {
 			continue
 		}
-		s.Source, lock.Algorithm = Tried, strings.TrimPrefix(option, d.options+"ALGORITHM=")
+		s.Source, lock.Algorithm = Tried, name
 		lock.Rewrite = a.algorithm == "COPY" || mariadb && a.algorithm == "INPLACE"
 		switch {
 		case a.algorithm == "COPY":

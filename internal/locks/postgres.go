@@ -144,7 +144,7 @@ func (p *postgres) compare(s *Statement, before, after facts) {
 			continue
 		case moved:
 			rewritten[name] = true
-		case scanned:
+		case scanned && !empties: // the empty indexes are built again
 			s.effects.scanned = append(s.effects.scanned, name)
 		}
 		for number, c := range is.columns {
@@ -226,11 +226,17 @@ func (p *postgres) documented(s *Statement, before, after facts) {
 			touched = append(touched, name)
 		}
 	}
+	partition := detached.FindString(text)
 	for _, name := range touched {
 		strongest[name] = mode
+		if partition != "" && names(partition, name) {
+			strongest[name] = accessExclusive // in the second of its transactions
+		}
 	}
 	s.Locks = locksOf(strongest, rewritten)
 }
+
+var detached = regexp.MustCompile(`\bdetach\s+partition\s+\S+`)
 
 var blocking = regexp.MustCompile(`^\s*(?:vacuum\s*(?:\([^)]*\bfull\b[^)]*\)|full\b)|cluster\b)`)
 

@@ -22,7 +22,7 @@ type Recorder struct {
 
 	mu       sync.Mutex // a Go migration may execute statements on several goroutines
 	report   Report     // this and the fields below are guarded by mu
-	postgres postgres // of the migration that is executed, as mysql
+	postgres postgres   // of the migration that is executed, as mysql
 	mysql    mysql
 }
 

@@ -25,15 +25,15 @@ func (m Migration) Rows() (rows [][]string) {
 			if l.Rewrite {
 				rewrite = "yes"
 			}
-			rows = append(rows, append(append(head, l.Table, l.String(), rewrite), tail...))
+			rows = append(rows, append(append(head, l.Table, l.Text(), rewrite), tail...))
 			head, tail = []string{"", ""}, []string{"", ""}
 		}
 	}
 	return rows
 }
 
-// String is the lock with MySQL's algorithm.
-func (l Lock) String() string {
+// Text is the lock with MySQL's algorithm.
+func (l Lock) Text() string {
 	if l.Algorithm != "" {
 		return l.Mode + ", ALGORITHM=" + l.Algorithm
 	}
