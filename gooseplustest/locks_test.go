@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -296,6 +299,53 @@ func TestLocksOfFunctions(t *testing.T) {
 	}
 	if !strings.Contains(log, "a      SHARE UPDATE EXCLUSIVE  no       documented") {
 		t.Errorf("the log is\n%s", log)
+	}
+}
+
+// TestLocksOfExamples: the migrations of the examples have no finding but those that they allow.
+func TestLocksOfExamples(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		name    string
+		folders []string // of which the later ones are laid over the first
+		options []gooseplus.Option
+		allowed int
+	}{
+		{"sql", []string{"../sql"}, []gooseplus.Option{gooseplus.WithEnvironments("test")}, 0},
+		{"sql, production", []string{"../sql"}, []gooseplus.Option{gooseplus.WithEnvironments("production")}, 0},
+		{"quickstart", []string{"../sql", "../examples/quickstart/next-release"}, nil, 1},
+		{"communicate-with-app", []string{"../examples/communicate-with-app/sql"}, nil, 0},
+		{"make", []string{"../examples/make/sql"}, []gooseplus.Option{gooseplus.WithNamespaces("core", "identity", "billing")}, 0},
+		{"multi-lanes", []string{"../examples/multi-lanes/fast", "../examples/multi-lanes/next-release"}, []gooseplus.Option{gooseplus.SetEnvironments(nil)}, 0},
+		{"namespaces", []string{"../examples/namespaces/sql", "../examples/namespaces/next-release"},
+			[]gooseplus.Option{gooseplus.WithNamespaces("shared", "core", "identity", "customer-mgmt")}, 1},
+		{"tenants-databases, master", []string{"../examples/tenants-databases/sql/master"}, nil, 0},
+		{"tenants-databases", []string{"../examples/tenants-databases/sql/tenant"}, nil, 0},
+		{"tenants-schemas, public", []string{"../examples/tenants-schemas/sql/public"}, nil, 0},
+		{"tenants-schemas", []string{"../examples/tenants-schemas/sql/tenant"}, []gooseplus.Option{gooseplus.WithSchema("acme")}, 0},
+		{"testing", []string{"../examples/testing/sql"}, []gooseplus.Option{gooseplus.WithEnvironments("test")}, 0},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			fsys := fstest.MapFS{}
+			for _, folder := range x.folders {
+				err := fs.WalkDir(os.DirFS(folder), ".", func(path string, d fs.DirEntry, err error) error {
+					if err != nil || filepath.Ext(path) != ".sql" {
+						return err
+					}
+					text, err := os.ReadFile(filepath.Join(folder, path))
+					fsys["sql/"+path] = &fstest.MapFile{Data: text}
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			found, log := locksTest(t, dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres"), append(x.options, files(fsys), withLockTimeout)...)
+			if allowed := strings.Count(log, "This is allowed:"); len(found) > 0 || allowed != x.allowed || !strings.Contains(log, "locks of ") {
+				t.Errorf("findings %q, allowed %d, want %d:\n%s", found, allowed, x.allowed, log)
+			}
+		})
 	}
 }
 
