@@ -46,7 +46,7 @@ var outcomes = [...]struct{ word, meaning string }{
 	exitPending:     {"pending", "check, or status --exit-code: migrations are pending, and nothing else is wrong"},
 	exitEdited:      {"edited", "check, or status --exit-code: files of applied migrations were edited"},
 	exitUnknown:     {"unknown versions", "check, or status --exit-code: applied versions have no migration here"},
-	exitLocks:       {"locks", "trace found locks that would stop an application"},
+	exitLocks:       {"locks", "trace found statements for which an application would have to wait"},
 }
 
 // exitTable is the table of the codes, for help texts.

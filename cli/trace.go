@@ -9,7 +9,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/locks"
 )
 
-// locksError says that migrations have locks that would stop an application.
+// locksError says that an application would have to wait for migrations.
 type locksError struct{ text string }
 
 func (e *locksError) Error() string { return e.text }
@@ -59,8 +59,8 @@ type lockFinding struct {
 
 const traceLong = "Runs all migrations in a copy of the shadow, an empty database of the same kind, and shows for each statement which\n" +
 	"tables it locks, whether it rewrites them, and how long it took. Only tables that existed before the migration\n" +
-	"count. Below the table stands what would stop an application that uses the tables meanwhile, with what to write instead. A line\n" +
-	"-- +gooseplus allow-lock REASON in a file allows all of its migration.\n" +
+	"count. Below them it shows the statements for which an application would have to wait, and what to write instead.\n" +
+	"A line -- +gooseplus allow-lock REASON in a file allows all locks of its migration.\n" +
 	"PostgreSQL says what the connection has locked, scanned and rewritten; for a statement that can't run in a\n" +
 	"transaction the column KNOWN says \"documented\". MySQL and MariaDB: each ALGORITHM is tried on a copy of the table.\n" +
 	"SQLite locks the whole file, so that there is nothing to show.\n" +
@@ -114,10 +114,10 @@ func trace(c *call, shadow string) error {
 		err = &refusedError{err}
 	}
 	if refused > 0 {
-		return errors.Join(&locksError{fmt.Sprintf("%s of locks that would stop an application", counted(refused, "finding"))}, err)
+		return errors.Join(&locksError{fmt.Sprintf("%s: an application would have to wait", counted(refused, "finding"))}, err)
 	}
 	if err == nil {
-		c.out.line("%s: no lock that would stop an application", counted(len(report.Migrations), "migration"))
+		c.out.line("%s: no application would have to wait", counted(len(report.Migrations), "migration"))
 	}
 	return err
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
-// Locks applies the migrations of m to an empty database, and fails the test for each statement that would stop an application
-// which uses the tables meanwhile. It reads what PostgreSQL says that each statement locked, scanned and rewrote. Only tables
-// that existed before the migration count. With go test -v it logs a table of the locks of each migration.
+// Locks applies the migrations of m to an empty database, and fails the test for each statement for which an application
+// that uses the tables would have to wait. It reads what PostgreSQL says that each statement locked, read and rewrote. Only
+// tables that existed before the migration count. With go test -v it logs a table of the locks of each migration.
 //
 // These are errors: an ACCESS EXCLUSIVE lock that is held while a later statement of the same transaction reads or rewrites a
 // whole table; an index that is built without CONCURRENTLY; a table that is rewritten; a constraint whose rows are checked at once,
