@@ -44,6 +44,30 @@ const (
 	upgradeLimit = 5 * time.Second
 )
 
+// WithGlobalLock lets one of any number of processes migrate at a time: the others wait, and are
+// done without migrating when nothing is left to do. The lock belongs to the version table, or to all
+// version tables of the namespaces. It is an advisory lock of an open transaction on PostgreSQL (manual, section
+// 13.3.5), GET_LOCK on MySQL and MariaDB, each on a connection of its own, so that the server frees it when its
+// holder dies; on SQLite it is a lock on a file beside the database. A holder that was declared dead can't commit.
+//
+// It takes one connection, and another one while a step runs outside a transaction. A pool that is too small, such as
+// one with SetMaxOpenConns(1), is an error, except on SQLite. On dialects other than PostgreSQL, MySQL (MariaDB)
+// and SQLite it is a configuration fault.
+//
+// The default is false.
+func WithGlobalLock(lock bool) Option {
+	return optionFunc(func(o *options) { o.globalLock = lock })
+}
+
+// WithLockWait limits the wait for the global lock, and for statements that the server still executes for a run that
+// was cut off. When the time is exceeded, the run returns [ErrLocked]. Zero tries once; a negative duration waits
+// as long as the run may take ([WithTimeout]).
+//
+// The default is to wait as long as the run may take.
+func WithLockWait(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.lockWait = d })
+}
+
 // lockTimes are lockIdle, lockBeat and lockPatience; tests have less time.
 type lockTimes struct {
 	idle  time.Duration

@@ -124,7 +124,7 @@ func (m *Migrator) newRun(known *targets, db site, events *stream) *run {
 	r := &run{
 		options: &m.options, db: db, events: events, started: time.Now(), patience: new(wait.Patience),
 	}
-	r.looking.run, r.sessions = r, sessions{run: r, keeper: m.keeper, found: cmp.Or(m.found, new(foundPath))}
+	r.looking.run, r.sessions = r, sessions{run: r, keeper: m.keeper, found: cmp.Or(m.found, newFoundPath())}
 	whole := *known.whole
 	r.whole = &whole
 	for i, t := range known.parts {

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
@@ -49,10 +48,12 @@ func (o *options) pathFaults(d dialect.Dialect) (faults []error) {
 
 // foundPath is what the server has said of the schemas of WithSearchPath, for all runs on one database.
 type foundPath struct {
-	mu    sync.Mutex // one of many runs asks, the others wait for its answer
-	asked bool
+	turn  chan struct{} // one of many runs asks, the others wait for its answer
+	asked bool          // guarded by turn, as the answer is
 	pathAnswer
 }
+
+func newFoundPath() *foundPath { return &foundPath{turn: make(chan struct{}, 1)} }
 
 // pathAnswer is what a connection finds of the schemas.
 type pathAnswer struct {
@@ -61,12 +62,16 @@ type pathAnswer struct {
 }
 
 func (f *foundPath) find(ctx context.Context, db *sql.DB, query string) (pathAnswer, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	var answer pathAnswer
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return answer, ctx.Err()
+	}
 	if f.asked {
 		return f.pathAnswer, nil
 	}
-	var answer pathAnswer
 	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return answer, err
@@ -98,9 +103,9 @@ func (f *foundPath) find(ctx context.Context, db *sql.DB, query string) (pathAns
 
 // forget has the next run ask again.
 func (f *foundPath) forget() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.turn <- struct{}{}
 	f.asked = false
+	<-f.turn
 }
 
 // findPath decides, once and before anything is touched, with which search_path the run's sessions work. It refuses schemas

@@ -55,7 +55,7 @@ func (m *Migrator) newTenantsCall(ctx context.Context, source iter.Seq2[Tenant, 
 	c := &tenantsCall{m: &shared, known: known, options: options, started: time.Now(), close: func() {}, editedAt: make(map[string][]int64)}
 	if m.db != nil {
 		db, leave := known.whole.reach(m.db)
-		c.db, c.keeper, c.found = db, new(session.Keeper), new(foundPath)
+		c.db, c.keeper, c.found = db, new(session.Keeper), newFoundPath()
 		c.close = func() {
 			c.keeper.Close()
 			leave()
