@@ -1,6 +1,7 @@
 package gooseplus
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -65,6 +66,7 @@ type tracer struct {
 	known    *targets
 	set      *migset.Set // of the migration that runs, as the fields below
 	version  int64
+	name     string   // for statements that are in no file
 	sources  []string // the files of its functions
 }
 
@@ -79,7 +81,7 @@ func (t *tracer) observe(_ context.Context, e Event) {
 			t.set = part.set
 		}
 	}
-	t.version, t.sources = step.Version, t.set.CompiledIn(step.Version)
+	t.version, t.name, t.sources = step.Version, cmp.Or(step.Source, fmt.Sprintf("migration %d", step.Version)), t.set.CompiledIn(step.Version)
 	sum, _ := t.set.Sum(step.Version) // the run has read the file
 	allowed := sum.AllowLock
 	for _, file := range t.sources {
@@ -99,6 +101,7 @@ func (t *tracer) before(_ context.Context, s session.Traced) (func(time.Duration
 	if len(t.sources) > 0 {
 		statement.File, statement.Line = t.caller()
 	}
+	statement.File = cmp.Or(statement.File, t.name)
 	return t.recorder.Before(statement, s.InTransaction, s.Ask)
 }
 

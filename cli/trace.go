@@ -47,6 +47,7 @@ type tracedLock struct {
 
 type lockFinding struct {
 	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
 	Version   int64  `json:"version"`
 	Statement int    `json:"statement"`
 	File      string `json:"file,omitempty"`
@@ -155,6 +156,6 @@ func (d *tracedDone) add(m locks.Migration, findings []locks.Finding) {
 	}
 	d.Migrations = append(d.Migrations, one)
 	for _, f := range findings {
-		d.Findings = append(d.Findings, lockFinding{f.Kind, m.Version, f.Statement, f.File, f.Line, f.Table, f.Does, f.Instead, f.AllowLock})
+		d.Findings = append(d.Findings, lockFinding{f.Kind, m.Namespace, m.Version, f.Statement, f.File, f.Line, f.Table, f.Does, f.Instead, f.AllowLock})
 	}
 }

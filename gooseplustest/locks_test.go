@@ -349,6 +349,22 @@ func TestLocksOfExamples(t *testing.T) {
 	}
 }
 
+// TestLocksOfDefinitions: a statement that is in no file has the place of its definition, or the line of the function.
+func TestLocksOfDefinitions(t *testing.T) {
+	t.Parallel()
+	var d gooseplus.Definitions
+	d.Define(2).Up("CREATE INDEX x ON a (n)").DownAction(gooseplus.TxFunc(func(context.Context, *sql.Tx) error { return nil }))
+	d.Define(3).UpAction(gooseplus.TxFunc(func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "CREATE INDEX y ON a (n)")
+		return err
+	})).Down("DROP INDEX y")
+	fsys := fstest.MapFS{"sql/base/1_base.sql": migration(lockBase, "SELECT 1;")}
+	found, log := locksTest(t, dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres"), files(fsys), withLockTimeout, gooseplus.WithDefinitions(&d))
+	if len(found) != 2 || !strings.HasPrefix(found[0], "gooseplustest: gooseplustest/locks_test.go:") || !strings.Contains(found[0], ", statement 1: builds index x") || !strings.HasPrefix(found[1], "gooseplustest: locks_test.go:") {
+		t.Errorf("findings %q in\n%s", found, log)
+	}
+}
+
 // TestLocksOfNamespaces: each migration is that of its namespace.
 func TestLocksOfNamespaces(t *testing.T) {
 	t.Parallel()

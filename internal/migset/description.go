@@ -103,8 +103,11 @@ func (m Migration) compiledIn() (files []string) {
 	return files
 }
 
-// CompiledIn returns the source files of the functions of a version's migration, none for SQL.
+// CompiledIn returns the source files of a version's functions, none if its Up is SQL.
 func (s *Set) CompiledIn(version int64) []string {
 	m, _ := s.Find(version)
+	if m.Go == nil {
+		return nil
+	}
 	return m.compiledIn()
 }
