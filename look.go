@@ -254,7 +254,7 @@ func (l *looking) makeTables(ctx context.Context) error {
 func (l *looking) facts(ctx context.Context) (facts history.Facts, err error) {
 	r := l.run
 	there := r.holding != nil || !r.options.globalLock && r.parts.any(func(p *part) bool { return p.view.flagged || p.view.state })
-	if r.whole.state == nil || !there && !r.options.globalLock {
+	if r.whole.state == nil || !there && !r.options.globalLock || r.holding.isFresh() {
 		return facts, nil // without a lock, a table that was not there at the first look has nothing to say
 	}
 	read := r.whole.state.Read

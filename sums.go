@@ -191,7 +191,7 @@ func (p memory) adopt(ctx context.Context) error {
 	if !p.remembers() {
 		return nil
 	}
-	if err := p.run.ensureState(ctx); err != nil {
+	if err := p.run.ensureState(ctx); err != nil || p.run.holding.isFresh() && len(p.found.Applied) == 0 {
 		return err
 	}
 	st, namespace := p.target.state, p.target.set.Namespace

@@ -89,19 +89,20 @@ type Rows struct {
 // running.
 func (v *Versions) Owned(ctx context.Context, db *sql.DB, settle bool) (r Rows, err error) {
 	if v.own == nil || !settle || v.own.server.terms().settle == "" {
-		return v.owned(ctx, db)
+		return v.OwnedIn(ctx, db)
 	}
 	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, v.own.sql(v.own.server.terms().settle)); err != nil {
 			return err
 		}
-		r, err = v.owned(ctx, tx)
+		r, err = v.OwnedIn(ctx, tx)
 		return err
 	})
 	return r, err
 }
 
-func (v *Versions) owned(ctx context.Context, db Querier) (Rows, error) {
+// OwnedIn is Owned where the caller's transaction, or connection, sees it.
+func (v *Versions) OwnedIn(ctx context.Context, db Querier) (Rows, error) {
 	list, schema, err := v.rows(ctx, db, false)
 	switch {
 	case err != nil:
