@@ -12,25 +12,16 @@ import (
 	"github.com/gooseplus/gooseplus/internal/plan"
 )
 
-// recorded is called in the transaction of a step, when the version table has it.
-func (p *part) recorded(ctx context.Context, db history.Querier, step drive.Step, took time.Duration) error {
-	if err := (memory{p}).remember(ctx, db, step, took); err != nil {
-		return err
-	}
-	return p.seal(ctx, db, step)
-}
-
 // seal verifies and ends the run within the transaction of a batch that is all that is left of it: the server commits once, and
 // a process that is killed leaves either a run that has ended, or one that is cut off and has nothing of the batch. If anything
 // isn't as it should be, the run is verified and ended after the commit, as every other run.
 func (p *part) seal(ctx context.Context, db history.Querier, step drive.Step) error {
 	p.sealed = nil
-	last := p.steps[len(p.steps)-1]
 	_, inTransaction := db.(*sql.Tx)
-	if !inTransaction || step.Text == "" || last.Version != step.Version || last.checkpoint != nil || !p.row.registered || len(p.run.working) > 1 || p.mark.set {
+	if !inTransaction || step.Text == "" || step.Down || !p.row.registered || len(p.run.working) > 1 || p.mark.set {
 		return nil
 	}
-	if p.driver.AwaitOrphans(ctx) != nil {
+	if last := p.steps[len(p.steps)-1]; last.Version != step.Version || last.checkpoint != nil || p.driver.AwaitOrphans(ctx) != nil {
 		return nil
 	}
 	rows, err := p.target.table.OwnedIn(ctx, db)
