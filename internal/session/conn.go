@@ -118,17 +118,26 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	ctx = c.during(ctx) // the driver is to heed it too
-	return whole(ctx, c, query, func(dc driver.Conn) (driver.Result, error) {
+	after, err := c.trace(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	res, err := whole(ctx, c, query, func(dc driver.Conn) (driver.Result, error) {
 		e, ok := dc.(driver.ExecerContext)
 		if !ok {
 			return nil, driver.ErrSkip
 		}
 		return e.ExecContext(ctx, query, args)
 	})
+	return res, after(err)
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	ctx = c.during(ctx) // the driver is to heed it too
+	after, err := c.trace(ctx, query)
+	if err != nil {
+		return nil, err
+	}
 	inner, err := statement(ctx, c, query, func(dc driver.Conn) (driver.Rows, error) {
 		q, ok := dc.(driver.QueryerContext)
 		if !ok {
@@ -137,9 +146,9 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return q.QueryContext(ctx, query, args)
 	})
 	if err != nil {
-		return nil, c.leave(ctx, err)
+		return nil, after(c.leave(ctx, err))
 	}
-	return &rows{c: c, link: c.link, ctx: c.during(ctx), inner: inner}, nil
+	return &rows{c: c, link: c.link, ctx: c.during(ctx), inner: inner, after: after}, nil
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {

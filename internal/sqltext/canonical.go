@@ -3,6 +3,7 @@ package sqltext
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -20,7 +21,7 @@ var special = [256]bool{'\n': true, '-': true, '/': true, '#': true, '\'': true,
 
 // canonical is a text without its comments, empty lines and trailing spaces, with the line ends of Unix. Quoted texts and
 // bodies keep everything except carriage returns at the end of a line, which goose removes too. The annotations of goose
-// and of this library are no comments, and neither are the comments that a server executes or obeys (/*! and /*+). Each
+// and of this library are no comments, except allow-lock, and neither are the comments that a server executes or obeys (/*! and /*+). Each
 // boot makes it of every file.
 func (q Quoting) canonical(text string) []byte {
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
@@ -83,9 +84,9 @@ func (c *canon) verbatim(piece string) {
 // line is a comment to the end of a line.
 func (c *canon) line(piece string) {
 	text, ended := strings.CutSuffix(piece, "\n")
-	if strings.HasPrefix(text, "-- +goose") && tidy(text) {
+	if strings.HasPrefix(text, "-- +goose ") && tidy(text) {
 		c.out = append(c.out, text...)
-	} else if note := strings.TrimSpace(strings.TrimLeft(text, "-")); strings.HasPrefix(note, "+goose") {
+	} else if note := strings.TrimSpace(strings.TrimLeft(text, "-")); strings.HasPrefix(note, "+goose") && !allowsLock.MatchString(note) {
 		c.out = append(c.out, "-- "+strings.Join(strings.Fields(note), " ")...)
 	}
 	if ended {
@@ -100,6 +101,9 @@ func (c *canon) space() {
 	}
 	c.commented = true
 }
+
+// allowsLock matches an annotation that changes nothing of what a file does.
+var allowsLock = regexp.MustCompile(`(?i)^\+gooseplus\s+allow-lock\b`)
 
 // tidy says whether a line has single spaces only, and none at its end.
 func tidy(line string) bool {
