@@ -2,7 +2,6 @@ package gooseplus
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 // admission is what the state table says of a part that may begin.
 type admission struct {
+	part       *part
 	unfinished []history.Step // that were cut off with their run, and that this one clears away
 	protected  []int64        // the versions below which nothing goes
 	warned     bool           // the observers know of unknown versions
@@ -24,7 +24,7 @@ type admission struct {
 
 // admit refuses what must not be done on this database, for all parts, and forgets the marks of steps that were finished.
 func (r *run) admit(ctx context.Context) error {
-	facts, err := r.facts(ctx)
+	facts, err := r.looking.facts(ctx)
 	if err != nil {
 		return err
 	}
@@ -33,20 +33,22 @@ func (r *run) admit(ctx context.Context) error {
 		if len(facts.Running) > 0 {
 			p.warnOther("it is recorded as running, with the lock")
 		}
-		faults = append(faults, p.target.named(p.judge(ctx, p.target.own(facts))))
+		faults = append(faults, p.target.named(p.admission.judge(ctx, p.target.own(facts))))
 	}
 	return allOf(faults)
 }
 
-func (p *part) judge(ctx context.Context, facts history.Facts) error {
-	if err := p.admit(ctx, facts, p.found.Applied); err != nil {
+// judge refuses, or forgets the marks of steps that were finished.
+func (a *admission) judge(ctx context.Context, facts history.Facts) error {
+	p := a.part
+	if err := a.admit(ctx, facts, p.found.Applied); err != nil {
 		return err
 	}
 	for _, s := range facts.Dirty {
 		if !finished(s, p.found.Applied) {
 			continue
 		}
-		if err := p.target.forget(ctx, p.run.db.own, s); err != nil {
+		if err := a.forget(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -55,14 +57,15 @@ func (p *part) judge(ctx context.Context, facts history.Facts) error {
 
 // admit refuses what must not be done on this database. Steps that were not finished, and that the run
 // can clear away, are left to it.
-func (p *part) admit(ctx context.Context, facts history.Facts, applied []int64) error {
+func (a *admission) admit(ctx context.Context, facts history.Facts, applied []int64) error {
+	p := a.part
 	dirty := unfinished(facts, applied)
 	if p.run.holding == nil && p.run.options.globalLock { // a step of the running run is no fault
 		dirty = slices.DeleteFunc(dirty, func(s history.Step) bool { return slices.Contains(facts.Running, s.Run) })
 	}
-	p.admission.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s history.Step) bool { return !p.clearable(ctx, s) })
-	if len(p.admission.unfinished) < len(dirty) {
-		return p.dirty(ctx, dirty, applied)
+	a.unfinished = slices.DeleteFunc(slices.Clone(dirty), func(s history.Step) bool { return !a.clearable(ctx, s) })
+	if len(a.unfinished) < len(dirty) {
+		return a.dirty(ctx, dirty, applied)
 	}
 	if len(p.steps) == 0 {
 		return nil
@@ -70,19 +73,19 @@ func (p *part) admit(ctx context.Context, facts history.Facts, applied []int64) 
 	if err := p.run.stamps.unfamiliar(p.run.options, facts); err != nil {
 		return err
 	}
-	return p.admission.protect(p.target, facts, p.steps, applied)
+	return a.protect(facts)
 }
 
 // protect refuses steps that go below a protected version.
-func (a *admission) protect(t *target, facts history.Facts, steps steps, applied []int64) error {
+func (a *admission) protect(facts history.Facts) error {
 	a.protected = nil
 	for _, mark := range facts.Protected {
 		a.protected = append(a.protected, mark.Version)
 	}
 	var faults []error
-	for _, s := range steps {
+	for _, s := range a.part.steps {
 		if s.Direction == directionDown {
-			faults = append(faults, a.versionLocked(t, s, applied))
+			faults = append(faults, a.versionLocked(s, a.part.planned))
 		}
 	}
 	return errors.Join(faults...)
@@ -90,10 +93,10 @@ func (a *admission) protect(t *target, facts history.Facts, steps steps, applied
 
 // versionLocked refuses a step down that goes below one of the applied versions, if that is
 // protected.
-func (a *admission) versionLocked(t *target, down plannedStep, applied []int64) error {
+func (a *admission) versionLocked(down plannedStep, applied []int64) error {
 	for _, v := range a.protected {
 		if v >= down.Version && slices.Contains(applied, v) {
-			return t.migrationError(down, "", fmt.Errorf("%w: version %d (UnlockVersion(%d) ends that)", ErrVersionLocked, v, v))
+			return a.part.target.migrationError(down, "", fmt.Errorf("%w: version %d (UnlockVersion(%d) ends that)", ErrVersionLocked, v, v))
 		}
 	}
 	return nil
@@ -171,7 +174,8 @@ func finished(s history.Step, applied []int64) bool {
 }
 
 // dirty returns the refusal to work on a database with steps that were not finished.
-func (p *part) dirty(ctx context.Context, steps []history.Step, applied []int64) error {
+func (a *admission) dirty(ctx context.Context, steps []history.Step, applied []int64) error {
+	p := a.part
 	var faults []error
 	for _, s := range steps {
 		if !s.Failed {
@@ -189,7 +193,7 @@ func (p *part) dirty(ctx context.Context, steps []history.Step, applied []int64)
 			how = "failed and could not be undone"
 		}
 		faults = append(faults, fmt.Errorf("%w: migration %s %s %s: repair the database, then call %s",
-			ErrDirty, ref(s.Version, s.Source), direction, how, p.target.wayOutOfDirt(s, applied)))
+			ErrDirty, ref(s.Version, s.Source), direction, how, a.wayOut(s, applied)))
 	}
 	if len(faults) == 0 {
 		return nil
@@ -200,10 +204,10 @@ func (p *part) dirty(ctx context.Context, steps []history.Step, applied []int64)
 	return errors.Join(faults...)
 }
 
-// wayOutOfDirt names the versions that a person can choose from.
-func (t *target) wayOutOfDirt(s history.Step, applied []int64) string {
-	version := s.Version
-	if t.cutOffCheckpoint(s) != nil {
+// wayOut names the versions that a person can choose from.
+func (a *admission) wayOut(s history.Step, applied []int64) string {
+	t, version := a.part.target, s.Version
+	if cutOffCheckpoint(t.set, s) != nil {
 		return fmt.Sprintf("Force(0) if nothing of the checkpoint is left, as after a DROP and a CREATE of all, or Force(%d) if it is complete", version)
 	}
 	if newest := plan.Newest(applied); newest > version {
@@ -224,8 +228,8 @@ func (t *target) wayOutOfDirt(s history.Step, applied []int64) string {
 // that ends in its one DDL statement, and that a single statement takes back, is absent afterwards if that
 // statement succeeds, and was before if the server refuses it. It takes the lock: without it, nobody
 // knows that nobody is at the step.
-func (p *part) clearable(ctx context.Context, s history.Step) bool {
-	t, db := p.target, p.run.db.own
+func (a *admission) clearable(ctx context.Context, s history.Step) bool {
+	p, t, db := a.part, a.part.target, a.part.run.db.own
 	m, known := t.set.Find(s.Version)
 	if _, restored := p.files.restored[s.Version]; !known && restored && s.Down {
 		known = true
@@ -233,7 +237,7 @@ func (p *part) clearable(ctx context.Context, s history.Step) bool {
 	if !known || s.Failed || p.run.holding == nil || t.dialect.TransactionalDDL {
 		return false
 	}
-	if t.cutOffCheckpoint(s) != nil {
+	if cutOffCheckpoint(t.set, s) != nil {
 		return s.Untouched && t.table.Transactional(ctx, db)
 	}
 	if err := p.files.load(ctx, []int64{s.Version}, directionDown); err != nil {
@@ -252,7 +256,8 @@ func (p *part) clearable(ctx context.Context, s history.Step) bool {
 }
 
 // clearCutOff clears away what a clearable step left that was cut off with its run.
-func (p *part) clearCutOff(ctx context.Context, s history.Step) error {
+func (a *admission) clearCutOff(ctx context.Context, s history.Step) error {
+	p := a.part
 	step := p.files.step(s.Version)
 	if !s.Untouched {
 		p.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
@@ -261,13 +266,14 @@ func (p *part) clearCutOff(ctx context.Context, s history.Step) error {
 			return fmt.Errorf("%w: %w", ErrDirty, result.Err)
 		}
 	}
-	return p.target.forget(ctx, p.run.db.own, s)
+	return a.forget(ctx, s)
 }
 
 // forget forgets the mark of a step.
-func (t *target) forget(ctx context.Context, db *sql.DB, s history.Step) error {
-	if err := t.state.Steps.Clear(ctx, db, s); err != nil {
-		return t.stateError(ctx, err)
+func (a *admission) forget(ctx context.Context, s history.Step) error {
+	p := a.part
+	if err := p.target.state.Steps.Clear(ctx, p.run.db.own, s); err != nil {
+		return p.target.stateError(ctx, err)
 	}
 	return nil
 }

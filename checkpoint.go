@@ -128,9 +128,9 @@ func (w wayBack) belowCheckpoint(undo []plan.Undo) error {
 }
 
 // cutOffCheckpoint is the checkpoint that a step was, nil if it was a migration.
-func (t *target) cutOffCheckpoint(s history.Step) *migset.Checkpoint {
+func cutOffCheckpoint(set *migset.Set, s history.Step) *migset.Checkpoint {
 	if s.Down {
 		return nil
 	}
-	return t.set.Checkpoints.At(s.Source)
+	return set.Checkpoints.At(s.Source)
 }

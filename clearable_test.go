@@ -57,7 +57,7 @@ func TestClearable(t *testing.T) {
 		if s.change != nil {
 			s.change(p)
 		}
-		if got := p.clearable(context.Background(), s.step); got != s.want {
+		if got := p.admission.clearable(context.Background(), s.step); got != s.want {
 			t.Errorf("%s: clearable = %t", situation, got)
 		}
 		p.run.disconnect(context.Background())

@@ -160,3 +160,18 @@ func (e *DefinitionError) Unwrap() error { return e.Err }
 func definitionError(f *migset.Fault) error {
 	return &DefinitionError{Version: f.Version, Source: f.Source, Err: f.Err}
 }
+
+// WithDefinitions adds migrations that are defined in Go. They are merged, by version, with those of the
+// folders and are part of every run whatever its environments; alone they need no folder. They are read
+// once, by the first call that needs them: later definitions are ignored. A fault of the definitions
+// ([Definitions.Err]) is a configuration fault, [ErrMergeMigrations], as is a version that is taken
+// already, and a Replay of a version that is neither defined nor in one of the folders.
+//
+// There are none by default.
+func WithDefinitions(d *Definitions) Option {
+	return optionFunc(func(o *options) {
+		if d == nil || !slices.Contains(o.definitions, d) {
+			o.definitions = append(o.definitions[:len(o.definitions):len(o.definitions)], d)
+		}
+	})
+}

@@ -6,12 +6,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 	"sync"
 
-	"github.com/pressly/goose/v3"
 	"go.uber.org/zap"
 
 	"github.com/gooseplus/gooseplus/internal/catalog"
@@ -82,79 +79,24 @@ func (m *Migrator) Drift(ctx context.Context, shadow *sql.DB) ([]Difference, err
 	if err != nil {
 		return nil, m.named(err)
 	}
-	homes, err := m.homes(ctx, db.own, reached.own)
-	if err != nil {
-		return nil, m.named(err)
+	var homes []string
+	if m.options.bound {
+		homes = append(homes, m.options.schema)
+	}
+	for _, db := range []*sql.DB{db.own, reached.own} {
+		home, err := catalog.Home(ctx, db, known.whole.dialect.Goose)
+		if err != nil {
+			return nil, m.named(fmt.Errorf("Drift: the schema can't be read: %w", err))
+		}
+		homes = append(homes, home)
 	}
 	for _, c := range []catalog.Catalog{want, have} {
 		if m.options.bound {
-			withoutOthers(c)
+			c.OnlyOwn()
 		}
-		unqualify(c, homes)
+		c.Unqualify(homes)
 	}
 	return differences(want, have), nil
-}
-
-// homes are the schemas that the names without a schema belong to, in each database.
-func (m *Migrator) homes(ctx context.Context, live, shadow *sql.DB) (list []string, err error) {
-	set, err := m.Describe()
-	if err != nil {
-		return nil, err
-	}
-	query := map[goose.Dialect]string{goose.DialectPostgres: "SELECT COALESCE(current_schema(), '')", goose.DialectMySQL: "SELECT COALESCE(DATABASE(), '')"}[set.Dialect]
-	if m.options.bound {
-		list = append(list, m.options.schema)
-	}
-	for _, db := range []*sql.DB{live, shadow} {
-		var home string
-		if query != "" {
-			if err := db.QueryRowContext(ctx, query).Scan(&home); err != nil {
-				return nil, fmt.Errorf("Drift: the schema can't be read: %w", err)
-			}
-			list = append(list, home)
-		}
-	}
-	return list, nil
-}
-
-// unqualify removes the names of schemas from definitions: servers write them in some, such as those of views and indexes.
-func unqualify(c catalog.Catalog, schemas []string) {
-	for _, schema := range schemas {
-		if schema == "" {
-			continue
-		}
-		name := regexp.MustCompile("`" + regexp.QuoteMeta(strings.ReplaceAll(schema, "`", "``")) + "`\\." +
-			`|"` + regexp.QuoteMeta(strings.ReplaceAll(schema, `"`, `""`)) + `"\.|\b` + regexp.QuoteMeta(schema) + `\.`)
-		for key, o := range c {
-			o.Definition = name.ReplaceAllString(o.Definition, "")
-			c[key] = o
-		}
-	}
-}
-
-// withoutOthers removes what is outside the schema that a PostgreSQL catalog was read for: other schemas, whose objects have
-// qualified names, and what belongs to the database.
-func withoutOthers(c catalog.Catalog) {
-	outside := []string{"schema", "language", "extension", "event trigger", "publication", "server", "foreign-data wrapper", "user mapping", "setting",
-		"cast", "transform", "the database"}
-	gone, schemas := make(map[string]bool), []string{}
-	for key, o := range c {
-		if gone[key] = slices.Contains(outside, o.Kind) || key == "the database"; o.Kind == "schema" {
-			schemas = append(schemas, o.Name+".")
-		}
-	}
-	for key, o := range c {
-		gone[key] = gone[key] || slices.ContainsFunc(schemas, func(s string) bool { return strings.HasPrefix(o.Name, s) })
-	}
-	for more := true; more; {
-		more = false
-		for key, o := range c {
-			if gone[key] || gone[o.Of] {
-				gone[key], more = true, true
-				delete(c, key)
-			}
-		}
-	}
 }
 
 // shadow is a silent Migrator that makes the same migrations in another database, where its connections work.
@@ -199,6 +141,20 @@ func (m *Migrator) claim(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	there, err := m.catalog(ctx, db)
+	if err != nil {
+		return err
+	}
+	if err := mustBeEmpty(there); err != nil {
+		return fmt.Errorf("Drift: %w", err)
+	}
+	if err := st.Ensure(ctx, db); err != nil {
+		return err
+	}
+	return st.Marks.Stamp(ctx, db, shadowMark)
+}
+
+// mustBeEmpty refuses a shadow that has objects.
+func mustBeEmpty(there catalog.Catalog) error {
 	var names []string
 	for key, o := range there {
 		// Every database has languages, extensions, a schema, and what has no DROP of its own: grants, its character set.
@@ -206,16 +162,10 @@ func (m *Migrator) claim(ctx context.Context, db *sql.DB) error {
 			names = append(names, key)
 		}
 	}
-	if err == nil && len(names) > 0 {
-		err = fmt.Errorf("Drift: the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(names), slices.Min(names))
+	if len(names) > 0 {
+		return fmt.Errorf("the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(names), slices.Min(names))
 	}
-	if err != nil {
-		return err
-	}
-	if err := st.Ensure(ctx, db); err != nil {
-		return err
-	}
-	return st.Marks.Stamp(ctx, db, shadowMark)
+	return nil
 }
 
 // catalog reads what a database of the Migrator has, without the tables of the library.

@@ -33,7 +33,7 @@ func (m *Migrator) Force(ctx context.Context, version int64) error {
 			if err := force.look(ctx); err != nil {
 				return err
 			}
-			if err := p.run.makeTables(ctx); err != nil {
+			if err := p.run.looking.makeTables(ctx); err != nil {
 				return err
 			}
 			return force.do(ctx)
@@ -60,10 +60,10 @@ func (f *forced) look(ctx context.Context) error {
 	if err := migset.UnknownVersion(f.version, f.target.set.Versions(), f.view.applied); err != nil {
 		return err
 	}
-	if len(f.view.applied) > 0 || f.run.progress.vetted {
+	if len(f.view.applied) > 0 || f.run.looking.vetted {
 		return nil
 	}
-	f.run.progress.vetted = true
+	f.run.looking.vetted = true
 	return f.vet(ctx)
 }
 
@@ -77,7 +77,7 @@ func (f *forced) vet(ctx context.Context) error {
 	for _, h := range found {
 		if h.Dirty && f.run.options.foreignHistory == Refuse {
 			return fmt.Errorf("%w: %s: nothing was touched; repair the database and tell %s so, or use WithForeignHistory(Ignore)",
-				ErrForeignHistory, f.target.foreignText([]history.Foreign{h}), h.Tool)
+				ErrForeignHistory, foreignText(f.target, []history.Foreign{h}), h.Tool)
 		}
 	}
 	return err
@@ -102,7 +102,7 @@ func (f *forced) do(ctx context.Context) error {
 			return err
 		}
 	}
-	if f.adopts || f.remembers() {
+	if f.adopts || (memory{f.part}).remembers() {
 		if err := f.run.ensureState(ctx); err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step
 	if err := f.target.table.Rewrite(ctx, tx, add, remove); err != nil {
 		return err
 	}
-	if f.remembers() {
+	if (memory{f.part}).remembers() {
 		list, err := asNow(f.target.set, add)
 		namespace := f.target.set.Namespace
 		memory{f.part}.addDowns(ctx, list)

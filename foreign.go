@@ -93,7 +93,8 @@ func (o *options) ownTables(d dialect.Dialect, name dialect.Name) []string {
 }
 
 // vet refuses to apply anything where nothing is applied and another tool has a history.
-func (r *run) vet(ctx context.Context) error {
+func (l *looking) vet(ctx context.Context) error {
+	r := l.run
 	if r.parts.lackSchema() {
 		return nil
 	}
@@ -105,16 +106,16 @@ func (r *run) vet(ctx context.Context) error {
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	err = fmt.Errorf("%w: %s", ErrForeignHistory, r.whole.foreignText(found))
+	err = fmt.Errorf("%w: %s", ErrForeignHistory, foreignText(r.whole, found))
 	if r.options.foreignHistory == Warn {
 		r.events.send(Warning{Message: err.Error()})
 		return nil
 	}
-	return fmt.Errorf("%w: nothing was touched; %s, or WithForeignHistory(Ignore) to execute all migrations", err, r.whole.wayOut(found))
+	return fmt.Errorf("%w: nothing was touched; %s, or WithForeignHistory(Ignore) to execute all migrations", err, adoptingCall(r.whole, found))
 }
 
 // foreignText is a sentence about histories.
-func (t *target) foreignText(found []history.Foreign) (text string) {
+func foreignText(t *target, found []history.Foreign) (text string) {
 	for i, h := range found {
 		if i > 0 {
 			text += ", and "
@@ -134,8 +135,8 @@ func (t *target) foreignText(found []history.Foreign) (text string) {
 	return text + ", while " + t.table.Name() + " has no version"
 }
 
-// wayOut says how to go on from there.
-func (t *target) wayOut(found []history.Foreign) string {
+// adoptingCall says how to go on from there.
+func adoptingCall(t *target, found []history.Foreign) string {
 	for _, h := range found {
 		if h.Dirty {
 			return "repair the database, tell " + h.Tool + " so, and call Force with the version that the database is at"

@@ -44,6 +44,30 @@ const (
 	upgradeLimit = 5 * time.Second
 )
 
+// WithGlobalLock lets one of any number of processes migrate at a time: the others wait, and are
+// done without migrating when nothing is left to do. The lock belongs to the version table, or to all
+// version tables of the namespaces. It is an advisory lock of an open transaction on PostgreSQL (manual, section
+// 13.3.5), GET_LOCK on MySQL and MariaDB, each on a connection of its own, so that the server frees it when its
+// holder dies; on SQLite it is a lock on a file beside the database. A holder that was declared dead can't commit.
+//
+// It takes one connection, and another one while a step runs outside a transaction. A pool that is too small, such as
+// one with SetMaxOpenConns(1), is an error, except on SQLite. On dialects other than PostgreSQL, MySQL (MariaDB)
+// and SQLite it is a configuration fault.
+//
+// The default is false.
+func WithGlobalLock(lock bool) Option {
+	return optionFunc(func(o *options) { o.globalLock = lock })
+}
+
+// WithLockWait limits the wait for the global lock, and for statements that the server still executes for a run that
+// was cut off. When the time is exceeded, the run returns [ErrLocked]. Zero tries once; a negative duration waits
+// as long as the run may take ([WithTimeout]).
+//
+// The default is to wait as long as the run may take.
+func WithLockWait(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.lockWait = d })
+}
+
 // lockTimes are lockIdle, lockBeat and lockPatience; tests have less time.
 type lockTimes struct {
 	idle  time.Duration
@@ -195,11 +219,13 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	waiting, cancelWaiting := h.during(w.waiting)
 	defer cancelWaiting()
 	w.run.locate(held)
-	if h.created, err = w.run.makeSchema(within); err == nil {
-		err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait)
-	}
-	if err == nil {
-		err = h.takeOver(within, waiting)
+	if h.setUp(within); !h.fresh {
+		if h.created, err = w.run.makeSchema(within); err == nil {
+			err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait)
+		}
+		if err == nil {
+			err = h.takeOver(within, waiting)
+		}
 	}
 	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrLocked) {
 		err = w.locked(ctx, ctx, err) // nothing was touched
@@ -316,118 +342,6 @@ func (r *run) ensureState(ctx context.Context) error {
 	err := r.whole.makeState(ctx, waiting, r.db.own, r.announceWait)
 	r.endWait(err)
 	r.progress.stateReady = err == nil
-	return err
-}
-
-// holding is the global lock while a run has it, and what is true only as long as that is so.
-type holding struct {
-	run  *run
-	held mutex.Held
-	stop func(patience time.Duration) // ends the watch; a check that is under way has as long
-	// alive outlives the caller's context, for the way back; it ends with ErrLockLost as cause when
-	// the lock is lost.
-	alive context.Context
-	end   context.CancelCauseFunc
-	// rows are the run's rows in the state table as they were when they began: see restore.
-	rows    []history.Run
-	created bool // the schema, under this lock
-	// inherited are the runs that were cut off, newest first, whose starting points this one takes over.
-	inherited []history.Run
-}
-
-func newHolding(ctx context.Context, r *run, held mutex.Held) *holding {
-	h := &holding{run: r, held: held}
-	h.alive, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	h.stop = mutex.Watch(held, r.options.lockTimes.beats, func(err error) {
-		h.end(fmt.Errorf("%w: %s", ErrLockLost, failure.Reason(err)))
-	})
-	return h
-}
-
-// lives says whether there is a lock, and it was not lost.
-func (h *holding) lives() bool { return h != nil && h.alive.Err() == nil }
-
-// during is ctx for as long as the lock is held.
-func (h *holding) during(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	detach := context.AfterFunc(h.alive, func() { cancel(context.Cause(h.alive)) })
-	return ctx, func() {
-		detach()
-		cancel(nil)
-	}
-}
-
-// detached is the context of a way back, which outlives the run's. Nothing is undone without the lock, if there was one.
-func (h *holding) detached(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	alive := context.WithoutCancel(ctx)
-	if h != nil {
-		alive = h.alive
-	}
-	return failure.Limit(alive, limit, "rollback timeout")
-}
-
-// check asks whether the lock is still held.
-func (h *holding) check() error {
-	if err := mutex.Check(h.held, lockPatience); err != nil {
-		return fmt.Errorf("%w: %s", ErrLockLost, failure.Reason(err))
-	}
-	return nil
-}
-
-// release records how the run ended, if it had begun, and gives the lock back.
-func (h *holding) release(caller context.Context, runErr error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.alive), releaseLimit)
-	defer cancel()
-	h.run.disconnect(ctx)
-	err := h.dropCreated(failure.Join(runErr, h.recordOutcomes(ctx, runErr)))
-	if unlockErr := h.unlock(caller); unlockErr != nil && !errors.Is(err, ErrLockLost) {
-		err = failure.Join(err, unlockErr)
-	}
-	return err
-}
-
-// unlock gives the lock back. An error means that it was not held to the end. Where nothing was recorded under it, the
-// caller's context limits the wait for the server: the lock ends with its connection too.
-func (h *holding) unlock(caller context.Context) error {
-	defer h.end(nil)
-	if len(h.rows) == 0 && caller.Err() != nil {
-		h.stop(0)
-		h.held.Abandon()
-		return nil
-	}
-	h.stop(stopLimit)
-	if lost := context.Cause(h.alive); lost != nil {
-		h.held.Abandon()
-		return lost
-	}
-	ctx := context.Background()
-	if len(h.rows) == 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = wait.Outlive(caller, answerLimit)
-		defer cancel()
-	}
-	ctx, cancel := context.WithTimeout(ctx, releaseLimit)
-	defer cancel()
-	if err := h.held.Release(ctx); err != nil {
-		return fmt.Errorf("%w: %s", ErrLockLost, failure.Reason(err))
-	}
-	return nil
-}
-
-// stillOurs is the error of a run that was declared dead.
-func (h *holding) stillOurs(ours bool) error {
-	if ours {
-		return nil
-	}
-	return h.declaredDead()
-}
-
-// declaredDead ends a run that another runner has declared dead. The other runner has the lock, so nothing is undone.
-func (h *holding) declaredDead() error {
-	err := fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
-	if h != nil {
-		h.end(err)
-	}
 	return err
 }
 

@@ -12,6 +12,20 @@ import (
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
+// WithLogger sets the logger, one of the observers of a run: a line for each migration and for each
+// outcome. The error that a method returns is logged as a warning, never at error level. nil is silent.
+//
+// The default is zap.L() at the time of the run, which is silent until the application calls
+// zap.ReplaceGlobals.
+func WithLogger(logger *zap.Logger) Option {
+	return optionFunc(func(o *options) {
+		if logger == nil {
+			logger = zap.NewNop()
+		}
+		o.logger = logger
+	})
+}
+
 // WithSlog adds a logger of log/slog, which gets the same lines as [WithLogger]'s, with the context's values. What is
 // returned as an error is never logged at error level too. nil is ignored.
 //

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/history"
@@ -29,12 +30,24 @@ type view struct {
 	schemaMissing bool
 }
 
+// looking is how a run finds out what there is to do.
+type looking struct {
+	run     *run
+	planned bool // the steps are planned from a look
+	vetted  bool // there is no history of another tool in the way
+	preview bool // the run wants no lock: nothing but its context limits its look
+}
+
 // look reads what is applied, in one statement unless a table is missing, and plans from it: whatever is wrong with the
 // plan is found before anything is written. It says whether there is something to do, or another run to wait for. A run
 // that waits for the lock looks again, and plans again when the other run has ended: that one may have left a migration
 // that this process doesn't know.
-func (r *run) look(ctx context.Context, goals goals) (needed bool, err error) {
-	if err := r.lookSoon(ctx); err != nil {
+func (l *looking) look(ctx context.Context, goals goals) (needed bool, err error) {
+	r := l.run
+	summed := l.sumFiles()
+	err = l.soon(ctx)
+	summed()
+	if err != nil {
 		// A writer can keep others from reading, but not from trying to get the lock.
 		if r.parts[0].view.blind {
 			return true, nil
@@ -42,11 +55,11 @@ func (r *run) look(ctx context.Context, goals goals) (needed bool, err error) {
 		return false, err
 	}
 	flagged := r.parts.flagged()
-	same := r.progress.looked && !r.parts.any(func(p *part) bool { return !slices.Equal(p.planned, p.view.applied) })
+	same := l.planned && !r.parts.any(func(p *part) bool { return !slices.Equal(p.planned, p.view.applied) })
 	if r.progress.waited && (flagged || same) {
 		return flagged || r.parts.haveSteps(), nil
 	}
-	r.progress.looked = true
+	l.planned = true
 	var faults []error
 	for _, p := range r.parts {
 		faults = append(faults, p.target.named(p.plan(ctx, p.view.applied, goals.of(p))))
@@ -59,32 +72,47 @@ func (r *run) look(ctx context.Context, goals goals) (needed bool, err error) {
 		return false, err
 	}
 	if needed && r.parts.empty() {
-		if err := r.vet(ctx); err != nil {
+		if err := l.vet(ctx); err != nil {
 			return false, err
 		}
 	}
-	r.progress.vetted = true
+	l.vetted = true
 	if needed || !flagged || r.options.globalLock {
 		return needed || flagged, nil
 	}
 	// Even a run that has nothing to do is refused on a database that is dirty.
-	facts, err := r.facts(ctx)
+	facts, err := l.facts(ctx)
 	if err != nil {
 		return false, err
 	}
 	faults = nil
 	for _, p := range r.parts {
-		faults = append(faults, p.target.named(p.dirty(ctx, unfinished(p.target.own(facts), p.view.applied), p.view.applied)))
+		faults = append(faults, p.target.named(p.admission.dirty(ctx, unfinished(p.target.own(facts), p.view.applied), p.view.applied)))
 	}
 	return false, allOf(faults)
 }
 
-// lookSoon looks at all parts. A run that wants the lock gives up after lookLimit: the holder's ALTER TABLE may block the
+// sumFiles makes the sums of the files that will be compared, while the server answers. What it returns waits for the end.
+func (l *looking) sumFiles() (wait func()) {
+	var all sync.WaitGroup
+	for _, p := range l.run.parts {
+		if (memory{p}).remembers() && l.run.options.checksums != Ignore {
+			all.Go(func() {
+				defer func() { _ = recover() }() // of the application's file system, which is asked again
+				p.target.set.SumAll()
+			})
+		}
+	}
+	return all.Wait
+}
+
+// soon looks at all parts. A run that wants the lock gives up after lookLimit: the holder's ALTER TABLE may block the
 // version table, and the waiting run could not say for whom it waits.
-func (r *run) lookSoon(ctx context.Context) error {
-	if !r.options.globalLock || r.whole.state == nil || r.progress.preview {
+func (l *looking) soon(ctx context.Context) error {
+	r := l.run
+	if !r.options.globalLock || r.whole.state == nil || l.preview {
 		for began := time.Now(); ; { // where one writes, all others may have to wait for a moment
-			err := r.lookAtAll(ctx)
+			err := l.all(ctx)
 			if err == nil || !r.whole.oneWriter() || !r.whole.dialect.Contention(err) || time.Since(began) > upgradeLimit {
 				return err
 			}
@@ -95,7 +123,7 @@ func (r *run) lookSoon(ctx context.Context) error {
 	}
 	soon, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	err := r.lookAtAll(soon)
+	err := l.all(soon)
 	if err != nil && (r.whole.oneWriter() || soon.Err() != nil && ctx.Err() == nil) {
 		for _, p := range r.parts {
 			p.view.blind = true
@@ -104,11 +132,11 @@ func (r *run) lookSoon(ctx context.Context) error {
 	return err
 }
 
-func (r *run) lookAtAll(ctx context.Context) error {
-	if together, err := r.lookTogether(ctx); together || err != nil {
+func (l *looking) all(ctx context.Context) error {
+	if together, err := l.together(ctx); together || err != nil {
 		return err
 	}
-	for _, p := range r.parts {
+	for _, p := range l.run.parts {
 		if err := p.look(ctx); err != nil {
 			return p.target.named(p.target.tableError(ctx, err))
 		}
@@ -116,8 +144,9 @@ func (r *run) lookAtAll(ctx context.Context) error {
 	return nil
 }
 
-// lookTogether looks at all parts in one statement, if there are several whose tables are there.
-func (r *run) lookTogether(ctx context.Context) (together bool, err error) {
+// together looks at all parts in one statement, if there are several whose tables are there.
+func (l *looking) together(ctx context.Context) (together bool, err error) {
+	r := l.run
 	if len(r.parts) == 1 || r.whole.state == nil || r.parts.any(func(p *part) bool { return p.view.absent }) {
 		return false, nil
 	}
@@ -184,25 +213,26 @@ func (t *target) hidden(ctx context.Context, db *sql.DB, o *options) error {
 	return t.state.Hidden(ctx, db)
 }
 
-// preview returns the steps of all parts, in order, and the errors of a run before it touches anything.
-func (r *run) preview(ctx context.Context, goal goal) (steps []Step, err error) {
+// steps returns the steps of all parts, in order, and the errors of a run before it touches anything.
+func (l *looking) steps(ctx context.Context, goal goal) (steps []Step, err error) {
+	r := l.run
 	defer r.disconnect(ctx)
-	r.progress.preview = true // a look that was cut off must not be told as nothing to do
-	if _, err := r.look(ctx, everywhere(goal)); err != nil {
+	l.preview = true // a look that was cut off must not be told as nothing to do
+	if _, err := l.look(ctx, everywhere(goal)); err != nil {
 		return nil, err
 	}
 	if r.parts.haveSteps() {
-		if err := r.findPath(ctx); err != nil {
+		if err := r.sessions.findPath(ctx); err != nil {
 			return nil, err
 		}
 	}
-	facts, err := r.facts(ctx)
+	facts, err := l.facts(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var faults []error
 	for _, p := range r.parts {
-		faults = append(faults, p.target.named(p.admit(ctx, p.target.own(facts), p.planned)))
+		faults = append(faults, p.target.named(p.admission.admit(ctx, p.target.own(facts), p.planned)))
 		steps = append(steps, p.steps.public()...)
 	}
 	if err := allOf(faults); err != nil {
@@ -212,7 +242,8 @@ func (r *run) preview(ctx context.Context, goal goal) (steps []Step, err error) 
 }
 
 // makeTables makes sure of the version tables.
-func (r *run) makeTables(ctx context.Context) error {
+func (l *looking) makeTables(ctx context.Context) error {
+	r := l.run
 	for _, p := range r.parts {
 		if p.view.blind { // the holder that blocked the table is gone
 			if err := p.look(ctx); err != nil {
@@ -221,8 +252,8 @@ func (r *run) makeTables(ctx context.Context) error {
 		}
 	}
 	missing := r.parts.any(func(p *part) bool { return !p.view.ready })
-	if missing && !r.progress.vetted && r.parts.empty() { // the look has failed
-		if err := r.vet(ctx); err != nil {
+	if missing && !l.vetted && r.parts.empty() { // the look has failed
+		if err := l.vet(ctx); err != nil {
 			return err
 		}
 	}
@@ -238,9 +269,10 @@ func (r *run) makeTables(ctx context.Context) error {
 }
 
 // facts reads what the state table remembers.
-func (r *run) facts(ctx context.Context) (facts history.Facts, err error) {
+func (l *looking) facts(ctx context.Context) (facts history.Facts, err error) {
+	r := l.run
 	there := r.holding != nil || !r.options.globalLock && r.parts.any(func(p *part) bool { return p.view.flagged || p.view.state })
-	if r.whole.state == nil || !there && !r.options.globalLock {
+	if r.whole.state == nil || !there && !r.options.globalLock || r.holding.isFresh() {
 		return facts, nil // without a lock, a table that was not there at the first look has nothing to say
 	}
 	read := r.whole.state.Read
@@ -274,7 +306,7 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 		return err
 	}
 	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
-		if err := p.restoreDowns(ctx, unknown); err != nil {
+		if err := (memory{p}).restoreDowns(ctx, unknown); err != nil {
 			return err
 		}
 	}

@@ -92,7 +92,7 @@ func (m *mark) claim(ctx context.Context, step plannedStep, claimed bool) error 
 	}
 	if len(others) > 0 {
 		m.set, p.run.progress.elsewhere = false, true
-		return p.dirty(ctx, others, p.ledger.Expected())
+		return p.admission.dirty(ctx, others, p.ledger.Expected())
 	}
 	// A runner that finished its step before the claim has recorded it.
 	rows, err := p.owned(ctx, db, false)

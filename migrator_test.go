@@ -104,3 +104,40 @@ func TestDependencies(t *testing.T) {
 		}
 	}
 }
+
+// TestImportsPointDown: a package below internal knows those that come later in this list, and neither the root package nor
+// zap. What it needs of them it gets as an argument.
+func TestImportsPointDown(t *testing.T) {
+	t.Parallel()
+	order := []string{"migset", "drive", "history", "session", "mutex", "dryrun", "envfs", "catalog", "dump", "locks", "dialect", "sumfile", "sqltext",
+		"plan", "fleet", "failure", "redact", "wait"}
+	others := []string{"page", "conformance", "dbtest", "manual"} // of the command line, and for tests
+	const module = "github.com/gooseplus/gooseplus"
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./internal/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		words := strings.Fields(line)
+		name := strings.TrimPrefix(words[0], module+"/internal/")
+		place := slices.Index(order, name)
+		switch {
+		case slices.Contains(others, strings.Split(name, "/")[0]):
+			continue
+		case place < 0:
+			t.Errorf("%s has no place in the order", words[0])
+			continue
+		}
+		found++
+		for _, path := range words[1:] {
+			below, ours := strings.CutPrefix(path, module)
+			if path == "go.uber.org/zap" || ours && slices.Index(order, strings.TrimPrefix(below, "/internal/")) <= place {
+				t.Errorf("%s imports %s", words[0], path)
+			}
+		}
+	}
+	if found != len(order) {
+		t.Errorf("%d packages of %d were found", found, len(order))
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gooseplus/gooseplus/internal/mutex"
+	"github.com/gooseplus/gooseplus/internal/session"
 )
 
 // An Option configures a [Migrator]. Options are applied in the order given, so that of two that
@@ -71,6 +72,7 @@ type options struct {
 	logger       *zap.Logger // nil: zap.L() when the run starts
 	observers    []func(context.Context, Event)
 	contextHooks []func(context.Context, Event) context.Context
+	trace        session.Trace // hears of the statements of the migrations; nil without [Migrator.Trace]
 	lockTimes    lockTimes
 	goMigrations []*goose.Migration
 	definitions  []*Definitions
@@ -316,60 +318,6 @@ func WithMigrationTimeout(d time.Duration) Option {
 	return optionFunc(func(o *options) { o.migrationTimeout = d })
 }
 
-// WithRollbackTimeout limits the way back of a failed run as a whole. The way back does not end
-// with the context given to the run: it runs on one that keeps the values only. Zero means no
-// limit; a negative duration is a configuration fault.
-//
-// The default is 5 minutes.
-func WithRollbackTimeout(d time.Duration) Option {
-	return optionFunc(func(o *options) { o.rollbackTimeout = d })
-}
-
-// WithRollback sets what a failed run does.
-//
-// The default is [RollbackDown].
-func WithRollback(s Strategy) Option {
-	return optionFunc(func(o *options) { o.rollback = s })
-}
-
-// WithGlobalLock lets one of any number of processes migrate at a time: the others wait, and are
-// done without migrating when nothing is left to do. The lock belongs to the version table, or to all
-// version tables of the namespaces. It is an advisory lock of an open transaction on PostgreSQL (manual, section
-// 13.3.5), GET_LOCK on MySQL and MariaDB, each on a connection of its own, so that the server frees it when its
-// holder dies; on SQLite it is a lock on a file beside the database. A holder that was declared dead can't commit.
-//
-// It takes one connection, and another one while a step runs outside a transaction. A pool that is too small, such as
-// one with SetMaxOpenConns(1), is an error, except on SQLite. On dialects other than PostgreSQL, MySQL (MariaDB)
-// and SQLite it is a configuration fault.
-//
-// The default is false.
-func WithGlobalLock(lock bool) Option {
-	return optionFunc(func(o *options) { o.globalLock = lock })
-}
-
-// WithLockWait limits the wait for the global lock, and for statements that the server still executes for a run that
-// was cut off. When the time is exceeded, the run returns [ErrLocked]. Zero tries once; a negative duration waits
-// as long as the run may take ([WithTimeout]).
-//
-// The default is to wait as long as the run may take.
-func WithLockWait(d time.Duration) Option {
-	return optionFunc(func(o *options) { o.lockWait = d })
-}
-
-// WithLogger sets the logger, one of the observers of a run: a line for each migration and for each
-// outcome. The error that a method returns is logged as a warning, never at error level. nil is silent.
-//
-// The default is zap.L() at the time of the run, which is silent until the application calls
-// zap.ReplaceGlobals.
-func WithLogger(logger *zap.Logger) Option {
-	return optionFunc(func(o *options) {
-		if logger == nil {
-			logger = zap.NewNop()
-		}
-		o.logger = logger
-	})
-}
-
 // WithRedactedDetails leaves PostgreSQL's DETAIL out of the errors of failed migrations ([MigrationError].Detail). It can
 // hold data: "Key (email)=(someone@example.org) already exists."
 //
@@ -418,21 +366,6 @@ func WithContextHook(hook func(context.Context, Event) context.Context) Option {
 func WithGoMigrations(migrations ...*goose.Migration) Option {
 	return optionFunc(func(o *options) {
 		o.goMigrations = append(o.goMigrations[:len(o.goMigrations):len(o.goMigrations)], migrations...)
-	})
-}
-
-// WithDefinitions adds migrations that are defined in Go. They are merged, by version, with those of the
-// folders and are part of every run whatever its environments; alone they need no folder. They are read
-// once, by the first call that needs them: later definitions are ignored. A fault of the definitions
-// ([Definitions.Err]) is a configuration fault, [ErrMergeMigrations], as is a version that is taken
-// already, and a Replay of a version that is neither defined nor in one of the folders.
-//
-// There are none by default.
-func WithDefinitions(d *Definitions) Option {
-	return optionFunc(func(o *options) {
-		if d == nil || !slices.Contains(o.definitions, d) {
-			o.definitions = append(o.definitions[:len(o.definitions):len(o.definitions)], d)
-		}
 	})
 }
 

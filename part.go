@@ -28,6 +28,7 @@ type part struct {
 	admission admission
 	found     history.Rows // when the starting point was read
 	ledger    *plan.Ledger // from then on
+	seal      seal
 	failed    *plannedStep // the step that ended the run, nil if none of this part's did
 	mark      mark
 	row       row
@@ -94,7 +95,7 @@ func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
 func (p *part) clearUnfinished(ctx context.Context) error {
 	p.driver.Found(p.found)
 	for _, s := range p.admission.unfinished {
-		if err := p.clearCutOff(ctx, s); err != nil {
+		if err := p.admission.clearCutOff(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -109,7 +110,7 @@ func (p *part) apply(ctx context.Context) error {
 			p.events.send(Warning{Message: fmt.Sprintf("migration %s has no Down: nothing can undo it", ref(s.Version, s.Source))})
 		}
 	}
-	p.warnOfStoredDowns()
+	memory{p}.warnOfStoredDowns()
 	defer p.driver.Rest() // what comes next may need the connection
 	for _, next := range p.batches() {
 		if next.batch != nil {
@@ -206,7 +207,7 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 
 // verify reads the applied versions again after a run that had no error.
 func (p *part) verify(ctx context.Context, db *sql.DB) error {
-	rows, err := p.owned(ctx, db, false)
+	rows, err := p.seal.read(ctx, db)
 	if err != nil {
 		return p.target.tableError(ctx, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/migset"
@@ -150,6 +151,22 @@ func (s Strategy) String() string {
 		return "RollbackTransaction"
 	}
 	return fmt.Sprintf("Strategy(%d)", int(s))
+}
+
+// WithRollback sets what a failed run does.
+//
+// The default is [RollbackDown].
+func WithRollback(s Strategy) Option {
+	return optionFunc(func(o *options) { o.rollback = s })
+}
+
+// WithRollbackTimeout limits the way back of a failed run as a whole. The way back does not end
+// with the context given to the run: it runs on one that keeps the values only. Zero means no
+// limit; a negative duration is a configuration fault.
+//
+// The default is 5 minutes.
+func WithRollbackTimeout(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.rollbackTimeout = d })
 }
 
 // oneTransaction says whether the whole run is one transaction.

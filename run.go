@@ -13,7 +13,6 @@ import (
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/session"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
@@ -29,18 +28,18 @@ func (m *Migrator) migrateIf(ctx context.Context, goals goals, vet func(context.
 	// 1. Resolve.
 	return m.run(ctx, func(ctx context.Context, r *run) error {
 		// 2. Look.
-		look := func(ctx context.Context) (bool, error) { return r.look(ctx, goals) }
+		look := func(ctx context.Context) (bool, error) { return r.looking.look(ctx, goals) }
 		if needed, err := look(ctx); err != nil || !needed {
 			return err
 		}
 		if r.parts.haveSteps() {
-			if err := r.findPath(ctx); err != nil {
+			if err := r.sessions.findPath(ctx); err != nil {
 				return err
 			}
 		}
 		// 3. Hold the lock, and under it make sure of the version tables.
 		return r.withLock(ctx, look, func(ctx context.Context) error {
-			if err := r.makeTables(ctx); err != nil {
+			if err := r.looking.makeTables(ctx); err != nil {
 				return err
 			}
 			if vet != nil {
@@ -73,33 +72,27 @@ type run struct {
 	options  *options
 	whole    *target // shared by the parts: the state table, the schema; the only part's target if there is one part
 	db       site
-	keeper   *session.Keeper // of the connections of many runs, if this is one of them
 	events   *stream
 	started  time.Time
 	parts    parts
 	working  parts // the parts with something to do, or to undo if another part fails
 	failed   *part // whose step ended the run, nil if none did
 	holding  *holding
-	outer    *session.Session // of all parts, with RollbackTransaction
-	patience *wait.Patience   // with a server that doesn't answer
+	patience *wait.Patience // with a server that doesn't answer
 	stamps   environments
-	found    *foundPath // the schemas of WithSearchPath
+	sessions sessions
+	looking  looking
 	progress progress
 }
 
 // progress is how far a run has got.
 type progress struct {
-	looked     bool        // its steps are planned from a look
-	vetted     bool        // there is no history of another tool in the way
 	waited     bool        // the observers know that it waits
 	waitEnds   func(error) // tells them that the wait is over; nil if it is, or if there was none
 	warned     bool        // the observers know that another runner is at work
 	elsewhere  bool        // without the lock, it has met another runner at a step
 	begun      bool        // its first step is next, or taken
-	mariadb    bool        // and not MySQL; asked only if it makes a difference
-	preview    bool        // it wants no lock: nothing but its context limits its look
 	stateReady bool        // without the lock: it has made sure of the state table
-	path       []string    // the search_path of its sessions, nil for that of the connections: see findPath
 }
 
 // run calls what with a new run, unless the configuration has faults, and tells the observers how it
@@ -129,9 +122,9 @@ func (m *Migrator) run(ctx context.Context, what func(context.Context, *run) err
 
 func (m *Migrator) newRun(known *targets, db site, events *stream) *run {
 	r := &run{
-		options: &m.options, db: db, keeper: m.keeper, events: events, started: time.Now(), patience: new(wait.Patience),
-		found: cmp.Or(m.found, new(foundPath)),
+		options: &m.options, db: db, events: events, started: time.Now(), patience: new(wait.Patience),
 	}
+	r.looking.run, r.sessions = r, sessions{run: r, keeper: m.keeper, found: cmp.Or(m.found, newFoundPath())}
 	whole := *known.whole
 	r.whole = &whole
 	for i, t := range known.parts {
@@ -141,18 +134,10 @@ func (m *Migrator) newRun(known *targets, db site, events *stream) *run {
 			p.target, p.events = &own, events.share(m.options.tenant, t.set.Namespace)
 		}
 		p.row.id, p.row.started = strings.ToLower(rand.Text()), r.started.Add(time.Duration(i)*time.Microsecond) // they are recorded in their order
-		p.mark.part, p.files.target, p.files.goose = p, p.target, m.options.gooseOptions
+		p.mark.part, p.admission.part, p.seal.part, p.files.target, p.files.goose = p, p, p, p.target, m.options.gooseOptions
 		r.parts = append(r.parts, p)
 	}
 	return r
-}
-
-// outcome is how a run ended, for whoever has started many.
-type outcome struct {
-	from, to        int64 // the highest version applied before and after; -1 when it can't be read
-	applied, undone int   // how many migrations stay applied, and undone
-	touched         bool  // the run got as far as its first step, or had to clear one away
-	trail           trail // of a run without an error that applied something
 }
 
 // endWait tells the observers that the wait for another runner is over.
@@ -184,7 +169,7 @@ func (r *run) finish(ctx context.Context, err error, ended func(outcome)) {
 	}
 	if ended != nil {
 		if err == nil && sum.applied > 0 {
-			sum.trail = r.trail()
+			sum.trail = trailOf(r)
 		}
 		ended(sum)
 	}
@@ -238,8 +223,8 @@ func (r *run) begin(ctx context.Context, goals goals) error {
 }
 
 // prepare has the state table say what the run is about to do, and opens the sessions.
-func (r *run) prepare(ctx context.Context) (err error) {
-	if err := r.findPath(ctx); err != nil {
+func (r *run) prepare(ctx context.Context) error {
+	if err := r.sessions.ask(ctx); err != nil {
 		return err
 	}
 	for _, p := range r.working {
@@ -257,15 +242,12 @@ func (r *run) prepare(ctx context.Context) (err error) {
 			return p.target.named(err)
 		}
 	}
-	if r.progress.mariadb, err = r.whole.isMariaDB(ctx, r.db.own, r.options.statementTimeouts); err != nil {
-		return err
-	}
 	if r.holding != nil {
 		if err := r.holding.register(ctx, r.working); err != nil {
 			return err
 		}
 	}
-	return r.connect(ctx)
+	return r.sessions.connect(ctx)
 }
 
 // apply takes the steps of one part after the other, up to the first that fails.
@@ -286,18 +268,18 @@ func (r *run) apply(ctx context.Context) error {
 // the transaction, and commits it.
 func (r *run) verify(ctx context.Context) error {
 	db := r.db.own
-	if r.outer != nil {
-		db = r.outer.DB()
+	if r.sessions.outer != nil {
+		db = r.sessions.outer.DB()
 	}
 	for _, p := range r.working {
 		if err := p.verify(ctx, db); err != nil {
 			return p.target.named(err)
 		}
 	}
-	if r.outer == nil {
+	if r.sessions.outer == nil {
 		return nil
 	}
-	err := r.outer.Commit(ctx)
+	err := r.sessions.outer.Commit(ctx)
 	if err == nil {
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
@@ -49,10 +48,12 @@ func (o *options) pathFaults(d dialect.Dialect) (faults []error) {
 
 // foundPath is what the server has said of the schemas of WithSearchPath, for all runs on one database.
 type foundPath struct {
-	mu    sync.Mutex // one of many runs asks, the others wait for its answer
-	asked bool
+	turn  chan struct{} // one of many runs asks, the others wait for its answer
+	asked bool          // guarded by turn, as the answer is
 	pathAnswer
 }
+
+func newFoundPath() *foundPath { return &foundPath{turn: make(chan struct{}, 1)} }
 
 // pathAnswer is what a connection finds of the schemas.
 type pathAnswer struct {
@@ -61,12 +62,16 @@ type pathAnswer struct {
 }
 
 func (f *foundPath) find(ctx context.Context, db *sql.DB, query string) (pathAnswer, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	var answer pathAnswer
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return answer, ctx.Err()
+	}
 	if f.asked {
 		return f.pathAnswer, nil
 	}
-	var answer pathAnswer
 	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return answer, err
@@ -98,16 +103,16 @@ func (f *foundPath) find(ctx context.Context, db *sql.DB, query string) (pathAns
 
 // forget has the next run ask again.
 func (f *foundPath) forget() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.turn <- struct{}{}
 	f.asked = false
+	<-f.turn
 }
 
 // findPath decides, once and before anything is touched, with which search_path the run's sessions work. It refuses schemas
 // that aren't there, unless one of the planned steps creates them.
-func (r *run) findPath(ctx context.Context) error {
-	o := r.options
-	if r.progress.path != nil {
+func (s *sessions) findPath(ctx context.Context) error {
+	r, o := s.run, s.run.options
+	if s.path != nil {
 		return nil
 	}
 	var path []string
@@ -115,10 +120,10 @@ func (r *run) findPath(ctx context.Context) error {
 		path = []string{o.schema}
 	}
 	if len(o.searchPath) == 0 {
-		r.progress.path = path
+		s.path = path
 		return nil
 	}
-	answer, err := r.found.find(ctx, r.db.own, dialect.FindPath(o.searchPath))
+	answer, err := s.found.find(ctx, r.db.own, dialect.FindPath(o.searchPath))
 	if err != nil {
 		return r.whole.tableError(ctx, fmt.Errorf("WithSearchPath: the schemas can't be looked for: %w", err))
 	}
@@ -130,7 +135,7 @@ func (r *run) findPath(ctx context.Context) error {
 	}
 	missing := elsewhere(answer.missing)
 	if created := r.parts.createdSchemas(missing); len(created) > 0 {
-		r.found.forget()
+		s.found.forget()
 		missing = slices.DeleteFunc(missing, func(name string) bool { return slices.Contains(created, name) })
 	}
 	if len(missing) > 0 {
@@ -149,7 +154,7 @@ func (r *run) findPath(ctx context.Context) error {
 			path = append(path[:len(path):len(path)], name)
 		}
 	}
-	r.progress.path = path
+	s.path = path
 	return nil
 }
 

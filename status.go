@@ -12,7 +12,6 @@ import (
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
 // Status says which migrations a database has, see [Migrator.Status].
@@ -107,7 +106,7 @@ func (m *Migrator) foreignText(ctx context.Context, part *target, db site) (stri
 	if err != nil || len(found) == 0 {
 		return "", err
 	}
-	return part.foreignText(found), nil
+	return foreignText(part, found), nil
 }
 
 // entries reads what is applied, with the times.
@@ -120,14 +119,6 @@ func (m *Migrator) entries(ctx context.Context, part *target, db *sql.DB) ([]his
 		return nil, part.tableError(ctx, err)
 	}
 	return entries, nil
-}
-
-// Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
-// pending. Its errors are those that Migrate would return before it touches anything. It executes
-// three statements at most, plus those that look for another tool's history where nothing is applied. It is read-only, and
-// neither takes the lock nor waits for it.
-func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
-	return m.preview(ctx, upTo(math.MaxInt64))
 }
 
 // statusWithSQL is status with what is in the files; the error says which can't be parsed.
@@ -175,75 +166,4 @@ func (t *target) status(environments []string, entries []history.Entry, facts hi
 	}
 	slices.SortFunc(s.Migrations, func(a, b MigrationStatus) int { return cmp.Compare(a.Version, b.Version) })
 	return s
-}
-
-// RunOutcome says how a recorded run ended.
-type RunOutcome string
-
-// The outcomes of a run.
-const (
-	// RunRunning is a run that has the lock, or whose process is gone: the next holder of the lock finds that out.
-	RunRunning    RunOutcome = "running"
-	RunMigrated   RunOutcome = "migrated"    // it succeeded
-	RunForced     RunOutcome = "forced"      // it was [Migrator.Force]
-	RunAccepted   RunOutcome = "accepted"    // it was [Migrator.Accept]
-	RunRolledBack RunOutcome = "rolled back" // it failed, and the database is where it was
-	RunFailed     RunOutcome = "failed"      // it failed, and the database is at To
-	RunCutOff     RunOutcome = "cut off"     // its process is gone; the next run takes over its starting point
-	RunCrashed    RunOutcome = "crashed"     // its process is gone, and a later run has taken over from it
-)
-
-// Run is what the state table remembers of a run that had the lock.
-type Run struct {
-	Namespace string    // "" when the run had no namespace
-	Holder    string    // host/process id/run
-	Started   time.Time // by the clock of its host, in UTC
-	Ended     time.Time // the zero time while it is running
-	From, To  int64     // the highest version applied before and after; To is 0 while it is running
-	Outcome   RunOutcome
-	// Application is the version of the application that ran, see [WithApplicationVersion].
-	Application string
-	Error       string // on one line, without passwords; "" if it succeeded
-	// InProgress is what the newest run of all is at, if it is [RunRunning]; otherwise nil.
-	InProgress *InProgress
-}
-
-// Runs returns the last hundred runs that had the lock ([WithGlobalLock]) and something to do, newest first. A run whose
-// Outcome is [RunRunning] has the lock now, unless its process is gone. Runs executes two statements at most, and two more
-// while a run is in progress, is read-only,
-// and neither takes the lock nor waits for it. A run over several namespaces gives one Run for each namespace, the last one
-// first; with a chosen namespace, only its runs are returned. Dialects that gooseplus leaves to goose (see [WithDialect])
-// record no runs. A database that can't be read gives [ErrMigrationTable].
-func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
-	known, db, done, err := m.openAny(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	ctx, cancel := m.withTimeout(ctx)
-	defer cancel()
-	if known.whole.state == nil {
-		return nil, nil
-	}
-	recorded, err := known.whole.state.Runs.Recorded(ctx, db.own)
-	if err == nil && len(recorded) == 0 && m.options.bound {
-		_, err = known.whole.schemaMissing(ctx, db.own)
-	}
-	if err != nil {
-		return nil, m.named(known.whole.stateError(ctx, err))
-	}
-	runs := []Run{}
-	for _, r := range recorded {
-		if m.options.namespace != "" && r.Namespace != m.options.namespace {
-			continue
-		}
-		runs = append(runs, Run{
-			Namespace: r.Namespace, Holder: r.Holder, Started: r.Started, Ended: r.Ended, From: r.From, To: r.To,
-			Outcome: RunOutcome(r.Outcome), Application: r.Application, Error: redact.Text(r.Error),
-		})
-		if last := &runs[len(runs)-1]; last.Outcome == RunRunning && len(runs) == 1 {
-			last.InProgress = m.inProgress(ctx, known, db, r)
-		}
-	}
-	return runs, nil
 }

@@ -77,7 +77,7 @@ func (p memory) missingDowns(ctx context.Context, rows map[int64]history.Applied
 }
 
 // restoreDowns makes migrations of the stored Downs of versions that are not known. All must have one.
-func (p *part) restoreDowns(ctx context.Context, unknown []int64) error {
+func (p memory) restoreDowns(ctx context.Context, unknown []int64) error {
 	if !p.run.options.storedDowns || p.target.state == nil {
 		return fmt.Errorf("%w: applied versions %v have no migration in this configuration", ErrIrreversible, unknown)
 	}
@@ -142,7 +142,7 @@ func (t *target) addStoredDowns(ctx context.Context, db *sql.DB, o *options, lis
 }
 
 // warnOfStoredDowns says what a failure of this run would leave.
-func (p *part) warnOfStoredDowns() {
+func (p memory) warnOfStoredDowns() {
 	var versions []int64
 	for _, s := range p.steps {
 		if _, restored := p.files.restored[s.Version]; restored && s.Direction == directionDown {

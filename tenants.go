@@ -4,9 +4,15 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"iter"
+	"runtime/debug"
+	"strings"
 	"sync"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
@@ -86,4 +92,192 @@ func (m *Migrator) yieldTenant(t Tenant, yield func(*Migrator, error) bool) bool
 	tm := m.tenant(t)
 	defer tm.own.keep()()
 	return yield(tm, nil)
+}
+
+// ownDatabase is the database that a tenant brings.
+type ownDatabase struct {
+	open func(context.Context) (*sql.DB, error)
+
+	mu   sync.Mutex
+	kept bool    // guarded by mu: it is opened once, and whoever keeps it closes it
+	db   *sql.DB // guarded by mu
+}
+
+// use opens the database, or takes the one that is kept.
+func (d *ownDatabase) use(ctx context.Context) (*sql.DB, func(), error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.db != nil {
+		return d.db, func() {}, nil
+	}
+	db, err := d.opened(ctx)
+	if err == nil && db == nil {
+		err = errors.New("the tenant's Open returned neither a database nor an error")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if d.kept {
+		d.db = db
+		return db, func() {}, nil
+	}
+	return db, func() { _ = db.Close() }, nil // everything that was to be written has been committed
+}
+
+// opened calls open. A panic of open is this tenant's failure, so that the other tenants go on.
+func (d *ownDatabase) opened(ctx context.Context) (db *sql.DB, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the tenant's Open: %w", &drive.PanicError{Value: v, Stack: debug.Stack()})
+		}
+	}()
+	return d.open(ctx)
+}
+
+// keep has the database stay open until the function that it returns is called.
+func (d *ownDatabase) keep() (end func()) {
+	if d == nil {
+		return func() {}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kept = true
+	return func() {
+		d.close()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.kept = false
+	}
+}
+
+// close closes the database that is kept. The next use opens it again.
+func (d *ownDatabase) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.db != nil {
+		_ = d.db.Close() // everything that was to be written has been committed
+	}
+	d.db = nil
+}
+
+// Schemas are tenants by the names of their schemas.
+func Schemas(names ...string) iter.Seq2[Tenant, error] {
+	return func(yield func(Tenant, error) bool) {
+		for _, name := range names {
+			if !yield(Tenant{Schema: name}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// SchemasLike are the schemas whose names match a pattern of LIKE, in the order of their names: on
+// PostgreSQL the schemas of the database except pg_… and information_schema, on MySQL and MariaDB the
+// databases of the server. It asks db when it is ranged over, some hundred names at a time, and keeps no
+// query open in between.
+func SchemasLike(db *sql.DB, pattern string) iter.Seq2[Tenant, error] {
+	return func(yield func(Tenant, error) bool) {
+		query, err := schemasQuery(db)
+		last, more := "", err == nil
+		for more {
+			more = false
+			var names []Tenant
+			for t, err := range SchemasFromQuery(db, query, pattern, last) {
+				if err != nil {
+					yield(Tenant{}, err)
+					return
+				}
+				names = append(names, t)
+			}
+			for _, t := range names {
+				if !yield(t, nil) {
+					return
+				}
+				last, more = t.Schema, len(names) == schemasAtOnce
+			}
+		}
+		if err != nil {
+			yield(Tenant{}, fmt.Errorf("SchemasLike: %w", failure.Tidy{Err: err}))
+		}
+	}
+}
+
+// schemasAtOnce is the LIMIT of schemasQuery.
+const schemasAtOnce = 500
+
+// schemasQuery is the query of SchemasLike, with the pattern and the name to begin after.
+func schemasQuery(db *sql.DB) (string, error) {
+	if db == nil {
+		return "", errors.New("the database is nil")
+	}
+	var version string
+	if err := db.QueryRow("SELECT version()").Scan(&version); err != nil {
+		return "", fmt.Errorf("is it PostgreSQL, MySQL or MariaDB? %w", err)
+	}
+	if strings.HasPrefix(version, "PostgreSQL") {
+		return `SELECT nspname FROM pg_namespace WHERE nspname LIKE $1 AND nspname > $2
+			AND left(nspname, 3) <> 'pg_' AND nspname <> 'information_schema' ORDER BY nspname LIMIT 500`, nil
+	}
+	return `SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ? AND BINARY schema_name > ?
+		AND schema_name NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') ORDER BY BINARY schema_name LIMIT 500`, nil
+}
+
+// SchemasFromQuery are tenants by the rows of a query: one column, the schema. It asks db when it is
+// ranged over, and the query is open until that is done, which takes a connection; with
+// [Migrator.MigrateTenants] that is soon, since it collects the tenants ahead of the work. An error ends
+// it, after the tenants before.
+func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, error] {
+	return fromQuery(db, "SchemasFromQuery", "the schema", query, args, func(rows *sql.Rows) (t Tenant, err error) {
+		err = rows.Scan(&t.Schema)
+		return t, err
+	})
+}
+
+// DatabasesFromQuery are tenants by the rows of a query: two columns, the name and the DSN, with which
+// open is called when it is the tenant's turn. It asks db when it is ranged over, see
+// [SchemasFromQuery]. An error ends it, after the tenants before.
+func DatabasesFromQuery(db *sql.DB, open func(ctx context.Context, dsn string) (*sql.DB, error), query string, args ...any) iter.Seq2[Tenant, error] {
+	return fromQuery(db, "DatabasesFromQuery", "the name, the DSN", query, args, func(rows *sql.Rows) (t Tenant, err error) {
+		var dsn string
+		err = rows.Scan(&t.Name, &dsn)
+		t.Open = func(ctx context.Context) (*sql.DB, error) { return open(ctx, dsn) }
+		return t, err
+	})
+}
+
+// fromQuery makes tenants of the rows of a query that has the columns.
+func fromQuery(db *sql.DB, what, columns, query string, args []any, scan func(*sql.Rows) (Tenant, error)) iter.Seq2[Tenant, error] {
+	return func(yield func(Tenant, error) bool) {
+		if db == nil {
+			yield(Tenant{}, fmt.Errorf("%s: the database is nil", what))
+			return
+		}
+		rows, err := db.Query(query, args...)
+		if err != nil {
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
+			return
+		}
+		defer rows.Close()
+		have, err := rows.Columns()
+		if want := 1 + strings.Count(columns, ","); err == nil && len(have) != want {
+			err = fmt.Errorf("the columns of the query are %q, and have to be %s", have, columns)
+		}
+		if err != nil {
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
+			return
+		}
+		for rows.Next() {
+			t, err := scan(rows)
+			if err != nil {
+				yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
+				return
+			}
+			if !yield(t, nil) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(Tenant{}, fmt.Errorf("%s: %w", what, failure.Tidy{Err: err}))
+		}
+	}
 }

@@ -80,13 +80,13 @@ func (t *StatementTimeouts) faults(d dialect.Dialect) (faults []error) {
 }
 
 // isMariaDB asks the server which one it is, if that makes a difference.
-func (t *target) isMariaDB(ctx context.Context, db *sql.DB, timeouts *StatementTimeouts) (bool, error) {
-	if timeouts == nil {
+func (t *StatementTimeouts) isMariaDB(ctx context.Context, whole *target, db *sql.DB) (bool, error) {
+	if t == nil {
 		return false, nil
 	}
-	is, err := session.Limits{Statement: timeouts.Statement}.IsMariaDB(ctx, db, t.dialect)
+	is, err := session.Limits{Statement: t.Statement}.IsMariaDB(ctx, db, whole.dialect)
 	if err != nil {
-		return false, t.tableError(ctx, err)
+		return false, whole.tableError(ctx, err)
 	}
 	return is, nil
 }

@@ -27,8 +27,8 @@ type partTrail struct {
 	strangers []int64           // the versions that another runner applied during the run
 }
 
-// trail is that of a run that has ended without an error.
-func (r *run) trail() (t trail) {
+// trailOf is the trail of a run that has ended without an error.
+func trailOf(r *run) (t trail) {
 	for _, p := range r.parts {
 		rows := p.found
 		if slices.Contains(r.working, p) {

@@ -49,7 +49,7 @@ func (m *Migrator) awaited(ctx context.Context) (missing string, err error) {
 	defer cancel()
 	r := m.newRun(known, db, new(stream)) // nobody hears of this run
 	defer r.disconnect(ctx)
-	needed, err := r.look(limited, everywhere(upTo(math.MaxInt64)))
+	needed, err := r.looking.look(limited, everywhere(upTo(math.MaxInt64)))
 	switch {
 	case errors.Is(err, ErrMigrationTable), errors.Is(err, ErrDirty):
 		return reason(err), nil

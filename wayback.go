@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
 )
@@ -107,20 +106,6 @@ func (r *run) undo(ctx context.Context) map[*part]error {
 
 // wayBack is the way back of one part.
 type wayBack struct{ *part }
-
-// conclude reads where the way back got, and makes the error that the part ends with.
-func (w wayBack) conclude(ctx context.Context, cause, undone error) error {
-	err := w.balance(context.WithoutCancel(ctx)) // its time may be over
-	if undone == nil || err == nil && errors.Is(undone, ErrLockLost) && !errors.Is(undone, ErrDirty) {
-		undone = err // with the lock lost, there may have been nothing to undo
-	}
-	if undone == nil {
-		return rolledForward(cause)
-	}
-	return &RollbackError{
-		Tenant: w.run.options.tenant, Namespace: w.target.set.Namespace, Start: plan.Newest(w.ledger.Start()), Reached: w.end.to, Cause: cause, Err: undone,
-	}
-}
 
 var errRollbackOff = errors.New("RollbackNone leaves the database where the run failed")
 
@@ -316,71 +301,6 @@ func (w wayBack) reapply(ctx context.Context, version int64) error {
 	return err
 }
 
-// balance reads where the way back got and says why that is not the starting point, if it isn't.
-func (w wayBack) balance(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, drive.AskFor)
-	defer cancel()
-	rows, err := w.read(ctx)
-	if err != nil {
-		return err
-	}
-	b := w.ledger.Balance(rows)
-	w.end.applied, w.end.undone = len(b.Kept), len(b.Undone)
-	switch {
-	case len(b.Kept) > 0:
-		return fmt.Errorf("versions %v are still applied", b.Kept)
-	case len(b.Undone) > 0:
-		return fmt.Errorf("versions %v are not applied again", b.Undone)
-	case len(b.Added)+len(b.Removed) > 0:
-		return fmt.Errorf("%w: it added %v and removed %v", drive.ErrOtherRunner, b.Added, b.Removed)
-	}
-	return nil
-}
-
-// read reads the applied versions, again and again until it works, the context ends or drive.AskFor is over. That
-// happens once in a run: after that, the server counts as gone. The way back first waits for what the server still
-// executes on lost connections, and for a COMMIT whose answer was lost.
-func (w wayBack) read(ctx context.Context) (history.Rows, error) {
-	if err := w.driver.Connections().Await(ctx); err != nil {
-		w.end.to = -1
-		return history.Rows{}, err
-	}
-	settle := w.ledger.Doubtful()
-	giveUp := time.After(drive.AskFor)
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		attempt, cancel := context.WithTimeout(ctx, drive.AskFor)
-		rows, err := w.owned(attempt, w.run.db.own, settle)
-		cancel()
-		if err == nil {
-			return rows, nil
-		}
-		if w.target.table.Missing(ctx, w.run.db.own, err) { // the server is there, and waiting brings nothing back
-			return rows, w.tableGone(ctx)
-		}
-		if w.run.patience.Over() {
-			return rows, w.target.tableError(ctx, err)
-		}
-		select {
-		case <-giveUp:
-		case <-ctx.Done():
-		case <-time.After(wait):
-			continue
-		}
-		w.run.patience.End()
-		return rows, w.target.tableError(ctx, err)
-	}
-}
-
-// tableGone is the error of a way back without a version table. Only a migration of this run, or somebody else, can have
-// removed it.
-func (w wayBack) tableGone(ctx context.Context) error {
-	by := "somebody has"
-	if w.ledger.HalfDone() {
-		by = "migration " + ref(w.failed.Version, w.failed.Source) + " or somebody else has"
-	}
-	return w.target.tableError(ctx, fmt.Errorf("%s dropped or renamed it during the run: the applied versions are unknown now, and the next run would begin with the first migration", by))
-}
-
 // undoLost executes the Down of a step up whose row is gone, as if the step had failed half-way.
 func (w wayBack) undoLost(ctx context.Context, version int64) error {
 	step := w.files.step(version)
@@ -428,5 +348,5 @@ func (w wayBack) abandon(ctx context.Context) error {
 // versionLockedOnTheWayBack is versionLocked of what the run applied: to return to a starting point
 // that has a protected version is not to go below it.
 func (w wayBack) versionLockedOnTheWayBack(down plannedStep) error {
-	return w.admission.versionLocked(w.target, down, w.ledger.Added())
+	return w.admission.versionLocked(down, w.ledger.Added())
 }

@@ -208,7 +208,8 @@ func cause(err error) (list []attribute.KeyValue) {
 	return list
 }
 
-// errorType has few values: PostgreSQL's code, or the name of what is true after a run, or the type.
+// errorType has few values: PostgreSQL's code, or the name of what is true after a run, or the type of the error that the
+// others wrap.
 func errorType(err error) string {
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {
@@ -218,6 +219,9 @@ func errorType(err error) string {
 		if errors.Is(err, known.err) {
 			return known.name
 		}
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
 	}
 	return fmt.Sprintf("%T", err)
 }

@@ -171,7 +171,7 @@ run migrated
 run up to date
 run undone migration INSERT INTO nowhere VALUES (1); (failed)
   migration up 2 applied
-  migration up 3 failed *gooseplus.MigrationError INSERT INTO nowhere VALUES (1); (failed)
+  migration up 3 failed *sqlite.Error INSERT INTO nowhere VALUES (1); (failed)
   way_back undone
     migration down 2 undone
 run refused *errors.joinError (failed)
@@ -281,6 +281,33 @@ tenants
 		}
 	}
 	if got := r.counted(t); !slices.Contains(got, "tenants gooseplus.state=migrated: 2") {
+		t.Errorf("metrics:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// TestBatch has one span for migrations that run together. If they fail together, their own spans follow.
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	file := t.TempDir() + "/a.db"
+	a := gooseplus.Tenant{Name: "a", Open: func(context.Context) (*sql.DB, error) { return sql.Open("sqlite", file) }}
+	r := record()
+	if err := migrator(nil, folder("CREATE TABLE t1 (id INT);", "CREATE TABLE nosuch.t2 (id INT);"), r.option).Provision(t.Context(), a); err == nil {
+		t.Fatal("a migration that can't run has run")
+	}
+	if err := migrator(nil, folder("CREATE TABLE t1 (id INT);", "CREATE TABLE t2 (id INT);"), r.option).Provision(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	want(t, r.tree(t), `
+run a undone migration CREATE TABLE nosuch.t2 (id INT); (failed)
+  batch a 2 failed *sqlite.Error (failed)
+  migration a up 1 applied
+  migration a up 2 failed *sqlite.Error CREATE TABLE nosuch.t2 (id INT); (failed)
+  way_back a undone
+    migration a down 1 undone
+run a migrated
+  batch a 2 applied
+`)
+	if got := r.counted(t); !slices.Contains(got, "migrations gooseplus.direction=up,gooseplus.outcome=applied: 3") {
 		t.Errorf("metrics:\n%s", strings.Join(got, "\n"))
 	}
 }

@@ -19,13 +19,26 @@ const replayMark = "\x00gooseplus replay "
 var replayLine = regexp.MustCompile(`(?i)^--[ \t]*\+gooseplus[ \t]+replay[ \t]+([0-9]+)[ \t]*$`)
 
 var (
-	errAnnotation = errors.New("a line has +gooseplus and is neither -- +gooseplus Replay VERSION nor -- +gooseplus requires VERSION")
+	errAnnotation = errors.New("a line has +gooseplus and is none of -- +gooseplus Replay VERSION, -- +gooseplus requires VERSION and -- +gooseplus allow-lock REASON")
+	errNoReason   = errors.New("-- +gooseplus allow-lock has no reason: write why nobody is hurt by the lock, in the same line")
 	errReplayInUp = errors.New("-- +gooseplus Replay is in an Up: only a Down can be a Replay")
 	errBeside     = errors.New("a Down has something else beside -- +gooseplus Replay")
 )
 
 // requiresLine is an annotation that has no effect on how a file runs.
 var requiresLine = regexp.MustCompile(`(?im)^[ \t]*--[ \t]*\+gooseplus[ \t]+requires[ \t]+([0-9]+)[ \t]*\r?$`)
+
+// allowLine is another one, also in Go. Its reason may be missing.
+var allowLine = regexp.MustCompile(`(?im)^[ \t]*(?:--|//)[ \t]*\+gooseplus[ \t]+allow-lock\b[ \t]*(.*?)[ \t]*\r?$`)
+
+// AllowLock is the reason why the locks of the migration in a file are allowed, "" if the file doesn't say so. Of several
+// lines the first one counts.
+func AllowLock(text string) (reason string) {
+	if m := allowLine.FindStringSubmatch(text); m != nil {
+		reason = m[1]
+	}
+	return reason
+}
 
 // Requires is the highest version that a file requires of programs, 0 if it requires none.
 func Requires(text string) (version int64) {
@@ -66,6 +79,12 @@ func marked(text string) (string, error) {
 	for line := range strings.Lines(text) {
 		if requiresLine.MatchString(line) {
 			b.WriteString("--\n") // goose takes no annotation that it doesn't know
+			continue
+		}
+		if m := allowLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil && m[1] == "" {
+			return "", errNoReason
+		} else if m != nil {
+			b.WriteString("--\n")
 			continue
 		}
 		version, err := annotation(line)

@@ -137,6 +137,9 @@ func (o *Overlay) All() (map[int64]string, error) {
 	texts := make(map[int64]string)
 	for _, f := range o.byName() {
 		text, err := o.read(f)
+		if err != nil && f.Path != "" {
+			err = fmt.Errorf("%s: %w", f.Path, err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,8 @@ import (
 type Sum struct {
 	Sum      string // "" for a Go function
 	Requires int64  // the version that a program has to know, 0 for any
+	// AllowLock is the reason why the locks that the migration takes are allowed, "" if there is none.
+	AllowLock string
 }
 
 // sums are the sums that were asked for before.
@@ -21,16 +23,39 @@ type sums struct {
 
 	mu    sync.Mutex
 	known map[int64]Sum // guarded by mu
+	all   bool          // guarded by mu: SumAll was here
+}
+
+// SumAll makes the sums of all files, of which Sum then knows. The first call takes its time, so it is for a moment at which there is
+// something to wait for. Errors are left to Sum.
+func (s *Set) SumAll() {
+	s.sums.mu.Lock()
+	defer s.sums.mu.Unlock()
+	if s.sums.all {
+		return
+	}
+	s.sums.all = true
+	if s.sums.known == nil {
+		s.sums.known = make(map[int64]Sum, len(s.Files.SQL))
+	}
+	for _, f := range s.Files.SQL {
+		_, _ = s.sum(f.Version)
+	}
 }
 
 // Sum returns the sum of a version, whose file is read once. There is none where the database's quotes are not known. A
 // file, both files of a pair and the SQL of a definition count as they are written, and a Replay as goose reads it.
 func (s *Set) Sum(version int64) (Sum, error) {
 	if m, ok := s.Find(version); ok && m.Gone() {
-		return Sum{m.gone.Sum, m.gone.Requires}, nil
+		return Sum{Sum: m.gone.Sum, Requires: m.gone.Requires}, nil
 	}
 	s.sums.mu.Lock()
 	defer s.sums.mu.Unlock()
+	return s.sum(version)
+}
+
+// sum is called with the sums locked.
+func (s *Set) sum(version int64) (Sum, error) {
 	if sum, ok := s.sums.known[version]; ok {
 		return sum, nil
 	}
@@ -40,7 +65,7 @@ func (s *Set) Sum(version int64) (Sum, error) {
 	}
 	var sum Sum
 	if quoting, ok := s.dialect.Quoting(); ok && text != "" {
-		sum = Sum{quoting.Sum(text), envfs.Requires(text)}
+		sum = Sum{quoting.Sum(text), envfs.Requires(text), envfs.AllowLock(text)}
 	}
 	if s.sums.known == nil {
 		s.sums.known = make(map[int64]Sum)

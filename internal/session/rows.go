@@ -20,6 +20,9 @@ type rows struct {
 	ahead [][]driver.Value // rows that were read ahead
 	end   error            // comes after them
 	most  int              // as many were read at once
+
+	after func(error) error // ends the trace of the query
+	err   error             // that the rows ended with, not io.EOF
 }
 
 var (
@@ -33,11 +36,15 @@ var (
 
 // rows executes a query.
 func (c *conn) rows(ctx context.Context, query string, f func(driver.Conn) (driver.Rows, error)) (driver.Rows, error) {
+	after, err := c.trace(ctx, query)
+	if err != nil {
+		return nil, err
+	}
 	inner, err := statement(ctx, c, query, f)
 	if err != nil {
-		return nil, c.leave(ctx, err)
+		return nil, after(c.leave(ctx, err))
 	}
-	return &rows{c: c, link: c.link, ctx: c.during(ctx), inner: inner}, nil
+	return &rows{c: c, link: c.link, ctx: c.during(ctx), inner: inner, after: after}, nil
 }
 
 // optional asks the driver's rows about something, unless they don't know of it.
@@ -57,8 +64,17 @@ func (r *rows) Columns() (names []string) {
 	return names
 }
 
-// Next reads ahead, and into memory of its own, where a call can be given up: such a call costs a goroutine.
+// Next reads the next row.
 func (r *rows) Next(dest []driver.Value) error {
+	err := r.next(dest)
+	if !harmless(err) {
+		r.err = err
+	}
+	return err
+}
+
+// next reads ahead, and into memory of its own, where a call can be given up: such a call costs a goroutine.
+func (r *rows) next(dest []driver.Value) error {
 	if !r.link.guarded {
 		return r.watched(func() error { return r.inner.Next(dest) })
 	}
@@ -104,7 +120,12 @@ func (r *rows) watched(f func() error) error {
 }
 
 func (r *rows) Close() error {
-	return r.c.leave(r.ctx, r.link.do(r.ctx, func(driver.Conn) error { return r.inner.Close() }))
+	err := r.c.leave(r.ctx, r.link.do(r.ctx, func(driver.Conn) error { return r.inner.Close() }))
+	if r.err != nil {
+		_ = r.after(r.err) // it was returned before
+		return err
+	}
+	return r.after(err)
 }
 
 func (r *rows) HasNextResultSet() (has bool) {

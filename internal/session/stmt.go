@@ -54,7 +54,12 @@ func (s *stmt) Close() error {
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	ctx = s.c.during(ctx)
-	return whole(ctx, s.c, s.query, func(driver.Conn) (driver.Result, error) { return stmtExec(ctx, s.inner, args) })
+	after, err := s.c.trace(ctx, s.query)
+	if err != nil {
+		return nil, err
+	}
+	res, err := whole(ctx, s.c, s.query, func(driver.Conn) (driver.Result, error) { return stmtExec(ctx, s.inner, args) })
+	return res, after(err)
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {

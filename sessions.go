@@ -11,9 +11,29 @@ import (
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
+// sessions are the connections on which a run executes its migrations, and how they are set up.
+type sessions struct {
+	run     *run
+	keeper  *session.Keeper  // of the connections of many runs, if this is one of them
+	outer   *session.Session // of all parts, with RollbackTransaction
+	found   *foundPath       // the schemas of WithSearchPath
+	path    []string         // the search_path, nil for that of the connections: see findPath
+	mariadb bool             // and not MySQL; asked only if it makes a difference
+}
+
+// ask has the server tell what the sessions depend on.
+func (s *sessions) ask(ctx context.Context) (err error) {
+	if err := s.findPath(ctx); err != nil {
+		return err
+	}
+	s.mariadb, err = s.run.options.statementTimeouts.isMariaDB(ctx, s.run.whole, s.run.db.own)
+	return err
+}
+
 // connect gives each part the driver of its steps, with a session of its own. With RollbackTransaction all have the same
 // session, whose transaction locks the rows of all.
-func (r *run) connect(ctx context.Context) error {
+func (s *sessions) connect(ctx context.Context) (err error) {
+	r := s.run
 	var all session.Config
 	for _, p := range r.working {
 		if err := p.makeDriver(); err != nil {
@@ -29,21 +49,20 @@ func (r *run) connect(ctx context.Context) error {
 		if r.holding != nil {
 			p.driver.Fence(&own, p.unfenced())
 		}
-		r.configure(&own)
+		s.configure(&own)
 		own.Name(r.whole.dialect, p.applicationName())
 		p.driver.Connect(session.Open(r.db.pool, own), 0) // no limit: goose's own takes none as long as a Go migration works on another one
 	}
 	if !r.options.oneTransaction() {
 		return nil
 	}
-	r.configure(&all)
+	s.configure(&all)
 	all.Name(r.whole.dialect, r.working[0].applicationName())
-	var err error
-	if r.outer, err = session.InTransaction(ctx, r.db.pool, all); err != nil {
+	if s.outer, err = session.InTransaction(ctx, r.db.pool, all); err != nil {
 		return r.whole.tableError(ctx, err)
 	}
 	for _, p := range r.working {
-		p.driver.Connect(r.outer, 1)
+		p.driver.Connect(s.outer, 1)
 	}
 	return nil
 }
@@ -77,7 +96,8 @@ func (p *part) makeDriver() error {
 			Restore:    p.mark.restore,
 			Fenced:     func() bool { return p.failed != nil && p.run.holding.lives() }, // otherwise the next holder is at the fence
 			Unreadable: p.target.stateError,
-			Recorded:   memory{p}.remember,
+			Remember:   memory{p}.remember,
+			Recorded:   p.seal.close,
 		},
 	})
 	return nil
@@ -92,19 +112,21 @@ func (p *part) unfenced() bool {
 
 // configure has a session begin its transactions as the options say, after the fence: a run that has lost the lock waits
 // for nothing.
-func (r *run) configure(cfg *session.Config) {
+func (s *sessions) configure(cfg *session.Config) {
+	r := s.run
 	if role := r.whole.role; role != nil {
 		cfg.As(r.whole.dialect, *role)
 	}
-	if path := r.progress.path; len(path) > 0 {
+	if path := s.path; len(path) > 0 {
 		cfg.Bind(r.whole.dialect, path[0], path[1:]...)
 	}
 	var t StatementTimeouts
 	if r.options.statementTimeouts != nil {
 		t = *r.options.statementTimeouts
 	}
-	cfg.Limit(r.whole.dialect, session.Limits{Lock: t.Lock, Statement: t.Statement, MariaDB: r.progress.mariadb})
-	cfg.Kind, cfg.Ends, cfg.Keeper = session.KindOf(r.whole.dialect), sqltext.ControlsTransactions, r.keeper
+	cfg.Limit(r.whole.dialect, session.Limits{Lock: t.Lock, Statement: t.Statement, MariaDB: s.mariadb})
+	cfg.Trace = r.options.trace
+	cfg.Kind, cfg.Ends, cfg.Keeper = session.KindOf(r.whole.dialect), sqltext.ControlsTransactions, s.keeper
 	if limit := r.db.pool.Stats().MaxOpenConnections; limit > 0 {
 		if r.holding != nil && !r.whole.oneWriter() {
 			limit -= 2 // for the lock, and for the run's own statements

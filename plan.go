@@ -4,9 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/gooseplus/gooseplus/internal/migset"
 )
+
+// Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
+// pending. Its errors are those that Migrate would return before it touches anything. It executes
+// three statements at most, plus those that look for another tool's history where nothing is applied. It is read-only, and
+// neither takes the lock nor waits for it.
+func (m *Migrator) Plan(ctx context.Context) ([]Step, error) {
+	return m.preview(ctx, upTo(math.MaxInt64))
+}
 
 // PlanTo returns the steps that [Migrator.Goto] would take now to a version, in order: first those down, then those up. Its
 // errors are those that Goto would return before it touches anything. Like [Migrator.Plan] it is read-only.
@@ -28,7 +37,7 @@ func (m *Migrator) preview(ctx context.Context, goal goal) ([]Step, error) {
 	defer done()
 	ctx, cancel := m.withTimeout(ctx)
 	defer cancel()
-	return m.newRun(known, db, new(stream)).preview(ctx, goal) // nobody hears of this run
+	return m.newRun(known, db, new(stream)).looking.steps(ctx, goal) // nobody hears of this run
 }
 
 // Statements returns the SQL statements of a planned step, as goose would execute them. There are none of a Go function. It

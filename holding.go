@@ -10,8 +10,122 @@ import (
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/mutex"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
+
+// holding is the global lock while a run has it, and what is true only as long as that is so.
+type holding struct {
+	run  *run
+	held mutex.Held
+	stop func(patience time.Duration) // ends the watch; a check that is under way has as long
+	// alive outlives the caller's context, for the way back; it ends with ErrLockLost as cause when
+	// the lock is lost.
+	alive context.Context
+	end   context.CancelCauseFunc
+	// rows are the run's rows in the state table as they were when they began: see restore.
+	rows    []history.Run
+	created bool // the schema, under this lock
+	fresh   bool // and the state table, see setUp
+	// inherited are the runs that were cut off, newest first, whose starting points this one takes over.
+	inherited []history.Run
+}
+
+func newHolding(ctx context.Context, r *run, held mutex.Held) *holding {
+	h := &holding{run: r, held: held}
+	h.alive, h.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	h.stop = mutex.Watch(held, r.options.lockTimes.beats, func(err error) {
+		h.end(fmt.Errorf("%w: %s", ErrLockLost, failure.Reason(err)))
+	})
+	return h
+}
+
+// lives says whether there is a lock, and it was not lost.
+func (h *holding) lives() bool { return h != nil && h.alive.Err() == nil }
+
+// during is ctx for as long as the lock is held.
+func (h *holding) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	detach := context.AfterFunc(h.alive, func() { cancel(context.Cause(h.alive)) })
+	return ctx, func() {
+		detach()
+		cancel(nil)
+	}
+}
+
+// detached is the context of a way back, which outlives the run's. Nothing is undone without the lock, if there was one.
+func (h *holding) detached(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	alive := context.WithoutCancel(ctx)
+	if h != nil {
+		alive = h.alive
+	}
+	return failure.Limit(alive, limit, "rollback timeout")
+}
+
+// check asks whether the lock is still held.
+func (h *holding) check() error {
+	if err := mutex.Check(h.held, lockPatience); err != nil {
+		return fmt.Errorf("%w: %s", ErrLockLost, failure.Reason(err))
+	}
+	return nil
+}
+
+// release records how the run ended, if it had begun, and gives the lock back.
+func (h *holding) release(caller context.Context, runErr error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.alive), releaseLimit)
+	defer cancel()
+	h.run.disconnect(ctx)
+	err := h.dropCreated(failure.Join(runErr, h.recordOutcomes(ctx, runErr)))
+	if unlockErr := h.unlock(caller); unlockErr != nil && !errors.Is(err, ErrLockLost) {
+		err = failure.Join(err, unlockErr)
+	}
+	return err
+}
+
+// unlock gives the lock back. An error means that it was not held to the end. Where nothing was recorded under it, the
+// caller's context limits the wait for the server: the lock ends with its connection too.
+func (h *holding) unlock(caller context.Context) error {
+	defer h.end(nil)
+	if len(h.rows) == 0 && caller.Err() != nil {
+		h.stop(0)
+		h.held.Abandon()
+		return nil
+	}
+	h.stop(stopLimit)
+	if lost := context.Cause(h.alive); lost != nil {
+		h.held.Abandon()
+		return lost
+	}
+	ctx := context.Background()
+	if len(h.rows) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = wait.Outlive(caller, answerLimit)
+		defer cancel()
+	}
+	ctx, cancel := context.WithTimeout(ctx, releaseLimit)
+	defer cancel()
+	if err := h.held.Release(ctx); err != nil {
+		return fmt.Errorf("%w: %s", ErrLockLost, failure.Reason(err))
+	}
+	return nil
+}
+
+// stillOurs is the error of a run that was declared dead.
+func (h *holding) stillOurs(ours bool) error {
+	if ours {
+		return nil
+	}
+	return h.declaredDead()
+}
+
+// declaredDead ends a run that another runner has declared dead. The other runner has the lock, so nothing is undone.
+func (h *holding) declaredDead() error {
+	err := fmt.Errorf("%w: another runner has declared this one dead", ErrLockLost)
+	if h != nil {
+		h.end(err)
+	}
+	return err
+}
 
 // takeOver closes the fence of runs that are recorded as running, though their process doesn't hold the
 // lock any more, and waits until the server has let go of what they had begun, for as long as waiting
@@ -144,7 +258,11 @@ func (h *holding) register(ctx context.Context, parts []*part) error {
 			ID: p.row.id, Holder: holderName(p.row.id), Application: h.run.options.application, Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,
 			Start: p.ledger.Start(), Planned: append(planned, p.ledger.Owed()...),
 		}
-		if err := p.target.state.Runs.Inherit(ctx, h.run.db.own, row); err != nil {
+		start := p.target.state.Runs.Inherit
+		if h.fresh {
+			start = p.target.state.Runs.First
+		}
+		if err := start(ctx, h.run.db.own, row); err != nil {
 			return p.target.named(p.target.stateError(ctx, err))
 		}
 		h.rows = append(h.rows, row)
@@ -193,7 +311,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 	var busy error
 	lost := errors.Is(runErr, ErrLockLost)
 	for _, p := range h.run.parts {
-		if !p.row.registered {
+		if !p.row.registered || p.seal.rows != nil {
 			continue
 		}
 		registered = append(registered, p)
@@ -210,25 +328,25 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 		}
 		return busy
 	case len(registered) == 1:
-		return registered[0].recordOutcome(ctx, h.run.db.own, registered[0].errorOf(runErr))
+		return h.recordOutcome(ctx, h.run.db.own, registered[0], registered[0].errorOf(runErr))
 	}
 	tx, err := h.run.db.own.BeginTx(ctx, nil)
 	if err != nil {
-		return registered[0].unrecorded(ctx, err)
+		return unrecorded(ctx, registered[0], err)
 	}
 	for _, p := range registered {
-		if err := p.recordOutcome(ctx, tx, p.errorOf(runErr)); err != nil {
+		if err := h.recordOutcome(ctx, tx, p, p.errorOf(runErr)); err != nil {
 			return failure.Join(err, failure.IgnoreDone(tx.Rollback()))
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		return registered[0].unrecorded(ctx, err)
+		return unrecorded(ctx, registered[0], err)
 	}
 	return nil
 }
 
 // recordOutcome ends the part's row.
-func (p *part) recordOutcome(ctx context.Context, db history.Querier, err error) error {
+func (h *holding) recordOutcome(ctx context.Context, db history.Querier, p *part, err error) error {
 	outcome, text := history.Migrated, ""
 	switch {
 	case err == nil && p.row.forced:
@@ -243,18 +361,18 @@ func (p *part) recordOutcome(ctx context.Context, db history.Querier, err error)
 	st := p.target.state
 	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Connections().Named()...)
 	if err == nil {
-		return p.run.holding.stillOurs(own)
+		return h.stillOurs(own)
 	}
-	if there, checkErr := st.IsThere(ctx, p.run.db.own); checkErr == nil && !there {
+	if there, checkErr := st.IsThere(ctx, h.run.db.own); checkErr == nil && !there {
 		p.events.send(Warning{Message: fmt.Sprintf("a migration has removed the state table %s: the outcome of the run was not recorded", st.Name())})
 		return nil
 	}
-	return p.unrecorded(ctx, err)
+	return unrecorded(ctx, p, err)
 }
 
 // unrecorded is the error of a run whose outcome could not be recorded. Its migrations stay applied, so it isn't
 // ErrMigrationTable, which says that nothing was touched.
-func (p *part) unrecorded(ctx context.Context, err error) error {
+func unrecorded(ctx context.Context, p *part, err error) error {
 	return fmt.Errorf("the run has ended at version %d, but its outcome could not be recorded in %s: the next run will treat it as cut off: %w",
 		p.end.to, p.target.state.Name(), failure.Tidy{Err: failure.Stopped(ctx, err)})
 }
