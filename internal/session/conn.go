@@ -107,23 +107,18 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	ctx = c.during(ctx) // the driver is to heed it too
-	after, err := c.trace(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	res, err := whole(ctx, c, query, func(dc driver.Conn) (driver.Result, error) {
+	return execute(ctx, c, query, func(dc driver.Conn) (driver.Result, error) {
 		e, ok := dc.(driver.ExecerContext)
 		if !ok {
 			return nil, driver.ErrSkip
 		}
 		return e.ExecContext(ctx, query, args)
 	})
-	return res, after(err)
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	ctx = c.during(ctx) // the driver is to heed it too
-	return c.rows(ctx, query, func(dc driver.Conn) (driver.Rows, error) {
+	return queryRows(ctx, c, query, func(dc driver.Conn) (driver.Rows, error) {
 		q, ok := dc.(driver.QueryerContext)
 		if !ok {
 			return nil, driver.ErrSkip

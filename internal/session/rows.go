@@ -34,19 +34,6 @@ var (
 	_ driver.RowsColumnTypePrecisionScale   = (*rows)(nil)
 )
 
-// rows executes a query.
-func (c *conn) rows(ctx context.Context, query string, f func(driver.Conn) (driver.Rows, error)) (driver.Rows, error) {
-	after, err := c.trace(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	inner, err := statement(ctx, c, query, f)
-	if err != nil {
-		return nil, after(c.leave(ctx, err))
-	}
-	return &rows{c: c, link: c.link, ctx: c.during(ctx), inner: inner, after: after}, nil
-}
-
 // optional asks the driver's rows about something, unless they don't know of it.
 func optional[T any](r *rows, ask func(T)) {
 	if n, ok := r.inner.(T); ok {

@@ -147,7 +147,7 @@ func (s *Session) take(ctx context.Context) (*link, error) {
 		}
 		if l.clean(s.cfg.Kind) == nil {
 			l.backend = nil // the question may set something too
-			return l, s.ask(ctx, l)
+			return l, s.cfg.Backend.ask(ctx, l)
 		}
 		s.discard(l)
 	}
@@ -200,7 +200,7 @@ func (s *Session) dispose(l *link) {
 
 // discard closes a connection, on which nothing is left open: the server would take its time to notice.
 func (s *Session) discard(l *link) {
-	s.tellLost(l)
+	s.cfg.Backend.tellLost(l)
 	if (l.outside || l.backend != nil) && !l.spent && s.cfg.Kind != Other {
 		ctx, cancel := l.after(background)
 		_ = l.exec(ctx, "ROLLBACK") // if there is nothing to roll back, that is fine
@@ -215,12 +215,6 @@ func (s *Session) discard(l *link) {
 	l.discard()
 }
 
-func (s *Session) tellLost(l *link) {
-	if lost := s.cfg.Backend.Lost; lost != nil && l.backend != nil && l.broken() {
-		_ = guard(func() error { lost(l.backend); return nil })
-	}
-}
-
 // release returns a connection of a database of which nothing is known as it came, or closes it.
 func (s *Session) release(l *link) error {
 	if len(l.prior) > 0 && !l.spent {
@@ -230,7 +224,7 @@ func (s *Session) release(l *link) error {
 		s.discard(l)
 		return nil
 	}
-	s.tellLost(l)
+	s.cfg.Backend.tellLost(l)
 	return l.giveBack()
 }
 
