@@ -311,7 +311,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 	var busy error
 	lost := errors.Is(runErr, ErrLockLost)
 	for _, p := range h.run.parts {
-		if !p.row.registered || p.seal.rows != nil {
+		if !p.row.registered || p.end.seal.rows != nil {
 			continue
 		}
 		registered = append(registered, p)
