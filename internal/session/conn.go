@@ -123,21 +123,13 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	ctx = c.during(ctx) // the driver is to heed it too
-	after, err := c.trace(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	inner, err := statement(ctx, c, query, func(dc driver.Conn) (driver.Rows, error) {
+	return c.rows(ctx, query, func(dc driver.Conn) (driver.Rows, error) {
 		q, ok := dc.(driver.QueryerContext)
 		if !ok {
 			return nil, driver.ErrSkip
 		}
 		return q.QueryContext(ctx, query, args)
 	})
-	if err != nil {
-		return nil, after(c.leave(ctx, err))
-	}
-	return &rows{c: c, link: c.link, ctx: c.during(ctx), inner: inner, after: after}, nil
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {

@@ -64,15 +64,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	ctx = s.c.during(ctx)
-	after, err := s.c.trace(ctx, s.query)
-	if err != nil {
-		return nil, err
-	}
-	inner, err := statement(ctx, s.c, s.query, func(driver.Conn) (driver.Rows, error) { return stmtQuery(ctx, s.inner, args) })
-	if err != nil {
-		return nil, after(s.c.leave(ctx, err))
-	}
-	return &rows{c: s.c, link: s.link, ctx: s.c.during(ctx), inner: inner, after: after}, nil
+	return s.c.rows(ctx, s.query, func(driver.Conn) (driver.Rows, error) { return stmtQuery(ctx, s.inner, args) })
 }
 
 // CheckNamedValue asks the statement and, if it has no opinion, the connection: database/sql asks
