@@ -149,7 +149,7 @@ func (m *Migrator) claim(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	if err == nil && len(names) > 0 {
-		err = fmt.Errorf("Drift: the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(names), slices.Min(names))
+		err = fmt.Errorf("Drift: the shadow must be empty, and has %d objects (%s, …): nothing was touched; drop it and create it again, or use another database", len(names), slices.Min(names))
 	}
 	if err != nil {
 		return err

@@ -151,8 +151,16 @@ type RollbackError struct {
 
 // Error is one line.
 func (e *RollbackError) Error() string {
-	return fmt.Sprintf("%s%s: %s, started from %d: %s (the run failed with: %s)",
-		where(e.Tenant, e.Namespace), ErrRollBack, e.reached(), e.Start, reason(e.Err), reason(e.Cause))
+	return fmt.Sprintf("%s%s: %s: %s (the run failed with: %s)",
+		where(e.Tenant, e.Namespace), ErrRollBack, e.distance(), reason(e.Err), reason(e.Cause))
+}
+
+// distance says where the database is, and where it was.
+func (e *RollbackError) distance() string {
+	if e.Reached == e.Start {
+		return fmt.Sprintf("the highest version is %d as before, and not everything is undone", e.Start)
+	}
+	return fmt.Sprintf("%s, started from %d", e.reached(), e.Start)
 }
 
 func (e *RollbackError) reached() string {

@@ -139,7 +139,7 @@ func foreignText(t *target, found []history.Foreign) (text string) {
 func adoptingCall(t *target, found []history.Foreign) string {
 	for _, h := range found {
 		if h.Dirty {
-			return "repair the database, tell " + h.Tool + " so, and call Force with the version that the database is at"
+			return "repair the database, clear the failure in " + h.Tool + ", and call Force with the version that the database is at"
 		}
 		if h.Err != nil {
 			return "this user needs GRANT SELECT ON " + h.Table

@@ -229,7 +229,7 @@ func (s *mysqlServer) dropOrKeep(ctx context.Context, t testing.TB, name string)
 		return dbtest.DropMySQL(ctx, s.pool(), name)
 	}
 	if isPrivate(s.dsn) {
-		t.Logf("gooseplustest: database %s goes with the server, which was started for this process; GOOSEPLUS_TEST_MYSQL names one that stays", name)
+		t.Logf("gooseplustest: database %s is gone when this process ends, with the server that it started; to keep it, set GOOSEPLUS_TEST_MYSQL to a server of yours", name)
 		return nil
 	}
 	until := time.Now().Add(keep)

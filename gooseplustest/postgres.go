@@ -202,7 +202,7 @@ func (s *pgServer) end(t testing.TB, db *sql.DB, c pgCopy) {
 func (s *pgServer) keep(ctx context.Context, t testing.TB, name string) {
 	t.Helper()
 	if isPrivate(s.dsn) {
-		t.Logf("gooseplustest: database %s goes with the server, which was started for this process; %s names one that stays", name, postgresEnv)
+		t.Logf("gooseplustest: database %s is gone when this process ends, with the server that it started; to keep it, set %s to a server of yours", name, postgresEnv)
 		return
 	}
 	until := time.Now().Add(keep)
