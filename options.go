@@ -339,10 +339,10 @@ func WithObserver(observe func(context.Context, Event)) Option {
 	})
 }
 
-// WithContextHook adds an observer, as [WithObserver] does, that also returns a context. What it returns for an event that
-// begins something ([TenantsStarted], [RunRequested], [LockWaiting], [MigrationStarted], [BatchStarted], [WayBackStarted]) is the context of
-// what begins, until the event that ends it: of the statements, of a Go migration, and of the events in between, the last
-// one included. So a span of a trace that is put into it has the spans of the statements below it. Only the values of the
+// WithContextHook adds an observer, as [WithObserver] does, that also returns a context. Some events begin something:
+// [TenantsStarted], [RunRequested], [LockWaiting], [MigrationStarted], [BatchStarted] and [WayBackStarted]. The context that
+// the function returns for one of them holds until the event that ends it: for the statements, for a Go migration, and for
+// all events until then, the last one included. So a span of a trace that is put into it has the spans of the statements below it. Only the values of the
 // returned context count: the deadline and the cancellation stay the run's. nil, and what is returned for other events, is
 // ignored. The hooks are called before the other observers, each with the context of the one before.
 //

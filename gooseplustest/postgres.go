@@ -53,7 +53,7 @@ func fail(t testing.TB, err error) {
 	t.Fatal("gooseplustest: " + redact.Text(err.Error()))
 }
 
-// failed says whether a test has failed. One that panics says so only after its Cleanups.
+// failed says whether a test has failed. A test that panics counts as failed only after its Cleanups.
 func failed(t testing.TB) bool {
 	if t.Failed() {
 		return true
