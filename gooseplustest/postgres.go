@@ -27,7 +27,7 @@ import (
 // happen a few tests later. If the test has failed, the database is kept for three days, and the log of the test has its DSN
 // with a masked password.
 //
-// opts are those of [gooseplus.New]; WithEnvironments("test") comes before them. The test fails at once if the options have a
+// opts are the options of [gooseplus.New]; WithEnvironments("test") comes before them. The test fails at once if the options have a
 // fault, if a migration fails, or if the server can't be reached.
 func Postgres(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	t.Helper()

@@ -19,7 +19,7 @@ var replayLine = regexp.MustCompile(`(?i)^--[ \t]*\+gooseplus[ \t]+replay[ \t]+(
 var (
 	errAnnotation = errors.New("a line has +gooseplus and is neither -- +gooseplus Replay VERSION nor -- +gooseplus requires VERSION")
 	errReplayInUp = errors.New("-- +gooseplus Replay is in an Up: only a Down can be a Replay")
-	errBeside     = errors.New("a Down has something else beside -- +gooseplus Replay")
+	errBeside     = errors.New("a Down with -- +gooseplus Replay must have nothing else in it")
 )
 
 // requiresLine is an annotation that has no effect on how a file runs.
