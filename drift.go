@@ -141,6 +141,20 @@ func (m *Migrator) claim(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	there, err := m.catalog(ctx, db)
+	if err != nil {
+		return err
+	}
+	if err := mustBeEmpty(there); err != nil {
+		return fmt.Errorf("Drift: %w", err)
+	}
+	if err := st.Ensure(ctx, db); err != nil {
+		return err
+	}
+	return st.Marks.Stamp(ctx, db, shadowMark)
+}
+
+// mustBeEmpty refuses a shadow that has objects.
+func mustBeEmpty(there catalog.Catalog) error {
 	var names []string
 	for key, o := range there {
 		// Every database has languages, extensions, a schema, and what has no DROP of its own: grants, its character set.
@@ -148,16 +162,10 @@ func (m *Migrator) claim(ctx context.Context, db *sql.DB) error {
 			names = append(names, key)
 		}
 	}
-	if err == nil && len(names) > 0 {
-		err = fmt.Errorf("Drift: the shadow must be empty, and has %d objects (%s, …): nothing was touched; drop it and create it again, or use another database", len(names), slices.Min(names))
+	if len(names) > 0 {
+		return fmt.Errorf("the shadow must be empty, and has %d objects (%s, …): nothing was touched; drop it and create it again, or use another database", len(names), slices.Min(names))
 	}
-	if err != nil {
-		return err
-	}
-	if err := st.Ensure(ctx, db); err != nil {
-		return err
-	}
-	return st.Marks.Stamp(ctx, db, shadowMark)
+	return nil
 }
 
 // catalog reads what a database of the Migrator has, without the tables of the library.

@@ -293,7 +293,7 @@ func (h *holding) restore(ctx context.Context) (gone bool, err error) {
 		}
 	}
 	for _, p := range h.run.parts {
-		p.driver.ForgetBackends()
+		p.driver.Connections().Forget()
 	}
 	return true, h.check()
 }
@@ -311,7 +311,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 		}
 		registered = append(registered, p)
 		if !lost {
-			busy = failure.Join(busy, p.driver.AwaitOrphans(ctx))
+			busy = failure.Join(busy, p.driver.Connections().Await(ctx))
 		}
 	}
 	switch {
@@ -319,7 +319,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 		return nil
 	case lost || busy != nil:
 		for _, p := range registered {
-			busy = failure.Join(busy, p.driver.LeaveBackends(ctx))
+			busy = failure.Join(busy, p.driver.Connections().Leave(ctx))
 		}
 		return busy
 	case len(registered) == 1:
@@ -354,7 +354,7 @@ func (h *holding) recordOutcome(ctx context.Context, db history.Querier, p *part
 		outcome, text = history.Failed, reason(err)
 	}
 	st := p.target.state
-	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Backends()...)
+	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Connections().Named()...)
 	if err == nil {
 		return h.stillOurs(own)
 	}

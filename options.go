@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gooseplus/gooseplus/internal/mutex"
+	"github.com/gooseplus/gooseplus/internal/session"
 )
 
 // An Option configures a [Migrator]. Options are applied in the order given: if two options
@@ -71,6 +72,7 @@ type options struct {
 	logger       *zap.Logger // nil: zap.L() when the run starts
 	observers    []func(context.Context, Event)
 	contextHooks []func(context.Context, Event) context.Context
+	trace        session.Trace // hears of the statements of the migrations; nil without [Migrator.Trace]
 	lockTimes    lockTimes
 	goMigrations []*goose.Migration
 	definitions  []*Definitions

@@ -124,6 +124,7 @@ func (s *sessions) configure(cfg *session.Config) {
 		t = *r.options.statementTimeouts
 	}
 	cfg.Limit(r.whole.dialect, session.Limits{Lock: t.Lock, Statement: t.Statement, MariaDB: s.mariadb})
+	cfg.Trace = r.options.trace
 	cfg.Kind, cfg.Ends, cfg.Keeper = session.KindOf(r.whole.dialect), sqltext.ControlsTransactions, s.keeper
 	if limit := r.db.pool.Stats().MaxOpenConnections; limit > 0 {
 		if r.holding != nil && !r.whole.oneWriter() {

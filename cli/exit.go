@@ -29,6 +29,7 @@ const (
 	exitPending
 	exitEdited
 	exitUnknown
+	exitLocks
 )
 
 // outcomes are the words for the codes in JSON, and what they mean.
@@ -45,6 +46,7 @@ var outcomes = [...]struct{ word, meaning string }{
 	exitPending:     {"pending", "check, or status --exit-code: migrations are pending, and nothing else is wrong"},
 	exitEdited:      {"edited", "check, or status --exit-code: files of applied migrations were edited"},
 	exitUnknown:     {"unknown versions", "check, or status --exit-code: applied versions have no migration here"},
+	exitLocks:       {"locks", "trace found statements for which an application would have to wait"},
 }
 
 // exitTable is the table of the codes, for help texts.
@@ -63,8 +65,9 @@ var refusals = []error{
 }
 
 // ExitCode is the code to exit with after a command returned err: 0 done, 1 failed and undone, 2 wrong usage, 3 database
-// unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some tenants failed, 7 refused, 8 differences, and
-// of check 9 pending, 10 edited, 11 unknown versions. Errors of commands that are not of this package are 7 too.
+// unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some tenants failed, 7 refused, 8 differences, of
+// check 9 pending, 10 edited, 11 unknown versions, and of trace 12 locks. Errors of commands that are not of this package
+// are 7 too.
 func ExitCode(err error) int {
 	as := func(target any) bool { return errors.As(err, target) }
 	is := func(target error) bool { return errors.Is(err, target) }
@@ -75,6 +78,8 @@ func ExitCode(err error) int {
 		return exitTenants
 	case as(new(*halfwayError)):
 		return exitNotUndone
+	case as(new(*locksError)):
+		return exitLocks
 	case as(new(*driftsError)):
 		return exitDrifted
 	case as(new(*checkError)):

@@ -13,7 +13,7 @@ func (a *app) filesCommands() []*cobra.Command {
 	sumFlags := new(sumFlags)
 	checkpointFlags := new(checkpointFlags)
 	strict := false
-	kind, checkpoints := "", ""
+	kind, checkpoints, shadow := "", "", ""
 	if a.settings.standalone {
 		checkpoints = " --env says which environments.\nThis command line uses checkpoints with --checkpoints."
 		kind = " Commands that migrate only warn.\nGive the same --dsn or --driver each time: the kind of database, without them PostgreSQL, decides what is a comment."
@@ -66,6 +66,12 @@ func (a *app) filesCommands() []*cobra.Command {
 			long: checkpointLong + checkpoints, example: "gooseplus checkpoint --shadow postgres://app@localhost/shop_shadow",
 			flags: func(cmd *cobra.Command) { checkpointFlags.add(cmd, a.settings) },
 			run:   func(c *call) error { return checkpoint(c, checkpointFlags) },
+		}),
+		a.command(spec{
+			group: "files", use: "trace", looks: true, short: "Show what each migration locks, and for what an application would have to wait",
+			long: traceLong, example: "gooseplus trace --shadow postgres://app@localhost/shop_shadow",
+			flags: func(cmd *cobra.Command) { addShadow(cmd, &shadow) },
+			run:   func(c *call) error { return trace(c, shadow) },
 		}),
 	}
 }

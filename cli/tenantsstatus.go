@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus"
-	"github.com/gooseplus/gooseplus/cli/internal/page"
+	"github.com/gooseplus/gooseplus/internal/page"
 )
 
 // fleetDone is the data of tenants status.

@@ -28,10 +28,7 @@ func (c Counts) Total() int {
 }
 
 func (c *Counts) add(state rules.State, held bool, n int) {
-	if held && (state == rules.Pending || state == rules.Failed) {
-		state = rules.Held
-	}
-	switch state {
+	switch state.Shown(held) {
 	case rules.Claimed:
 		c.Claimed += n
 	case rules.Done:
@@ -127,31 +124,43 @@ func (f *Fleet) Wait(ctx context.Context, name string) (Progress, error) {
 	}
 }
 
-// A Failure is a tenant that failed in a rollout.
-type Failure struct {
+// A TenantProgress says where a tenant is in a rollout.
+type TenantProgress struct {
 	Tenant   string    `json:"tenant"`
 	Server   string    `json:"server"`
-	State    string    `json:"state"` // failed, stale or missing
+	State    string    `json:"state"` // pending, claimed, done, failed, stale, held, missing or undone, as in [Counts]
 	Attempts int       `json:"attempts"`
-	Version  int64     `json:"version"` // the highest applied, -1 if it isn't known
-	Error    string    `json:"error"`   // on one line, without passwords
-	At       time.Time `json:"at"`
+	Version  int64     `json:"version"`        // the highest applied, -1 if it isn't known
+	Error    string    `json:"error"`          // on one line, without passwords; "" if it didn't fail
+	At       time.Time `json:"at"`             // when the state changed
 	Again    time.Time `json:"again,omitzero"` // when it is tried again
 }
 
 // Failed ranges over the tenants of a rollout that are failed, stale or missing now, by their ids. Memory doesn't grow with
 // their number. An error ends it.
-func (f *Fleet) Failed(ctx context.Context, name string) iter.Seq2[Failure, error] {
-	return func(yield func(Failure, error) bool) {
+func (f *Fleet) Failed(ctx context.Context, name string) iter.Seq2[TenantProgress, error] {
+	return f.positions(ctx, name, true)
+}
+
+// Tenants is [Fleet.Failed] of all tenants of a rollout.
+func (f *Fleet) Tenants(ctx context.Context, name string) iter.Seq2[TenantProgress, error] {
+	return f.positions(ctx, name, false)
+}
+
+func (f *Fleet) positions(ctx context.Context, name string, failed bool) iter.Seq2[TenantProgress, error] {
+	return func(yield func(TenantProgress, error) bool) {
 		r, err := f.ledger.Rollout(ctx, name)
 		if err != nil {
-			yield(Failure{}, wrap(err))
+			yield(TenantProgress{}, wrap(err))
 			return
 		}
-		for one, err := range f.ledger.Failures(ctx, r.ID) {
-			if !yield(Failure{
-				Tenant: one.Tenant, Server: one.Server, State: string(one.State), Attempts: one.Attempts, Version: one.Version,
-				Error: one.Error, At: one.At, Again: one.Again.Time,
+		for p, err := range f.ledger.Positions(ctx, r.ID, failed) {
+			if !failed {
+				p.State = p.State.Shown(p.Held)
+			}
+			if !yield(TenantProgress{
+				Tenant: p.Tenant, Server: p.Server, State: string(p.State), Attempts: p.Attempts, Version: p.Version,
+				Error: p.Error, At: p.At, Again: p.Again.Time,
 			}, wrap(err)) {
 				return
 			}

@@ -91,4 +91,6 @@
 //		db := gooseplustest.Postgres(t, gooseplustest.Server(t), opts...)
 //		gooseplustest.Stairway(t, gooseplus.New(db, opts...))
 //	}
+//
+// [Locks] reports the statements of migrations for which an application would have to wait.
 package gooseplustest

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"embed"
 	"errors"
+	"time"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -15,7 +16,12 @@ import (
 var files embed.FS
 
 // Migrations are the options that the service boots with, and its tests too.
-func Migrations() []gooseplus.Option { return []gooseplus.Option{gooseplus.WithFS(files)} }
+func Migrations() []gooseplus.Option {
+	return []gooseplus.Option{
+		gooseplus.WithFS(files),
+		gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Lock: 2 * time.Second}),
+	}
+}
 
 // ErrNoCopy says that all copies of a book are lent.
 var ErrNoCopy = errors.New("no copy is left")

@@ -61,6 +61,12 @@ func TestMigrations(t *testing.T) {
 	gooseplustest.Stairway(t, gooseplus.New(open(t), opts...))
 }
 
+// No migration has readers and writers of an existing table wait.
+func TestLocks(t *testing.T) {
+	t.Parallel()
+	gooseplustest.Locks(t, gooseplus.New(open(t), Migrations()...))
+}
+
 // The same schema for each of several customers.
 func TestTenants(t *testing.T) {
 	t.Parallel()

@@ -178,7 +178,7 @@ func (c Config) failed() *cobra.Command {
 	return cmd
 }
 
-func list(w io.Writer, failures iter.Seq2[fleet.Failure, error], asJSON bool) error {
+func list(w io.Writer, failures iter.Seq2[fleet.TenantProgress, error], asJSON bool) error {
 	encoder := json.NewEncoder(w)
 	for f, err := range failures {
 		if err != nil {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -76,6 +78,12 @@ func TestCommands(t *testing.T) {
 	want("", "rollout one: running", "resume")
 	want("", "2 done, 1 held", "status", "--follow")
 	want("", `"done": 2`, "status", "one", "--json")
+	html, err := run("", "status", "one", "--html")
+	rows := regexp.MustCompile(`<tr><th scope="row">(\w)</th><td class="(\w+)">(\w+)</td><td class="number version">\w+</td><td class="server">s</td></tr>`)
+	if got := fmt.Sprint(rows.FindAllStringSubmatch(html, -1)); err != nil || strings.Count(got, "good done") != 2 || strings.Count(got, "c warn held") != 1 ||
+		!strings.Contains(html, "<h1>Rollout one: done") {
+		t.Errorf("%v: %s\n%s", err, got, html)
+	}
 	want("", "0 tenants are tried again", "reset", "one")
 	want("", "", "failed", "--json")
 	want("", "", "unpin", "c")

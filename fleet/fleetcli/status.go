@@ -1,6 +1,7 @@
 package fleetcli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,10 +15,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gooseplus/gooseplus/fleet"
+	"github.com/gooseplus/gooseplus/internal/page"
 )
 
 func (c Config) status() *cobra.Command {
-	var follow, asJSON bool
+	var follow, asJSON, asHTML bool
 	cmd := &cobra.Command{
 		Use: "status [ROLLOUT]", Short: "Show where a rollout is", Long: "Show where a rollout is. Without a name it is the latest.",
 		Args: cobra.MaximumNArgs(1),
@@ -30,12 +32,15 @@ func (c Config) status() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if !asJSON {
+				if !asJSON && !asHTML {
 					return show(ctx, cmd.OutOrStdout(), f, name)
 				}
 				p, err := f.Progress(ctx, name)
 				if err != nil {
 					return err
+				}
+				if asHTML {
+					return writePage(ctx, cmd.OutOrStdout(), f, p)
 				}
 				encoder := json.NewEncoder(cmd.OutOrStdout())
 				encoder.SetIndent("", "  ")
@@ -45,6 +50,8 @@ func (c Config) status() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&follow, "follow", false, "show a progress bar until the rollout ends, stops or waits for approval")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	cmd.Flags().BoolVar(&asHTML, "html", false, "write a page with all tenants of the rollout, for a browser")
+	cmd.MarkFlagsMutuallyExclusive("follow", "json", "html")
 	return cmd
 }
 
@@ -58,17 +65,39 @@ func show(ctx context.Context, w io.Writer, f *fleet.Fleet, name string) error {
 	return err
 }
 
+// writePage writes a page with all tenants of a rollout: as a whole, or not at all.
+func writePage(ctx context.Context, w io.Writer, f *fleet.Fleet, p fleet.Progress) error {
+	shown := page.Fleet{Title: "Rollout " + headline(p), Generated: time.Now(), Servers: true}
+	for t, err := range f.Tenants(ctx, p.Name) {
+		if err != nil {
+			return err
+		}
+		shown.Tenants = append(shown.Tenants, page.Tenant{Name: t.Tenant, State: t.State, Version: t.Version, Server: t.Server, Error: t.Error})
+	}
+	var b bytes.Buffer
+	if err := page.Write(&b, shown); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// headline says where a rollout is, without its tenants.
+func headline(p fleet.Progress) string {
+	text := fmt.Sprintf("%s: %s", p.Name, p.State)
+	if p.Reason != "" {
+		text += " (" + p.Reason + ")"
+	}
+	if p.Wave > 0 {
+		text += fmt.Sprintf(", wave %d of %d", p.Wave, p.Waves)
+	}
+	return text
+}
+
 // Text is the progress of a rollout for people, of several lines.
 func Text(p fleet.Progress) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "rollout %s: %s", p.Name, p.State)
-	if p.Reason != "" {
-		fmt.Fprintf(&b, " (%s)", p.Reason)
-	}
-	if p.Wave > 0 {
-		fmt.Fprintf(&b, ", wave %d of %d", p.Wave, p.Waves)
-	}
-	b.WriteString("\n")
+	fmt.Fprintf(&b, "rollout %s\n", headline(p))
 	if p.Workers == 0 && (p.State == fleet.Running || p.State == fleet.Undoing) {
 		b.WriteString("no worker with these migrations is alive: start one (command work)\n")
 	}

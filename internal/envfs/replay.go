@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // A Replay annotation in a Down section says that the Down is the Up of another version. goose doesn't know the annotation
@@ -17,13 +19,26 @@ const replayMark = "\x00gooseplus replay "
 var replayLine = regexp.MustCompile(`(?i)^--[ \t]*\+gooseplus[ \t]+replay[ \t]+([0-9]+)[ \t]*$`)
 
 var (
-	errAnnotation = errors.New("a line has +gooseplus and is neither -- +gooseplus Replay VERSION nor -- +gooseplus requires VERSION")
+	errAnnotation = errors.New("a line has +gooseplus and is none of -- +gooseplus Replay VERSION, -- +gooseplus requires VERSION and -- +gooseplus allow-lock REASON")
+	errNoReason   = errors.New("-- +gooseplus allow-lock has no reason: write why nobody is hurt by the lock, in the same line")
 	errReplayInUp = errors.New("-- +gooseplus Replay is in an Up: only a Down can be a Replay")
 	errBeside     = errors.New("a Down with -- +gooseplus Replay must have nothing else in it")
 )
 
 // requiresLine is an annotation that has no effect on how a file runs.
 var requiresLine = regexp.MustCompile(`(?im)^[ \t]*--[ \t]*\+gooseplus[ \t]+requires[ \t]+([0-9]+)[ \t]*\r?$`)
+
+// allowLine is another one, also in Go. Its reason may be missing.
+var allowLine = regexp.MustCompile(`(?im)^[ \t]*(?:--|//)[ \t]*\+gooseplus[ \t]+allow-lock\b[ \t]*(.*?)[ \t]*\r?$`)
+
+// AllowLock is the reason why the locks of the migration in a file are allowed, "" if the file doesn't say so. Of several
+// lines the first one counts.
+func AllowLock(text string) (reason string) {
+	if m := allowLine.FindStringSubmatch(text); m != nil {
+		reason = m[1]
+	}
+	return reason
+}
 
 // Requires is the highest version that a file requires of programs, 0 if it requires none.
 func Requires(text string) (version int64) {
@@ -66,6 +81,12 @@ func marked(text string) (string, error) {
 			b.WriteString("--\n") // goose takes no annotation that it doesn't know
 			continue
 		}
+		if m := allowLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil && m[1] == "" {
+			return "", errNoReason
+		} else if m != nil {
+			b.WriteString("--\n")
+			continue
+		}
 		version, err := annotation(line)
 		switch {
 		case err != nil:
@@ -92,7 +113,7 @@ func Replayed(up, down []string) (int64, error) {
 	if len(down) == 1 {
 		line, rest, _ := strings.Cut(down[0], "\n")
 		number, whole := strings.CutPrefix(line, replayMark)
-		if version, err := strconv.ParseInt(strings.TrimSuffix(number, ";"), 10, 64); whole && err == nil && onlyComments(rest, false) {
+		if version, err := strconv.ParseInt(strings.TrimSuffix(number, ";"), 10, 64); whole && err == nil && sqltext.OnlyComments(rest, false) {
 			return version, nil
 		}
 	}

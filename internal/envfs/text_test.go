@@ -8,6 +8,7 @@ import (
 	"testing/fstest"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // scripts reads the migrations of fsys as goose does.
@@ -129,11 +130,16 @@ func TestReplayAnnotation(t *testing.T) {
 		{"twice in a down file", pairOf(t, "SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus Replay 3"), 1, 0, "must have nothing else in it"},
 		{"in an Up", goose("-- +gooseplus Replay 3", "SELECT 1;"), 4, 0, "only a Down"},
 		{"in an up file", pairOf(t, "-- +gooseplus Replay 3", "SELECT 1;"), 1, 0, "only a Down"},
-		{"no version", goose("SELECT 1;", "-- +gooseplus Replay"), 4, 0, "is neither -- +gooseplus Replay VERSION"},
-		{"version 0", goose("SELECT 1;", "-- +gooseplus Replay 0"), 4, 0, "is neither -- +gooseplus Replay VERSION"},
-		{"a version beyond all", goose("SELECT 1;", "-- +gooseplus Replay 9223372036854775808"), 4, 0, "is neither -- +gooseplus Replay VERSION"},
-		{"another word in a pair", pairOf(t, "SELECT 1;", "-- +gooseplus Reply 3"), 1, 0, "is neither -- +gooseplus Replay VERSION"},
-		{"another word in an up file", pairOf(t, "-- +gooseplus Reply 3", ""), 1, 0, "is neither -- +gooseplus Replay VERSION"},
+		{"beside an allowed lock", goose("SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus allow-lock it is small"), 4, 3, ""},
+		{"an allowed lock inside a statement", goose("SELECT\n-- +gooseplus Allow-Lock it is small\r\n1;", "SELECT 2;"), 4, 0, ""},
+		{"an allowed lock in a down file", pairOf(t, "SELECT 1;", "-- +gooseplus allow-lock it is small\nSELECT 2;"), 1, 0, ""},
+		{"an allowed lock without a reason", goose("SELECT 1;\n-- +gooseplus allow-lock \r", "SELECT 2;"), 4, 0, "allow-lock has no reason"},
+		{"another word like an allowed lock", goose("SELECT 1;\n-- +gooseplus allow-locks x", "SELECT 2;"), 4, 0, "is none of -- +gooseplus Replay VERSION"},
+		{"no version", goose("SELECT 1;", "-- +gooseplus Replay"), 4, 0, "is none of -- +gooseplus Replay VERSION"},
+		{"version 0", goose("SELECT 1;", "-- +gooseplus Replay 0"), 4, 0, "is none of -- +gooseplus Replay VERSION"},
+		{"a version beyond all", goose("SELECT 1;", "-- +gooseplus Replay 9223372036854775808"), 4, 0, "is none of -- +gooseplus Replay VERSION"},
+		{"another word in a pair", pairOf(t, "SELECT 1;", "-- +gooseplus Reply 3"), 1, 0, "is none of -- +gooseplus Replay VERSION"},
+		{"another word in an up file", pairOf(t, "-- +gooseplus Reply 3", ""), 1, 0, "is none of -- +gooseplus Replay VERSION"},
 	} {
 		t.Run(tc.situation, func(t *testing.T) {
 			t.Parallel()
@@ -147,6 +153,21 @@ func TestReplayAnnotation(t *testing.T) {
 				t.Errorf("the fault is %v, want %q", err, tc.fault)
 			}
 		})
+	}
+}
+
+// TestAllowLock: the first line with a reason counts, in SQL and in Go.
+func TestAllowLock(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"-- +gooseplus allow-lock it is small\r\n-- +gooseplus allow-lock two": "it is small",
+		"SELECT 1;\n  --\t+gooseplus  Allow-Lock\tit is small  ":               "it is small",
+		"package a\n// +gooseplus allow-lock it is small\n":                    "it is small",
+		"-- +gooseplus allow-lock\nSELECT 1;":                                  "",
+		"SELECT '-- +gooseplus allow-lock no';":                                "",
+		"SELECT 1;":                                                            "",
+	} {
+		equal(t, text, AllowLock(text), want)
 	}
 }
 
@@ -222,7 +243,7 @@ func utf16(content string) bool {
 // arrives is what the database is to see of a file.
 func arrives(content string) []string {
 	content = strings.TrimPrefix(content, "\ufeff")
-	if onlyComments(content, true) || onlyComments(content, false) {
+	if sqltext.OnlyComments(content, true) || sqltext.OnlyComments(content, false) {
 		return nil
 	}
 	var lines []string

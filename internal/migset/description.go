@@ -102,3 +102,12 @@ func (m Migration) compiledIn() (files []string) {
 	}
 	return files
 }
+
+// CompiledIn returns the source files of a version's functions, none if its Up is SQL.
+func (s *Set) CompiledIn(version int64) []string {
+	m, _ := s.Find(version)
+	if m.Go == nil {
+		return nil
+	}
+	return m.compiledIn()
+}

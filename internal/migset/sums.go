@@ -13,6 +13,8 @@ import (
 type Sum struct {
 	Sum      string // "" for a Go function
 	Requires int64  // the version that a program has to know, 0 for any
+	// AllowLock is the reason why the locks that the migration takes are allowed, "" if there is none.
+	AllowLock string
 }
 
 // sums are the sums that were asked for before.
@@ -27,7 +29,7 @@ type sums struct {
 // file, both files of a pair and the SQL of a definition count as they are written, and a Replay as goose reads it.
 func (s *Set) Sum(version int64) (Sum, error) {
 	if m, ok := s.Find(version); ok && m.Gone() {
-		return Sum{m.gone.Sum, m.gone.Requires}, nil
+		return Sum{Sum: m.gone.Sum, Requires: m.gone.Requires}, nil
 	}
 	s.sums.mu.Lock()
 	defer s.sums.mu.Unlock()
@@ -40,7 +42,7 @@ func (s *Set) Sum(version int64) (Sum, error) {
 	}
 	var sum Sum
 	if quoting, ok := s.dialect.Quoting(); ok && text != "" {
-		sum = Sum{quoting.Sum(text), envfs.Requires(text)}
+		sum = Sum{quoting.Sum(text), envfs.Requires(text), envfs.AllowLock(text)}
 	}
 	if s.sums.known == nil {
 		s.sums.known = make(map[int64]Sum)

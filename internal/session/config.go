@@ -45,6 +45,8 @@ type Config struct {
 	endsBySQL bool // see Guard
 	// Application is what PostgreSQL calls the session's connections, see [Config.Name].
 	Application string
+	// Trace, if not nil, hears of the statements of a step.
+	Trace Trace
 	// Backend, if its Query is set, is asked on each connection when it is borrowed.
 	Backend Backend
 }

@@ -20,6 +20,9 @@ type rows struct {
 	ahead [][]driver.Value // rows that were read ahead
 	end   error            // comes after them
 	most  int              // as many were read at once
+
+	after func(error) error // ends the trace of the query
+	err   error             // that the rows ended with, not io.EOF
 }
 
 var (
@@ -41,8 +44,17 @@ func (r *rows) Columns() (names []string) {
 	return names
 }
 
-// Next reads ahead, and into memory of its own, where a call can be given up: such a call costs a goroutine.
+// Next reads the next row.
 func (r *rows) Next(dest []driver.Value) error {
+	err := r.next(dest)
+	if !harmless(err) {
+		r.err = err
+	}
+	return err
+}
+
+// next reads ahead, and into memory of its own, where a call can be given up: such a call costs a goroutine.
+func (r *rows) next(dest []driver.Value) error {
 	if !r.link.guarded {
 		return r.watched(func() error { return r.inner.Next(dest) })
 	}
@@ -88,7 +100,12 @@ func (r *rows) watched(f func() error) error {
 }
 
 func (r *rows) Close() error {
-	return r.c.leave(r.ctx, r.link.do(r.ctx, func(driver.Conn) error { return r.inner.Close() }))
+	err := r.c.leave(r.ctx, r.link.do(r.ctx, func(driver.Conn) error { return r.inner.Close() }))
+	if r.err != nil {
+		_ = r.after(r.err) // it was returned before
+		return err
+	}
+	return r.after(err)
 }
 
 func (r *rows) HasNextResultSet() (has bool) {

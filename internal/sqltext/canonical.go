@@ -3,6 +3,7 @@ package sqltext
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"strings"
 )
 
@@ -14,7 +15,7 @@ func (q Quoting) Sum(text string) string {
 
 // canonical is a text without its comments, empty lines and trailing spaces, with the line ends of Unix. Quoted texts and
 // bodies keep everything except carriage returns at the end of a line, which goose removes too. The annotations of goose
-// and of this library are no comments, and neither are the comments that a server executes or obeys (/*! and /*+).
+// and of this library are no comments, except allow-lock, and neither are the comments that a server executes or obeys (/*! and /*+).
 func (q Quoting) canonical(text string) string {
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
 	c := canon{out: make([]byte, 0, len(text))}
@@ -71,13 +72,16 @@ func (c *canon) verbatim(piece string) {
 // line is a comment to the end of a line.
 func (c *canon) line(piece string) {
 	text, ended := strings.CutSuffix(piece, "\n")
-	if note := strings.TrimSpace(strings.TrimLeft(text, "-")); strings.HasPrefix(note, "+goose") {
+	if note := strings.TrimSpace(strings.TrimLeft(text, "-")); strings.HasPrefix(note, "+goose") && !allowsLock.MatchString(note) {
 		c.out = append(c.out, "-- "+strings.Join(strings.Fields(note), " ")...)
 	}
 	if ended {
 		c.newline()
 	}
 }
+
+// allowsLock matches an annotation that changes nothing of what a file does.
+var allowsLock = regexp.MustCompile(`(?i)^\+gooseplus\s+allow-lock\b`)
 
 // space stands for a comment between two words. Of the spaces on both sides of the comment, one goes with it.
 func (c *canon) space() {

@@ -17,10 +17,11 @@ func (l *Ledger) Workers(ctx context.Context, migrations string) (n int, err err
 	return n, err
 }
 
-// A Failure is a tenant that failed in a rollout.
-type Failure struct {
+// A Position is where a tenant is in a rollout.
+type Position struct {
 	Tenant, Server string
 	State          rules.State
+	Held           bool // it can't be claimed: pinned, or its server is frozen
 	Attempts       int
 	Version        int64
 	Error          string
@@ -28,28 +29,29 @@ type Failure struct {
 	Again          sql.NullTime
 }
 
-// Failures are the tenants of a rollout that failed, by their names.
-func (l *Ledger) Failures(ctx context.Context, id int64) iter.Seq2[Failure, error] {
-	return func(yield func(Failure, error) bool) {
+// Positions are the tenants of a rollout, by their names: all of them, or only those that failed.
+func (l *Ledger) Positions(ctx context.Context, id int64, failed bool) iter.Seq2[Position, error] {
+	return func(yield func(Position, error) bool) {
 		rows, err := l.db.QueryContext(ctx, `
-			SELECT t.id, t.server, t.state, coalesce(r.attempts, t.attempts), t.version, coalesce(r.error, ''), coalesce(r.changed_at, t.changed_at),
+			SELECT t.id, t.server, t.state, t.pinned OR coalesce(s.frozen, false), coalesce(r.attempts, t.attempts), t.version, coalesce(r.error, ''), coalesce(r.changed_at, t.changed_at),
 				CASE WHEN t.state = 'failed' THEN t.next_at END
 			FROM fleet_tenant t LEFT JOIN fleet_result r ON r.rollout = t.rollout AND r.tenant = t.id
-			WHERE t.rollout = $1 AND t.state IN ('failed', 'stale', 'missing') AND NOT t.gone ORDER BY t.id`, id)
+			LEFT JOIN fleet_server s ON s.name = t.server
+			WHERE t.rollout = $1 AND (t.state IN ('failed', 'stale', 'missing') OR NOT $2) AND NOT t.gone ORDER BY t.id`, id, failed)
 		if err != nil {
-			yield(Failure{}, err)
+			yield(Position{}, err)
 			return
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var f Failure
-			err := rows.Scan(&f.Tenant, &f.Server, &f.State, &f.Attempts, &f.Version, &f.Error, &f.At, &f.Again)
-			if !yield(f, err) || err != nil {
+			var p Position
+			err := rows.Scan(&p.Tenant, &p.Server, &p.State, &p.Held, &p.Attempts, &p.Version, &p.Error, &p.At, &p.Again)
+			if !yield(p, err) || err != nil {
 				return
 			}
 		}
 		if err := rows.Err(); err != nil {
-			yield(Failure{}, err)
+			yield(Position{}, err)
 		}
 	}
 }

@@ -20,6 +20,14 @@ const (
 	Held    State = "held" // pinned, or its server is frozen; never stored
 )
 
+// Shown is the state as people see it: what waits and can't be claimed is held.
+func (s State) Shown(held bool) State {
+	if held && (s == Pending || s == Failed) {
+		return Held
+	}
+	return s
+}
+
 // An Outcome is what an attempt came to.
 type Outcome int
 

@@ -26,6 +26,7 @@ func TestInChromium(t *testing.T) {
 		{"filter by text", testFilterByText},
 		{"filter by state", testFilterByState},
 		{"sort by a column", testSort},
+		{"a rollout has servers", testServers},
 		{"filter with the keyboard", testKeyboard},
 		{"hostile texts are shown as they are", testHostile},
 		{"nothing but the page's own script runs", testPolicy},
@@ -124,6 +125,20 @@ func testSort(t *testing.T, ctx context.Context) {
 	b.wantVisible("acme", "acme-test")
 	b.search("")
 	sort("State", "Globex", "stark", "hooli", "initech", "umbrella", "acme", "acme-test")
+	b.quiet()
+}
+
+func testServers(t *testing.T, ctx context.Context) {
+	b := open(t, ctx, Fleet{Servers: true, Tenants: []Tenant{
+		{Name: "a", State: "done", Version: 2, Server: "pg-10"}, {Name: "b", State: "stale", Version: 1, Server: "pg-9"}, {Name: "c", State: "held", Version: 1, Server: "pg-9"},
+	}})
+	b.wantVisible("b", "c", "a")
+	eval[any](b, `[...document.querySelectorAll("thead button")].find((e) => e.textContent === "Server").click()`)
+	b.wantVisible("b", "c", "a")
+	eval[any](b, `[...document.querySelectorAll("thead button")].find((e) => e.textContent === "Server").click()`)
+	b.wantVisible("a", "b", "c")
+	b.search("pg-9")
+	b.wantVisible("b", "c")
 	b.quiet()
 }
 

@@ -9,13 +9,13 @@
   // The texts are read once: with many tenants that takes longer than comparing them.
   let rows;
   const read = () => Array.from(body.rows, (tr, place) => {
-    const [name, state, version, pending, error] = tr.cells;
+    const [name, state, version, last, error] = tr.cells;
     return {
       tr,
       // What the columns are sorted by. The page has the rows in the order of their states, the most urgent first.
-      keys: [name.textContent, place, number(version.textContent), number(pending.textContent)],
+      keys: [name.textContent, place, number(version.textContent), last.className === "server" ? last.textContent : number(last.textContent)],
       state: state.textContent,
-      text: (name.textContent + "\n" + (error ? error.textContent : "")).toLowerCase(),
+      text: (name.textContent + "\n" + (last.className === "server" ? last.textContent + "\n" : "") + (error ? error.textContent : "")).toLowerCase(),
       hidden: false,
     };
   });
@@ -25,7 +25,7 @@
   const sort = (column, descending) => {
     rows ||= read();
     const names = new Intl.Collator("en", { numeric: true });
-    const order = column === 0 ? (a, b) => names.compare(a.keys[0], b.keys[0]) : (a, b) => a.keys[column] - b.keys[column];
+    const order = typeof rows[0].keys[column] === "string" ? (a, b) => names.compare(a.keys[column], b.keys[column]) : (a, b) => a.keys[column] - b.keys[column];
     rows.sort((a, b) => (descending ? order(b, a) : order(a, b)) || a.keys[1] - b.keys[1]);
     const sorted = document.createDocumentFragment();
     for (const row of rows) sorted.append(row.tr);

@@ -1,4 +1,4 @@
-// Package page writes the state of a fleet of tenants as one HTML page that needs nothing but itself:
+// Package page writes the state of a fleet of tenants, for package cli and the module fleet, as one HTML page that needs nothing but itself:
 // no other file, no network, and no JavaScript except for the filter and the order of the rows.
 package page
 
@@ -20,16 +20,18 @@ import (
 type Fleet struct {
 	Title     string    // "Tenants" if it is ""
 	Generated time.Time // when the fleet was looked at; the zero time isn't shown
+	Servers   bool      // the tenants have servers, and nobody knows how many migrations are pending
 	Tenants   []Tenant
 }
 
 // A Tenant is one row. Every text is data: whatever it contains is shown as it is.
 type Tenant struct {
 	Name string
-	// State is "pending" or a gooseplus.TenantState. Any other is shown too.
+	// State is a gooseplus.TenantState, or the state of a tenant in a rollout. Any other is shown too.
 	State   string
 	Version int64 // the highest version applied, 0 if there is none, less if it isn't known
 	Pending int   // how many migrations would be applied, less than 0 if it isn't known
+	Server  string // shown instead of Pending if the fleet has servers
 	Error   string
 }
 
@@ -63,6 +65,7 @@ var (
 type view struct {
 	Title     string
 	Generated time.Time
+	Servers   bool
 	Total     int
 	States    []stateCount
 	Rows      iter.Seq[row]
@@ -88,6 +91,7 @@ func newView(f Fleet) view {
 	return view{
 		Title:      f.Title,
 		Generated:  f.Generated.UTC(),
+		Servers:    f.Servers,
 		Total:      len(f.Tenants),
 		States:     states,
 		Rows:       rows(f.Tenants, states),

@@ -37,7 +37,7 @@ func TestNoReference(t *testing.T) {
 
 // TestEveryTenantStateHasAMeaning: a state that gooseplus gets must get a place on the page.
 func TestEveryTenantStateHasAMeaning(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "../../../tenantsreport.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "../../tenantsreport.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,10 +65,10 @@ func TestEveryTenantStateHasAMeaning(t *testing.T) {
 	for _, m := range meanings {
 		meant = append(meant, m.state)
 	}
-	slices.Sort(states)
-	slices.Sort(meant)
-	if !slices.Equal(states, meant) {
-		t.Errorf("the states are %q, and those with a meaning %q", states, meant)
+	for _, s := range states {
+		if !slices.Contains(meant, s) {
+			t.Errorf("the state %q has no meaning", s)
+		}
 	}
 }
 

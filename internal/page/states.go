@@ -17,9 +17,6 @@ const (
 	other   = "other"
 )
 
-// pending is the state of a tenant that has migrations to apply.
-const pending = "pending"
-
 // unknown stands for a state that is empty.
 const unknown = "unknown"
 
@@ -30,14 +27,18 @@ var meanings = []struct {
 }{
 	{string(gooseplus.TenantDirty), bad},
 	{string(gooseplus.TenantFailed), bad},
+	{"stale", bad}, // in a rollout, as are claimed, held and done
 	{string(gooseplus.TenantMissing), bad},
 	{string(gooseplus.TenantNotUndone), bad},
 	{string(gooseplus.TenantFailedAndUndone), warn},
 	{string(gooseplus.TenantUndone), warn},
 	{string(gooseplus.TenantLocked), warn},
+	{"held", warn},
 	{string(gooseplus.TenantSkipped), waiting},
-	{pending, waiting},
+	{"claimed", waiting},
+	{string(gooseplus.TenantPending), waiting},
 	{string(gooseplus.TenantMigrated), good},
+	{"done", good},
 	{string(gooseplus.TenantUpToDate), good},
 }
 

@@ -1,0 +1,56 @@
+package locks
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// Columns are the names of the columns of [Migration.Rows].
+func Columns() []string {
+	return []string{"STATEMENT", "PLACE", "TABLE", "LOCK", "REWRITE", "KNOWN", "TOOK"}
+}
+
+// Rows is a table of what the migration locked: a row for each statement and table, at least one for each statement.
+func (m Migration) Rows() (rows [][]string) {
+	for _, s := range m.Statements {
+		head := []string{fmt.Sprintf("%d  %s", s.Number, s.FirstWords()), place(s.File, s.Line, s.Number)}
+		tail := []string{s.Source, s.Took.Round(10 * time.Microsecond).String()}
+		list := s.Locks
+		if len(list) == 0 {
+			list = []Lock{{Table: "-", Mode: "-"}}
+		}
+		for _, l := range list {
+			rewrite := "no"
+			if l.Rewrite {
+				rewrite = "yes"
+			}
+			rows = append(rows, append(append(head, l.Table, l.Text(), rewrite), tail...))
+			head, tail = []string{"", ""}, []string{"", ""}
+		}
+	}
+	return rows
+}
+
+// Text is the lock with MySQL's algorithm.
+func (l Lock) Text() string {
+	if l.Algorithm != "" {
+		return l.Mode + ", ALGORITHM=" + l.Algorithm
+	}
+	return l.Mode
+}
+
+// FirstWords are the beginning of the statement, on one line.
+func (s Statement) FirstWords() string {
+	text := []rune(firstWords(s.Text, 6))
+	return string(text[:min(len(text), 50)])
+}
+
+// Title names the migration.
+func (m Migration) Title() string {
+	title := fmt.Sprintf("%d  %s", m.Version, cmp.Or(m.Source, "-"))
+	if m.Namespace != "" {
+		title = m.Namespace + "  " + title
+	}
+	return title
+}
