@@ -26,6 +26,7 @@ type holding struct {
 	// rows are the run's rows in the state table as they were when they began: see restore.
 	rows    []history.Run
 	created bool // the schema, under this lock
+	fresh   bool // and the state table, see setUp
 	// inherited are the runs that were cut off, newest first, whose starting points this one takes over.
 	inherited []history.Run
 }
@@ -257,7 +258,11 @@ func (h *holding) register(ctx context.Context, parts []*part) error {
 			ID: p.row.id, Holder: holderName(p.row.id), Application: h.run.options.application, Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,
 			Start: p.ledger.Start(), Planned: append(planned, p.ledger.Owed()...),
 		}
-		if err := p.target.state.Runs.Inherit(ctx, h.run.db.own, row); err != nil {
+		start := p.target.state.Runs.Inherit
+		if h.fresh {
+			start = p.target.state.Runs.First
+		}
+		if err := start(ctx, h.run.db.own, row); err != nil {
 			return p.target.named(p.target.stateError(ctx, err))
 		}
 		h.rows = append(h.rows, row)
@@ -306,7 +311,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 	var busy error
 	lost := errors.Is(runErr, ErrLockLost)
 	for _, p := range h.run.parts {
-		if !p.row.registered {
+		if !p.row.registered || p.seal.rows != nil {
 			continue
 		}
 		registered = append(registered, p)

@@ -28,6 +28,7 @@ type part struct {
 	admission admission
 	found     history.Rows // when the starting point was read
 	ledger    *plan.Ledger // from then on
+	seal      seal
 	failed    *plannedStep // the step that ended the run, nil if none of this part's did
 	mark      mark
 	row       row
@@ -206,7 +207,7 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 
 // verify reads the applied versions again after a run that had no error.
 func (p *part) verify(ctx context.Context, db *sql.DB) error {
-	rows, err := p.owned(ctx, db, false)
+	rows, err := p.seal.read(ctx, db)
 	if err != nil {
 		return p.target.tableError(ctx, err)
 	}

@@ -96,7 +96,8 @@ func (p *part) makeDriver() error {
 			Restore:    p.mark.restore,
 			Fenced:     func() bool { return p.failed != nil && p.run.holding.lives() }, // otherwise the next holder is at the fence
 			Unreadable: p.target.stateError,
-			Recorded:   memory{p}.remember,
+			Remember:   memory{p}.remember,
+			Recorded:   p.seal.close,
 		},
 	})
 	return nil

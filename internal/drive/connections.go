@@ -21,8 +21,8 @@ type Connections struct {
 	transactional bool       // guarded by mu: the step that is taken needs none of them
 }
 
-// stillOurs is the error of a run that was declared dead.
-func (c *Connections) stillOurs(ours bool) error {
+// StillOurs is the error of a run that was declared dead.
+func (c *Connections) StillOurs(ours bool) error {
 	if ours {
 		return nil
 	}
@@ -54,7 +54,7 @@ func (c *Connections) found(ctx context.Context, row []driver.Value) error {
 		return c.cfg.Hooks.Unreadable(ctx, err)
 	}
 	c.named = append(c.named, name)
-	return c.stillOurs(ours)
+	return c.StillOurs(ours)
 }
 
 // drop is called with mu locked.

@@ -98,8 +98,10 @@ type Hooks struct {
 	// Fenced says whether a step has failed that may have left its transaction, with the fence, to a connection that the
 	// run doesn't know.
 	Fenced func() bool
-	// Recorded is called when the version table has the step, on the connection or in the transaction of its row.
-	Recorded func(ctx context.Context, db history.Querier, step Step, took time.Duration) error
+	// Remember is called to execute what the state table remembers of the step, in the transaction of its row in the version table.
+	Remember func(ctx context.Context, db history.Querier, step Step, took time.Duration) error
+	// Recorded is called when both tables have the step, in that transaction.
+	Recorded func(ctx context.Context, db history.Querier, step Step) error
 	// Unreadable makes the error of a state table that can't be used.
 	Unreadable func(context.Context, error) error
 }
@@ -112,6 +114,7 @@ type Driver struct {
 	step        Step // that goose is at
 	began       time.Time
 	connections *Connections
+	fenced      bool // the run has the lock
 }
 
 // New makes a Driver that takes the steps that the reader has read.

@@ -12,9 +12,10 @@ import (
 // be such steps, the state table names the connections that the run uses for them. The statement of the fence also has
 // the server probe each connection, because a machine that is gone doesn't close it.
 func (d *Driver) Fence(cfg *session.Config, unfenced bool) {
+	d.fenced = true
 	cfg.OnBegin = append(cfg.OnBegin, session.Statement{
 		Query: d.cfg.State.Runs.Fence(d.cfg.Run),
-		Check: func(rows int64) error { return d.connections.stillOurs(rows > 0) },
+		Check: func(rows int64) error { return d.connections.StillOurs(rows > 0) },
 	})
 	if unfenced {
 		cfg.Backend = session.Backend{

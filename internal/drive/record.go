@@ -10,6 +10,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
@@ -29,13 +30,21 @@ func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record fu
 		if err := d.recorder.InsertBefore(ctx, db, d.step.Instead); err != nil {
 			return err
 		}
-		if err := versioned(ctx, db); err != nil {
+		remember := func(q history.Querier) error { return d.remember(ctx, q) }
+		beside, err := false, error(nil)
+		if d.fenced {
+			beside, err = d.recorder.Beside(remember)
+		}
+		if err == nil {
+			err = versioned(ctx, db)
+		}
+		if err == nil && !beside {
+			err = remember(db)
+		}
+		if err != nil || d.cfg.Hooks.Recorded == nil {
 			return err
 		}
-		if d.cfg.Hooks.Recorded == nil {
-			return nil
-		}
-		return d.cfg.Hooks.Recorded(ctx, db, d.step, time.Since(d.began))
+		return d.cfg.Hooks.Recorded(ctx, db, d.step)
 	}
 	_, inTransaction := db.(*sql.Tx)
 	if !inTransaction { // it is done, and only this is missing
@@ -58,6 +67,13 @@ func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record fu
 		err = d.recordApart(ctx, record)
 	}
 	return nil
+}
+
+func (d *Driver) remember(ctx context.Context, db history.Querier) error {
+	if d.cfg.Hooks.Remember == nil {
+		return nil
+	}
+	return d.cfg.Hooks.Remember(ctx, db, d.step, time.Since(d.began))
 }
 
 // recordApart has a step recorded in a transaction that has nothing else in it.

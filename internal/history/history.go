@@ -84,6 +84,7 @@ type terms struct {
 	cursor      string // declares {cursor} for the query that follows, "" where drivers don't keep the texts of queries
 	connection  string // asks a connection for its name; ? is the run; "" if there is no name
 	sums        string // the number, the checksums and the highest requirement of applied versions, see Sums
+	together    bool   // drivers take several statements in one text: one round trip, and the count of the last one
 	staysOpen   bool   // a SELECT outside a transaction may begin one that stays open
 }
 
@@ -194,6 +195,9 @@ func (t *table) orChange(columns ...string) string {
 func (t *table) write(ctx context.Context, db Querier, statements ...string) (affected int64, err error) {
 	if pool, ok := db.(*sql.DB); ok {
 		return t.server.write(ctx, pool, statements)
+	}
+	if t.server.terms().together {
+		statements = []string{strings.Join(statements, "; ")}
 	}
 	return executeAll(ctx, db, statements)
 }

@@ -23,6 +23,24 @@ type sums struct {
 
 	mu    sync.Mutex
 	known map[int64]Sum // guarded by mu
+	all   bool          // guarded by mu: SumAll was here
+}
+
+// SumAll makes the sums of all files, of which Sum then knows. The first call takes its time, so it is for a moment at which there is
+// something to wait for. Errors are left to Sum.
+func (s *Set) SumAll() {
+	s.sums.mu.Lock()
+	defer s.sums.mu.Unlock()
+	if s.sums.all {
+		return
+	}
+	s.sums.all = true
+	if s.sums.known == nil {
+		s.sums.known = make(map[int64]Sum, len(s.Files.SQL))
+	}
+	for _, f := range s.Files.SQL {
+		_, _ = s.sum(f.Version)
+	}
 }
 
 // Sum returns the sum of a version, whose file is read once. There is none where the database's quotes are not known. A
@@ -33,6 +51,11 @@ func (s *Set) Sum(version int64) (Sum, error) {
 	}
 	s.sums.mu.Lock()
 	defer s.sums.mu.Unlock()
+	return s.sum(version)
+}
+
+// sum is called with the sums locked.
+func (s *Set) sum(version int64) (Sum, error) {
 	if sum, ok := s.sums.known[version]; ok {
 		return sum, nil
 	}

@@ -63,8 +63,10 @@ func (q Quoting) span(text string, i int) (length int, closed bool) {
 		if tag == "" {
 			return 1, true
 		}
-		end := strings.Index(rest[len(tag):], tag)
-		return end + 2*len(tag), end >= 0
+		if end := strings.Index(rest[len(tag):], tag); end >= 0 {
+			return end + 2*len(tag), true
+		}
+		return len(rest), false
 	}
 	return 1, true
 }
