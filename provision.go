@@ -129,7 +129,7 @@ func (m *Migrator) provisionDatabase(ctx context.Context, whole *target, t Tenan
 	return dropped(err, "the database")
 }
 
-// notCreated is the error of a Create that failed. What is there nevertheless stays: somebody else may have created it.
+// notCreated is the error of a Create that failed. A database that is there nevertheless stays: somebody else may have created it.
 func (m *Migrator) notCreated(alive context.Context, whole *target, err error) error {
 	asking, cancel := failure.Limit(alive, m.options.rollbackTimeout, "rollback timeout")
 	defer cancel()
