@@ -298,7 +298,7 @@ func (h *holding) restore(ctx context.Context) (gone bool, err error) {
 		}
 	}
 	for _, p := range h.run.parts {
-		p.driver.ForgetBackends()
+		p.driver.Connections().Forget()
 	}
 	return true, h.check()
 }
@@ -311,12 +311,12 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 	var busy error
 	lost := errors.Is(runErr, ErrLockLost)
 	for _, p := range h.run.parts {
-		if !p.row.registered || p.sealed != nil {
+		if !p.row.registered || p.seal.rows != nil {
 			continue
 		}
 		registered = append(registered, p)
 		if !lost {
-			busy = failure.Join(busy, p.driver.AwaitOrphans(ctx))
+			busy = failure.Join(busy, p.driver.Connections().Await(ctx))
 		}
 	}
 	switch {
@@ -324,7 +324,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 		return nil
 	case lost || busy != nil:
 		for _, p := range registered {
-			busy = failure.Join(busy, p.driver.LeaveBackends(ctx))
+			busy = failure.Join(busy, p.driver.Connections().Leave(ctx))
 		}
 		return busy
 	case len(registered) == 1:
@@ -359,7 +359,7 @@ func (h *holding) recordOutcome(ctx context.Context, db history.Querier, p *part
 		outcome, text = history.Failed, reason(err)
 	}
 	st := p.target.state
-	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Backends()...)
+	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Connections().Named()...)
 	if err == nil {
 		return h.stillOurs(own)
 	}

@@ -26,10 +26,10 @@ type part struct {
 	files     files
 	driver    *drive.Driver // nil as long as there is nothing to do
 	admission admission
-	found     history.Rows  // when the starting point was read
-	ledger    *plan.Ledger  // from then on
-	sealed    *history.Rows // as verified in the last transaction, which has ended the run; nil if none has
-	failed    *plannedStep  // the step that ended the run, nil if none of this part's did
+	found     history.Rows // when the starting point was read
+	ledger    *plan.Ledger // from then on
+	seal      seal
+	failed    *plannedStep // the step that ended the run, nil if none of this part's did
 	mark      mark
 	row       row
 	end       ending
@@ -207,7 +207,7 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 
 // verify reads the applied versions again after a run that had no error.
 func (p *part) verify(ctx context.Context, db *sql.DB) error {
-	rows, err := p.asSealed(ctx, db)
+	rows, err := p.seal.read(ctx, db)
 	if err != nil {
 		return p.target.tableError(ctx, err)
 	}

@@ -208,12 +208,12 @@ func (h *holding) dropCreated(err error) error {
 	if err == nil || !h.created || !o.dropCreated {
 		return err
 	}
-	sqlText := h.run.whole.dialect.DropSchema(schema)
+	sqlText := h.run.whole.dialect.Schema(schema).Drop()
 	if !h.lives() || errors.Is(err, ErrLockLost) {
 		return fmt.Errorf("%w; the schema %q, which this call had created, was left, as the lock was lost: call Provision again", err, schema)
 	}
 	for _, p := range h.run.parts {
-		if busy := p.driver.AwaitOrphans(h.alive); busy != nil {
+		if busy := p.driver.Connections().Await(h.alive); busy != nil {
 			return fmt.Errorf("%w; the schema %q, which this call had created, is still there: %w: execute %s, or call Provision again", err, schema, busy, sqlText)
 		}
 	}

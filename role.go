@@ -40,7 +40,7 @@ func (o *options) roleFault(d dialect.Dialect) error {
 		}
 		return fmt.Errorf("WithRole: a transaction of the dialect %s can't have a role of its own%s", d.Goose, hint)
 	}
-	if err := d.RoleFault(*o.role); err != nil {
+	if err := dialect.RoleFault(*o.role); err != nil {
 		return fmt.Errorf("WithRole: %w", err)
 	}
 	return nil

@@ -39,7 +39,7 @@ func (o *options) pathFaults(d dialect.Dialect) (faults []error) {
 		return []error{fmt.Errorf("WithSearchPath: the dialect %s has no search_path", d.Goose)}
 	}
 	for _, name := range o.searchPath {
-		if err := d.BehindFault(name); err != nil {
+		if err := dialect.BehindFault(name); err != nil {
 			faults = append(faults, fmt.Errorf("WithSearchPath: %w", err))
 		}
 	}
@@ -123,7 +123,7 @@ func (s *sessions) findPath(ctx context.Context) error {
 		s.path = path
 		return nil
 	}
-	answer, err := s.found.find(ctx, r.db.own, r.whole.dialect.FindPath(o.searchPath))
+	answer, err := s.found.find(ctx, r.db.own, dialect.FindPath(o.searchPath))
 	if err != nil {
 		return r.whole.tableError(ctx, fmt.Errorf("WithSearchPath: the schemas can't be looked for: %w", err))
 	}

@@ -97,7 +97,7 @@ func (p *part) makeDriver() error {
 			Fenced:     func() bool { return p.failed != nil && p.run.holding.lives() }, // otherwise the next holder is at the fence
 			Unreadable: p.target.stateError,
 			Remember:   memory{p}.remember,
-			Recorded:   p.seal,
+			Recorded:   p.seal.close,
 		},
 	})
 	return nil

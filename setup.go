@@ -15,7 +15,7 @@ func (h *holding) setUp(ctx context.Context) {
 	}
 	create := ""
 	if r.parts.lackSchema() {
-		create = r.whole.dialect.CreateSchema(r.whole.schema)
+		create = r.whole.dialect.Schema(r.whole.schema).Create()
 	}
 	var tables []*history.Versions
 	for _, p := range r.parts {

@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
@@ -110,18 +109,26 @@ type Hooks struct {
 // Driver takes steps. It is used by one goroutine. A nil Driver has no connections, and has lost none.
 type Driver struct {
 	*Reader
-	cfg      Config
-	session  *session.Session
-	step     Step // that goose is at
-	began    time.Time
-	backends backends
-	orphans  orphans
-	fenced   bool        // the run has the lock
-	dead     atomic.Bool // another runner has declared the run dead
+	cfg         Config
+	session     *session.Session
+	step        Step // that goose is at
+	began       time.Time
+	connections *Connections
+	fenced      bool // the run has the lock
 }
 
 // New makes a Driver that takes the steps that the reader has read.
-func New(r *Reader, cfg Config) *Driver { return &Driver{Reader: r, cfg: cfg} }
+func New(r *Reader, cfg Config) *Driver {
+	return &Driver{Reader: r, cfg: cfg, connections: &Connections{cfg: &cfg}}
+}
+
+// Connections are the run's connections outside transactions.
+func (d *Driver) Connections() *Connections {
+	if d == nil {
+		return nil
+	}
+	return d.connections
+}
 
 // Connect has goose work on a session. limit is how many connections it may have at once, 0 for any number.
 func (d *Driver) Connect(s *session.Session, limit int) {
@@ -147,6 +154,7 @@ func (d *Driver) Disconnect(ctx context.Context) error {
 // Take takes a step. All its attempts have the time of ctx.
 func (d *Driver) Take(ctx context.Context, step Step) Result {
 	d.step, d.began = step, time.Now()
+	d.connections.take(step)
 	if step.Unrecorded {
 		d.recorder.Unrecorded()
 	} else {

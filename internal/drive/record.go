@@ -61,7 +61,7 @@ func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record fu
 	}
 	first := d.recordApart(ctx, record)
 	for err, tries := first, 0; err != nil; tries++ {
-		if tries == recordTries || otherRunner(err) || d.dead.Load() || !d.lacksRecord(ctx) {
+		if tries == recordTries || otherRunner(err) || d.connections.dead.Load() || !d.lacksRecord(ctx) {
 			return first
 		}
 		err = d.recordApart(ctx, record)
@@ -91,7 +91,7 @@ func (d *Driver) recordApart(ctx context.Context, record func(context.Context, d
 // lacksRecord says whether the current step, which is executed, is certain not to be recorded though nothing else could
 // put that right. An Up that has a Down is taken back instead.
 func (d *Driver) lacksRecord(ctx context.Context) bool {
-	if !d.step.Down && d.step.Reversible || d.AwaitOrphans(ctx) != nil {
+	if !d.step.Down && d.step.Reversible || d.connections.Await(ctx) != nil {
 		return false
 	}
 	rows, err := d.cfg.Table.Owned(ctx, d.cfg.DB, true)

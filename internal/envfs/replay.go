@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // A Replay annotation in a Down section says that the Down is the Up of another version. goose doesn't know the annotation
@@ -111,7 +113,7 @@ func Replayed(up, down []string) (int64, error) {
 	if len(down) == 1 {
 		line, rest, _ := strings.Cut(down[0], "\n")
 		number, whole := strings.CutPrefix(line, replayMark)
-		if version, err := strconv.ParseInt(strings.TrimSuffix(number, ";"), 10, 64); whole && err == nil && onlyComments(rest, false) {
+		if version, err := strconv.ParseInt(strings.TrimSuffix(number, ";"), 10, 64); whole && err == nil && sqltext.OnlyComments(rest, false) {
 			return version, nil
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing/fstest"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // scripts reads the migrations of fsys as goose does.
@@ -242,7 +243,7 @@ func utf16(content string) bool {
 // arrives is what the database is to see of a file.
 func arrives(content string) []string {
 	content = strings.TrimPrefix(content, "\ufeff")
-	if onlyComments(content, true) || onlyComments(content, false) {
+	if sqltext.OnlyComments(content, true) || sqltext.OnlyComments(content, false) {
 		return nil
 	}
 	var lines []string

@@ -166,7 +166,7 @@ func (r Runs) End(ctx context.Context, db Querier, id string, to int64, outcome 
 // open, because the server has not noticed yet that its client is gone. Each transaction of a run locks the fence first, so
 // none is missed. A run that has ended keeps its outcome.
 func (r Runs) TryCutOff(ctx context.Context, db *sql.DB, id string, at time.Time) (done bool, err error) {
-	if r.t.server.terms().lockRow != "" {
+	if r.t.server.terms().locks.row != "" {
 		if free, err := r.free(ctx, db, id); err != nil || !free {
 			return false, err
 		}

@@ -52,10 +52,8 @@ func (c *conn) during(ctx context.Context) context.Context {
 // raw calls the driver on a connection of a session.
 func raw[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)) (value T, err error) {
 	ctx = c.during(ctx)
-	if c.link == nil {
-		if err := c.s.attach(ctx, c); err != nil {
-			return value, err
-		}
+	if err := c.s.attach(ctx, c); err != nil {
+		return value, err
 	}
 	return call(ctx, c.link, f)
 }
@@ -64,13 +62,6 @@ func raw[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)) (v
 func (c *conn) do(ctx context.Context, f func(driver.Conn) error) error {
 	_, err := raw(ctx, c, func(dc driver.Conn) (struct{}, error) { return struct{}{}, f(dc) })
 	return err
-}
-
-// idle is do for calls that don't use the network, and are of no interest without a connection.
-func (c *conn) idle(f func(driver.Conn) error) {
-	if c.link != nil {
-		_ = c.link.do(background, f)
-	}
 }
 
 // watched is raw for what uses the database outside or inside a transaction.
@@ -98,10 +89,8 @@ func statement[T any](ctx context.Context, c *conn, query string, f func(driver.
 }
 
 func (c *conn) prepareFor(ctx context.Context, query string) error {
-	if c.link == nil {
-		if err := c.s.attach(ctx, c); err != nil {
-			return err
-		}
+	if err := c.s.attach(ctx, c); err != nil {
+		return err
 	}
 	if err := c.settle(ctx); err != nil {
 		return err
@@ -215,12 +204,8 @@ func (c *conn) IsValid() bool { return c.link == nil || c.link.valid() }
 
 // Close gives the connection back. That of an outer transaction stays until the transaction ends.
 func (c *conn) Close() error {
-	if c.s.outer != nil {
-		c.s.books.giveBack(c)
-		return nil
-	}
 	defer c.s.books.giveBack(c)
-	if c.link == nil {
+	if c.s.outer != nil || c.link == nil {
 		return nil
 	}
 	return c.s.detach(c)

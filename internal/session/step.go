@@ -113,9 +113,12 @@ func (s *Session) Rest() {
 	}
 }
 
-// attach gives a connection of the session's pool one of the parent's: one that the step has used before, the one
+// attach gives a connection of the session's pool, unless it has one, a connection of the parent's: one that the step has used before, the one
 // that was kept from the step before, or another one.
 func (s *Session) attach(ctx context.Context, c *conn) error {
+	if c.link != nil {
+		return nil
+	}
 	l, err := s.take(ctx)
 	if err == nil {
 		err = s.announce(ctx, l)
@@ -197,9 +200,7 @@ func (s *Session) dispose(l *link) {
 
 // discard closes a connection, on which nothing is left open: the server would take its time to notice.
 func (s *Session) discard(l *link) {
-	if lost := s.cfg.Backend.Lost; lost != nil && l.backend != nil && l.broken() {
-		_ = guard(func() error { lost(l.backend); return nil })
-	}
+	s.tellLost(l)
 	if (l.outside || l.backend != nil) && !l.spent && s.cfg.Kind != Other {
 		ctx, cancel := l.after(background)
 		_ = l.exec(ctx, "ROLLBACK") // if there is nothing to roll back, that is fine
@@ -214,6 +215,12 @@ func (s *Session) discard(l *link) {
 	l.discard()
 }
 
+func (s *Session) tellLost(l *link) {
+	if lost := s.cfg.Backend.Lost; lost != nil && l.backend != nil && l.broken() {
+		_ = guard(func() error { lost(l.backend); return nil })
+	}
+}
+
 // release returns a connection of a database of which nothing is known as it came, or closes it.
 func (s *Session) release(l *link) error {
 	if len(l.prior) > 0 && !l.spent {
@@ -223,9 +230,7 @@ func (s *Session) release(l *link) error {
 		s.discard(l)
 		return nil
 	}
-	if lost := s.cfg.Backend.Lost; lost != nil && l.backend != nil && l.broken() {
-		_ = guard(func() error { lost(l.backend); return nil })
-	}
+	s.tellLost(l)
 	return l.giveBack()
 }
 
