@@ -129,7 +129,7 @@ func (h *holding) declaredDead() error {
 
 // takeOver closes the fence of runs that are recorded as running, though their process doesn't hold the
 // lock any more, and waits until the server has let go of what they had begun, for as long as waiting
-// lasts: it is a part of the wait for the lock. Their starting point is this run's.
+// lasts: it is a part of the wait for the lock. This run goes back to their starting point if it fails.
 func (h *holding) takeOver(ctx, waiting context.Context) error {
 	r := h.run
 	var seen drive.Sightings
@@ -155,7 +155,7 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 			continue // it stays, for a run of that namespace
 		}
 		h.inherited = append(h.inherited, dead)
-		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off; its starting point is this run's",
+		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off: if this run fails, it also undoes what that run applied",
 			dead.Holder, dead.Started.Format(time.RFC3339))})
 	}
 	return nil
@@ -311,7 +311,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 	var busy error
 	lost := errors.Is(runErr, ErrLockLost)
 	for _, p := range h.run.parts {
-		if !p.row.registered || p.seal.rows != nil {
+		if !p.row.registered || p.end.seal.rows != nil {
 			continue
 		}
 		registered = append(registered, p)

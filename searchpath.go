@@ -12,8 +12,8 @@ import (
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
-// WithSearchPath has migrations find the types and functions of other schemas without a schema's name: those of the
-// extensions citext, vector or postgis in "public" or "extensions". Each transaction begins with a search_path of the
+// WithSearchPath has migrations find the types and functions of other schemas without a schema's name, for example
+// the types of the extensions citext, vector or postgis in "public" or "extensions". Each transaction begins with a search_path of the
 // Migrator's own schema ([WithSchema], [Migrator.Tenant]) and, behind it, the given ones in their order. The own schema comes
 // first, and objects without a schema's name are created there. Without an own schema, the schemas of the connection's
 // search_path stay in front. The version table and the state table are never looked for in the given schemas.

@@ -267,31 +267,28 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 
 // mayRemoveTables says whether a step may drop or rename a table that it doesn't know of. A word in a comment counts too.
 func (p memory) mayRemoveTables(step drive.Step) bool {
-	if step.Function || step.Text != "" || step.Instead != nil {
+	if step.Function {
 		return true
 	}
-	m, known := p.target.set.Find(step.Version)
-	if !known {
-		return true
-	}
-	up, down := p.target.set.Sections(m, p.files.read[step.Version])
-	if step.Down {
-		up = down
-	}
-	for _, statement := range up.Statements {
-		if len(statement) > mostSearched {
+	statements := []string{step.Text}
+	if step.Text == "" {
+		m, known := p.target.set.Find(step.Version)
+		if !known || step.Instead != nil {
 			return true
 		}
-		words := strings.FieldsFunc(strings.ToLower(statement), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' })
-		if slices.ContainsFunc(words, func(word string) bool { return slices.Contains(removing, word) }) {
-			return true
+		up, down := p.target.set.Sections(m, p.files.read[step.Version])
+		if statements = up.Statements; step.Down {
+			statements = down.Statements
 		}
 	}
-	return len(up.Statements) == 0
+	return len(statements) == 0 || slices.ContainsFunc(statements, func(text string) bool {
+		return len(text) > mostSearched || slices.ContainsFunc(strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' }),
+			func(word string) bool { return slices.Contains(removing, word) })
+	})
 }
 
-// mostSearched is how long a statement may be that is searched for words.
-const mostSearched = 1 << 14
+// mostSearched is how long a text may be that is searched for words.
+const mostSearched = 1 << 16
 
 // removing are the words without which no statement removes a table, or calls what does.
 var removing = []string{"drop", "rename", "schema", "do", "call", "execute", "select", "perform", "trigger"}

@@ -65,11 +65,11 @@ data is, of
     create     version, files, sum (the file gooseplus.sum, if it was updated)
     renumber   renamed: from, to (versions), files (from, to); sum, as in create
     sum        file, migrations (how many files it lists)
-    trace      migrations: namespace, version, source, statements: number, statement (its first words), file, line, known
-               ("observed", "documented", "tried" or "not available"), duration_ms, locks: table, lock, algorithm (MySQL,
-               MariaDB), rewrite; findings: kind ("held", "index", "rewrite", "constraint", "not null", "scan",
-               "concurrently" or "lock timeout"), namespace, version, statement, file, line, table, does, instead,
-               allow_lock (the reason in the file; absent if it is not allowed); and notes (what the server can't tell)
+    trace      migrations: namespace, version, source, allow_lock (the reason in the file; absent if there is none),
+               statements: number, statement (its first words), file, line, known ("observed", "documented", "tried" or "not
+               available"), duration_ms, locks: table, lock, algorithm (MySQL, MariaDB), rewrite; and findings: kind ("held",
+               "index", "rewrite", "constraint", "not null", "scan", "concurrently" or "lock timeout"), statement (its
+               number), file, line, table, does, instead; and notes (what the server can't tell)
     a command with commands below it
                commands: name, short
     tenants up, tenants up-to, tenants down, tenants down-to, tenants goto, tenants force

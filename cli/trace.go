@@ -14,50 +14,6 @@ type locksError struct{ text string }
 
 func (e *locksError) Error() string { return e.text }
 
-// tracedDone is the data of trace.
-type tracedDone struct {
-	Migrations []tracedMigration `json:"migrations"`
-	Findings   []lockFinding     `json:"findings"`
-	Notes      []string          `json:"notes"`
-}
-
-type tracedMigration struct {
-	Namespace  string            `json:"namespace,omitempty"`
-	Version    int64             `json:"version"`
-	Source     string            `json:"source"`
-	Statements []tracedStatement `json:"statements"`
-}
-
-type tracedStatement struct {
-	Number     int          `json:"number"`
-	Statement  string       `json:"statement"` // its first words
-	File       string       `json:"file,omitempty"`
-	Line       int          `json:"line,omitempty"`
-	Known      string       `json:"known"`
-	DurationMS int64        `json:"duration_ms"`
-	Locks      []tracedLock `json:"locks"`
-}
-
-type tracedLock struct {
-	Table     string `json:"table"`
-	Lock      string `json:"lock"`
-	Algorithm string `json:"algorithm,omitempty"`
-	Rewrite   bool   `json:"rewrite"`
-}
-
-type lockFinding struct {
-	Kind      string `json:"kind"`
-	Namespace string `json:"namespace,omitempty"`
-	Version   int64  `json:"version"`
-	Statement int    `json:"statement"`
-	File      string `json:"file,omitempty"`
-	Line      int    `json:"line,omitempty"`
-	Table     string `json:"table,omitempty"`
-	Does      string `json:"does"`
-	Instead   string `json:"instead"`
-	AllowLock string `json:"allow_lock,omitempty"`
-}
-
 const traceLong = "Runs all migrations in a copy of the shadow, an empty database of the same kind, and shows for each statement which\n" +
 	"tables it locks, whether it rewrites them, and how long it took. Only tables that existed before the migration\n" +
 	"count. Below them it shows the statements for which an application would have to wait, and what to write instead.\n" +
@@ -97,15 +53,14 @@ func trace(c *call, shadow string) error {
 	if dropped := scratch.drop(c.ctx); err == nil {
 		err = dropped
 	}
-	done := &tracedDone{Migrations: []tracedMigration{}, Findings: []lockFinding{}, Notes: append([]string{}, report.Notes...)}
-	c.data = done
+	if report.Migrations != nil {
+		c.data = report
+	}
 	refused := 0
 	for _, one := range report.Migrations {
-		findings := one.Findings()
-		showLocks(c, one, findings)
-		done.add(one, findings)
+		showLocks(c, one)
 		if one.AllowLock == "" {
-			refused += len(findings)
+			refused += len(one.Findings)
 		}
 	}
 	for _, note := range report.Notes {
@@ -124,7 +79,7 @@ func trace(c *call, shadow string) error {
 }
 
 // showLocks prints the table of a migration, and what was found in it.
-func showLocks(c *call, m locks.Migration, findings []locks.Finding) {
+func showLocks(c *call, m locks.Migration) {
 	c.out.line("%s", clean(m.Title()))
 	rows := [][]cell{cells(locks.Columns()...)}
 	for _, row := range m.Rows() {
@@ -133,29 +88,13 @@ func showLocks(c *call, m locks.Migration, findings []locks.Finding) {
 	if len(rows) > 1 {
 		c.out.table(rows)
 	}
-	for _, f := range findings {
+	for _, f := range m.Findings {
 		text := "instead: " + f.Instead
-		if f.AllowLock != "" {
-			text = "allowed: " + f.AllowLock
+		if m.AllowLock != "" {
+			text = "allowed: " + m.AllowLock
 		}
 		c.out.line("%s %s: %s", paint(c.out.colour, yellow, f.Kind+":"), clean(f.Place()), clean(f.Does))
 		c.out.line("    %s", clean(text))
 	}
 	c.out.line("")
-}
-
-func (d *tracedDone) add(m locks.Migration, findings []locks.Finding) {
-	one := tracedMigration{Namespace: m.Namespace, Version: m.Version, Source: m.Source, Statements: []tracedStatement{}}
-	for _, s := range m.Statements {
-		done := tracedStatement{Number: s.Number, Statement: s.FirstWords(), File: s.File, Line: s.Line, Known: s.Source,
-			DurationMS: s.Took.Milliseconds(), Locks: []tracedLock{}}
-		for _, l := range s.Locks {
-			done.Locks = append(done.Locks, tracedLock{Table: l.Table, Lock: l.Mode, Algorithm: l.Algorithm, Rewrite: l.Rewrite})
-		}
-		one.Statements = append(one.Statements, done)
-	}
-	d.Migrations = append(d.Migrations, one)
-	for _, f := range findings {
-		d.Findings = append(d.Findings, lockFinding{f.Kind, m.Namespace, m.Version, f.Statement, f.File, f.Line, f.Table, f.Does, f.Instead, f.AllowLock})
-	}
 }

@@ -130,7 +130,7 @@ func TestLocksOfForms(t *testing.T) {
 			if err != nil || len(report.Migrations) != 2 {
 				t.Fatal(err)
 			}
-			if found := report.Migrations[0].Findings(); len(found) > 0 {
+			if found := report.Migrations[0].Findings; len(found) > 0 {
 				t.Errorf("new tables have findings: %v", found)
 			}
 			m2 := report.Migrations[1]
@@ -142,7 +142,7 @@ func TestLocksOfForms(t *testing.T) {
 				}
 				have = append(have, table+" "+l.Mode)
 			}
-			for _, f := range m2.Findings() {
+			for _, f := range m2.Findings {
 				kinds = append(kinds, f.Kind)
 				if f.Line == 0 || f.File != "sql/base/2_form.sql" || f.Table == "" {
 					t.Errorf("it doesn't say where: %+v", f)
@@ -152,14 +152,14 @@ func TestLocksOfForms(t *testing.T) {
 				t.Errorf("it locks %q, want %q", got, form.want)
 			}
 			if got := strings.Join(kinds, ", "); got != form.findings {
-				t.Errorf("findings %q, want %q: %v", got, form.findings, m2.Findings())
+				t.Errorf("findings %q, want %q: %v", got, form.findings, m2.Findings)
 			}
 			want := locks.Observed
 			if alone(form.statement) {
 				want = locks.Documented
 			}
-			if m2.Statements[0].Source != want {
-				t.Errorf("known: %s, want %s", m2.Statements[0].Source, want)
+			if m2.Statements[0].Known != want {
+				t.Errorf("known: %s, want %s", m2.Statements[0].Known, want)
 			}
 		})
 	}

@@ -22,7 +22,7 @@ var (
 	errAnnotation = errors.New("a line has +gooseplus and is none of -- +gooseplus Replay VERSION, -- +gooseplus requires VERSION and -- +gooseplus allow-lock REASON")
 	errNoReason   = errors.New("-- +gooseplus allow-lock has no reason: write why nobody is hurt by the lock, in the same line")
 	errReplayInUp = errors.New("-- +gooseplus Replay is in an Up: only a Down can be a Replay")
-	errBeside     = errors.New("a Down has something else beside -- +gooseplus Replay")
+	errBeside     = errors.New("a Down with -- +gooseplus Replay must have nothing else in it")
 )
 
 // requiresLine is an annotation that has no effect on how a file runs.

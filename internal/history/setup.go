@@ -10,8 +10,8 @@ import (
 
 // SetUp creates the schema, unless its statement is "", the state table and the version tables: all of them or nothing, in one
 // round trip, where the database can do that. It doesn't wait for the disk, so the caller must go on to commit a migration, which
-// puts everything there. false means that it has created nothing: the database can't do it at once, or something exists already,
-// or failed. The caller then creates one after the other, and gets the error.
+// puts everything there. After false the caller makes sure of each by itself, and gets the error: the database can't do it at
+// once, something exists already, or failed, or the answer was lost.
 func (s *State) SetUp(ctx context.Context, db *sql.DB, schema string, versions []*Versions) bool {
 	if !s.server.terms().together {
 		return false

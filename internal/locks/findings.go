@@ -10,15 +10,13 @@ import (
 
 // Finding is something that a running application would notice.
 type Finding struct {
-	Kind      string // "held", "index", "rewrite", "constraint", "not null", "scan", "concurrently" or "lock timeout"
-	Statement int    // its number
-	File      string
-	Line      int
-	Table     string // "" for concurrently
-	Does      string // what the statement does
-	Instead   string // what to write
-	// AllowLock is the reason of the migration for allowing it, "" if it is not allowed.
-	AllowLock string
+	Kind      string `json:"kind"`      // "held", "index", "rewrite", "constraint", "not null", "scan", "concurrently" or "lock timeout"
+	Statement int    `json:"statement"` // its number
+	File      string `json:"file,omitempty"`
+	Line      int    `json:"line,omitempty"`
+	Table     string `json:"table,omitempty"` // "" for concurrently
+	Does      string `json:"does"`            // what the statement does
+	Instead   string `json:"instead"`         // what to write
 }
 
 // String says where it is, what the statement does, and what to write instead.
@@ -39,9 +37,9 @@ func place(file string, line, number int) string {
 	return fmt.Sprintf("%s:%d", file, line)
 }
 
-// Findings returns what is wrong with the statements of the migration, in their order.
-func (m Migration) Findings() (list []Finding) {
-	timeout := false // told
+// findings returns what is wrong with the statements of the migration, in their order.
+func (m Migration) findings() []Finding {
+	list, timeout := []Finding{}, false // told
 	for i, s := range m.Statements {
 		found := s.findings()
 		own := func(table string) bool {
@@ -66,7 +64,7 @@ func (m Migration) Findings() (list []Finding) {
 			}
 		}
 		for _, f := range found {
-			f.Statement, f.File, f.Line, f.AllowLock = s.Number, s.File, s.Line, m.AllowLock
+			f.Statement, f.File, f.Line = s.Number, s.File, s.Line
 			list = append(list, f)
 		}
 	}

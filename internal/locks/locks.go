@@ -8,32 +8,34 @@ import (
 	"time"
 )
 
-// Report is what the migrations of a run did.
+// Report is what the migrations of a run did. Its JSON is the data of the command trace.
 type Report struct {
-	Migrations []Migration
-	Notes      []string // what the server can't tell
+	Migrations []Migration `json:"migrations"`
+	Notes      []string    `json:"notes"` // what the server can't tell
 }
 
 // Migration is what one migration did.
 type Migration struct {
-	Namespace  string
-	Version    int64
-	Source     string
-	Statements []Statement
+	Namespace string `json:"namespace,omitempty"`
+	Version   int64  `json:"version"`
+	Source    string `json:"source"`
 	// AllowLock is the reason of the line "-- +gooseplus allow-lock REASON" in the file, "" if there is none.
-	AllowLock string
+	AllowLock  string      `json:"allow_lock,omitempty"`
+	Statements []Statement `json:"statements"`
+	Findings   []Finding   `json:"findings"`
 }
 
 // Statement is one executed statement.
 type Statement struct {
-	Number int    // from 1
-	Text   string // the whole statement
-	File   string
-	Line   int // 0 if it is unknown
-	// Source says where the locks are known from, see [Observed].
-	Source string
-	Took   time.Duration
-	Locks  []Lock
+	Number     int           `json:"number"` // from 1
+	Text       string        `json:"-"`      // the whole statement
+	FirstWords string        `json:"statement"`
+	File       string        `json:"file,omitempty"`
+	Line       int           `json:"line,omitempty"` // 0 if it is unknown
+	Known      string        `json:"known"`          // where the locks are known from, see [Observed]
+	Took       time.Duration `json:"-"`
+	Millis     int64         `json:"duration_ms"`
+	Locks      []Lock        `json:"locks"`
 
 	ran           bool
 	inTransaction bool   // with other statements
@@ -52,11 +54,11 @@ const (
 
 // Lock is the strongest lock that a statement takes on one table, or has from an earlier statement if it rewrites the table.
 type Lock struct {
-	Table   string
-	Mode    string
-	Rewrite bool // it writes all of the table again
+	Table string `json:"table"`
+	Mode  string `json:"lock"`
 	// Algorithm is how MySQL or MariaDB changes the table, "" if that is not asked.
-	Algorithm string
+	Algorithm string `json:"algorithm,omitempty"`
+	Rewrite   bool   `json:"rewrite"` // it writes all of the table again
 }
 
 // effects are what a statement did to tables that existed before the migration.

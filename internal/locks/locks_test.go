@@ -77,23 +77,23 @@ func TestPostgres(t *testing.T) {
 		kind          string
 	}{
 		{"nothing", "SELECT 1", a("10", "0", ""), a("10", "0", ""), "", ""},
-		{"lock", "ALTER", a("10", "0", ""), append(a("10", "0", ""), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE false }]", ""},
+		{"lock", "ALTER", a("10", "0", ""), append(a("10", "0", ""), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE  false}]", ""},
 		{"strongest lock", "ALTER", nil, append(a("10", "0", ""), row("lock", "1", "AccessShareLock"), row("lock", "1", "ShareLock"), row("lock", "1", "RowShareLock")), "", ""}, // a is new
-		{"lock of an index", "REINDEX", a("10", "0", ""), append(a("10", "0", ""), row("lock", "1", "ShareLock"), row("lock", "2", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE false }]", ""},
+		{"lock of an index", "REINDEX", a("10", "0", ""), append(a("10", "0", ""), row("lock", "1", "ShareLock"), row("lock", "2", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE  false}]", ""},
 		{"lock that was there", "SELECT", append(a("10", "0", ""), row("lock", "1", "ShareLock")), append(a("10", "0", ""), row("lock", "1", "ShareLock")), "", ""},
-		{"rewrite", "ALTER", a("10", "0", ""), append(a("11", "1", ""), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE true }]", "rewrite"},
-		{"empty", "truncate a", a("10", "0", ""), append(a("11", "1", ""), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE false }]", ""},
-		{"scan under a lock of its own", "ALTER", a("10", "0", ""), append(a("10", "1", ""), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE false }]", "scan"},
-		{"scan under a weak lock", "ALTER", a("10", "0", ""), append(a("10", "1", ""), row("lock", "1", "ShareUpdateExclusiveLock")), "[{a SHARE UPDATE EXCLUSIVE false }]", ""},
-		{"NOT NULL", "ALTER", a("10", "0", "1?n\n2!id"), append(a("10", "1", "1!n\n2!id"), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE false }]", "not null"},
-		{"NOT NULL that is proven", "ALTER", a("10", "0", "1?n"), append(a("10", "0", "1!n"), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE false }]", ""},
-		{"constraint", "ALTER", a("10", "0", ""), append(a("10", "1", ""), row("constraint", "9", "1", "k", "c"), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE false }]", "constraint"},
+		{"rewrite", "ALTER", a("10", "0", ""), append(a("11", "1", ""), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE  true}]", "rewrite"},
+		{"empty", "truncate a", a("10", "0", ""), append(a("11", "1", ""), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE  false}]", ""},
+		{"scan under a lock of its own", "ALTER", a("10", "0", ""), append(a("10", "1", ""), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE  false}]", "scan"},
+		{"scan under a weak lock", "ALTER", a("10", "0", ""), append(a("10", "1", ""), row("lock", "1", "ShareUpdateExclusiveLock")), "[{a SHARE UPDATE EXCLUSIVE  false}]", ""},
+		{"NOT NULL", "ALTER", a("10", "0", "1?n\n2!id"), append(a("10", "1", "1!n\n2!id"), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE  false}]", "not null"},
+		{"NOT NULL that is proven", "ALTER", a("10", "0", "1?n"), append(a("10", "0", "1!n"), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE  false}]", ""},
+		{"constraint", "ALTER", a("10", "0", ""), append(a("10", "1", ""), row("constraint", "9", "1", "k", "c"), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE  false}]", "constraint"},
 		{"constraint of before", "ALTER", append(a("10", "0", ""), row("constraint", "9", "1", "k", "c")), append(a("10", "1", ""), row("constraint", "9", "1", "k", "c"), row("lock", "1", "AccessExclusiveLock")),
-			"[{a ACCESS EXCLUSIVE false }]", "scan"},
-		{"index", "CREATE INDEX", a("10", "0", ""), append(a("10", "1", ""), row("relation", "3", "1", "x", "i", "30", "0"), row("lock", "1", "ShareLock")), "[{a SHARE false }]", "index"},
-		{"index under another number", "ALTER", a("10", "0", ""), append(a("10", "0", ""), row("relation", "3", "1", "x", "i", "20", "0"), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE false }]", ""},
-		{"index of a partitioned table", "CREATE INDEX", a("10", "0", ""), append(a("10", "0", ""), row("relation", "3", "1", "x", "I", "0", "0"), row("lock", "1", "ShareLock")), "[{a SHARE false }]", ""},
-		{"dropped", "DROP", a("10", "0", ""), [][]driver.Value{row("lock", "1", "AccessExclusiveLock")}, "[{a ACCESS EXCLUSIVE false }]", ""},
+			"[{a ACCESS EXCLUSIVE  false}]", "scan"},
+		{"index", "CREATE INDEX", a("10", "0", ""), append(a("10", "1", ""), row("relation", "3", "1", "x", "i", "30", "0"), row("lock", "1", "ShareLock")), "[{a SHARE  false}]", "index"},
+		{"index under another number", "ALTER", a("10", "0", ""), append(a("10", "0", ""), row("relation", "3", "1", "x", "i", "20", "0"), row("lock", "1", "AccessExclusiveLock")), "[{a ACCESS EXCLUSIVE  false}]", ""},
+		{"index of a partitioned table", "CREATE INDEX", a("10", "0", ""), append(a("10", "0", ""), row("relation", "3", "1", "x", "I", "0", "0"), row("lock", "1", "ShareLock")), "[{a SHARE  false}]", ""},
+		{"dropped", "DROP", a("10", "0", ""), [][]driver.Value{row("lock", "1", "AccessExclusiveLock")}, "[{a ACCESS EXCLUSIVE  false}]", ""},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			r := start(t, goose.DialectPostgres)
@@ -104,7 +104,7 @@ func TestPostgres(t *testing.T) {
 				t.Errorf("locks %s, want %s", have, x.want)
 			}
 			kind := ""
-			for _, f := range m.Findings() {
+			for _, f := range m.Findings {
 				kind += f.Kind
 			}
 			if kind != x.kind {
@@ -130,7 +130,7 @@ func TestHeld(t *testing.T) {
 	s.facts = append(a("11", "0", ""), b("1"))
 	execute(t, r, s, "UPDATE b", true, append(a("11", "0", ""), b("2")))
 	var have []string
-	for _, f := range r.Report().Migrations[0].Findings() {
+	for _, f := range r.Report().Migrations[0].Findings {
 		have = append(have, fmt.Sprint(f.Statement, " ", f.Kind, " ", f.Does))
 	}
 	want := []string{"2 rewrite rewrites a under ACCESS EXCLUSIVE: until it is done, nobody else can use the table",
@@ -171,7 +171,7 @@ func TestOutside(t *testing.T) {
 			asked := strings.Join(slices.DeleteFunc(s.asked, func(q string) bool { return strings.HasPrefix(q, "SELECT") }), " ")
 			source := ""
 			for _, s := range r.Report().Migrations[0].Statements {
-				source = s.Source
+				source = s.Known
 			}
 			if asked != x.want || source != x.source {
 				t.Errorf("asked %q, want %q; known: %q, want %q", asked, x.want, source, x.source)
@@ -189,7 +189,7 @@ func TestQuestionsFail(t *testing.T) {
 	if _, err := readFacts([][]driver.Value{row("setting", "0", "off", "now")}); err == nil || !strings.Contains(err.Error(), "track_counts is off") {
 		t.Errorf("without counts: %v", err)
 	}
-	if after, err := r.Before(Statement{Text: "SET TRANSACTION READ WRITE"}, true, nil); err != nil || after(0, nil) != nil || r.Report().Migrations[0].Statements[0].Source != NotAvailable {
+	if after, err := r.Before(Statement{Text: "SET TRANSACTION READ WRITE"}, true, nil); err != nil || after(0, nil) != nil || r.Report().Migrations[0].Statements[0].Known != NotAvailable {
 		t.Errorf("what must come first: %v", err)
 	}
 	if _, err := NewRecorder(goose.DialectSQLite3); err == nil || !strings.Contains(err.Error(), "locks the whole file") {
@@ -220,7 +220,7 @@ func TestMySQLObserved(t *testing.T) {
 	}
 	report := r.Report()
 	s := report.Migrations[0].Statements[0]
-	if fmt.Sprint(s.Locks) != "[{a metadata SHARED_WRITE false }]" || s.Source != Observed || len(report.Notes) > 0 || len(report.Migrations[0].Findings()) > 0 {
+	if fmt.Sprint(s.Locks) != "[{a metadata SHARED_WRITE  false}]" || s.Known != Observed || len(report.Notes) > 0 || len(report.Migrations[0].Findings) > 0 {
 		t.Errorf("%+v, %q", s, report.Notes)
 	}
 }
@@ -240,9 +240,9 @@ func TestDDLOf(t *testing.T) {
 // TestRows: each statement has a row, and each of its further locks another one.
 func TestRows(t *testing.T) {
 	m := Migration{Namespace: "core", Version: 7, Source: "7.sql", Statements: []Statement{
-		{Number: 1, Text: "-- why\nALTER TABLE\n  a ADD COLUMN something TEXT", File: "7.sql", Line: 3, Source: Observed, Took: 1234567,
+		{Number: 1, File: "7.sql", Line: 3, FirstWords: "ALTER TABLE a ADD COLUMN something", Known: Observed, Took: 1234567,
 			Locks: []Lock{{Table: "a", Mode: "SHARE"}, {Table: "b", Mode: exclusive, Rewrite: true, Algorithm: "COPY"}}},
-		{Number: 2, Text: "SELECT 1", Source: NotAvailable},
+		{Number: 2, FirstWords: "SELECT 1", Known: NotAvailable},
 	}}
 	want := [][]string{
 		{"1  ALTER TABLE a ADD COLUMN something", "7.sql:3", "a", "SHARE", "no", "observed", "1.23ms"},
@@ -251,6 +251,12 @@ func TestRows(t *testing.T) {
 	}
 	if have := m.Rows(); !slices.EqualFunc(have, want, slices.Equal) {
 		t.Errorf("%q, want %q", have, want)
+	}
+	if have := beginning("-- why\nALTER TABLE\n  a ADD COLUMN something TEXT"); have != "ALTER TABLE a ADD COLUMN something" {
+		t.Errorf("beginning %q", have)
+	}
+	if have := beginning("CREATE ROLE app LOGIN PASSWORD 's3cret'"); strings.Contains(have, "s3cret") || !strings.HasPrefix(have, "CREATE ROLE app LOGIN PASSWORD") {
+		t.Errorf("beginning %q", have)
 	}
 	if m.Title() != "core  7  7.sql" {
 		t.Errorf("title %q", m.Title())

@@ -82,7 +82,7 @@ func (r *Recorder) observeMySQL(s *Statement, ask Ask, existed map[string]bool, 
 		r.note("metadata locks of statements that are no DDL are not available: performance_schema is off, or its tables metadata_locks and threads can't be read")
 		return
 	}
-	s.Source = Observed
+	s.Known = Observed
 	for _, row := range rows {
 		if lock := stringsOf(row); existed[lock[0]] {
 			s.Locks = append(s.Locks, Lock{Table: lock[0], Mode: metadata + lock[1]})
@@ -138,7 +138,7 @@ var algorithms = []struct{ algorithm, lock string }{
 
 // try finds out the best algorithm that the server takes for the statement, and what that blocks.
 func (d ddl) try(s *Statement, ask Ask, mariadb bool) {
-	s.Source = Documented
+	s.Known = Documented
 	lock := Lock{Table: d.table, Mode: exclusive}
 	defer func() { s.Locks = []Lock{lock} }()
 	if d.options == "" {
@@ -163,7 +163,7 @@ func (d ddl) try(s *Statement, ask Ask, mariadb bool) {
 		if _, err := ask(d.text[:d.from] + mysqlCopy + d.text[d.to:] + option); err != nil {
 			continue
 		}
-		s.Source, lock.Algorithm = Tried, name
+		s.Known, lock.Algorithm = Tried, name
 		lock.Rewrite = a.algorithm == "COPY" || mariadb && a.algorithm == "INPLACE"
 		switch {
 		case a.algorithm == "COPY":

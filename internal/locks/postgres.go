@@ -183,7 +183,8 @@ func (p *postgres) compare(s *Statement, before, after facts) {
 	s.Locks = locksOf(strongest, rewritten)
 }
 
-func locksOf(strongest map[string]string, rewritten map[string]bool) (list []Lock) {
+func locksOf(strongest map[string]string, rewritten map[string]bool) []Lock {
+	list := []Lock{}
 	for table, mode := range strongest {
 		list = append(list, Lock{Table: table, Mode: mode, Rewrite: rewritten[table]})
 	}
@@ -206,7 +207,7 @@ func stronger(a, b string) string {
 // nothing of its locks can be observed. The tables are those that have changed, and those that the statement names.
 func (p *postgres) documented(s *Statement, before, after facts) {
 	p.compare(s, before, after)
-	s.Source = Documented
+	s.Known = Documented
 	rewritten, strongest := make(map[string]bool), make(map[string]string)
 	mode := "SHARE UPDATE EXCLUSIVE" // CONCURRENTLY, VACUUM, ANALYZE
 	text := strings.ToLower(sqltext.WithoutComments(s.Text))

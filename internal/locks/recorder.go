@@ -30,7 +30,7 @@ type Recorder struct {
 func NewRecorder(d goose.Dialect) (*Recorder, error) {
 	switch d {
 	case goose.DialectPostgres, goose.DialectMySQL:
-		return &Recorder{dialect: d}, nil
+		return &Recorder{dialect: d, report: Report{Migrations: []Migration{}, Notes: []string{}}}, nil
 	case goose.DialectSQLite3:
 		return nil, fmt.Errorf("locks are not available on SQLite: a statement that writes locks the whole file")
 	}
@@ -41,6 +41,9 @@ func NewRecorder(d goose.Dialect) (*Recorder, error) {
 func (r *Recorder) Report() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for i, m := range r.report.Migrations {
+		r.report.Migrations[i].Findings = m.findings()
+	}
 	return r.report
 }
 
@@ -48,6 +51,7 @@ func (r *Recorder) Report() Report {
 func (r *Recorder) Start(m Migration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	m.Statements = []Statement{}
 	r.report.Migrations = append(r.report.Migrations, m)
 	r.postgres, r.mysql = postgres{}, mysql{}
 }
@@ -55,12 +59,12 @@ func (r *Recorder) Start(m Migration) {
 // Before is called before each statement of the migration, with its text and place. ask is nil if nothing may come before it.
 // What it returns is called after the statement, with its error.
 func (r *Recorder) Before(s Statement, inTransaction bool, ask Ask) (after func(time.Duration, error) error, err error) {
-	s.Source, s.inTransaction = NotAvailable, inTransaction
+	s.FirstWords, s.Known, s.inTransaction, s.Locks = beginning(s.Text), NotAvailable, inTransaction, []Lock{}
 	add := func(took time.Duration, err error) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		m := &r.report.Migrations[len(r.report.Migrations)-1]
-		if s.Number, s.Took = len(m.Statements)+1, took; err != driver.ErrSkip {
+		if s.Number, s.Took, s.Millis = len(m.Statements)+1, took, took.Milliseconds(); err != driver.ErrSkip {
 			m.Statements = append(m.Statements, s)
 		}
 		return err
@@ -119,7 +123,7 @@ func (r *Recorder) beforePostgres(s *Statement, ask Ask, add func(time.Duration,
 			return err
 		}
 		if s.ran = true; s.inTransaction || enclosed {
-			s.Source = Observed
+			s.Known = Observed
 			known.compare(s, before, after)
 		} else {
 			known.documented(s, before, after)

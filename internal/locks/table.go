@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+
+	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
 // Columns are the names of the columns of [Migration.Rows].
@@ -14,8 +16,8 @@ func Columns() []string {
 // Rows is a table of what the migration locked: a row for each statement and table, at least one for each statement.
 func (m Migration) Rows() (rows [][]string) {
 	for _, s := range m.Statements {
-		head := []string{fmt.Sprintf("%d  %s", s.Number, s.FirstWords()), place(s.File, s.Line, s.Number)}
-		tail := []string{s.Source, s.Took.Round(10 * time.Microsecond).String()}
+		head := []string{fmt.Sprintf("%d  %s", s.Number, s.FirstWords), place(s.File, s.Line, s.Number)}
+		tail := []string{s.Known, s.Took.Round(10 * time.Microsecond).String()}
 		list := s.Locks
 		if len(list) == 0 {
 			list = []Lock{{Table: "-", Mode: "-"}}
@@ -40,9 +42,9 @@ func (l Lock) Text() string {
 	return l.Mode
 }
 
-// FirstWords are the beginning of the statement, on one line.
-func (s Statement) FirstWords() string {
-	text := []rune(firstWords(s.Text, 6))
+// beginning is that of a statement, on one line, without passwords.
+func beginning(statement string) string {
+	text := []rune(firstWords(redact.In(statement).Text(), 6))
 	return string(text[:min(len(text), 50)])
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -18,7 +19,7 @@ func (s *Set) Examine(ctx context.Context) (faults []error, warnings []string) {
 	for _, c := range s.Checkpoints.list {
 		faults = append(faults, s.Verify(ctx, c)...)
 	}
-	return faults, s.refusedInTransaction(bodies)
+	return faults, append(s.refusedInTransaction(bodies), s.emptiedPaths(bodies)...)
 }
 
 // alone says whether a text is one statement that the database refuses in a transaction.
@@ -45,6 +46,27 @@ func (s *Set) refusedInTransaction(bodies map[int64]Body) (list []string) {
 				list = append(list, fmt.Sprintf("%s: %s", m, warning))
 				break
 			}
+		}
+	}
+	return list
+}
+
+// emptiedPath is what pg_dump writes near the beginning of a dump.
+var emptiedPath = regexp.MustCompile(`(?i)\bset_config\(\s*'search_path'\s*,\s*''\s*,`)
+
+// emptiedPaths warns of dumps whose later statements don't find tables by their unqualified names.
+func (s *Set) emptiedPaths(bodies map[int64]Body) (list []string) {
+	for _, m := range s.List {
+		up, _ := s.Sections(m, bodies[m.Version])
+		for _, statement := range up.Statements {
+			at := emptiedPath.FindStringIndex(statement)
+			if at == nil {
+				continue
+			}
+			_, line := s.Files.Line(m.Version, statement, false, true, 1+utf8.RuneCountInString(statement[:at[0]]))
+			list = append(list, fmt.Sprintf("%s: line %d empties the search_path, so that names without a schema are not found after it: "+
+				"remove SELECT pg_catalog.set_config('search_path', '', false), which pg_dump has written", m, line))
+			break
 		}
 	}
 	return list

@@ -155,7 +155,7 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 	if len(faults) == 0 && c.Namespaces == nil && len(s.List) == 0 {
 		faults = mergeFaults(nowhere(files))
 	}
-	s.Warnings = s.findWarnings()
+	s.Warnings = findWarnings(s)
 	return s, faults
 }
 

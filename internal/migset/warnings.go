@@ -9,7 +9,7 @@ import (
 )
 
 // findWarnings returns what is no fault in the folders, but probably unintended.
-func (s *Set) findWarnings() (list []string) {
+func findWarnings(s *Set) (list []string) {
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	for _, environment := range s.Files.Missing {
 		warn("environment %q has no folder %s: it counts as empty", environment, s.Files.Folders[environment])

@@ -34,7 +34,7 @@ var (
 	// ErrLeftOpen is the error of a step that has begun a transaction and not ended it.
 	ErrLeftOpen = errors.New("it leaves a transaction of its own open (BEGIN without COMMIT): that was rolled back")
 	// ErrEnded is the error of a Go migration that has ended the transaction that it was given.
-	ErrEnded = errors.New("it has ended the transaction that it was given (COMMIT or ROLLBACK): what it did besides may have stayed")
+	ErrEnded = errors.New("it has ended the transaction that it was given (COMMIT or ROLLBACK): its other changes may have stayed")
 )
 
 // StartStep tells the session that a step is next. Connections that it uses are its own until EndStep.
