@@ -5,7 +5,6 @@ package sumfile
 import (
 	"bufio"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,22 +54,19 @@ const head = "# The sums of the migrations, written by: gooseplus sum. The last 
 	"# merge the migrations first (gooseplus renumber), then run gooseplus sum again.\n"
 
 // String is the file.
-func (s Sums) String() string {
+func (s Sums) String() string { return head + s.lines() + s.last() + "\n" }
+
+func (s Sums) lines() string {
 	var b strings.Builder
-	b.WriteString(head)
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		fmt.Fprintf(&b, "%s %s\n", s[name], name)
 	}
-	return b.String() + s.last() + "\n"
+	return b.String()
 }
 
 // last is the last line, which depends on all others.
 func (s Sums) last() string {
-	all := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(s)) {
-		fmt.Fprintf(all, "%s %s\n", s[name], name)
-	}
-	return fmt.Sprintf("%s in all: %d", hex.EncodeToString(all.Sum(nil)), len(s))
+	return fmt.Sprintf("%x in all: %d", sha256.Sum256([]byte(s.lines())), len(s))
 }
 
 var again = "run gooseplus sum again"
