@@ -116,7 +116,7 @@ func (e *environments) unfamiliar(o *options, facts history.Facts) error {
 	}
 	for _, seen := range facts.Environments {
 		if slices.Contains(o.protectedEnvironments, seen) {
-			return fmt.Errorf("%w: it was migrated with %q, never with %q", ErrProtectedEnvironment, seen, e.unseen)
+			return fmt.Errorf("%w: it was migrated with %q, never with %q (if it is a copy for tests, run once with WithProtectedEnvironments())", ErrProtectedEnvironment, seen, e.unseen)
 		}
 	}
 	return nil

@@ -98,6 +98,7 @@ func (p *part) takeBatch(ctx context.Context, step plannedStep) (done bool, err 
 	result := p.driver.Take(limited, step.drive())
 	if result.Err != nil {
 		result.Err = failure.Tidy{Err: result.Err}
+		result = p.end.seal.doubted(ctx, result)
 	}
 	p.events.send(BatchFinished{Steps: steps, Duration: time.Since(started), Err: result.Err})
 	if result.Err == nil {

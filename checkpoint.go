@@ -54,7 +54,7 @@ func (f *files) begin(ctx context.Context, applied, pending []int64) (first step
 	set := f.target.set
 	rest = pending
 	if len(applied) == 0 {
-		if c := set.Checkpoint(pending); c != nil {
+		if c := set.Checkpoints.First(pending); c != nil {
 			step, err := f.checkpoint(ctx, c)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%w: %w", ErrRollForward, err)
@@ -114,7 +114,7 @@ func (w wayBack) halfCheckpoint(step plannedStep) error {
 // a state that nobody has chosen.
 func (w wayBack) belowCheckpoint(undo []plan.Undo) error {
 	set := w.target.set
-	c := set.Covering(undo[0].Version)
+	c := set.Checkpoints.Covering(undo[0].Version)
 	if c == nil {
 		return nil
 	}
@@ -132,5 +132,5 @@ func cutOffCheckpoint(set *migset.Set, s history.Step) *migset.Checkpoint {
 	if s.Down {
 		return nil
 	}
-	return set.CheckpointAt(s.Source)
+	return set.Checkpoints.At(s.Source)
 }

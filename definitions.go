@@ -25,7 +25,7 @@ import (
 //		schema.Define(1).Up(`CREATE TABLE cities (name TEXT)`).Down(`DROP TABLE cities`)
 //	}
 type Definitions struct {
-	// Namespace is the one that they belong to. It is needed with several namespaces ([WithNamespaces]), and
+	// Namespace is the namespace of the definitions. It is needed with several namespaces ([WithNamespaces]), and
 	// must be set before the first use of a Migrator.
 	Namespace string
 
@@ -161,7 +161,7 @@ func definitionError(f *migset.Fault) error {
 	return &DefinitionError{Version: f.Version, Source: f.Source, Err: f.Err}
 }
 
-// WithDefinitions adds migrations that are defined in Go. They are merged, by version, with those of the
+// WithDefinitions adds migrations that are defined in Go. They are merged, by version, with the migrations of the
 // folders and are part of every run whatever its environments; alone they need no folder. They are read
 // once, by the first call that needs them: later definitions are ignored. A fault of the definitions
 // ([Definitions.Err]) is a configuration fault, [ErrMergeMigrations], as is a version that is taken

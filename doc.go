@@ -163,7 +163,7 @@
 // # Tenants
 //
 // [WithSchema] and [Migrator.Tenant] bind a Migrator to one schema. Its tables have qualified names, and on PostgreSQL
-// every transaction begins with SET LOCAL search_path to that schema, with those of [WithSearchPath] behind it. On MySQL and
+// every transaction begins with SET LOCAL search_path to that schema, with the schemas of [WithSearchPath] behind it. On MySQL and
 // MariaDB a schema is a database of the same server, chosen by USE. [Migrator.MigrateTenants] looks at fifty schemas in one
 // statement, and starts a run only for those with something to do, each with its own lock, limits and way back. With
 // [WithRole] everything happens as one role of PostgreSQL, which owns all that is created.

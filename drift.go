@@ -163,7 +163,7 @@ func mustBeEmpty(there catalog.Catalog) error {
 		}
 	}
 	if len(names) > 0 {
-		return fmt.Errorf("the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(names), slices.Min(names))
+		return fmt.Errorf("the shadow must be empty, and has %d objects (%s, …): nothing was touched; drop it and create it again, or use another database", len(names), slices.Min(names))
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ var (
 	// succeeded before.
 	ErrLockLost = errors.New("the lock was lost")
 
-	// ErrRollForward is returned when a run failed and the applied versions are those of the
+	// ErrRollForward is returned when a run failed and the same versions are applied as at the
 	// starting point, or when the file of a step can't be parsed, so that nothing was begun. The cause,
 	// usually a [*MigrationError], is wrapped too.
 	ErrRollForward = errors.New("migration failed, the database is back at its starting point")
@@ -66,8 +66,8 @@ var (
 	// the database right and to say so with [Migrator.Force].
 	ErrDirty = errors.New("a migration may be half-applied")
 
-	// ErrVersionLocked is returned when a migration has to be undone that is protected, or lower than
-	// one that is: see [Migrator.LockVersion]. Alone it means that nothing was touched; together with
+	// ErrVersionLocked is returned when a step down would undo a protected version, or a lower one:
+	// see [Migrator.LockVersion]. Alone it means that nothing was touched; together with
 	// [ErrRollBack], that the way back of a failed run ended there.
 	ErrVersionLocked = errors.New("the version is protected")
 
@@ -151,8 +151,16 @@ type RollbackError struct {
 
 // Error is one line.
 func (e *RollbackError) Error() string {
-	return fmt.Sprintf("%s%s: %s, started from %d: %s (the run failed with: %s)",
-		where(e.Tenant, e.Namespace), ErrRollBack, e.reached(), e.Start, reason(e.Err), reason(e.Cause))
+	return fmt.Sprintf("%s%s: %s: %s (the run failed with: %s)",
+		where(e.Tenant, e.Namespace), ErrRollBack, e.distance(), reason(e.Err), reason(e.Cause))
+}
+
+// distance says where the database is, and where it was.
+func (e *RollbackError) distance() string {
+	if e.Reached == e.Start {
+		return fmt.Sprintf("the highest version is %d as before, and not everything is undone", e.Start)
+	}
+	return fmt.Sprintf("%s, started from %d", e.reached(), e.Start)
 }
 
 func (e *RollbackError) reached() string {

@@ -33,6 +33,9 @@ func TestMessages(t *testing.T) {
 		{&gooseplus.RollbackError{Start: 3, Reached: -1, Cause: cause, Err: errors.New("x")},
 			"migration failed, the database is not back at its starting point: at a version that can't be read, started from 3: x " +
 				"(the run failed with: migration 7 (sql/base/7_x.sql) up: no such table)"},
+		{&gooseplus.RollbackError{Start: 3, Reached: 3, Cause: cause, Err: errors.New("x")},
+			"migration failed, the database is not back at its starting point: the highest version is 3 as before, and not everything is undone: x " +
+				"(the run failed with: migration 7 (sql/base/7_x.sql) up: no such table)"},
 		{&gooseplus.MigrationError{Version: 1, Direction: "up"}, "migration 1 up: no reason given"},
 	} {
 		if got := s.err.Error(); got != s.want {

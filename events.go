@@ -46,7 +46,7 @@ type Step struct {
 // nothing to do, and the run of [Migrator.Force] and the methods like it.
 type RunRequested struct {
 	Scope
-	// Namespaces are those of a run over several namespaces: a [RunFinished] follows for each. nil means that there is one.
+	// Namespaces are the names in a run over several namespaces: a [RunFinished] follows for each. nil means that there is one.
 	Namespaces []string
 }
 

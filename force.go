@@ -76,7 +76,7 @@ func (f *forced) vet(ctx context.Context) error {
 	f.adopts = len(found) > 0
 	for _, h := range found {
 		if h.Dirty && f.run.options.foreignHistory == Refuse {
-			return fmt.Errorf("%w: %s: nothing was touched; repair the database and tell %s so, or use WithForeignHistory(Ignore)",
+			return fmt.Errorf("%w: %s: nothing was touched; repair the database and clear the failure in %s, or use WithForeignHistory(Ignore)",
 				ErrForeignHistory, foreignText(f.target, []history.Foreign{h}), h.Tool)
 		}
 	}

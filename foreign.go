@@ -40,7 +40,7 @@ var ErrForeignHistory = errors.New("another tool has migrated this database")
 // WithForeignHistory says what to do where the version table is missing or has no version, and a table in the same
 // schema says that another tool has migrated it: golang-migrate, Flyway, Liquibase, dbmate, sql-migrate, tern, Rails,
 // Atlas, Django, Alembic, bun and others, or goose with another version table that isn't of this Migrator's namespaces.
-// The migrations would meet what is there already, and the way back of one that fails would remove it. With [Refuse]
+// The migrations would meet what is there already, and the way back of a failed run would remove it. With [Refuse]
 // the run is [ErrForeignHistory], and so is [Migrator.Plan]; [Migrator.Status] says so. [Migrator.Force] is
 // refused only where the other tool says that it has failed half-way. Several services that share a schema, each with
 // a version table of its own, need [Ignore].
@@ -139,7 +139,7 @@ func foreignText(t *target, found []history.Foreign) (text string) {
 func adoptingCall(t *target, found []history.Foreign) string {
 	for _, h := range found {
 		if h.Dirty {
-			return "repair the database, tell " + h.Tool + " so, and call Force with the version that the database is at"
+			return "repair the database, clear the failure in " + h.Tool + ", and call Force with the version that the database is at"
 		}
 		if h.Err != nil {
 			return "this user needs GRANT SELECT ON " + h.Table

@@ -136,7 +136,7 @@ func (m *Migrator) Warnings() []string {
 // detail what is true afterwards; in short, the error is
 //
 //   - nil: every migration is applied;
-//   - [ErrRollForward]: a migration failed, and the applied versions are those of the start;
+//   - [ErrRollForward]: a migration failed, and the same versions are applied as before;
 //   - [ErrRollBack]: a migration failed and not everything could be undone, see [*RollbackError];
 //   - [ErrMigrationTable] or a fault of the configuration: nothing was touched.
 //
@@ -149,7 +149,7 @@ func (m *Migrator) Migrate(ctx context.Context) error {
 
 // MigrateTo is [Migrator.Migrate] up to and including the given version. It
 // never undoes anything: nothing happens if the database is beyond version. A version below 1 is
-// an error, and so is one that looks mistyped: see [Migrator.Goto].
+// an error, and so is a version that looks mistyped: see [Migrator.Goto].
 func (m *Migrator) MigrateTo(ctx context.Context, version int64) error {
 	if version < 1 {
 		return fmt.Errorf("version %d: the lowest version is 1", version)

@@ -26,6 +26,7 @@ type holding struct {
 	// rows are the run's rows in the state table as they were when they began: see restore.
 	rows    []history.Run
 	created bool // the schema, under this lock
+	fresh   bool // and the state table, see setUp
 	// inherited are the runs that were cut off, newest first, whose starting points this one takes over.
 	inherited []history.Run
 }
@@ -128,7 +129,7 @@ func (h *holding) declaredDead() error {
 
 // takeOver closes the fence of runs that are recorded as running, though their process doesn't hold the
 // lock any more, and waits until the server has let go of what they had begun, for as long as waiting
-// lasts: it is a part of the wait for the lock. Their starting point is this run's.
+// lasts: it is a part of the wait for the lock. This run goes back to their starting point if it fails.
 func (h *holding) takeOver(ctx, waiting context.Context) error {
 	r := h.run
 	var seen drive.Sightings
@@ -154,7 +155,7 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 			continue // it stays, for a run of that namespace
 		}
 		h.inherited = append(h.inherited, dead)
-		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off; its starting point is this run's",
+		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off: if this run fails, it also undoes what that run applied",
 			dead.Holder, dead.Started.Format(time.RFC3339))})
 	}
 	return nil
@@ -257,7 +258,11 @@ func (h *holding) register(ctx context.Context, parts []*part) error {
 			ID: p.row.id, Holder: holderName(p.row.id), Application: h.run.options.application, Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,
 			Start: p.ledger.Start(), Planned: append(planned, p.ledger.Owed()...),
 		}
-		if err := p.target.state.Runs.Inherit(ctx, h.run.db.own, row); err != nil {
+		start := p.target.state.Runs.Inherit
+		if h.fresh {
+			start = p.target.state.Runs.First
+		}
+		if err := start(ctx, h.run.db.own, row); err != nil {
 			return p.target.named(p.target.stateError(ctx, err))
 		}
 		h.rows = append(h.rows, row)
@@ -293,7 +298,7 @@ func (h *holding) restore(ctx context.Context) (gone bool, err error) {
 		}
 	}
 	for _, p := range h.run.parts {
-		p.driver.ForgetBackends()
+		p.driver.Connections().Forget()
 	}
 	return true, h.check()
 }
@@ -306,12 +311,12 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 	var busy error
 	lost := errors.Is(runErr, ErrLockLost)
 	for _, p := range h.run.parts {
-		if !p.row.registered {
+		if !p.row.registered || p.end.seal.rows != nil {
 			continue
 		}
 		registered = append(registered, p)
 		if !lost {
-			busy = failure.Join(busy, p.driver.AwaitOrphans(ctx))
+			busy = failure.Join(busy, p.driver.Connections().Await(ctx))
 		}
 	}
 	switch {
@@ -319,7 +324,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 		return nil
 	case lost || busy != nil:
 		for _, p := range registered {
-			busy = failure.Join(busy, p.driver.LeaveBackends(ctx))
+			busy = failure.Join(busy, p.driver.Connections().Leave(ctx))
 		}
 		return busy
 	case len(registered) == 1:
@@ -354,7 +359,7 @@ func (h *holding) recordOutcome(ctx context.Context, db history.Querier, p *part
 		outcome, text = history.Failed, reason(err)
 	}
 	st := p.target.state
-	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Backends()...)
+	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Connections().Named()...)
 	if err == nil {
 		return h.stillOurs(own)
 	}

@@ -219,11 +219,13 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	waiting, cancelWaiting := h.during(w.waiting)
 	defer cancelWaiting()
 	w.run.locate(held)
-	if h.created, err = w.run.makeSchema(within); err == nil {
-		err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait)
-	}
-	if err == nil {
-		err = h.takeOver(within, waiting)
+	if h.setUp(within); !h.fresh {
+		if h.created, err = w.run.makeSchema(within); err == nil {
+			err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait)
+		}
+		if err == nil {
+			err = h.takeOver(within, waiting)
+		}
 	}
 	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrLocked) {
 		err = w.locked(ctx, ctx, err) // nothing was touched

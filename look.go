@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/history"
@@ -43,7 +44,10 @@ type looking struct {
 // that this process doesn't know.
 func (l *looking) look(ctx context.Context, goals goals) (needed bool, err error) {
 	r := l.run
-	if err := l.soon(ctx); err != nil {
+	summed := l.sumFiles()
+	err = l.soon(ctx)
+	summed()
+	if err != nil {
 		// A writer can keep others from reading, but not from trying to get the lock.
 		if r.parts[0].view.blind {
 			return true, nil
@@ -86,6 +90,20 @@ func (l *looking) look(ctx context.Context, goals goals) (needed bool, err error
 		faults = append(faults, p.target.named(p.admission.dirty(ctx, unfinished(p.target.own(facts), p.view.applied), p.view.applied)))
 	}
 	return false, allOf(faults)
+}
+
+// sumFiles makes the sums of the files that will be compared, while the server answers. What it returns waits for the end.
+func (l *looking) sumFiles() (wait func()) {
+	var all sync.WaitGroup
+	for _, p := range l.run.parts {
+		if (memory{p}).remembers() && l.run.options.checksums != Ignore {
+			all.Go(func() {
+				defer func() { _ = recover() }() // of the application's file system, which is asked again
+				p.target.set.SumAll()
+			})
+		}
+	}
+	return all.Wait
 }
 
 // soon looks at all parts. A run that wants the lock gives up after lookLimit: the holder's ALTER TABLE may block the
@@ -254,7 +272,7 @@ func (l *looking) makeTables(ctx context.Context) error {
 func (l *looking) facts(ctx context.Context) (facts history.Facts, err error) {
 	r := l.run
 	there := r.holding != nil || !r.options.globalLock && r.parts.any(func(p *part) bool { return p.view.flagged || p.view.state })
-	if r.whole.state == nil || !there && !r.options.globalLock {
+	if r.whole.state == nil || !there && !r.options.globalLock || r.holding.isFresh() {
 		return facts, nil // without a lock, a table that was not there at the first look has nothing to say
 	}
 	read := r.whole.state.Read

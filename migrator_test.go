@@ -109,7 +109,7 @@ func TestDependencies(t *testing.T) {
 // zap. What it needs of them it gets as an argument.
 func TestImportsPointDown(t *testing.T) {
 	t.Parallel()
-	order := []string{"migset", "drive", "history", "session", "mutex", "dryrun", "envfs", "catalog", "dump", "locks", "dialect", "sumfile", "sqltext",
+	order := []string{"migset", "drive", "history", "session", "mutex", "dryrun", "envfs", "dump", "catalog", "locks", "dialect", "sumfile", "sqltext",
 		"plan", "fleet", "failure", "redact", "wait"}
 	others := []string{"page", "conformance", "dbtest", "manual"} // of the command line, and for tests
 	const module = "github.com/gooseplus/gooseplus"

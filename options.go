@@ -18,8 +18,8 @@ import (
 	"github.com/gooseplus/gooseplus/internal/session"
 )
 
-// An Option configures a [Migrator]. Options are applied in the order given, so that of two that
-// set the same thing the last one counts; [WithEnvironments], [WithGoMigrations], [WithDefinitions],
+// An Option configures a [Migrator]. Options are applied in the order given: if two options
+// set the same thing, the last one counts; [WithEnvironments], [WithGoMigrations], [WithDefinitions],
 // [WithObserver], [WithContextHook] and [WithGooseOptions] add to what earlier ones gave.
 type Option interface {
 	apply(*options)
@@ -194,7 +194,7 @@ func WithBasePath(path string) Option {
 //
 // These are configuration faults: a missing folder whose name resembles an existing one, or abbreviates it (prod for
 // production); no folder at all for any of the environments, and no migrations elsewhere; migrations directly in
-// the base path; a name that is empty, as of a variable that isn't set, and one that has a comma, a slash, or spaces
+// the base path; an empty name, as from a variable that isn't set; a name with a comma, with a slash, or with spaces
 // around it.
 //
 // The default is the one environment "base".
@@ -233,12 +233,12 @@ func SetEnvironments(names []string) Option {
 // The folder of a namespace has either migrations or folders of environments; a mixture of the two is a configuration
 // fault, as is a folder that doesn't exist, unless definitions or Go migrations were given for the namespace. Its
 // version table is {version table}_{namespace}, with the name as it is: quoted where it is no identifier, capitals
-// included. These are configuration faults as well: no name, an empty one, one with a slash, a backslash, a control
-// character or a blank at its ends, one that is given twice (also in other capitals, except on PostgreSQL), one that
-// makes the table's name too long for the server, "lock" and what begins with "lock_", which are the state table's, and
-// on PostgreSQL "pkey", "id_seq" and what ends in them after an underscore, as indexes and sequences do.
-// Migrations directly in the base path are a configuration fault, and so are those in a folder that is none of a namespace:
-// a namespace that was forgotten would not be migrated.
+// included. These are configuration faults as well: no name; an empty name; a name with a slash, a backslash, a control
+// character or a blank at its ends; a name that is given twice (also in other capitals, except on PostgreSQL); a name that
+// makes the table's name too long for the server; "lock" and names that begin with "lock_", which the state table uses; on
+// PostgreSQL "pkey", "id_seq" and names that end in one of them after an underscore, as indexes and sequences do.
+// Migrations directly in the base path, or in a folder that belongs to no namespace, are a configuration fault: a forgotten
+// namespace would not be migrated.
 //
 // There are no namespaces by default. The last use of this option counts.
 func WithNamespaces(names ...string) Option {
@@ -341,10 +341,10 @@ func WithObserver(observe func(context.Context, Event)) Option {
 	})
 }
 
-// WithContextHook adds an observer, as [WithObserver] does, that also returns a context. What it returns for an event that
-// begins something ([TenantsStarted], [RunRequested], [LockWaiting], [MigrationStarted], [BatchStarted], [WayBackStarted]) is the context of
-// what begins, until the event that ends it: of the statements, of a Go migration, and of the events in between, the last
-// one included. So a span of a trace that is put into it has the spans of the statements below it. Only the values of the
+// WithContextHook adds an observer, as [WithObserver] does, that also returns a context. Some events begin something:
+// [TenantsStarted], [RunRequested], [LockWaiting], [MigrationStarted], [BatchStarted] and [WayBackStarted]. The context that
+// the function returns for one of them holds until the event that ends it: for the statements, for a Go migration, and for
+// all events until then, the last one included. So a span of a trace that is put into it has the spans of the statements below it. Only the values of the
 // returned context count: the deadline and the cancellation stay the run's. nil, and what is returned for other events, is
 // ignored. The hooks are called before the other observers, each with the context of the one before.
 //

@@ -49,6 +49,7 @@ type ending struct {
 	applied, undone int          // how many of the versions that the run changed stay so
 	rows            history.Rows // as verified, of a run without an error
 	err             error        // of the way back, nil if there was none
+	seal            seal
 }
 
 // errorOf is the error of the part in a run that ends with err: each part has its own way back.
@@ -206,7 +207,7 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 
 // verify reads the applied versions again after a run that had no error.
 func (p *part) verify(ctx context.Context, db *sql.DB) error {
-	rows, err := p.owned(ctx, db, false)
+	rows, err := p.end.seal.read(ctx, db)
 	if err != nil {
 		return p.target.tableError(ctx, err)
 	}

@@ -42,7 +42,7 @@ import (
 //
 // now() is the same for migrations that run together, and locks on tables of other schemas are held until all have run. They have
 // [WithMigrationTimeout] times their number. The observers get [BatchStarted] and [BatchFinished] for them. If they fail together, they run one by one, so the error names the
-// migration to blame. MySQL and MariaDB have no transactions for DDL, so there all migrations run one by one, as they do with
+// migration to blame. If no other migration follows, the same transaction verifies and records the end of the run. MySQL and MariaDB have no transactions for DDL, so there all migrations run one by one, as they do with
 // RollbackTransaction.
 //
 // [Migrator.MigrateTenants] runs migrations together too, in tenants without any applied version.
@@ -129,7 +129,7 @@ func (m *Migrator) provisionDatabase(ctx context.Context, whole *target, t Tenan
 	return dropped(err, "the database")
 }
 
-// notCreated is the error of a Create that failed. What is there nevertheless stays: somebody else may have created it.
+// notCreated is the error of a Create that failed. A database that is there nevertheless stays: somebody else may have created it.
 func (m *Migrator) notCreated(alive context.Context, whole *target, err error) error {
 	asking, cancel := failure.Limit(alive, m.options.rollbackTimeout, "rollback timeout")
 	defer cancel()
@@ -208,12 +208,12 @@ func (h *holding) dropCreated(err error) error {
 	if err == nil || !h.created || !o.dropCreated {
 		return err
 	}
-	sqlText := h.run.whole.dialect.DropSchema(schema)
+	sqlText := h.run.whole.dialect.Schema(schema).Drop()
 	if !h.lives() || errors.Is(err, ErrLockLost) {
 		return fmt.Errorf("%w; the schema %q, which this call had created, was left, as the lock was lost: call Provision again", err, schema)
 	}
 	for _, p := range h.run.parts {
-		if busy := p.driver.AwaitOrphans(h.alive); busy != nil {
+		if busy := p.driver.Connections().Await(h.alive); busy != nil {
 			return fmt.Errorf("%w; the schema %q, which this call had created, is still there: %w: execute %s, or call Provision again", err, schema, busy, sqlText)
 		}
 	}

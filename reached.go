@@ -50,7 +50,7 @@ func (w wayBack) balance(ctx context.Context) error {
 // happens once in a run: after that, the server counts as gone. The way back first waits for what the server still
 // executes on lost connections, and for a COMMIT whose answer was lost.
 func (w wayBack) read(ctx context.Context) (history.Rows, error) {
-	if err := w.driver.AwaitOrphans(ctx); err != nil {
+	if err := w.driver.Connections().Await(ctx); err != nil {
 		w.end.to = -1
 		return history.Rows{}, err
 	}

@@ -114,9 +114,9 @@ func TestFaultsInFiles(t *testing.T) {
 		{"a Replay of an unknown version", "3_x.sql", "a Replay of version 2, which is not known", up + "-- +gooseplus Replay 2\n"},
 		{"a Replay of a later version", "3_x.sql", "a Replay of version 4, which is later", up + "-- +gooseplus Replay 4\n"},
 		{"a Replay of itself", "3_x.sql", "a Replay of itself", up + "-- +gooseplus Replay 3\n"},
-		{"a Replay beside a statement", "3_x.sql", "something else beside", up + "SELECT 1;\n-- +gooseplus Replay 1\n"},
+		{"a Replay beside a statement", "3_x.sql", "must have nothing else in it", up + "SELECT 1;\n-- +gooseplus Replay 1\n"},
 		{"a Replay in an Up", "3_x.sql", "only a Down can be", "-- +goose Up\n-- +gooseplus Replay 1\n"},
-		{"a misspelt Replay", "3_x.sql", "is neither -- +gooseplus Replay VERSION", up + "-- +gooseplus Repaly 1\n"},
+		{"a misspelt Replay", "3_x.sql", "is none of -- +gooseplus Replay VERSION", up + "-- +gooseplus Repaly 1\n"},
 		{"a goose file with the name of a pair", "3_x.up.sql", "it is a goose file", up + "SELECT 1;\n"},
 		{"a Replay in an up file", "3_x.up.sql", "only a Down can be", "-- +gooseplus Replay 1\n"},
 	} {

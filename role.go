@@ -8,10 +8,10 @@ import (
 
 // WithRole has everything that the Migrator executes happen as a role of PostgreSQL, so that the role owns all that the
 // migrations create, whoever migrates: a role that owns the schema and can't log in. Each transaction begins with SET LOCAL
-// ROLE, also those of the lock, the version table, the state table, of [Migrator.Status] and other methods that only read,
+// ROLE, also the transactions of the lock, the version table, the state table, of [Migrator.Status] and other methods that only read,
 // and a schema that is created ([WithCreateSchema]) is the role's. Connections outside a transaction get SET ROLE, and lose
-// it before the application has them again. A migration that sets a role itself doesn't change that of the next one, nor of
-// its row in the version table.
+// it before the application has them again. A migration that sets a role itself doesn't change the role of the next one, nor
+// the role that writes its row in the version table.
 //
 // The user of the connections must be a member of the role (GRANT owner TO app; since PostgreSQL 16 WITH SET TRUE, which is
 // the default). Otherwise, and if there is no such role, every method returns [ErrMigrationTable] before anything is
@@ -40,7 +40,7 @@ func (o *options) roleFault(d dialect.Dialect) error {
 		}
 		return fmt.Errorf("WithRole: a transaction of the dialect %s can't have a role of its own%s", d.Goose, hint)
 	}
-	if err := d.RoleFault(*o.role); err != nil {
+	if err := dialect.RoleFault(*o.role); err != nil {
 		return fmt.Errorf("WithRole: %w", err)
 	}
 	return nil

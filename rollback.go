@@ -14,7 +14,7 @@ import (
 // Rollback undoes the last migrations that were applied, as many as steps says or all if there are
 // fewer, in the reverse of the order in which they were applied: a late version goes before a
 // higher one that was there earlier. It is a run like [Migrator.Migrate], with the same errors: if
-// a Down fails, those that this run has undone are applied again. Besides, before anything is
+// a Down fails, the migrations that this run has undone are applied again. Besides, before anything is
 // touched, it returns
 //
 //   - [ErrIrreversible], with a [*MigrationError] for each of them that has no Down or an empty one;
@@ -31,7 +31,7 @@ func (m *Migrator) Rollback(ctx context.Context, steps int) error {
 
 // RollbackTo is [Migrator.Rollback] of every applied migration with a higher version than the one
 // given; 0 undoes all. Applied versions up to it are left alone, known or
-// not. A version below 0 is an error, and so is one that looks mistyped: see [Migrator.Goto].
+// not. A version below 0 is an error, and so is a version that looks mistyped: see [Migrator.Goto].
 func (m *Migrator) RollbackTo(ctx context.Context, version int64) error {
 	if version < 0 {
 		return fmt.Errorf("version %d: the lowest is 0, which means before the first migration", version)
@@ -72,8 +72,8 @@ func (m *Migrator) highestLocked(ctx context.Context) (highest int64, err error)
 	return highest, nil
 }
 
-// Goto goes up or down, so that of the known migrations exactly those up to and including the given
-// version are applied; 0 is none of them. Applied versions above it are
+// Goto goes up or down, until exactly the known migrations up to and including the given
+// version are applied; 0 means none. Applied versions above it are
 // undone, as by [Migrator.RollbackTo], then missing versions up to it are applied, as by
 // [Migrator.MigrateTo]. This is one run, which returns to its starting point if it fails.
 //
@@ -161,7 +161,7 @@ func WithRollback(s Strategy) Option {
 }
 
 // WithRollbackTimeout limits the way back of a failed run as a whole. The way back does not end
-// with the context given to the run: it runs on one that keeps the values only. Zero means no
+// with the context given to the run: its own context keeps the values only. Zero means no
 // limit; a negative duration is a configuration fault.
 //
 // The default is 5 minutes.

@@ -134,7 +134,7 @@ func (m *Migrator) newRun(known *targets, db site, events *stream) *run {
 			p.target, p.events = &own, events.share(m.options.tenant, t.set.Namespace)
 		}
 		p.row.id, p.row.started = strings.ToLower(rand.Text()), r.started.Add(time.Duration(i)*time.Microsecond) // they are recorded in their order
-		p.mark.part, p.admission.part, p.files.target, p.files.goose = p, p, p.target, m.options.gooseOptions
+		p.mark.part, p.admission.part, p.end.seal.part, p.files.target, p.files.goose = p, p, p, p.target, m.options.gooseOptions
 		r.parts = append(r.parts, p)
 	}
 	return r

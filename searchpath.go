@@ -12,8 +12,8 @@ import (
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
-// WithSearchPath has migrations find the types and functions of other schemas without a schema's name: those of the
-// extensions citext, vector or postgis in "public" or "extensions". Each transaction begins with a search_path of the
+// WithSearchPath has migrations find the types and functions of other schemas without a schema's name, for example
+// the types of the extensions citext, vector or postgis in "public" or "extensions". Each transaction begins with a search_path of the
 // Migrator's own schema ([WithSchema], [Migrator.Tenant]) and, behind it, the given ones in their order. The own schema comes
 // first, and objects without a schema's name are created there. Without an own schema, the schemas of the connection's
 // search_path stay in front. The version table and the state table are never looked for in the given schemas.
@@ -39,7 +39,7 @@ func (o *options) pathFaults(d dialect.Dialect) (faults []error) {
 		return []error{fmt.Errorf("WithSearchPath: the dialect %s has no search_path", d.Goose)}
 	}
 	for _, name := range o.searchPath {
-		if err := d.BehindFault(name); err != nil {
+		if err := dialect.BehindFault(name); err != nil {
 			faults = append(faults, fmt.Errorf("WithSearchPath: %w", err))
 		}
 	}
@@ -123,7 +123,7 @@ func (s *sessions) findPath(ctx context.Context) error {
 		s.path = path
 		return nil
 	}
-	answer, err := s.found.find(ctx, r.db.own, r.whole.dialect.FindPath(o.searchPath))
+	answer, err := s.found.find(ctx, r.db.own, dialect.FindPath(o.searchPath))
 	if err != nil {
 		return r.whole.tableError(ctx, fmt.Errorf("WithSearchPath: the schemas can't be looked for: %w", err))
 	}

@@ -96,7 +96,8 @@ func (p *part) makeDriver() error {
 			Restore:    p.mark.restore,
 			Fenced:     func() bool { return p.failed != nil && p.run.holding.lives() }, // otherwise the next holder is at the fence
 			Unreadable: p.target.stateError,
-			Recorded:   memory{p}.remember,
+			Remember:   memory{p}.remember,
+			Recorded:   p.end.seal.close,
 		},
 	})
 	return nil
@@ -152,7 +153,7 @@ type site struct {
 	own *sql.DB
 }
 
-// reach makes a site of the application's pool. What it returns has to be called when it isn't used any more.
+// reach makes a site of the application's pool. Call the returned function when the site isn't used any more.
 func (t *target) reach(pool *sql.DB) (site, func()) {
 	if !t.dialect.Networked() {
 		return site{pool, pool}, func() {}
@@ -172,7 +173,7 @@ func leave(s *session.Session) {
 }
 
 // patient has the run's own statements wait for others that use a file of SQLite: from here on a failure would need a way
-// back. What it returns has to be called at the end.
+// back. Call the returned function at the end.
 func (r *run) patient() func() {
 	if !r.whole.oneWriter() {
 		return func() {}

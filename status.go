@@ -36,10 +36,10 @@ func (s Status) Migration(version int64) (MigrationStatus, bool) {
 	return s.Migrations[i], true
 }
 
-// MigrationStatus is one migration: one that the Migrator knows, or one that is applied, or both.
+// MigrationStatus is one migration that the Migrator knows, or that is applied, or both.
 type MigrationStatus struct {
 	Version int64
-	// Source is the path in the file system given to [WithFS], that of the up file for a pair, and the
+	// Source is the path in the file system given to [WithFS], the path of the up file for a pair, and the
 	// place in the program for a [Definition]; "" if it is not known.
 	Source      string
 	Environment string // the folder it is in; "" if it is not known or in none

@@ -102,7 +102,7 @@ func (t *target) migrationError(step plannedStep, statement string, err error) *
 // locate names the file and the line of the statement that failed, or that goose could not parse, if they can be found.
 func (e *MigrationError) locate(t *target, statement string, parsed bool) {
 	files := t.set.Files
-	if c := t.set.CheckpointAt(e.Source); c != nil {
+	if c := t.set.Checkpoints.At(e.Source); c != nil {
 		files = c.Files
 	}
 	e.file, e.Line = files.Line(e.Version, statement, e.Direction == directionDown, parsed, dialect.AnswerOf(e.Err).Position)
@@ -111,7 +111,7 @@ func (e *MigrationError) locate(t *target, statement string, parsed bool) {
 func (t *target) irreversible(step plannedStep) error {
 	err := ErrIrreversible
 	if m, _ := t.set.Find(step.Version); m.Gone() {
-		err = fmt.Errorf("%w: its file is gone, and a checkpoint stands for it (%s)", ErrIrreversible, t.set.Covering(step.Version).Source)
+		err = fmt.Errorf("%w: its file is gone, and a checkpoint stands for it (%s)", ErrIrreversible, t.set.Checkpoints.Covering(step.Version).Source)
 	}
 	return t.migrationError(step.down(), "", err)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/history"
@@ -191,7 +192,7 @@ func (p memory) adopt(ctx context.Context) error {
 	if !p.remembers() {
 		return nil
 	}
-	if err := p.run.ensureState(ctx); err != nil {
+	if err := p.run.ensureState(ctx); err != nil || p.run.holding.isFresh() && len(p.found.Applied) == 0 {
 		return err
 	}
 	st, namespace := p.target.state, p.target.set.Namespace
@@ -247,6 +248,9 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 		return nil
 	}
 	versioned, namespace := p.target.state.Versioned, p.target.set.Namespace
+	if !p.mayRemoveTables(step) {
+		versioned = versioned.Staying()
+	}
 	if step.Down {
 		return versioned.Remove(ctx, db, namespace, step.Version)
 	}
@@ -260,6 +264,34 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 	p.addReadDowns(list)
 	return errors.Join(err, versioned.Put(ctx, db, namespace, list...))
 }
+
+// mayRemoveTables says whether a step may drop or rename a table that it doesn't know of. A word in a comment counts too.
+func (p memory) mayRemoveTables(step drive.Step) bool {
+	if step.Function {
+		return true
+	}
+	statements := []string{step.Text}
+	if step.Text == "" {
+		m, known := p.target.set.Find(step.Version)
+		if !known || step.Instead != nil {
+			return true
+		}
+		up, down := p.target.set.Sections(m, p.files.read[step.Version])
+		if statements = up.Statements; step.Down {
+			statements = down.Statements
+		}
+	}
+	return len(statements) == 0 || slices.ContainsFunc(statements, func(text string) bool {
+		return len(text) > mostSearched || slices.ContainsFunc(strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && r != '_' }),
+			func(word string) bool { return slices.Contains(removing, word) })
+	})
+}
+
+// mostSearched is how long a text may be that is searched for words.
+const mostSearched = 1 << 16
+
+// removing are the words without which no statement removes a table, or calls what does.
+var removing = []string{"drop", "rename", "schema", "do", "call", "execute", "select", "perform", "trigger"}
 
 // Accept has the state table remember the file of an applied migration as it is now: the edit is right ([ErrEdited]). It also
 // remembers, as they are, all applied migrations that it doesn't know yet. It executes no migration, and takes the lock if

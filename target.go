@@ -330,7 +330,7 @@ func (o *options) inSchema(d dialect.Dialect) (string, error) {
 	if o.schema == "" {
 		return "", errors.New("the name of the schema is empty")
 	}
-	if err := d.SchemaFault(o.schema); err != nil {
+	if err := d.Schema(o.schema).Fault(); err != nil {
 		return "", fmt.Errorf("schema %q: %w", o.schema, err)
 	}
 	name, err := d.ParseName(o.versionTable)
@@ -352,7 +352,7 @@ func (o *options) inSchema(d dialect.Dialect) (string, error) {
 // an error.
 func (t *target) schemaMissing(ctx context.Context, db *sql.DB) (bool, error) {
 	var one int
-	err := db.QueryRowContext(ctx, t.dialect.FindSchema(t.schema)).Scan(&one)
+	err := db.QueryRowContext(ctx, t.dialect.Schema(t.schema).Find()).Scan(&one)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return false, err
 	}
@@ -378,7 +378,7 @@ func (r *run) makeSchema(ctx context.Context) (created bool, err error) {
 	if !r.parts.lackSchema() {
 		return false, nil
 	}
-	_, err = r.db.own.ExecContext(ctx, r.whole.dialect.CreateSchema(r.whole.schema))
+	_, err = r.db.own.ExecContext(ctx, r.whole.dialect.Schema(r.whole.schema).Create())
 	if err != nil {
 		if missing, checkErr := r.whole.schemaMissing(ctx, r.db.own); checkErr != nil || missing {
 			return false, r.whole.tableError(ctx, err)

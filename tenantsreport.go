@@ -52,8 +52,8 @@ type TenantResult struct {
 	// From and To are the highest versions applied before and after: 0 for none, -1 if it can't be read or was not
 	// read. With namespaces they are the highest of all namespaces.
 	From, To int64
-	// Applied are the versions that the run of MigrateTenants applied and that stay applied, oldest first. With namespaces they
-	// are those of one namespace after the other.
+	// Applied are the versions that the run of MigrateTenants applied and that stay applied, oldest first. With namespaces,
+	// the versions of one namespace follow those of another.
 	Applied  []int64
 	Err      error
 	Duration time.Duration // of its runs, 0 if there was none

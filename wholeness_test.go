@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -94,6 +95,22 @@ func TestStatementsRefusedInTransactions(t *testing.T) {
 				t.Errorf("warnings %q, want %q", got, s.want)
 			}
 		})
+	}
+}
+
+// TestEmptiedSearchPath: a dump of pg_dump is applied as it is, with a warning that says what to remove.
+func TestEmptiedSearchPath(t *testing.T) {
+	t.Parallel()
+	dump := migrationFile("SET lock_timeout = 0;\nSELECT pg_catalog.set_config('search_path', '', false);\nCREATE TABLE public.a (id int);", "DROP TABLE a;")
+	got := gooseplus.New(nil, gooseplus.WithFS(fstest.MapFS{"sql/base/1_a.sql": dump})).Warnings()
+	want := "1 (sql/base/1_a.sql): line 3 empties the search_path, so that names without a schema are not found after it: " +
+		"remove SELECT pg_catalog.set_config('search_path', '', false), which pg_dump has written"
+	if !slices.Equal(got, []string{want}) {
+		t.Errorf("warnings %q, want %q", got, want)
+	}
+	set := migrationFile("SELECT set_config('search_path', 'extensions', false);", "DROP TABLE a;")
+	if got := gooseplus.New(nil, gooseplus.WithFS(fstest.MapFS{"sql/base/1_a.sql": set})).Warnings(); got != nil {
+		t.Errorf("another search_path: warnings %q", got)
 	}
 }
 

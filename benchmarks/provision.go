@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -12,12 +13,13 @@ import (
 )
 
 // provision measures a new tenant: a schema that is created and brought to the newest version. goose gets an empty schema, a
-// DSN that leads there, and a connection that is open.
+// DSN that leads there, and a connection that is open. "bare" is what nobody can do without: the same statements as one text, in one
+// transaction, on a connection that is open.
 func (b *bench) provision(ctx context.Context, out, log io.Writer) error {
 	for _, n := range []int{20, 200} {
 		f := makeMigrations(n)
 		times := make(map[string][]time.Duration)
-		names := []string{"goose", "Provision", "Provision, pgx", "Migrate"}
+		names := []string{"goose", "bare", "Provision", "Provision, pgx", "Migrate"}
 		for round := range b.config.rounds {
 			d, err := b.srv.create(ctx, nil)
 			if err != nil {
@@ -50,6 +52,15 @@ func (b *bench) provision(ctx context.Context, out, log io.Writer) error {
 	return nil
 }
 
+// allUp are all statements as one text.
+func allUp(list []migration) string {
+	var b strings.Builder
+	for _, m := range list {
+		b.WriteString(strings.Join(m.up, ";\n") + ";\n")
+	}
+	return b.String()
+}
+
 // newTenant measures one way to make a tenant, on connections that are open and have served another tenant.
 func (d *database) newTenant(ctx context.Context, way, schema string, list []migration) (took time.Duration, err error) {
 	driver, dsn := "postgres", d.dsn
@@ -76,6 +87,8 @@ func (d *database) newTenant(ctx context.Context, way, schema string, list []mig
 	files := gooseFiles("sql/base")(list)
 	started := time.Now()
 	switch way {
+	case "bare":
+		_, err = db.ExecContext(ctx, "CREATE SCHEMA "+schema+"; SET LOCAL search_path TO "+schema+"; "+allUp(list))
 	case "goose":
 		err = runGoose(ctx, db, gooseFiles(".")(list))
 	case "Migrate":

@@ -137,7 +137,9 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 	case gooseplus.Warning:
 		if !a.warned[e.Message] { // ten thousand tenants have it too
 			a.warned[e.Message] = true
-			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), prefix(e.Tenant, e.Namespace), clean(a.out.of(e.Message)))
+			w := a.out.words
+			w.tenant = e.Tenant
+			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), prefix(e.Tenant, e.Namespace), clean(w.of(e.Message)))
 		}
 	}
 }

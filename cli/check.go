@@ -76,6 +76,9 @@ func check(c *call, shadow string) error {
 	}
 	c.data = done
 	found := done.err()
+	if len(done.Dirty) > 0 {
+		c.out.note("%s says how to end the dirty state", c.out.command("status"))
+	}
 	if shadow != "" {
 		differences, err := differencesTo(c, c.opened, shadow)
 		if err != nil {

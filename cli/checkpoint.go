@@ -66,6 +66,10 @@ func checkpoint(c *call, f *checkpointFlags) error {
 	if err != nil {
 		return err
 	}
+	file := filepath.Join(f.dir, filepath.FromSlash(strings.TrimPrefix(strings.TrimPrefix(w.file, path.Clean(w.set.BasePath)), "/")))
+	if folder := filepath.Dir(file); !isFolder(folder) {
+		return usagef("there is no folder %s for the checkpoint: name the folder of the migrations with --dir", clean(filepath.ToSlash(folder)))
+	}
 	unlock, err := lockFolders(c.ctx, []string{f.dir})
 	if err != nil {
 		return err
@@ -76,7 +80,6 @@ func checkpoint(c *call, f *checkpointFlags) error {
 		return err
 	}
 	update := c.keepSums(f.dir)
-	file := filepath.Join(f.dir, filepath.FromSlash(strings.TrimPrefix(strings.TrimPrefix(w.file, path.Clean(w.set.BasePath)), "/")))
 	if err := writeWhole(file, text); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/pressly/goose/v3"
 
@@ -286,5 +287,23 @@ func TestCheckpointRefusals(t *testing.T) {
 				t.Errorf("%s: %v\n%s", file, err, output)
 			}
 		})
+	}
+}
+
+// TestCheckpointWithoutItsFolder: a program with embedded migrations is often started elsewhere. The command says so before it
+// works for minutes.
+func TestCheckpointWithoutItsFolder(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{"sql/base/1_a.sql": {Data: []byte("-- +goose Up\nCREATE TABLE a (id INTEGER);\n")}}
+	cmd := cli.Command(func(context.Context) (*gooseplus.Migrator, error) {
+		return gooseplus.New(nil, gooseplus.WithDialect("sqlite3"), gooseplus.WithFS(files)), nil
+	})
+	var out, errs bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&errs)
+	cmd.SetArgs([]string{"checkpoint", "--dir", filepath.Join(t.TempDir(), "sql")})
+	code := cli.ExitCode(cmd.Execute())
+	if code != 2 || !strings.Contains(errs.String(), "sql/base for the checkpoint: name the folder of the migrations with --dir") || out.Len() > 0 {
+		t.Errorf("exit code %d\n%s%s", code, errs.String(), out.String())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/migset"
 )
 
 // asksBack ends the help of a command that goes down.
@@ -26,11 +27,22 @@ func last(steps int) descent {
 	}
 }
 
-// above are the migrations above a version.
+// above are the migrations above a version. It asks nothing about a version that the run refuses.
 func above(version int64) descent {
 	return func(s gooseplus.Status) (int, string) {
 		n := countApplied(s, version)
+		var known, applied []int64
+		for _, m := range s.Migrations {
+			if !m.Unknown {
+				known = append(known, m.Version)
+			}
+			if m.AppliedAt != nil {
+				applied = append(applied, m.Version)
+			}
+		}
 		switch {
+		case migset.Mistyped(version, known, applied) != nil:
+			return 0, ""
 		case n == countApplied(s, 0):
 			return n, "undo ALL migrations"
 		case n == 1:

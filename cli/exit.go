@@ -65,7 +65,9 @@ var refusals = []error{
 }
 
 // ExitCode is the code to exit with after a command returned err: 0 done, 1 failed and undone, 2 wrong usage, 3 database
-// unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some tenants failed, 7 refused, 8 differences, and of check 9 pending, 10 edited, 11 unknown versions, and of trace 12 locks.
+// unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some tenants failed, 7 refused, 8 differences, of
+// check 9 pending, 10 edited, 11 unknown versions, and of trace 12 locks. Errors of commands that are not of this package
+// are 7 too.
 func ExitCode(err error) int {
 	as := func(target any) bool { return errors.As(err, target) }
 	is := func(target error) bool { return errors.Is(err, target) }

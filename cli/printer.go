@@ -130,7 +130,11 @@ func (p *printer) fail(err error, ways ...way) {
 	list := p.sentences(err)
 	switch {
 	case errors.As(err, &incomplete) && !errors.As(err, &several):
-		fmt.Fprintf(&b, "%s %s: it was at %s, and is at %s\n", head, gooseplus.ErrRollBack, at(incomplete.Start), at(incomplete.Reached))
+		if incomplete.Reached == incomplete.Start {
+			fmt.Fprintf(&b, "%s %s: the highest version is %d as before, and not everything is undone\n", head, gooseplus.ErrRollBack, incomplete.Start)
+		} else {
+			fmt.Fprintf(&b, "%s %s: it was at %s, and is at %s\n", head, gooseplus.ErrRollBack, at(incomplete.Start), at(incomplete.Reached))
+		}
 		fmt.Fprintf(&b, "the run failed with: %s\n", p.sentence(incomplete.Cause))
 		statement(&b, incomplete.Cause)
 		fmt.Fprintf(&b, "the run is not undone because: %s\n", p.sentence(incomplete.Err))

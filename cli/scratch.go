@@ -91,7 +91,7 @@ func (s *scratch) empty(ctx context.Context) error {
 		}
 	}
 	if len(names) > 0 {
-		return &refusedError{fmt.Errorf("the shadow must be empty, and has %d objects (%s, …): nothing was touched", len(names), slices.Min(names))}
+		return &refusedError{fmt.Errorf("the shadow must be empty, and has %d objects (%s, …): nothing was touched; drop it and create it again, or use another database", len(names), slices.Min(names))}
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (d migrationDone) row() []cell {
 	return []cell{{text: strconv.FormatInt(d.Version, 10)}, {d.State + locked, stateColours[d.State]}, {text: at}, {text: d.Source}}
 }
 
-// statusOf reads the status. What is known of it comes with the error that files can't be parsed.
+// statusOf reads the status. If files can't be parsed, it returns the error and as much of the status as is known.
 func statusOf(c *call) (gooseplus.Status, *statusDone, error) {
 	m, err := c.one(c.ctx)
 	if err != nil {

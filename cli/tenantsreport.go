@@ -119,7 +119,7 @@ func (f *fleet) reason(name string, err error) string {
 	case errors.As(err, &usage):
 		text = usage.Error()
 	case errors.Is(err, gooseplus.ErrTenantMissing):
-		text = gooseplus.ErrTenantMissing.Error()
+		text = gooseplus.ErrTenantMissing.Error() + " (to create it: " + f.call.out.command("tenants create "+quoted(name)) + ")"
 	case errors.Is(err, gooseplus.ErrMigrationTable) && disconnected(err):
 		text = "the database can't be reached: " + reason(err)
 	case errors.As(err, &migration) && !errors.As(err, &incomplete) && errors.Is(err, gooseplus.ErrRollForward):

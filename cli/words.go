@@ -18,6 +18,7 @@ type words struct {
 	program string   // as in the commands that a person is told
 	flags   bool     // there are flags for the options
 	scope   []string // the flags that say which database and migrations are meant
+	tenant  string   // the tenant whose version force is to say; "" for a database
 }
 
 // optionFlags are the flags for the options of the library.
@@ -46,6 +47,9 @@ func (w words) of(text string) string {
 		if strings.HasPrefix(s, "call ") {
 			call = "run "
 		}
+		if w.tenant != "" {
+			return call + w.command("tenants force "+cmp.Or(version, "VERSION")+" --tenant "+quoted(w.tenant))
+		}
 		return call + w.command("force "+cmp.Or(version, "VERSION"))
 	})
 	text = aCall.ReplaceAllStringFunc(text, func(s string) string {
@@ -64,6 +68,9 @@ func (w words) of(text string) string {
 		part := anOption.FindStringSubmatch(s)
 		if s == "SetEnvironments(nil)" {
 			return "a --dir that has the migrations directly in it"
+		}
+		if s == "WithProtectedEnvironments()" {
+			return "--protected-env ''"
 		}
 		if flag, ok := optionFlags[part[1]]; ok {
 			return "--" + flag + flagValue(part[2])

@@ -85,6 +85,7 @@ func TestWords(t *testing.T) {
 	for given, want := range map[string]string{
 		"use WithForeignHistory(Ignore) to go on":                           "use --foreign-history ignore to go on",
 		"Nothing was touched (WithUnknownVersions)":                         "Nothing was touched (--unknown-versions)",
+		"run once with WithProtectedEnvironments()":                         "run once with --protected-env ''",
 		"use WithGlobalLock(true)":                                          "use --lock",
 		"WithGlobalLock(false)":                                             "--lock=false",
 		"WithRollback(RollbackTransaction): migration 2":                    "--rollback transaction: migration 2",

@@ -96,7 +96,7 @@ func (f *Fleet) begin(ctx context.Context, tx *sql.Tx, p Plan, text []byte) erro
 	if _, err := ledger.Assign(ctx, tx, id, p.Servers, canaries, waves, p.bounds(named, total-named)); err != nil {
 		return err
 	}
-	return f.appointOne(ctx, tx, ledger.Coordinator{Rollout: id})
+	return appointOne(ctx, tx, f, ledger.Coordinator{Rollout: id})
 }
 
 // change calls do in a transaction of the control database.

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/gooseplus/gooseplus/fleet/internal/ledger"
 	"github.com/gooseplus/gooseplus/fleet/internal/rules"
 )
 
@@ -139,22 +140,22 @@ type TenantProgress struct {
 // Failed ranges over the tenants of a rollout that are failed, stale or missing now, by their ids. Memory doesn't grow with
 // their number. An error ends it.
 func (f *Fleet) Failed(ctx context.Context, name string) iter.Seq2[TenantProgress, error] {
-	return f.positions(ctx, name, true)
+	return positions(ctx, f.ledger, name, true)
 }
 
 // Tenants is [Fleet.Failed] of all tenants of a rollout.
 func (f *Fleet) Tenants(ctx context.Context, name string) iter.Seq2[TenantProgress, error] {
-	return f.positions(ctx, name, false)
+	return positions(ctx, f.ledger, name, false)
 }
 
-func (f *Fleet) positions(ctx context.Context, name string, failed bool) iter.Seq2[TenantProgress, error] {
+func positions(ctx context.Context, l *ledger.Ledger, name string, failed bool) iter.Seq2[TenantProgress, error] {
 	return func(yield func(TenantProgress, error) bool) {
-		r, err := f.ledger.Rollout(ctx, name)
+		r, err := l.Rollout(ctx, name)
 		if err != nil {
 			yield(TenantProgress{}, wrap(err))
 			return
 		}
-		for p, err := range f.ledger.Positions(ctx, r.ID, failed) {
+		for p, err := range l.Positions(ctx, r.ID, failed) {
 			if !failed {
 				p.State = p.State.Shown(p.Held)
 			}

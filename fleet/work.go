@@ -157,14 +157,14 @@ func (f *Fleet) appoint(ctx context.Context) error {
 		return err
 	}
 	for _, c := range orphaned {
-		if err := f.ledger.InTx(ctx, func(tx *sql.Tx) error { return f.appointOne(ctx, tx, c) }); err != nil {
+		if err := f.ledger.InTx(ctx, func(tx *sql.Tx) error { return appointOne(ctx, tx, f, c) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *Fleet) appointOne(ctx context.Context, tx *sql.Tx, c ledger.Coordinator) error {
+func appointOne(ctx context.Context, tx *sql.Tx, f *Fleet, c ledger.Coordinator) error {
 	c, ok, err := ledger.Appoint(ctx, tx, c)
 	if err != nil || !ok {
 		return err

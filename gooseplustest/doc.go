@@ -7,8 +7,8 @@
 //	}
 //
 // Pass the options that the application boots with. The environments base and test are applied, so put rows that only tests
-// want into migrations in sql/test. A project without that folder needs nothing else, as long as sql/base is there, even empty. If the name test resembles that of
-// another folder, name the environments with gooseplus.SetEnvironments.
+// want into migrations in sql/test. A project without that folder needs nothing else, as long as sql/base is there, even
+// empty. If the name test resembles the name of another folder, name the environments with gooseplus.SetEnvironments.
 //
 // No TestMain is needed. A TestMain that calls [Run] has the databases made in advance.
 //
@@ -35,8 +35,9 @@
 // The kit does not notice other changes: code in other packages that a Go migration calls, variables of a closure, values of
 // a context (migrations of a template have none). If a migration depends on one of these, change its version or its text.
 //
-// A template is made from template0, so it has nothing of your machine in it. Only the schema that WithSchema or
-// WithVersionTable names is created first.
+// A template is made from template0, so it has nothing of your machine in it, and nothing that you have put into template1.
+// Only the schema that WithSchema or WithVersionTable names is created first. A migration has to create the schemas of
+// WithSearchPath, for example a migration in sql/test.
 //
 // A template gets its name when it is complete. The kit never copies what a killed process has left half-made; the next
 // process removes it. When the migrations change, the first process that uses the new template removes the old one, unless

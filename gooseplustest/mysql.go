@@ -27,7 +27,7 @@ import (
 // When the test ends, the pool is closed and the database is dropped. If the test has failed, the database is kept for three
 // days with an additional table gooseplustest_kept, and the log of the test has its DSN with a masked password.
 //
-// opts are those of [gooseplus.New]; WithDialect("mysql") and WithEnvironments("test") come before them. The test fails at
+// opts are the options of [gooseplus.New]; WithDialect("mysql") and WithEnvironments("test") come before them. The test fails at
 // once if the options have a fault or bind to a schema (use [Tenants] for that), if a migration fails, or if the server can't
 // be reached.
 func MySQL(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
@@ -229,7 +229,7 @@ func (s *mysqlServer) dropOrKeep(ctx context.Context, t testing.TB, name string)
 		return dbtest.DropMySQL(ctx, s.pool(), name)
 	}
 	if isPrivate(s.dsn) {
-		t.Logf("gooseplustest: database %s goes with the server, which was started for this process; GOOSEPLUS_TEST_MYSQL names one that stays", name)
+		t.Logf("gooseplustest: database %s is gone when this process ends, with the server that it started; to keep it, set GOOSEPLUS_TEST_MYSQL to a server of yours", name)
 		return nil
 	}
 	until := time.Now().Add(keep)

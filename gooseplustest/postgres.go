@@ -27,7 +27,7 @@ import (
 // happen a few tests later. If the test has failed, the database is kept for three days, and the log of the test has its DSN
 // with a masked password.
 //
-// opts are those of [gooseplus.New]; WithEnvironments("test") comes before them. The test fails at once if the options have a
+// opts are the options of [gooseplus.New]; WithEnvironments("test") comes before them. The test fails at once if the options have a
 // fault, if a migration fails, or if the server can't be reached.
 func Postgres(t testing.TB, dsn string, opts ...gooseplus.Option) *sql.DB {
 	t.Helper()
@@ -53,7 +53,7 @@ func fail(t testing.TB, err error) {
 	t.Fatal("gooseplustest: " + redact.Text(err.Error()))
 }
 
-// failed says whether a test has failed. One that panics says so only after its Cleanups.
+// failed says whether a test has failed. A test that panics counts as failed only after its Cleanups.
 func failed(t testing.TB) bool {
 	if t.Failed() {
 		return true
@@ -202,7 +202,7 @@ func (s *pgServer) end(t testing.TB, db *sql.DB, c pgCopy) {
 func (s *pgServer) keep(ctx context.Context, t testing.TB, name string) {
 	t.Helper()
 	if isPrivate(s.dsn) {
-		t.Logf("gooseplustest: database %s goes with the server, which was started for this process; %s names one that stays", name, postgresEnv)
+		t.Logf("gooseplustest: database %s is gone when this process ends, with the server that it started; to keep it, set %s to a server of yours", name, postgresEnv)
 		return
 	}
 	until := time.Now().Add(keep)

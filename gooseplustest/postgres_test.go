@@ -164,7 +164,7 @@ func TestPostgresKeepsNothingOnAServerThatEnds(t *testing.T) {
 	r.failed = true
 	r.end()
 	mustExec(t, admin(t), "DROP DATABASE "+name)
-	if text := r.text(); !strings.Contains(text, "goes with the server") {
+	if text := r.text(); !strings.Contains(text, "with the server that it started") {
 		t.Errorf("the log is %q", text)
 	}
 }

@@ -31,7 +31,7 @@ import (
 // When the test ends, the pool is closed and the file is removed. If the test has failed, the file is kept for three days in
 // the directory for temporary files, and the log of the test has its path.
 //
-// opts are those of [gooseplus.New]; WithDialect("sqlite3") and WithEnvironments("test") come before them. The test fails at
+// opts are the options of [gooseplus.New]; WithDialect("sqlite3") and WithEnvironments("test") come before them. The test fails at
 // once if the options have a fault or if a migration fails.
 func SQLite(t testing.TB, opts ...gooseplus.Option) *sql.DB {
 	t.Helper()

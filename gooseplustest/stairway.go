@@ -21,6 +21,8 @@ import (
 // left behind, did not put back, or changed. A migration without a Down fails its subtest. Rows of tables and the order of
 // columns are not compared.
 //
+// It tests the environments of m: add gooseplus.WithEnvironments("test") for the migrations in sql/test.
+//
 // With namespaces, it tests the migrations of all of them, in the order of [gooseplus.WithNamespaces]. You can run a subtest
 // alone: the migrations before it are only applied then.
 //

@@ -78,9 +78,9 @@ func Read(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 	return nil, fmt.Errorf("gooseplus can't read the catalog of the dialect %s", scope.Dialect)
 }
 
-// rows calls scan for each row of a query.
-func rows(ctx context.Context, q querier, query string, scan func(*sql.Rows) error) error {
-	r, err := q.QueryContext(ctx, query)
+// Each calls scan for each row of a query.
+func Each(ctx context.Context, q Querier, query string, scan func(*sql.Rows) error, args ...any) error {
+	r, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -93,6 +93,7 @@ func rows(ctx context.Context, q querier, query string, scan func(*sql.Rows) err
 	return r.Err()
 }
 
-type querier interface {
+// Querier is a pool, a connection or a transaction.
+type Querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }

@@ -32,7 +32,7 @@ func readMySQL(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 		return nil, err
 	}
 	for _, query := range mysqlQueries { // few users may read mysql.procs_priv
-		if err := rows(ctx, db, r.written(query), r.object); err != nil && !r.Denied(err) {
+		if err := Each(ctx, db, r.written(query), r.object); err != nil && !r.Denied(err) {
 			return nil, fmt.Errorf("%w in the query %s", err, query)
 		}
 	}
@@ -149,7 +149,7 @@ const mysqlColumns = ` FROM information_schema.columns c JOIN information_schema
 
 func (r *mysqlReader) tables(ctx context.Context, db *sql.DB) error {
 	kinds := make(map[string]string)
-	err := rows(ctx, db, r.written(`SELECT table_name, IF(table_type = 'SEQUENCE', 'sequence', 'table') FROM information_schema.tables
+	err := Each(ctx, db, r.written(`SELECT table_name, IF(table_type = 'SEQUENCE', 'sequence', 'table') FROM information_schema.tables
 			WHERE table_schema = {schema} AND table_type NOT LIKE '%VIEW%'`), func(rows *sql.Rows) error {
 		var name, kind string
 		err := rows.Scan(&name, &kind)

@@ -90,7 +90,7 @@ func readPostgres(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error)
 	}
 	c := make(Catalog)
 	for _, query := range postgresQueries {
-		err := rows(ctx, tx, query.statement(), c.postgresObject)
+		err := Each(ctx, tx, query.statement(), c.postgresObject)
 		if err != nil {
 			return nil, fmt.Errorf("%w in the query for %s", err, cmp.Or(query.class, query.kind))
 		}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 // readSQLite reads sqlite_master. SQLite edits the text of a table when the table is altered, or another table is renamed. So the
@@ -15,17 +17,17 @@ func readSQLite(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 	c := make(Catalog)
 	query := `SELECT type, name, tbl_name, COALESCE(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\'
 		AND tbl_name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')`
-	err := rows(ctx, db, query, func(r *sql.Rows) error {
+	err := Each(ctx, db, query, func(r *sql.Rows) error {
 		var kind, name, table, text string
 		if err := r.Scan(&kind, &name, &table, &text); err != nil {
 			return err
 		}
 		words := sqlWords(text)
 		o := Object{Kind: kind, Name: strings.ToLower(name), Definition: strings.Join(words, " "),
-			Drop: "DROP " + strings.ToUpper(kind) + " main." + doubleQuote(name)}
+			Drop: "DROP " + strings.ToUpper(kind) + " main." + dialect.Quoted(name)}
 		switch kind {
 		case "table":
-			c.sqliteTable(o, "ALTER TABLE main."+doubleQuote(name), words)
+			c.sqliteTable(o, "ALTER TABLE main."+dialect.Quoted(name), words)
 			return nil
 		case "index", "trigger":
 			o.Of = "table " + strings.ToLower(table)
@@ -53,8 +55,6 @@ func readSQLite(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
 	c.withoutTables(ignored)
 	return c, nil
 }
-
-func doubleQuote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // sqliteTable adds a table with its columns and constraints, which commas separate.
 func (c Catalog) sqliteTable(table Object, alter string, words []string) {
@@ -100,7 +100,7 @@ func (c Catalog) sqliteItem(table Object, alter string, words []string) {
 		return
 	}
 	name := strings.Trim(words[0], `"`)
-	column := Object{Kind: "column", Name: table.Name + "." + name, Of: table.Key(), Drop: alter + " DROP COLUMN " + doubleQuote(name)}
+	column := Object{Kind: "column", Name: table.Name + "." + name, Of: table.Key(), Drop: alter + " DROP COLUMN " + dialect.Quoted(name)}
 	var list []string
 	for i, clause := range clauses(words[1:]) {
 		text := strings.Join(clause, " ")

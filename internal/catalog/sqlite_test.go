@@ -132,7 +132,7 @@ func TestSQLiteDropsWhatItRead(t *testing.T) {
 // TestRowsBreakOff: the rows before an error are not taken for all that there are.
 func TestRowsBreakOff(t *testing.T) {
 	db, _ := catalogOfSQLite(t)
-	err := rows(t.Context(), db, "SELECT abs(column1) FROM (VALUES (1), (-9223372036854775808))", func(*sql.Rows) error { return nil })
+	err := Each(t.Context(), db, "SELECT abs(column1) FROM (VALUES (1), (-9223372036854775808))", func(*sql.Rows) error { return nil })
 	if err == nil {
 		t.Error("the second row overflows, and there is no error")
 	}

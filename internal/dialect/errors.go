@@ -114,6 +114,12 @@ func codeOf(err error, of goose.Dialect) string {
 	return ""
 }
 
+// SQLState is the SQLSTATE of an error, "" if there is none.
+func SQLState(err error) (state string) {
+	within(err, func(err error) bool { state = codeOf(err, goose.DialectPostgres); return state != "" })
+	return state
+}
+
 // field is a struct's own exported field, or the zero Value.
 func field(v reflect.Value, name string) reflect.Value {
 	if v.Kind() == reflect.Struct {

@@ -33,7 +33,7 @@ func FuzzName(f *testing.F) {
 			if name.Schema == "" {
 				want = want[1:]
 			}
-			if got, ok := identifiers(quoted, d.quoteMark()[0]); !ok || strings.Join(got, "\x00") != strings.Join(want, "\x00") {
+			if got, ok := identifiers(quoted, quoteMark(d.Goose)[0]); !ok || strings.Join(got, "\x00") != strings.Join(want, "\x00") {
 				t.Errorf("%s: the server reads %q in %s, want %q", dialect, got, quoted, want)
 			}
 			if dialect == "sqlite" && name.Schema == "" && !reserved(name.Table) {

@@ -32,7 +32,7 @@ func (d Dialect) ParseName(s string) (n Name, err error) {
 			return fail(errors.New("more than a schema and a table"))
 		}
 		n.Schema = n.Table
-		if n.Table, rest, err = d.nextPart(rest); err != nil {
+		if n.Table, rest, err = nextPart(rest, d.Goose); err != nil {
 			return fail(err)
 		}
 		if rest == "" {
@@ -43,13 +43,20 @@ func (d Dialect) ParseName(s string) (n Name, err error) {
 
 // Quote renders the name for a statement, so that the server takes it literally.
 func (d Dialect) Quote(n Name) string {
-	q := d.quoteMark()
-	quoted := q + strings.ReplaceAll(n.Table, q, q+q) + q
+	q := quoteMark(d.Goose)
 	if n.Schema == "" {
-		return quoted
+		return doubled(n.Table, q)
 	}
-	return q + strings.ReplaceAll(n.Schema, q, q+q) + q + "." + quoted
+	return doubled(n.Schema, q) + "." + doubled(n.Table, q)
 }
+
+// Quoted is a name in the quotes of the SQL standard: those of PostgreSQL and SQLite.
+func Quoted(name string) string { return doubled(name, `"`) }
+
+// QuotedMySQL is a name in the quotes of MySQL.
+func QuotedMySQL(name string) string { return doubled(name, "`") }
+
+func doubled(name, q string) string { return q + strings.ReplaceAll(name, q, q+q) + q }
 
 // Literal renders a text for a statement, and doesn't depend on what the server takes a backslash for. With a literal
 // instead of an argument every driver needs one round trip.
@@ -66,16 +73,16 @@ func (d Dialect) Literal(s string) string {
 }
 
 // nextPart takes one identifier off s. tail is empty or begins with a dot.
-func (d Dialect) nextPart(s string) (part, tail string, err error) {
-	if strings.HasPrefix(s, d.quoteMark()) {
-		part, tail, err = unquote(s, d.quoteMark())
+func nextPart(s string, of goose.Dialect) (part, tail string, err error) {
+	if strings.HasPrefix(s, quoteMark(of)) {
+		part, tail, err = unquote(s, quoteMark(of))
 	} else {
 		part, _, _ = strings.Cut(s, ".")
 		tail = s[len(part):]
 		if part != "" && !plainName.MatchString(part) {
 			err = fmt.Errorf("%q needs quotes", part)
 		}
-		if d.Goose == goose.DialectPostgres {
+		if of == goose.DialectPostgres {
 			part = foldASCII(part)
 		}
 	}
@@ -87,7 +94,7 @@ func (d Dialect) nextPart(s string) (part, tail string, err error) {
 	case tail != "" && tail[0] != '.':
 		return "", "", errors.New("text after a quoted part")
 	}
-	return part, tail, checkLength(part, d.Goose)
+	return part, tail, checkLength(part, of)
 }
 
 var plainName = regexp.MustCompile(`^[\p{L}_][\p{L}\p{Nd}_$]*$`)
@@ -116,8 +123,8 @@ func foldASCII(s string) string {
 
 var upperASCII = regexp.MustCompile(`[A-Z]+`)
 
-func (d Dialect) quoteMark() string {
-	if d.Goose == goose.DialectMySQL {
+func quoteMark(of goose.Dialect) string {
+	if of == goose.DialectMySQL {
 		return "`"
 	}
 	return `"`

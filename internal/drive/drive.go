@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
@@ -99,8 +98,10 @@ type Hooks struct {
 	// Fenced says whether a step has failed that may have left its transaction, with the fence, to a connection that the
 	// run doesn't know.
 	Fenced func() bool
-	// Recorded is called when the version table has the step, on the connection or in the transaction of its row.
-	Recorded func(ctx context.Context, db history.Querier, step Step, took time.Duration) error
+	// Remember is called to execute what the state table remembers of the step, in the transaction of its row in the version table.
+	Remember func(ctx context.Context, db history.Querier, step Step, took time.Duration) error
+	// Recorded is called when both tables have the step, in that transaction.
+	Recorded func(ctx context.Context, db history.Querier, step Step) error
 	// Unreadable makes the error of a state table that can't be used.
 	Unreadable func(context.Context, error) error
 }
@@ -108,17 +109,26 @@ type Hooks struct {
 // Driver takes steps. It is used by one goroutine. A nil Driver has no connections, and has lost none.
 type Driver struct {
 	*Reader
-	cfg      Config
-	session  *session.Session
-	step     Step // that goose is at
-	began    time.Time
-	backends backends
-	orphans  orphans
-	dead     atomic.Bool // another runner has declared the run dead
+	cfg         Config
+	session     *session.Session
+	step        Step // that goose is at
+	began       time.Time
+	connections *Connections
+	fenced      bool // the run has the lock
 }
 
 // New makes a Driver that takes the steps that the reader has read.
-func New(r *Reader, cfg Config) *Driver { return &Driver{Reader: r, cfg: cfg} }
+func New(r *Reader, cfg Config) *Driver {
+	return &Driver{Reader: r, cfg: cfg, connections: &Connections{cfg: &cfg}}
+}
+
+// Connections are the run's connections outside transactions.
+func (d *Driver) Connections() *Connections {
+	if d == nil {
+		return nil
+	}
+	return d.connections
+}
 
 // Connect has goose work on a session. limit is how many connections it may have at once, 0 for any number.
 func (d *Driver) Connect(s *session.Session, limit int) {
@@ -144,6 +154,7 @@ func (d *Driver) Disconnect(ctx context.Context) error {
 // Take takes a step. All its attempts have the time of ctx.
 func (d *Driver) Take(ctx context.Context, step Step) Result {
 	d.step, d.began = step, time.Now()
+	d.connections.take(step)
 	if step.Unrecorded {
 		d.recorder.Unrecorded()
 	} else {

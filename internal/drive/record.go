@@ -10,6 +10,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/wait"
 )
 
@@ -29,13 +30,21 @@ func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record fu
 		if err := d.recorder.InsertBefore(ctx, db, d.step.Instead); err != nil {
 			return err
 		}
-		if err := versioned(ctx, db); err != nil {
+		remember := func(q history.Querier) error { return d.remember(ctx, q) }
+		beside, err := false, error(nil)
+		if d.fenced {
+			beside, err = d.recorder.Beside(remember)
+		}
+		if err == nil {
+			err = versioned(ctx, db)
+		}
+		if err == nil && !beside {
+			err = remember(db)
+		}
+		if err != nil || d.cfg.Hooks.Recorded == nil {
 			return err
 		}
-		if d.cfg.Hooks.Recorded == nil {
-			return nil
-		}
-		return d.cfg.Hooks.Recorded(ctx, db, d.step, time.Since(d.began))
+		return d.cfg.Hooks.Recorded(ctx, db, d.step)
 	}
 	_, inTransaction := db.(*sql.Tx)
 	if !inTransaction { // it is done, and only this is missing
@@ -52,12 +61,19 @@ func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record fu
 	}
 	first := d.recordApart(ctx, record)
 	for err, tries := first, 0; err != nil; tries++ {
-		if tries == recordTries || otherRunner(err) || d.dead.Load() || !d.lacksRecord(ctx) {
+		if tries == recordTries || otherRunner(err) || d.connections.dead.Load() || !d.lacksRecord(ctx) {
 			return first
 		}
 		err = d.recordApart(ctx, record)
 	}
 	return nil
+}
+
+func (d *Driver) remember(ctx context.Context, db history.Querier) error {
+	if d.cfg.Hooks.Remember == nil {
+		return nil
+	}
+	return d.cfg.Hooks.Remember(ctx, db, d.step, time.Since(d.began))
 }
 
 // recordApart has a step recorded in a transaction that has nothing else in it.
@@ -75,7 +91,7 @@ func (d *Driver) recordApart(ctx context.Context, record func(context.Context, d
 // lacksRecord says whether the current step, which is executed, is certain not to be recorded though nothing else could
 // put that right. An Up that has a Down is taken back instead.
 func (d *Driver) lacksRecord(ctx context.Context) bool {
-	if !d.step.Down && d.step.Reversible || d.AwaitOrphans(ctx) != nil {
+	if !d.step.Down && d.step.Reversible || d.connections.Await(ctx) != nil {
 		return false
 	}
 	rows, err := d.cfg.Table.Owned(ctx, d.cfg.DB, true)

@@ -2,8 +2,6 @@ package dryrun
 
 import (
 	"bytes"
-	"context"
-	"database/sql"
 	"io"
 	"log"
 	"log/slog"
@@ -12,12 +10,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
+	"github.com/pressly/goose/v3/lock"
 )
-
-type sessionLocker struct{}
-
-func (sessionLocker) SessionLock(context.Context, *sql.Conn) error   { return nil }
-func (sessionLocker) SessionUnlock(context.Context, *sql.Conn) error { return nil }
 
 func TestCheckOptionRefuses(t *testing.T) {
 	t.Parallel()
@@ -36,8 +30,8 @@ func TestCheckOptionRefuses(t *testing.T) {
 		{"WithTableName", goose.WithTableName("versions"), "WithVersionTable"},
 		{"WithTableName of goose's default", goose.WithTableName(goose.DefaultTablename), "WithVersionTable"},
 		{`WithTableName("")`, goose.WithTableName(""), "table name must not be empty"},
-		{"WithLocker", goose.WithLocker(locker{}), "WithGlobalLock"},
-		{"WithSessionLocker", goose.WithSessionLocker(sessionLocker{}), "WithGlobalLock"},
+		{"WithLocker", goose.WithLocker(struct{ lock.Locker }{}), "WithGlobalLock"},
+		{"WithSessionLocker", goose.WithSessionLocker(struct{ lock.SessionLocker }{}), "WithGlobalLock"},
 		{"WithLogger", goose.WithLogger(log.New(io.Discard, "", 0)), "WithLogger"},
 		{"WithLogger(nil)", goose.WithLogger(nil), "logger must not be nil"},
 		{"WithSlog", goose.WithSlog(slog.New(slog.DiscardHandler)), "WithLogger"},

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/gooseplus/gooseplus/internal/catalog"
 )
 
 // Source is a database that was made by migrations.
@@ -73,24 +75,13 @@ func inserts(into string, rows []string) (list []string) {
 	return list
 }
 
-// column reads the first column of a query as text.
-func column(ctx context.Context, db querier, query string, args ...any) (list []string, err error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+// column reads the only column of a query as text.
+func column(ctx context.Context, db catalog.Querier, query string, args ...any) (list []string, err error) {
+	err = catalog.Each(ctx, db, query, func(rows *sql.Rows) error {
 		var s sql.NullString
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&s)
 		list = append(list, s.String)
-	}
-	return list, rows.Err()
-}
-
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+		return err
+	}, args...)
+	return list, err
 }

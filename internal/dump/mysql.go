@@ -8,9 +8,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-)
 
-func quoteMySQL(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
+	"github.com/gooseplus/gooseplus/internal/catalog"
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
 
 func literalMySQL(s string) string {
 	return "'" + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "'", "''") + "'"
@@ -44,7 +45,7 @@ func (s Source) readMySQL(ctx context.Context) (list []string, err error) {
 		list = append(list, some...)
 	}
 	for i, s := range list {
-		list[i] = strings.ReplaceAll(s, quoteMySQL(d.database)+".", "")
+		list[i] = strings.ReplaceAll(s, dialect.QuotedMySQL(d.database)+".", "")
 	}
 	return list, nil
 }
@@ -57,7 +58,7 @@ func (d mysqlDump) named(ctx context.Context, column1, table, where string) (lis
 
 // show returns the columns of a SHOW CREATE, by their names in lower case.
 func (d mysqlDump) show(ctx context.Context, what, name string) (map[string]string, error) {
-	rows, err := d.conn.QueryContext(ctx, "SHOW CREATE "+what+" "+quoteMySQL(name))
+	rows, err := d.conn.QueryContext(ctx, "SHOW CREATE "+what+" "+dialect.QuotedMySQL(name))
 	if err != nil {
 		return nil, err
 	}
@@ -87,40 +88,46 @@ var definer = regexp.MustCompile("(?i)^(create\\s+(?:or\\s+replace\\s+)?(?:algor
 
 func anybodys(statement string) string { return definer.ReplaceAllString(statement, "$1") }
 
-func (d mysqlDump) sequences(ctx context.Context) (list []string, err error) {
-	names, err := d.named(ctx, "table_name", "tables", "table_schema = {db} AND table_type = 'SEQUENCE' ORDER BY table_name")
+// each calls add for what information_schema has of this database, with the columns of its SHOW CREATE.
+func (d mysqlDump) each(ctx context.Context, what, name, table, where string, add func(name string, shown map[string]string) error) error {
+	names, err := d.named(ctx, name, table, where)
 	for _, name := range names {
-		shown, err := d.show(ctx, "SEQUENCE", name)
+		shown, err := d.show(ctx, what, name)
+		if err == nil {
+			err = add(name, shown)
+		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		var next string
-		if err := d.conn.QueryRowContext(ctx, "SELECT next_not_cached_value FROM "+quoteMySQL(name)).Scan(&next); err != nil {
-			return nil, err
-		}
-		list = append(list, shown["create table"]+shown["create sequence"]+";", fmt.Sprintf("DO SETVAL(%s, %s, 0);", quoteMySQL(name), next))
 	}
+	return err
+}
+
+func (d mysqlDump) sequences(ctx context.Context) (list []string, err error) {
+	where := "table_schema = {db} AND table_type = 'SEQUENCE' ORDER BY table_name"
+	err = d.each(ctx, "SEQUENCE", "table_name", "tables", where, func(name string, shown map[string]string) error {
+		var next string
+		if err := d.conn.QueryRowContext(ctx, "SELECT next_not_cached_value FROM "+dialect.QuotedMySQL(name)).Scan(&next); err != nil {
+			return err
+		}
+		list = append(list, shown["create table"]+shown["create sequence"]+";", fmt.Sprintf("DO SETVAL(%s, %s, 0);", dialect.QuotedMySQL(name), next))
+		return nil
+	})
 	return list, err
 }
 
-func (d mysqlDump) tableNames(ctx context.Context) ([]string, error) {
-	return d.named(ctx, "table_name", "tables", "table_schema = {db} AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY table_name")
-}
+const mysqlTables = "table_schema = {db} AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY table_name"
 
 func (d mysqlDump) tables(ctx context.Context) (list []string, err error) {
-	names, err := d.tableNames(ctx)
-	for _, name := range names {
-		shown, err := d.show(ctx, "TABLE", name)
-		if err != nil {
-			return nil, err
-		}
+	err = d.each(ctx, "TABLE", "table_name", "tables", mysqlTables, func(_ string, shown map[string]string) error {
 		list = append(list, shown["create table"]+";")
-	}
+		return nil
+	})
 	return list, err
 }
 
 func (d mysqlDump) rows(ctx context.Context) (list []string, err error) {
-	names, err := d.tableNames(ctx)
+	names, err := d.named(ctx, "table_name", "tables", mysqlTables)
 	for _, name := range names {
 		columns, err := d.columns(ctx, name)
 		if err != nil {
@@ -131,7 +138,7 @@ func (d mysqlDump) rows(ctx context.Context) (list []string, err error) {
 		}
 		var quoted, literals []string
 		for _, c := range columns {
-			quoted, literals = append(quoted, quoteMySQL(c.name)), append(literals, c.literal())
+			quoted, literals = append(quoted, dialect.QuotedMySQL(c.name)), append(literals, c.literal())
 		}
 		keys, err := column(ctx, d.conn, "SELECT column_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND index_name = 'PRIMARY' AND table_name = "+
 			literalMySQL(name)+" ORDER BY seq_in_index")
@@ -140,13 +147,13 @@ func (d mysqlDump) rows(ctx context.Context) (list []string, err error) {
 		}
 		order := "" // an index might decide otherwise
 		for i, key := range keys {
-			order += map[bool]string{true: " ORDER BY ", false: ", "}[i == 0] + quoteMySQL(key)
+			order += map[bool]string{true: " ORDER BY ", false: ", "}[i == 0] + dialect.QuotedMySQL(key)
 		}
-		rows, err := column(ctx, d.conn, "SELECT CONCAT_WS(', ', "+strings.Join(literals, ", ")+") FROM "+quoteMySQL(name)+order)
+		rows, err := column(ctx, d.conn, "SELECT CONCAT_WS(', ', "+strings.Join(literals, ", ")+") FROM "+dialect.QuotedMySQL(name)+order)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, inserts(quoteMySQL(name)+" ("+strings.Join(quoted, ", ")+")", rows)...)
+		list = append(list, inserts(dialect.QuotedMySQL(name)+" ("+strings.Join(quoted, ", ")+")", rows)...)
 	}
 	return list, err
 }
@@ -155,7 +162,7 @@ type mysqlColumn struct{ name, kind string }
 
 // literal is an expression of the server's for a literal of the column's value.
 func (c mysqlColumn) literal() string {
-	name := quoteMySQL(c.name)
+	name := dialect.QuotedMySQL(c.name)
 	switch {
 	case strings.Contains(c.kind, "blob"), strings.Contains(c.kind, "binary"), strings.Contains(c.kind, "geometry"), strings.Contains(c.kind, "point"),
 		strings.Contains(c.kind, "linestring"), strings.Contains(c.kind, "polygon"):
@@ -169,39 +176,31 @@ func (c mysqlColumn) literal() string {
 }
 
 func (d mysqlDump) columns(ctx context.Context, table string) (list []mysqlColumn, err error) {
-	rows, err := d.conn.QueryContext(ctx, "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = "+
-		literalMySQL(table)+" AND COALESCE(generation_expression, '') = '' ORDER BY ordinal_position")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	query := "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = " +
+		literalMySQL(table) + " AND COALESCE(generation_expression, '') = '' ORDER BY ordinal_position"
+	err = catalog.Each(ctx, d.conn, query, func(rows *sql.Rows) error {
 		var c mysqlColumn
-		if err := rows.Scan(&c.name, &c.kind); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&c.name, &c.kind)
 		list = append(list, c)
-	}
-	return list, rows.Err()
+		return err
+	})
+	return list, err
 }
 
 // views come after those that their definitions name.
 func (d mysqlDump) views(ctx context.Context) (list []string, err error) {
-	names, err := d.named(ctx, "table_name", "views", "table_schema = {db} ORDER BY table_name")
+	var names []string
 	definitions := make(map[string]string)
-	for _, name := range names {
-		shown, err := d.show(ctx, "VIEW", name)
-		if err != nil {
-			return nil, err
-		}
-		definitions[name] = strings.ReplaceAll(shown["create view"], quoteMySQL(d.database)+".", "")
-	}
+	err = d.each(ctx, "VIEW", "table_name", "views", "table_schema = {db} ORDER BY table_name", func(name string, shown map[string]string) error {
+		names, definitions[name] = append(names, name), strings.ReplaceAll(shown["create view"], dialect.QuotedMySQL(d.database)+".", "")
+		return nil
+	})
 	done := make(map[string]bool)
 	for len(done) < len(names) {
 		before := len(done)
 		for _, name := range names {
 			waits := slices.ContainsFunc(names, func(other string) bool {
-				return other != name && !done[other] && strings.Contains(definitions[name], quoteMySQL(other))
+				return other != name && !done[other] && strings.Contains(definitions[name], dialect.QuotedMySQL(other))
 			})
 			if !done[name] && !waits {
 				done[name] = true
@@ -233,18 +232,14 @@ func (d mysqlDump) events(ctx context.Context) ([]string, error) {
 
 // stored are programs that the server stores, each with the sql_mode that it was made with.
 func (d mysqlDump) stored(ctx context.Context, what, table, name, where string) (list []string, err error) {
-	names, err := d.named(ctx, name, table, where)
-	for _, name := range names {
-		shown, err := d.show(ctx, what, name)
-		if err != nil {
-			return nil, err
-		}
+	err = d.each(ctx, what, name, table, where, func(name string, shown map[string]string) error {
 		text := cmp.Or(shown["create "+strings.ToLower(what)], shown["sql original statement"])
 		if text == "" {
-			return nil, fmt.Errorf("%s %s: this user may not read its text", what, name)
+			return fmt.Errorf("%s %s: this user may not read its text", what, name)
 		}
 		list = append(list, "SET sql_mode = "+literalMySQL(shown["sql_mode"])+";", anybodys(text)+";")
-	}
+		return nil
+	})
 	if len(list) > 0 {
 		list = append(list, "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO';")
 	}

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 // Connection is how pg_dump connects.
@@ -148,9 +150,8 @@ func (s Source) pgDump(ctx context.Context) (string, error) {
 		return "", errors.New("pg_dump is not installed here, or not in PATH: it is needed to write a checkpoint, in the version of the server or a newer one, and never to run one")
 	}
 	args := []string{"--dbname=" + s.Connection.Database, "--rows-per-insert=" + fmt.Sprint(rowsAtOnce), "--no-tablespaces", "--encoding=UTF8", "--no-password"}
-	quote := func(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 	for _, table := range s.Ignore {
-		args = append(args, "--exclude-table="+quote(cmp.Or(s.IgnoreIn, s.Schema))+"."+quote(table))
+		args = append(args, "--exclude-table="+dialect.Quoted(cmp.Or(s.IgnoreIn, s.Schema))+"."+dialect.Quoted(table))
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), s.Connection.Env...)

@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/catalog"
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 // object is a row of sqlite_master.
@@ -17,8 +20,6 @@ var (
 	external = regexp.MustCompile(`(?is)\bcontent\s*=`)
 	virtual  = regexp.MustCompile(`(?is)^create\s+virtual\s`)
 )
-
-func quoteSQLite(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 func (s Source) readSQLite(ctx context.Context) (list []string, err error) {
 	tx, err := s.DB.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -61,31 +62,26 @@ func (s Source) readSQLite(ctx context.Context) (list []string, err error) {
 
 // sqliteObjects are those that have SQL, in the order in which they were made, without the tables in which virtual tables
 // keep what they have.
-func (s Source) sqliteObjects(ctx context.Context, tx querier) (list []object, err error) {
+func (s Source) sqliteObjects(ctx context.Context, tx catalog.Querier) (list []object, err error) {
 	hidden, err := column(ctx, tx, "SELECT name FROM pragma_table_list WHERE type = 'shadow'")
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	query := "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid"
+	err = catalog.Each(ctx, tx, query, func(rows *sql.Rows) error {
 		var o object
 		var table string
-		if err := rows.Scan(&o.kind, &o.name, &table, &o.sql); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&o.kind, &o.name, &table, &o.sql)
 		if !slices.Contains(s.Ignore, table) && !slices.Contains(hidden, table) {
 			list = append(list, o)
 		}
-	}
-	return list, rows.Err()
+		return err
+	})
+	return list, err
 }
 
-func sqliteRows(ctx context.Context, tx querier, o object) ([]string, error) {
-	table := quoteSQLite(o.name)
+func sqliteRows(ctx context.Context, tx catalog.Querier, o object) ([]string, error) {
+	table := dialect.Quoted(o.name)
 	if fts.MatchString(o.sql) && external.MatchString(o.sql) {
 		return []string{"INSERT INTO " + table + " (" + table + ") VALUES ('rebuild');"}, nil
 	}
@@ -98,7 +94,7 @@ func sqliteRows(ctx context.Context, tx querier, o object) ([]string, error) {
 		return nil, err
 	}
 	for i, name := range columns {
-		columns[i] = quoteSQLite(name)
+		columns[i] = dialect.Quoted(name)
 	}
 	if fts.MatchString(o.sql) {
 		columns = append([]string{"rowid"}, columns...)
@@ -116,7 +112,7 @@ func sqliteRows(ctx context.Context, tx querier, o object) ([]string, error) {
 }
 
 // sqliteOrder is the order in which the rows are kept. Otherwise an index might decide.
-func sqliteOrder(ctx context.Context, tx querier, o object) (string, error) {
+func sqliteOrder(ctx context.Context, tx catalog.Querier, o object) (string, error) {
 	if virtual.MatchString(o.sql) {
 		return "", nil
 	}
@@ -129,31 +125,24 @@ func sqliteOrder(ctx context.Context, tx querier, o object) (string, error) {
 		return " ORDER BY rowid", nil
 	}
 	for i, name := range keys {
-		keys[i] = quoteSQLite(name)
+		keys[i] = dialect.Quoted(name)
 	}
 	return " ORDER BY " + strings.Join(keys, ", "), nil
 }
 
 // sqlitePositions are those of AUTOINCREMENT.
-func (s Source) sqlitePositions(ctx context.Context, tx querier) (list []string, err error) {
+func (s Source) sqlitePositions(ctx context.Context, tx catalog.Querier) (list []string, err error) {
 	there, err := column(ctx, tx, "SELECT name FROM sqlite_master WHERE name = 'sqlite_sequence'")
 	if err != nil || len(there) == 0 {
 		return nil, err
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT name, quote(name), seq FROM sqlite_sequence ORDER BY name")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err = catalog.Each(ctx, tx, "SELECT name, quote(name), seq FROM sqlite_sequence ORDER BY name", func(rows *sql.Rows) error {
 		var name, literal, position string
-		if err := rows.Scan(&name, &literal, &position); err != nil {
-			return nil, err
+		err := rows.Scan(&name, &literal, &position)
+		if !slices.Contains(s.Ignore, name) {
+			list = append(list, "DELETE FROM sqlite_sequence WHERE name = "+literal+";", "INSERT INTO sqlite_sequence (name, seq) VALUES ("+literal+", "+position+");")
 		}
-		if slices.Contains(s.Ignore, name) {
-			continue
-		}
-		list = append(list, "DELETE FROM sqlite_sequence WHERE name = "+literal+";", "INSERT INTO sqlite_sequence (name, seq) VALUES ("+literal+", "+position+");")
-	}
-	return list, rows.Err()
+		return err
+	})
+	return list, err
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // A Replay annotation in a Down section says that the Down is the Up of another version. goose doesn't know the annotation
@@ -20,7 +22,7 @@ var (
 	errAnnotation = errors.New("a line has +gooseplus and is none of -- +gooseplus Replay VERSION, -- +gooseplus requires VERSION and -- +gooseplus allow-lock REASON")
 	errNoReason   = errors.New("-- +gooseplus allow-lock has no reason: write why nobody is hurt by the lock, in the same line")
 	errReplayInUp = errors.New("-- +gooseplus Replay is in an Up: only a Down can be a Replay")
-	errBeside     = errors.New("a Down has something else beside -- +gooseplus Replay")
+	errBeside     = errors.New("a Down with -- +gooseplus Replay must have nothing else in it")
 )
 
 // requiresLine is an annotation that has no effect on how a file runs.
@@ -111,7 +113,7 @@ func Replayed(up, down []string) (int64, error) {
 	if len(down) == 1 {
 		line, rest, _ := strings.Cut(down[0], "\n")
 		number, whole := strings.CutPrefix(line, replayMark)
-		if version, err := strconv.ParseInt(strings.TrimSuffix(number, ";"), 10, 64); whole && err == nil && onlyComments(rest, false) {
+		if version, err := strconv.ParseInt(strings.TrimSuffix(number, ";"), 10, 64); whole && err == nil && sqltext.OnlyComments(rest, false) {
 			return version, nil
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // Text is a migration that is in no goose file: a pair, or one defined in Go. Each string is executed as one piece,
@@ -37,7 +39,7 @@ func (o *Overlay) file(t Text) []byte {
 func Sendable(texts ...string) (statements []string) {
 	for _, text := range texts {
 		text = strings.TrimPrefix(text, bom)
-		if !strings.Contains(text, replayMark) && (onlyComments(text, true) || onlyComments(text, false)) {
+		if !strings.Contains(text, replayMark) && (sqltext.OnlyComments(text, true) || sqltext.OnlyComments(text, false)) {
 			continue
 		}
 		text = strings.TrimSuffix(strings.ReplaceAll(text, "\r\n", "\n"), "\r")
@@ -116,51 +118,6 @@ func (o *Overlay) Spell(statement string) string {
 // annotates says whether goose would take the line for one of its annotations, a wrong one included.
 func annotates(line, tool string) bool {
 	return strings.HasPrefix(strings.TrimSpace(line), "--") && strings.Contains(line, tool)
-}
-
-// onlyComments says whether there is nothing to execute. PostgreSQL nests comments, the others don't; of
-// a comment that begins with /*! MySQL and MariaDB execute the inside, and with /*M! MariaDB.
-func onlyComments(s string, nested bool) bool {
-	for {
-		s = strings.TrimSpace(s)
-		switch {
-		case s == "":
-			return true
-		case strings.HasPrefix(s, "--"), strings.HasPrefix(s, "#"):
-			_, s, _ = strings.Cut(s, "\n")
-		case strings.HasPrefix(s, "/*!"), strings.HasPrefix(s, "/*M!"):
-			return false
-		case strings.HasPrefix(s, "/*"):
-			rest, closed := afterComment(s, nested)
-			if !closed {
-				return false // the server may have something to say about that
-			}
-			s = rest
-		default:
-			return false
-		}
-	}
-}
-
-// afterComment returns what follows the comment at the beginning of s.
-func afterComment(s string, nested bool) (rest string, closed bool) {
-	depth := 0
-	for i := 0; i+1 < len(s); i++ {
-		switch s[i : i+2] {
-		case "/*":
-			if depth == 0 || nested {
-				depth++
-				i++
-			}
-		case "*/":
-			depth--
-			i++
-			if depth == 0 {
-				return s[i+1:], true
-			}
-		}
-	}
-	return "", false
 }
 
 // Add gives the overlay a migration that is in no file of its folders. text is called when the migration is read. Whoever

@@ -8,6 +8,7 @@ import (
 	"testing/fstest"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // scripts reads the migrations of fsys as goose does.
@@ -120,13 +121,13 @@ func TestReplayAnnotation(t *testing.T) {
 		{"with comments around", goose("SELECT 1;", "-- back to\n\n--+gooseplus  REPLAY\t3 \r\n-- that is all\n"), 4, 3, ""},
 		{"in a down file", pairOf(t, "SELECT 1;", "-- back to\r\n-- +gooseplus Replay 3\r\n/* that is all */"), 1, 3, ""},
 		{"none", goose("SELECT 1;", "SELECT '+gooseplus Replay 3';"), 4, 0, ""},
-		{"beside a statement", goose("SELECT 1;", "SELECT 2;\n-- +gooseplus Replay 3"), 4, 0, "something else beside"},
-		{"before a statement", goose("SELECT 1;", "-- +gooseplus Replay 3\nSELECT 2;"), 4, 0, "something else beside"},
-		{"inside a statement", goose("SELECT 1;", "SELECT\n-- +gooseplus Replay 3\n2;"), 4, 0, "something else beside"},
-		{"twice", goose("SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus Replay 3"), 4, 0, "something else beside"},
-		{"beside a statement in a down file", pairOf(t, "SELECT 1;", "SELECT 2;\n-- +gooseplus Replay 3"), 1, 0, "something else beside"},
-		{"in a comment of a down file", pairOf(t, "SELECT 1;", "/*\n-- +gooseplus Replay 3\n*/"), 1, 0, "something else beside"},
-		{"twice in a down file", pairOf(t, "SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus Replay 3"), 1, 0, "something else beside"},
+		{"beside a statement", goose("SELECT 1;", "SELECT 2;\n-- +gooseplus Replay 3"), 4, 0, "must have nothing else in it"},
+		{"before a statement", goose("SELECT 1;", "-- +gooseplus Replay 3\nSELECT 2;"), 4, 0, "must have nothing else in it"},
+		{"inside a statement", goose("SELECT 1;", "SELECT\n-- +gooseplus Replay 3\n2;"), 4, 0, "must have nothing else in it"},
+		{"twice", goose("SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus Replay 3"), 4, 0, "must have nothing else in it"},
+		{"beside a statement in a down file", pairOf(t, "SELECT 1;", "SELECT 2;\n-- +gooseplus Replay 3"), 1, 0, "must have nothing else in it"},
+		{"in a comment of a down file", pairOf(t, "SELECT 1;", "/*\n-- +gooseplus Replay 3\n*/"), 1, 0, "must have nothing else in it"},
+		{"twice in a down file", pairOf(t, "SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus Replay 3"), 1, 0, "must have nothing else in it"},
 		{"in an Up", goose("-- +gooseplus Replay 3", "SELECT 1;"), 4, 0, "only a Down"},
 		{"in an up file", pairOf(t, "-- +gooseplus Replay 3", "SELECT 1;"), 1, 0, "only a Down"},
 		{"beside an allowed lock", goose("SELECT 1;", "-- +gooseplus Replay 3\n-- +gooseplus allow-lock it is small"), 4, 3, ""},
@@ -242,7 +243,7 @@ func utf16(content string) bool {
 // arrives is what the database is to see of a file.
 func arrives(content string) []string {
 	content = strings.TrimPrefix(content, "\ufeff")
-	if onlyComments(content, true) || onlyComments(content, false) {
+	if sqltext.OnlyComments(content, true) || sqltext.OnlyComments(content, false) {
 		return nil
 	}
 	var lines []string

@@ -59,7 +59,13 @@ func checksumKey(sum string) int64 {
 }
 
 // Versioned are the rows of the applied versions of a namespace.
-type Versioned struct{ t *table }
+type Versioned struct {
+	t     *table
+	stays bool
+}
+
+// Staying is for a transaction that has certainly not removed the table.
+func (v Versioned) Staying() Versioned { return Versioned{v.t, true} }
 
 func appliedID(namespace string, version int64) string {
 	return markID(kindApplied, Mark{Namespace: namespace, Version: version}, "")
@@ -87,7 +93,10 @@ func (v Versioned) write(ctx context.Context, db Querier, statement string) erro
 		_, err := v.t.write(ctx, db, statement)
 		return err
 	}
-	_, err := db.ExecContext(ctx, v.t.server.unlessGone(statement))
+	if !v.stays { // otherwise the server has less to do
+		statement = v.t.server.unlessGone(statement)
+	}
+	_, err := db.ExecContext(ctx, statement)
 	if err != nil {
 		if l, checkErr := v.t.layout(ctx, db); checkErr == nil && !l.there() {
 			return nil

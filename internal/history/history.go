@@ -79,14 +79,20 @@ type terms struct {
 	assign      string // sets a column in that part: % is its name
 	soon        string // has a transaction reach the disk no later than the next one, "" if that makes no difference
 	begin       string // begins a transaction of a run, before anything else
-	lockRow     string // ends a SELECT that locks its row, "" where there is one writer
-	lockRead    string // follows a table in a condition that must lock every row that it reads
-	lockClaims  string // has claims wait for each other, where a condition doesn't see uncommitted claims
+	locks       locks
 	returning   string // ends an INSERT that returns the key, "" where the driver tells the key
 	cursor      string // declares {cursor} for the query that follows, "" where drivers don't keep the texts of queries
 	connection  string // asks a connection for its name; ? is the run; "" if there is no name
 	sums        string // the number, the checksums and the highest requirement of applied versions, see Sums
+	together    bool   // drivers take several statements in one text: one round trip, and the count of the last one
 	staysOpen   bool   // a SELECT outside a transaction may begin one that stays open
+}
+
+// locks are the parts of statements that lock rows.
+type locks struct {
+	row    string // ends a SELECT that locks its row, "" where there is one writer
+	read   string // follows a table in a condition that must lock every row that it reads
+	claims string // has claims wait for each other, where a condition doesn't see uncommitted claims
 }
 
 // serverOf returns nil for dialects that gooseplus leaves to goose.
@@ -189,6 +195,9 @@ func (t *table) orChange(columns ...string) string {
 func (t *table) write(ctx context.Context, db Querier, statements ...string) (affected int64, err error) {
 	if pool, ok := db.(*sql.DB); ok {
 		return t.server.write(ctx, pool, statements)
+	}
+	if t.server.terms().together {
+		statements = []string{strings.Join(statements, "; ")}
 	}
 	return executeAll(ctx, db, statements)
 }

@@ -214,7 +214,7 @@ func (s Steps) Mark(ctx context.Context, db Querier, step Step) error {
 // nothing is remembered, because the next holder may have read the marks already. The row of the fence stays locked until
 // the mark is written.
 func (s Steps) MarkFenced(ctx context.Context, db *sql.DB, step Step) (ours bool, err error) {
-	n, err := s.t.write(ctx, db, s.marking(step, "f.transactions FROM {table} AS f WHERE f.id = ?"+s.t.server.terms().lockRow, fenceID(step.Run)))
+	n, err := s.t.write(ctx, db, s.marking(step, "f.transactions FROM {table} AS f WHERE f.id = ?"+s.t.server.terms().locks.row, fenceID(step.Run)))
 	if err != nil || n > 0 {
 		return err == nil, err
 	}
@@ -225,10 +225,10 @@ func (s Steps) MarkFenced(ctx context.Context, db *sql.DB, step Step) (ours bool
 // otherwise returns the steps of those runs. If two runs claim at the same moment, one of them succeeds.
 func (s Steps) Claim(ctx context.Context, db *sql.DB, step Step) (others []Step, err error) {
 	terms, claim := s.t.server.terms(), []string(nil)
-	if terms.lockClaims != "" {
-		claim = []string{s.t.sql(terms.lockClaims, s.t.quoted+" claim")}
+	if terms.locks.claims != "" {
+		claim = []string{s.t.sql(terms.locks.claims, s.t.quoted+" claim")}
 	}
-	claim = append(claim, s.marking(step, "-1 FROM (SELECT 1 AS one) AS n WHERE NOT EXISTS (SELECT 1 FROM {table} AS o"+terms.lockRead+
+	claim = append(claim, s.marking(step, "-1 FROM (SELECT 1 AS one) AS n WHERE NOT EXISTS (SELECT 1 FROM {table} AS o"+terms.locks.read+
 		" WHERE o.id >= ? AND o.id < ? AND o.namespace = ? AND o.id <> ?)", dirtyPrefix, afterDirty, step.Namespace, dirtyPrefix+step.Run))
 	for range claimAttempts {
 		_, err = s.t.write(ctx, db, claim...)

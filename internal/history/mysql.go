@@ -29,8 +29,7 @@ func (m mysql) terms() terms {
 		onDuplicate: " ON DUPLICATE KEY UPDATE ",
 		assign:      "% = VALUES(%)",
 		sums:        "CONCAT(COUNT(*), '/', COALESCE(SUM(checksum_key), 0), '/', COALESCE(MAX(requires), 0))",
-		lockRow:     " FOR UPDATE",
-		lockRead:    " FORCE INDEX (PRIMARY)",
+		locks:       locks{row: " FOR UPDATE", read: " FORCE INDEX (PRIMARY)"},
 		// The connection's number, and a lock that identifies the run: after a restart of the server, the number may belong to
 		// another connection, and the list of connections shows a user only its own.
 		connection: "SELECT CAST(CONNECTION_ID() AS CHAR), GET_LOCK(CONCAT('gooseplus:', ?, ':', CONNECTION_ID()), 0)",

@@ -27,8 +27,8 @@ func (postgres) terms() terms {
 		cursor:      "DECLARE {cursor} NO SCROLL CURSOR FOR ",
 		soon:        "SET LOCAL synchronous_commit = off",
 		begin:       mutex.KeepTransaction() + "; ",
-		lockRow:     " FOR UPDATE",
-		lockClaims:  "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))",
+		locks:       locks{row: " FOR UPDATE", claims: "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))"},
+		together:    true,
 		// The process id and the start of the process. The start is missing if the session was set to a role that may not see it.
 		connection: "SELECT pid::text || '/' || COALESCE(extract(epoch FROM backend_start)::text, '') FROM pg_stat_activity WHERE pid = pg_backend_pid()",
 	}

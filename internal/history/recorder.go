@@ -26,6 +26,7 @@ type recorderStep struct {
 	down, reading, unknown bool
 	reached, recorded      bool
 	key                    int64
+	beside                 []string // statements that go with the change of the version table, see Beside
 }
 
 var _ database.StoreExtender = (*Recorder)(nil)
@@ -59,7 +60,21 @@ func (r *Recorder) Again() {
 	if r.key > 0 {
 		r.last = min(r.last, r.key-1) // if the row exists after all, it must be seen
 	}
-	r.reached, r.recorded, r.key = false, false, 0
+	r.reached, r.recorded, r.key, r.beside = false, false, 0, nil
+}
+
+// Beside has the statements that remember executes go with the change of the version table, in one round trip, where drivers take
+// several in one text. false means that the caller has to execute them. The key of the row stays unknown, so this is for
+// runs with the lock, which keeps other runners from recording the same version.
+func (r *Recorder) Beside(remember func(Querier) error) (bool, error) {
+	r.beside = nil
+	if r.unknown || r.versions.own == nil || !r.versions.own.server.terms().together {
+		return false, nil
+	}
+	var said spoken
+	err := remember(&said)
+	r.beside = said.statements
+	return true, err
 }
 
 // Key is the key of the row that the step has inserted, 0 if there is none or the key is unknown.
@@ -92,7 +107,11 @@ func (r *Recorder) Insert(ctx context.Context, db database.DBTxConn, req databas
 		if r.versions.own == nil {
 			return r.Store.Insert(ctx, db, req)
 		}
-		r.key, err = r.versions.own.insert(ctx, db, req.Version, r.last)
+		if r.key = 0; len(r.beside) > 0 {
+			err = r.versions.own.insertBeside(ctx, db, req.Version, r.last, r.beside)
+		} else {
+			r.key, err = r.versions.own.insert(ctx, db, req.Version, r.last)
+		}
 		if err != nil && !errors.Is(err, ErrRecorded) {
 			err = fmt.Errorf("failed to insert version %d: %w", req.Version, err)
 		}
@@ -128,7 +147,7 @@ func (r *Recorder) Delete(ctx context.Context, db database.DBTxConn, version int
 		case r.unknown:
 			return nil
 		case own != nil:
-			return own.remove(ctx, db, version)
+			return own.remove(ctx, db, version, r.beside...)
 		}
 		return r.Store.Delete(ctx, db, version)
 	})

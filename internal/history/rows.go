@@ -21,16 +21,14 @@ var (
 // insert records a version and returns the key of its row. It returns ErrRecorded if a row with a key above last, the last key
 // that the run knows, has recorded the version. Where the server returns the key, arguments keep the text the same.
 func (t *table) insert(ctx context.Context, db Querier, version, last int64) (key int64, err error) {
-	const insert = "INSERT INTO {table} (version_id, is_applied) SELECT %[1]s, TRUE FROM (SELECT 1 AS one) AS n" +
-		" WHERE NOT EXISTS (SELECT 1 FROM {table} AS v WHERE v.id > %[2]s AND v.version_id = %[1]s AND v.is_applied)"
 	if returning := t.server.terms().returning; returning != "" {
-		err = db.QueryRowContext(ctx, t.sql(fmt.Sprintf(insert, "$1", "$2"))+returning, version, last).Scan(&key)
+		err = db.QueryRowContext(ctx, t.sql(fmt.Sprintf(insertNew, "$1", "$2"))+returning, version, last).Scan(&key)
 		if errors.Is(err, sql.ErrNoRows) {
 			err = ErrRecorded
 		}
 		return key, err
 	}
-	result, err := db.ExecContext(ctx, t.sql(fmt.Sprintf(insert, fmt.Sprint(version), fmt.Sprint(last))))
+	result, err := db.ExecContext(ctx, t.inserting(version, last))
 	n, err := rowsAffected(result, err)
 	if err == nil && n == 0 {
 		err = ErrRecorded
@@ -39,6 +37,23 @@ func (t *table) insert(ctx context.Context, db Querier, version, last int64) (ke
 		return 0, err
 	}
 	return result.LastInsertId()
+}
+
+// insertNew inserts a version unless a row with a higher key than the given one has recorded it.
+const insertNew = "INSERT INTO {table} (version_id, is_applied) SELECT %[1]s, TRUE FROM (SELECT 1 AS one) AS n" +
+	" WHERE NOT EXISTS (SELECT 1 FROM {table} AS v WHERE v.id > %[2]s AND v.version_id = %[1]s AND v.is_applied)"
+
+func (t *table) inserting(version, last int64) string {
+	return t.sql(fmt.Sprintf(insertNew, fmt.Sprint(version), fmt.Sprint(last)))
+}
+
+// insertBeside is insert in one text with other statements. It doesn't tell the key.
+func (t *table) insertBeside(ctx context.Context, db Querier, version, last int64, others []string) error {
+	n, err := t.write(ctx, db, append(slices.Clone(others), t.inserting(version, last))...)
+	if err == nil && n == 0 {
+		err = ErrRecorded
+	}
+	return err
 }
 
 // insertAll records versions in their order. It returns ErrRecorded if a row with a key above last, the last key that the run
@@ -63,9 +78,9 @@ func (t *table) insertAll(ctx context.Context, db Querier, versions []int64, las
 	return nil
 }
 
-// remove takes back a version.
-func (t *table) remove(ctx context.Context, db Querier, version int64) error {
-	n, err := executeAll(ctx, db, []string{t.sql("DELETE FROM {table} WHERE version_id = ?", version)})
+// remove takes back a version, and executes other statements before.
+func (t *table) remove(ctx context.Context, db Querier, version int64, others ...string) error {
+	n, err := t.write(ctx, db, append(slices.Clone(others), t.sql("DELETE FROM {table} WHERE version_id = ?", version))...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("failed to delete version %d: %w", version, err)
@@ -89,19 +104,20 @@ type Rows struct {
 // running.
 func (v *Versions) Owned(ctx context.Context, db *sql.DB, settle bool) (r Rows, err error) {
 	if v.own == nil || !settle || v.own.server.terms().settle == "" {
-		return v.owned(ctx, db)
+		return v.OwnedIn(ctx, db)
 	}
 	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, v.own.sql(v.own.server.terms().settle)); err != nil {
 			return err
 		}
-		r, err = v.owned(ctx, tx)
+		r, err = v.OwnedIn(ctx, tx)
 		return err
 	})
 	return r, err
 }
 
-func (v *Versions) owned(ctx context.Context, db Querier) (Rows, error) {
+// OwnedIn is Owned where the caller's transaction, or connection, sees it.
+func (v *Versions) OwnedIn(ctx context.Context, db Querier) (Rows, error) {
 	list, schema, err := v.rows(ctx, db, false)
 	switch {
 	case err != nil:

@@ -70,9 +70,13 @@ func (r Runs) Inherit(ctx context.Context, db *sql.DB, heir Run) error {
 	return r.start(ctx, db, heir, true)
 }
 
+// First is Start in a table that was created just now, which has no other rows, and denies its owner nothing.
+func (r Runs) First(ctx context.Context, db *sql.DB, run Run) error {
+	_, err := r.t.write(ctx, db, append(r.t.soon(db), r.inserting(run)...)...)
+	return err
+}
+
 func (r Runs) start(ctx context.Context, db Querier, run Run, inherit bool) error {
-	start, _ := json.Marshal(run.Start) // numbers can always be JSON
-	planned, _ := json.Marshal(run.Planned)
 	cutOff, ended, err := r.over(ctx, db, run.Namespace)
 	if err != nil {
 		return err
@@ -84,16 +88,24 @@ func (r Runs) start(ctx context.Context, db Querier, run Run, inherit bool) erro
 	for _, id := range ended[min(len(ended), keptRuns-1):] { // with the run that begins
 		statements = append(statements, r.t.sql("DELETE FROM {table} WHERE id = ?", id))
 	}
+	fence := fenceID(run.ID)
+	// A missing privilege shows now, and not when the run has ended.
+	statements = append(statements, r.t.sql("UPDATE {table} SET outcome = outcome WHERE id = ?", fence), r.t.sql("DELETE FROM {table} WHERE id = ?", fence))
+	_, err = r.t.write(ctx, db, append(statements, r.inserting(run)...)...)
+	return err
+}
+
+// inserting are the statements that insert a run's row, and its fence.
+func (r Runs) inserting(run Run) []string {
+	start, _ := json.Marshal(run.Start) // numbers can always be JSON
+	planned, _ := json.Marshal(run.Planned)
 	fence, id := fenceID(run.ID), runID(run.ID)
-	_, err = r.t.write(ctx, db, append(statements,
-		// A missing privilege shows now, and not when the run has ended.
-		r.t.sql("UPDATE {table} SET outcome = outcome WHERE id = ?", fence),
-		r.t.sql("DELETE FROM {table} WHERE id = ?", fence),
+	return []string{
 		r.t.sql("INSERT INTO {table} (id, kind, run_id, transactions) VALUES (?, 'fence', ?, 0)", fence, id),
 		r.t.sql("INSERT INTO {table} (id, kind, namespace, holder, application, started_at, from_version, outcome, start_set, planned)"+
 			" VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?, ?)",
-			id, run.Namespace, cut(run.Holder, 255), cut(run.Application, 255), stamp(run.Started), run.From, Running, string(start), string(planned)))...)
-	return err
+			id, run.Namespace, cut(run.Holder, 255), cut(run.Application, 255), stamp(run.Started), run.From, Running, string(start), string(planned)),
+	}
 }
 
 // over reads the keys of the cut-off runs of a namespace, and of all runs that have ended, the newest first. Statements then
@@ -154,7 +166,7 @@ func (r Runs) End(ctx context.Context, db Querier, id string, to int64, outcome 
 // open, because the server has not noticed yet that its client is gone. Each transaction of a run locks the fence first, so
 // none is missed. A run that has ended keeps its outcome.
 func (r Runs) TryCutOff(ctx context.Context, db *sql.DB, id string, at time.Time) (done bool, err error) {
-	if r.t.server.terms().lockRow != "" {
+	if r.t.server.terms().locks.row != "" {
 		if free, err := r.free(ctx, db, id); err != nil || !free {
 			return false, err
 		}

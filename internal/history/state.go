@@ -41,7 +41,7 @@ func NewState(d dialect.Dialect, versionTable string) (*State, error) {
 }
 
 func newState(t table, version dialect.Name) *State {
-	return &State{&t, version, Runs{&t}, Steps{&t}, Marks{&t}, Connections{&t}, Versioned{&t}}
+	return &State{&t, version, Runs{&t}, Steps{&t}, Marks{&t}, Connections{&t}, Versioned{t: &t}}
 }
 
 // Name is the table's name as it stands in statements.

@@ -80,16 +80,7 @@ func anchors(p *page) map[string]bool {
 // TestNames wants the options, errors, flags and commands that the pages name to exist.
 func TestNames(t *testing.T) {
 	exported := exported(t, ".", "gooseplustest", "fleet", "otelgooseplus")
-	reference := readPage(t, generated)
-	flags, commands := map[string]bool{"--help": true}, map[string]bool{}
-	for _, line := range reference.lines {
-		for _, name := range aFlag.FindAllString(line, -1) {
-			flags[name] = true
-		}
-		if name, ok := strings.CutPrefix(line, "## gooseplus "); ok {
-			commands[name] = true
-		}
-	}
+	known := readReference(t)
 	for _, p := range manual(t) {
 		p.prose(func(number int, line string) {
 			for _, code := range aCode.FindAllString(line, -1) {
@@ -100,11 +91,11 @@ func TestNames(t *testing.T) {
 				}
 				if command, ok := strings.CutPrefix(code, "`gooseplus "); ok {
 					name, _, _ := strings.Cut(strings.Trim(command, "`"), " ")
-					if !strings.HasPrefix(name, "-") && !commands[name] {
+					if !strings.HasPrefix(name, "-") && !known.commands[name] {
 						t.Errorf("%s:%d: there is no command %s", p.path, number, name)
 					}
 					for _, name := range aFlag.FindAllString(code, -1) {
-						if !flags[name] {
+						if !known.flags[name] {
 							t.Errorf("%s:%d: there is no flag %s", p.path, number, name)
 						}
 					}
@@ -113,12 +104,31 @@ func TestNames(t *testing.T) {
 		})
 		for _, b := range p.blocks {
 			for _, m := range aCommand.FindAllStringSubmatch(b.text, -1) {
-				if b.language == "sh" && !commands[m[1]] && !strings.HasPrefix(m[1], "-") {
+				if b.language == "sh" && !known.commands[m[1]] && !strings.HasPrefix(m[1], "-") {
 					t.Errorf("%s: there is no command %s", b, m[1])
 				}
 			}
 		}
 	}
+}
+
+// A reference is what the command line has.
+type reference struct {
+	commands, flags map[string]bool
+}
+
+func readReference(t *testing.T) reference {
+	t.Helper()
+	known := reference{map[string]bool{}, map[string]bool{"--help": true}}
+	for _, line := range readPage(t, generated).lines {
+		for _, name := range aFlag.FindAllString(line, -1) {
+			known.flags[name] = true
+		}
+		if name, ok := strings.CutPrefix(line, "## gooseplus "); ok {
+			known.commands[name] = true
+		}
+	}
+	return known
 }
 
 // exported are the names that packages export, without their methods.

@@ -11,6 +11,7 @@
 //	                          needs=psql skips the rest of the page where there is no such program
 //	```sh run postgres        the same with GOOSEPLUS_DSN naming an empty PostgreSQL database
 //	```text output            is what the block before it prints; … stands for any text, a line of … for any lines
+//	```yaml, ```json          is parsed
 //	``` … skip="reason"       is not tested, for that reason
 //
 //	<!-- run: … -->           is executed like sh run, and isn't shown

@@ -159,11 +159,11 @@ func (c *Config) addCheckpoints(s *Set) (faults []*Fault) {
 			faults = append(faults, mergeFault("checkpoint %s: it stands for versions %v, whose files are gone: use WithCheckpoints(true), or restore the files",
 				f.Path, missing))
 		default:
-			s.Checkpoints = append(s.Checkpoints, one)
+			s.Checkpoints.list = append(s.Checkpoints.list, one)
 		}
 	}
-	s.useCheckpoints = c.Checkpoints
-	slices.SortStableFunc(s.Checkpoints, func(a, b *Checkpoint) int { return cmp.Compare(a.Version, b.Version) })
+	s.Checkpoints.use = c.Checkpoints
+	slices.SortStableFunc(s.Checkpoints.list, func(a, b *Checkpoint) int { return cmp.Compare(a.Version, b.Version) })
 	if len(faults) > 0 || len(gone) == 0 {
 		return faults
 	}
@@ -174,54 +174,11 @@ func (c *Config) addCheckpoints(s *Set) (faults []*Fault) {
 	return nil
 }
 
-// uncovered are the versions up to that of the checkpoint that it doesn't cover.
-func (s *Set) uncovered(c *Checkpoint) (list []int64) {
-	covered := c.Versions()
-	for _, v := range s.Versions() {
-		if _, found := slices.BinarySearch(covered, v); v <= c.Version && !found {
-			list = append(list, v)
-		}
-	}
-	return list
-}
-
-// Checkpoint returns the checkpoint to begin with where nothing is applied and these versions are pending, in ascending order:
-// the newest that covers exactly those up to its own. It is nil if there is none, or if checkpoints are off.
-func (s *Set) Checkpoint(pending []int64) *Checkpoint {
-	if !s.useCheckpoints {
-		return nil
-	}
-	for _, c := range slices.Backward(s.Checkpoints) {
-		if n := len(c.Covered); n <= len(pending) && slices.Equal(pending[:n], c.Versions()) && (n == len(pending) || pending[n] > c.Version) {
-			return c
-		}
-	}
-	return nil
-}
-
-// CheckpointAt returns the checkpoint with that source, nil if there is none.
-func (s *Set) CheckpointAt(source string) *Checkpoint {
-	if i := slices.IndexFunc(s.Checkpoints, func(c *Checkpoint) bool { return c.Source == source }); i >= 0 {
-		return s.Checkpoints[i]
-	}
-	return nil
-}
-
-// Covering returns the newest checkpoint that covers a version, nil if there is none.
-func (s *Set) Covering(version int64) *Checkpoint {
-	for _, c := range slices.Backward(s.Checkpoints) {
-		if _, found := slices.BinarySearch(c.Versions(), version); found {
-			return c
-		}
-	}
-	return nil
-}
-
 // Missing says why versions whose files are gone can't be applied. empty says that nothing is applied.
 func (s *Set) Missing(gone []int64, empty bool) error {
-	c := s.Covering(gone[len(gone)-1])
+	c := s.Checkpoints.Covering(gone[len(gone)-1])
 	text := fmt.Sprintf("versions %v are not applied, and their files are gone: ", gone)
-	switch late := s.uncovered(c); {
+	switch late := c.uncovered(s.Versions()); {
 	case !empty:
 		return fmt.Errorf(text+"%s is for databases without any applied version: migrate this one with a release that has the files, or, "+
 			"if it has everything of these versions, call Force(%d)", c.Source, c.Version)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/dryrun"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
@@ -14,16 +16,18 @@ import (
 // Examine reads all files, and returns the faults in them and warnings.
 func (s *Set) Examine(ctx context.Context) (faults []error, warnings []string) {
 	bodies, faults := s.ReadAll(ctx)
-	for _, c := range s.Checkpoints {
+	for _, c := range s.Checkpoints.list {
 		faults = append(faults, s.Verify(ctx, c)...)
 	}
-	return faults, s.refusedInTransaction(bodies)
+	return faults, append(s.refusedInTransaction(bodies), s.emptiedPaths(bodies)...)
 }
 
 // alone says whether a text is one statement that the database refuses in a transaction.
-func (s *Set) alone(text string) bool {
-	is, _ := sqltext.Alone(text)
-	return is && s.dialect.StandsAlone()
+func alone(d dialect.Dialect) func(text string) bool {
+	return func(text string) bool {
+		is, _ := sqltext.Alone(text)
+		return is && d.StandsAlone()
+	}
 }
 
 // refusedInTransaction warns of statements that the database refuses in a transaction.
@@ -38,7 +42,7 @@ func (s *Set) refusedInTransaction(bodies map[int64]Body) (list []string) {
 			down = Section{} // the other version gets the warning
 		}
 		for _, section := range []Section{up, down} {
-			if warning := s.refusal(section); warning != "" {
+			if warning := refusal(s.dialect, section); warning != "" {
 				list = append(list, fmt.Sprintf("%s: %s", m, warning))
 				break
 			}
@@ -47,11 +51,32 @@ func (s *Set) refusedInTransaction(bodies map[int64]Body) (list []string) {
 	return list
 }
 
-func (s *Set) refusal(section Section) string {
+// emptiedPath is what pg_dump writes near the beginning of a dump.
+var emptiedPath = regexp.MustCompile(`(?i)\bset_config\(\s*'search_path'\s*,\s*''\s*,`)
+
+// emptiedPaths warns of dumps whose later statements don't find tables by their unqualified names.
+func (s *Set) emptiedPaths(bodies map[int64]Body) (list []string) {
+	for _, m := range s.List {
+		up, _ := s.Sections(m, bodies[m.Version])
+		for _, statement := range up.Statements {
+			at := emptiedPath.FindStringIndex(statement)
+			if at == nil {
+				continue
+			}
+			_, line := s.Files.Line(m.Version, statement, false, true, 1+utf8.RuneCountInString(statement[:at[0]]))
+			list = append(list, fmt.Sprintf("%s: line %d empties the search_path, so that names without a schema are not found after it: "+
+				"remove SELECT pg_catalog.set_config('search_path', '', false), which pg_dump has written", m, line))
+			break
+		}
+	}
+	return list
+}
+
+func refusal(d dialect.Dialect, section Section) string {
 	for _, text := range section.Statements {
 		is, among := sqltext.Alone(text)
 		switch first := beginning(text); {
-		case among && (s.dialect.StandsAloneInText() || section.Transactional):
+		case among && (d.StandsAloneInText() || section.Transactional):
 			return fmt.Sprintf("a statement in %q can't run in a transaction: put it into a file of its own, with -- +goose NO TRANSACTION", first)
 		case is && section.Transactional:
 			return fmt.Sprintf("%q can't run in a transaction: put -- +goose NO TRANSACTION at the beginning of the file", first)

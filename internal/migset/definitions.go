@@ -8,6 +8,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/envfs"
 )
 
@@ -110,7 +111,7 @@ func (d Defined) faults(known func(version int64) bool) (faults []*Fault) {
 
 // migration makes a migration of a definition without faults. SQL goes to the files, functions to goose's Go migrations. A
 // Down of another kind than the Up is kept apart.
-func (d Defined) migration(files *envfs.Overlay, alone func(sql string) bool) Migration {
+func (d Defined) migration(files *envfs.Overlay, of dialect.Dialect) Migration {
 	m := Migration{Version: d.Version, Source: d.Source, defined: true}
 	up, down := d.Up[0], Action{}
 	if len(d.Down) > 0 {
@@ -134,13 +135,13 @@ func (d Defined) migration(files *envfs.Overlay, alone func(sql string) bool) Mi
 		text.Down = envfs.Sendable(down.SQL)
 		m.written += "\n-- +goose Down\n" + down.SQL
 	}
-	text.NoTransaction = slices.ContainsFunc(slices.Concat(text.Up, text.Down), alone)
+	text.NoTransaction = slices.ContainsFunc(slices.Concat(text.Up, text.Down), alone(of))
 	files.Add(d.Version, func() (envfs.Text, error) { return text, nil })
 	return m
 }
 
 // collectDefinitions adds the SQL of the definitions to the files.
-func (c *Config) collectDefinitions(files *envfs.Overlay, alone func(sql string) bool) (list []Migration, faults []*Fault) {
+func (c *Config) collectDefinitions(files *envfs.Overlay) (list []Migration, faults []*Fault) {
 	for _, definitions := range c.Definitions {
 		if definitions.Namespace != "" && c.Namespaces == nil {
 			faults = append(faults, mergeFault("WithDefinitions: their Namespace is %q, and there are none (WithNamespaces)", definitions.Namespace))
@@ -149,7 +150,7 @@ func (c *Config) collectDefinitions(files *envfs.Overlay, alone func(sql string)
 		faults = append(faults, wrong...)
 		for _, d := range sorted {
 			if len(wrong) == 0 {
-				list = append(list, d.migration(files, alone))
+				list = append(list, d.migration(files, c.Dialect))
 			} else { // its version may be claimed twice as well
 				list = append(list, Migration{Version: d.Version, Source: d.Source, defined: true})
 			}

@@ -60,16 +60,14 @@ func (m Migration) String() string {
 
 // Set is one sequence of migrations. It doesn't change after [Resolve], so any number of runs can share it.
 type Set struct {
-	Namespace string
-	List      []Migration // ascending by version
-	Files     *envfs.Overlay
-	Warnings  []string
-	// Checkpoints are those that cover no environment but those of the set, ascending by version.
-	Checkpoints []*Checkpoint
+	Namespace   string
+	List        []Migration // ascending by version
+	Files       *envfs.Overlay
+	Warnings    []string
+	Checkpoints Checkpoints
 
-	dialect        dialect.Dialect
-	sums           sums
-	useCheckpoints bool
+	dialect dialect.Dialect
+	sums    sums
 }
 
 // Versions lists the versions, lowest first.
@@ -123,13 +121,13 @@ func (c *Config) sequence(files *envfs.Overlay, err error) (*Set, []*Fault) {
 func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault) {
 	s = &Set{Files: files, dialect: c.Dialect}
 	s.sums.fsys = c.FS
-	files.Alone = s.alone
+	files.Alone = alone(c.Dialect)
 	if noFolder(err) && (len(c.Go) > 0 || c.defined()) {
 		err = nil // they need no folder
 	}
 	faults = mergeFaults(c.baseFault(err))
 
-	definitions, wrong := c.collectDefinitions(files, s.alone)
+	definitions, wrong := c.collectDefinitions(files)
 	faults = append(faults, wrong...)
 
 	list, wrong := c.collectGo(files)
@@ -154,10 +152,10 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 	if len(faults) == 0 {
 		faults = c.misplaced(s)
 	}
-	if len(faults) == 0 && c.Namespaces == nil {
-		faults = mergeFaults(s.nowhere())
+	if len(faults) == 0 && c.Namespaces == nil && len(s.List) == 0 {
+		faults = mergeFaults(nowhere(files))
 	}
-	s.Warnings = s.findWarnings()
+	s.Warnings = findWarnings(s)
 	return s, faults
 }
 

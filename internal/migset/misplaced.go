@@ -68,7 +68,7 @@ func (c *Config) misplaced(s *Set) (faults []*Fault) {
 	if beside := c.besideFolders(files); beside != nil {
 		return append(faults, beside)
 	}
-	if err := s.overlooked(); err != nil && len(faults) == 0 {
+	if err := overlooked(files); err != nil && len(faults) == 0 && len(s.List) == 0 {
 		return mergeFaults(err)
 	}
 	return faults
@@ -115,9 +115,8 @@ func isEnvironment(files *envfs.Overlay) string {
 }
 
 // nowhere is the fault of a set without migrations none of whose folders exists.
-func (s *Set) nowhere() error {
-	files := s.Files
-	if len(s.List) > 0 || len(files.Missing) == 0 || len(files.Missing) < len(files.Folders) {
+func nowhere(files *envfs.Overlay) error {
+	if len(files.Missing) == 0 || len(files.Missing) < len(files.Folders) {
 		return nil
 	}
 	text := fmt.Sprintf("none of the environments has a folder (%s), so there are no migrations", folders(files))
@@ -139,9 +138,8 @@ func (s *Set) nowhere() error {
 }
 
 // overlooked is the fault of an empty set beside files that seem to be meant.
-func (s *Set) overlooked() error {
-	files := s.Files
-	if len(s.List) > 0 || files.Path == "" {
+func overlooked(files *envfs.Overlay) error {
+	if files.Path == "" {
 		return nil
 	}
 	if files.Reads("") {

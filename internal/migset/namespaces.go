@@ -59,7 +59,7 @@ func (c *Config) divide() (sets []*Set, warnings []string, faults []*Fault) {
 	}
 	if len(faults) == 0 && !slices.ContainsFunc(sets, func(s *Set) bool { return len(s.List) > 0 }) {
 		for _, s := range sets {
-			faults = append(faults, in(s.Namespace, mergeFaults(s.nowhere()))...)
+			faults = append(faults, in(s.Namespace, mergeFaults(nowhere(s.Files)))...)
 		}
 	}
 	return sets, warnings, faults

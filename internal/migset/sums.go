@@ -21,8 +21,20 @@ type Sum struct {
 type sums struct {
 	fsys fs.FS
 
+	all sync.Once // SumAll
+
 	mu    sync.Mutex
 	known map[int64]Sum // guarded by mu
+}
+
+// SumAll makes the sums of all files, so that Sum knows them. The first call takes its time, so it is for a moment at which
+// there is something to wait for. Errors are left to Sum.
+func (s *Set) SumAll() {
+	s.sums.all.Do(func() {
+		for _, f := range s.Files.SQL {
+			_, _ = s.Sum(f.Version)
+		}
+	})
 }
 
 // Sum returns the sum of a version, whose file is read once. There is none where the database's quotes are not known. A

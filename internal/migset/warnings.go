@@ -9,7 +9,7 @@ import (
 )
 
 // findWarnings returns what is no fault in the folders, but probably unintended.
-func (s *Set) findWarnings() (list []string) {
+func findWarnings(s *Set) (list []string) {
 	warn := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	for _, environment := range s.Files.Missing {
 		warn("environment %q has no folder %s: it counts as empty", environment, s.Files.Folders[environment])
@@ -21,10 +21,8 @@ func (s *Set) findWarnings() (list []string) {
 		warn("%s is ignored: migrations are not read from its folder", path)
 	}
 	list = append(list, s.Files.Odd...)
-	for _, c := range s.Checkpoints[max(0, len(s.Checkpoints)-1):] {
-		if list := s.uncovered(c); s.useCheckpoints && len(list) > 0 {
-			warn("%s is not used, because it doesn't cover versions %v: write a checkpoint for these environments (gooseplus checkpoint)", c.Source, list)
-		}
+	if c, uncovered := s.Checkpoints.unused(s.Versions()); len(uncovered) > 0 {
+		warn("%s is not used, because it doesn't cover versions %v: write a checkpoint for these environments (gooseplus checkpoint)", c.Source, uncovered)
 	}
 	if len(s.List) == 0 {
 		warn("there are no migrations at all")

@@ -29,9 +29,9 @@ type Lease struct {
 
 // Held is a mutex that this process has.
 type Held interface {
-	// Check asks whether the mutex is still held. It may block after ctx has ended.
+	// Check asks whether the mutex is still held. It doesn't block after ctx has ended.
 	Check(ctx context.Context) error
-	// Release gives the mutex back, and doesn't block after ctx has ended. An error means that the mutex was lost before.
+	// Release gives the mutex back. It doesn't block after ctx has ended. An error means that the mutex was lost before.
 	Release(ctx context.Context) error
 	// Abandon gives up a mutex that is lost. It doesn't ask the server, which may never answer.
 	Abandon()
@@ -45,8 +45,8 @@ type Beats struct {
 // Watch checks a held mutex until stop is called, and calls lost, once, when a check fails or takes too long. stop waits for
 // the watch to end. It leaves a running check that much patience, because an interrupted check breaks its connection.
 func Watch(held Held, beats Beats, lost func(error)) (stop func(patience time.Duration)) {
+	checks, interrupt := context.WithCancel(context.Background())
 	quit, done := make(chan struct{}), make(chan struct{})
-	var last time.Duration // set before quit is closed
 	go func() {
 		defer close(done)
 		ticker := time.NewTicker(beats.Every)
@@ -57,14 +57,15 @@ func Watch(held Held, beats Beats, lost func(error)) (stop func(patience time.Du
 				return
 			case <-ticker.C:
 			}
-			if err := check(held, beats.Patience, quit, &last); err != nil {
+			if err := check(checks, held, beats.Patience); err != nil {
 				lost(err)
 				return
 			}
 		}
 	}()
 	return func(patience time.Duration) {
-		last = patience
+		defer interrupt()
+		defer time.AfterFunc(patience, interrupt).Stop()
 		close(quit)
 		<-done
 	}
@@ -73,29 +74,12 @@ func Watch(held Held, beats Beats, lost func(error)) (stop func(patience time.Du
 var errNoAnswer = errors.New("the server doesn't answer")
 
 // Check is held.Check with a limit.
-func Check(held Held, patience time.Duration) error { return check(held, patience, nil, nil) }
+func Check(held Held, patience time.Duration) error {
+	return check(context.Background(), held, patience)
+}
 
-func check(held Held, patience time.Duration, quit <-chan struct{}, last *time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func check(ctx context.Context, held Held, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	answer := make(chan error, 1)
-	go func() { answer <- held.Check(ctx) }()
-	var over <-chan time.Time
-	for {
-		select {
-		case err := <-answer:
-			return err
-		case <-quit:
-			quit, over = nil, time.After(*last)
-			continue
-		case <-ctx.Done():
-		case <-over:
-		}
-		select { // it may have answered at the last moment
-		case err := <-answer:
-			return err
-		default:
-			return errNoAnswer
-		}
-	}
+	return held.Check(ctx)
 }

@@ -234,12 +234,27 @@ func TestWatch(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
 		lost := make(chan error, 1)
-		stop := Watch(fake{func(context.Context) error { <-release; return nil }},
-			Beats{Every: time.Millisecond, Patience: 20 * time.Millisecond}, func(err error) { lost <- err })
+		held := &HeldServer{busy: make(chan struct{}, 1)}
+		hangs := fake{func(ctx context.Context) error { return held.use(ctx, func() error { <-release; return nil }) }}
+		stop := Watch(hangs, Beats{Every: time.Millisecond, Patience: 20 * time.Millisecond}, func(err error) { lost <- err })
 		if err := <-lost; err != errNoAnswer {
 			t.Errorf("lost: %v", err)
 		}
 		stop(2 * time.Second)
+		if err := Check(hangs, 20*time.Millisecond); err != errNoAnswer {
+			t.Errorf("while the connection is in use: %v", err)
+		}
+	})
+
+	t.Run("stop interrupts a check that takes too long", func(t *testing.T) {
+		begun, lost := make(chan struct{}), make(chan error, 1)
+		stop := Watch(fake{func(ctx context.Context) error { close(begun); <-ctx.Done(); return errNoAnswer }},
+			Beats{Every: time.Millisecond, Patience: time.Minute}, func(err error) { lost <- err })
+		<-begun
+		stop(10 * time.Millisecond)
+		if err := <-lost; err != errNoAnswer {
+			t.Errorf("lost: %v", err)
+		}
 	})
 
 	t.Run("stop waits for the check that is under way", func(t *testing.T) {

@@ -62,11 +62,6 @@ func (b *books) drain(ctx context.Context) error {
 	select {
 	case <-b.drained:
 		return nil
-	default:
-	}
-	select {
-	case <-b.drained:
-		return nil
 	case <-ctx.Done():
 	}
 	var forgotten []*link

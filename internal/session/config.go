@@ -90,6 +90,20 @@ type Backend struct {
 	Lost func(row []driver.Value)
 }
 
+// ask asks the server, once, what it calls a connection.
+func (b Backend) ask(ctx context.Context, l *link) (err error) {
+	if b.Query != "" && l.backend == nil {
+		l.backend, err = l.queryRow(ctx, b.Query)
+	}
+	return err
+}
+
+func (b Backend) tellLost(l *link) {
+	if b.Lost != nil && l.backend != nil && l.broken() {
+		_ = guard(func() error { b.Lost(l.backend); return nil })
+	}
+}
+
 // guard makes an error of a panic in a function of the caller: database/sql does not expect that a
 // driver panics in BeginTx, and would never free the connection.
 func guard(f func() error) (err error) {

@@ -52,10 +52,8 @@ func (c *conn) during(ctx context.Context) context.Context {
 // raw calls the driver on a connection of a session.
 func raw[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)) (value T, err error) {
 	ctx = c.during(ctx)
-	if c.link == nil {
-		if err := c.s.attach(ctx, c); err != nil {
-			return value, err
-		}
+	if err := c.s.attach(ctx, c); err != nil {
+		return value, err
 	}
 	return call(ctx, c.link, f)
 }
@@ -64,13 +62,6 @@ func raw[T any](ctx context.Context, c *conn, f func(driver.Conn) (T, error)) (v
 func (c *conn) do(ctx context.Context, f func(driver.Conn) error) error {
 	_, err := raw(ctx, c, func(dc driver.Conn) (struct{}, error) { return struct{}{}, f(dc) })
 	return err
-}
-
-// idle is do for calls that don't use the network, and are of no interest without a connection.
-func (c *conn) idle(f func(driver.Conn) error) {
-	if c.link != nil {
-		_ = c.link.do(background, f)
-	}
 }
 
 // watched is raw for what uses the database outside or inside a transaction.
@@ -98,10 +89,8 @@ func statement[T any](ctx context.Context, c *conn, query string, f func(driver.
 }
 
 func (c *conn) prepareFor(ctx context.Context, query string) error {
-	if c.link == nil {
-		if err := c.s.attach(ctx, c); err != nil {
-			return err
-		}
+	if err := c.s.attach(ctx, c); err != nil {
+		return err
 	}
 	if err := c.settle(ctx); err != nil {
 		return err
@@ -118,37 +107,24 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	ctx = c.during(ctx) // the driver is to heed it too
-	after, err := c.trace(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	res, err := whole(ctx, c, query, func(dc driver.Conn) (driver.Result, error) {
+	return execute(ctx, c, query, func(dc driver.Conn) (driver.Result, error) {
 		e, ok := dc.(driver.ExecerContext)
 		if !ok {
 			return nil, driver.ErrSkip
 		}
 		return e.ExecContext(ctx, query, args)
 	})
-	return res, after(err)
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	ctx = c.during(ctx) // the driver is to heed it too
-	after, err := c.trace(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	inner, err := statement(ctx, c, query, func(dc driver.Conn) (driver.Rows, error) {
+	return queryRows(ctx, c, query, func(dc driver.Conn) (driver.Rows, error) {
 		q, ok := dc.(driver.QueryerContext)
 		if !ok {
 			return nil, driver.ErrSkip
 		}
 		return q.QueryContext(ctx, query, args)
 	})
-	if err != nil {
-		return nil, after(c.leave(ctx, err))
-	}
-	return &rows{c: c, link: c.link, ctx: c.during(ctx), inner: inner, after: after}, nil
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
@@ -215,12 +191,8 @@ func (c *conn) IsValid() bool { return c.link == nil || c.link.valid() }
 
 // Close gives the connection back. That of an outer transaction stays until the transaction ends.
 func (c *conn) Close() error {
-	if c.s.outer != nil {
-		c.s.books.giveBack(c)
-		return nil
-	}
 	defer c.s.books.giveBack(c)
-	if c.link == nil {
+	if c.s.outer != nil || c.link == nil {
 		return nil
 	}
 	return c.s.detach(c)

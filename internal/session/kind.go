@@ -84,19 +84,10 @@ func (k Kind) leftOpen(ctx context.Context, l *link) (bool, error) {
 		}
 		return false, err
 	}
-	switch k {
-	case PostgreSQL:
-		if state := sqlState(err); state == "22012" || state == "25P02" {
-			return true, nil
-		}
-	case MySQL:
-		if strings.Contains(err.Error(), "1568") {
-			return true, nil
-		}
-	case SQLite:
-		if strings.Contains(err.Error(), "within a transaction") {
-			return true, nil
-		}
+	state, text := dialect.SQLState(err), err.Error()
+	if k == PostgreSQL && (state == "22012" || state == "25P02") || k == MySQL && strings.Contains(text, "1568") ||
+		k == SQLite && strings.Contains(text, "within a transaction") {
+		return true, nil
 	}
 	return false, err
 }
@@ -105,26 +96,12 @@ func (k Kind) leftOpen(ctx context.Context, l *link) (bool, error) {
 func (k Kind) markGone(err error) bool {
 	switch k {
 	case PostgreSQL:
-		state := sqlState(err)
+		state := dialect.SQLState(err)
 		return state == "3B001" || state == "25P01"
 	case SQLite:
 		return err != nil && strings.Contains(err.Error(), "no such savepoint")
 	}
 	return false
-}
-
-func sqlState(err error) string {
-	for err != nil {
-		if e, ok := err.(interface{ SQLState() string }); ok {
-			return e.SQLState()
-		}
-		u, ok := err.(interface{ Unwrap() error })
-		if !ok {
-			return ""
-		}
-		err = u.Unwrap()
-	}
-	return ""
 }
 
 // pragmas are those of a connection of SQLite that a statement can change, and read.

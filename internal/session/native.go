@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
-	"slices"
 )
 
 // The functions below call a driver as database/sql does, with its fallbacks for what a driver
@@ -103,31 +102,16 @@ func exec(ctx context.Context, dc driver.Conn, query string, args []any) (driver
 	return stmtExec(ctx, st, named)
 }
 
-// queryRow reads the first row of a query of the session's own. Bytes become strings.
-func queryRow(ctx context.Context, dc driver.Conn, query string) (row []driver.Value, err error) {
-	rows, closeRows, err := open(ctx, dc, query)
+// queryRow reads the only row of a query of the session's own.
+func queryRow(ctx context.Context, dc driver.Conn, query string) ([]driver.Value, error) {
+	list, err := queryAll(ctx, dc, query)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if closed := closeRows(); err == nil {
-			err = closed
-		}
-	}()
-	row = make([]driver.Value, len(rows.Columns()))
-	if err := rows.Next(row); err != nil {
-		if err == io.EOF {
-			return nil, sql.ErrNoRows
-		}
-		return nil, err
+	if len(list) == 0 {
+		return nil, sql.ErrNoRows
 	}
-	row = slices.Clone(row)
-	for i, v := range row {
-		if b, ok := v.([]byte); ok { // the driver's own memory
-			row[i] = string(b)
-		}
-	}
-	return row, nil
+	return list[0], nil
 }
 
 // queryAll reads all rows of a query of the session's own. Bytes become strings.

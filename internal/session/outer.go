@@ -51,7 +51,7 @@ func InTransaction(ctx context.Context, parent *sql.DB, cfg Config) (*Session, e
 	stopWatching := context.AfterFunc(ctx, cancel)
 	tx, err := c.begin(own, driver.TxOptions{})
 	if err == nil {
-		err = c.link.run(own, mark)
+		err = c.link.exec(own, transactionMark)
 	}
 	if !stopWatching() {
 		err = context.Cause(ctx)
@@ -96,10 +96,33 @@ func (o *outer) watch(inSavepoint bool, call func() error) error {
 	bad := errors.Is(err, driver.ErrBadConn)
 	switch {
 	case harmless(err), inSavepoint && !bad: // the end of the savepoint shows what is left
-	case bad, o.conn.alive() != nil:
+	case bad, o.alive() != nil:
 		o.lose(err)
 	}
 	return err
+}
+
+// run executes statements of the session's own, and notices when a statement loses the transaction.
+func (o *outer) run(ctx context.Context, inSavepoint bool, queries ...string) error {
+	return o.watch(inSavepoint, func() error {
+		for _, query := range queries {
+			if err := o.conn.link.exec(ctx, query); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// transactionMark is a savepoint by which the outer transaction is recognised.
+const transactionMark = `SAVEPOINT gooseplus_transaction`
+
+// alive fails if the transaction is aborted or gone. SQLite begins another transaction when it is told to make a savepoint,
+// so the savepoint that was there before is released first.
+func (o *outer) alive() error {
+	ctx, cancel := o.conn.link.after(background)
+	defer cancel()
+	return o.conn.link.run(ctx, []Statement{{Query: `RELEASE ` + transactionMark}, {Query: transactionMark}})
 }
 
 // Commit commits the outer transaction and ends the session. An error of the database comes through
@@ -130,7 +153,7 @@ func (s *Session) Commit(ctx context.Context) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, s.outer.cancel)()
-	if err := s.outer.conn.alive(); err != nil {
+	if err := s.outer.alive(); err != nil {
 		s.outer.lose(err)
 		_ = s.outer.finish(s.outer.tx.rollback)
 		return s.outer.lostError()

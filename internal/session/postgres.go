@@ -51,7 +51,7 @@ type RoleError struct {
 }
 
 func (e *RoleError) Error() string {
-	if sqlState(e.Err) == "42501" {
+	if dialect.SQLState(e.Err) == "42501" {
 		return fmt.Sprintf("the user of the connection may not work as the role %q: GRANT %q TO that user (%v)", e.Role, e.Role, e.Err)
 	}
 	return fmt.Sprintf("there is no role %q (%v)", e.Role, e.Err)
@@ -62,7 +62,7 @@ func (e *RoleError) Unwrap() error { return e.Err }
 
 func explainRole(role string) func(error) error {
 	return func(err error) error {
-		if state := sqlState(err); state == "42501" || state == "22023" {
+		if state := dialect.SQLState(err); state == "42501" || state == "22023" {
 			return &RoleError{role, err}
 		}
 		return err

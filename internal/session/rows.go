@@ -34,6 +34,13 @@ var (
 	_ driver.RowsColumnTypePrecisionScale   = (*rows)(nil)
 )
 
+// optional asks the driver's rows about something, unless they don't know of it.
+func optional[T any](r *rows, ask func(T)) {
+	if n, ok := r.inner.(T); ok {
+		r.look(func() { ask(n) })
+	}
+}
+
 // look reads what the driver knows already. If the session was closed meanwhile, it finds nothing.
 func (r *rows) look(f func()) {
 	_ = r.link.do(background, func(driver.Conn) error { f(); return nil })
@@ -109,9 +116,7 @@ func (r *rows) Close() error {
 }
 
 func (r *rows) HasNextResultSet() (has bool) {
-	if n, ok := r.inner.(driver.RowsNextResultSet); ok {
-		r.look(func() { has = n.HasNextResultSet() })
-	}
+	optional(r, func(n driver.RowsNextResultSet) { has = n.HasNextResultSet() })
 	return has
 }
 
@@ -126,36 +131,26 @@ func (r *rows) NextResultSet() error {
 
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	t := reflect.TypeFor[any]()
-	if n, ok := r.inner.(driver.RowsColumnTypeScanType); ok {
-		r.look(func() { t = n.ColumnTypeScanType(i) })
-	}
+	optional(r, func(n driver.RowsColumnTypeScanType) { t = n.ColumnTypeScanType(i) })
 	return t
 }
 
 func (r *rows) ColumnTypeDatabaseTypeName(i int) (name string) {
-	if n, ok := r.inner.(driver.RowsColumnTypeDatabaseTypeName); ok {
-		r.look(func() { name = n.ColumnTypeDatabaseTypeName(i) })
-	}
+	optional(r, func(n driver.RowsColumnTypeDatabaseTypeName) { name = n.ColumnTypeDatabaseTypeName(i) })
 	return name
 }
 
 func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
-	if n, has := r.inner.(driver.RowsColumnTypeLength); has {
-		r.look(func() { length, ok = n.ColumnTypeLength(i) })
-	}
+	optional(r, func(n driver.RowsColumnTypeLength) { length, ok = n.ColumnTypeLength(i) })
 	return length, ok
 }
 
 func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
-	if n, has := r.inner.(driver.RowsColumnTypeNullable); has {
-		r.look(func() { nullable, ok = n.ColumnTypeNullable(i) })
-	}
+	optional(r, func(n driver.RowsColumnTypeNullable) { nullable, ok = n.ColumnTypeNullable(i) })
 	return nullable, ok
 }
 
 func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
-	if n, has := r.inner.(driver.RowsColumnTypePrecisionScale); has {
-		r.look(func() { precision, scale, ok = n.ColumnTypePrecisionScale(i) })
-	}
+	optional(r, func(n driver.RowsColumnTypePrecisionScale) { precision, scale, ok = n.ColumnTypePrecisionScale(i) })
 	return precision, scale, ok
 }

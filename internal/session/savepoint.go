@@ -15,17 +15,6 @@ const (
 	releaseSQL    = `RELEASE SAVEPOINT gooseplus_session`
 )
 
-// mark is the savepoint by which an outer transaction is recognised, see alive.
-var mark = []Statement{{Query: `SAVEPOINT gooseplus_transaction`}}
-
-// alive fails if the outer transaction is aborted, or is not there any more. SQLite begins another
-// one when it is told to make a savepoint, so one that was there before is released first.
-func (c *conn) alive() error {
-	ctx, cancel := c.link.after(background)
-	defer cancel()
-	return c.link.run(ctx, []Statement{{Query: `RELEASE SAVEPOINT gooseplus_transaction`}, mark[0]})
-}
-
 // savepoint is a transaction inside the outer one.
 type savepoint struct {
 	c   *conn
@@ -36,7 +25,7 @@ func (c *conn) savepoint(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 	if opts.ReadOnly || sql.IsolationLevel(opts.Isolation) != sql.LevelDefault {
 		return nil, errors.New("session: a transaction inside the outer one can't be read-only or have an isolation level")
 	}
-	err := c.watch(ctx, savepointSQL)
+	err := c.s.outer.run(ctx, c.inTx, savepointSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +45,7 @@ func (c *conn) savepoint(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 // Commit releases the savepoint. If that fails, as it does in PostgreSQL after a statement that
 // failed, the savepoint is rolled back, like a transaction would be.
 func (sp savepoint) Commit() error {
-	err := sp.c.watch(sp.ctx, releaseSQL)
+	err := sp.c.s.outer.run(sp.ctx, sp.c.inTx, releaseSQL)
 	if err != nil {
 		_ = sp.Rollback() // if it fails, the transaction is lost
 		return err
@@ -71,21 +60,9 @@ func (sp savepoint) Rollback() error {
 	defer func() { sp.c.inTx = false }()
 	ctx, cancel := sp.c.link.after(sp.ctx)
 	defer cancel()
-	err := sp.c.watch(ctx, rollbackToSQL, releaseSQL)
+	err := sp.c.s.outer.run(ctx, sp.c.inTx, rollbackToSQL, releaseSQL)
 	if err != nil {
 		sp.c.s.outer.lose(err)
 	}
 	return err
-}
-
-// watch executes statements of the session's own, and notices when that loses the outer transaction.
-func (c *conn) watch(ctx context.Context, queries ...string) error {
-	return c.s.outer.watch(c.inTx, func() error {
-		for _, query := range queries {
-			if err := c.link.exec(ctx, query); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

@@ -118,7 +118,7 @@ func (s *Session) borrow(ctx context.Context) (l *link, err error) {
 	defer context.AfterFunc(s.ending, func() { cancel(ErrClosed) })()
 	if l := s.cfg.Keeper.take(); l != nil && l.valid() {
 		l.step, l.backend = 0, nil
-		return l, s.ask(ctx, l)
+		return l, s.cfg.Backend.ask(ctx, l)
 	} else if l != nil {
 		l.discard()
 	}
@@ -143,7 +143,7 @@ func (s *Session) borrowOnce(ctx context.Context) (*link, error) {
 		return nil, err
 	}
 	if err = l.remember(ctx, s.cfg.Kind); err == nil { // before the configuration sets anything
-		err = s.ask(ctx, l)
+		err = s.cfg.Backend.ask(ctx, l)
 	}
 	if err != nil {
 		l.discard()
@@ -159,14 +159,6 @@ func (s *Session) borrowOnce(ctx context.Context) (*link, error) {
 		s.db.SetMaxOpenConns(1)
 	}
 	return l, nil
-}
-
-// ask asks the server, once, what it calls a connection.
-func (s *Session) ask(ctx context.Context, l *link) (err error) {
-	if s.cfg.Backend.Query != "" && l.backend == nil {
-		l.backend, err = l.queryRow(ctx, s.cfg.Backend.Query)
-	}
-	return err
 }
 
 // keepAt is the limit of the parent pool from which on a connection may stay with the session between two steps:

@@ -34,7 +34,7 @@ var (
 	// ErrLeftOpen is the error of a step that has begun a transaction and not ended it.
 	ErrLeftOpen = errors.New("it leaves a transaction of its own open (BEGIN without COMMIT): that was rolled back")
 	// ErrEnded is the error of a Go migration that has ended the transaction that it was given.
-	ErrEnded = errors.New("it has ended the transaction that it was given (COMMIT or ROLLBACK): what it did besides may have stayed")
+	ErrEnded = errors.New("it has ended the transaction that it was given (COMMIT or ROLLBACK): its other changes may have stayed")
 )
 
 // StartStep tells the session that a step is next. Connections that it uses are its own until EndStep.
@@ -113,9 +113,12 @@ func (s *Session) Rest() {
 	}
 }
 
-// attach gives a connection of the session's pool one of the parent's: one that the step has used before, the one
+// attach gives a connection of the session's pool, unless it has one, a connection of the parent's: one that the step has used before, the one
 // that was kept from the step before, or another one.
 func (s *Session) attach(ctx context.Context, c *conn) error {
+	if c.link != nil {
+		return nil
+	}
 	l, err := s.take(ctx)
 	if err == nil {
 		err = s.announce(ctx, l)
@@ -144,7 +147,7 @@ func (s *Session) take(ctx context.Context) (*link, error) {
 		}
 		if l.clean(s.cfg.Kind) == nil {
 			l.backend = nil // the question may set something too
-			return l, s.ask(ctx, l)
+			return l, s.cfg.Backend.ask(ctx, l)
 		}
 		s.discard(l)
 	}
@@ -197,9 +200,7 @@ func (s *Session) dispose(l *link) {
 
 // discard closes a connection, on which nothing is left open: the server would take its time to notice.
 func (s *Session) discard(l *link) {
-	if lost := s.cfg.Backend.Lost; lost != nil && l.backend != nil && l.broken() {
-		_ = guard(func() error { lost(l.backend); return nil })
-	}
+	s.cfg.Backend.tellLost(l)
 	if (l.outside || l.backend != nil) && !l.spent && s.cfg.Kind != Other {
 		ctx, cancel := l.after(background)
 		_ = l.exec(ctx, "ROLLBACK") // if there is nothing to roll back, that is fine
@@ -223,9 +224,7 @@ func (s *Session) release(l *link) error {
 		s.discard(l)
 		return nil
 	}
-	if lost := s.cfg.Backend.Lost; lost != nil && l.backend != nil && l.broken() {
-		_ = guard(func() error { lost(l.backend); return nil })
-	}
+	s.cfg.Backend.tellLost(l)
 	return l.giveBack()
 }
 

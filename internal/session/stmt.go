@@ -54,25 +54,12 @@ func (s *stmt) Close() error {
 
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	ctx = s.c.during(ctx)
-	after, err := s.c.trace(ctx, s.query)
-	if err != nil {
-		return nil, err
-	}
-	res, err := whole(ctx, s.c, s.query, func(driver.Conn) (driver.Result, error) { return stmtExec(ctx, s.inner, args) })
-	return res, after(err)
+	return execute(ctx, s.c, s.query, func(driver.Conn) (driver.Result, error) { return stmtExec(ctx, s.inner, args) })
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	ctx = s.c.during(ctx)
-	after, err := s.c.trace(ctx, s.query)
-	if err != nil {
-		return nil, err
-	}
-	inner, err := statement(ctx, s.c, s.query, func(driver.Conn) (driver.Rows, error) { return stmtQuery(ctx, s.inner, args) })
-	if err != nil {
-		return nil, after(s.c.leave(ctx, err))
-	}
-	return &rows{c: s.c, link: s.link, ctx: s.c.during(ctx), inner: inner, after: after}, nil
+	return queryRows(ctx, s.c, s.query, func(driver.Conn) (driver.Rows, error) { return stmtQuery(ctx, s.inner, args) })
 }
 
 // CheckNamedValue asks the statement and, if it has no opinion, the connection: database/sql asks

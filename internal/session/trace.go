@@ -53,3 +53,26 @@ func (c *conn) trace(ctx context.Context, query string) (after func(error) error
 		return failed
 	}, nil
 }
+
+// execute executes a statement of a step.
+func execute(ctx context.Context, c *conn, query string, f func(driver.Conn) (driver.Result, error)) (driver.Result, error) {
+	after, err := c.trace(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	result, err := whole(ctx, c, query, f)
+	return result, after(err)
+}
+
+// queryRows executes a query of a step.
+func queryRows(ctx context.Context, c *conn, query string, f func(driver.Conn) (driver.Rows, error)) (driver.Rows, error) {
+	after, err := c.trace(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	inner, err := statement(ctx, c, query, f)
+	if err != nil {
+		return nil, after(c.leave(ctx, err))
+	}
+	return &rows{c: c, link: c.link, ctx: c.during(ctx), inner: inner, after: after}, nil
+}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 // tx is a transaction of a session's connection.
@@ -40,10 +42,8 @@ func (c *conn) Begin() (driver.Tx, error) { return c.BeginTx(background, driver.
 
 func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 	if c.s.cfg.SettingsFirst {
-		if c.link == nil {
-			if err := c.s.attach(c.during(ctx), c); err != nil {
-				return nil, err
-			}
+		if err := c.s.attach(c.during(ctx), c); err != nil {
+			return nil, err
 		}
 		if err := c.settle(ctx); err != nil {
 			return nil, err
@@ -127,11 +127,6 @@ func (t *tx) Commit() error {
 	if t.c.s.books.at().early() {
 		return errors.Join(errEarly, t.rollback())
 	}
-	if t.over {
-		t.c.tx = nil
-		t.c.s.books.closedTx(t)
-		return nil
-	}
 	if t.pending {
 		if err := t.beginNow(t.ctx); err != nil {
 			return errors.Join(err, t.rollback())
@@ -149,6 +144,9 @@ func (t *tx) rollback() error { return t.end("ROLLBACK", driver.Tx.Rollback) }
 func (t *tx) end(statement string, method func(driver.Tx) error) error {
 	t.c.tx = nil
 	defer t.c.s.books.closedTx(t)
+	if t.over {
+		return nil
+	}
 	if !t.link.guarded || t.c.s.cfg.Kind != MySQL && !t.c.s.cfg.endsBySQL {
 		return t.link.do(t.ctx, func(driver.Conn) error { return method(t.inner) })
 	}
@@ -168,14 +166,9 @@ func (t *tx) end(statement string, method func(driver.Tx) error) error {
 // can tell whether it is still good, as database/sql does.
 func (t *tx) Rollback() error {
 	t.c.inTx = false
-	if t.over {
-		t.c.tx = nil
-		t.c.s.books.closedTx(t)
-		return nil
-	}
 	t.lookForMark()
 	tells := false
-	t.c.idle(func(dc driver.Conn) error {
+	_ = t.link.do(background, func(dc driver.Conn) error {
 		_, resets := dc.(driver.SessionResetter)
 		_, validates := dc.(driver.Validator)
 		tells = resets && validates
@@ -231,7 +224,7 @@ func (t *tx) intact(ctx context.Context, settled []string) (bool, error) {
 	if t.c.s.cfg.Kind.markGone(err) {
 		return false, nil
 	}
-	if sqlState(err) == "25P02" {
+	if dialect.SQLState(err) == "25P02" {
 		return true, nil // what comes next fails too, and says why
 	}
 	return true, err

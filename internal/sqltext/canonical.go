@@ -5,35 +5,45 @@ import (
 	"encoding/hex"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // Sum is the SHA-256 of a text in its canonical form, in hexadecimal.
 func (q Quoting) Sum(text string) string {
-	sum := sha256.Sum256([]byte(q.canonical(text)))
-	return hex.EncodeToString(sum[:])
+	sum := sha256.Sum256(q.canonical(text))
+	var digits [2 * sha256.Size]byte
+	hex.Encode(digits[:], sum[:])
+	return string(digits[:])
 }
+
+// special are the bytes that a text's canonical form may be without, or that may begin what it has as it is.
+var special = [256]bool{'\n': true, '-': true, '/': true, '#': true, '\'': true, '"': true, '`': true, '[': true, '$': true}
 
 // canonical is a text without its comments, empty lines and trailing spaces, with the line ends of Unix. Quoted texts and
 // bodies keep everything except carriage returns at the end of a line, which goose removes too. The annotations of goose
-// and of this library are no comments, except allow-lock, and neither are the comments that a server executes or obeys (/*! and /*+).
-func (q Quoting) canonical(text string) string {
+// and of this library are no comments, except allow-lock, and neither are the comments that a server executes or obeys (/*! and /*+). Each
+// boot makes it of every file.
+func (q Quoting) canonical(text string) []byte {
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
 	c := canon{out: make([]byte, 0, len(text))}
 	for i := 0; i < len(text); {
-		switch b := text[i]; b {
-		case '\n':
+		b := text[i]
+		switch {
+		case b == '\n':
 			c.newline()
 			i++
 			continue
-		case ' ', '\t':
-			c.blank(b)
-			i++
-			continue
-		case '-', '/', '#', '\'', '"', '`', '[', '$':
-		default:
-			c.out = append(c.out, b)
+		case c.commented && (b == ' ' || b == '\t'): // it goes with the comment
 			c.commented = false
 			i++
+			continue
+		case !special[b]:
+			end := i + 1
+			for end < len(text) && !special[text[end]] {
+				end++
+			}
+			c.plain(text[i:end])
+			i = end
 			continue
 		}
 		n, _ := q.span(text, i)
@@ -49,12 +59,14 @@ func (q Quoting) canonical(text string) string {
 		case len(piece) > 1:
 			c.verbatim(piece)
 		default:
-			c.out = append(c.out, piece[0])
-			c.commented = false
+			c.plain(piece)
 		}
 	}
 	c.trim()
-	return string(c.out[:c.kept]) + strings.TrimRight(string(c.out[c.kept:]), "\n")
+	for len(c.out) > c.kept && c.out[len(c.out)-1] == '\n' {
+		c.out = c.out[:len(c.out)-1]
+	}
+	return c.out
 }
 
 // canon collects a canonical text.
@@ -72,16 +84,15 @@ func (c *canon) verbatim(piece string) {
 // line is a comment to the end of a line.
 func (c *canon) line(piece string) {
 	text, ended := strings.CutSuffix(piece, "\n")
-	if note := strings.TrimSpace(strings.TrimLeft(text, "-")); strings.HasPrefix(note, "+goose") && !allowsLock.MatchString(note) {
+	if strings.HasPrefix(text, "-- +goose ") && tidy(text) {
+		c.out = append(c.out, text...)
+	} else if note := strings.TrimSpace(strings.TrimLeft(text, "-")); strings.HasPrefix(note, "+goose") && !allowsLock.MatchString(note) {
 		c.out = append(c.out, "-- "+strings.Join(strings.Fields(note), " ")...)
 	}
 	if ended {
 		c.newline()
 	}
 }
-
-// allowsLock matches an annotation that changes nothing of what a file does.
-var allowsLock = regexp.MustCompile(`(?i)^\+gooseplus\s+allow-lock\b`)
 
 // space stands for a comment between two words. Of the spaces on both sides of the comment, one goes with it.
 func (c *canon) space() {
@@ -91,10 +102,24 @@ func (c *canon) space() {
 	c.commented = true
 }
 
-func (c *canon) blank(b byte) {
-	if !c.commented {
-		c.out = append(c.out, b)
+// allowsLock matches an annotation that changes nothing of what a file does.
+var allowsLock = regexp.MustCompile(`(?i)^\+gooseplus\s+allow-lock\b`)
+
+// tidy says whether a line has single spaces only, and none at its end.
+func tidy(line string) bool {
+	before := byte('-')
+	for i := range len(line) {
+		b := line[i]
+		if b < ' ' || b >= utf8.RuneSelf || b == ' ' && before == ' ' {
+			return false
+		}
+		before = b
 	}
+	return before != ' '
+}
+
+func (c *canon) plain(piece string) {
+	c.out = append(c.out, piece...)
 	c.commented = false
 }
 

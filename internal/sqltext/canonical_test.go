@@ -52,6 +52,7 @@ func TestCanonical(t *testing.T) {
 		{"the space in an annotation", postgres, "--  +goose  Up \nSELECT 1;", "-- +goose Up\nSELECT 1;", true},
 		{"a replay", postgres, "-- +gooseplus Replay 3", "-- +gooseplus Replay 4", false},
 		{"an allowed lock", postgres, "-- +gooseplus allow-lock it is small\n-- +goose Up\nSELECT 1;", "-- +goose Up\nSELECT 1;", true},
+		{"a body that doesn't end", postgres, "SELECT $x$", "SELECT $y$", false},
 		{"the line after a string", postgres, "SELECT 'a'\n, 1", "SELECT 'a', 1", false},
 	} {
 		t.Run(tc.situation, func(t *testing.T) {

@@ -47,7 +47,8 @@ func (q Quoting) span(text string, i int) (length int, closed bool) {
 		}
 		return len(rest), true
 	case strings.HasPrefix(rest, "/*"):
-		return q.comment(rest), true
+		length, _ = q.comment(rest)
+		return length, true
 	case c == '\'', c == '"':
 		return quotedBy(rest, c, q.Backslashes || q.Dollars && c == '\'' && escapes(text[:i]))
 	case c == '`' && (q.Backslashes || q.Brackets):
@@ -62,8 +63,10 @@ func (q Quoting) span(text string, i int) (length int, closed bool) {
 		if tag == "" {
 			return 1, true
 		}
-		end := strings.Index(rest[len(tag):], tag)
-		return end + 2*len(tag), end >= 0
+		if end := strings.Index(rest[len(tag):], tag); end >= 0 {
+			return end + 2*len(tag), true
+		}
+		return len(rest), false
 	}
 	return 1, true
 }
@@ -82,7 +85,8 @@ func quotedBy(rest string, c byte, escapes bool) (length int, closed bool) {
 	return len(rest), false
 }
 
-func (q Quoting) comment(rest string) int {
+// comment is the length of the comment at the beginning of a text.
+func (q Quoting) comment(rest string) (length int, closed bool) {
 	depth := 0
 	for i := 0; i+1 < len(rest); i++ {
 		switch {
@@ -93,11 +97,33 @@ func (q Quoting) comment(rest string) int {
 			depth--
 			i++
 			if depth == 0 {
-				return i + 1
+				return i + 1, true
 			}
 		}
 	}
-	return len(rest)
+	return len(rest), false
+}
+
+// OnlyComments says whether a text has nothing to execute. PostgreSQL nests comments, other servers don't. MySQL and MariaDB
+// execute the inside of a comment that begins with /*!, and MariaDB also that of /*M!.
+func OnlyComments(text string, nested bool) bool {
+	for {
+		text = strings.TrimSpace(text)
+		switch {
+		case text == "":
+			return true
+		case strings.HasPrefix(text, "--"), strings.HasPrefix(text, "#"):
+			_, text, _ = strings.Cut(text, "\n")
+		case !strings.HasPrefix(text, "/*"), strings.HasPrefix(text, "/*!"), strings.HasPrefix(text, "/*M!"):
+			return false
+		default:
+			length, closed := Quoting{Dollars: nested}.comment(text)
+			if !closed {
+				return false // the server may have something to say about that
+			}
+			text = text[length:]
+		}
+	}
 }
 
 // escapes says whether the string after before is one of PostgreSQL's with an E.
