@@ -39,7 +39,9 @@ func (m *Migrator) Trace(ctx context.Context, shadow *sql.DB) (locks.Report, err
 	if err != nil {
 		return locks.Report{}, err
 	}
-	there, err := catalog.Read(ctx, shadow, catalog.Scope{Dialect: known.whole.dialect.Goose})
+	reached, leave := known.whole.reach(shadow)
+	defer leave()
+	there, err := catalog.Read(ctx, reached.own, catalog.Scope{Dialect: known.whole.dialect.Goose})
 	if err == nil {
 		err = mustBeEmpty(there)
 	}

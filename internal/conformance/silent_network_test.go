@@ -52,6 +52,12 @@ var networkCalls = map[string]func(context.Context, *gooseplus.Migrator) error{
 		}
 		return nil
 	},
+	"Trace": func(ctx context.Context, m *gooseplus.Migrator) error {
+		if _, err := m.Trace(ctx, ctx.Value(shadowKey{}).(*sql.DB)); err == nil || !strings.Contains(err.Error(), "nothing was touched") {
+			return errors.Join(errors.New("want another error"), err)
+		}
+		return nil
+	},
 	"Accept": func(ctx context.Context, m *gooseplus.Migrator) error { return m.Accept(ctx, 2) },
 	"Runs":   func(ctx context.Context, m *gooseplus.Migrator) error { return second(m.Runs(ctx)) },
 	"TenantsStatus": func(ctx context.Context, m *gooseplus.Migrator) (failed error) {

@@ -29,8 +29,8 @@ type Tenant struct {
 	Name string
 	// State is a gooseplus.TenantState, or the state of a tenant in a rollout. Any other is shown too.
 	State   string
-	Version int64 // the highest version applied, 0 if there is none, less if it isn't known
-	Pending int   // how many migrations would be applied, less than 0 if it isn't known
+	Version int64  // the highest version applied, 0 if there is none, less if it isn't known
+	Pending int    // how many migrations would be applied, less than 0 if it isn't known
 	Server  string // shown instead of Pending if the fleet has servers
 	Error   string
 }
