@@ -12,7 +12,7 @@ import (
 
 // TestEveryOutcomeHasItsColour: an outcome that runs get must get a colour.
 func TestEveryOutcomeHasItsColour(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "../status.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "../runs.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
