@@ -23,7 +23,7 @@ export CGO_CFLAGS ?= -O0 -g0
 COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fleet test test-race test-fleet chaos test-dockertest test-benchmarks test-otelgooseplus lint fuzz bench cover test-image
+.PHONY: help demo demo-fleet test test-drivers test-race test-fleet chaos test-dockertest test-benchmarks test-otelgooseplus lint fuzz bench cover test-image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test: ## run all tests, the long ones in a short form; those without a database 
 
 test-fleet: ## test the fleet, a module of its own
 	go run ./internal/dbtest/serve go test -C fleet -vet=off -timeout 20m ./...
+
+test-drivers: ## run the tests of internal/conformance over every driver, also those that the driver makes no difference to
+	GOOSEPLUS_TEST_DRIVERS=all $(MAKE) test PACKAGES=./internal/conformance RUN='$(or $(RUN),.)'
 
 test-race: ## run tests with the race detector, of the packages in RACES: those with concurrency
 	$(if $(RACE),,@echo "the race detector needs cgo and a C compiler"; exit 1)

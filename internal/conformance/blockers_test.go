@@ -93,7 +93,7 @@ func TestBlockersAreNamed(t *testing.T) {
 // TestBlockersOfRows: a row is locked, and not a table.
 func TestBlockersOfRows(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		c := crowded(t, p, map[string]*fstest.MapFile{"12_rows.sql": script("UPDATE users SET id = id + 1;", "UPDATE users SET id = id - 1;")})
 		p.exec(t, "INSERT INTO users (id) VALUES (1)")
 		c.block(t)
@@ -112,7 +112,7 @@ func TestBlockersOfRows(t *testing.T) {
 // TestBlockersWithoutAConnection: a pool with one connection has none for the question.
 func TestBlockersWithoutAConnection(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		one := *p
 		c := crowded(t, p, map[string]*fstest.MapFile{"12_note.sql": script(addNote, dropNote)})
 		c.block(t)
@@ -143,7 +143,7 @@ func TestRunNamesItsConnections(t *testing.T) {
 		for _, limit := range []int{0, 3} { // below five, the connections go back to the pool
 			t.Run(fmt.Sprintf("lock %t, limit %d", lock, limit), func(t *testing.T) {
 				t.Parallel()
-				having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+				having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 					p.db.SetMaxOpenConns(limit)
 					if err := p.migrator(from(files(set)), gooseplus.WithGlobalLock(lock)).Migrate(context.Background()); err != nil {
 						t.Fatal(err)
@@ -168,7 +168,7 @@ func TestRunNamesItsConnections(t *testing.T) {
 // TestHolderNamesItsConnection: the connection with the lock has the run's name too.
 func TestHolderNamesItsConnection(t *testing.T) {
 	t.Parallel()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		names := make(map[string]bool)
 		err := p.migrator(from(files(earlier)), gooseplus.WithGlobalLock(true), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 			if _, ok := e.(gooseplus.MigrationFinished); !ok {

@@ -52,7 +52,7 @@ func warnings(text string, n *int) gooseplus.Option {
 func TestTwoAtOneStep(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		fsys := files(map[string]*fstest.MapFile{"1_a.sql": noTransaction("CREATE TABLE a (id INTEGER);", "DROP TABLE IF EXISTS a;")})
 		late, lateDriver := p.flaky(t)
 		first, firstDriver := p.flaky(t)
@@ -93,7 +93,7 @@ func TestTwoAtOneStep(t *testing.T) {
 func TestRecordedBeforeTheClaim(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		p.exec(t, "CREATE TABLE counted (v INTEGER)")
 		fsys := files(map[string]*fstest.MapFile{"1_a.sql": noTransaction("INSERT INTO counted VALUES (1);", "DELETE FROM counted;")})
 		late, driver := p.flaky(t)
@@ -122,7 +122,7 @@ func TestRecordedBeforeTheClaim(t *testing.T) {
 func TestWayBackBelowAnotherRun(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		if !p.transactionalDDL {
 			return // a run has marked its first step then, and the other one is refused
 		}

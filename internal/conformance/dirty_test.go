@@ -126,7 +126,7 @@ func TestDirty(t *testing.T) {
 	})
 
 	t.Run("nothing is ever marked for steps in transactions", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			if !p.transactionalDDL {
 				return
 			}

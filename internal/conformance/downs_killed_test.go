@@ -151,7 +151,7 @@ func killDown(t *testing.T, p *place, o downOrder) (ended bool) {
 func TestInheritedPlan(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		set := map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": table("b"), "3_c.sql": table("c")}
 		if err := p.locking(p.db, from(files(set))).Migrate(ctx); err != nil {
 			t.Fatal(err)

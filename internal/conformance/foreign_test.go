@@ -111,7 +111,7 @@ func TestNoForeignHistory(t *testing.T) {
 	goosey := func(name string) string {
 		return "CREATE TABLE " + name + " (id INTEGER PRIMARY KEY, version_id BIGINT NOT NULL, is_applied BOOLEAN NOT NULL, tstamp TIMESTAMP NULL)"
 	}
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		p.exec(t, "CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)",
 			"CREATE TABLE schema_version (version INT NOT NULL)", "INSERT INTO schema_version VALUES (0)", // tern's, before its first
 			goosey("other_versions"), "INSERT INTO other_versions VALUES (1, 0, TRUE, NULL), (2, 5, TRUE, NULL), (3, 5, FALSE, NULL)",
@@ -144,7 +144,7 @@ func TestNoForeignHistory(t *testing.T) {
 func TestForeignGoose(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		ours := gooseplus.WithVersionTable("our_versions")
 		if err := p.migrator(from(chain(2)), ours).Migrate(ctx); err != nil {
 			t.Fatal(err)
@@ -186,7 +186,7 @@ func TestTablesWithoutHistory(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	const text = "has tables already (2) and no migration history; if they come from these migrations, call Force with the version that they are at"
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		told := 0
 		run := func(want int, opts ...gooseplus.Option) {
 			t.Helper()
@@ -217,7 +217,7 @@ func TestTablesWithoutHistory(t *testing.T) {
 func TestForeignHistoryUnreadable(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		p.exec(t, histories["golang-migrate"].setup...)
 		m := p.over(readerOf(t, p), from(chain(2)))
 		for _, err := range []error{m.Migrate(ctx), second(m.Plan(ctx))} {

@@ -58,7 +58,7 @@ func TestGuardRecoveredStep(t *testing.T) {
 // also if all steps of the run have one.
 func TestGuardDownWithoutTransaction(t *testing.T) {
 	t.Parallel()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		named := -1
 		var d gooseplus.Definitions
 		d.Define(1).Up("CREATE TABLE a (id INTEGER)").DownAction(gooseplus.DBFunc(func(ctx context.Context, db *sql.DB) error {
@@ -80,7 +80,7 @@ func TestGuardDownWithoutTransaction(t *testing.T) {
 // connection, executes nothing: who looks for its connections has missed this one.
 func TestGuardDeclaredDeadBeforeItsConnection(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		db, f := p.flaky(t)
 		var dead sync.Once
 		f.before = func(statement string) {
@@ -97,7 +97,7 @@ func TestGuardDeclaredDeadBeforeItsConnection(t *testing.T) {
 // TestGuardLockFreeInTheLastMoment: the lock that is given back when the wait for it is over is tried once more.
 func TestGuardLockFreeInTheLastMoment(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		const wait = 300 * time.Millisecond
 		release := locks{p}.hold(t)
 		db, f := p.flaky(t)
@@ -123,7 +123,7 @@ func TestGuardLockFreeInTheLastMoment(t *testing.T) {
 func TestGuardLostRunKeepsItsRow(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		set := func(second func(context.Context, *sql.Tx) error) []gooseplus.Option {
 			return []gooseplus.Option{from(fstest.MapFS{}), gooseplus.WithGoMigrations(counts(1, nil), counts(2, second))}
@@ -195,7 +195,7 @@ func TestGuardDownThatRemovedItsRow(t *testing.T) {
 func TestOrphanThatStays(t *testing.T) {
 	t.Parallel()
 	for _, namespaces := range []bool{false, true} {
-		having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+		having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 			role := p.role(t)
 			p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name, "REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
 			q := *p

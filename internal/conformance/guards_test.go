@@ -26,7 +26,7 @@ func TestGuardDeclaredDead(t *testing.T) {
 		"before a step without one": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE IF EXISTS b;"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				if p.dialect == "sqlite" && name != "before a transaction" {
 					t.Skip("the lock's file ends with its process: nobody declares dead a run that works")
 				}
@@ -42,7 +42,7 @@ func TestGuardDeclaredDead(t *testing.T) {
 func TestGuardForce(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		if err := p.locking(p.db, from(chain(2))).MigrateTo(ctx, 1); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestGuardForce(t *testing.T) {
 // TestGuardRegister: a run that loses the lock before others can find its row does nothing: who has the lock now has missed it.
 func TestGuardRegister(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		db, f := p.flaky(t)
 		var lost sync.Once
 		f.before = func(statement string) {
@@ -89,7 +89,7 @@ func TestGuardRegister(t *testing.T) {
 func TestGuardInheritedWork(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		set := map[string]*fstest.MapFile{"1_a.sql": noTransaction("CREATE TABLE a (id INTEGER);", "DROP TABLE a;")}
 		if err := p.locking(p.db, from(files(set))).Migrate(ctx); err != nil {
 			t.Fatal(err)

@@ -64,7 +64,7 @@ func TestLockTwoConnections(t *testing.T) {
 
 func TestLockNothingPending(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		db, c := p.counted(t)
 		m := p.locking(db, from(chain(3)))
 		if err := m.Migrate(context.Background()); err != nil {
@@ -88,7 +88,7 @@ func TestLockConcurrentIndex(t *testing.T) {
 	t.Parallel()
 	for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
 		t.Run(isolation, func(t *testing.T) {
-			having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+			having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 				var name string
 				if err := p.db.QueryRow("SELECT current_database()").Scan(&name); err != nil {
 					t.Fatal(err)

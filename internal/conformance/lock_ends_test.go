@@ -109,7 +109,7 @@ func TestLockCrashedRun(t *testing.T) {
 		record{p}.stale(t, "[1,2,3]")
 	}
 	t.Run("the next fails", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			prepare(t, p)
 			err := p.locking(p.instance(t), from(broken(3))).Migrate(context.Background())
 			wantFailed(t, err, 3)
@@ -121,7 +121,7 @@ func TestLockCrashedRun(t *testing.T) {
 		})
 	})
 	t.Run("the next succeeds", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			prepare(t, p)
 			if err := p.locking(p.instance(t), from(chain(3))).Migrate(context.Background()); err != nil {
 				t.Error(err)
@@ -134,7 +134,7 @@ func TestLockCrashedRun(t *testing.T) {
 		})
 	})
 	t.Run("nothing is pending", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			prepare(t, p)
 			if err := p.locking(p.instance(t), from(chain(2))).Migrate(context.Background()); err != nil {
 				t.Error(err)
@@ -148,7 +148,7 @@ func TestLockCrashedRun(t *testing.T) {
 	})
 	// The one that finds it declares it dead and gets no further; the one after has nothing to do.
 	t.Run("it was cut off, and nothing is pending", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			prepare(t, p)
 			p.exec(t, "UPDATE goose_db_version_lock SET outcome = 'cut off' WHERE id = 'run:dead'")
 			if err := p.locking(p.instance(t), from(chain(2))).Migrate(context.Background()); err != nil {
@@ -166,7 +166,7 @@ func TestLockCrashedRun(t *testing.T) {
 	})
 	// The one that finds it is refused before it begins, so the duty must pass to the one after.
 	t.Run("the next is refused, the one after fails", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			prepare(t, p)
 			// Under the lock it is refused: the third version is undone on a pool... by a late version.
 			p.exec(t, "DELETE FROM goose_db_version WHERE version_id = 1")
@@ -177,7 +177,7 @@ func TestLockCrashedRun(t *testing.T) {
 	})
 	// The one that finds it ends between taking the lock and its own first row.
 	t.Run("the next ends before it begins, the one after fails", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			prepare(t, p)
 			ctx, cancel := context.WithCancel(context.Background())
 			err := p.locking(p.instance(t), from(broken(3)), gooseplus.WithObserver(func(context.Context, gooseplus.Event) {})).Migrate(cancelOnCrash(ctx, cancel, p, t))

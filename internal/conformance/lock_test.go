@@ -13,7 +13,7 @@ import (
 // TestReplicas boots several replicas of a service at the same moment, each with a pool of its own.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		p.patient()
 		fsys := chain(20)
 		var wg sync.WaitGroup

@@ -44,7 +44,7 @@ func TestAnswerOfTheServer(t *testing.T) {
 // TestDirtyNamesInvalidIndexes: what a failed CREATE INDEX CONCURRENTLY has left is told with the versions to choose from.
 func TestDirtyNamesInvalidIndexes(t *testing.T) {
 	t.Parallel()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		fsys := files(map[string]*fstest.MapFile{
 			"1_a.sql": script("CREATE TABLE a (id INTEGER);\nINSERT INTO a VALUES (1), (1);", "DROP TABLE a;"),
 			"2_i.sql": noTransaction("CREATE UNIQUE INDEX CONCURRENTLY only_once ON a (id);", "DROP INDEX CONCURRENTLY nothing;"),

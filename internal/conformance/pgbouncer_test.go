@@ -122,7 +122,7 @@ func TestPgBouncerWithoutLock(t *testing.T) {
 			db := b.instance(t)
 			others.Go(func() {
 				for ctx.Err() == nil {
-					if _, err := db.Exec(`SELECT pg_sleep($1 / 1000.0)`, 1); err != nil {
+					if _, err := db.Exec(`SELECT pg_sleep($1 / 1000.0)`, 10); err != nil {
 						t.Error(err)
 						return
 					}

@@ -23,7 +23,7 @@ func TestNothingIsLeft(t *testing.T) {
 		"transactions of its own":            script("CREATE TABEL b (id INTEGER);\nCOMMIT;\nBEGIN;", ""),
 		"half a pair":                        halfOf("CREATE TABEL b (id INTEGER)"),
 	}
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		m := func(file *fstest.MapFile) *gooseplus.Migrator {
 			name := "2_b.sql"
 			if !strings.Contains(string(file.Data), "+goose") {
@@ -86,7 +86,7 @@ func TestCutFunction(t *testing.T) {
 func TestAloneInAHalf(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		if p.dialect != "postgres" {
 			return
 		}
@@ -118,7 +118,7 @@ func TestLongLine(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	long := strings.Repeat("x", 5<<20)
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		kind := "TEXT"
 		if p.dialect == "mysql" {
 			kind = "LONGTEXT"

@@ -92,7 +92,7 @@ func (x target) difficult() map[string]*fstest.MapFile {
 func TestStoredDownsAreWhatTheFilesSay(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		one := map[string]*fstest.MapFile{"01_copy.sql": script("CREATE TABLE copy (v VARCHAR(200));", "DROP TABLE copy;")}
 		all := p.difficult()
 		maps.Copy(all, one)
@@ -175,7 +175,7 @@ func (p *place) command(t *testing.T, r release, want int, args ...string) (outp
 // back with the command of release 1, and then release 2 comes again.
 func TestStoredDownsOfProcesses(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		one, two := release{newest: 2}, release{newest: 4}
 		tables := []string{"t001", "t002", "t003", "t004"}
 		p.release(t, releaseOrder{Newest: 4, Lock: true, Stored: true}).until(t, "done")
@@ -240,7 +240,7 @@ func TestStoredDownsOfTenants(t *testing.T) {
 // TestStoredDownsOfAKilledRun: a process is killed on its way down. The other release, and the next run down, go on.
 func TestStoredDownsOfAKilledRun(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		const newest, pause = 6, 100 * time.Millisecond
 		p.release(t, releaseOrder{Newest: newest, Lock: true, Stored: true, Pause: pause}).until(t, "done")
 		cut := p.release(t, releaseOrder{Newest: 2, Lock: true, Stored: true, Pause: pause, Goto: 2})

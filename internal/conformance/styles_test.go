@@ -167,7 +167,7 @@ func (p styled) statusOfStyles(t *testing.T, m *gooseplus.Migrator) {
 func TestStylesOnTheWayBack(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		for _, lock := range []bool{false, true} {
 			fsys, d := p.styles()
 			opts := []gooseplus.Option{from(fsys), gooseplus.WithGlobalLock(lock)}
@@ -199,7 +199,7 @@ func TestStylesOnTheWayBack(t *testing.T) {
 func TestLateStyles(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		d := new(gooseplus.Definitions)
 		d.Define(9).Up("CREATE TABLE t9 (id INTEGER)").Down("DROP TABLE t9")
 		if err := p.migrator(from(files(map[string]*fstest.MapFile{"1_t1.sql": table("t1")})), gooseplus.WithDefinitions(d)).Migrate(ctx); err != nil {

@@ -102,7 +102,7 @@ func later(a, b time.Time) time.Time {
 // TestTakeoverOfATransaction: an idle transaction of a dead run, of one's own role, is ended. Nothing else would end it.
 func TestTakeoverOfATransaction(t *testing.T) {
 	t.Parallel()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		set := []gooseplus.Option{gooseplus.WithGoMigrations(counts(1, nil)), from(fstest.MapFS{})}
 		if err := p.locking(p.instance(t), set...).Migrate(context.Background()); err != nil {

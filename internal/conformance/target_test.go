@@ -121,14 +121,15 @@ func (c choice) onEach(t *testing.T, test func(*testing.T, *place)) {
 }
 
 // onDatabases is onEach for tests of what the driver makes no difference to: they run over one driver for each
-// database, which depends on the test's name. The long form (GOOSEPLUS_CHAOS=1) takes all of them.
+// database, which depends on the test's name. The long form (GOOSEPLUS_CHAOS=1) takes all of them, and so does
+// `make test-drivers` (GOOSEPLUS_TEST_DRIVERS=all).
 func (c choice) onDatabases(t *testing.T, test func(*testing.T, *place)) {
 	c.drivers(t, 0).onEach(t, test)
 }
 
 // drivers are one for each database, another one for another turn, and all of them in the long form.
 func (c choice) drivers(t *testing.T, turn uint32) choice {
-	if os.Getenv("GOOSEPLUS_CHAOS") != "" {
+	if os.Getenv("GOOSEPLUS_CHAOS") != "" || os.Getenv("GOOSEPLUS_TEST_DRIVERS") == "all" {
 		return c
 	}
 	return c.oneDriverEach(t, turn)

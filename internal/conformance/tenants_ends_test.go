@@ -131,7 +131,7 @@ func TestSchemasLikeOldStrings(t *testing.T) {
 func TestForcedRun(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		m := p.locking(p.db, from(chain(2)))
 		if err := m.Force(ctx, 1); err != nil {
 			t.Fatal(err)
