@@ -23,7 +23,7 @@
 //     is dirty, a version is protected, or a protected database has not seen an environment.
 //  5. Apply. Steps down run first, newest applied first; then the pending migrations, lowest version first. Each runs
 //     under the migration timeout, through a goose Provider made for this run. Then the applied versions are read again
-//     and compared with the plan.
+//     and compared with the plan: after a batch that ends the run ([Migrator.Provision]), in its transaction, with the outcome.
 //  6. On failure, go back to the starting point.
 //  7. Verify: read the applied versions again and compare them with the starting point.
 //  8. Record the outcome, release the lock, tell the observers ([WithObserver]) and the logger, and return.
