@@ -36,7 +36,7 @@ func (s *Sightings) other(name string, a history.Activity) bool {
 
 // End ends a connection of a run that has lost it, or the lock: after grace.Patience if the server is executing
 // something on it, and after grace.Every if it is idle. A run that lives is idle between two statements, and has noticed
-// by then. One that isn't this user's is left alone.
+// by then. A connection of another user is left alone.
 func (s *Sightings) End(ctx context.Context, db *sql.DB, st *history.State, b history.Connection, a history.Activity, grace mutex.Beats) error {
 	key := b.Name + " " + a.Who
 	s.other(key, a)

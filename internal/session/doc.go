@@ -1,6 +1,6 @@
-// Package session gives goose a *sql.DB whose connections are borrowed from the caller's pool. What has to be true of every
-// transaction of a run is said here once, so that no migration can forget it, and what a migration does to its connection
-// ends with the migration.
+// Package session gives goose a *sql.DB whose connections are borrowed from the caller's pool. Every transaction of a run begins
+// with the statements of the session's configuration, so that no migration can forget them. The settings that a migration
+// leaves on its connection end with the migration.
 //
 // # Why
 //
