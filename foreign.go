@@ -92,6 +92,25 @@ func (o *options) ownTables(d dialect.Dialect, name dialect.Name) []string {
 	return own
 }
 
+// vetHeld is vet under the lock, before anything is made there: those who wait for the lock don't all ask for the same. The
+// run that had the lock before may have ended since the last look, so it looks again.
+func (l *looking) vetHeld(ctx context.Context) error {
+	r := l.run
+	if l.vetted || !r.parts[0].view.blind && (!r.parts.haveSteps() || !r.parts.empty()) {
+		return nil
+	}
+	if err := l.all(ctx); err != nil {
+		return err
+	}
+	if r.parts.empty() {
+		if err := l.vet(ctx); err != nil {
+			return err
+		}
+	}
+	l.vetted = true
+	return nil
+}
+
 // vet refuses to apply anything where nothing is applied and another tool has a history.
 func (l *looking) vet(ctx context.Context) error {
 	r := l.run
