@@ -121,7 +121,7 @@ type checkpointWriter struct {
 func (w *checkpointWriter) version() int64 { return w.covered[len(w.covered)-1].Version }
 
 func newCheckpointWriter(c *call, f *checkpointFlags) (w *checkpointWriter, err error) {
-	w = &checkpointWriter{namespace: c.settings.shared.namespace, say: c.out.line}
+	w = &checkpointWriter{namespace: c.settings.shared.namespace, say: c.out.note}
 	c.settings.shared.namespace = "" // those before it may be needed too
 	w.whole, err = c.migrator(withPurpose(c.ctx, noDatabase))
 	c.settings.shared.namespace = w.namespace

@@ -277,7 +277,7 @@ func TestCheckpointOfASchema(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			file, output, err := writeCheckpoint(t, dir, h.shadow(t))
+			file, output, err := writeCheckpoint(t, dir, h.shadow(t), "--quiet=false")
 			if err != nil || strings.Contains(output, "for the schema public alone") != tc.bound {
 				t.Fatalf("%v\n%s", err, output)
 			}
