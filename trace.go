@@ -84,14 +84,31 @@ func (t *tracer) observe(_ context.Context, e Event) {
 		}
 	}
 	t.version, t.name, t.sources = step.Version, cmp.Or(step.Source, fmt.Sprintf("migration %d", step.Version)), t.set.CompiledIn(step.Version)
-	sum, _ := t.set.Sum(step.Version) // the run has read the file
-	allowed := sum.AllowLock
-	for _, file := range t.sources {
-		if text, err := os.ReadFile(file); err == nil && allowed == "" { // where the program was not compiled, there is none
-			allowed = envfs.AllowLock(string(text))
+	t.recorder.Start(locks.Migration{Namespace: step.Namespace, Version: step.Version, Source: step.Source, AllowLock: reasonOf(t.set, step.Version)})
+}
+
+// reasonOf is the reason why the locks of a migration are allowed, by its own file or by that of a higher version; "" if they aren't.
+func reasonOf(set *migset.Set, version int64) (reason string) {
+	for _, m := range set.List {
+		if m.Version < version || reason != "" {
+			continue
+		}
+		if a := allowance(set, m.Version); a.Lower || m.Version == version {
+			reason = a.Reason
 		}
 	}
-	t.recorder.Start(locks.Migration{Namespace: step.Namespace, Version: step.Version, Source: step.Source, AllowLock: allowed})
+	return reason
+}
+
+func allowance(set *migset.Set, version int64) envfs.Allowance {
+	sum, _ := set.Sum(version) // the run has read the file
+	a := sum.AllowLock
+	for _, file := range set.CompiledIn(version) {
+		if text, err := os.ReadFile(file); err == nil && a.Reason == "" { // where the program was not compiled, there is none
+			a = envfs.AllowLock(string(text))
+		}
+	}
+	return a
 }
 
 func (t *tracer) before(_ context.Context, s session.Traced) (func(time.Duration, error) error, error) {

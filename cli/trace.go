@@ -17,7 +17,8 @@ func (e *locksError) Error() string { return e.text }
 const traceLong = "Runs all migrations in a copy of the shadow, an empty database of the same kind, and shows for each statement which\n" +
 	"tables it locks, whether it rewrites them, and how long it took. Only tables that existed before the migration\n" +
 	"count. Below them it shows the statements for which an application would have to wait, and what to write instead.\n" +
-	"The annotation allow-lock in a file, with a reason behind it, allows all locks of its migration (docs/locks.md).\n" +
+	"The annotation allow-lock in a file, with a reason behind it, allows all locks of its migration, and\n" +
+	"allow-lock-up-to-here also those of all lower versions (docs/locks.md).\n" +
 	"PostgreSQL says what the connection has locked, scanned and rewritten; for a statement that can't run in a\n" +
 	"transaction the column KNOWN says \"documented\". MySQL and MariaDB: each ALGORITHM is tried on a copy of the table.\n" +
 	"SQLite locks the whole file, so that there is nothing to show.\n" +

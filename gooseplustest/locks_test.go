@@ -241,7 +241,8 @@ func TestLocksFindings(t *testing.T) {
 	}
 }
 
-// TestLocksAllowed: a line with a reason allows the locks of its file, and of no other. It is no part of the file's sum.
+// TestLocksAllowed: a line with a reason allows the locks of its file and of no other, or also those of all lower versions. It is
+// no part of the file's sum.
 func TestLocksAllowed(t *testing.T) {
 	t.Parallel()
 	fsys := fstest.MapFS{"sql/base/1_base.sql": migration(lockBase, "SELECT 1;"),
@@ -255,6 +256,13 @@ func TestLocksAllowed(t *testing.T) {
 	if !strings.Contains(log, "sql/base/2_x.sql:3: builds index x on a under SHARE: until it is done, nobody else can write to the table. This is allowed: a has 20 rows") ||
 		!strings.Contains(log, "1  CREATE INDEX x ON a (n);  sql/base/2_x.sql:3  a      SHARE  no       observed") {
 		t.Errorf("the log is\n%s", log)
+	}
+	fsys["sql/base/2_x.sql"].Data = []byte("-- +goose Up\nCREATE INDEX x ON a (n);\n")
+	fsys["sql/base/3_y.sql"].Data = []byte("-- +gooseplus allow-lock-up-to-here applied everywhere\n-- +goose Up\nCREATE INDEX y ON a (n);\n")
+	fsys["sql/base/4_z.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE INDEX z ON a (n);\n")}
+	found, log = locksTest(t, Postgres(t, "", files(unique(fsys)), withLockTimeout), files(fsys), withLockTimeout)
+	if len(found) != 1 || !strings.Contains(found[0], "builds index z") || strings.Count(log, "This is allowed: applied everywhere") != 2 {
+		t.Errorf("findings %q, and the log is\n%s", found, log)
 	}
 	fsys["sql/base/3_y.sql"].Data = []byte("-- +gooseplus allow-lock\n-- +goose Up\nCREATE INDEX y ON a (n);\n")
 	if err := gooseplus.New(nil, files(fsys)).Err(); err == nil || !strings.Contains(err.Error(), "3_y.sql") || !strings.Contains(err.Error(), "allow-lock has no reason") {

@@ -19,7 +19,7 @@ const replayMark = "\x00gooseplus replay "
 var replayLine = regexp.MustCompile(`(?i)^--[ \t]*\+gooseplus[ \t]+replay[ \t]+([0-9]+)[ \t]*$`)
 
 var (
-	errAnnotation = errors.New("a line has +gooseplus and is none of -- +gooseplus Replay VERSION, -- +gooseplus requires VERSION and -- +gooseplus allow-lock REASON")
+	errAnnotation = errors.New("a line has +gooseplus and is none of -- +gooseplus Replay VERSION, -- +gooseplus requires VERSION, -- +gooseplus allow-lock REASON and -- +gooseplus allow-lock-up-to-here REASON")
 	errNoReason   = errors.New("-- +gooseplus allow-lock has no reason: write why nobody is hurt by the lock, in the same line")
 	errReplayInUp = errors.New("-- +gooseplus Replay is in an Up: only a Down can be a Replay")
 	errBeside     = errors.New("a Down with -- +gooseplus Replay must have nothing else in it")
@@ -29,18 +29,23 @@ var (
 var requiresLine = regexp.MustCompile(`(?im)^[ \t]*--[ \t]*\+gooseplus[ \t]+requires[ \t]+([0-9]+)[ \t]*\r?$`)
 
 // allowLine is another one, also in Go. Its reason may be missing.
-var allowLine = regexp.MustCompile(`(?im)^[ \t]*(?:--|//)[ \t]*\+gooseplus[ \t]+allow-lock\b[ \t]*(.*?)[ \t]*\r?$`)
+var allowLine = regexp.MustCompile(`(?im)^[ \t]*(?:--|//)[ \t]*\+gooseplus[ \t]+allow-lock(-up-to-here)?\b[ \t]*(.*?)[ \t]*\r?$`)
 
-// AllowLock is the reason why the locks of the migration in a file are allowed, "" if the file doesn't say so. Of several
-// lines the first one counts.
-func AllowLock(text string) (reason string) {
+// Allowance says of a file whose locks are allowed, and why.
+type Allowance struct {
+	Reason string // "" if none are
+	Lower  bool   // also those of all lower versions
+}
+
+// AllowLock is what a file allows. Of several lines the first one counts.
+func AllowLock(text string) (a Allowance) {
 	if !strings.Contains(text, "+gooseplus") { // each boot asks of each file
-		return ""
+		return a
 	}
-	if m := allowLine.FindStringSubmatch(text); m != nil {
-		reason = m[1]
+	if m := allowLine.FindStringSubmatch(text); m != nil && m[2] != "" {
+		a = Allowance{m[2], m[1] != ""}
 	}
-	return reason
+	return a
 }
 
 // Requires is the highest version that a file requires of programs, 0 if it requires none.
@@ -84,7 +89,7 @@ func marked(text string) (string, error) {
 			b.WriteString("--\n") // goose takes no annotation that it doesn't know
 			continue
 		}
-		if m := allowLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil && m[1] == "" {
+		if m := allowLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil && m[2] == "" {
 			return "", errNoReason
 		} else if m != nil {
 			b.WriteString("--\n")

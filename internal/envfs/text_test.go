@@ -134,6 +134,8 @@ func TestReplayAnnotation(t *testing.T) {
 		{"an allowed lock inside a statement", goose("SELECT\n-- +gooseplus Allow-Lock it is small\r\n1;", "SELECT 2;"), 4, 0, ""},
 		{"an allowed lock in a down file", pairOf(t, "SELECT 1;", "-- +gooseplus allow-lock it is small\nSELECT 2;"), 1, 0, ""},
 		{"an allowed lock without a reason", goose("SELECT 1;\n-- +gooseplus allow-lock \r", "SELECT 2;"), 4, 0, "allow-lock has no reason"},
+		{"allowed locks of lower versions", goose("-- +gooseplus allow-lock-up-to-here old\nSELECT 1;", "SELECT 2;"), 4, 0, ""},
+		{"allowed locks of lower versions without a reason", goose("-- +gooseplus allow-lock-up-to-here\nSELECT 1;", "SELECT 2;"), 4, 0, "allow-lock has no reason"},
 		{"another word like an allowed lock", goose("SELECT 1;\n-- +gooseplus allow-locks x", "SELECT 2;"), 4, 0, "is none of -- +gooseplus Replay VERSION"},
 		{"no version", goose("SELECT 1;", "-- +gooseplus Replay"), 4, 0, "is none of -- +gooseplus Replay VERSION"},
 		{"version 0", goose("SELECT 1;", "-- +gooseplus Replay 0"), 4, 0, "is none of -- +gooseplus Replay VERSION"},
@@ -159,13 +161,15 @@ func TestReplayAnnotation(t *testing.T) {
 // TestAllowLock: the first line with a reason counts, in SQL and in Go.
 func TestAllowLock(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{
-		"-- +gooseplus allow-lock it is small\r\n-- +gooseplus allow-lock two": "it is small",
-		"SELECT 1;\n  --\t+gooseplus  Allow-Lock\tit is small  ":               "it is small",
-		"package a\n// +gooseplus allow-lock it is small\n":                    "it is small",
-		"-- +gooseplus allow-lock\nSELECT 1;":                                  "",
-		"SELECT '-- +gooseplus allow-lock no';":                                "",
-		"SELECT 1;":                                                            "",
+	for text, want := range map[string]Allowance{
+		"-- +gooseplus allow-lock it is small\r\n-- +gooseplus allow-lock two": {Reason: "it is small"},
+		"SELECT 1;\n  --\t+gooseplus  Allow-Lock\tit is small  ":               {Reason: "it is small"},
+		"package a\n// +gooseplus allow-lock it is small\n":                    {Reason: "it is small"},
+		"-- +gooseplus allow-lock-up-to-here all are applied\nSELECT 1;":       {Reason: "all are applied", Lower: true},
+		"-- +gooseplus allow-lock-up-to-here\nSELECT 1;":                       {},
+		"-- +gooseplus allow-lock\nSELECT 1;":                                  {},
+		"SELECT '-- +gooseplus allow-lock no';":                                {},
+		"SELECT 1;":                                                            {},
 	} {
 		equal(t, text, AllowLock(text), want)
 	}

@@ -11,10 +11,9 @@ import (
 
 // Sum identifies the text of a migration, see [sqltext.Quoting.Sum].
 type Sum struct {
-	Sum      string // "" for a Go function
-	Requires int64  // the version that a program has to know, 0 for any
-	// AllowLock is the reason why the locks that the migration takes are allowed, "" if there is none.
-	AllowLock string
+	Sum       string // "" for a Go function
+	Requires  int64  // the version that a program has to know, 0 for any
+	AllowLock envfs.Allowance
 }
 
 // sums are the sums that were asked for before.

@@ -51,6 +51,7 @@ func TestCanonical(t *testing.T) {
 		{"an annotation", postgres, "-- +goose NO TRANSACTION\nSELECT 1;", "SELECT 1;", false},
 		{"the space in an annotation", postgres, "--  +goose  Up \nSELECT 1;", "-- +goose Up\nSELECT 1;", true},
 		{"a replay", postgres, "-- +gooseplus Replay 3", "-- +gooseplus Replay 4", false},
+		{"allowed locks of lower versions", postgres, "-- +gooseplus allow-lock-up-to-here they are old\n-- +goose Up\nSELECT 1;", "-- +goose Up\nSELECT 1;", true},
 		{"an allowed lock", postgres, "-- +gooseplus allow-lock it is small\n-- +goose Up\nSELECT 1;", "-- +goose Up\nSELECT 1;", true},
 		{"a body that doesn't end", postgres, "SELECT $x$", "SELECT $y$", false},
 		{"the line after a string", postgres, "SELECT 'a'\n, 1", "SELECT 'a', 1", false},
