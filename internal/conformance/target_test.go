@@ -195,7 +195,7 @@ func leaks(t *testing.T) (wantNone func()) {
 		var left []string
 		// A look costs milliseconds of the processor, since it walks every goroutine of all tests.
 		pause := 10 * time.Millisecond
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); pause = min(2*pause, 500*time.Millisecond) {
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); pause = min(2*pause, 500*time.Millisecond) {
 			if left = labelled(t, label); len(left) == 0 {
 				return
 			}
@@ -237,6 +237,20 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
+// longEnough calls a test with a limit that the machine reaches something within, unless it has much else to do: the test says
+// that it was not reached by false, and is called again with a longer limit.
+func longEnough(t *testing.T, limit time.Duration, test func(limit time.Duration) (reached bool)) {
+	t.Helper()
+	for ; !test(limit); limit *= 4 {
+		if t.Failed() {
+			return
+		}
+		if limit > patience {
+			t.Fatalf("%v are not enough", limit)
+		}
+	}
+}
+
 // untilAny returns when the query, of a count, finds something.
 func (p *place) untilAny(t testing.TB, what, query string) {
 	t.Helper()
@@ -251,7 +265,7 @@ func (p *place) untilAny(t testing.TB, what, query string) {
 
 // inUse gives the pool a moment: a driver may still be closing a connection that was interrupted.
 func (p *place) inUse() int {
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for p.db.Stats().InUse > 0 && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}
