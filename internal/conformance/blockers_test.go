@@ -156,7 +156,7 @@ func TestRunNamesItsConnections(t *testing.T) {
 		for _, limit := range []int{0, 3} { // below five, the connections go back to the pool
 			t.Run(fmt.Sprintf("lock %t, limit %d", lock, limit), func(t *testing.T) {
 				t.Parallel()
-				having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+				having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 					p.db.SetMaxOpenConns(limit)
 					if err := p.migrator(from(files(set)), gooseplus.WithGlobalLock(lock)).Migrate(context.Background()); err != nil {
 						t.Fatal(err)
@@ -181,7 +181,7 @@ func TestRunNamesItsConnections(t *testing.T) {
 // TestHolderNamesItsConnection: the connection with the lock has the run's name too.
 func TestHolderNamesItsConnection(t *testing.T) {
 	t.Parallel()
-	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 		names := make(map[string]bool)
 		err := p.migrator(from(files(earlier)), gooseplus.WithGlobalLock(true), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 			if _, ok := e.(gooseplus.MigrationFinished); !ok {

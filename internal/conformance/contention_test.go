@@ -397,7 +397,7 @@ func TestContentionOutsideATransaction(t *testing.T) {
 // TestPanicIsNotTriedAgain: a panic is a fault of the program, whatever it panicked with.
 func TestPanicIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
-	onDatabases(t, func(t *testing.T, p *place) {
+	onEach(t, func(t *testing.T, p *place) {
 		c := crowded(t, p, nil)
 		c.block(t)
 		calls := 0

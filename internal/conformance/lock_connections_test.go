@@ -65,7 +65,7 @@ func TestLockTwoConnections(t *testing.T) {
 
 func TestLockNothingPending(t *testing.T) {
 	t.Parallel()
-	onDatabases(t, func(t *testing.T, p *place) {
+	onEach(t, func(t *testing.T, p *place) {
 		db, c := p.counted(t)
 		m := p.locking(db, from(chain(3)))
 		if err := m.Migrate(context.Background()); err != nil {
