@@ -1,14 +1,11 @@
 package conformance
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"hash/fnv"
 	"os"
-	"runtime/pprof"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,8 +17,6 @@ import (
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
-
-func TestMain(m *testing.M) { dbtest.Main(m) }
 
 // target is a database reached through one driver.
 type target struct {
@@ -181,44 +176,6 @@ func (x target) place(t *testing.T) *place {
 		left()
 	})
 	return p
-}
-
-// leaks labels the goroutines that the test starts from here on, however indirectly: other tests run at the same
-// time. The function that it returns fails the test if one of them is left. pgx takes up to 15 seconds to close a
-// connection whose query was interrupted.
-func leaks(t *testing.T) (wantNone func()) {
-	t.Helper()
-	label := fmt.Sprintf("%s %p", t.Name(), t)
-	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("test", label)))
-	return func() {
-		t.Helper()
-		pprof.SetGoroutineLabels(context.Background()) // this one's own
-		var left []string
-		// A look costs milliseconds of the processor, since it walks every goroutine of all tests.
-		pause := 10 * time.Millisecond
-		for deadline := time.Now().Add(patience); time.Now().Before(deadline); pause = min(2*pause, 500*time.Millisecond) {
-			if left = labelled(t, label); len(left) == 0 {
-				return
-			}
-			time.Sleep(pause)
-		}
-		t.Errorf("goroutines are left:\n%s", strings.Join(left, "\n\n"))
-	}
-}
-
-// labelled returns the stacks of the goroutines with a label, equal ones in one text.
-func labelled(t *testing.T, label string) (found []string) {
-	t.Helper()
-	var all strings.Builder
-	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
-		t.Fatal(err)
-	}
-	for stack := range strings.SplitSeq(all.String(), "\n\n") {
-		if strings.Contains(stack, fmt.Sprintf("%q", label)) {
-			found = append(found, stack)
-		}
-	}
-	return found
 }
 
 // patience is how long a test waits for what has to happen: much longer than it takes, since the machine may be busy.
