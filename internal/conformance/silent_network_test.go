@@ -111,6 +111,7 @@ func TestSilentNetwork(t *testing.T) {
 		t.Fatalf("the methods that take a context are\n%v, and this test calls\n%v", methods, listed)
 	}
 	having(server).onEach(t, func(t *testing.T, p *place) {
+		p.db.SetMaxIdleConns(12)
 		p.exec(t, "CREATE TABLE nothing (id INTEGER)")
 		schema := column[string](t, p.db, map[string]string{"postgres": "SELECT current_schema()", "mysql": "SELECT DATABASE()"}[p.dialect])[0]
 		atOnce, late := make(chan struct{}, 12), newLag(t, p)

@@ -166,6 +166,7 @@ func (x target) place(t *testing.T) *place {
 	p := &place{target: x, dsn: x.database(t)}
 	left := leaks(t)
 	p.db = p.open(t)
+	p.db.SetMaxIdleConns(8) // a new connection costs PostgreSQL more than most statements
 	t.Cleanup(func() {
 		if n := p.inUse(); n != 0 {
 			t.Errorf("%d connections are still in use", n)

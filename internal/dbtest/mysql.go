@@ -23,6 +23,7 @@ var mysqlSettings = []string{
 	"--innodb-doublewrite=0",
 	"--innodb-buffer-pool-size=64M",
 	"--performance-schema=0",
+	"--innodb-stats-persistent=0", // each CREATE and DROP would write to tables of statistics
 	"--character-set-server=utf8mb4",
 }
 
