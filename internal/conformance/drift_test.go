@@ -134,7 +134,7 @@ func TestDriftFindsEachKind(t *testing.T) {
 			t.Fatalf("%d faults", len(faults))
 		}
 		for _, f := range faults {
-			t.Run(x.dialect+" "+f.name, func(t *testing.T) {
+			t.Run(x.name+" "+f.name, func(t *testing.T) {
 				t.Parallel()
 				p := x.place(t)
 				m := p.migrator(from(files(map[string]*fstest.MapFile{"1_first.sql": script(f.base, "SELECT 1;")})))

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"testing"
 	"testing/fstest"
@@ -160,6 +161,7 @@ func TestTakeoverFromAnotherRole(t *testing.T) {
 		err = p.locking(other, append(set, gooseplus.WithLockWait(300*time.Millisecond))...).Force(context.Background(), 1)
 		wantIs(t, err, gooseplus.ErrLocked)
 		p.exec(t, fmt.Sprintf("SELECT pg_terminate_backend(%d)", pid))
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // or the pool has it again
 		if err := p.locking(other, set...).Migrate(context.Background()); err != nil {
 			t.Error(err)
 		}

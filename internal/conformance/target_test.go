@@ -161,12 +161,15 @@ type place struct {
 	dsn string
 }
 
+// idleConns is how many connections a place's pool keeps: a new one costs PostgreSQL more than most statements do.
+const idleConns = 8
+
 func (x target) place(t *testing.T) *place {
 	t.Helper()
 	p := &place{target: x, dsn: x.database(t)}
 	left := leaks(t)
 	p.db = p.open(t)
-	p.db.SetMaxIdleConns(8) // a new connection costs PostgreSQL more than most statements
+	p.db.SetMaxIdleConns(idleConns)
 	t.Cleanup(func() {
 		if n := p.inUse(); n != 0 {
 			t.Errorf("%d connections are still in use", n)
