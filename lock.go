@@ -219,7 +219,10 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	waiting, cancelWaiting := h.during(w.waiting)
 	defer cancelWaiting()
 	w.run.locate(held)
-	if h.setUp(within); !h.fresh {
+	if err = w.run.looking.vetHeld(within); err == nil {
+		h.setUp(within)
+	}
+	if err == nil && !h.fresh {
 		if h.created, err = w.run.makeSchema(within); err == nil {
 			err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait)
 		}

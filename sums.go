@@ -257,7 +257,7 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 	list, err := asNow(p.target.set, append(slices.Clone(step.Instead), step.Version))
 	for i := range list {
 		list[i].Application = p.run.options.application
-		if list[i].Version == step.Version && step.Text == "" {
+		if list[i].Version == step.Version && step.Texts == nil {
 			list[i].Duration = took
 		}
 	}
@@ -270,8 +270,8 @@ func (p memory) mayRemoveTables(step drive.Step) bool {
 	if step.Function {
 		return true
 	}
-	statements := []string{step.Text}
-	if step.Text == "" {
+	statements := step.Texts
+	if statements == nil {
 		m, known := p.target.set.Find(step.Version)
 		if !known || step.Instead != nil {
 			return true
