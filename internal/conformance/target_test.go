@@ -116,9 +116,8 @@ func (c choice) onEach(t *testing.T, test func(*testing.T, *place)) {
 }
 
 // onDatabases is onEach for tests of what the driver makes no difference to, unlike sessions, contexts, errors, batches and
-// connections that end: they run over one driver for each
-// database, which depends on the test's name. The long form (GOOSEPLUS_CHAOS=1) takes all of them, and so does
-// `make test-drivers` (GOOSEPLUS_TEST_DRIVERS=all).
+// connections that end: they run over one driver for each database, which depends on the test's name. The long form
+// (GOOSEPLUS_CHAOS=1) takes all of them, and so does `make test-drivers` (GOOSEPLUS_TEST_DRIVERS=all).
 func (c choice) onDatabases(t *testing.T, test func(*testing.T, *place)) {
 	c.drivers(t, 0).onEach(t, test)
 }
