@@ -12,9 +12,10 @@ import (
 	"github.com/gooseplus/gooseplus"
 )
 
-// blocked deploys a table, has another session keep it, and migrates it until a timeout. It returns the number of that
-// session for the server, and the error.
-func blocked(t *testing.T, p *place, opts ...gooseplus.Option) (pid int64, err error) {
+// blocked deploys a table, has another session keep it, and migrates it until a timeout, which is a longer one for as long as
+// the error names nobody: on a busy machine the run may not have looked in time. It returns the number of that session for
+// the server, and the error.
+func blocked(t *testing.T, p *place, limit time.Duration, by func(limit time.Duration) gooseplus.Option, opts ...gooseplus.Option) (pid int64, failed *gooseplus.MigrationError, err error) {
 	t.Helper()
 	c := crowded(t, p, map[string]*fstest.MapFile{"12_note.sql": script(addNote, dropNote)})
 	c.block(t)
@@ -31,24 +32,36 @@ func blocked(t *testing.T, p *place, opts ...gooseplus.Option) (pid int64, err e
 	if err := c.other.QueryRow("SELECT count(*) AS counted FROM users WHERE id = 4711").Scan(&n); err != nil {
 		t.Fatal(err)
 	}
-	err = p.migrator(append(opts, from(c.fsys))...).Migrate(context.Background())
-	if err == nil {
-		t.Fatal("the migration succeeded")
-	}
+	longEnough(t, limit, func(limit time.Duration) bool {
+		err = p.migrator(append(opts, by(limit), from(c.fsys))...).Migrate(context.Background())
+		if !errors.As(err, &failed) {
+			t.Fatalf("it ended with %v", err)
+		}
+		return len(failed.Blockers) > 0
+	})
 	c.letGo()
-	return pid, err
+	return pid, failed, err
 }
 
 // TestBlockersAreNamed: the error of a migration that met another session on a table names that session.
 func TestBlockersAreNamed(t *testing.T) {
 	t.Parallel()
-	for situation, opts := range map[string][]gooseplus.Option{
-		"lock timeout": {gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Lock: time.Second, Retries: -1})},
-		"lock timeout, the whole run in one transaction": {gooseplus.WithRollback(gooseplus.RollbackTransaction), gooseplus.WithGlobalLock(true),
-			gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Lock: 300 * time.Millisecond, Retries: -1})},
-		"statement timeout":                         {gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Statement: time.Second, Retries: -1})},
-		"migration timeout":                         {gooseplus.WithMigrationTimeout(time.Second)},
-		"the application has named its connections": {gooseplus.WithMigrationTimeout(time.Second), gooseplus.WithGlobalLock(true)},
+	lock := func(limit time.Duration) gooseplus.Option {
+		return gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Lock: limit, Retries: -1})
+	}
+	for situation, s := range map[string]struct {
+		limit time.Duration
+		by    func(limit time.Duration) gooseplus.Option
+		opts  []gooseplus.Option
+	}{
+		"lock timeout": {time.Second, lock, nil},
+		"lock timeout, the whole run in one transaction": {300 * time.Millisecond, lock,
+			[]gooseplus.Option{gooseplus.WithRollback(gooseplus.RollbackTransaction), gooseplus.WithGlobalLock(true)}},
+		"statement timeout": {time.Second, func(limit time.Duration) gooseplus.Option {
+			return gooseplus.WithStatementTimeouts(gooseplus.StatementTimeouts{Statement: limit, Retries: -1})
+		}, nil},
+		"migration timeout":                         {time.Second, gooseplus.WithMigrationTimeout, nil},
+		"the application has named its connections": {time.Second, gooseplus.WithMigrationTimeout, []gooseplus.Option{gooseplus.WithGlobalLock(true)}},
 	} {
 		t.Run(situation, func(t *testing.T) {
 			t.Parallel()
@@ -68,13 +81,9 @@ func TestBlockersAreNamed(t *testing.T) {
 					defer named.db.Close()
 					p = &named
 				}
-				pid, err := blocked(t, p, opts...)
-				var failed *gooseplus.MigrationError
-				if !errors.As(err, &failed) || len(failed.Blockers) == 0 {
-					t.Fatalf("no blockers in %v", err)
-				}
+				pid, failed, err := blocked(t, p, s.limit, s.by, s.opts...)
 				b := failed.Blockers[0]
-				if b.PID != pid || b.User == "" || b.State != "idle in transaction" || time.Since(b.Since) > time.Minute {
+				if b.PID != pid || b.User == "" || b.State != "idle in transaction" || time.Since(b.Since) > 2*patience {
 					t.Errorf("blocker %+v, want %d", b, pid)
 				}
 				wantText(t, err, fmt.Sprintf("blocked by pid %d (user %q", pid, b.User))
@@ -100,11 +109,15 @@ func TestBlockersOfRows(t *testing.T) {
 		if _, err := c.other.Exec("UPDATE users SET id = 1"); err != nil {
 			t.Fatal(err)
 		}
-		err := p.migrator(from(c.fsys), gooseplus.WithMigrationTimeout(time.Second)).Migrate(context.Background())
-		var failed *gooseplus.MigrationError
-		if !errors.As(err, &failed) || len(failed.Blockers) != 1 || failed.Blockers[0].Suspected {
-			t.Errorf("not one blocker in %v", err)
-		}
+		longEnough(t, time.Second, func(limit time.Duration) bool {
+			err := p.migrator(from(c.fsys), gooseplus.WithMigrationTimeout(limit)).Migrate(context.Background())
+			var failed *gooseplus.MigrationError
+			if !errors.As(err, &failed) || len(failed.Blockers) > 1 || len(failed.Blockers) == 1 && failed.Blockers[0].Suspected {
+				t.Errorf("not one blocker in %v", err)
+				return true
+			}
+			return len(failed.Blockers) == 1
+		})
 		c.letGo()
 	})
 }
@@ -143,7 +156,7 @@ func TestRunNamesItsConnections(t *testing.T) {
 		for _, limit := range []int{0, 3} { // below five, the connections go back to the pool
 			t.Run(fmt.Sprintf("lock %t, limit %d", lock, limit), func(t *testing.T) {
 				t.Parallel()
-				having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+				having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 					p.db.SetMaxOpenConns(limit)
 					if err := p.migrator(from(files(set)), gooseplus.WithGlobalLock(lock)).Migrate(context.Background()); err != nil {
 						t.Fatal(err)
@@ -168,7 +181,7 @@ func TestRunNamesItsConnections(t *testing.T) {
 // TestHolderNamesItsConnection: the connection with the lock has the run's name too.
 func TestHolderNamesItsConnection(t *testing.T) {
 	t.Parallel()
-	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 		names := make(map[string]bool)
 		err := p.migrator(from(files(earlier)), gooseplus.WithGlobalLock(true), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 			if _, ok := e.(gooseplus.MigrationFinished); !ok {

@@ -474,7 +474,7 @@ func (r *round) other(t *testing.T) *replica {
 
 // wantReturned asserts that every call of a process that was cut off returns soon after the end of its context. before is
 // what it said last before the cut.
-func (r *round) wantReturned(t *testing.T, s *cutProcess, before remark) {
+func (r *round) wantReturned(t *testing.T, s *cutProcess, before remark, cut time.Time) {
 	t.Helper()
 	const limit = 5 * time.Second
 	for _, what := range []string{"ended", "called"} {
@@ -484,8 +484,8 @@ func (r *round) wantReturned(t *testing.T, s *cutProcess, before remark) {
 		all, _ := s.allTold(t, what)
 		for name, x := range all {
 			r.log(t, "after the end of its context "+what, x.Late)
-			if x.Late > limit {
-				t.Errorf("%s returned %v after the end of its context: %s", name, x.Late, x.Text)
+			if late := r.lag.since(cut); x.Late > limit+late {
+				t.Errorf("%s returned %v after the end of its context, the machine was late by %v: %s", name, x.Late, late, x.Text)
 			}
 			if x.OK && r.situation != quickSteps {
 				t.Errorf("%s has succeeded without a network", name)

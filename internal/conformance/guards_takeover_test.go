@@ -98,23 +98,18 @@ func TestGuardDeclaredDeadBeforeItsConnection(t *testing.T) {
 func TestGuardLockFreeInTheLastMoment(t *testing.T) {
 	t.Parallel()
 	having(server).onDatabases(t, func(t *testing.T, p *place) {
-		const wait = 300 * time.Millisecond
 		release := locks{p}.hold(t)
-		db, f := p.flaky(t)
-		asked := 0
-		f.before = func(statement string) {
-			if !strings.HasPrefix(statement, "SELECT l.pid FROM pg_locks") && !strings.HasPrefix(statement, "SELECT IS_USED_LOCK") {
-				return
+		longEnough(t, 300*time.Millisecond, func(wait time.Duration) bool {
+			db, asked := p.askedAfter(t, wait, release)
+			err := p.locking(db, from(chain(1)), gooseplus.WithLockWait(wait)).Migrate(context.Background())
+			if *asked < 2 {
+				return false
 			}
-			if asked++; asked == 1 {
-				time.Sleep(wait) // so that the next question is the one after the wait
-				return
+			if err != nil {
+				t.Error(err)
 			}
-			release()
-		}
-		if err := p.locking(db, from(chain(1)), gooseplus.WithLockWait(wait)).Migrate(context.Background()); err != nil {
-			t.Error(err)
-		}
+			return true
+		})
 		p.want(t, []int64{1}, []string{"t001"})
 	})
 }
@@ -123,7 +118,7 @@ func TestGuardLockFreeInTheLastMoment(t *testing.T) {
 func TestGuardLostRunKeepsItsRow(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server).onDatabases(t, func(t *testing.T, p *place) {
+	having(server).onEach(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		set := func(second func(context.Context, *sql.Tx) error) []gooseplus.Option {
 			return []gooseplus.Option{from(fstest.MapFS{}), gooseplus.WithGoMigrations(counts(1, nil), counts(2, second))}
@@ -195,7 +190,7 @@ func TestGuardDownThatRemovedItsRow(t *testing.T) {
 func TestOrphanThatStays(t *testing.T) {
 	t.Parallel()
 	for _, namespaces := range []bool{false, true} {
-		having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 			role := p.role(t)
 			p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name, "REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
 			q := *p

@@ -335,11 +335,24 @@ func TestInterruptedWithoutTransaction(t *testing.T) {
 
 	t.Run("migration timeout", func(t *testing.T) {
 		onEach(t, func(t *testing.T, p *place) {
-			fsys := deploy(t, p, half(p))
-			err := p.migrator(from(fsys), gooseplus.WithMigrationTimeout(2*time.Second)).Migrate(ctx)
-			wantFailed(t, err, 12)
-			wantIs(t, err, context.DeadlineExceeded)
-			p.want(t, earlierVersions, earlierTables)
+			longEnough(t, 2*time.Second, func(limit time.Duration) bool {
+				db, f := p.flaky(t)
+				var asleep atomic.Bool
+				f.before = func(statement string) {
+					if statement == p.sleep {
+						asleep.Store(true)
+					}
+				}
+				err := p.over(db, from(deploy(t, p, half(p))), gooseplus.WithMigrationTimeout(limit)).Migrate(ctx)
+				if !asleep.Load() {
+					p = p.target.place(t)
+					return false
+				}
+				wantFailed(t, err, 12)
+				wantIs(t, err, context.DeadlineExceeded)
+				p.want(t, earlierVersions, earlierTables)
+				return true
+			})
 		})
 	})
 

@@ -47,50 +47,71 @@ func TestLockOneSucceedsOneFails(t *testing.T) {
 func TestLockTimeout(t *testing.T) {
 	t.Parallel()
 	having(server).onDatabases(t, func(t *testing.T, p *place) {
-		p.counting(t)
-		var mu sync.Mutex
-		var story []string
-		tell := func(s string) { mu.Lock(); defer mu.Unlock(); story = append(story, s) }
-		reached, back, open := make(chan struct{}), make(chan struct{}), make(chan struct{})
-		set := func(who string, stop bool) gooseplus.Option {
-			first := goose.NewGoMigration(1, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
-				tell(who + " up 1")
-				return execTx(ctx, tx, "INSERT INTO counted VALUES (1)")
-			}}, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
-				tell(who + " down 1")
-				close(back)
-				<-open
-				return execTx(ctx, tx, "DELETE FROM counted WHERE v = 1")
-			}})
-			return gooseplus.WithGoMigrations(first, counts(2, func(ctx context.Context, tx *sql.Tx) error {
-				tell(who + " up 2")
-				if !stop {
-					return nil
-				}
-				close(reached)
-				return execTx(ctx, tx, p.sleep)
-			}))
-		}
-		a := p.boot(context.Background(), p.instance(t), set("a", true), from(fstest.MapFS{}), gooseplus.WithTimeout(4*time.Second))
-		await(t, "the slow migration", reached)
-		b := p.boot(context.Background(), p.instance(t), set("b", false), from(fstest.MapFS{}))
-		await(t, "the other one waiting", b.waiting)
-		await(t, "the way back", back)
-		err := p.locking(p.instance(t), set("c", false), from(fstest.MapFS{}), gooseplus.WithLockWait(0)).Migrate(context.Background())
-		wantIs(t, err, gooseplus.ErrLocked)
-		close(open)
-		err = a.wait(t)
-		wantFailed(t, err, 2)
-		wantIs(t, err, context.DeadlineExceeded)
-		if err := b.wait(t); err != nil {
-			t.Error(err)
-		}
-		if want := "[a up 1 a up 2 a down 1 b up 1 b up 2]"; fmt.Sprint(story) != want {
-			t.Errorf("%v, want %s", story, want)
-		}
-		p.wantCounted(t, 1, 2)
-		locks{p}.wantFree(t)
+		longEnough(t, 4*time.Second, func(limit time.Duration) bool {
+			if lockTimeout(t, p, limit) {
+				return true
+			}
+			p = p.target.place(t)
+			return false
+		})
 	})
+}
+
+// lockTimeout says whether the limit is enough for the run to get to the slow migration, with another one that waits.
+func lockTimeout(t *testing.T, p *place, limit time.Duration) (reached bool) {
+	p.counting(t)
+	var mu sync.Mutex
+	var story []string
+	tell := func(s string) { mu.Lock(); defer mu.Unlock(); story = append(story, s) }
+	slow, back, open := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	set := func(who string, stop bool) gooseplus.Option {
+		first := goose.NewGoMigration(1, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			tell(who + " up 1")
+			return execTx(ctx, tx, "INSERT INTO counted VALUES (1)")
+		}}, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			tell(who + " down 1")
+			close(back)
+			<-open
+			return execTx(ctx, tx, "DELETE FROM counted WHERE v = 1")
+		}})
+		return gooseplus.WithGoMigrations(first, counts(2, func(ctx context.Context, tx *sql.Tx) error {
+			tell(who + " up 2")
+			if !stop {
+				return nil
+			}
+			close(slow)
+			return execTx(ctx, tx, p.sleep)
+		}))
+	}
+	a := p.boot(context.Background(), p.instance(t), set("a", true), from(fstest.MapFS{}), gooseplus.WithTimeout(limit))
+	select {
+	case <-slow:
+	case <-back:
+		close(open)
+		wantIs(t, a.wait(t), context.DeadlineExceeded)
+		return false
+	case <-a.done:
+		wantIs(t, a.err, context.DeadlineExceeded)
+		return false
+	}
+	b := p.boot(context.Background(), p.instance(t), set("b", false), from(fstest.MapFS{}))
+	await(t, "the other one waiting", b.waiting)
+	await(t, "the way back", back)
+	err := p.locking(p.instance(t), set("c", false), from(fstest.MapFS{}), gooseplus.WithLockWait(0)).Migrate(context.Background())
+	wantIs(t, err, gooseplus.ErrLocked)
+	close(open)
+	err = a.wait(t)
+	wantFailed(t, err, 2)
+	wantIs(t, err, context.DeadlineExceeded)
+	if err := b.wait(t); err != nil {
+		t.Error(err)
+	}
+	if want := "[a up 1 a up 2 a down 1 b up 1 b up 2]"; fmt.Sprint(story) != want {
+		t.Errorf("%v, want %s", story, want)
+	}
+	p.wantCounted(t, 1, 2)
+	locks{p}.wantFree(t)
+	return true
 }
 
 // TestLockCrashedRun: a run takes over the starting point of one that was cut off.

@@ -22,7 +22,7 @@ func TestLockConnectionKilled(t *testing.T) {
 		slow time.Duration
 		// noticed: the watch notices before the slow migration ends.
 		noticed bool
-	}{{5 * time.Second, true}, {time.Second, false}} {
+	}{{30 * time.Second, true}, {time.Second, false}} {
 		t.Run(s.slow.String(), func(t *testing.T) {
 			having(server).onEach(t, func(t *testing.T, p *place) {
 				for round := range chaosRounds(2, 50) {
@@ -45,7 +45,7 @@ func TestLockConnectionKilled(t *testing.T) {
 					b := p.boot(context.Background(), p.instance(t), migrations, from(fstest.MapFS{}))
 					await(t, "the other one waiting", b.waiting)
 					id := fmt.Sprint(locks{p}.connection(t))
-					time.Sleep(rand.N(s.slow / 2)) // what makes the rounds differ
+					time.Sleep(rand.N(min(s.slow/2, 2500*time.Millisecond))) // what makes the rounds differ
 					p.exec(t, fmt.Sprintf(p.kill, id))
 					killed := time.Now()
 					errA := a.wait(t)
@@ -73,58 +73,64 @@ func (x target) sleeping(d time.Duration) string {
 	return fmt.Sprintf("DO SLEEP(%.3f)", d.Seconds())
 }
 
-// TestLockOrphan kills the holder while the server executes a long statement for it.
+// TestLockOrphan kills the holder while the server executes a long statement for it. Another one takes the lock, and waits
+// for the end of that statement.
 func TestLockOrphan(t *testing.T) {
 	t.Parallel()
 	having(server).onDatabases(t, func(t *testing.T, p *place) {
-		p.counting(t)
-		kill := victims{p}.holder(t, "slow")
-		working := `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-			AND state = 'active' AND query LIKE '%pg_sleep(3%'`
-		if p.dialect == "mysql" {
-			working = `SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE 'DO SLEEP(3%'`
-		}
-		var orphan []int64
-		eventually(t, "the server executes the long statement", func() bool {
-			orphan = column[int64](t, p.db, working)
-			return len(orphan) > 0
-		})
-		began := time.Now()
-		b := p.boot(context.Background(), p.instance(t), from(victimSets["slow"](p)))
-		await(t, "the other one waiting", b.waiting)
-		if b.holder == "" {
-			t.Error("the waiting one does not know the holder")
-		}
-		kill()
-		killed := time.Now()
-		var orphanGone, second time.Duration
-		for over := false; !over; {
-			select {
-			case <-b.done:
-				over = true
-			default:
+		// The statement may have ended when the other one has the lock, if the machine is busy; PostgreSQL also ends it, up to two
+		// seconds after the kill.
+		for _, set := range []string{"slow", "slow", "slow", "slower", "slower", "slowest"} {
+			if waitsForOrphan(t, p, set) || t.Failed() {
+				return
 			}
-			now := column[int64](t, p.db, working)
-			if len(now) > 1 {
-				t.Errorf("%d backends run the migration at once", len(now))
-			}
-			if orphanGone == 0 && !slices.Contains(now, orphan[0]) {
-				orphanGone = time.Since(killed)
-			}
-			if second == 0 && len(now) == 1 && now[0] != orphan[0] {
-				second = time.Since(killed)
-			}
-			time.Sleep(5 * time.Millisecond) // leave the processor to the server
+			p = p.target.place(t)
 		}
-		if err := b.wait(t); err != nil {
-			t.Error(err)
-		}
-		t.Logf("killed %v after the statement began; the orphan was gone %v after the kill, the next began after %v and ended after %v",
-			killed.Sub(began), orphanGone, second, time.Since(killed))
-		if orphanGone < time.Second {
-			t.Error("the orphan was gone early: the test shows nothing")
-		}
-		p.wantCounted(t, 1)
-		locks{p}.wantFree(t)
+		t.Error("the orphan was always gone early, or the one that waited didn't know the holder")
 	})
+}
+
+// waitsForOrphan says whether the other one was seen to have the lock beside the statement of the killed one.
+func waitsForOrphan(t *testing.T, p *place, set string) (seen bool) {
+	t.Helper()
+	p.counting(t)
+	kill := victims{p}.holder(t, set)
+	working := `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+		AND state = 'active' AND query LIKE '%pg_sleep(%'`
+	if p.dialect == "mysql" {
+		working = `SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE 'DO SLEEP(%'`
+	}
+	var orphan []int64
+	eventually(t, "the server executes the long statement", func() bool {
+		orphan = column[int64](t, p.db, working)
+		return len(orphan) > 0
+	})
+	killedHolder := locks{p}.holders(t)
+	b := p.boot(context.Background(), p.instance(t), from(victimSets[set](p)))
+	await(t, "the other one waiting", b.waiting)
+	kill()
+	killed := time.Now()
+	for over := false; !over; {
+		select {
+		case <-b.done:
+			over = true
+		default:
+		}
+		holders := locks{p}.holders(t)
+		now := column[int64](t, p.db, working)
+		if len(now) > 1 {
+			t.Errorf("%d backends run the migration at once", len(now))
+		}
+		if !seen && len(holders) > 0 && !slices.Equal(holders, killedHolder) && slices.Equal(now, orphan) {
+			seen = true
+			t.Logf("the other one has the lock beside the orphan %v after the kill", time.Since(killed))
+		}
+		time.Sleep(5 * time.Millisecond) // leave the processor to the server
+	}
+	if err := b.wait(t); err != nil {
+		t.Error(err)
+	}
+	p.wantCounted(t, 1)
+	locks{p}.wantFree(t)
+	return seen && b.holder != "" // it asks for the holder's name for a moment only
 }

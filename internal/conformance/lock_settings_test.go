@@ -134,7 +134,7 @@ func wantNoTransaction(t *testing.T, p *place, what string) {
 			JOIN information_schema.processlist l ON l.id = x.trx_mysql_thread_id WHERE l.db = DATABASE() AND l.id <> CONNECTION_ID()`
 	}
 	var left []string
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if left = column[string](t, p.db, query); len(left) == 0 {
 			return
 		}

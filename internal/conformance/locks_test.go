@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/pressly/goose/v3"
@@ -54,8 +53,8 @@ func (p locks) hold(t *testing.T) (release func()) {
 	return release
 }
 
-// connection finds the connection that has the lock.
-func (p locks) connection(t *testing.T) int64 {
+// holders are the connections that have the lock: one or none.
+func (p locks) holders(t *testing.T) []int64 {
 	t.Helper()
 	query := `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -63,13 +62,20 @@ func (p locks) connection(t *testing.T) int64 {
 	if p.dialect == "mysql" {
 		query = `SELECT c FROM (SELECT IS_USED_LOCK(` + mysqlMutex + `) AS c) AS m WHERE c IS NOT NULL`
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		if ids := column[int64](t, p.db, query); len(ids) == 1 {
-			return ids[0]
+	return column[int64](t, p.db, query)
+}
+
+// connection finds the connection that has the lock.
+func (p locks) connection(t *testing.T) (id int64) {
+	t.Helper()
+	eventually(t, "somebody has the lock", func() bool {
+		ids := p.holders(t)
+		if len(ids) == 1 {
+			id = ids[0]
 		}
-	}
-	t.Fatal("nobody holds the lock")
-	return 0
+		return len(ids) == 1
+	})
+	return id
 }
 
 // wantNothingNamed asserts that no run has left a fence or a connection in the state table.

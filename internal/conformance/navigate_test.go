@@ -443,19 +443,26 @@ func TestWayBackUp(t *testing.T) {
 
 	t.Run("a timeout and a cancellation in the middle of a Down", func(t *testing.T) {
 		for name, s := range map[string]struct {
-			opt  gooseplus.Option
+			opt  func(time.Duration) gooseplus.Option
 			text string
 		}{
-			"migration timeout": {gooseplus.WithMigrationTimeout(time.Second), "the migration timeout of 1s is over"},
-			"global timeout":    {gooseplus.WithTimeout(time.Second), "the timeout of 1s is over"},
+			"migration timeout": {gooseplus.WithMigrationTimeout, "the migration timeout of %v is over"},
+			"global timeout":    {gooseplus.WithTimeout, "the timeout of %v is over"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				onDatabases(t, func(t *testing.T, p *place) {
 					fsys := begin(t, p, script("CREATE TABLE next (id INTEGER);", p.sleep+"\nDROP TABLE next;"))
-					err := p.migrator(from(fsys), s.opt).Rollback(ctx, 3)
-					wantIs(t, err, context.DeadlineExceeded)
-					wantText(t, err, s.text)
-					backOrDirty(t, p, err, back)
+					longEnough(t, time.Second, func(limit time.Duration) bool {
+						slow := &steps{version: 11}
+						err := p.migrator(from(fsys), s.opt(limit), slow.watch()).Rollback(ctx, 3)
+						wantIs(t, err, context.DeadlineExceeded)
+						wantText(t, err, fmt.Sprintf(s.text, limit))
+						if slow.started == 0 {
+							return false
+						}
+						backOrDirty(t, p, err, back)
+						return true
+					})
 				})
 			})
 		}

@@ -212,7 +212,7 @@ func TestRole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+			having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 				o := p.owned(t)
 				db := o.user.open(t)
 				test(t, o, db)
@@ -257,7 +257,7 @@ func TestRoleRefused(t *testing.T) {
 func TestRoleTakesOver(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 		o := p.owned(t)
 		db := o.user.open(t)
 		if err := o.migrator(db, from(chain(1))).Migrate(ctx); err != nil {

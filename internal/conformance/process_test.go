@@ -154,7 +154,7 @@ func (s *process) let(t *testing.T) {
 // until waits for one of the remarks, each "what" or "what more".
 func (s *process) until(t *testing.T, wanted ...string) remark {
 	t.Helper()
-	limit := time.After(time.Minute)
+	limit := time.After(patience)
 	var said []string
 	for {
 		select {
@@ -169,7 +169,7 @@ func (s *process) until(t *testing.T, wanted ...string) remark {
 				}
 			}
 		case <-limit:
-			t.Fatalf("the process did not say %q within a minute", wanted)
+			t.Fatalf("the process did not say %q within %v", wanted, patience)
 		}
 	}
 }

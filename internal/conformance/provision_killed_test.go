@@ -80,9 +80,7 @@ func TestProvisionKilled(t *testing.T) {
 		if p.dialect == "mysql" {
 			asleep = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%SLEEP(60%' AND id <> CONNECTION_ID()"
 		}
-		for deadline := time.Now().Add(30 * time.Second); column[int](t, p.db, asleep)[0] == 0 && time.Now().Before(deadline); {
-			time.Sleep(10 * time.Millisecond)
-		}
+		p.untilAny(t, "the statement", asleep)
 		s.kill()
 		err := p.locking(p.db, from(p.sleepers(0))).Provision(context.Background(), gooseplus.Tenant{Schema: name})
 		if p.dialect == "mysql" { // where DDL commits by itself, only a person can tell what is there

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -36,7 +35,7 @@ func TestSchemaDropped(t *testing.T) {
 
 func schemaDropped(t *testing.T, p *place, up string, outside, lock bool) {
 	// The deadline is for a run that waits for what never comes: without one it would wait for minutes.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	set := map[string]*fstest.MapFile{
 		"1_a.sql": table("a"), "2_b.sql": script(up, "SELECT 1;"),
@@ -46,7 +45,7 @@ func schemaDropped(t *testing.T, p *place, up string, outside, lock bool) {
 		set["2_b.sql"] = noTransaction(up, "SELECT 1;")
 	}
 	migrate := func(fsys fstest.MapFS) error {
-		return p.migrator(from(fsys), gooseplus.WithGlobalLock(lock), gooseplus.WithTimeout(20*time.Second)).Migrate(ctx)
+		return p.migrator(from(fsys), gooseplus.WithGlobalLock(lock), gooseplus.WithTimeout(patience)).Migrate(ctx)
 	}
 	err := migrate(files(set))
 	if !outside {

@@ -111,6 +111,7 @@ func TestSilentNetwork(t *testing.T) {
 		t.Fatalf("the methods that take a context are\n%v, and this test calls\n%v", methods, listed)
 	}
 	having(server).onEach(t, func(t *testing.T, p *place) {
+		p.db.SetMaxIdleConns(12)
 		p.exec(t, "CREATE TABLE nothing (id INTEGER)")
 		schema := column[string](t, p.db, map[string]string{"postgres": "SELECT current_schema()", "mysql": "SELECT DATABASE()"}[p.dialect])[0]
 		atOnce, late := make(chan struct{}, 12), newLag(t, p)
@@ -149,13 +150,13 @@ func turn(p *place, n int) bool {
 	return os.Getenv("GOOSEPLUS_CHAOS") != "" || n%len(drivers) == at
 }
 
-// overdue is closed when a method should have returned, on a machine that is late.
-func overdue(t *testing.T, late *lag) <-chan struct{} {
+// overdue is closed when a method should have returned within the limit, on a machine that is late.
+func overdue(t *testing.T, limit time.Duration, late *lag) <-chan struct{} {
 	over, cancelled := make(chan struct{}), time.Now()
 	go func() {
 		defer close(over)
 		for {
-			left := returnLimit + late.since(cancelled) - time.Since(cancelled)
+			left := limit + late.since(cancelled) - time.Since(cancelled)
 			if left <= 0 || t.Context().Err() != nil {
 				return
 			}
@@ -235,7 +236,7 @@ func silentAfter(t *testing.T, p *place, late *lag, schema, method string, lock 
 		if err == nil {
 			t.Errorf("%s: no error", situation)
 		}
-	case <-overdue(t, late):
+	case <-overdue(t, returnLimit, late):
 		// A run that is recorded is about to take its first step.
 		if len(column[string](t, p.db, "SELECT id FROM "+versionTable+"_lock WHERE outcome = 'running'")) > 0 {
 			begun.Store(true)

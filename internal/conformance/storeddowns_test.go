@@ -92,7 +92,7 @@ func (x target) difficult() map[string]*fstest.MapFile {
 func TestStoredDownsAreWhatTheFilesSay(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onDatabases(t, func(t *testing.T, p *place) {
+	onEach(t, func(t *testing.T, p *place) {
 		one := map[string]*fstest.MapFile{"01_copy.sql": script("CREATE TABLE copy (v VARCHAR(200));", "DROP TABLE copy;")}
 		all := p.difficult()
 		maps.Copy(all, one)

@@ -1,14 +1,11 @@
 package conformance
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"hash/fnv"
 	"os"
-	"runtime/pprof"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,8 +17,6 @@ import (
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
-
-func TestMain(m *testing.M) { dbtest.Main(m) }
 
 // target is a database reached through one driver.
 type target struct {
@@ -120,9 +115,9 @@ func (c choice) onEach(t *testing.T, test func(*testing.T, *place)) {
 	}
 }
 
-// onDatabases is onEach for tests of what the driver makes no difference to: they run over one driver for each
-// database, which depends on the test's name. The long form (GOOSEPLUS_CHAOS=1) takes all of them, and so does
-// `make test-drivers` (GOOSEPLUS_TEST_DRIVERS=all).
+// onDatabases is onEach for tests of what the driver makes no difference to, unlike sessions, contexts, errors, batches and
+// connections that end: they run over one driver for each database, which depends on the test's name. The long form
+// (GOOSEPLUS_CHAOS=1) takes all of them, and so does `make test-drivers` (GOOSEPLUS_TEST_DRIVERS=all).
 func (c choice) onDatabases(t *testing.T, test func(*testing.T, *place)) {
 	c.drivers(t, 0).onEach(t, test)
 }
@@ -165,11 +160,15 @@ type place struct {
 	dsn string
 }
 
+// idleConns is how many connections a place's pool keeps: a new one costs PostgreSQL more than most statements do.
+const idleConns = 8
+
 func (x target) place(t *testing.T) *place {
 	t.Helper()
 	p := &place{target: x, dsn: x.database(t)}
 	left := leaks(t)
 	p.db = p.open(t)
+	p.db.SetMaxIdleConns(idleConns)
 	t.Cleanup(func() {
 		if n := p.inUse(); n != 0 {
 			t.Errorf("%d connections are still in use", n)
@@ -180,44 +179,6 @@ func (x target) place(t *testing.T) *place {
 		left()
 	})
 	return p
-}
-
-// leaks labels the goroutines that the test starts from here on, however indirectly: other tests run at the same
-// time. The function that it returns fails the test if one of them is left. pgx takes up to 15 seconds to close a
-// connection whose query was interrupted.
-func leaks(t *testing.T) (wantNone func()) {
-	t.Helper()
-	label := fmt.Sprintf("%s %p", t.Name(), t)
-	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("test", label)))
-	return func() {
-		t.Helper()
-		pprof.SetGoroutineLabels(context.Background()) // this one's own
-		var left []string
-		// A look costs milliseconds of the processor, since it walks every goroutine of all tests.
-		pause := 10 * time.Millisecond
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); pause = min(2*pause, 500*time.Millisecond) {
-			if left = labelled(t, label); len(left) == 0 {
-				return
-			}
-			time.Sleep(pause)
-		}
-		t.Errorf("goroutines are left:\n%s", strings.Join(left, "\n\n"))
-	}
-}
-
-// labelled returns the stacks of the goroutines with a label, equal ones in one text.
-func labelled(t *testing.T, label string) (found []string) {
-	t.Helper()
-	var all strings.Builder
-	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
-		t.Fatal(err)
-	}
-	for stack := range strings.SplitSeq(all.String(), "\n\n") {
-		if strings.Contains(stack, fmt.Sprintf("%q", label)) {
-			found = append(found, stack)
-		}
-	}
-	return found
 }
 
 // patience is how long a test waits for what has to happen: much longer than it takes, since the machine may be busy.
@@ -237,6 +198,20 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
+// longEnough calls a test with a limit that the machine reaches something within, unless it has much else to do: the test says
+// that it was not reached by false, and is called again with a longer limit.
+func longEnough(t *testing.T, limit time.Duration, test func(limit time.Duration) (reached bool)) {
+	t.Helper()
+	for ; !test(limit); limit *= 4 {
+		if t.Failed() {
+			return
+		}
+		if limit > patience {
+			t.Fatalf("%v are not enough", limit)
+		}
+	}
+}
+
 // untilAny returns when the query, of a count, finds something.
 func (p *place) untilAny(t testing.TB, what, query string) {
 	t.Helper()
@@ -251,7 +226,7 @@ func (p *place) untilAny(t testing.TB, what, query string) {
 
 // inUse gives the pool a moment: a driver may still be closing a connection that was interrupted.
 func (p *place) inUse() int {
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for p.db.Stats().InUse > 0 && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -174,6 +174,8 @@ func (f *wayBackRounds) disturbed(t *testing.T, kill bool) {
 	r, err := o.call(f.p.place)
 	close(ended)
 	beside.Wait()
+	f.p.db.SetMaxIdleConns(0) // some may have been killed
+	f.p.db.SetMaxIdleConns(idleConns)
 	if err == nil {
 		t.Error("the call had no error")
 	}

@@ -10,7 +10,7 @@ import (
 // TestTogetherApart: what one migration leaves in its transaction doesn't reach the migrations that run in the same one.
 func TestTogetherApart(t *testing.T) {
 	t.Parallel()
-	having(transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+	having(transactionalDDL).onEach(t, func(t *testing.T, p *place) {
 		for name, c := range p.leaving() {
 			steps, at := p.newTenant(t)
 			prepareLeaving(t, at, steps.Schema, true)

@@ -182,7 +182,7 @@ func (p *place) newTenant(t *testing.T) (gooseplus.Tenant, *place) {
 func TestTogetherIsTheSame(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onDatabases(t, func(t *testing.T, p *place) {
+	onEach(t, func(t *testing.T, p *place) {
 		for name, options := range exampleSets(p) {
 			steps, at := p.newTenant(t)
 			if steps.Schema != "" {
@@ -242,7 +242,7 @@ func (p *place) wantKinds(t *testing.T, seen *together) {
 func TestAloneAfter(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(schemas, transactionalDDL).onDatabases(t, func(t *testing.T, at *place) {
+	having(schemas, transactionalDDL).onEach(t, func(t *testing.T, at *place) {
 		p := &fleetPlace{place: at}
 		const deferred = "CREATE TABLE a (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES a DEFERRABLE INITIALLY DEFERRED);"
 		begin := p.withCheckpoint(t, []string{"a"}, deferred)

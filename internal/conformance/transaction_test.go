@@ -126,7 +126,7 @@ func TestRollbackTransaction(t *testing.T) {
 func TestRollbackTransactionOnOneConnection(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onDatabases(t, func(t *testing.T, p *place) {
+	onEach(t, func(t *testing.T, p *place) {
 		if !p.transactionalDDL {
 			return
 		}

@@ -31,7 +31,9 @@ func (x target) victimFiles(n int, each time.Duration) fstest.MapFS {
 }
 
 var victimSets = map[string]func(*place) fstest.MapFS{
-	"slow": func(p *place) fstest.MapFS { return p.victimFiles(1, 3*time.Second) },
+	"slow":    func(p *place) fstest.MapFS { return p.victimFiles(1, 3*time.Second) },
+	"slower":  func(p *place) fstest.MapFS { return p.victimFiles(1, 10*time.Second) },
+	"slowest": func(p *place) fstest.MapFS { return p.victimFiles(1, 30*time.Second) },
 }
 
 // TestLockVictim is the process that gets killed.

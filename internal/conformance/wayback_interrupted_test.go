@@ -24,11 +24,18 @@ func TestWayBackInterrupted(t *testing.T) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_slow.sql": script("CREATE TABLE half (id INTEGER);\n"+p.sleep, "DROP TABLE IF EXISTS half;"),
 			})
-			err := p.migrator(from(fsys), gooseplus.WithMigrationTimeout(time.Second)).Migrate(ctx)
-			wantFailed(t, err, 12)
-			wantIs(t, err, context.DeadlineExceeded)
-			wantText(t, err, "the migration timeout of 1s is over")
-			p.want(t, earlierVersions, earlierTables)
+			longEnough(t, time.Second, func(limit time.Duration) bool {
+				slow := &steps{version: 12}
+				err := p.migrator(from(fsys), gooseplus.WithMigrationTimeout(limit), slow.watch()).Migrate(ctx)
+				wantIs(t, err, context.DeadlineExceeded)
+				wantText(t, err, "the migration timeout of "+limit.String()+" is over")
+				p.want(t, earlierVersions, earlierTables)
+				if slow.started == 0 {
+					return false
+				}
+				wantFailed(t, err, 12)
+				return true
+			})
 		})
 	})
 
@@ -37,11 +44,18 @@ func TestWayBackInterrupted(t *testing.T) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_slow.sql": script("CREATE TABLE half (id INTEGER);\n"+p.sleep, "DROP TABLE IF EXISTS half;"),
 			})
-			err := p.migrator(from(fsys), gooseplus.WithTimeout(time.Second)).Migrate(ctx)
-			wantFailed(t, err, 12)
-			wantIs(t, err, context.DeadlineExceeded)
-			wantText(t, err, "the timeout of 1s is over")
-			p.want(t, earlierVersions, earlierTables)
+			longEnough(t, time.Second, func(limit time.Duration) bool {
+				slow := &steps{version: 12}
+				err := p.migrator(from(fsys), gooseplus.WithTimeout(limit), slow.watch()).Migrate(ctx)
+				wantIs(t, err, context.DeadlineExceeded)
+				wantText(t, err, "the timeout of "+limit.String()+" is over")
+				p.want(t, earlierVersions, earlierTables)
+				if slow.started == 0 {
+					return false
+				}
+				wantFailed(t, err, 12)
+				return true
+			})
 		})
 	})
 
@@ -53,12 +67,11 @@ func TestWayBackInterrupted(t *testing.T) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"13_slow.sql": script("CREATE TABLE half (id INTEGER);\n"+p.sleep, "DROP TABLE IF EXISTS half;"),
 			})
-			// The last thing that happens before the slow migration is this one's end.
-			before := goose.NewGoMigration(12, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error {
-				time.AfterFunc(300*time.Millisecond, func() { cancel(reason) })
-				return nil
-			}}, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
-			err := p.migrator(from(fsys), gooseplus.WithGoMigrations(before)).Migrate(ctx)
+			err := p.migrator(from(fsys), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+				if e, ok := e.(gooseplus.MigrationStarted); ok && e.Step.Version == 13 {
+					time.AfterFunc(300*time.Millisecond, func() { cancel(reason) })
+				}
+			})).Migrate(ctx)
 			wantFailed(t, err, 13)
 			wantIs(t, err, context.Canceled)
 			wantIs(t, err, reason)
@@ -161,7 +174,7 @@ func killSleeper(p *place) error {
 	if p.dialect == "mysql" {
 		find = `SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'DO SLEEP(30)%'`
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		var id int64
 		err := p.db.QueryRow(find).Scan(&id)
 		if errors.Is(err, sql.ErrNoRows) {

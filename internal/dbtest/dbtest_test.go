@@ -59,7 +59,7 @@ func exists(t *testing.T, s Server, database string) bool {
 		mariadb:  "SELECT count(*) FROM information_schema.schemata WHERE schema_name = ?",
 	}[s.engine]
 	var n int
-	err := s.engine.administer(s.endpoint, func(ctx context.Context, db *sql.DB) error {
+	err := s.administer(func(ctx context.Context, db *sql.DB) error {
 		return db.QueryRowContext(ctx, query, database).Scan(&n)
 	})
 	if err != nil {
@@ -149,7 +149,7 @@ func TestNewDatabaseOfAFailedTest(t *testing.T) {
 				if logged != outlives {
 					t.Errorf("log %q, want the name in it: %v", r.logs, outlives)
 				}
-				err := s.engine.administer(s.endpoint, func(ctx context.Context, db *sql.DB) error {
+				err := s.administer(func(ctx context.Context, db *sql.DB) error {
 					return s.engine.drop(ctx, db, d.Name)
 				})
 				if err != nil {

@@ -3,6 +3,7 @@ package dbtest
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
@@ -24,9 +25,10 @@ type engine struct {
 	parse   func(dsn string) (endpoint, error)
 	address func(hostPort, password string) endpoint
 
-	// open connects to a database of the server, and takes no longer than the given time for it. The pool that it returns
-	// is closed by the caller.
-	open func(dsn string, within time.Duration) (*sql.DB, error)
+	// connector connects to a database of the server, and takes no longer than the given time for it.
+	connector func(dsn string, within time.Duration) (driver.Connector, error)
+	// costly says that a connection costs the server as much as a small database.
+	costly bool
 	// create and drop are given a name of letters, digits and underscores.
 	create func(ctx context.Context, db *sql.DB, database string) error
 	drop   func(ctx context.Context, db *sql.DB, database string) error
@@ -47,15 +49,28 @@ const (
 	pingTimeout  = 2 * time.Second
 )
 
-// administer runs fn on a connection of its own, so that between two calls dbtest holds neither connections nor
-// goroutines.
-func (e *engine) administer(ep endpoint, fn func(context.Context, *sql.DB) error) error {
+// open returns a pool that is closed by the caller.
+func (e *engine) open(dsn string, within time.Duration) (*sql.DB, error) {
+	connector, err := e.connector(dsn, within)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
+}
+
+// administer runs fn on a connection that nobody else uses meanwhile. Between two calls dbtest holds no goroutines, and no
+// connections but the kept ones.
+func (s Server) administer(fn func(context.Context, *sql.DB) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
 	defer cancel()
-	db, err := e.open(ep.admin, adminTimeout)
+	connector, err := s.engine.connector(s.endpoint.admin, adminTimeout)
 	if err != nil {
 		return err
 	}
+	if s.kept != nil {
+		connector = keeper{connector, s.kept}
+	}
+	db := sql.OpenDB(connector)
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	return fn(ctx, db)

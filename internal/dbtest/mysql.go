@@ -3,6 +3,7 @@ package dbtest
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ var mysqlSettings = []string{
 	"--innodb-doublewrite=0",
 	"--innodb-buffer-pool-size=64M",
 	"--performance-schema=0",
+	"--innodb-stats-persistent=0", // each CREATE and DROP would write to tables of statistics
 	"--character-set-server=utf8mb4",
 }
 
@@ -72,7 +74,7 @@ var mariadb = &engine{
 		cfg.User, cfg.Passwd, cfg.Net, cfg.Addr = "root", password, "tcp", hostPort
 		return mysqlEndpoint(cfg)
 	},
-	open: func(dsn string, within time.Duration) (*sql.DB, error) {
+	connector: func(dsn string, within time.Duration) (driver.Connector, error) {
 		cfg, err := mysql.ParseDSN(dsn)
 		if err != nil {
 			return nil, err
@@ -80,11 +82,7 @@ var mariadb = &engine{
 		// Otherwise the driver writes to stderr whenever a server that is still starting hangs up.
 		cfg.Logger = &mysql.NopLogger{}
 		cfg.Timeout = within
-		connector, err := mysql.NewConnector(cfg)
-		if err != nil {
-			return nil, err
-		}
-		return sql.OpenDB(connector), nil
+		return mysql.NewConnector(cfg)
 	},
 	create: func(ctx context.Context, db *sql.DB, database string) error {
 		_, err := db.ExecContext(ctx, "CREATE DATABASE `"+database+"` CHARACTER SET utf8mb4")

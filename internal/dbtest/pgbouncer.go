@@ -45,7 +45,7 @@ var pgbouncer = &engine{
 		serve:   `exec "$BIN/pgbouncer" pgbouncer.ini`,
 		stop:    "TERM", // immediate shutdown
 	},
-	open: postgres.open,
+	connector: postgres.connector,
 }
 
 // before returns the engine of a bouncer in front of one server, whose user and password it has.

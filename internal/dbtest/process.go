@@ -61,6 +61,9 @@ func (r *registry) server(t testing.TB, e *engine) Server {
 		} else {
 			o.server, o.err = find(context.Background(), e, os.Getenv, t.Logf)
 		}
+		if o.err == nil && e.costly {
+			o.server.kept = new(kept)
+		}
 		r.servers[e] = o
 	}
 	switch {
@@ -95,6 +98,7 @@ func (r *registry) stop() error {
 			continue
 		}
 		wg.Go(func() {
+			o.server.kept.end()
 			if err := o.server.stop(); err != nil {
 				mu.Lock()
 				defer mu.Unlock()

@@ -18,6 +18,7 @@ type Server struct {
 	// from says where the server came from, for logs: it carries no DSN.
 	from string
 	stop func() error
+	kept *kept // nil: none
 }
 
 // String says which server this is and where it came from, without its DSN.
@@ -35,7 +36,7 @@ func (s Server) Outlives() bool { return s.outlives }
 func (s Server) NewDatabase(t testing.TB) Database {
 	t.Helper()
 	name := databaseName(t.Name())
-	err := s.engine.administer(s.endpoint, func(ctx context.Context, db *sql.DB) error {
+	err := s.administer(func(ctx context.Context, db *sql.DB) error {
 		return s.engine.create(ctx, db, name)
 	})
 	if err != nil {
@@ -46,7 +47,7 @@ func (s Server) NewDatabase(t testing.TB) Database {
 			t.Logf("kept database %s on %v", name, s)
 			return
 		}
-		err := s.engine.administer(s.endpoint, func(ctx context.Context, db *sql.DB) error {
+		err := s.administer(func(ctx context.Context, db *sql.DB) error {
 			return s.engine.drop(ctx, db, name)
 		})
 		if err != nil {
