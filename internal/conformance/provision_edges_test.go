@@ -203,13 +203,13 @@ func TestProvisionDatabaseProcesses(t *testing.T) {
 		}
 		bad.let(t)
 		if said := bad.until(t, "failed", "done"); !strings.Contains(said.more, "the database, which this call had created, was dropped") {
-			t.Errorf("the first process said %q", said)
+			t.Errorf("the first process said %+v", said)
 		}
 		made := 0
 		for _, s := range others {
 			said := s.until(t, "failed", "done")
 			if said.what != "done" {
-				t.Errorf("a process said %q", said)
+				t.Errorf("a process said %+v", said)
 			}
 			if said.more == "made" {
 				made++
