@@ -21,7 +21,7 @@ const batchStatements = 300
 // of as many as there are migrations.
 type batch struct {
 	steps steps
-	text  string
+	texts []string // of the steps
 }
 
 // batches are the planned steps, with runs of migrations that can be in one transaction as one step each. Only a part without
@@ -34,13 +34,14 @@ func (p *part) batches() steps {
 	}
 	var list, together steps
 	var texts []string
+	count := 0
 	end := func() {
 		if len(together) > 1 {
 			list = append(list, p.batch(together, texts))
 		} else {
 			list = append(list, together...)
 		}
-		together, texts = nil, nil
+		together, texts, count = nil, nil, 0
 	}
 	alone := false
 	for _, step := range p.steps {
@@ -52,10 +53,11 @@ func (p *part) batches() steps {
 			list = append(list, step)
 			continue
 		}
-		if len(together) > 0 && len(texts)+len(statements) > batchStatements {
+		if len(together) > 0 && count+len(statements) > batchStatements {
 			end()
 		}
-		together, texts = append(together, step), append(texts, statements...)
+		// A statement may end in a comment, or have no semicolon.
+		together, texts, count = append(together, step), append(texts, strings.Join(statements, "\n;\n")), count+len(statements)
 	}
 	end()
 	return list
@@ -64,8 +66,7 @@ func (p *part) batches() steps {
 // batch makes one step of several.
 func (p *part) batch(list steps, texts []string) plannedStep {
 	last := list[len(list)-1]
-	// A statement may end in a comment, or have no semicolon.
-	s := plannedStep{Step: last.Step, sections: last.sections, batch: &batch{list, strings.Join(texts, "\n;\n")}}
+	s := plannedStep{Step: last.Step, sections: last.sections, batch: &batch{list, texts}}
 	for _, step := range list {
 		s.Reversible = s.Reversible && step.Reversible
 		s.sections[0].Watched = s.sections[0].Watched || step.sections[0].Watched

@@ -48,6 +48,7 @@ func always(context.Context) (bool, error) { return true, nil }
 type forced struct {
 	*part
 	version int64
+	vetted  bool
 	adopts  bool // another tool's history is there, and this call adopts the database
 }
 
@@ -60,10 +61,10 @@ func (f *forced) look(ctx context.Context) error {
 	if err := migset.UnknownVersion(f.version, f.target.set.Versions(), f.view.applied); err != nil {
 		return err
 	}
-	if len(f.view.applied) > 0 || f.run.looking.vetted {
+	if len(f.view.applied) > 0 || f.vetted {
 		return nil
 	}
-	f.run.looking.vetted = true
+	f.vetted = true
 	return f.vet(ctx)
 }
 

@@ -92,6 +92,25 @@ func (o *options) ownTables(d dialect.Dialect, name dialect.Name) []string {
 	return own
 }
 
+// vetHeld is vet under the lock, before anything is made there: those who wait for the lock don't all ask for the same.
+// Where the run that had the lock before has ended since the last look, there is a history of this Migrator's own, and no
+// other one counts.
+func (l *looking) vetHeld(ctx context.Context) error {
+	r := l.run
+	if r.parts[0].view.blind { // the holder that blocked the table is gone
+		if err := l.all(ctx); err != nil {
+			return err
+		}
+	} else if !r.parts.haveSteps() {
+		return nil
+	}
+	if l.vetted || !r.parts.empty() {
+		return nil
+	}
+	l.vetted = true
+	return l.vet(ctx)
+}
+
 // vet refuses to apply anything where nothing is applied and another tool has a history.
 func (l *looking) vet(ctx context.Context) error {
 	r := l.run

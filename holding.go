@@ -358,10 +358,17 @@ func (h *holding) recordOutcome(ctx context.Context, db history.Querier, p *part
 	case err != nil:
 		outcome, text = history.Failed, reason(err)
 	}
-	st := p.target.state
-	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, time.Now(), p.driver.Connections().Named()...)
+	st, at := p.target.state, time.Now()
+	own, err := st.Runs.End(ctx, db, p.row.id, p.end.to, outcome, text, at, p.driver.Connections().Named()...)
+	if err == nil && own {
+		return nil
+	}
+	// If only the answer was lost, database/sql may have sent the statement again, which found a run that has ended.
+	if ended, askErr := st.Runs.EndedAs(ctx, h.run.db.own, p.row.id, outcome, at); askErr == nil && ended {
+		return nil
+	}
 	if err == nil {
-		return h.stillOurs(own)
+		return h.declaredDead()
 	}
 	if there, checkErr := st.IsThere(ctx, h.run.db.own); checkErr == nil && !there {
 		p.events.send(Warning{Message: fmt.Sprintf("a migration has removed the state table %s: the outcome of the run was not recorded", st.Name())})

@@ -219,7 +219,10 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	waiting, cancelWaiting := h.during(w.waiting)
 	defer cancelWaiting()
 	w.run.locate(held)
-	if h.setUp(within); !h.fresh {
+	if err = w.run.looking.vetHeld(within); err == nil {
+		h.setUp(within)
+	}
+	if err == nil && !h.fresh {
 		if h.created, err = w.run.makeSchema(within); err == nil {
 			err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait)
 		}
@@ -354,9 +357,6 @@ func (r *run) ensureState(ctx context.Context) error {
 // Dialects that gooseplus leaves to goose (see [WithDialect]) can't remember it, which is an error.
 func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
 	return m.protect(ctx, version, func(ctx context.Context, p *part, mark history.Mark) error {
-		if err := p.look(ctx); err != nil {
-			return p.target.tableError(ctx, err)
-		}
 		if _, known := p.target.set.Find(version); !known && !slices.Contains(p.view.applied, version) {
 			return fmt.Errorf("version %d is neither known nor applied", version)
 		}
@@ -380,8 +380,20 @@ func (m *Migrator) protect(ctx context.Context, version int64, do func(context.C
 		if p.target.state == nil {
 			return fmt.Errorf("dialect %s: gooseplus can't remember a protected version here", p.target.dialect.Goose)
 		}
+		look := func(ctx context.Context) error {
+			if err := p.look(ctx); err != nil {
+				return p.target.tableError(ctx, err)
+			}
+			return nil
+		}
+		if err := look(ctx); err != nil {
+			return err
+		}
 		return p.run.withLock(ctx, always, func(ctx context.Context) error {
 			if err := p.run.ensureState(ctx); err != nil {
+				return err
+			}
+			if err := look(ctx); err != nil {
 				return err
 			}
 			m, _ := p.target.set.Find(version)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -62,6 +63,45 @@ func TestSlog(t *testing.T) {
 			if _, ok := got[i][key]; !ok {
 				t.Errorf("line %d, %s: no %s", i, entry.Message, key)
 			}
+		}
+	}
+}
+
+// TestLogLines: each event that has a line says what matters of it, at its level; the others have none.
+func TestLogLines(t *testing.T) {
+	t.Parallel()
+	scope := gooseplus.Scope{Tenant: "acme", Namespace: "billing"}
+	failed := errors.New("no such table")
+	steps := []gooseplus.Step{{Version: 1, Source: "1_a.sql"}, {Version: 2, Source: "2_b.sql"}}
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, tc := range []struct {
+		event gooseplus.Event
+		want  string // "" for no line
+	}{
+		{gooseplus.LockWaiting{Scope: scope, Holder: "web-1", Since: since}, "INFO waiting for the lock tenant=acme namespace=billing holder=web-1 since=2026-01-02 03:04:05 +0000 UTC"},
+		{gooseplus.RunStarted{Scope: scope, From: 3, Steps: steps}, "INFO migrating the database tenant=acme namespace=billing version=3 steps=2"},
+		{gooseplus.BatchFinished{Steps: steps, Duration: time.Second}, "INFO migrations applied in one transaction migrations=2 first=1 last=2 duration=1s"},
+		{gooseplus.BatchFinished{Steps: steps, Duration: time.Second, Err: failed}, "WARN migrations failed in one transaction migrations=2 first=1 last=2 duration=1s error=no such table"},
+		{gooseplus.WayBackStarted{Cause: failed}, "WARN run failed, returning to the starting point error=no such table"},
+		{gooseplus.VersionForced{Version: 4, Added: []int64{3, 4}, Removed: []int64{5}}, "WARN version forced version=4 added=[3 4] removed=[5]"},
+		{gooseplus.TenantsWayBackStarted{Tenants: 7}, "WARN too many tenants failed, undoing the tenants that had succeeded tenants=7"},
+		{gooseplus.Warning{Message: "look here"}, "WARN look here"},
+		{gooseplus.LockWaitFinished{}, ""},
+		{gooseplus.TenantsStarted{}, ""},
+		{gooseplus.TenantsProgress{}, ""},
+		{gooseplus.TenantsFinished{}, ""},
+	} {
+		logger, logs := observedLogger()
+		gooseplus.LogObserver(logger)(context.Background(), tc.event)
+		line := ""
+		for _, entry := range logs.All() {
+			line += entry.Level.CapitalString() + " " + entry.Message
+			for _, f := range entry.Context {
+				line += fmt.Sprintf(" %s=%v", f.Key, entry.ContextMap()[f.Key])
+			}
+		}
+		if line != tc.want {
+			t.Errorf("%T: %q, want %q", tc.event, line, tc.want)
 		}
 	}
 }

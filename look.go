@@ -34,7 +34,7 @@ type view struct {
 type looking struct {
 	run     *run
 	planned bool // the steps are planned from a look
-	vetted  bool // there is no history of another tool in the way
+	vetted  bool // under the lock
 	preview bool // the run wants no lock: nothing but its context limits its look
 }
 
@@ -71,12 +71,11 @@ func (l *looking) look(ctx context.Context, goals goals) (needed bool, err error
 	if err := r.parts.compareSums(ctx); err != nil {
 		return false, err
 	}
-	if needed && r.parts.empty() {
+	if needed && r.parts.empty() && (!r.options.globalLock || l.preview) {
 		if err := l.vet(ctx); err != nil {
 			return false, err
 		}
 	}
-	l.vetted = true
 	if needed || !flagged || r.options.globalLock {
 		return needed || flagged, nil
 	}
@@ -244,19 +243,6 @@ func (l *looking) steps(ctx context.Context, goal goal) (steps []Step, err error
 // makeTables makes sure of the version tables.
 func (l *looking) makeTables(ctx context.Context) error {
 	r := l.run
-	for _, p := range r.parts {
-		if p.view.blind { // the holder that blocked the table is gone
-			if err := p.look(ctx); err != nil {
-				return p.target.named(p.target.tableError(ctx, err))
-			}
-		}
-	}
-	missing := r.parts.any(func(p *part) bool { return !p.view.ready })
-	if missing && !l.vetted && r.parts.empty() { // the look has failed
-		if err := l.vet(ctx); err != nil {
-			return err
-		}
-	}
 	for _, p := range r.parts {
 		if p.view.ready {
 			continue

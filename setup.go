@@ -10,7 +10,7 @@ import (
 // nothing, or all. It is for a run that has steps to take: the first that it commits puts everything on the disk.
 func (h *holding) setUp(ctx context.Context) {
 	r := h.run
-	if !r.looking.vetted || !r.parts.haveSteps() || r.parts.any(func(p *part) bool { return !p.view.absent }) {
+	if !r.parts.haveSteps() || r.parts.any(func(p *part) bool { return !p.view.absent }) {
 		return
 	}
 	create := ""

@@ -48,7 +48,7 @@ func (s plannedStep) drive() drive.Step {
 		step.Instead, step.Reversible = s.besides(), false
 	}
 	if s.batch != nil && !step.Down { // its text is for the way up
-		step.Instead, step.Text = s.besides(), s.batch.text
+		step.Instead, step.Texts = s.besides(), s.batch.texts
 	}
 	return step
 }

@@ -257,7 +257,7 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 	list, err := asNow(p.target.set, append(slices.Clone(step.Instead), step.Version))
 	for i := range list {
 		list[i].Application = p.run.options.application
-		if list[i].Version == step.Version && step.Text == "" {
+		if list[i].Version == step.Version && step.Texts == nil {
 			list[i].Duration = took
 		}
 	}
@@ -270,8 +270,8 @@ func (p memory) mayRemoveTables(step drive.Step) bool {
 	if step.Function {
 		return true
 	}
-	statements := []string{step.Text}
-	if step.Text == "" {
+	statements := step.Texts
+	if statements == nil {
 		m, known := p.target.set.Find(step.Version)
 		if !known || step.Instead != nil {
 			return true
@@ -301,12 +301,19 @@ func (m *Migrator) Accept(ctx context.Context, version int64) error {
 		if p.target.state == nil {
 			return fmt.Errorf("dialect %s: gooseplus remembers no sums here", p.target.dialect.Goose)
 		}
+		nothing := fmt.Errorf("version %d: it isn't applied, or has no migration in this configuration: there is nothing to accept", version)
+		if err := p.look(ctx); err != nil {
+			return p.target.tableError(ctx, err)
+		}
+		if p.view.absent {
+			return nothing
+		}
 		return p.run.withLock(ctx, always, func(ctx context.Context) (err error) {
 			if p.found, err = p.owned(ctx, p.run.db.own, false); err != nil {
 				return p.target.tableError(ctx, err)
 			}
 			if _, known := p.target.set.Find(version); !known || !slices.Contains(p.found.Applied, version) {
-				return fmt.Errorf("version %d: it isn't applied, or has no migration in this configuration: there is nothing to accept", version)
+				return nothing
 			}
 			p.row.accepted, p.end.from, p.ledger = true, p.end.to, plan.NewLedger(p.found)
 			if p.run.holding != nil {

@@ -115,12 +115,13 @@ type checkpointWriter struct {
 	covered   []migset.Covered
 	file      string // in the file system of the migrations
 	scratch   *scratch
+	say       func(format string, args ...any)
 }
 
 func (w *checkpointWriter) version() int64 { return w.covered[len(w.covered)-1].Version }
 
 func newCheckpointWriter(c *call, f *checkpointFlags) (w *checkpointWriter, err error) {
-	w = &checkpointWriter{namespace: c.settings.shared.namespace}
+	w = &checkpointWriter{namespace: c.settings.shared.namespace, say: c.out.note}
 	c.settings.shared.namespace = "" // those before it may be needed too
 	w.whole, err = c.migrator(withPurpose(c.ctx, noDatabase))
 	c.settings.shared.namespace = w.namespace
@@ -213,31 +214,87 @@ func (w *checkpointWriter) place(name string) {
 	w.file = path.Join(folder, version+"_"+name+".checkpoint.sql")
 }
 
-// write returns the text, once it has proved to make what the migrations make.
+// write returns the text, once it has proved to make what the migrations make. On PostgreSQL they run in a schema with a name
+// that is found nowhere else, and the text leaves it out. Where they name the schema of the search_path, they run there too:
+// if they need it, or if something else comes of it, the text is for that schema alone.
 func (w *checkpointWriter) write(ctx context.Context) (text string, err error) {
 	defer func() { err = errors.Join(err, w.scratch.drop(ctx)) }()
-	steps, err := w.scratch.create(ctx, "steps")
-	if err != nil {
-		return "", err
+	if w.set.Dialect != goose.DialectPostgres {
+		made, err := w.make(ctx)
+		return made.text, err
 	}
-	before, err := w.before(ctx, steps)
-	if err != nil {
-		return "", err
+	w.scratch.schema = w.scratch.id
+	anywhere, err := w.make(ctx)
+	_, failed := errors.AsType[*gooseplus.MigrationError](err)
+	if err != nil && !failed || !w.names(w.scratch.home) {
+		return anywhere.text, err
 	}
-	if err := w.chosen(w.whole.On(steps.db)).MigrateTo(ctx, w.version()); err != nil {
-		return "", inShadow("the migrations don't run in the shadow", err)
+	w.say("so far in a schema of another name; the migrations name the schema %s, so they run there too", w.scratch.home)
+	w.scratch.schema = ""
+	there, err := w.make(ctx)
+	if err == nil && !failed {
+		// Another run of the migrations may have made other rows: now() is one reason.
+		if have, err := w.try(ctx, anywhere.text, there); err == nil && slices.Equal(shapes(have), shapes(there.after)) {
+			return anywhere.text, nil
+		}
 	}
-	after, err := steps.read(ctx)
+	if err == nil {
+		w.say("the checkpoint is for the schema %s alone", w.scratch.home)
+	}
+	return there.text, err
+}
+
+// shapes are statements without the values of rows.
+func shapes(statements []string) (list []string) {
+	for _, s := range statements {
+		if into, values, rows := strings.Cut(s, " VALUES"); rows && strings.HasPrefix(into, "INSERT") {
+			s = fmt.Sprintf("%s %d", into, strings.Count(values, "\n"))
+		}
+		list = append(list, s)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// names says whether any migration has the name of a schema in it, as far as that can be seen.
+func (w *checkpointWriter) names(schema string) bool {
+	word := regexp.MustCompile(`(?i)(^|\W)` + regexp.QuoteMeta(schema) + `(\W|$)`)
+	return schema != "" && slices.ContainsFunc(w.set.Migrations, func(m migset.Shown) bool { return m.Text == "" || word.MatchString(m.Text) })
+}
+
+// attempt is the text of a checkpoint, and the database of which it was made.
+type attempt struct {
+	text  string
+	steps *scratchDatabase
+	after []string // its statements
+}
+
+// make makes a checkpoint in the schema of the scratch databases, and verifies it.
+func (w *checkpointWriter) make(ctx context.Context) (made attempt, err error) {
+	if made.steps, err = w.scratch.create(ctx); err != nil {
+		return made, err
+	}
+	before, err := w.before(ctx, made.steps)
 	if err != nil {
-		return "", err
+		return made, err
+	}
+	if err := w.chosen(w.whole.On(made.steps.db)).MigrateTo(ctx, w.version()); err != nil {
+		return made, inShadow("the migrations don't run in the shadow", err)
+	}
+	if made.after, err = made.steps.read(ctx); err != nil {
+		return made, err
 	}
 	d, err := dialect.Lookup(string(w.set.Dialect))
 	if err != nil {
-		return "", err
+		return made, err
 	}
 	quoting, _ := d.Quoting()
-	text = migset.CheckpointText(string(w.set.Dialect), w.covered, dump.Framed(w.set.Dialect, dump.Minus(after, before)), quoting)
-	return text, w.verify(ctx, text, steps, after)
+	statements := dump.Framed(w.set.Dialect, dump.Minus(made.after, before))
+	if w.set.Dialect == goose.DialectPostgres && w.scratch.schema == "" {
+		statements = slices.Insert(statements, 0, dump.OnlyIn(w.scratch.home))
+	}
+	made.text = migset.CheckpointText(string(w.set.Dialect), w.covered, statements, quoting)
+	return made, w.verify(ctx, made)
 }
 
 // inShadow is the error of a run in a database that is dropped: what became of that doesn't matter.
@@ -261,19 +318,33 @@ func (w *checkpointWriter) before(ctx context.Context, d *scratchDatabase) ([]st
 	return d.read(ctx)
 }
 
-// verify runs the checkpoint in another database, and compares that with the database that the migrations have made.
-func (w *checkpointWriter) verify(ctx context.Context, text string, steps *scratchDatabase, want []string) error {
+// verify refuses a checkpoint that doesn't make what the migrations have made.
+func (w *checkpointWriter) verify(ctx context.Context, made attempt) error {
+	have, err := w.try(ctx, made.text, made)
+	if err != nil {
+		return err
+	}
+	if lost, more := dump.Minus(made.after, have), dump.Minus(have, made.after); len(lost)+len(more) > 0 {
+		return &refusedError{fmt.Errorf("%s was not written, because it doesn't make the same rows and definitions: only the migrations make %s, only the checkpoint makes %s",
+			w.file, firstOf(lost), firstOf(more))}
+	}
+	return nil
+}
+
+// try runs a checkpoint in another database, compares its objects with those of the database that the migrations have made, and
+// returns the statements that make what it has.
+func (w *checkpointWriter) try(ctx context.Context, text string, made attempt) (have []string, err error) {
 	files, err := w.files(text)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(files)
-	other, err := w.scratch.create(ctx, "checkpoint")
+	other, err := w.scratch.create(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := w.before(ctx, other); err != nil {
-		return err
+		return nil, err
 	}
 	used := ""
 	m := w.chosen(w.whole.On(other.db).With(gooseplus.WithFS(os.DirFS(files)), gooseplus.WithCheckpoints(true),
@@ -283,25 +354,17 @@ func (w *checkpointWriter) verify(ctx context.Context, text string, steps *scrat
 			}
 		})))
 	if err := m.MigrateTo(ctx, w.version()); err != nil {
-		return inShadow("the checkpoint doesn't run, and was not written", err)
+		return nil, inShadow("the checkpoint doesn't run, and was not written", err)
 	}
 	if used != w.file {
-		return &refusedError{fmt.Errorf("%s was not written, because a run begins with %q instead: remove that first", w.file, used)}
+		return nil, &refusedError{fmt.Errorf("%s was not written, because a run begins with %q instead: remove that first", w.file, used)}
 	}
-	have, err := other.read(ctx)
-	if err != nil {
-		return err
-	}
-	if differences, err := steps.differences(ctx, other); err != nil {
-		return err
+	if differences, err := made.steps.differences(ctx, other); err != nil {
+		return nil, err
 	} else if len(differences) > 0 {
-		return &refusedError{fmt.Errorf("%s was not written, because it doesn't make what the migrations make: %s", w.file, strings.Join(differences, "; "))}
+		return nil, &refusedError{fmt.Errorf("%s was not written, because it doesn't make what the migrations make: %s", w.file, strings.Join(differences, "; "))}
 	}
-	if lost, more := dump.Minus(want, have), dump.Minus(have, want); len(lost)+len(more) > 0 {
-		return &refusedError{fmt.Errorf("%s was not written, because it doesn't make the same rows and definitions: only the migrations make %s, only the checkpoint makes %s",
-			w.file, firstOf(lost), firstOf(more))}
-	}
-	return nil
+	return other.read(ctx)
 }
 
 func firstOf(statements []string) string {

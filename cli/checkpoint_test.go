@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -244,6 +246,58 @@ func TestCheckpointsOfExamples(t *testing.T) {
 				}))...)
 			if err := m.Migrate(t.Context()); err != nil || !used {
 				t.Errorf("used %v, %v", used, err)
+			}
+		})
+	}
+}
+
+// TestCheckpointOfASchema: migrations that name the schema public, though they make their tables without its name, have a
+// checkpoint too. It names the schema only where they depend on it, and then runs in no other one.
+func TestCheckpointOfASchema(t *testing.T) {
+	t.Parallel()
+	h := homes()[0]
+	for _, tc := range []struct {
+		situation string
+		files     []string
+		bound     bool // to the schema public
+	}{
+		{"they need it", []string{"CREATE TABLE a (id int PRIMARY KEY);", "ALTER TABLE public.a ADD COLUMN b text DEFAULT 'x';"}, true},
+		{"they do something else elsewhere", []string{"CREATE TABLE a (id int PRIMARY KEY);",
+			"-- +goose StatementBegin\nDO $$ BEGIN IF EXISTS (SELECT FROM pg_tables WHERE schemaname = 'public' AND tablename = 'a') THEN ALTER TABLE a ADD COLUMN b text DEFAULT 'x'; END IF; END $$;\n-- +goose StatementEnd"}, true},
+		{"it makes no difference", []string{"CREATE TABLE public.countries (code text); CREATE TABLE a (id int PRIMARY KEY);", "ALTER TABLE a ADD COLUMN b text DEFAULT 'x';"}, false},
+	} {
+		t.Run(tc.situation, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "sql")
+			if err := os.MkdirAll(filepath.Join(dir, "base"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			for i, up := range tc.files {
+				if err := os.WriteFile(filepath.Join(dir, "base", fmt.Sprintf("%d_a.sql", i+1)), []byte("-- +goose Up\n"+up+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			file, output, err := writeCheckpoint(t, dir, h.shadow(t), "--quiet=false")
+			if err != nil || strings.Contains(output, "for the schema public alone") != tc.bound {
+				t.Fatalf("%v\n%s", err, output)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil || strings.Contains(string(text), "public.a ") != tc.bound {
+				t.Errorf("%v: the checkpoint:\n%s", err, text)
+			}
+			steps, _ := h.open(t)
+			quick, _ := h.open(t)
+			m := gooseplus.New(steps, gooseplus.WithFS(os.DirFS(filepath.Dir(dir))))
+			if err := errors.Join(m.Migrate(t.Context()), m.On(quick).With(gooseplus.WithCheckpoints(true)).Migrate(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range catalog.Diff(catalogOf(t, steps, h.goose, ""), catalogOf(t, quick, h.goose, "")) {
+				t.Errorf("by the checkpoint %s: %q, by steps %q", d.Key(), d.Definition, d.Was.Definition)
+			}
+			tenants, _ := h.open(t)
+			_, err = m.On(tenants).With(gooseplus.WithCheckpoints(true)).MigrateTenants(t.Context(), gooseplus.Schemas("acme"), gooseplus.WithCreateSchema(true))
+			if bound := err != nil && strings.Contains(err.Error(), "this checkpoint is for the schema public"); bound != tc.bound {
+				t.Errorf("in a tenant's schema: %v", err)
 			}
 		})
 	}

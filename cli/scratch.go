@@ -29,8 +29,10 @@ type scratch struct {
 	shadow *sql.DB // nil on SQLite
 	from   string  // the shadow's name
 	id     string  // a word that is found nowhere else
-	made   []*scratchDatabase
-	dir    string // of SQLite
+	// schema is where migrations make what has no schema in its name, on PostgreSQL; "" is home.
+	schema, home string
+	made         []*scratchDatabase
+	dir          string // of SQLite
 }
 
 // scratchDatabase is one of them.
@@ -68,11 +70,11 @@ func newScratch(c *call, dsn string, set migset.Description) (s *scratch, err er
 		return nil, err
 	}
 	s.shadow.SetMaxOpenConns(1) // PostgreSQL copies no database that has another connection
-	query := "SELECT DATABASE()"
+	query := "SELECT DATABASE(), ''"
 	if set.Dialect == goose.DialectPostgres {
-		query = "SELECT current_database()"
+		query = "SELECT current_database(), COALESCE(current_schema(), '')"
 	}
-	if err := s.shadow.QueryRowContext(c.ctx, query).Scan(&s.from); err != nil {
+	if err := s.shadow.QueryRowContext(c.ctx, query).Scan(&s.from, &s.home); err != nil {
 		return nil, err
 	}
 	return s, s.empty(c.ctx)
@@ -96,14 +98,16 @@ func (s *scratch) empty(ctx context.Context) error {
 	return nil
 }
 
-// create makes a database. On PostgreSQL the migrations make their objects in a schema with a name that is found nowhere else.
-func (s *scratch) create(ctx context.Context, suffix string) (*scratchDatabase, error) {
-	d := &scratchDatabase{scratch: s, name: s.id + "_" + suffix}
+// create makes a database, and the schema in it.
+func (s *scratch) create(ctx context.Context) (*scratchDatabase, error) {
+	d := &scratchDatabase{scratch: s, name: fmt.Sprintf("%s_%d", s.id, len(s.made))}
 	var create []string
 	switch s.set.Dialect {
 	case goose.DialectPostgres:
-		create = []string{fmt.Sprintf(`CREATE DATABASE %s TEMPLATE "%s"`, d.name, strings.ReplaceAll(s.from, `"`, `""`)),
-			fmt.Sprintf(`ALTER DATABASE %s SET search_path = %s, "$user", public`, d.name, s.id)}
+		create = []string{fmt.Sprintf(`CREATE DATABASE %s TEMPLATE "%s"`, d.name, strings.ReplaceAll(s.from, `"`, `""`))}
+		if s.schema != "" {
+			create = append(create, fmt.Sprintf(`ALTER DATABASE %s SET search_path = %s, "$user", public`, d.name, s.schema))
+		}
 		d.dsn = inDatabase(s.target.dsn, d.name)
 	case goose.DialectMySQL:
 		var charset, collation string
@@ -127,8 +131,8 @@ func (s *scratch) create(ctx context.Context, suffix string) (*scratchDatabase, 
 	if err != nil {
 		return nil, err
 	}
-	if d.db = db; s.set.Dialect == goose.DialectPostgres {
-		_, err = db.ExecContext(ctx, "CREATE SCHEMA "+s.id+"; GRANT ALL ON SCHEMA "+s.id+" TO PUBLIC") // WithRole may not be this user
+	if d.db = db; s.schema != "" {
+		_, err = db.ExecContext(ctx, "CREATE SCHEMA "+s.schema+"; GRANT ALL ON SCHEMA "+s.schema+" TO PUBLIC") // WithRole may not be this user
 	}
 	return d, err
 }
@@ -185,7 +189,7 @@ func (d *scratchDatabase) read(ctx context.Context) ([]string, error) {
 	source := dump.Source{Dialect: d.set.Dialect, DB: d.db, Ignore: d.set.Tables, IgnoreIn: d.set.TablesIn}
 	if d.set.Dialect == goose.DialectPostgres {
 		var err error
-		source.Schema = d.id
+		source.Schema, source.IgnoreIn = d.schema, cmp.Or(d.set.TablesIn, d.schema, d.home)
 		if source.Connection, err = dump.ConnectionTo(d.dsn); err != nil {
 			return nil, err
 		}

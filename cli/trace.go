@@ -46,7 +46,7 @@ func trace(c *call, shadow string) error {
 		return err
 	}
 	var report locks.Report
-	d, err := scratch.create(c.ctx, "trace")
+	d, err := scratch.create(c.ctx)
 	if err == nil {
 		report, err = m.Trace(c.ctx, d.db)
 	}

@@ -2,12 +2,15 @@ package conformance
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
+
+	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -32,6 +35,34 @@ func TestGuardDeclaredDead(t *testing.T) {
 				}
 				dying := files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE a (id INTEGER);\n"+declareDead, "DROP TABLE a;"), "2_b.sql": next})
 				wantIs(t, p.locking(p.db, from(dying)).Migrate(ctx), gooseplus.ErrLockLost)
+				p.want(t, []int64{1}, []string{"a"})
+			})
+		})
+	}
+}
+
+// TestGuardDeclaredDeadUnheard: neither does a Go migration that doesn't look at its errors, nor one that has no statement.
+func TestGuardDeclaredDeadUnheard(t *testing.T) {
+	t.Parallel()
+	for name, up := range map[string]func(*sql.Tx){
+		"no statement": func(*sql.Tx) {},
+		"errors": func(tx *sql.Tx) {
+			_, _ = tx.Exec("CREATE TABLE b (id INTEGER)")
+			_, _ = tx.Exec("CREATE TABLE c (id INTEGER)")
+		},
+		"rows": func(tx *sql.Tx) {
+			if rows, err := tx.Query("SELECT 1"); err == nil {
+				_ = rows.Close()
+			}
+			_, _ = tx.Exec("CREATE TABLE b (id INTEGER)")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEach(t, func(t *testing.T, p *place) {
+				dying := files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE a (id INTEGER);\n"+declareDead, "DROP TABLE a;")})
+				deaf := goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(_ context.Context, tx *sql.Tx) error { up(tx); return nil }},
+					&goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
+				wantIs(t, p.locking(p.db, from(dying), gooseplus.WithGoMigrations(deaf)).Migrate(context.Background()), gooseplus.ErrLockLost)
 				p.want(t, []int64{1}, []string{"a"})
 			})
 		})

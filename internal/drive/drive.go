@@ -47,9 +47,9 @@ type Step struct {
 	// Instead are the versions, besides its own, instead of which the step is executed, lowest first: it is not the migration
 	// of its version, but what [Reader.ReadInstead] has read, and it records all of them. nil for a migration.
 	Instead []int64
-	// Text, if it isn't empty, is all that the step executes, in one round trip: one transaction has it and the records of the
-	// step's versions. Instead may be nil.
-	Text string
+	// Texts, if not nil, are all that the step executes, in one round trip: one transaction has them and the records of the
+	// step's versions. Each begins with the session's settings. Instead may be nil.
+	Texts []string
 }
 
 func (s Step) String() string {
@@ -199,7 +199,8 @@ func (d *Driver) maybeRecorded(step Step, err error) bool {
 	case otherRunner(err), !d.recorder.Reached():
 		return false
 	case d.recorder.Recorded():
-		return true // it was the COMMIT that failed
+		// It was the COMMIT that failed, or, in a transaction that executeText has rolled back since, the run's hook.
+		return step.Texts == nil || !failure.RolledBack(err)
 	}
 	// The answer was lost; where there is no transaction, nobody can tell.
 	return !step.InTransaction || !failure.RolledBack(err)

@@ -51,7 +51,7 @@ func (d *Driver) attempts(ctx context.Context, step Step) error {
 }
 
 func (d *Driver) execute(ctx context.Context, step Step) error {
-	if step.Text != "" {
+	if step.Texts != nil {
 		return d.executeText(ctx, step)
 	}
 	if step.Instead != nil {

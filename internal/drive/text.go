@@ -3,6 +3,7 @@ package drive
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -10,7 +11,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/failure"
 )
 
-// executeText executes a step with a Text. goose would send its statements one by one. The transaction begins as every other
+// executeText executes a step with Texts. goose would send its statements one by one. The transaction begins as every other
 // one of the run does: with the settings, the role, the search_path and the fence. In the same transaction it records the
 // versions, and the run's hook what the state table has to know of them.
 //
@@ -22,8 +23,9 @@ func (d *Driver) executeText(ctx context.Context, step Step) error {
 	if err != nil {
 		return err
 	}
-	d.trace.announce(step.Text)
-	if _, err = tx.ExecContext(ctx, step.Text); err == nil {
+	text := strings.Join(step.Texts, "\n;\n"+d.session.Again())
+	d.trace.announce(text)
+	if _, err = tx.ExecContext(ctx, text); err == nil {
 		err = d.recorder.Insert(ctx, tx, database.InsertRequest{Version: step.Version})
 	}
 	if err == nil {

@@ -20,10 +20,10 @@ type Source struct {
 	DB      *sql.DB
 	// Ignore are the names of tables that are left out.
 	Ignore []string
-	// IgnoreIn is the schema of those tables on PostgreSQL, "" for Schema.
+	// IgnoreIn is the schema of those tables on PostgreSQL.
 	IgnoreIn string
 	// Schema is where the migrations made what has no schema in its name, on PostgreSQL. It is a plain word that is found
-	// nowhere else: it is taken out of the statements.
+	// nowhere else: it is taken out of the statements. With "" each object keeps the name of its schema.
 	Schema string
 	// Connection is the database as pg_dump connects to it.
 	Connection Connection

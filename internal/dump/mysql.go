@@ -230,18 +230,23 @@ func (d mysqlDump) events(ctx context.Context) ([]string, error) {
 	return d.stored(ctx, "EVENT", "events", "event_name", "event_schema = {db} ORDER BY event_name")
 }
 
-// stored are programs that the server stores, each with the sql_mode that it was made with.
+// stored are programs that the server stores, each with the sql_mode that it was made with, and an event with the time zone that
+// its times are in.
 func (d mysqlDump) stored(ctx context.Context, what, table, name, where string) (list []string, err error) {
 	err = d.each(ctx, what, name, table, where, func(name string, shown map[string]string) error {
 		text := cmp.Or(shown["create "+strings.ToLower(what)], shown["sql original statement"])
 		if text == "" {
 			return fmt.Errorf("%s %s: this user may not read its text", what, name)
 		}
-		list = append(list, "SET sql_mode = "+literalMySQL(shown["sql_mode"])+";", anybodys(text)+";")
+		settings := "SET sql_mode = " + literalMySQL(shown["sql_mode"])
+		if zone := shown["time_zone"]; zone != "" {
+			settings += ", time_zone = " + literalMySQL(zone)
+		}
+		list = append(list, settings+";", anybodys(text)+";")
 		return nil
 	})
 	if len(list) > 0 {
-		list = append(list, "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO';")
+		list = append(list, "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00';")
 	}
 	return list, err
 }

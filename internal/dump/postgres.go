@@ -2,7 +2,6 @@ package dump
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +80,7 @@ func (s Source) readPostgres(ctx context.Context) (list []string, err error) {
 	}
 	// Whoever executes the checkpoint owns what this user, or the role that migrated (WithRole), owns here.
 	owners, err := column(ctx, s.DB, "SELECT quote_ident(current_user) UNION SELECT quote_ident(tableowner) FROM pg_tables WHERE tablename = ANY ($1) AND schemaname = $2",
-		arrayOf(s.Ignore), cmp.Or(s.IgnoreIn, s.Schema))
+		arrayOf(s.Ignore), s.IgnoreIn)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +150,7 @@ func (s Source) pgDump(ctx context.Context) (string, error) {
 	}
 	args := []string{"--dbname=" + s.Connection.Database, "--rows-per-insert=" + fmt.Sprint(rowsAtOnce), "--no-tablespaces", "--encoding=UTF8", "--no-password"}
 	for _, table := range s.Ignore {
-		args = append(args, "--exclude-table="+dialect.Quoted(cmp.Or(s.IgnoreIn, s.Schema))+"."+dialect.Quoted(table))
+		args = append(args, "--exclude-table="+dialect.Quoted(s.IgnoreIn)+"."+dialect.Quoted(table))
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(append(os.Environ(), "LC_ALL=C"), s.Connection.Env...)
@@ -176,4 +175,10 @@ func (s Source) install(ctx context.Context) string {
 		major = version[0]
 	}
 	return fmt.Sprintf("install the PostgreSQL client of version %[1]s or a newer one (Debian and Ubuntu: postgresql-client-%[1]s; Alpine: postgresql%[1]s-client; macOS: brew install postgresql@%[1]s), and put it first in PATH", major)
+}
+
+// OnlyIn is a statement for PostgreSQL that fails unless objects without a schema in their names are made in this one.
+func OnlyIn(schema string) string {
+	return fmt.Sprintf("DO $gooseplus$ BEGIN IF current_schema() IS DISTINCT FROM '%[1]s' THEN RAISE EXCEPTION 'this checkpoint is for the schema %[1]s, which its migrations name, and the search_path leads to %%',"+
+		" current_schema(); END IF; END $gooseplus$;", strings.ReplaceAll(schema, "'", "''"))
 }

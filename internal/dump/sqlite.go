@@ -52,6 +52,15 @@ func (s Source) readSQLite(ctx context.Context) (list []string, err error) {
 		return nil, err
 	}
 	list = append(list, positions...)
+	for _, name := range []string{"application_id", "user_version"} {
+		value, err := column(ctx, tx, "SELECT "+name+" FROM pragma_"+name)
+		if err != nil {
+			return nil, err
+		}
+		if value[0] != "0" {
+			list = append(list, "PRAGMA "+name+" = "+value[0]+";")
+		}
+	}
 	for _, kind := range []string{"index", "view", "trigger"} {
 		for _, o := range of(kind) {
 			list = append(list, o.sql+";")
@@ -80,6 +89,9 @@ func (s Source) sqliteObjects(ctx context.Context, tx catalog.Querier) (list []o
 	return list, err
 }
 
+// sqliteLiteral is a value as a literal. For quote a text ends before its first NUL.
+const sqliteLiteral = "CASE WHEN typeof({column}) = 'text' AND instr({column}, char(0)) > 0 THEN 'CAST(' || quote(CAST({column} AS BLOB)) || ' AS TEXT)' ELSE quote({column}) END"
+
 func sqliteRows(ctx context.Context, tx catalog.Querier, o object) ([]string, error) {
 	table := dialect.Quoted(o.name)
 	if fts.MatchString(o.sql) && external.MatchString(o.sql) {
@@ -106,8 +118,11 @@ func sqliteRows(ctx context.Context, tx catalog.Querier, o object) ([]string, er
 	if err != nil {
 		return nil, err
 	}
-	literals := "quote(" + strings.Join(columns, ") || ', ' || quote(") + ")"
-	rows, err := column(ctx, tx, "SELECT "+literals+" FROM "+table+order)
+	literals := make([]string, len(columns))
+	for i, name := range columns {
+		literals[i] = strings.ReplaceAll(sqliteLiteral, "{column}", name)
+	}
+	rows, err := column(ctx, tx, "SELECT "+strings.Join(literals, " || ', ' || ")+" FROM "+table+order)
 	return inserts(table+" ("+strings.Join(columns, ", ")+")", rows), err
 }
 

@@ -162,6 +162,12 @@ func (r Runs) End(ctx context.Context, db Querier, id string, to int64, outcome 
 	return n > 0, err
 }
 
+// EndedAs says whether this very End has ended the run.
+func (r Runs) EndedAs(ctx context.Context, db Querier, id string, outcome Outcome, at time.Time) (bool, error) {
+	n, err := count(ctx, db, r.t.sql("SELECT id FROM {table} WHERE id = ? AND outcome = ? AND ended_at = ?", runID(id), outcome, stamp(at)))
+	return n > 0, err
+}
+
 // TryCutOff declares a run dead and removes its fence. It doesn't wait: false means that a transaction of the run is still
 // open, because the server has not noticed yet that its client is gone. Each transaction of a run locks the fence first, so
 // none is missed. A run that has ended keeps its outcome.

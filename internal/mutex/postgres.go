@@ -11,7 +11,7 @@ import (
 // the transaction keeps its connection to the server. key is an SQL expression for the text that the lock's number is made
 // of. The server keeps the lock no longer than the lease if its holder says nothing.
 func NewPostgres(db *sql.DB, key string, lease Lease) *Server {
-	return &Server{db, words{
+	return &Server{db: db, words: words{
 		// Whatever the role, the database or the pooler has set, no limit ends the transaction while its holder gives signs of
 		// life.
 		begin: "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; " + setIfKnown(append([]setting{
@@ -21,11 +21,12 @@ func NewPostgres(db *sql.DB, key string, lease Lease) *Server {
 		}, keepAlive...)...),
 		// pg_locks is read only after the lock was taken.
 		try: "WITH k AS (SELECT " + key + " AS name), t AS (SELECT name, hashtextextended(name, 0) AS k," +
-			" pg_try_advisory_xact_lock(hashtextextended(name, 0)) AS mine FROM k) SELECT name, mine, CASE WHEN mine THEN" +
+			" pg_try_advisory_xact_lock(hashtextextended(name, 0)) AS mine FROM k) SELECT name, k::text, mine, CASE WHEN mine THEN" +
 			" EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = pg_backend_pid() AND " + holds + "t.k) ELSE FALSE END, TRUE FROM t",
+		lock:   "(SELECT hashtextextended(" + key + ", 0))",
 		check:  "SELECT 1",
 		end:    "COMMIT",
-		holder: "SELECT l.pid FROM pg_locks l, (SELECT hashtextextended(" + key + ", 0) AS k) AS k WHERE " + holds + "k.k LIMIT 1",
+		holder: "SELECT l.pid FROM pg_locks l WHERE " + holds + "{lock} LIMIT 1",
 		number: "backend pid", takes: "pg_try_advisory_xact_lock", shows: "pg_locks",
 	}}
 }

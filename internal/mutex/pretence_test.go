@@ -57,11 +57,11 @@ func TestServersWithoutLocks(t *testing.T) {
 		text  string
 	}{
 		"PostgreSQL, and pg_locks is empty": {func(db *sql.DB) Mutex { return NewPostgres(db, "'k'", Lease{Idle: time.Minute}) },
-			[]driver.Value{"k", true, false, true}, "pg_locks"},
+			[]driver.Value{"k", "1", true, false, true}, "pg_locks"},
 		"MySQL, and GET_LOCK gives NULL": {func(db *sql.DB) Mutex { return NewMySQL(db, "'k'", time.Minute) },
-			[]driver.Value{"k", nil, nil, true}, "NULL"},
+			[]driver.Value{"k", "k", nil, nil, true}, "NULL"},
 		"MySQL, and IS_USED_LOCK gives NULL": {func(db *sql.DB) Mutex { return NewMySQL(db, "'k'", time.Minute) },
-			[]driver.Value{"k", int64(1), nil, true}, "IS_USED_LOCK"},
+			[]driver.Value{"k", "k", int64(1), nil, true}, "IS_USED_LOCK"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &pretender{row: s.row}

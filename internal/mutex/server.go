@@ -1,6 +1,7 @@
 package mutex
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -13,12 +14,14 @@ import (
 type Server struct {
 	db *sql.DB
 	words
+	found string // an expression for the lock that the server evaluates faster than words.lock, from the last try
 }
 
-// words are the statements of one server. {key} stands for the text that try has given.
+// words are the statements of one server. {key} stands for the text that try has given, {lock} for an expression.
 type words struct {
 	begin  string // prepares the connection
-	try    string // gives the key, whether the lock is taken, whether the server shows that, and the session's autocommit
+	try    string // gives the key, an expression for the lock, whether it is taken, whether the server shows that, and the session's autocommit
+	lock   string // an expression for the lock before there was a try
 	check  string // says whether this connection has the lock
 	free   string // frees the lock and says whether this connection had it, "" if end does
 	end    string // gives the connection back as it was
@@ -53,7 +56,7 @@ func (s *Server) tryOnce(ctx context.Context) (Held, error) {
 		if _, err := conn.ExecContext(ctx, s.begin); err != nil {
 			return err
 		}
-		if err := conn.QueryRowContext(ctx, s.try).Scan(&h.key, &got, &shown, &h.autocommits); err != nil {
+		if err := conn.QueryRowContext(ctx, s.try).Scan(&h.key, &s.found, &got, &shown, &h.autocommits); err != nil {
 			return fmt.Errorf("the server refused the lock (%s): %w", s.takes, err)
 		}
 		if got.Valid && !got.Bool {
@@ -78,10 +81,10 @@ func (s *Server) tryOnce(ctx context.Context) (Held, error) {
 	return nil, err
 }
 
-// Holder implements Mutex.
+// Holder implements Mutex. Those who wait ask often.
 func (s *Server) Holder(ctx context.Context) (string, error) {
 	var id sql.NullInt64
-	err := s.db.QueryRowContext(ctx, s.holder).Scan(&id)
+	err := s.db.QueryRowContext(ctx, strings.ReplaceAll(s.holder, "{lock}", cmp.Or(s.found, s.lock))).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}

@@ -126,6 +126,16 @@ func (b *books) done() (open *tx, at stepState) {
 	return open, b.step
 }
 
+// open returns a transaction of the step that is open, nil if there is none.
+func (b *books) open() (open *tx) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for t := range b.step.txs {
+		open = t
+	}
+	return open
+}
+
 // take returns a connection that the step has used before, or the one that was kept from the step before.
 func (b *books) take() (l *link) {
 	b.mu.Lock()

@@ -238,6 +238,17 @@ func (s *Session) settle(ctx context.Context) error {
 	return l.exec(ctx, strings.Join(s.cfg.again(statements, l), "; "))
 }
 
+// Again are the statements that take back, in the transaction that is open, the settings of what was executed in it: what comes
+// next finds those of a transaction that begins. Only PostgreSQL has settings that statements can change in passing, such as by
+// a function that calls set_config. What the fence has the server do for a silent network ends here.
+func (s *Session) Again() string {
+	open := s.books.open()
+	if s.cfg.Kind != PostgreSQL || open == nil {
+		return ""
+	}
+	return strings.Join(s.cfg.again([]string{resetSettingsSQL}, open.link), "; ") + ";\n"
+}
+
 // again adds to a reset what the application has set, and what every transaction begins with.
 func (c *Config) again(statements []string, l *link) []string {
 	statements = append(statements, l.own)

@@ -85,6 +85,20 @@ func quotedBy(rest string, c byte, escapes bool) (length int, closed bool) {
 	return len(rest), false
 }
 
+// openComment says whether a text has a comment without an end.
+func (q Quoting) openComment(text string) bool {
+	for i := 0; i < len(text); {
+		if strings.HasPrefix(text[i:], "/*") {
+			if _, closed := q.comment(text[i:]); !closed {
+				return true
+			}
+		}
+		n, _ := q.span(text, i)
+		i += n
+	}
+	return false
+}
+
 // comment is the length of the comment at the beginning of a text.
 func (q Quoting) comment(rest string) (length int, closed bool) {
 	depth := 0

@@ -1,6 +1,9 @@
 package sqltext
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // Company says with which migrations the statements of one can be in a transaction.
 type Company int
@@ -20,13 +23,16 @@ const (
 //
 //   - A new enum value can't be used before the COMMIT.
 //   - A deferred constraint is checked at the COMMIT, and a table can't be altered before its check.
-//   - set_config acts on what comes after it, also when a function or a trigger calls it later. So does SET in a function.
+//   - set_config acts on what comes after it, also when a function or a trigger calls it later. So do SET and RESET in a
+//     function, and an UPDATE of pg_settings.
+//   - On SQLite a conflict clause ROLLBACK ends the transaction, also when it belongs to a table or a trigger.
 //   - Functions that tell transactions apart have another answer for each migration.
 //   - The body of DO can execute anything, so it must not have the words of Meddles.
+//   - SQLite takes a comment without an end, and its drivers a text with a NUL, as the end of everything.
 func (q Quoting) Company(statements []string) Company {
 	company := Any
 	for _, text := range statements {
-		if lingering.in(text) || functions.in(text) && sets(WithoutComments(text)) {
+		if lingering.in(text) || q.Brackets && rollback.in(text) || functions.in(text) && sets(WithoutComments(text)) {
 			return NoneAfter
 		}
 		if company == Any && !q.sociable(text) {
@@ -36,12 +42,12 @@ func (q Quoting) Company(statements []string) Company {
 	return company
 }
 
-// sets says whether a text creates a function that has SET where a statement begins, or in a text that it executes. The SET of an
+// sets says whether a text creates a function that has SET or RESET where a statement begins, or in a text that it executes. The SET of an
 // UPDATE comes after a name.
 func sets(text string) bool { return creating.MatchString(text) && setting.MatchString(text) }
 
 func (q Quoting) sociable(text string) bool {
-	if open, _ := q.Open(text); open != "" || temporary(text) || singular.in(text) {
+	if open, _ := q.Open(text); open != "" || q.openComment(text) || strings.Contains(text, "\x00") || temporary(text) || singular.in(text) {
 		return false
 	}
 	list := pieces(text)
@@ -65,10 +71,12 @@ var (
 	sociable  = wordsOf("create alter drop comment grant revoke insert update delete truncate merge with select values refresh do analyze replace")
 	isDo      = wordsOf("do")
 	isAlter   = wordsOf("alter")
-	lingering = wordsOf("deferred set_config")
+	lingering = wordsOf("deferred set_config pg_settings")
+	rollback  = wordsOf("rollback")
 	addValue  = regexp.MustCompile(`(?is)^alter\s+type\b.*\badd\s+value\b`)
 	functions = wordsOf("function procedure")
 	creating  = regexp.MustCompile(`(?i)\bcreate\s+(?:or\s+replace\s+)?(?:function|procedure)\b`)
-	setting   = regexp.MustCompile(`(?i)(?:[;$']|\b(?:begin|then|else|loop))\s*set\s`)
-	singular  = wordsOf("txid_current pg_current_xact_id xmin dblink_exec dblink concurrently")
+	setting   = regexp.MustCompile(`(?i)(?:[;$']|\b(?:begin|then|else|loop))\s*(?:re)?set\s`)
+	singular  = wordsOf("txid_current txid_current_if_assigned txid_current_snapshot pg_current_xact_id pg_current_snapshot xmin xmax cmin cmax" +
+		" dblink_exec dblink concurrently")
 )
