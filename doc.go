@@ -109,7 +109,7 @@
 // Behind PgBouncer in transaction pooling the lock holds, with at least two server connections. lib/pq
 // then needs binary_parameters=yes, and pgx default_query_exec_mode=exec. If a process is killed in a step outside a
 // transaction there, the next holder may begin while the server still works on that step: use a direct connection for such
-// steps.
+// steps. With a role, a schema, a search_path or statement timeouts they are refused there.
 //
 // # Connections
 //

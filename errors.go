@@ -97,7 +97,7 @@ type MigrationError struct {
 	Source      string // as in [MigrationStatus]
 	Direction   string // "up" or "down"
 	// Line is where the failed statement is in its file: the line that PostgreSQL's position points to, otherwise the
-	// statement's first. 0 if it can't be told, as in a file with the same statement twice.
+	// statement's first. 0 if it can't be told, as in a file with variables (ENVSUB). The message then has the number of the statement.
 	Line int
 	// Detail and Hint are PostgreSQL's additions to its message. Both are part of the message here. Detail can hold
 	// data: see [WithRedactedDetails].
@@ -112,15 +112,18 @@ type MigrationError struct {
 	Statement string
 	Err       error
 
-	file string                 // in which Line is
+	file string                 // in which Line is, or with the number of the statement
 	end  func(pid int64) string // the statement that ends a connection
 }
 
 // Error is one line: the stack of a panic and the SQL text are not in it.
 func (e *MigrationError) Error() string {
 	place := e.Source
-	if e.Line > 0 {
+	switch {
+	case e.Line > 0:
 		place = fmt.Sprintf("%s:%d", e.file, e.Line)
+	case e.file != "" && e.Statement != "":
+		place = e.file
 	}
 	text := fmt.Sprintf("%smigration %s %s: %s", e.where(), ref(e.Version, place), e.Direction, reason(e.Err))
 	if e.Detail != "" {

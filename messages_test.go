@@ -189,7 +189,7 @@ func TestFailedLine(t *testing.T) {
 	}{
 		{"a goose file", fstest.MapFS{"sql/base/1_a.sql": migrationFile("CREATE TABLE a (id INTEGER);\n\nINSERT INTO nowhere\n  VALUES (1);", "DROP TABLE a;")}, "migration 1 (sql/base/1_a.sql:4) up: "},
 		{"half of a pair", fstest.MapFS{"sql/base/1_a.up.sql": {Data: []byte("-- first\nINSERT INTO nowhere VALUES (1);")}, "sql/base/1_a.down.sql": {Data: []byte("SELECT 1")}}, "migration 1 (sql/base/1_a.up.sql:2) up: "},
-		{"the same statement twice", fstest.MapFS{"sql/base/1_a.sql": migrationFile("INSERT INTO nowhere VALUES (1);\nINSERT INTO nowhere VALUES (1);", "")}, "migration 1 (sql/base/1_a.sql) up: "},
+		{"the same statement twice", fstest.MapFS{"sql/base/1_a.sql": migrationFile("CREATE TABLE nowhere (id INTEGER PRIMARY KEY);\nINSERT INTO nowhere VALUES (1);\nINSERT INTO nowhere VALUES (1);", "")}, "migration 1 (sql/base/1_a.sql:4) up: "},
 	} {
 		t.Run(tc.situation, func(t *testing.T) {
 			t.Parallel()

@@ -139,8 +139,14 @@ func (p *part) statements(step plannedStep) []string {
 	if step.checkpoint != nil {
 		return step.text
 	}
-	m, _ := p.target.set.Find(step.Version)
-	up, _ := p.target.set.Sections(m, p.files.read[step.Version])
+	m, known := p.target.set.Find(step.Version)
+	if !known {
+		return nil // the state table has its Down
+	}
+	up, down := p.target.set.Sections(m, p.files.read[step.Version])
+	if step.Direction == directionDown {
+		return down.Statements
+	}
 	return up.Statements
 }
 
@@ -192,7 +198,7 @@ func (p *part) takeMarked(ctx context.Context, step plannedStep, unrecorded bool
 			p.warnOther("it is at migration " + ref(step.Version, step.Source) + " too")
 		}
 		failed := p.target.migrationError(step, result.Statement, result.Err)
-		failed.locate(p.target, result.Statement, true)
+		failed.locate(p.target, result.Statement, true, p.statements(step), result.Number)
 		for _, b := range result.Blockers {
 			failed.Blockers = append(failed.Blockers, Blocker(b))
 		}

@@ -18,7 +18,9 @@ import (
 // touched. The run asks as its user, not as the role, which of the server's connections a dead run has left, and ends them.
 // A statement of the Migrator's own is a transaction of its own, which costs two more round trips.
 //
-// Behind a pooler in transaction mode nothing may run outside a transaction: SET ROLE would stay on a connection of others.
+// Behind a pooler in transaction mode a statement outside a transaction is refused, as with a schema, a search_path or statement
+// timeouts: SET ROLE would stay on a connection of others, and the statement might be executed without it. A pooler with
+// much other work may not be recognised, so take a direct connection for such migrations.
 //
 // The name is taken as it is, capitals included. These are configuration faults: an empty name, "none", which PostgreSQL takes
 // for no role, a name longer than 63 bytes, and any dialect but PostgreSQL. On MariaDB and MySQL give the user a default role.

@@ -14,6 +14,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/plan"
 	"github.com/gooseplus/gooseplus/internal/redact"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 const (
@@ -100,12 +101,15 @@ func (t *target) migrationError(step plannedStep, statement string, err error) *
 }
 
 // locate names the file and the line of the statement that failed, or that goose could not parse, if they can be found.
-func (e *MigrationError) locate(t *target, statement string, parsed bool) {
+func (e *MigrationError) locate(t *target, statement string, parsed bool, all []string, number int) {
 	files := t.set.Files
 	if c := t.set.Checkpoints.At(e.Source); c != nil {
 		files = c.Files
 	}
-	e.file, e.Line = files.Line(e.Version, statement, e.Direction == directionDown, parsed, dialect.AnswerOf(e.Err).Position)
+	e.file, e.Line = files.Line(e.Version, statement, e.Direction == directionDown, parsed, dialect.AnswerOf(e.Err).Position, sqltext.OccurrenceOf(all, number))
+	if e.Line == 0 && statement != "" && number > 0 && number <= len(all) {
+		e.file = fmt.Sprintf("%s, statement %d of %d", e.Source, number, len(all))
+	}
 }
 
 func (t *target) irreversible(step plannedStep) error {

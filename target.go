@@ -125,7 +125,7 @@ func (t *target) unreadable(errs []error) error {
 			secrets := redact.In(f.SQL)
 			failed := &MigrationError{Tenant: t.tenant, Namespace: f.Namespace, Version: f.Version, Source: f.Source, Environment: f.Environment,
 				Direction: f.Direction, Statement: secrets.Text(), Err: &statementError{f.Err, secrets}}
-			failed.locate(t, f.SQL, false)
+			failed.locate(t, f.SQL, false, nil, 0)
 			errs[i] = failed
 		}
 	}

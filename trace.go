@@ -18,6 +18,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/locks"
 	"github.com/gooseplus/gooseplus/internal/migset"
 	"github.com/gooseplus/gooseplus/internal/session"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // Trace is for package gooseplustest and for the command trace. It applies all migrations, each in its own transaction, to
@@ -116,7 +117,7 @@ func (t *tracer) before(_ context.Context, s session.Traced) (func(time.Duration
 		return nil, errors.New("a statement was executed before any migration")
 	}
 	statement := locks.Statement{Text: s.Query}
-	statement.File, statement.Line = t.set.Files.Line(t.version, s.Query, false, true, 0)
+	statement.File, statement.Line = t.set.Files.Line(t.version, s.Query, false, true, 0, sqltext.Occurrence{})
 	if len(t.sources) > 0 {
 		statement.File, statement.Line = t.caller()
 	}

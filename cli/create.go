@@ -69,6 +69,10 @@ func create(c *call, f *createFlags) error {
 	if err != nil {
 		return err
 	}
+	// A program of somebody's own is often started elsewhere, and reads no folder that is made there.
+	if !c.settings.standalone && !c.cmd.Flags().Changed("dir") && !isFolder(f.dir) {
+		return usagef("there is no folder %s here for the migration: name the folder of the migrations with --dir, or make it first", clean(filepath.ToSlash(f.dir)))
+	}
 	if !f.goFile && !c.cmd.Flags().Changed("paired") {
 		f.paired = place.paired()
 	}
@@ -79,6 +83,10 @@ func create(c *call, f *createFlags) error {
 	}
 	data := map[string]any{"version": created.version, "files": created.files}
 	c.data = data
+	if created.folder != "" {
+		data["folder"] = created.folder
+		c.out.line("made the folder %s", clean(created.folder))
+	}
 	for _, file := range created.files {
 		c.out.line("created %s", clean(file))
 	}
@@ -103,9 +111,14 @@ func constrained(name string) bool {
 type created struct {
 	version int64
 	files   []string
+	folder  string // "" if it was there
 }
 
 func (p place) create(ctx context.Context, name string, f *createFlags, now time.Time) (created, error) {
+	var done created
+	if !isFolder(p.dir) {
+		done.folder = filepath.ToSlash(p.dir)
+	}
 	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return created{}, err
 	}
@@ -133,7 +146,7 @@ func (p place) create(ctx context.Context, name string, f *createFlags, now time
 		return created{}, err
 	}
 	texts, order := p.texts(number+"_"+name, version, f)
-	done := created{version: version}
+	done.version = version
 	for _, file := range order {
 		path := filepath.Join(p.dir, file)
 		if err := writeNew(path, texts[file]); err != nil {

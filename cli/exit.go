@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -66,8 +67,8 @@ var refusals = []error{
 
 // ExitCode is the code to exit with after a command returned err: 0 done, 1 failed and undone, 2 wrong usage, 3 database
 // unreachable, 4 failed and not undone, or dirty, 5 lock not obtained, 6 some tenants failed, 7 refused, 8 differences, of
-// check 9 pending, 10 edited, 11 unknown versions, and of trace 12 locks. Errors of commands that are not of this package
-// are 7 too.
+// check 9 pending, 10 edited, 11 unknown versions, and of trace 12 locks. Of commands that are not of this package, what cobra
+// says of the command line (an unknown command or flag, a wrong argument) is 2, and any other error 7.
 func ExitCode(err error) int {
 	as := func(target any) bool { return errors.As(err, target) }
 	is := func(target error) bool { return errors.Is(err, target) }
@@ -85,7 +86,7 @@ func ExitCode(err error) int {
 	case as(new(*checkError)):
 		found, _ := errors.AsType[*checkError](err)
 		return found.code
-	case as(new(*usageError)):
+	case as(new(*usageError)), fromCobra.MatchString(err.Error()):
 		return exitUsage
 	case as(new(*refusedError)):
 		return exitRefused
@@ -106,6 +107,10 @@ func ExitCode(err error) int {
 	}
 	return exitRefused
 }
+
+// fromCobra matches what cobra and pflag say of the command line: only some of these errors have types.
+var fromCobra = regexp.MustCompile(`^(unknown command ".*" for "|unknown (shorthand )?flag: |bad flag syntax: |flag needs an argument: |` +
+	`invalid argument ".*" for "|required flag\(s\) ".*" not set$|(if any|at least one of the) flags in the group |(accepts|requires) .*\d arg\(s\), (only )?received \d+$)`)
 
 // usageError is something that the command or the settings have wrong.
 type usageError struct{ err error }

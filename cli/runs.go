@@ -126,9 +126,13 @@ func (t *runsTable) add(tenant string, runs []gooseplus.Run, w words) {
 		if !r.Ended.IsZero() && r.Outcome != gooseplus.RunCutOff && r.Outcome != gooseplus.RunCrashed { // their end was found out later
 			took, to = rounded(r.Ended.Sub(r.Started)), fmt.Sprint(r.To)
 		}
+		outcome := string(r.Outcome)
+		if r.Outcome == gooseplus.RunMigrated && r.To < r.From {
+			outcome = "migrated down"
+		}
 		t.tenants, t.namespaces = t.tenants || tenant != "", t.namespaces || r.Namespace != ""
 		t.rows = append(t.rows, []cell{{text: tenant}, {text: r.Started.Format(time.DateTime)}, {text: r.Namespace}, {text: took}, {text: fmt.Sprint(r.From)}, {text: to},
-			{string(r.Outcome), outcomeColours[r.Outcome]}, {text: r.Holder}, {text: w.of(r.Error)}})
+			{outcome, outcomeColours[r.Outcome]}, {text: r.Holder}, {text: w.of(r.Error)}})
 	}
 }
 

@@ -52,13 +52,16 @@ func (f *fleet) report(words reportWords, work func() (*gooseplus.TenantsReport,
 		Total: r.Total, Migrated: r.Migrated, UpToDate: r.UpToDate, Undone: r.Undone, Failed: r.Failed, Skipped: r.Skipped,
 		DurationMS: r.Duration.Milliseconds(), Tenants: []tenantDone{},
 	}
-	rows := [][]cell{cells("TENANT", "STATE", "VERSION", "ERROR")}
 	for _, t := range r.Tenants {
 		d.Tenants = append(d.Tenants, tenantDone{t.Name, string(t.State), t.From, t.To, t.Applied, t.Duration.Milliseconds(), f.words(t.Name).failure(t.Err)})
+	}
+	ways := f.ways(d)
+	rows := [][]cell{cells("TENANT", "STATE", "VERSION", "ERROR")}
+	for _, t := range r.Tenants {
 		switch t.State {
 		case gooseplus.TenantMigrated, gooseplus.TenantUpToDate, gooseplus.TenantUndone, gooseplus.TenantSkipped:
 		default:
-			rows = append(rows, []cell{{text: t.Name}, {string(t.State), red}, {text: known(t.To)}, {text: f.reason(t.Name, t.Err)}})
+			rows = append(rows, []cell{{text: t.Name}, {string(t.State), red}, {text: known(t.To)}, {text: besides(ways[t.Name], f.reason(t.Name, t.Err))}})
 		}
 	}
 	c.data = d
@@ -67,7 +70,11 @@ func (f *fleet) report(words reportWords, work func() (*gooseplus.TenantsReport,
 		c.out.table(rows)
 		c.out.line("")
 	}
-	f.ways(d)
+	for _, t := range r.Tenants {
+		if list := ways[t.Name]; len(list) > 0 {
+			c.out.line("tenant %s is dirty. %s", clean(t.Name), waysText(list))
+		}
+	}
 	if r.Total > 0 || err == nil {
 		c.out.line("%s", summary(c.out, r, words))
 	}
@@ -132,23 +139,21 @@ func (f *fleet) reason(name string, err error) string {
 // shownWays limits for how many dirty tenants the report lists commands.
 const shownWays = 5
 
-// ways lists the commands that end the dirty state of tenants.
-func (f *fleet) ways(d *tenantsDone) {
-	shown := 0
+// ways are the commands that end the dirty state of tenants.
+func (f *fleet) ways(d *tenantsDone) map[string][]way {
+	all := make(map[string][]way)
 	for i := range d.Tenants {
 		t := &d.Tenants[i]
-		if gooseplus.TenantState(t.State) != gooseplus.TenantDirty || t.Error == nil || shown == shownWays {
+		if gooseplus.TenantState(t.State) != gooseplus.TenantDirty || t.Error == nil || len(all) == shownWays {
 			continue
 		}
-		shown++
 		ways := f.call.waysOut(f.words(t.Name), f.migrator(t.Name))
 		for _, w := range ways {
 			t.Error.Commands = append(t.Error.Commands, w.command)
 		}
-		if len(ways) > 0 {
-			f.call.out.line("tenant %s is dirty. %s", clean(t.Name), waysText(ways))
-		}
+		all[t.Name] = ways
 	}
+	return all
 }
 
 // fleetError is the error of a call for many tenants, as the command returns it: one line, since the table

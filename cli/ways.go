@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -80,7 +81,21 @@ func (c *call) waysOf(err error) []way {
 	if ways := c.waysOut(c.out.words, c.opened); len(ways) > 0 {
 		return ways
 	}
-	return []way{{c.out.command("force VERSION"), "with the version that the database is at"}}
+	return []way{{c.out.command("force VERSION"), unknownWay}}
+}
+
+// unknownWay is when the way out of a database is right that can't be read.
+const unknownWay = "with the version that the database is at"
+
+// toldWays matches the ways out in the library's error of a dirty database.
+var toldWays = regexp.MustCompile(`: repair the database, then (?:run|call) .*?(?: if it is complete|, once the migration is complete)`)
+
+// besides is a text without the ways out, if these are listed below it.
+func besides(ways []way, text string) string {
+	if len(ways) == 0 || ways[0].when == unknownWay || strings.Contains(text, "if nothing of the checkpoint is left") {
+		return text
+	}
+	return toldWays.ReplaceAllString(text, "")
 }
 
 // waysText lists the commands for a person to paste.

@@ -64,6 +64,7 @@ func (s Step) String() string {
 type Result struct {
 	Err       error  // nil: the step is executed and recorded
 	Statement string // that failed; "" if all of the step's own were executed
+	Number    int    // of that statement, counted from 1
 	// LeftNothing is true when a step that failed is certain to have changed nothing except, if it was committed after
 	// all, the version table.
 	LeftNothing bool
@@ -173,9 +174,9 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	if err == nil {
 		return Result{Key: d.recorder.Key()}
 	}
-	result := Result{Statement: d.trace.statement, LeftNothing: d.leftNothing(ctx, step, err), MaybeRecorded: d.maybeRecorded(step, err), Key: d.recorder.Key()}
+	result := Result{Statement: d.trace.statement, Number: d.trace.statements, LeftNothing: d.leftNothing(ctx, step, err), MaybeRecorded: d.maybeRecorded(step, err), Key: d.recorder.Key()}
 	if d.recorder.Reached() {
-		result.Statement = "" // it was the version table, or the COMMIT
+		result.Statement, result.Number = "", 0 // it was the version table, or the COMMIT
 	}
 	if otherRunner(err) {
 		err = fmt.Errorf("%w: %w", ErrOtherRunner, err)
@@ -236,6 +237,8 @@ func (d *Driver) firstRefused(step Step, err error) bool {
 	switch {
 	case d.trace.statements != 1 || d.trace.functions > 0 || d.recorder.Reached():
 		return false
+	case errors.Is(err, session.ErrPooled): // it was not sent
+		return true
 	case single(statement) && !executesOthers(statement) && d.cfg.Dialect.Unparsed(err):
 		return true
 	}

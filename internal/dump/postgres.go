@@ -146,20 +146,35 @@ const placeholder = "gooseplus_this_schema"
 func (s Source) pgDump(ctx context.Context) (string, error) {
 	path, err := exec.LookPath("pg_dump")
 	if err != nil {
-		return "", errors.New("pg_dump is not installed here, or not in PATH: it is needed to write a checkpoint, in the version of the server or a newer one, and never to run one")
+		return "", fmt.Errorf("pg_dump is not in PATH: it is needed to write a checkpoint, and never to run one: %s", s.install(ctx))
 	}
 	args := []string{"--dbname=" + s.Connection.Database, "--rows-per-insert=" + fmt.Sprint(rowsAtOnce), "--no-tablespaces", "--encoding=UTF8", "--no-password"}
 	for _, table := range s.Ignore {
 		args = append(args, "--exclude-table="+dialect.Quoted(s.IgnoreIn)+"."+dialect.Quoted(table))
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = append(os.Environ(), s.Connection.Env...)
+	cmd.Env = append(append(os.Environ(), "LC_ALL=C"), s.Connection.Env...)
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	if err := cmd.Run(); err != nil {
+		if found := mismatch.FindStringSubmatch(complaint.String()); found != nil {
+			return "", fmt.Errorf("%s is of version %s, and can't read a server of version %s: %s", path, found[2], found[1], s.install(ctx))
+		}
 		return "", fmt.Errorf("pg_dump: %w: %s", err, strings.Join(strings.Fields(complaint.String()), " "))
 	}
 	return out.String(), nil
+}
+
+// mismatch is what pg_dump says that is older than the server.
+var mismatch = regexp.MustCompile(`server version: ([^;]*); pg_dump version: (\S*)`)
+
+// install says which pg_dump to install.
+func (s Source) install(ctx context.Context) string {
+	major := "15"
+	if version, err := column(ctx, s.DB, "SELECT current_setting('server_version_num')::int / 10000"); err == nil && len(version) == 1 {
+		major = version[0]
+	}
+	return fmt.Sprintf("install the PostgreSQL client of version %[1]s or a newer one (Debian and Ubuntu: postgresql-client-%[1]s; Alpine: postgresql%[1]s-client; macOS: brew install postgresql@%[1]s), and put it first in PATH", major)
 }
 
 // OnlyIn is a statement for PostgreSQL that fails unless objects without a schema in their names are made in this one.

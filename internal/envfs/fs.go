@@ -74,7 +74,7 @@ func readText(fsys fs.FS, path string) (string, error) {
 
 // Line returns the file and the line of a statement of a version, see [sqltext.Line]. A statement that goose could not parse
 // may be anywhere in the file. The line is 0 if it can't be found.
-func (o *Overlay) Line(version int64, statement string, down, parsed bool, position int) (path string, line int) {
+func (o *Overlay) Line(version int64, statement string, down, parsed bool, position int, which sqltext.Occurrence) (path string, line int) {
 	i, found := slices.BinarySearchFunc(o.SQL, version, func(f File, v int64) int { return cmp.Compare(f.Version, v) })
 	if !found || statement == "" {
 		return "", 0
@@ -88,7 +88,7 @@ func (o *Overlay) Line(version int64, statement string, down, parsed bool, posit
 	case err != nil: // the file has changed since
 		return "", 0
 	case parsed:
-		return path, sqltext.Line(text, statement, down, position)
+		return path, sqltext.Line(text, statement, down, position, which)
 	}
 	return path, sqltext.LineAnywhere(text, statement)
 }

@@ -63,7 +63,7 @@ func (s *Set) emptiedPaths(bodies map[int64]Body) (list []string) {
 			if at == nil {
 				continue
 			}
-			_, line := s.Files.Line(m.Version, statement, false, true, 1+utf8.RuneCountInString(statement[:at[0]]))
+			_, line := s.Files.Line(m.Version, statement, false, true, 1+utf8.RuneCountInString(statement[:at[0]]), sqltext.Occurrence{})
 			list = append(list, fmt.Sprintf("%s: line %d empties the search_path, so that names without a schema are not found after it: "+
 				"remove SELECT pg_catalog.set_config('search_path', '', false), which pg_dump has written", m, line))
 			break
@@ -106,7 +106,7 @@ func (s *Set) wholeness(m Migration, script dryrun.Script) (faults []error) {
 				continue
 			}
 			position := 1 + utf8.RuneCountInString(statement[:at])
-			if _, line := s.Files.Line(m.Version, statement, direction == Down, true, position); line > 0 {
+			if _, line := s.Files.Line(m.Version, statement, direction == Down, true, position, sqltext.Occurrence{}); line > 0 {
 				fault = fmt.Sprintf("line %d: %s", line, fault)
 			}
 			faults = append(faults, s.contentFault(m, direction, errors.New(fault)))

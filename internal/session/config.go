@@ -74,6 +74,8 @@ type Setting struct {
 	Value any
 	// Keep, if not nil, says whether the present value is good enough: then nothing is set.
 	Keep func(value any) bool
+	// Alone says that the setting needs a connection which nobody else uses in between: see [ErrPooled].
+	Alone bool
 }
 
 // Backend tells what the server calls a connection, so that others can wait until that backend is

@@ -217,6 +217,10 @@ func (c *conn) settle(ctx context.Context) error {
 		return l.unset
 	}
 	l.set = true
+	if l.unset = c.s.dedicated(ctx, l); l.unset != nil {
+		l.spent = true
+		return l.unset
+	}
 	for _, s := range c.s.cfg.Settings {
 		if l.unset = l.make(ctx, s); l.unset != nil {
 			l.spent = true

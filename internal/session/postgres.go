@@ -24,6 +24,7 @@ func (c *Config) bindPostgres(d dialect.Dialect, schemas []string) {
 			return Statement{Query: "SELECT set_config('search_path', $1, false)", Args: []any{fmt.Sprint(value)}}
 		},
 		Value: path,
+		Alone: true,
 	})
 }
 
@@ -36,6 +37,7 @@ func (c *Config) As(d dialect.Dialect, role string) {
 			return Statement{Query: "SELECT set_config('role', $1, false)", Args: []any{fmt.Sprint(value)}, Explain: explainRole(role)}
 		},
 		Value: role,
+		Alone: true,
 	})
 }
 
@@ -106,6 +108,8 @@ func (c *Config) limitPostgres(l Limits) {
 		return strings.Join(list, "; ")
 	}
 	c.local(Statement{Query: set("SET LOCAL", values)})
-	c.Settings = append(c.Settings, several("SELECT concat_ws(' ', current_setting('"+strings.Join(names, "'), current_setting('")+"'))",
-		func(values []string) string { return set("SET", values) }, values...))
+	limits := several("SELECT concat_ws(' ', current_setting('"+strings.Join(names, "'), current_setting('")+"'))",
+		func(values []string) string { return set("SET", values) }, values...)
+	limits.Alone = true
+	c.Settings = append(c.Settings, limits)
 }

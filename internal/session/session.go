@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // ErrClosed is the error of everything that uses a session after its end.
@@ -22,6 +23,7 @@ type Session struct {
 	schema string // of MySQL, quoted, that the connections begin in; "" is none, or one of the settings
 	keeps  bool   // a connection that can be cleaned stays from step to step
 	books  books
+	direct atomic.Bool // see dedicated
 
 	commits sync.Map // its keys are the parent's connections on which autocommit is known to be on
 

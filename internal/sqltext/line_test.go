@@ -62,9 +62,27 @@ DROP TABLE a;
 	} {
 		t.Run(tc.situation, func(t *testing.T) {
 			t.Parallel()
-			if got := Line(tc.file, tc.statement, tc.down, tc.position); got != tc.want {
+			if got := Line(tc.file, tc.statement, tc.down, tc.position, Occurrence{}); got != tc.want {
 				t.Errorf("got %d, want %d", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestLineOfTheSame(t *testing.T) {
+	t.Parallel()
+	const file = "-- +goose Up\nSELECT 1;\nSELECT 2;\n-- again\nSELECT 1;\n\nSELECT 1;\n-- +goose Down\nSELECT 1;\n"
+	all := []string{"SELECT 1;", "SELECT 2;", "SELECT 1;", "SELECT 1;"}
+	for number, want := range []int{0, 2, 3, 5, 7, 0} {
+		statement := "SELECT 1;"
+		if number == 2 {
+			statement = "SELECT 2;"
+		}
+		if got := Line(file, statement, false, 0, OccurrenceOf(all, number)); got != want {
+			t.Errorf("number %d: line %d, want %d", number, got, want)
+		}
+	}
+	if got := Line(file, "SELECT 1;", false, 0, OccurrenceOf(all[1:], 2)); got != 0 {
+		t.Errorf("line %d of a statement that is there once more", got)
 	}
 }
