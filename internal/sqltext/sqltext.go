@@ -94,6 +94,11 @@ func ContentWith(text string, names []string) string {
 var content = wordsOf("exists replace conflict ignore duplicate exception handler to_regclass to_regtype pg_class pg_tables pg_type" +
 	" information_schema sqlite_master sqlite_schema")
 
+// Acts says whether a text may do more than define things: what it reads or changes may call functions.
+func Acts(text string) bool { return acts.in(text) }
+
+var acts = wordsOf("select insert update delete merge truncate values with refresh do analyze replace execute")
+
 // temporary says whether a text has the letters temp anywhere.
 func temporary(text string) bool {
 	for i := 0; i+4 <= len(text); i++ {
