@@ -46,7 +46,9 @@ var ErrForeignHistory = errors.New("another tool has migrated this database")
 // a version table of its own, need [Ignore].
 //
 // Where there are tables and no history at all, perhaps because somebody made them by hand, the observers are told: see
-// [Warning]. With [Ignore] they aren't.
+// [Warning]. If such a run fails, or one with [Warn], its way back ends with [ErrRollBack] at a migration in SQL that names one of
+// these tables and may have been content with it (IF NOT EXISTS, OR REPLACE, ON CONFLICT and the like): the Down might remove what
+// was there before. With [Ignore] none of this is so.
 //
 // It costs one statement, where nothing is applied and something is pending.
 //
@@ -118,6 +120,11 @@ func (l *looking) vet(ctx context.Context) error {
 		return nil
 	}
 	found, strangers, err := r.whole.findForeign(ctx, r.db.own, r.options)
+	if err == nil && strangers.Tables > 0 && r.options.rollback == RollbackDown {
+		if l.others, err = history.Relations(ctx, r.db.own, r.whole.table, strangers.Schema); err != nil {
+			err = r.whole.tableError(ctx, err)
+		}
+	}
 	if err == nil && len(found) == 0 && strangers.Tables > 0 {
 		r.events.send(Warning{Message: fmt.Sprintf("schema %s has tables already (%d) and no migration history; if they come from these migrations, call Force with the version that they are at",
 			strangers.Schema, strangers.Tables)})

@@ -15,8 +15,9 @@ import (
 // trail is what a run leaves that had no error. A later run can undo exactly that, as long as nobody else has worked on the
 // database since.
 type trail struct {
-	runs  []string // the run's rows in the state table; none without the lock
-	parts []partTrail
+	runs   []string // the run's rows in the state table; none without the lock
+	parts  []partTrail
+	others []string // see wayBack.mayTakeOthers
 }
 
 // partTrail is the trail in one namespace.
@@ -29,6 +30,7 @@ type partTrail struct {
 
 // trailOf is the trail of a run that has ended without an error.
 func trailOf(r *run) (t trail) {
+	t.others = r.looking.others
 	for _, p := range r.parts {
 		rows := p.found
 		if slices.Contains(r.working, p) {
@@ -93,6 +95,11 @@ func (t trail) vet(ctx context.Context, r *run) error {
 		}
 	}
 	for i, p := range r.parts {
+		for _, step := range p.steps {
+			if err := p.takesOthers(step, t.others); err != nil {
+				return p.target.named(err)
+			}
+		}
 		rows, err := p.owned(ctx, r.db.own, false)
 		if err != nil {
 			return p.target.named(p.target.tableError(ctx, err))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // wayBack returns a failed run to its starting point and says, in the error that the run ends
@@ -234,6 +235,9 @@ func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows history.
 	if !step.Reversible {
 		return fmt.Errorf("%w: %w", ErrDirty, w.target.irreversible(step))
 	}
+	if err := w.mayTakeOthers(step); err != nil {
+		return fmt.Errorf("%w: %w", ErrDirty, err)
+	}
 	if err := w.takeMarked(ctx, step.down(), !applied).Err; err != nil {
 		return fmt.Errorf("%w: %w", ErrDirty, err)
 	}
@@ -258,6 +262,9 @@ func (w wayBack) down(ctx context.Context, version int64) error {
 	if err := w.versionLockedOnTheWayBack(step); err != nil {
 		return err
 	}
+	if err := w.mayTakeOthers(step); err != nil {
+		return err
+	}
 	result := w.take(ctx, step)
 	if result.Err == nil {
 		return nil
@@ -272,6 +279,25 @@ func (w wayBack) down(ctx context.Context, version int64) error {
 		return fmt.Errorf("%w: %w", ErrDirty, result.Err)
 	}
 	return result.Err
+}
+
+// mayTakeOthers refuses a Down of this run that could remove what was there before its first migration: the Up may have been
+// content with that.
+func (w wayBack) mayTakeOthers(step plannedStep) error {
+	return w.takesOthers(step, w.run.looking.others)
+}
+
+func (p *part) takesOthers(step plannedStep, others []string) error {
+	if len(others) == 0 || step.sections[0].Function {
+		return nil
+	}
+	for _, text := range p.statements(step) {
+		if name := sqltext.ContentWith(text, others); name != "" {
+			return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %q was there before the first migration, and the Up may have been content with it "+
+				"(IF NOT EXISTS or the like): undo it by hand, or keep it and mend the migration that failed", name))
+		}
+	}
+	return nil
 }
 
 // reapply applies a version again that the run took back. If that fails half-way, its Down clears

@@ -48,7 +48,7 @@ type Step struct {
 	// of its version, but what [Reader.ReadInstead] has read, and it records all of them. nil for a migration.
 	Instead []int64
 	// Texts, if not nil, are all that the step executes, in one round trip: one transaction has them and the records of the
-	// step's versions. Each begins with the session's settings. Instead may be nil.
+	// step's versions. Each begins with the settings that the session's transactions begin with. Instead may be nil.
 	Texts []string
 }
 

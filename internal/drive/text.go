@@ -9,6 +9,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // executeText executes a step with Texts. goose would send its statements one by one. The transaction begins as every other
@@ -23,9 +24,17 @@ func (d *Driver) executeText(ctx context.Context, step Step) error {
 	if err != nil {
 		return err
 	}
-	text := strings.Join(step.Texts, "\n;\n"+d.session.Again())
-	d.trace.announce(text)
-	if _, err = tx.ExecContext(ctx, text); err == nil {
+	var text strings.Builder
+	again := d.session.Again()
+	for i, next := range step.Texts {
+		// What is only defined sets nothing, and a reset leaves its trace in pg_settings: the source of a setting is the session.
+		if i > 0 && sqltext.Acts(step.Texts[i-1]) {
+			text.WriteString(again)
+		}
+		text.WriteString(next + "\n;\n")
+	}
+	d.trace.announce(text.String())
+	if _, err = tx.ExecContext(ctx, text.String()); err == nil {
 		err = d.recorder.Insert(ctx, tx, database.InsertRequest{Version: step.Version})
 	}
 	if err == nil {

@@ -53,12 +53,18 @@ const resetSettingsSQL = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET A
 
 // ownSettings reads what was set on a connection of PostgreSQL since it was made, as by a hook of the application's
 // that is called on each new one, as statements that set it again. What begins with the name of an extension isn't
-// listed by the server unless that is loaded. It also reads the connection's number and name.
-const ownSettings = `SELECT concat(
-	(SELECT string_agg(format('SELECT pg_catalog.set_config(%L, %L, false)', name, setting), '; ') FROM pg_catalog.pg_settings
+// listed by the server unless that is loaded. It also reads the connection's number and name, and the statements that set it
+// again for a transaction only.
+var ownSettings = "SELECT " + ownSetting("false", "SET") + ", pg_catalog.pg_backend_pid()::text, pg_catalog.current_setting('application_name'), " +
+	ownSetting("true", "SET LOCAL")
+
+func ownSetting(local, set string) string {
+	return `concat(
+	(SELECT string_agg(format('SELECT pg_catalog.set_config(%L, %L, ` + local + `)', name, setting), '; ') FROM pg_catalog.pg_settings
 		WHERE source = 'session' AND context IN ('user', 'superuser') AND name NOT LIKE 'transaction\_%' AND name NOT IN ('seed', 'is_superuser')),
-	format('; SET SESSION AUTHORIZATION %I', session_user),
-	CASE WHEN pg_catalog.current_setting('role') <> 'none' THEN format('; SET ROLE %I', pg_catalog.current_setting('role')) END), pg_catalog.pg_backend_pid()::text, pg_catalog.current_setting('application_name')`
+	format('; ` + set + ` SESSION AUTHORIZATION %I', session_user),
+	CASE WHEN pg_catalog.current_setting('role') <> 'none' THEN format('; ` + set + ` ROLE %I', pg_catalog.current_setting('role')) END)`
+}
 
 // openSQL fails, where nothing else is wrong, exactly if a transaction is open; or, of SQLite, opens one if none is.
 func (k Kind) openSQL() string {
@@ -118,7 +124,7 @@ func (l *link) remember(ctx context.Context, k Kind) (err error) {
 		if err != nil {
 			return err
 		}
-		l.own, l.name = fmt.Sprint(row[0]), Named{fmt.Sprint(row[1]), fmt.Sprint(row[2])}
+		l.own, l.name = own{fmt.Sprint(row[0]), fmt.Sprint(row[3])}, Named{fmt.Sprint(row[1]), fmt.Sprint(row[2])}
 	case k == MySQL:
 		row, err := l.queryRow(ctx, "SELECT CAST(CONNECTION_ID() AS CHAR), CAST(@@autocommit AS CHAR)")
 		if err != nil {
@@ -206,7 +212,7 @@ func (l *link) undo(ctx context.Context, k Kind) error {
 				return err
 			}
 		}
-		return l.exec(ctx, resetSQL+"; "+l.own)
+		return l.exec(ctx, resetSQL+"; "+l.own.session)
 	case k == SQLite && l.before != nil:
 		return l.cleanSQLite(ctx)
 	}

@@ -26,11 +26,15 @@ type link struct {
 
 	settings
 	name    Named          // as it was when it was borrowed
-	own     string         // makes the application's own settings, see ownSettings
+	own     own            // see ownSettings
 	before  *sqliteState   // as it was, nil if the connection is to be replaced
 	backend []driver.Value // what the server calls it, nil if that is not asked
 	step    int            // the one that it is used in
 }
+
+// own are the statements that make the application's own settings, for the session or for a transaction: behind a pooler, the
+// session is that of others too.
+type own struct{ session, local string }
 
 // settings are what the session has set on a connection, and puts back before it returns the connection.
 type settings struct {

@@ -251,7 +251,7 @@ func (s *Session) Again() string {
 
 // again adds to a reset what the application has set, and what every transaction begins with.
 func (c *Config) again(statements []string, l *link) []string {
-	statements = append(statements, l.own)
+	statements = append(statements, l.own.local)
 	for _, set := range c.OnBeginSettings {
 		if !set.unnamed || l.name.Application == "" {
 			statements = append(statements, set.Query)

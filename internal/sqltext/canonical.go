@@ -21,7 +21,7 @@ var special = [256]bool{'\n': true, '-': true, '/': true, '#': true, '\'': true,
 
 // canonical is a text without its comments, empty lines and trailing spaces, with the line ends of Unix. Quoted texts and
 // bodies keep everything except carriage returns at the end of a line, which goose removes too. The annotations of goose
-// and of this library are no comments, except allow-lock, and neither are the comments that a server executes or obeys (/*! and /*+). Each
+// and of this library are no comments, except allow-lock, and neither are the comments that a server executes or obeys (/*!, /*M! and /*+). Each
 // boot makes it of every file.
 func (q Quoting) canonical(text string) []byte {
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
@@ -52,7 +52,7 @@ func (q Quoting) canonical(text string) []byte {
 		switch {
 		case strings.HasPrefix(piece, "--"), piece[0] == '#' && q.Backslashes:
 			c.line(piece)
-		case strings.HasPrefix(piece, "/*!"), strings.HasPrefix(piece, "/*+"):
+		case strings.HasPrefix(piece, "/*!"), strings.HasPrefix(piece, "/*M!"), strings.HasPrefix(piece, "/*+"):
 			c.verbatim(piece)
 		case strings.HasPrefix(piece, "/*"):
 			c.space()

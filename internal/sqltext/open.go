@@ -41,7 +41,7 @@ var dollarTag = regexp.MustCompile(`^\$(?:[\pL_][\pL\d_]*)?\$`)
 func (q Quoting) span(text string, i int) (length int, closed bool) {
 	rest := text[i:]
 	switch c := rest[0]; {
-	case strings.HasPrefix(rest, "--"), c == '#' && q.Backslashes:
+	case strings.HasPrefix(rest, "--") && !q.minus(text, i), c == '#' && q.Backslashes:
 		if end := strings.IndexByte(rest, '\n'); end >= 0 {
 			return end + 1, true
 		}
@@ -69,6 +69,12 @@ func (q Quoting) span(text string, i int) (length int, closed bool) {
 		return len(rest), false
 	}
 	return 1, true
+}
+
+// minus says whether the -- at i is two operators, as in 5--1: for MySQL a comment has a space after it. goose leaves out
+// lines that begin with one.
+func (q Quoting) minus(text string, i int) bool {
+	return q.Backslashes && i > 0 && text[i-1] != '\n' && i+2 < len(text) && text[i+2] > ' '
 }
 
 // quotedBy is the length of a string that begins with the quote c. A doubled quote is the end of one string and the

@@ -69,6 +69,36 @@ var (
 	plain    = wordsOf("create alter drop comment grant revoke insert update delete truncate")
 )
 
+// ContentWith returns the first of the names that stands in a text which may succeed although what it is to make is there
+// already; "" if there is none.
+func ContentWith(text string, names []string) string {
+	if !content.in(text) {
+		return ""
+	}
+	found := make(map[string]bool)
+	for at := 0; at < len(text); {
+		n := wordLength(text[at:])
+		found[strings.ToLower(text[at:at+n])] = true
+		at += n + 1
+	}
+	lower := strings.ToLower(text)
+	for _, name := range names {
+		folded := strings.ToLower(name)
+		if found[folded] || wordLength(folded) < len(folded) && strings.Contains(lower, folded) {
+			return name
+		}
+	}
+	return ""
+}
+
+var content = wordsOf("exists replace conflict ignore duplicate exception handler to_regclass to_regtype pg_class pg_tables pg_type" +
+	" information_schema sqlite_master sqlite_schema")
+
+// Acts says whether a text may do more than define things: what it reads or changes may call functions.
+func Acts(text string) bool { return acts.in(text) }
+
+var acts = wordsOf("select insert update delete merge truncate values with refresh do analyze replace execute")
+
 // temporary says whether a text has the letters temp anywhere.
 func temporary(text string) bool {
 	for i := 0; i+4 <= len(text); i++ {

@@ -1,0 +1,89 @@
+package conformance
+
+import (
+	"context"
+	"testing"
+	"testing/fstest"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// contentUp succeeds where the table of the same name is there already.
+const contentUp = "CREATE TABLE IF NOT EXISTS people (id INTEGER);"
+
+// TestTablesOfOthersStay: a run that fails in a schema with tables, and without a history, doesn't remove them by the Down of a
+// migration that was content with them.
+func TestTablesOfOthersStay(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	failing := script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
+	onDatabases(t, func(t *testing.T, p *place) {
+		for _, c := range []struct {
+			name    string
+			files   map[string]*fstest.MapFile
+			opts    []gooseplus.Option
+			applied []int64
+			dirty   bool
+		}{
+			{"content", map[string]*fstest.MapFile{
+				"1_people.sql": script(contentUp, "DROP TABLE people;"), "2_a.sql": table("a"), "3_x.sql": failing,
+			}, nil, []int64{1}, false},
+			{"the failed one", map[string]*fstest.MapFile{
+				"1_people.sql": noTransaction(contentUp+"\nINSERT INTO nowhere VALUES (1);", "DROP TABLE IF EXISTS people;"),
+			}, nil, nil, true},
+			{"nothing is content", map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_x.sql": failing}, nil, nil, false},
+			{"content with others", map[string]*fstest.MapFile{
+				"1_a.sql": script("CREATE TABLE IF NOT EXISTS peoples (id INTEGER);", "DROP TABLE peoples;"), "2_x.sql": failing,
+			}, nil, nil, false},
+			{"another tool's", map[string]*fstest.MapFile{
+				"1_people.sql": script(contentUp, "DROP TABLE people;"), "2_x.sql": failing,
+			}, []gooseplus.Option{gooseplus.WithForeignHistory(gooseplus.Warn)}, []int64{1}, false},
+		} {
+			at := &place{target: p.target, dsn: p.database(t)}
+			at.db = at.instance(t)
+			at.exec(t, "CREATE TABLE people (id INTEGER)", "INSERT INTO people VALUES (1), (2)")
+			if c.opts != nil {
+				at.exec(t, histories["golang-migrate"].setup...)
+			}
+			m := at.locking(at.db, append(c.opts, from(files(c.files)))...)
+			err := m.Migrate(ctx)
+			if c.applied == nil && !c.dirty {
+				wantIs(t, err, gooseplus.ErrRollForward)
+			} else {
+				wantIs(t, err, gooseplus.ErrRollBack)
+				wantText(t, err, "was there before the first migration")
+			}
+			if n := column[int](t, at.db, "SELECT count(*) FROM people")[0]; n != 2 {
+				t.Errorf("%s: people has %d rows", c.name, n)
+			}
+			status, err := m.Status(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if have := status.CurrentVersion > 0; status.Dirty != c.dirty || have != (c.applied != nil) {
+				t.Errorf("%s: version %d, dirty %t", c.name, status.CurrentVersion, status.Dirty)
+			}
+		}
+	})
+}
+
+// TestTablesOfOthersStayInTenants: the same of the way back of a fleet.
+func TestTablesOfOthersStayInTenants(t *testing.T) {
+	t.Parallel()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(2)
+		p.create(t, names...)
+		p.exec(t, "CREATE TABLE "+p.quote(names[0])+".people (id INTEGER)", "INSERT INTO "+p.quote(names[0])+".people VALUES (1), (2)",
+			"CREATE TABLE "+p.quote(names[1])+".other (id INTEGER)")
+		m := p.migrator(gooseplus.WithGlobalLock(true), from(files(map[string]*fstest.MapFile{
+			"1_people.sql": script(contentUp, "DROP TABLE people;"), "2_other.sql": table("other"),
+		})))
+		_, err := m.MigrateTenants(context.Background(), gooseplus.Schemas(names...), gooseplus.WithWayBack(true), gooseplus.WithMaxFailures(1), gooseplus.WithConcurrency(1))
+		if err == nil {
+			t.Fatal("no error")
+		}
+		if n := column[int](t, p.db, "SELECT count(*) FROM "+p.quote(names[0])+".people")[0]; n != 2 {
+			t.Errorf("people has %d rows", n)
+		}
+	})
+}
