@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pressly/goose/v3"
-
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
@@ -73,15 +71,10 @@ func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) (fo
 
 // Relations are the names of what has rows in a schema, and of sequences.
 func Relations(ctx context.Context, db Querier, v *Versions, schema string) (names []string, err error) {
-	query := "SELECT table_name FROM information_schema.tables WHERE table_schema = " + v.dialect.Literal(schema)
-	switch v.dialect.Goose {
-	case goose.DialectPostgres:
-		query = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = " +
-			v.dialect.Literal(schema) + ")"
-	case goose.DialectSQLite3:
-		query = "SELECT name FROM " + v.dialect.Quote(dialect.Name{Schema: schema, Table: "sqlite_master"}) + " WHERE type IN ('table', 'view')"
+	if v.own == nil {
+		return nil, nil
 	}
-	err = each(ctx, db, query, func(rows *sql.Rows) error {
+	err = each(ctx, db, v.own.server.relations(schema), func(rows *sql.Rows) error {
 		var name string
 		err := rows.Scan(&name)
 		names = append(names, name)

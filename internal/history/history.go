@@ -45,6 +45,8 @@ type server interface {
 	// candidates is a query for the tables beside a version table that may belong to another tool: schema, table and column.
 	// One more row has the schema, no table, and the number of tables whose names aren't in own.
 	candidates(version dialect.Name, names, columns, own string) string
+	// relations is a query for the names of what has rows in a schema, and of sequences.
+	relations(schema string) string
 	// mutex is the lock of a state table, see [State.Mutex].
 	mutex(ctx context.Context, s *State, db, pool *sql.DB, lease mutex.Lease) (mutex.Mutex, error)
 

@@ -70,6 +70,10 @@ func (m mysql) candidates(version dialect.Name, names, columns, own string) stri
 		ORDER BY 1, 2`
 }
 
+func (m mysql) relations(schema string) string {
+	return "SELECT table_name FROM information_schema.tables WHERE table_schema = " + m.Literal(schema)
+}
+
 func (m mysql) write(ctx context.Context, pool *sql.DB, statements []string) (affected int64, err error) {
 	if m.autocommits && len(statements) == 1 {
 		return executeAll(ctx, pool, statements)

@@ -92,6 +92,11 @@ func (p postgres) candidates(version dialect.Name, names, columns, own string) s
 		ORDER BY 1, 2`
 }
 
+func (p postgres) relations(schema string) string {
+	return "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = " +
+		p.Literal(schema) + ")"
+}
+
 // ownSettings make this package's writes independent of the session's settings. They end with their text, which the server
 // executes in a transaction of its own.
 const ownSettings = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE"

@@ -45,6 +45,10 @@ func (s sqlite) candidates(version dialect.Name, names, columns, own string) str
 		ORDER BY 1, 2`
 }
 
+func (s sqlite) relations(schema string) string {
+	return "SELECT name FROM " + s.Quote(dialect.Name{Schema: schema, Table: "sqlite_master"}) + " WHERE type IN ('table', 'view')"
+}
+
 func (sqlite) write(ctx context.Context, pool *sql.DB, statements []string) (affected int64, err error) {
 	err = inTransaction(ctx, pool, func(tx *sql.Tx) error {
 		affected, err = executeAll(ctx, tx, statements)
