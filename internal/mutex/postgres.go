@@ -18,11 +18,14 @@ func NewPostgres(db *sql.DB, key string, lease Lease) *Server {
 			{"idle_in_transaction_session_timeout", fmt.Sprintf("'%d'", lease.Idle.Milliseconds())},
 			{"statement_timeout", "'0'"}, {"lock_timeout", "'0'"}, {"transaction_timeout", "'0'"},
 			{"application_name", "COALESCE(NULLIF(current_setting('application_name'), ''), '" + strings.ReplaceAll(lease.Name, "'", "''") + "')"},
-		}, keepAlive...)...),
+		}, keepAlive...)...) + "; SAVEPOINT gooseplus_lock",
 		// pg_locks is read only after the lock was taken.
 		try: "WITH k AS (SELECT " + key + " AS name), t AS (SELECT name, hashtextextended(name, 0) AS k," +
 			" pg_try_advisory_xact_lock(hashtextextended(name, 0)) AS mine FROM k) SELECT name, k::text, mine, CASE WHEN mine THEN" +
 			" EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = pg_backend_pid() AND " + holds + "t.k) ELSE FALSE END, TRUE FROM t",
+		// The transaction keeps the locks on the catalogs that it has read, for which VACUUM FULL and REINDEX SYSTEM would wait.
+		// So it takes the lock again, without reading anything.
+		again:  "ROLLBACK TO SAVEPOINT gooseplus_lock; RELEASE SAVEPOINT gooseplus_lock; SELECT 1 / pg_try_advisory_xact_lock({lock})::int",
 		lock:   "(SELECT hashtextextended(" + key + ", 0))",
 		check:  "SELECT 1",
 		end:    "COMMIT",

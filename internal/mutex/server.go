@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 // Server is the lock of a database server. It lives on a connection of its own, and no longer than that connection.
@@ -21,6 +23,7 @@ type Server struct {
 type words struct {
 	begin  string // prepares the connection
 	try    string // gives the key, an expression for the lock, whether it is taken, whether the server shows that, and the session's autocommit
+	again  string // takes the lock once more, and keeps nothing else; a division by zero is a refusal. "" if try keeps nothing else
 	lock   string // an expression for the lock before there was a try
 	check  string // says whether this connection has the lock
 	free   string // frees the lock and says whether this connection had it, "" if end does
@@ -58,6 +61,12 @@ func (s *Server) tryOnce(ctx context.Context) (Held, error) {
 		}
 		if err := conn.QueryRowContext(ctx, s.try).Scan(&h.key, &s.found, &got, &shown, &h.autocommits); err != nil {
 			return fmt.Errorf("the server refused the lock (%s): %w", s.takes, err)
+		}
+		if got.Bool && shown.Bool && s.again != "" {
+			_, err := conn.ExecContext(ctx, strings.ReplaceAll(s.again, "{lock}", s.found))
+			if got.Bool = dialect.SQLState(err) != "22012"; err != nil && got.Bool {
+				return err
+			}
 		}
 		if got.Valid && !got.Bool {
 			_, err := conn.ExecContext(ctx, s.end)
