@@ -34,6 +34,9 @@ var histories = map[string]struct {
 	"Atlas":       {[]string{"CREATE TABLE atlas_schema_revisions (version VARCHAR(255) NOT NULL PRIMARY KEY, description VARCHAR(255), executed_at TIMESTAMP NULL)", "INSERT INTO atlas_schema_revisions (version) VALUES ('2')"}, "Force(2)", false},
 	"Django":      {[]string{"CREATE TABLE django_migrations (id INT PRIMARY KEY, app VARCHAR(255) NOT NULL, name VARCHAR(255) NOT NULL, applied TIMESTAMP NULL)", "INSERT INTO django_migrations (id, app, name) VALUES (1, 'auth', '0001_initial')"}, "Django", false},
 	"Alembic":     {[]string{"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)", "INSERT INTO alembic_version VALUES ('1975ea83b712')"}, "Alembic", false},
+	"go-pg":       {[]string{"CREATE TABLE gopg_migrations (id INT PRIMARY KEY, version BIGINT, created_at TIMESTAMP NULL)", "INSERT INTO gopg_migrations (id, version) VALUES (1, 1), (2, 2)"}, "Force(2)", false},
+	"Pop":         {[]string{"CREATE TABLE schema_migration (version VARCHAR(14) NOT NULL)", "INSERT INTO schema_migration VALUES ('20210505110026')"}, "Pop", false},
+	"gormigrate":  {[]string{"CREATE TABLE migrations (id VARCHAR(255) PRIMARY KEY)", "INSERT INTO migrations VALUES ('201608301400')"}, "gormigrate", false},
 	"bun":         {[]string{"CREATE TABLE bun_migrations (id INT PRIMARY KEY, name VARCHAR(255), group_id BIGINT, migrated_at TIMESTAMP NULL)", "INSERT INTO bun_migrations (id, name, group_id) VALUES (1, '20210505110026', 1)"}, "bun", false},
 }
 
