@@ -39,7 +39,8 @@ var ErrForeignHistory = errors.New("another tool has migrated this database")
 
 // WithForeignHistory says what to do where the version table is missing or has no version, and a table in the same
 // schema says that another tool has migrated it: golang-migrate, Flyway, Liquibase, dbmate, sql-migrate, tern, Rails,
-// Atlas, Django, Alembic, bun, go-pg, Pop, gormigrate and others, or goose with another version table that isn't of this Migrator's namespaces.
+// Atlas, Django, Alembic, bun, go-pg, Pop, gormigrate and others, or goose with another version table that isn't of this Migrator's
+// namespaces.
 // The migrations would meet what is there already, and the way back of a failed run would remove it. With [Refuse]
 // the run is [ErrForeignHistory], and so is [Migrator.Plan]; [Migrator.Status] says so. [Migrator.Force] is
 // refused only where the other tool says that it has failed half-way. Several services that share a schema, each with
