@@ -217,9 +217,11 @@ func (c *conn) settle(ctx context.Context) error {
 		return l.unset
 	}
 	l.set = true
-	if l.unset = c.s.dedicated(ctx, l); l.unset != nil {
-		l.spent = true
-		return l.unset
+	if needsDedicated(c.s) {
+		if l.unset = l.dedicated(ctx, c.s.parent); l.unset != nil {
+			return l.unset
+		}
+		c.s.direct.Store(true)
 	}
 	for _, s := range c.s.cfg.Settings {
 		if l.unset = l.make(ctx, s); l.unset != nil {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"slices"
 )
@@ -10,29 +11,27 @@ import (
 var ErrPooled = errors.New("it isn't in a transaction, and a pooler gives each statement any connection of the server, " +
 	"so the role, the schema or the timeouts would not hold for it, and would stay for other clients: migrate over a direct connection, or one in session pooling")
 
-const (
-	markBackend   = "SELECT pg_catalog.set_config('gooseplus.backend', pg_catalog.pg_backend_pid()::text, false)"
-	backendMarked = "SELECT coalesce(pg_catalog.current_setting('gooseplus.backend', true), '')"
-)
-
-// dedicated finds out, once in a session, whether what is set on a connection of PostgreSQL stays there and is seen nowhere else. A
-// pooler with much to do may not show itself.
-func (s *Session) dedicated(ctx context.Context, l *link) error {
+// needsDedicated says whether there are settings that only a connection of its own keeps, of which nobody has asked yet.
+func needsDedicated(s *Session) bool {
 	limit, used := s.parent.Stats().MaxOpenConnections, s.parent.Stats().InUse
-	if s.direct.Load() || limit > 0 && used >= limit || !slices.ContainsFunc(s.cfg.Settings, func(x Setting) bool { return x.Alone }) {
-		return nil
-	}
-	own, err := l.queryRow(ctx, markBackend)
+	return !s.direct.Load() && (limit == 0 || used < limit) && slices.ContainsFunc(s.cfg.Settings, func(x Setting) bool { return x.Alone })
+}
+
+// dedicated refuses a connection of PostgreSQL that leads to a backend which another one leads to as well, or to several
+// backends. A pooler with much to do may not show itself.
+func (l *link) dedicated(ctx context.Context, parent *sql.DB) error {
+	const backend = "SELECT pg_catalog.pg_backend_pid()"
+	own, err := l.queryRow(ctx, backend)
 	if err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeout(ctx, pingFor)
 	defer cancel()
-	other, err := connect(waiting, s.parent, true)
+	other, err := connect(waiting, parent, true)
 	if err != nil {
 		return ctx.Err() // somebody else was faster
 	}
-	there, err := other.queryRow(ctx, backendMarked)
+	there, err := other.queryRow(ctx, backend)
 	if err != nil {
 		other.discard()
 		return err
@@ -42,7 +41,7 @@ func (s *Session) dedicated(ctx context.Context, l *link) error {
 	}
 	pooled := there[0] == own[0]
 	for range 3 {
-		here, err := l.queryRow(ctx, backendMarked)
+		here, err := l.queryRow(ctx, backend)
 		if err != nil {
 			return err
 		}
@@ -51,6 +50,5 @@ func (s *Session) dedicated(ctx context.Context, l *link) error {
 	if pooled {
 		return ErrPooled
 	}
-	s.direct.Store(true)
 	return nil
 }

@@ -23,7 +23,7 @@ type Session struct {
 	schema string // of MySQL, quoted, that the connections begin in; "" is none, or one of the settings
 	keeps  bool   // a connection that can be cleaned stays from step to step
 	books  books
-	direct atomic.Bool // see dedicated
+	direct atomic.Bool // see needsDedicated
 
 	commits sync.Map // its keys are the parent's connections on which autocommit is known to be on
 
