@@ -108,7 +108,8 @@ type task struct {
 	Calls                bool          // afterwards it tries other calls, whose contexts end soon
 }
 
-// heard is what its call has told, and how long after the end of its context it returned.
+// heard is what its call has told, and how long after the end of its context it returned, without what the process was
+// late by.
 type heard struct {
 	OK, Lost, Locked, Forward, Back, Dirty bool
 	Reached                                int64 // by a way back that failed
@@ -116,10 +117,10 @@ type heard struct {
 	Late                                   time.Duration
 }
 
-func tell(err error, deadline time.Time) (x heard) {
+func tell(err error, deadline time.Time, late *lag) (x heard) {
 	x = heard{OK: err == nil, Lost: errors.Is(err, gooseplus.ErrLockLost), Locked: errors.Is(err, gooseplus.ErrLocked),
 		Forward: errors.Is(err, gooseplus.ErrRollForward), Back: errors.Is(err, gooseplus.ErrRollBack),
-		Dirty: errors.Is(err, gooseplus.ErrDirty), Late: time.Since(deadline)}
+		Dirty: errors.Is(err, gooseplus.ErrDirty), Late: time.Since(deadline) - late.since(deadline)}
 	var stuck *gooseplus.RollbackError
 	if errors.As(err, &stuck) {
 		x.Reached = stuck.Reached
@@ -165,6 +166,7 @@ func TestTask(t *testing.T) {
 			say("holds", "")
 		}
 	}))...)
+	late := newLag(t, nil)
 	say("ready", "")
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		t.Fatal(err)
@@ -176,9 +178,9 @@ func TestTask(t *testing.T) {
 		defer cancel()
 		deadline, _ = ctx.Deadline()
 	}
-	sayTold("ended", map[string]heard{"Migrate": tell(m.Migrate(ctx), deadline)})
+	sayTold("ended", map[string]heard{"Migrate": tell(m.Migrate(ctx), deadline, late)})
 	if x.Calls {
-		sayTold("called", calls(m))
+		sayTold("called", calls(m, late))
 	}
 }
 
@@ -191,7 +193,7 @@ func sayTold(what string, all map[string]heard) {
 }
 
 // calls makes calls, all at once, whose contexts end soon.
-func calls(m *gooseplus.Migrator) map[string]heard {
+func calls(m *gooseplus.Migrator, late *lag) map[string]heard {
 	all := make(map[string]heard)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -210,7 +212,7 @@ func calls(m *gooseplus.Migrator) map[string]heard {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			deadline, _ := ctx.Deadline()
-			x := tell(call(ctx), deadline)
+			x := tell(call(ctx), deadline, late)
 			mu.Lock()
 			defer mu.Unlock()
 			all[name] = x
@@ -237,7 +239,7 @@ type lag struct {
 	late map[time.Time]time.Duration // when something was late, and by how much. Guarded by mu
 }
 
-// newLag asks the place's server for nothing, again and again.
+// newLag asks the place's server for nothing, again and again. Without a place it is about this process alone.
 func newLag(t *testing.T, p *place) *lag {
 	t.Helper()
 	const pause, usual = 100 * time.Millisecond, 5 * time.Millisecond
@@ -249,7 +251,9 @@ func newLag(t *testing.T, p *place) *lag {
 		for ctx.Err() == nil {
 			began := time.Now()
 			time.Sleep(pause)
-			_ = p.db.PingContext(ctx)
+			if p != nil {
+				_ = p.db.PingContext(ctx)
+			}
 			if late := time.Since(began) - pause - usual; late > 0 {
 				l.mu.Lock()
 				l.late[began] = late
