@@ -291,6 +291,7 @@ func (p *part) takesOthers(step plannedStep, others []string) error {
 	if len(others) == 0 || step.sections[0].Function {
 		return nil
 	}
+	step.Direction = directionUp // of which the statements are asked for
 	for _, text := range p.statements(step) {
 		if name := sqltext.ContentWith(text, others); name != "" {
 			return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %q was there before the first migration, and the Up may have been content with it "+
