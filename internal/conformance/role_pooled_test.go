@@ -87,13 +87,13 @@ func roleContexts(outside bool) fstest.MapFS {
 }
 
 // ways has schemas migrated with the role in all ways that there are, several of them in one transaction, and taken down by the iterator.
-func (o *ownerPlace) ways(t *testing.T, db *sql.DB, outside bool) {
+func (p *ownerPlace) ways(t *testing.T, db *sql.DB, outside bool) {
 	t.Helper()
 	ctx := context.Background()
-	p := &fleetPlace{place: o.place}
-	names := p.names(6)
+	at := &fleetPlace{place: p.place}
+	names := at.names(6)
 	var batches int
-	m := o.migrator(db, from(roleContexts(outside)), gooseplus.WithNamespaces("first", "second"), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+	m := p.migrator(db, from(roleContexts(outside)), gooseplus.WithNamespaces("first", "second"), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 		if e, ok := e.(gooseplus.BatchFinished); ok && e.Err == nil {
 			batches++
 		}
@@ -110,13 +110,13 @@ func (o *ownerPlace) ways(t *testing.T, db *sql.DB, outside bool) {
 		t.Errorf("%d batches: not all tenants were made by one", batches)
 	}
 	for _, name := range names {
-		all := column[string](t, o.db, "SELECT v || ' ' || who FROM "+p.quote(name)+".worked ORDER BY v")
-		want := []string{"2 " + o.owner, "3 " + o.owner, "11 " + o.owner, "12 " + o.owner}
+		all := column[string](t, p.db, "SELECT v || ' ' || who FROM "+at.quote(name)+".worked ORDER BY v")
+		want := []string{"2 " + p.owner, "3 " + p.owner, "11 " + p.owner, "12 " + p.owner}
 		if !slices.Equal(all, want) {
 			t.Errorf("%s: worked %q, want %q", name, all, want)
 		}
 	}
-	o.wantOwned(t)
+	p.wantOwned(t)
 	for tm, err := range m.Tenants(ctx, gooseplus.Schemas(names...)) {
 		if err != nil {
 			t.Fatal(err)
@@ -127,7 +127,7 @@ func (o *ownerPlace) ways(t *testing.T, db *sql.DB, outside bool) {
 			}
 		}
 	}
-	if n := column[int](t, o.db, "SELECT count(*) FROM pg_class WHERE relname = 'worked'")[0]; n > 0 {
+	if n := column[int](t, p.db, "SELECT count(*) FROM pg_class WHERE relname = 'worked'")[0]; n > 0 {
 		t.Errorf("%d tenants still have the table", n)
 	}
 }
