@@ -1,7 +1,9 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"strings"
 )
@@ -60,6 +62,11 @@ func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, e
 	}
 	open, at := s.books.done()
 	if inTransaction && open != nil {
+		open.mu.Lock()
+		defer open.mu.Unlock()
+		if open.done {
+			return true, cmp.Or(context.Cause(open.ctx), sql.ErrTxDone)
+		}
 		intact, err := open.intact(ctx, s.settled())
 		switch {
 		case err != nil:

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
@@ -23,6 +24,11 @@ type tx struct {
 	failed  error
 	marked  bool // the mark is made
 	over    bool // it was ended by what was executed in it
+
+	// mu is held by who ends the transaction, and by the session when a step is done: database/sql rolls back on a goroutine
+	// of its own when the context ends.
+	mu   sync.Mutex
+	done bool // it was told to end. Guarded by mu
 }
 
 // BeginTx opens a transaction in which OnBegin is done, or a savepoint of the outer transaction.
@@ -123,6 +129,9 @@ var errEarly = errors.New("a Go migration must not end the transaction that it i
 // Commit commits the transaction. That a Go migration asks for it is refused, as what it does afterwards, and its
 // version, would not be a part of it.
 func (t *tx) Commit() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done = true
 	t.c.inTx = false
 	if t.c.s.books.at().early() {
 		return errors.Join(errEarly, t.rollback())
@@ -165,6 +174,9 @@ func (t *tx) end(statement string, method func(driver.Tx) error) error {
 // Rollback leaves a connection whose transaction's context is done to the pool only if the driver
 // can tell whether it is still good, as database/sql does.
 func (t *tx) Rollback() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done = true
 	t.c.inTx = false
 	t.lookForMark()
 	tells := false
