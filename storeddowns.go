@@ -17,8 +17,8 @@ import (
 // applied versions that have no migration in this configuration. [Migrator.Migrate] never does. A migration that is here is
 // always undone with its own Down. Both releases need the option: one to store, the other one to use.
 //
-// What is stored are the statements that goose would execute, in the transaction that records the migration: with the values
-// of ENVSUB, and of a [Replay] the statements that it replays. Downs of migrations that are applied already are stored at the
+// A stored Down has the statements that goose would execute, with the values of ENVSUB, and for a [Replay] the statements that
+// it replays. They are stored in the transaction that records the migration. Downs of migrations that are applied already are stored at the
 // next run that has anything to do, and by [Migrator.Accept]. A Go function, a text that isn't UTF-8, and one above 64 KB
 // are not stored. A version without a stored Down, or with an empty one, refuses the run with [ErrIrreversible] before anything
 // is touched.

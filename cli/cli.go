@@ -10,8 +10,8 @@
 //
 // Every other program can do with cmd/gooseplus, which is [Standalone] with three drivers.
 //
-// What the commands print is described by the help topics "output", "exit-codes" and "settings"; all help
-// texts are in docs/cli.md.
+// The help topics "output", "exit-codes" and "settings" describe what the commands print; all help texts are in
+// docs/cli.md.
 package cli
 
 import (

@@ -254,7 +254,7 @@ func (s *mysqlServer) sweep() {
 	ctx, cancel := context.WithTimeout(context.Background(), sweepLimit)
 	defer cancel()
 	db := s.pool()
-	// Who is connected to it may be a living process whose session was ended, and with it the lock.
+	// A database to which somebody is connected may belong to a living process whose session was ended, and with it the lock.
 	rows, err := db.QueryContext(ctx, `SELECT s.schema_name, COALESCE(t.table_comment, '') FROM information_schema.schemata s
 		LEFT JOIN information_schema.tables t ON t.table_schema = s.schema_name AND t.table_name = 'gooseplustest_kept'
 		WHERE s.schema_name LIKE 'gpt\_%' AND s.schema_name NOT IN (SELECT db FROM information_schema.processlist WHERE db IS NOT NULL)`)

@@ -182,8 +182,8 @@ func (t *pgTemplate) find(ctx context.Context, c *pgConn, set *set, name string)
 	return err == nil, err
 }
 
-// build migrates a new database and makes it the template. It gets the template's name last: what has that name is
-// whole. What a process that was killed had begun has the name of a process that isn't there any more, see sweep.
+// build migrates a new database and makes it the template. It gets the template's name last, so a database with
+// that name is complete. A database that a killed process had begun has the name of that process, see sweep.
 func (s *pgServer) build(ctx context.Context, c *pgConn, set *set, name string) error {
 	building := ownName(set.project, kindBuilding)
 	err := limited(ctx, func(ctx context.Context) error {

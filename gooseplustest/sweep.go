@@ -13,8 +13,8 @@ const sweepLimit = 30 * time.Second
 // pgDatabase is a database of the server that has one of our names.
 type pgDatabase struct{ name, note string }
 
-// list returns our databases, and the advisory locks that are held. What a living process had created before the look
-// is locked in the look: a process has its lock before it creates anything, and the locks are read after the
+// list returns our databases, and the advisory locks that are held. Databases that a living process had created before
+// the look are locked in the look: a process has its lock before it creates anything, and the locks are read after the
 // databases.
 func (c *pgConn) list(ctx context.Context) (databases []pgDatabase, locks map[int64]bool, err error) {
 	rows, err := c.query(ctx, `SELECT datname::text, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname LIKE 'gpt\_%'`)

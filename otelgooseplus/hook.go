@@ -18,7 +18,7 @@ import (
 // spansUpTo is how many steps of a run have spans of their own.
 const spansUpTo = 100
 
-// telemetry makes spans and metrics of events. What it knows of a run is in the context of the run's events.
+// telemetry makes spans and metrics of events. It keeps its knowledge of a run in the context of the run's events.
 type telemetry struct {
 	tracer      trace.Tracer
 	instruments instruments

@@ -12,7 +12,7 @@ type kept struct {
 	idle []conn // guarded by mu
 }
 
-// conn is what a driver's connection can do. That of lib/pq has no goroutine.
+// conn is what a driver's connection can do. A connection of lib/pq has no goroutine.
 type conn interface {
 	driver.Conn
 	driver.ExecerContext

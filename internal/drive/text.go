@@ -27,7 +27,7 @@ func (d *Driver) executeText(ctx context.Context, step Step) error {
 	var text strings.Builder
 	again := d.session.Again()
 	for i, next := range step.Texts {
-		// What is only defined sets nothing, and a reset leaves its trace in pg_settings: the source of a setting is the session.
+		// A definition sets nothing. A reset leaves its trace in pg_settings: the source of a setting is the session.
 		if i > 0 && sqltext.Acts(step.Texts[i-1]) {
 			text.WriteString(again)
 		}

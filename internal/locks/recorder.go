@@ -57,7 +57,7 @@ func (r *Recorder) Start(m Migration) {
 }
 
 // Before is called before each statement of the migration, with its text and place. ask is nil if nothing may come before it.
-// What it returns is called after the statement, with its error.
+// The function that it returns is called after the statement, with its error.
 func (r *Recorder) Before(s Statement, inTransaction bool, ask Ask) (after func(time.Duration, error) error, err error) {
 	s.FirstWords, s.Known, s.inTransaction, s.Locks = beginning(s.Text), NotAvailable, inTransaction, []Lock{}
 	add := func(took time.Duration, err error) error {

@@ -22,7 +22,7 @@ type storedDown struct {
 const longestStored = 1<<16 - 1
 
 // Stored is the text of a Down for the state table. It is "" for a Go function, and for a text that is not UTF-8 or too long.
-// That of an empty Down isn't "".
+// The text of an empty Down isn't "".
 func (s Section) Stored() string {
 	if s.IsGo || slices.ContainsFunc(s.Statements, func(text string) bool { return !utf8.ValidString(text) }) {
 		return ""

@@ -75,7 +75,7 @@ func countStates(tenants []Tenant) []stateCount {
 	return slices.Concat(list, others, well)
 }
 
-// rows are the tenants in the order of their states. Those of one state keep their order.
+// rows are the tenants in the order of their states. Tenants of one state keep their order.
 func rows(tenants []Tenant, states []stateCount) iter.Seq[row] {
 	place := make(map[string]int, len(states))
 	next := make([]int, len(states)) // where the next tenant of a state goes

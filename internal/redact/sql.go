@@ -167,8 +167,8 @@ func statements(t text) (found []span) {
 
 var dollarTag = regexp.MustCompile(`^\$\w*\$`)
 
-// literal finds the content of the string that s begins with. One that isn't closed, since a server shows only the
-// beginning of a statement, ends with the line.
+// literal finds the content of the string that s begins with. A string that isn't closed ends with the line: a server
+// shows only the beginning of a statement.
 func literal(s string) (start, end int, ok bool) {
 	if strings.HasPrefix(s, "$") {
 		tag := dollarTag.FindString(s)

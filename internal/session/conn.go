@@ -189,7 +189,7 @@ func (c *conn) ResetSession(ctx context.Context) error {
 
 func (c *conn) IsValid() bool { return c.link == nil || c.link.valid() }
 
-// Close gives the connection back. That of an outer transaction stays until the transaction ends.
+// Close gives the connection back. The connection of an outer transaction stays until the transaction ends.
 func (c *conn) Close() error {
 	defer c.s.books.giveBack(c)
 	if c.s.outer != nil || c.link == nil {

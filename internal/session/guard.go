@@ -30,7 +30,7 @@ func Guard(parent *sql.DB, endsBySQL bool, begin ...Statement) *Session {
 }
 
 // overtime waits for f no longer than for the grace after the end of ctx; then it interrupts it, which is to make
-// it return. What comes later than that is thrown away. f is called on another goroutine.
+// it return. A later result is thrown away. f is called on another goroutine.
 func overtime[T any](ctx context.Context, f func() (T, error), interrupt func(), late func(T)) (value T, interrupted bool, err error) {
 	type answer struct {
 		value    T

@@ -52,8 +52,8 @@ const resetSQL = "CLOSE ALL; " + resetSettingsSQL + "; UNLISTEN *; " +
 const resetSettingsSQL = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL"
 
 // ownSettings reads what was set on a connection of PostgreSQL since it was made, as by a hook of the application's
-// that is called on each new one, as statements that set it again. What begins with the name of an extension isn't
-// listed by the server unless that is loaded. It also reads the connection's number and name, and the statements that set it
+// that is called on each new one, as statements that set it again. The server lists the settings of an
+// extension only if that is loaded. It also reads the connection's number and name, and the statements that set it
 // again for a transaction only.
 var ownSettings = "SELECT " + ownSetting("false", "SET") + ", pg_catalog.pg_backend_pid()::text, pg_catalog.current_setting('application_name'), " +
 	ownSetting("true", "SET LOCAL")

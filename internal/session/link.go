@@ -61,8 +61,8 @@ func connect(ctx context.Context, parent *sql.DB, guarded bool) (*link, error) {
 }
 
 // call calls the driver. ctx is that of the call, or of the transaction or the rows that it is about: a guarded
-// call that outlives it has its connection closed under it, and is given up if that doesn't help. What f finds out
-// it has to return. An error does not reach the parent's Raw, which would close a bad connection at once: the
+// call that outlives it has its connection closed under it, and is given up if that doesn't help. f returns
+// all that it finds out. An error does not reach the parent's Raw, which would close a bad connection at once: the
 // driver wants to see the rollback of a transaction, also of one that broke.
 func call[T any](ctx context.Context, l *link, f func(driver.Conn) (T, error)) (value T, err error) {
 	if l.lost {

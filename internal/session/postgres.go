@@ -9,8 +9,8 @@ import (
 )
 
 // bindPostgres has each transaction say by itself where it is: nothing has to be put back, and a pooler between here and
-// the server can't give the connection to somebody else in between. What is outside a transaction takes a setting of the
-// connection.
+// the server can't give the connection to somebody else in between. A statement outside a transaction needs a setting of
+// the connection.
 func (c *Config) bindPostgres(d dialect.Dialect, schemas []string) {
 	quoted := make([]string, len(schemas))
 	for i, schema := range schemas {

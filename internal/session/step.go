@@ -86,8 +86,8 @@ func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, e
 	return false, s.leave(ctx, at.Function)
 }
 
-// leave looks for transactions that were left open, and lets go of the connections that the step has used. What a Go
-// migration has not given back is closed when it is.
+// leave looks for transactions that were left open, and lets go of the connections that the step has used. A
+// connection that a Go migration has not given back is closed when it is.
 func (s *Session) leave(ctx context.Context, function bool) (err error) {
 	used := s.books.takeUsed(!function)
 	for _, l := range used {
@@ -103,7 +103,7 @@ func (s *Session) leave(ctx context.Context, function bool) (err error) {
 	return err
 }
 
-// EndStep lets go of what the step has used. What it left open is rolled back.
+// EndStep lets go of what the step has used. A transaction that it left open is rolled back.
 func (s *Session) EndStep() {
 	for _, l := range s.books.endStep() {
 		s.dispose(l)
@@ -247,7 +247,7 @@ func (s *Session) settle(ctx context.Context) error {
 
 // Again are the statements that take back, in the transaction that is open, the settings of what was executed in it: what comes
 // next finds those of a transaction that begins. Only PostgreSQL has settings that statements can change in passing, such as by
-// a function that calls set_config. What the fence has the server do for a silent network ends here.
+// a function that calls set_config. The settings of the fence for a silent network end here.
 func (s *Session) Again() string {
 	open := s.books.open()
 	if s.cfg.Kind != PostgreSQL || open == nil {

@@ -16,7 +16,7 @@ var cities = []struct {
 	{"Zug", "ch", "Switzerland", 31_000},
 }
 
-// What is simpler in Go than in SQL is a function; its Down can be a statement all the same.
+// An Up that is simpler in Go than in SQL is a function. Its Down can still be a statement.
 func init() {
 	Schema.Define(3).
 		UpAction(gooseplus.TxFunc(load)).
