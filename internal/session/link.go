@@ -7,13 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 )
 
 // link is a connection of the parent pool while it is borrowed. The driver is called through it and in no
 // other way, one call at a time.
 type link struct {
-	parent  *sql.Conn
+	parent  *lent
 	guarded bool
 	inner   driver.Conn // for the guard, which closes it under a call
 	lost    bool        // that has happened: the driver is not called any more
@@ -44,19 +45,45 @@ type settings struct {
 	prior   []Statement // put all of it back, in reverse
 }
 
+// lent is a connection of the parent pool. database/sql panics if one goroutine closes a connection at the moment at which
+// another one begins to use it.
+type lent struct {
+	conn *sql.Conn
+	mu   sync.RWMutex // held for writing by who closes it
+}
+
+func (c *lent) Raw(f func(any) error) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.conn.Raw(f)
+}
+
+func (c *lent) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn.Close()
+}
+
+// discard has the pool close it.
+func (c *lent) discard() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.conn.Raw(func(any) error { return driver.ErrBadConn })
+}
+
 // connect takes a connection from the parent pool, for which it may have to wait. If the driver doesn't
 // return though ctx has ended, the connection is closed when it comes.
 func connect(ctx context.Context, parent *sql.DB, guarded bool) (*link, error) {
 	if !guarded {
 		c, err := parent.Conn(ctx)
-		return &link{parent: c}, err
+		return &link{parent: &lent{conn: c}}, err
 	}
 	take := func() (*sql.Conn, error) { return parent.Conn(ctx) }
-	c, _, err := overtime(ctx, take, nil, func(late *sql.Conn) { (&link{parent: late}).discard() })
+	c, _, err := overtime(ctx, take, nil, func(late *sql.Conn) { (&link{parent: &lent{conn: late}}).discard() })
 	if err != nil {
 		return nil, err
 	}
-	l := &link{parent: c, guarded: true}
+	l := &link{parent: &lent{conn: c}, guarded: true}
 	return l, c.Raw(func(dc any) error { l.inner = dc.(driver.Conn); return nil }) // database/sql has no others
 }
 
@@ -209,7 +236,7 @@ func (l *link) discard() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = l.parent.Raw(func(any) error { return driver.ErrBadConn })
+		l.parent.discard()
 	}()
 	if !l.guarded {
 		<-done
