@@ -303,6 +303,27 @@ func TestCheckpointOfASchema(t *testing.T) {
 	}
 }
 
+// TestCheckpointOfTenantsAlone: migrations that name public, and fail there, have a checkpoint for all other schemas.
+func TestCheckpointOfTenantsAlone(t *testing.T) {
+	t.Parallel()
+	h := homes()[0]
+	dir := filepath.Join(t.TempDir(), "sql")
+	if err := os.MkdirAll(filepath.Join(dir, "base"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "base", "1_a.sql"), []byte("-- +goose Up\nCREATE TABLE a (id int);\nCREATE TABLE public.a (code text);\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, output, err := writeCheckpoint(t, dir, h.shadow(t)); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	db, _ := h.open(t)
+	m := gooseplus.New(db, gooseplus.WithFS(os.DirFS(filepath.Dir(dir))), gooseplus.WithCheckpoints(true))
+	if _, err := m.MigrateTenants(t.Context(), gooseplus.Schemas("acme"), gooseplus.WithCreateSchema(true)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCheckpointRefusals: nothing is written, and nothing remains on the server.
 func TestCheckpointRefusals(t *testing.T) {
 	t.Parallel()

@@ -92,7 +92,8 @@ func (e *endedTests) add(label string) (left []string) {
 	return left
 }
 
-// look forgets the tests that have no goroutines. Those of them that should be gone are left; when no others are, it is over.
+// look returns the stacks of goroutines that should have ended by now. It forgets their tests, and the tests that have no
+// goroutines any more. over says that no test is left to look at.
 func (e *endedTests) look() (left []string, over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -170,15 +170,15 @@ var mismatch = regexp.MustCompile(`server version: ([^;]*); pg_dump version: (\S
 
 // install says which pg_dump to install.
 func (s Source) install(ctx context.Context) string {
-	major := "15"
-	if version, err := column(ctx, s.DB, "SELECT current_setting('server_version_num')::int / 10000"); err == nil && len(version) == 1 {
-		major = version[0]
+	version, err := column(ctx, s.DB, "SELECT current_setting('server_version_num')::int / 10000")
+	if err != nil || len(version) != 1 {
+		return "install the PostgreSQL client of the server's version or a newer one, and put it first in PATH"
 	}
-	return fmt.Sprintf("install the PostgreSQL client of version %[1]s or a newer one (Debian and Ubuntu: postgresql-client-%[1]s; Alpine: postgresql%[1]s-client; macOS: brew install postgresql@%[1]s), and put it first in PATH", major)
+	return fmt.Sprintf("install the PostgreSQL client of version %[1]s or a newer one (Debian and Ubuntu: postgresql-client-%[1]s; Alpine: postgresql%[1]s-client; macOS: brew install postgresql@%[1]s), and put it first in PATH", version[0])
 }
 
 // OnlyIn is a statement for PostgreSQL that fails unless objects without a schema in their names are made in this one.
 func OnlyIn(schema string) string {
-	return fmt.Sprintf("DO $gooseplus$ BEGIN IF current_schema() IS DISTINCT FROM '%[1]s' THEN RAISE EXCEPTION 'this checkpoint is for the schema %[1]s, which its migrations name, and the search_path leads to %%',"+
-		" current_schema(); END IF; END $gooseplus$;", strings.ReplaceAll(schema, "'", "''"))
+	return fmt.Sprintf("DO $gooseplus$ BEGIN IF current_schema() IS DISTINCT FROM '%[1]s' THEN RAISE EXCEPTION 'this checkpoint is for the schema %%, which its migrations name, and the search_path leads to %%',"+
+		" '%[1]s', current_schema(); END IF; END $gooseplus$;", strings.ReplaceAll(schema, "'", "''"))
 }
