@@ -100,14 +100,7 @@ func (o *options) ownTables(d dialect.Dialect, name dialect.Name) []string {
 // other one counts.
 func (l *looking) vetHeld(ctx context.Context) error {
 	r := l.run
-	if r.parts[0].view.blind { // the holder that blocked the table is gone
-		if err := l.all(ctx); err != nil {
-			return err
-		}
-	} else if !r.parts.haveSteps() {
-		return nil
-	}
-	if l.vetted || !r.parts.empty() {
+	if !r.parts.haveSteps() || l.vetted || !r.parts.empty() {
 		return nil
 	}
 	l.vetted = true

@@ -84,7 +84,7 @@ func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, 
 		defer r.patient()()
 		return what(ctx)
 	}
-	h, err := (&waiter{run: r}).hold(ctx, needed)
+	h, err := (&waiter{run: r, needed: needed}).hold(ctx)
 	r.endWait(err)
 	if err != nil || h == nil {
 		return err
@@ -105,6 +105,7 @@ func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, 
 // statement: it sleeps, asks whether it is still needed, and tries.
 type waiter struct {
 	run     *run
+	needed  func(context.Context) (bool, error) // whether there is something to do
 	mutex   mutex.Mutex
 	waiting context.Context // ends with the wait for the lock
 	holder  string          // the server's name for the connection that has the lock; "" if none was found
@@ -114,7 +115,7 @@ type waiter struct {
 
 // hold takes the global lock. If the run that this one waited for has left nothing to do, there is nothing to lock for
 // either: the holding is nil then, without an error.
-func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, error)) (_ *holding, err error) {
+func (w *waiter) hold(ctx context.Context) (_ *holding, err error) {
 	r := w.run
 	if r.db.own.Stats().MaxOpenConnections == 1 && !r.whole.oneWriter() {
 		return nil, errors.New("the lock takes a connection for itself, and the pool has SetMaxOpenConns(1)")
@@ -154,7 +155,7 @@ func (w *waiter) hold(ctx context.Context, needed func(context.Context) (bool, e
 			continue
 		}
 		// The run that this one waited for has ended: it may have left nothing to do.
-		more, err := needed(w.waiting)
+		more, err := w.needed(w.waiting)
 		if err != nil && w.waiting.Err() != nil {
 			return w.lastTry(ctx)
 		}
@@ -219,7 +220,7 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	waiting, cancelWaiting := h.during(w.waiting)
 	defer cancelWaiting()
 	w.run.locate(held)
-	if err = w.run.looking.vetHeld(within); err == nil {
+	if err = w.lookHeld(within); err == nil {
 		h.setUp(within)
 	}
 	if err == nil && !h.fresh {
@@ -243,6 +244,18 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 		return nil, err
 	}
 	return h, nil
+}
+
+// lookHeld has a run that has seen nothing yet look under the lock, and asks for foreign histories, before anything is made.
+func (w *waiter) lookHeld(ctx context.Context) error {
+	looking := &w.run.looking
+	looking.held = true
+	if w.run.parts[0].view.blind { // the holder that blocked the table is gone
+		if _, err := w.needed(ctx); err != nil {
+			return err
+		}
+	}
+	return looking.vetHeld(ctx)
 }
 
 // tryMutex tries once. It may take a moment longer than the wait for the lock lasts, which may last no time at all.

@@ -34,6 +34,7 @@ type view struct {
 type looking struct {
 	run     *run
 	planned bool     // the steps are planned from a look
+	held    bool     // the run has the lock, or had it: it looks for as long as it may take
 	vetted  bool     // under the lock
 	others  []string // the tables that were there though nothing was applied: see wayBack.mayTakeOthers
 	preview bool     // the run wants no lock: nothing but its context limits its look
@@ -57,7 +58,7 @@ func (l *looking) look(ctx context.Context, goals goals) (needed bool, err error
 	}
 	flagged := r.parts.flagged()
 	same := l.planned && !r.parts.any(func(p *part) bool { return !slices.Equal(p.planned, p.view.applied) })
-	if r.progress.waited && (flagged || same) {
+	if r.progress.waited && (flagged && !l.held || same) {
 		return flagged || r.parts.haveSteps(), nil
 	}
 	l.planned = true
@@ -110,7 +111,7 @@ func (l *looking) sumFiles() (wait func()) {
 // version table, and the waiting run could not say for whom it waits.
 func (l *looking) soon(ctx context.Context) error {
 	r := l.run
-	if !r.options.globalLock || r.whole.state == nil || l.preview {
+	if !r.options.globalLock || r.whole.state == nil || l.preview || l.held {
 		for began := time.Now(); ; { // where one writes, all others may have to wait for a moment
 			err := l.all(ctx)
 			if err == nil || !r.whole.oneWriter() || !r.whole.dialect.Contention(err) || time.Since(began) > upgradeLimit {

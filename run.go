@@ -28,14 +28,15 @@ func (m *Migrator) migrateIf(ctx context.Context, goals goals, vet func(context.
 	// 1. Resolve.
 	return m.run(ctx, func(ctx context.Context, r *run) error {
 		// 2. Look.
-		look := func(ctx context.Context) (bool, error) { return r.looking.look(ctx, goals) }
+		look := func(ctx context.Context) (bool, error) {
+			needed, err := r.looking.look(ctx, goals)
+			if err == nil && r.parts.haveSteps() {
+				err = r.sessions.findPath(ctx)
+			}
+			return needed, err
+		}
 		if needed, err := look(ctx); err != nil || !needed {
 			return err
-		}
-		if r.parts.haveSteps() {
-			if err := r.sessions.findPath(ctx); err != nil {
-				return err
-			}
 		}
 		// 3. Hold the lock, and under it make sure of the version tables.
 		return r.withLock(ctx, look, func(ctx context.Context) error {

@@ -226,3 +226,36 @@ func TestLockUndoneMeanwhile(t *testing.T) {
 		locks{p}.wantFree(t)
 	})
 }
+
+// TestLockAfterABlindLook: a process whose first look got no answer looks again when it has the lock, before it makes anything.
+func TestLockAfterABlindLook(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		if _, err := p.goose(t, chain(1)).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		db, f := p.flaky(t)
+		looks, proceed := 0, func() {}
+		f.before = func(statement string) {
+			if !strings.Contains(statement, "version_id") {
+				return
+			}
+			switch looks++; looks {
+			case 1:
+				proceed = locks{p}.bar(t, "goose_db_version")
+			case 2: // the first was in vain, and now it has the lock
+				proceed()
+			}
+		}
+		err := p.locking(db, from(files(map[string]*fstest.MapFile{"2_b.sql": script("CREATE TABLE b (id INTEGER);", "DROP TABLE b;")})),
+			gooseplus.WithUnknownVersions(gooseplus.Refuse), gooseplus.WithTimeout(patience)).Migrate(context.Background())
+		wantIs(t, err, gooseplus.ErrUnknownVersion)
+		if looks < 2 {
+			proceed()
+			t.Fatal("there was one look: the test shows nothing")
+		}
+		if _, err := p.db.Exec("SELECT 1 FROM goose_db_version_lock"); err == nil {
+			t.Error("a refused run has left a state table")
+		}
+	})
+}
