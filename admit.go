@@ -251,6 +251,9 @@ func (a *admission) clearable(ctx context.Context, s history.Step) bool {
 	if s.Untouched && inTransaction {
 		return t.table.Transactional(ctx, db)
 	}
+	if p.contentWith(p.files.step(s.Version), p.run.looking.others) != "" {
+		return false // the Down may take what was there before
+	}
 	script := p.files.read[s.Version]
 	return m.Go == nil && inTransaction && downInTransaction && drive.Retractable(script.Up, script.Down)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/history"
@@ -49,7 +50,8 @@ var ErrForeignHistory = errors.New("another tool has migrated this database")
 // Where there are tables and no history at all, perhaps because somebody made them by hand, the observers are told: see
 // [Warning]. If such a run fails, or one with [Warn], its way back ends with [ErrRollBack] at a migration in SQL that names one of
 // these tables and may have been content with it (IF NOT EXISTS, OR REPLACE, ON CONFLICT and the like): the Down might remove what
-// was there before. With [Ignore] none of this is so.
+// was there before. A run that takes over from a killed one goes by what was there before that one. With [Ignore] none of
+// this is so.
 //
 // It costs one statement, where nothing is applied and something is pending.
 //
@@ -114,7 +116,7 @@ func (l *looking) vet(ctx context.Context) error {
 		return nil
 	}
 	found, strangers, err := r.whole.findForeign(ctx, r.db.own, r.options)
-	if err == nil && strangers.Tables > 0 && r.options.rollback == RollbackDown {
+	if err == nil && strangers.Tables > 0 {
 		if l.others, err = history.Relations(ctx, r.db.own, r.whole.table, strangers.Schema); err != nil {
 			err = r.whole.tableError(ctx, err)
 		}
@@ -132,6 +134,21 @@ func (l *looking) vet(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("%w: nothing was touched; %s, or WithForeignHistory(Ignore) to execute all migrations", err, adoptingCall(r.whole, found))
+}
+
+// inheritOthers takes over what dead runs have found before their first migration: what is there now may be theirs. A run
+// without plans has not looked, and an earlier version has not recorded it.
+func (l *looking) inheritOthers(dead []history.Run) {
+	dead = slices.DeleteFunc(slices.Clone(dead), func(d history.Run) bool { return len(d.Planned) == 0 })
+	if len(dead) == 0 {
+		return
+	}
+	if !slices.ContainsFunc(dead, func(d history.Run) bool { return d.Others == nil }) {
+		l.others = nil
+	}
+	for _, d := range dead {
+		l.others = append(l.others, d.Others...)
+	}
 }
 
 // foreignText is a sentence about histories.

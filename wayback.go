@@ -288,17 +288,48 @@ func (w wayBack) mayTakeOthers(step plannedStep) error {
 }
 
 func (p *part) takesOthers(step plannedStep, others []string) error {
-	if len(others) == 0 || step.sections[0].Function {
+	name := p.contentWith(step, others)
+	if name == "" {
 		return nil
+	}
+	return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %q was there before the first migration, and the Up may have been content with it "+
+		"(IF NOT EXISTS or the like): undo it by hand, or keep it and mend the migration that failed", name))
+}
+
+// contentWith is the first of others that the Up of a step in SQL may have been content with, "" if there is none.
+func (p *part) contentWith(step plannedStep, others []string) string {
+	if len(others) == 0 || step.sections[0].Function {
+		return ""
 	}
 	step.Direction = directionUp // of which the statements are asked for
 	for _, text := range p.statements(step) {
 		if name := sqltext.ContentWith(text, others); name != "" {
-			return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %q was there before the first migration, and the Up may have been content with it "+
-				"(IF NOT EXISTS or the like): undo it by hand, or keep it and mend the migration that failed", name))
+			return name
 		}
 	}
-	return nil
+	return ""
+}
+
+// others are the tables that were there before the first migration, for the run that takes over from this one: that one can't
+// find them out any more. Those come first for which a Down of this run is refused.
+func (p *part) others() (names []string) {
+	seen := make(map[string]bool)
+	note := func(list ...string) {
+		for _, name := range list {
+			if name != "" && !seen[name] {
+				names, seen[name] = append(names, name), true
+			}
+		}
+	}
+	all := p.run.looking.others
+	for _, s := range p.steps {
+		note(p.contentWith(s, all))
+	}
+	for _, v := range p.ledger.Owed() {
+		note(p.contentWith(p.files.step(v), all))
+	}
+	note(all...)
+	return names
 }
 
 // reapply applies a version again that the run took back. If that fails half-way, its Down clears

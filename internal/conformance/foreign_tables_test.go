@@ -2,8 +2,12 @@ package conformance
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -84,6 +88,114 @@ func TestTablesOfOthersStayInTenants(t *testing.T) {
 		}
 		if n := column[int](t, p.db, "SELECT count(*) FROM "+p.quote(names[0])+".people")[0]; n != 2 {
 			t.Errorf("people has %d rows", n)
+		}
+	})
+}
+
+// othersFiles are a migration that is content with the table of others, one of its own that is content with nothing, and a slow
+// one. Each later run has another one that fails.
+func (p *place) othersFiles() fstest.MapFS {
+	slow := slowSQLite
+	if p.dialect != "sqlite" {
+		slow = p.sleeping(3*time.Second) + ";"
+	}
+	return files(map[string]*fstest.MapFile{
+		"1_own.sql":    script("CREATE TABLE IF NOT EXISTS own (id INTEGER);", "DROP TABLE own;"),
+		"2_people.sql": script(contentUp, "DROP TABLE people;"),
+		"3_own.sql":    script("CREATE TABLE IF NOT EXISTS more (id INTEGER);", "DROP TABLE more;"),
+		"4_slow.sql":   script(slow, "SELECT 1;"),
+	})
+}
+
+// TestTablesOfOthersStayAfterKill: a run that takes over from a killed one doesn't remove the tables either that were there
+// before the killed one began, and removes those that the killed one made, which it can't tell apart by itself.
+func TestTablesOfOthersStayAfterKill(t *testing.T) {
+	t.Parallel()
+	onDatabases(t, func(t *testing.T, p *place) {
+		for _, there := range []bool{true, false} {
+			p := &place{target: p.target, dsn: p.database(t)}
+			p.db = p.instance(t)
+			p.exec(t, "CREATE TABLE other (id INTEGER)")
+			if there {
+				p.exec(t, "CREATE TABLE people (id INTEGER)", "INSERT INTO people VALUES (1), (2)")
+			}
+			victim := p.start(t, "others", p.dsn)
+			victim.let(t)
+			victim.until(t, "step 3")
+			victim.kill()
+			set := p.othersFiles()
+			set["sql/base/4_slow.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
+			err := p.locking(p.db, from(set)).Migrate(context.Background())
+			if !there {
+				wantIs(t, err, gooseplus.ErrRollForward)
+				p.want(t, nil, []string{"other"})
+				continue
+			}
+			wantIs(t, err, gooseplus.ErrRollBack)
+			wantText(t, err, "was there before the first migration")
+			p.want(t, []int64{1, 2}, []string{"other", "own", "people"})
+			if n := column[int](t, p.db, "SELECT count(*) FROM people")[0]; n != 2 {
+				t.Errorf("people has %d rows", n)
+			}
+		}
+	})
+}
+
+const othersVictimEnv = "GOOSEPLUS_OTHERS_VICTIM" // driver, dialect and DSN
+
+// TestOthersVictim is no test but a process that stops before it records its only migration.
+func TestOthersVictim(t *testing.T) {
+	part := strings.SplitN(os.Getenv(othersVictimEnv), " ", 3)
+	if len(part) != 3 {
+		return
+	}
+	p := &place{target: target{driver: part[0], dialect: part[1]}, dsn: part[2]}
+	p.db = p.open(t)
+	db, f := p.flaky(t)
+	inserted := 0
+	f.before = func(statement string) {
+		if strings.Contains(statement, "INSERT INTO `goose_db_version`") {
+			if inserted++; inserted == 2 { // the first one is the zero version
+				say("stopped", "")
+				select {}
+			}
+		}
+	}
+	err := p.locking(db, from(cutOffFiles())).Migrate(context.Background())
+	say("ended", fmt.Sprint(err))
+}
+
+func cutOffFiles() fstest.MapFS {
+	return files(map[string]*fstest.MapFile{"1_people.sql": script(contentUp, "DROP TABLE people;")})
+}
+
+// TestTablesOfOthersStayAfterCutOff: a step that was cut off after its statement is not cleared away by its Down if that may take
+// what was there before.
+func TestTablesOfOthersStayAfterCutOff(t *testing.T) {
+	t.Parallel()
+	having(without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
+		for _, there := range []bool{true, false} {
+			p := &place{target: p.target, dsn: p.database(t)}
+			p.db = p.instance(t)
+			p.exec(t, "CREATE TABLE other (id INTEGER)")
+			if there {
+				p.exec(t, "CREATE TABLE people (id INTEGER)", "INSERT INTO people VALUES (1), (2)")
+			}
+			victim := startProcess(t, othersVictimEnv+"="+p.driver+" "+p.dialect+" "+p.dsn, os.Args[0], "-test.run=^TestOthersVictim$")
+			victim.until(t, "stopped")
+			victim.kill()
+			err := p.locking(p.db, from(cutOffFiles())).Migrate(context.Background())
+			if !there {
+				if err != nil {
+					t.Error(err)
+				}
+				p.want(t, []int64{1}, []string{"other", "people"})
+				continue
+			}
+			wantIs(t, err, gooseplus.ErrDirty)
+			if n := column[int](t, p.db, "SELECT count(*) FROM people")[0]; n != 2 {
+				t.Errorf("people has %d rows", n)
+			}
 		}
 	})
 }

@@ -248,7 +248,7 @@ func (p *fleetPlace) withoutHistory(t *testing.T, schema string) {
 		name = p.quote(schema) + "." + name
 	}
 	p.exec(t, "DELETE FROM "+name+" WHERE kind = 'applied'")
-	for _, c := range []string{"checksum", "checksum_key", "duration_ms", "application", "requires", "down_sql"} {
+	for _, c := range []string{"checksum", "checksum_key", "duration_ms", "application", "requires", "down_sql", "others"} {
 		p.exec(t, "ALTER TABLE "+name+" DROP COLUMN "+c)
 	}
 }

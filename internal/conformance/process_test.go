@@ -32,6 +32,7 @@ var processSets = map[string]func(*place) fstest.MapFS{
 	"stuck":   func(*place) fstest.MapFS { return nextContexts(nil) },
 	"next":    func(*place) fstest.MapFS { return nextContexts(nil) },
 	"in one":  func(*place) fstest.MapFS { return nextInOne() },
+	"others":  (*place).othersFiles,
 }
 
 // processOptions are what a set needs besides.

@@ -70,6 +70,32 @@ func TestSettingsBehindPgBouncer(t *testing.T) {
 	})
 }
 
+// TestSettingsOverOneConnection: with a pool of one connection too, a statement outside a transaction that needs settings is
+// executed over a direct connection, and refused where a pooler is in between.
+func TestSettingsOverOneConnection(t *testing.T) {
+	t.Parallel()
+	onBouncers(t, 5, func(t *testing.T, b *bounced) {
+		b.p.exec(t, "CREATE SCHEMA tenant")
+		m := func(db *sql.DB) *gooseplus.Migrator {
+			db.SetMaxOpenConns(1)
+			return b.p.over(db, gooseplus.WithSchema("tenant"), from(files(map[string]*fstest.MapFile{
+				"1_a.sql": table("a"),
+				"2_b.sql": noTransaction("CREATE INDEX CONCURRENTLY a_id ON a (id);", "DROP INDEX CONCURRENTLY IF EXISTS a_id;"),
+			})))
+		}
+		err := m(b.instance(t)).Migrate(context.Background())
+		wantIs(t, err, gooseplus.ErrRollForward)
+		wantText(t, err, "a pooler")
+		if left := column[string](t, b.p.db, "SELECT relname FROM pg_class WHERE relname IN ('a', 'a_id')"); len(left) > 0 {
+			t.Errorf("left are %q", left)
+		}
+		if err := m(b.p.instance(t)).Migrate(context.Background()); err != nil {
+			t.Error(err)
+		}
+		b.wantNoRole(t)
+	})
+}
+
 // roleContexts are two namespaces, in which every kind of migration notes as whom it works. The last one runs outside a transaction.
 func roleContexts(outside bool) fstest.MapFS {
 	set := fstest.MapFS{

@@ -237,7 +237,7 @@ func (d *Driver) firstRefused(step Step, err error) bool {
 	switch {
 	case d.trace.statements != 1 || d.trace.functions > 0 || d.recorder.Reached():
 		return false
-	case errors.Is(err, session.ErrPooled): // it was not sent
+	case errors.Is(err, session.ErrPooled), errors.Is(err, session.ErrUnsure): // it was not sent
 		return true
 	case single(statement) && !executesOthers(statement) && d.cfg.Dialect.Unparsed(err):
 		return true

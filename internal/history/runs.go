@@ -40,12 +40,26 @@ type Run struct {
 	Planned     []int64
 	Outcome     Outcome
 	Error       string
+	// Others are the tables that were there before the first migration; nil if an earlier version has recorded the run.
+	Others []string
 }
 
 const (
 	keptRuns  = 100
 	errorSize = 2000 // bytes of an error's text
+	// othersSize is how many bytes the names of a run's others may have: MySQL's TEXT takes a little more.
+	othersSize = 60000
 )
+
+// othersText leaves out the last names where there are too many.
+func othersText(others []string) string {
+	text, _ := json.Marshal(append([]string{}, others...))
+	for len(text) > othersSize {
+		others = others[:len(others)*9/10]
+		text, _ = json.Marshal(append([]string{}, others...))
+	}
+	return string(text)
+}
 
 // Runs are the rows of runs that have, or had, the lock, and their fences.
 type Runs struct{ t *table }
@@ -99,12 +113,13 @@ func (r Runs) start(ctx context.Context, db Querier, run Run, inherit bool) erro
 func (r Runs) inserting(run Run) []string {
 	start, _ := json.Marshal(run.Start) // numbers can always be JSON
 	planned, _ := json.Marshal(run.Planned)
+	others := othersText(run.Others)
 	fence, id := fenceID(run.ID), runID(run.ID)
 	return []string{
 		r.t.sql("INSERT INTO {table} (id, kind, run_id, transactions) VALUES (?, 'fence', ?, 0)", fence, id),
-		r.t.sql("INSERT INTO {table} (id, kind, namespace, holder, application, started_at, from_version, outcome, start_set, planned)"+
-			" VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?, ?)",
-			id, run.Namespace, cut(run.Holder, 255), cut(run.Application, 255), stamp(run.Started), run.From, Running, string(start), string(planned)),
+		r.t.sql("INSERT INTO {table} (id, kind, namespace, holder, application, started_at, from_version, outcome, start_set, planned, others)"+
+			" VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			id, run.Namespace, cut(run.Holder, 255), cut(run.Application, 255), stamp(run.Started), run.From, Running, string(start), string(planned), others),
 	}
 }
 
@@ -228,25 +243,33 @@ func (t *table) fenced(ctx context.Context, db *sql.DB, run string) (ours bool, 
 
 // List returns the runs, the newest first.
 func (r Runs) List(ctx context.Context, db Querier, only ...Outcome) (runs []Run, err error) {
-	if runs, err = r.list(ctx, db, "application", only...); err == nil {
+	later := []string{"application", "others"}
+	if runs, err = r.list(ctx, db, later, only...); err == nil {
 		return runs, nil
 	}
-	if l, layoutErr := r.t.layout(ctx, db); layoutErr == nil && l.remembers() && !l.columns["application"] { // of an earlier version
-		return r.list(ctx, db, "''", only...)
+	l, layoutErr := r.t.layout(ctx, db)
+	if layoutErr != nil || !l.remembers() || l.columns[later[0]] && l.columns[later[1]] {
+		return runs, err
 	}
-	return runs, err
+	for i, column := range later { // of an earlier version
+		if !l.columns[column] {
+			later[i] = "NULL"
+		}
+	}
+	return r.list(ctx, db, later, only...)
 }
 
-func (r Runs) list(ctx context.Context, db Querier, application string, only ...Outcome) (runs []Run, err error) {
-	query := r.t.sql("SELECT id, namespace, holder, " + application + ", started_at, ended_at, from_version, to_version, outcome," +
-		" COALESCE(start_set, 'null'), COALESCE(planned, 'null'), COALESCE(error_text, '') FROM {table} WHERE kind = 'run'")
+func (r Runs) list(ctx context.Context, db Querier, later []string, only ...Outcome) (runs []Run, err error) {
+	query := r.t.sql("SELECT id, namespace, holder, COALESCE(" + later[0] + ", ''), started_at, ended_at, from_version, to_version, outcome," +
+		" COALESCE(start_set, 'null'), COALESCE(planned, 'null'), COALESCE(" + later[1] + ", 'null'), COALESCE(error_text, '')" +
+		" FROM {table} WHERE kind = 'run'")
 	for _, outcome := range only {
 		query += r.t.sql(" AND outcome = ?", outcome)
 	}
 	err = each(ctx, db, query+" ORDER BY started_at DESC, id DESC", func(rows *sql.Rows) error {
 		var x Run
-		var id, started, ended, start, planned string
-		if err := rows.Scan(&id, &x.Namespace, &x.Holder, &x.Application, &started, &ended, &x.From, &x.To, &x.Outcome, &start, &planned, &x.Error); err != nil {
+		var id, started, ended, start, planned, others string
+		if err := rows.Scan(&id, &x.Namespace, &x.Holder, &x.Application, &started, &ended, &x.From, &x.To, &x.Outcome, &start, &planned, &others, &x.Error); err != nil {
 			return err
 		}
 		var startErr, endErr error
@@ -255,7 +278,7 @@ func (r Runs) list(ctx context.Context, db Querier, application string, only ...
 		x.Ended, endErr = parseStamp(ended)
 		runs = append(runs, x)
 		last := &runs[len(runs)-1]
-		return errors.Join(startErr, endErr, json.Unmarshal([]byte(start), &last.Start), json.Unmarshal([]byte(planned), &last.Planned))
+		return errors.Join(startErr, endErr, json.Unmarshal([]byte(start), &last.Start), json.Unmarshal([]byte(planned), &last.Planned), json.Unmarshal([]byte(others), &last.Others))
 	})
 	return runs, err
 }

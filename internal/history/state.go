@@ -115,6 +115,7 @@ func (t *table) columns() []column {
 		{"application", varchar(255) + " DEFAULT ''"},
 		{"requires", "BIGINT NOT NULL DEFAULT 0"},
 		{"down_sql", "TEXT" + text},
+		{"others", "TEXT" + text}, // of a run
 	}
 }
 
