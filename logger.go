@@ -141,7 +141,11 @@ func (l *line) batch(e BatchFinished) {
 }
 
 func (l *line) outcome(e RunFinished) {
-	attrs := []slog.Attr{slog.Int64("version", e.To), slog.Duration("duration", e.Duration)}
+	var attrs []slog.Attr
+	if e.To >= 0 { // otherwise it is unknown
+		attrs = append(attrs, slog.Int64("version", e.To))
+	}
+	attrs = append(attrs, slog.Duration("duration", e.Duration))
 	switch {
 	case e.Err != nil:
 		l.add(slog.LevelWarn, "database not migrated", append(attrs, errorAttr(e.Err))...)

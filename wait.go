@@ -63,12 +63,28 @@ func (m *Migrator) awaited(ctx context.Context) (missing string, err error) {
 		n += len(p.steps)
 	}
 	if n > 0 {
-		return pending(n), nil
+		return pending(n) + r.dirtySteps(limited), nil
 	}
 	if needed { // it may still fail, and go back
 		return "another run is in progress, or was cut off", nil
 	}
 	return "", nil
+}
+
+// dirtySteps says which steps keep every other process from migrating, "" if there are none.
+func (r *run) dirtySteps(ctx context.Context) (text string) {
+	facts, err := r.looking.facts(ctx)
+	if err != nil {
+		return "" // it is only an addition
+	}
+	for _, p := range r.parts {
+		for _, s := range unfinished(p.target.own(facts), p.view.applied) {
+			if s.Failed { // otherwise another process may be at it
+				text += "; migration " + ref(s.Version, s.Source) + " is dirty: a person has to repair the database"
+			}
+		}
+	}
+	return text
 }
 
 func pending(n int) string {
