@@ -129,8 +129,8 @@ func defaultOptions() options {
 func (o *options) faults() []error {
 	var faults []error
 	if o.unnamed {
-		faults = append(faults, errors.New("WithEnvironments: an environment's name is empty, "+
-			"which may be a variable that is not set; SetEnvironments(nil) means no folders"))
+		faults = append(faults, errors.New("WithEnvironments: an environment's name is empty: "+
+			"is a variable not set? SetEnvironments(nil) means no folders"))
 	}
 	for _, d := range []struct {
 		name  string

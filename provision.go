@@ -81,7 +81,7 @@ func (t Tenant) creatable(m *Migrator, d dialect.Dialect) error {
 	case !d.Networked():
 		return fmt.Errorf("a tenant can't have Create and Drop with the dialect %s: Open creates the file", d.Goose)
 	case m.db == nil:
-		return errors.New("a tenant with Create needs the database given to New, which is nil: the lock that keeps two calls apart is there")
+		return errors.New("a tenant with Create needs the database given to New, which is nil: it holds the lock that keeps two calls apart")
 	}
 	return nil
 }

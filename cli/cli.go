@@ -99,7 +99,7 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: "run", Title: "Commands that migrate:"},
 		&cobra.Group{ID: "look", Title: "Commands that change nothing:"},
 		&cobra.Group{ID: "state", Title: "Commands that change what the database remembers:"},
-		&cobra.Group{ID: "files", Title: "Commands for files, without a database:"},
+		&cobra.Group{ID: "files", Title: "Commands for files, which leave the database alone:"},
 		&cobra.Group{ID: "tenants", Title: "Commands for many schemas or databases:"},
 	)
 	root.AddCommand(slices.Concat(
@@ -201,10 +201,13 @@ func (a *app) own(cmd *cobra.Command, args cobra.PositionalArgs, run func(*call)
 	cmd.Args = func(cmd *cobra.Command, list []string) error {
 		if args(cmd, list) != nil {
 			_, wanted, _ := strings.Cut(cmd.Use, " ")
-			if wanted == "" || strings.HasPrefix(wanted, "-") {
+			switch {
+			case wanted == "":
 				wanted = "no argument"
+			case strings.HasPrefix(wanted, "-"):
+				wanted = "no argument, only " + wanted
 			}
-			return a.refuse(cmd, fmt.Errorf("%s takes %s, not %d arguments", cmd.Name(), wanted, len(list)))
+			return a.refuse(cmd, fmt.Errorf("%s takes %s, and got %s", cmd.Name(), wanted, counted(len(list), "argument")))
 		}
 		return nil
 	}

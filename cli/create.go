@@ -204,10 +204,10 @@ const (
 
 
 -- +goose Down
--- What undoes it. Where there is nothing to undo, write SELECT 1; since a Down without a statement can't be undone.
+-- The statements that undo the Up. If there is nothing to undo, write SELECT 1; because a migration with an empty Down can't be undone.
 `
-	pairUpText   = "-- What the migration does, in one piece.\n"
-	pairDownText = "-- What undoes it, in one piece. Where there is nothing to undo, write SELECT 1;\n"
+	pairUpText   = "-- The statements of the migration; the database gets them as one text.\n"
+	pairDownText = "-- The statements that undo it; the database gets them as one text. If there is nothing to undo, write SELECT 1;\n"
 	goText       = `package %[1]s
 
 import (
