@@ -106,7 +106,7 @@ func TestDependencies(t *testing.T) {
 }
 
 // TestImportsPointDown: a package below internal knows those that come later in this list, and neither the root package nor
-// zap. What it needs of them it gets as an argument.
+// zap. The values that it needs of them are arguments.
 func TestImportsPointDown(t *testing.T) {
 	t.Parallel()
 	order := []string{"migset", "drive", "history", "session", "mutex", "dryrun", "envfs", "dump", "catalog", "locks", "dialect", "sumfile", "sqltext",

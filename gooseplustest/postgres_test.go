@@ -368,7 +368,7 @@ func TestPostgresSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// What says that this process lives is a lock of its connections.
+// A lock of its connections says that this process lives.
 func TestPostgresKeepsItsConnectionWhenAMigrationFails(t *testing.T) {
 	u, err := url.Parse(Server(t))
 	if err != nil {
