@@ -23,7 +23,7 @@
 //     is dirty, a version is protected, or a protected database has not seen an environment.
 //  5. Apply. Steps down run first, newest applied first; then the pending migrations, lowest version first. Each runs
 //     under the migration timeout, through a goose Provider made for this run. Then the applied versions are read again
-//     and compared with the plan: after a batch that ends the run ([Migrator.Provision]), in its transaction, with the outcome.
+//     and compared with the plan. A batch that ends the run ([Migrator.Provision]) does that in its own transaction.
 //  6. On failure, go back to the starting point.
 //  7. Verify: read the applied versions again and compare them with the starting point.
 //  8. Record the outcome, release the lock, tell the observers ([WithObserver]) and the logger, and return.
@@ -42,8 +42,8 @@
 //	another tool's database  nothing was touched                                ErrForeignHistory
 //	edited, unknown, too old nothing was touched                                ErrEdited, ErrUnknownVersion, ErrTooOld
 //	lock not obtained        nothing was touched                                ErrLocked
-//	lock lost                the run may commit until it notices; besides,      ErrLockLost
-//	                         one of the two above, or success before the loss
+//	lock lost                the run may commit until it notices; the error     ErrLockLost
+//	                         is also one of the two above, unless it succeeded
 //	table can't be read      nothing was touched                                ErrMigrationTable
 //	configuration fault      nothing was touched                                ErrMergeMigrations, for
 //	                                                                            the migrations' faults

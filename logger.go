@@ -27,7 +27,7 @@ func WithLogger(logger *zap.Logger) Option {
 }
 
 // WithSlog adds a logger of log/slog, which gets the same lines as [WithLogger]'s, with the context's values. An error
-// that a method returns is never logged at error level too. nil is ignored.
+// that a method returns is logged as a warning, never at error level. nil is ignored.
 //
 // There is none by default.
 func WithSlog(logger *slog.Logger) Option {

@@ -16,9 +16,9 @@ import (
 // server can't be reached or migrations are pending. With the lock ([WithGlobalLock]), a recorded run that has not ended counts
 // as pending too: it may fail, and go back. Wait is read-only, and takes no lock.
 //
-// Only the context limits the wait ([WithTimeout] limits each question). The error then says what it waited for, and wraps
-// the context's. A configuration fault is returned at once, and so are [ErrUnknownVersion] with [Refuse] and every other
-// error that time doesn't mend.
+// Only the context limits the wait ([WithTimeout] limits each question). The error then says what it waited for, names
+// dirty migrations, and wraps the context's error. A configuration fault is returned at once, and so are [ErrUnknownVersion]
+// with [Refuse] and every other error that waiting can't end.
 func (m *Migrator) Wait(ctx context.Context) error {
 	missing := ""
 	for began := time.Now(); ; {

@@ -294,7 +294,7 @@ func (p *part) takesOthers(step plannedStep, others []string) error {
 	step.Direction = directionUp // of which the statements are asked for
 	for _, text := range p.statements(step) {
 		if name := sqltext.ContentWith(text, others); name != "" {
-			return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %q was there before the first migration, and the Up may have been content with it "+
+			return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %q was there before the first migration, and the Up may have kept it "+
 				"(IF NOT EXISTS or the like): undo it by hand, or keep it and mend the migration that failed", name))
 		}
 	}

@@ -1,5 +1,5 @@
 // Package cli is the command line of gooseplus, made with github.com/spf13/cobra. A program that has Go
-// migrations or embedded files hangs it into its own commands:
+// migrations or embedded files adds it to its own commands:
 //
 //	root.AddCommand(cli.Command(func(ctx context.Context) (*gooseplus.Migrator, error) {
 //		db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
@@ -8,7 +8,7 @@
 //	err := root.Execute() // the commands have printed it
 //	os.Exit(cli.ExitCode(err))
 //
-// Every other program can do with cmd/gooseplus, which is [Standalone] with three drivers.
+// All other programs can use cmd/gooseplus, which is [Standalone] with three drivers.
 //
 // The help topics "output", "exit-codes" and "settings" describe what the commands print; all help texts are in
 // docs/cli.md.
