@@ -32,7 +32,7 @@
 //
 //	how it ended             what is true                                       errors.Is
 //	success                  every planned migration is applied, or undone      nil
-//	failed, undone           the applied versions are those of the start        ErrRollForward
+//	failed, undone           the same versions are applied as at the start      ErrRollForward
 //	failed, not undone       *RollbackError says which version was reached      ErrRollBack
 //	                         and why; a migration may be half-applied           ErrRollBack and ErrDirty
 //	no Down for a step down  nothing was touched                                ErrIrreversible alone

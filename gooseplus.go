@@ -266,7 +266,7 @@ func (m *Migrator) newStream(ctx context.Context) *stream {
 	return s
 }
 
-// observers are those of the options. The logger is one of them. The context hooks come first, so that the others get
+// observers are the observers that the options give. The logger is one of them. The context hooks come first, so that the others get
 // their context.
 func (m *Migrator) observers() *observers {
 	logger := m.options.logger

@@ -80,7 +80,7 @@ func TestOneMigratorManyGoroutines(t *testing.T) {
 	applied(t, db, 1)
 }
 
-// TestDependencies: who imports gooseplus gets goose with its dependencies, and zap. Nothing else.
+// TestDependencies: a program that imports gooseplus gets goose with its dependencies, and zap. Nothing else.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()

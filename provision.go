@@ -176,7 +176,7 @@ func (m *Migrator) reachable(ctx context.Context, whole *target) (bool, error) {
 // tenantLock waits for the lock of a tenant in the database of m.
 func (m *Migrator) tenantLock(ctx context.Context, whole *target, db site, t Tenant) (mutex.Held, error) {
 	sum := sha256.Sum256([]byte(t.name()))
-	// No such table ever exists: its name is that of the lock, whatever the search_path is.
+	// No such table ever exists. The lock is named after it, so that it is the same for every search_path.
 	state, err := history.NewState(whole.dialect, whole.dialect.Quote(dialect.Name{Schema: "gooseplus", Table: "tenant_" + hex.EncodeToString(sum[:16])}))
 	if err != nil {
 		return nil, err

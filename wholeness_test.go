@@ -194,7 +194,7 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// TestEncodings: what editors do to a file works, or is said clearly.
+// TestEncodings: files in the encodings that editors write work, or the error says what is wrong.
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	db := openSQLite(t)

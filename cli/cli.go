@@ -151,7 +151,7 @@ func program(cmd *cobra.Command) string {
 	return "gooseplus"
 }
 
-// version is that of the build.
+// version is the version of the build.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {

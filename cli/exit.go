@@ -201,7 +201,7 @@ func (w words) sentence(err error) string {
 	return redact.Text(clean(w.of(strings.Join(strings.Fields(text), " "))))
 }
 
-// sentences are those of errors that were joined, one for each.
+// sentences has one sentence for each of the errors that were joined.
 func (w words) sentences(err error) []string {
 	switch e := err.(type) {
 	case *usageError:

@@ -31,7 +31,7 @@ type settings struct {
 	ignored  []string // warnings of the .env file
 }
 
-// sharedFlags are those of every program.
+// sharedFlags are the flags of every program.
 type sharedFlags struct {
 	output, namespace       string // namespace "" is all
 	masterDSN               string

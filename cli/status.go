@@ -21,7 +21,7 @@ type statusDone struct {
 	Running        *runRecorded    `json:"running,omitempty"` // not in the parts of several namespaces
 }
 
-// migrationDone is one migration. Up and Down are those of show.
+// migrationDone is one migration. Only show fills Up and Down.
 type migrationDone struct {
 	Version     int64      `json:"version"`
 	State       string     `json:"state"`

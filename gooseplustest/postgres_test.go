@@ -253,7 +253,7 @@ func TestPostgresKeepsTheTemplatesOfOtherServices(t *testing.T) {
 	templateOf := func(fsys fstest.MapFS) string {
 		closeServer(t, dsn) // each in a process of its own
 		db := Postgres(t, dsn, files(fsys))
-		// The migrations' own time, which is that of the template.
+		// The time of the migrations: they ran in the template.
 		return texts(t, db, `SELECT tstamp::text FROM goose_db_version WHERE version_id > 0 ORDER BY id LIMIT 1`)[0]
 	}
 	before := []string{templateOf(services[0]), templateOf(services[1])}

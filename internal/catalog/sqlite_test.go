@@ -9,7 +9,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// catalogOfSQLite is what a database has after these statements, but for the table versions.
+// catalogOfSQLite is what a database has after these statements, without the table versions.
 func catalogOfSQLite(t *testing.T, statements ...string) (*sql.DB, Catalog) {
 	t.Helper()
 	db, err := sql.Open("sqlite", ":memory:")
