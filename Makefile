@@ -19,7 +19,7 @@ BENCHMARKS := $(wildcard benchmarks/go.mod)
 # A C compiler takes ten times as long to optimize SQLite, for mattn's driver, as the tests gain by it.
 export CGO_CFLAGS ?= -O0 -g0
 
-# What measures and shows the library is not part of it.
+# The coverage leaves out packages that only test or show the library.
 COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
 
 .DEFAULT_GOAL := help

@@ -85,7 +85,7 @@ func (b *batch) timeout(each time.Duration) time.Duration {
 }
 
 // takeBatch takes a batch. If that fails and nothing of it is left, it returns neither true nor an error: its migrations then
-// run one by one, so that the error is that of the migration to blame.
+// run one by one, so that the error names the migration to blame.
 func (p *part) takeBatch(ctx context.Context, step plannedStep) (done bool, err error) {
 	if ctx.Err() != nil {
 		return false, fmt.Errorf("the run ended before migration %s: %w", ref(step.batch.steps[0].Version, step.batch.steps[0].Source), failure.Stopped(ctx, nil))

@@ -49,7 +49,7 @@ func (d *Definitions) Define(version int64) *Definition {
 	return m
 }
 
-// place shortens the position of a call: the rest of the path is that of the machine that compiled it.
+// place shortens the position of a call: the rest of the path belongs to the machine that compiled it.
 func place(_ uintptr, file string, line int, ok bool) string {
 	if !ok {
 		return "a Definition"

@@ -180,7 +180,7 @@ func TestDefinitionsAreMerged(t *testing.T) {
 	})
 }
 
-// tables asserts the tables and views of the database, but for those of the version table.
+// tables asserts the tables and views of the database, except gooseplus's own.
 func tables(t *testing.T, db *sql.DB, want ...string) {
 	t.Helper()
 	var list sql.NullString
@@ -326,7 +326,7 @@ func TestStatementOfADefinition(t *testing.T) {
 
 func nop(context.Context, *sql.Tx) error { return nil }
 
-// TestReplayOfAVersionThatIsNotThere: what is known depends on the folders of the run.
+// TestReplayOfAVersionThatIsNotThere: the folders of the run decide which versions are known.
 func TestReplayOfAVersionThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	var d gooseplus.Definitions

@@ -23,7 +23,7 @@
 //     is dirty, a version is protected, or a protected database has not seen an environment.
 //  5. Apply. Steps down run first, newest applied first; then the pending migrations, lowest version first. Each runs
 //     under the migration timeout, through a goose Provider made for this run. Then the applied versions are read again
-//     and compared with the plan: after a batch that ends the run ([Migrator.Provision]), in its transaction, with the outcome.
+//     and compared with the plan. A batch that ends the run ([Migrator.Provision]) does that in its own transaction.
 //  6. On failure, go back to the starting point.
 //  7. Verify: read the applied versions again and compare them with the starting point.
 //  8. Record the outcome, release the lock, tell the observers ([WithObserver]) and the logger, and return.
@@ -32,7 +32,7 @@
 //
 //	how it ended             what is true                                       errors.Is
 //	success                  every planned migration is applied, or undone      nil
-//	failed, undone           the applied versions are those of the start        ErrRollForward
+//	failed, undone           the same versions are applied as at the start      ErrRollForward
 //	failed, not undone       *RollbackError says which version was reached      ErrRollBack
 //	                         and why; a migration may be half-applied           ErrRollBack and ErrDirty
 //	no Down for a step down  nothing was touched                                ErrIrreversible alone
@@ -42,8 +42,8 @@
 //	another tool's database  nothing was touched                                ErrForeignHistory
 //	edited, unknown, too old nothing was touched                                ErrEdited, ErrUnknownVersion, ErrTooOld
 //	lock not obtained        nothing was touched                                ErrLocked
-//	lock lost                the run may commit until it notices; besides,      ErrLockLost
-//	                         one of the two above, or success before the loss
+//	lock lost                the run may commit until it notices; the error     ErrLockLost
+//	                         is also one of the two above, unless it succeeded
 //	table can't be read      nothing was touched                                ErrMigrationTable
 //	configuration fault      nothing was touched                                ErrMergeMigrations, for
 //	                                                                            the migrations' faults

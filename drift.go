@@ -25,8 +25,8 @@ type Difference struct {
 
 // Drift compares the database with what its applied migrations make of an empty one, and returns the objects that differ:
 // a column that somebody added by hand, an index that is missing. The migrations run in shadow, an empty database of the
-// same kind that must not be in use; it keeps what they make. The schemas of [WithSearchPath], with their extensions, and the
-// role of [WithRole] have to be there too. A shadow that Drift has filled serves again, for this
+// same kind that must not be in use; their objects stay there. The schemas of [WithSearchPath], with their extensions, and the
+// role of [WithRole] have to be there too. A shadow that Drift has filled can be used again, for this
 // Migrator and for its tenants, as long as the database has at least the versions of the shadow.
 //
 // Drift only reads the database itself, without the lock: a run at the same time looks like drift. Rows are not compared,

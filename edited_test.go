@@ -114,7 +114,7 @@ func TestEditedIgnored(t *testing.T) {
 	}
 }
 
-// TestAdopted: what was applied before there were sums counts as it is at the next run that has anything to do, or at Accept.
+// TestAdopted: migrations applied before there were sums are remembered as they are at the next run that has anything to do, or at Accept.
 func TestAdopted(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"Migrate", "Accept"} {

@@ -62,8 +62,8 @@ var (
 	// ErrDirty is returned when a migration that is not protected by a transaction may have been left
 	// half-applied: what is there is not known. Together with [ErrRollBack] it means that the
 	// migration failed and could not be undone, or failed while it was undone. Alone it means that an
-	// earlier run left it so, or was cut off in it, and that nothing was touched: a person has to put
-	// the database right and to say so with [Migrator.Force].
+	// earlier run left it so, or was cut off in it, and that nothing was touched: a person has to repair
+	// the database and to call [Migrator.Force].
 	ErrDirty = errors.New("a migration may be half-applied")
 
 	// ErrVersionLocked is returned when a step down would undo a protected version, or a lower one:
@@ -79,8 +79,8 @@ var (
 	// ErrTenantMissing is returned when the schema of a tenant, or of [WithSchema], is not there.
 	ErrTenantMissing = errors.New("the schema does not exist")
 
-	// ErrIrreversible is returned when a migration has to be undone that has no Down, or an empty
-	// one: goose would report success for it, delete the version, and leave what the migration did.
+	// ErrIrreversible is returned when a migration without a Down, or with an empty one, would have to be
+	// undone: goose would report success, delete the version, and leave the migration's changes.
 	// Alone it means that [Migrator.Rollback], [Migrator.RollbackTo] or [Migrator.Goto] was refused
 	// and nothing was touched; these return it for applied versions that are not known, too.
 	// Together with [ErrRollBack] it means that the way back of a failed run ended there.
@@ -258,7 +258,7 @@ type Blocker struct {
 	Suspected bool
 }
 
-// String is for people.
+// String describes the connection in one line.
 func (b Blocker) String() string { return history.Blocker(b).String() }
 
 // blockedBy is the part of an error's text about blockers, with the statements that end them.

@@ -94,9 +94,9 @@ type BatchStarted struct {
 	Steps []Step
 }
 
-// BatchFinished is sent when they have run. If Err is nil, all are applied, and there is neither a [MigrationStarted] nor a
-// [MigrationFinished] of any of them: nobody knows how long each took. Otherwise nothing of them is left, and they run one by
-// one, each with its own events; unless the run ends, as when the lock is lost.
+// BatchFinished is sent when the migrations of a [BatchStarted] have run. If Err is nil, all are applied, and none of them gets a
+// [MigrationStarted] or [MigrationFinished]: nobody knows how long each took. Otherwise nothing of them is left, and they run
+// one by one, each with its own events, unless the run ends, as when the lock is lost.
 type BatchFinished struct {
 	Scope
 	Steps    []Step

@@ -41,7 +41,7 @@ func ExampleWithUnknownVersions() {
 	fmt.Println(errors.Is(err, gooseplus.ErrUnknownVersion))
 	// Output:
 	// <nil>
-	// warning: the database has versions that this program doesn't know: [3]; its newest is 2: is it an older release, or without one of its environments?
+	// warning: the database has versions that this program doesn't know: [3]; the program's newest is 2: is it an older release, or is an environment missing?
 	// <nil>
 	// true
 }

@@ -49,9 +49,8 @@ var ErrForeignHistory = errors.New("another tool has migrated this database")
 //
 // Where there are tables and no history at all, perhaps because somebody made them by hand, the observers are told: see
 // [Warning]. If such a run fails, or one with [Warn], its way back ends with [ErrRollBack] at a migration in SQL that names one of
-// these tables and may have been content with it (IF NOT EXISTS, OR REPLACE, ON CONFLICT and the like): the Down might remove what
-// was there before. A run that takes over from a killed one goes by what was there before that one. With [Ignore] none of
-// this is so.
+// these tables and may have kept it (IF NOT EXISTS, OR REPLACE, ON CONFLICT and the like): the Down might remove what was there
+// before. A run that takes over from a killed one goes by what was there before that one. With [Ignore] nothing of this paragraph holds.
 //
 // It costs one statement, where nothing is applied and something is pending.
 //

@@ -203,7 +203,7 @@ func TestExplicitGoMigrations(t *testing.T) {
 }
 
 // TestGoexitOfAGoMigration: t.FailNow in a migration must not take goose's goroutine with it, nor
-// wait for the timeouts, of which there are none here.
+// wait for the timeouts, and there are none here.
 func TestGoexitOfAGoMigration(t *testing.T) {
 	tx := func(ctx context.Context, tx *sql.Tx) error {
 		if err := create(2)(ctx, tx); err != nil {

@@ -112,8 +112,8 @@ func (m *Migrator) Err() error {
 }
 
 // Warnings returns suspicious findings in the folders and the files that are no faults: an environment without a
-// folder, a file that is ignored, a gap in the numbering, a statement that the database refuses in a transaction. It
-// needs no database, and reads all files as Err does. A run sends the same to the observers ([Warning]), except the
+// folder, a file that is ignored, a gap in the numbering, a statement that the database refuses in a transaction, a file
+// that runs outside a transaction and has no Down. It needs no database, and reads all files as Err does. A run sends the same to the observers ([Warning]), except the
 // findings inside files. If the options or the folders have a fault, there are no warnings: first mend the faults that
 // [Migrator.Err] returns.
 func (m *Migrator) Warnings() []string {
@@ -266,7 +266,7 @@ func (m *Migrator) newStream(ctx context.Context) *stream {
 	return s
 }
 
-// observers are those of the options. The logger is one of them. The context hooks come first, so that the others get
+// observers are the observers that the options give. The logger is one of them. The context hooks come first, so that the others get
 // their context.
 func (m *Migrator) observers() *observers {
 	logger := m.options.logger

@@ -361,10 +361,10 @@ func (r *run) ensureState(ctx context.Context) error {
 	return err
 }
 
-// LockVersion protects a version: nothing that undoes it, or a lower one while it is applied, is done
-// from then on, whoever asks: [Migrator.Rollback], [Migrator.RollbackTo] and [Migrator.Goto] return
-// [ErrVersionLocked], and the way back of a failed run ends there if the run itself applied it. The version must be known or
-// applied; it need not be applied yet. Protecting it again changes nothing. It takes the lock if there
+// LockVersion protects a version. From then on no run undoes it, nor a lower version while it is applied:
+// [Migrator.Rollback], [Migrator.RollbackTo] and [Migrator.Goto] return [ErrVersionLocked], and the way back
+// of a failed run ends there if the run itself applied it. The version must be known or applied; it need not
+// be applied yet. Protecting it again changes nothing. It takes the lock if there
 // is one.
 //
 // Dialects that gooseplus leaves to goose (see [WithDialect]) can't remember it, which is an error.

@@ -27,7 +27,7 @@ func WithLogger(logger *zap.Logger) Option {
 }
 
 // WithSlog adds a logger of log/slog, which gets the same lines as [WithLogger]'s, with the context's values. An error
-// that a method returns is never logged at error level too. nil is ignored.
+// that a method returns is logged as a warning, never at error level. nil is ignored.
 //
 // There is none by default.
 func WithSlog(logger *slog.Logger) Option {
@@ -141,7 +141,11 @@ func (l *line) batch(e BatchFinished) {
 }
 
 func (l *line) outcome(e RunFinished) {
-	attrs := []slog.Attr{slog.Int64("version", e.To), slog.Duration("duration", e.Duration)}
+	var attrs []slog.Attr
+	if e.To >= 0 { // otherwise it is unknown
+		attrs = append(attrs, slog.Int64("version", e.To))
+	}
+	attrs = append(attrs, slog.Duration("duration", e.Duration))
 	switch {
 	case e.Err != nil:
 		l.add(slog.LevelWarn, "database not migrated", append(attrs, errorAttr(e.Err))...)

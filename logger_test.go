@@ -78,6 +78,7 @@ func TestLogLines(t *testing.T) {
 		event gooseplus.Event
 		want  string // "" for no line
 	}{
+		{gooseplus.RunFinished{From: -1, To: -1, Duration: time.Second, Err: errors.New("no connection")}, "WARN database not migrated duration=1s error=no connection"}, // without a version
 		{gooseplus.LockWaiting{Scope: scope, Holder: "web-1", Since: since}, "INFO waiting for the lock tenant=acme namespace=billing holder=web-1 since=2026-01-02 03:04:05 +0000 UTC"},
 		{gooseplus.RunStarted{Scope: scope, From: 3, Steps: steps}, "INFO migrating the database tenant=acme namespace=billing version=3 steps=2"},
 		{gooseplus.BatchFinished{Steps: steps, Duration: time.Second}, "INFO migrations applied in one transaction migrations=2 first=1 last=2 duration=1s"},

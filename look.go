@@ -332,7 +332,7 @@ func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
 }
 
 func unknownError(known, unknown []int64) error {
-	return fmt.Errorf("%w: %v; its newest is %d: is it an older release, or without one of its environments?", ErrUnknownVersion, unknown, plan.Newest(known))
+	return fmt.Errorf("%w: %v; the program's newest is %d: is it an older release, or is an environment missing?", ErrUnknownVersion, unknown, plan.Newest(known))
 }
 
 // unknown warns of applied versions that have no migration here, once in a run, or refuses them.

@@ -112,7 +112,7 @@ func (m *mark) row(step plannedStep) history.Step {
 	}
 }
 
-// settle decides, at the end of a run, what becomes of the mark: it goes, or becomes that of a failed step.
+// settle decides, at the end of a run, what becomes of the mark: it is removed, or becomes the mark of a failed step.
 func (m *mark) settle(ctx context.Context, dirty bool) error {
 	p, db := m.part, m.part.run.db.own
 	if !m.set && !(dirty && m.left != nil) {

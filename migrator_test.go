@@ -80,7 +80,7 @@ func TestOneMigratorManyGoroutines(t *testing.T) {
 	applied(t, db, 1)
 }
 
-// TestDependencies: who imports gooseplus gets goose with its dependencies, and zap. Nothing else.
+// TestDependencies: a program that imports gooseplus gets goose with its dependencies, and zap. Nothing else.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
@@ -106,7 +106,7 @@ func TestDependencies(t *testing.T) {
 }
 
 // TestImportsPointDown: a package below internal knows those that come later in this list, and neither the root package nor
-// zap. What it needs of them it gets as an argument.
+// zap. The values that it needs of them are arguments.
 func TestImportsPointDown(t *testing.T) {
 	t.Parallel()
 	order := []string{"migset", "drive", "history", "session", "mutex", "dryrun", "envfs", "dump", "catalog", "locks", "dialect", "sumfile", "sqltext",

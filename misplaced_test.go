@@ -26,7 +26,7 @@ func TestLookingInTheWrongPlace(t *testing.T) {
 		want  string // without "migrations can't be merged: "
 	}{
 		"a flat folder": {[]string{"sql/1_a.sql", "sql/2_b.sql"}, nil,
-			`sql/1_a.sql (and 1 more) is directly in the base path sql, where migrations are not read while there are environments: ` +
+			`sql/1_a.sql (and 1 more) is directly in the base path sql, where migrations are read only without environments: ` +
 				`move it into the folder of one (sql/base), or use SetEnvironments(nil) if all migrations are directly in the base path`},
 		"a flat folder of pairs": {[]string{"sql/1_a.up.sql", "sql/1_a.down.sql"}, nil, "sql/1_a.down.sql (and 1 more) is directly in the base path sql"},
 		"a flat folder, and definitions": {[]string{"sql/1_a.sql"}, option(gooseplus.WithDefinitions(viewDefinitions())),
@@ -138,7 +138,7 @@ func TestNamesOfEnvironments(t *testing.T) {
 		`sql\production`:    "has a slash",
 		" production":       `WithEnvironments: " production" has spaces around it: did you mean "production"?`,
 		"production\n":      `did you mean "production"?`,
-		"\t":                "is blank, which may be a variable that is not set",
+		"\t":                "is blank: is a variable not set?",
 		"..":                `".." is not the name of a folder`,
 		".":                 `"." is not the name of a folder`,
 		"prod\x00":          "is not the name of a folder",

@@ -107,7 +107,7 @@ func TestNamespaceFaults(t *testing.T) {
 	})
 }
 
-// TestNamespaceMustBeChosen: what means versions of one is refused without touching the database.
+// TestNamespaceMustBeChosen: methods that take a version need a chosen namespace, and are refused without touching the database.
 func TestNamespaceMustBeChosen(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -191,7 +191,7 @@ func TestNamespaceLayouts(t *testing.T) {
 	}
 }
 
-// TestNamespaceWarnings: files that are in no namespace are told of; and each warning says of which it is.
+// TestNamespaceWarnings: there is a warning about files that are in no namespace, and each warning names its namespace.
 func TestNamespaceWarnings(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -129,8 +129,8 @@ func defaultOptions() options {
 func (o *options) faults() []error {
 	var faults []error
 	if o.unnamed {
-		faults = append(faults, errors.New("WithEnvironments: an environment's name is empty, "+
-			"which may be a variable that is not set; SetEnvironments(nil) means no folders"))
+		faults = append(faults, errors.New("WithEnvironments: an environment's name is empty: "+
+			"is a variable not set? SetEnvironments(nil) means no folders"))
 	}
 	for _, d := range []struct {
 		name  string
@@ -212,8 +212,8 @@ func WithEnvironments(names ...string) Option {
 }
 
 // SetEnvironments replaces the environments, base included. With nil or an empty slice there are
-// no environment folders: the migrations are the files directly in the base path, for which an
-// empty name stands.
+// no environment folders: the migrations are the files directly in the base path. An empty
+// name in the list stands for these files.
 //
 // The default is []string{"base"}.
 func SetEnvironments(names []string) Option {
@@ -304,7 +304,7 @@ func WithUnknownVersions(p Policy) Option {
 // context has a deadline too, the earlier of the two ends the run. Zero means no limit but the context's; a
 // negative duration is a configuration fault.
 //
-// The default is 5 minutes, and gives way to a deadline of the context, whichever is earlier.
+// The default is 5 minutes.
 func WithTimeout(d time.Duration) Option {
 	return optionFunc(func(o *options) { o.timeout, o.timeoutSet = d, true })
 }

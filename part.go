@@ -15,7 +15,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/plan"
 )
 
-// part is what a run does with one migration set: that of a namespace, or the only one.
+// part is what a run does with one migration set: the set of a namespace, or the only one.
 type part struct {
 	run       *run
 	target    *target // this run's own copy, with the tables as the server calls them
@@ -273,7 +273,7 @@ func (p *part) otherRunner(what string) error {
 	return fmt.Errorf("%w: %s", drive.ErrOtherRunner, what)
 }
 
-// parts are those of a run, in the order of the namespaces.
+// parts are all parts of a run, in the order of the namespaces.
 type parts []*part
 
 func (ps parts) any(is func(*part) bool) bool { return slices.ContainsFunc(ps, is) }

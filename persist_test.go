@@ -10,7 +10,7 @@ import (
 	"github.com/gooseplus/gooseplus"
 )
 
-// TestPersist: what the server has to know is tried again for a while, and not for ever: the lock is held meanwhile.
+// TestPersist: a write that the server must not miss is tried again for a while, not for ever, because the lock is held meanwhile.
 func TestPersist(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("refused")

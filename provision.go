@@ -81,7 +81,7 @@ func (t Tenant) creatable(m *Migrator, d dialect.Dialect) error {
 	case !d.Networked():
 		return fmt.Errorf("a tenant can't have Create and Drop with the dialect %s: Open creates the file", d.Goose)
 	case m.db == nil:
-		return errors.New("a tenant with Create needs the database given to New, which is nil: the lock that keeps two calls apart is there")
+		return errors.New("a tenant with Create needs the database given to New, which is nil: it holds the lock that keeps two calls apart")
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (m *Migrator) reachable(ctx context.Context, whole *target) (bool, error) {
 // tenantLock waits for the lock of a tenant in the database of m.
 func (m *Migrator) tenantLock(ctx context.Context, whole *target, db site, t Tenant) (mutex.Held, error) {
 	sum := sha256.Sum256([]byte(t.name()))
-	// No such table ever exists: its name is that of the lock, whatever the search_path is.
+	// No such table ever exists. The lock is named after it, so that it is the same for every search_path.
 	state, err := history.NewState(whole.dialect, whole.dialect.Quote(dialect.Name{Schema: "gooseplus", Table: "tenant_" + hex.EncodeToString(sum[:16])}))
 	if err != nil {
 		return nil, err

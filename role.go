@@ -6,8 +6,8 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
-// WithRole has everything that the Migrator executes happen as a role of PostgreSQL, so that the role owns all that the
-// migrations create, whoever migrates: a role that owns the schema and can't log in. Each transaction begins with SET LOCAL
+// WithRole makes the Migrator execute everything as a role of PostgreSQL, so the role owns all that the migrations create,
+// whichever user migrates. Choose a role that owns the schema and can't log in. Each transaction begins with SET LOCAL
 // ROLE, also the transactions of the lock, the version table, the state table, of [Migrator.Status] and other methods that only read,
 // and a schema that is created ([WithCreateSchema]) is the role's. Connections outside a transaction get SET ROLE, and lose
 // it before the application has them again. A migration that sets a role itself doesn't change the role of the next one, nor

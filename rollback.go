@@ -132,8 +132,8 @@ const (
 	// RollbackTransaction does the whole run in one transaction, in which each migration has a
 	// savepoint. A run that fails, is cancelled or is killed leaves nothing, whatever its Downs say; the
 	// version table and the state table, which may have been created before it, stay. It is for
-	// PostgreSQL and SQLite: on other dialects it is a configuration fault, and a run that has a step
-	// outside a transaction to take is refused before anything is touched, with an error that names each
+	// PostgreSQL and SQLite: on other dialects it is a configuration fault, and a run with a step
+	// outside a transaction is refused before anything is touched, with an error that names each
 	// such step. The package documentation says when not to choose it.
 	RollbackTransaction
 )

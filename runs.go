@@ -82,10 +82,10 @@ func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 	return runs, nil
 }
 
-// InProgress is what a run that has not ended is at.
+// InProgress says which migration a run that has not ended is working on.
 type InProgress struct {
-	// Connection is what the server calls the connection with the lock: "backend pid 7061" or "connection id 13". To end it
-	// there ends the run. "" means that nobody has the lock, so that the process is gone, or that the database is SQLite.
+	// Connection is what the server calls the connection with the lock: "backend pid 7061" or "connection id 13". Ending
+	// it there ends the run. "" means that the database is SQLite, or that nobody has the lock: the process is gone.
 	Connection string
 	// Version is the first of the planned migrations that the version table doesn't have yet, or still has if it is to be
 	// undone; 0 if all are done.

@@ -19,7 +19,7 @@ type Status struct {
 	CurrentVersion int64 // the highest version applied, 0 if there is none
 	PendingCount   int   // how many migrations Migrate would apply
 	Dirty          bool  // a migration has Failed
-	// ForeignHistory says what another tool, or goose with another version table, has written down of this database, if
+	// ForeignHistory describes the history of another tool, or of goose with another version table, in this database, if
 	// something is pending and nothing is applied: see [WithForeignHistory]. "" is nothing.
 	ForeignHistory string
 	Environments   []string          // as chosen with the options; none with SetEnvironments(nil)

@@ -18,7 +18,7 @@ import (
 
 var storing = gooseplus.WithStoredDowns(true)
 
-// tablesOf are those of the migrations.
+// tablesOf are the tables of the migrations.
 func tablesOf(t *testing.T, db *sql.DB) (names []string) {
 	t.Helper()
 	rows, err := db.Query(`SELECT name FROM sqlite_master WHERE name NOT LIKE 'goose%' AND name NOT LIKE 'sqlite%' ORDER BY name`)

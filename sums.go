@@ -79,7 +79,7 @@ func (ps parts) compareSums(ctx context.Context) error {
 func (p memory) compareSums(ctx context.Context) error {
 	t, v := p.target, p.view
 	if newest := plan.Newest(t.set.Versions()); v.sums.Requires > newest {
-		return fmt.Errorf("%w: an applied migration requires a program that knows version %d, and the newest of this one is %d. Nothing was touched",
+		return fmt.Errorf("%w: an applied migration requires a program that knows version %d, and this program's newest version is %d. Nothing was touched",
 			ErrTooOld, v.sums.Requires, newest)
 	}
 	if p.run.options.checksums == Ignore {

@@ -197,7 +197,7 @@ func (ts *targets) one() (*target, error) {
 	return nil, fmt.Errorf("versions belong to a namespace: choose one of %s with Namespace", migset.Quoted(ts.namespaces()))
 }
 
-// namespaces are those of a run over several.
+// namespaces are the namespaces of a run over several.
 func (ts *targets) namespaces() (names []string) {
 	for _, part := range ts.parts {
 		if ts.several() {

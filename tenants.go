@@ -24,7 +24,7 @@ type Tenant struct {
 	// Schema is the tenant's schema, taken as [WithSchema] does.
 	Schema string
 	// Open opens the tenant's own database, which is closed when the tenant is done; nil is the
-	// database of the Migrator. With a Schema as well, that schema of it.
+	// database of the Migrator. With a Schema too, the tenant is that schema of the opened database.
 	Open func(context.Context) (*sql.DB, error)
 	// Create creates the database that Open opens, for [Migrator.Provision], which calls it if the server has no such
 	// database. If it fails, it must leave nothing: a database that is there all the same stays, and the error says so. Drop
@@ -222,10 +222,9 @@ func schemasQuery(db *sql.DB) (string, error) {
 		AND schema_name NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') ORDER BY BINARY schema_name LIMIT 500`, nil
 }
 
-// SchemasFromQuery are tenants by the rows of a query: one column, the schema. It asks db when it is
-// ranged over, and the query is open until that is done, which takes a connection; with
-// [Migrator.MigrateTenants] that is soon, since it collects the tenants ahead of the work. An error ends
-// it, after the tenants before.
+// SchemasFromQuery are the schemas that a query returns, in one column. The query runs on db when the
+// sequence is ranged over, and keeps a connection until the range ends. [Migrator.MigrateTenants] ranges
+// over it quickly, ahead of the work. An error ends the sequence, after the tenants before it.
 func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, error] {
 	return fromQuery(db, "SchemasFromQuery", "the schema", query, args, func(rows *sql.Rows) (t Tenant, err error) {
 		err = rows.Scan(&t.Schema)
@@ -233,9 +232,9 @@ func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, e
 	})
 }
 
-// DatabasesFromQuery are tenants by the rows of a query: two columns, the name and the DSN, with which
-// open is called when it is the tenant's turn. It asks db when it is ranged over, see
-// [SchemasFromQuery]. An error ends it, after the tenants before.
+// DatabasesFromQuery are tenants with databases of their own. The query returns two columns, the name and
+// the DSN; open is called with the DSN when it is the tenant's turn. The query runs on db when the sequence
+// is ranged over, see [SchemasFromQuery]. An error ends the sequence, after the tenants before it.
 func DatabasesFromQuery(db *sql.DB, open func(ctx context.Context, dsn string) (*sql.DB, error), query string, args ...any) iter.Seq2[Tenant, error] {
 	return fromQuery(db, "DatabasesFromQuery", "the name, the DSN", query, args, func(rows *sql.Rows) (t Tenant, err error) {
 		var dsn string

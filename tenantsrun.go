@@ -64,7 +64,7 @@ func (m *Migrator) newTenantsCall(ctx context.Context, source iter.Seq2[Tenant, 
 	return c, nil
 }
 
-// limits are those of the options and of the pool. Without a look every tenant is worked on.
+// limits are the limits that the options and the pool set. Without a look every tenant gets a run.
 func (c *tenantsCall) limits() fleet.Limits {
 	o := c.options
 	return fleet.Limits{

@@ -52,7 +52,7 @@ func TestUnknownVersions(t *testing.T) {
 						}
 					}
 				}
-				if len(warnings) != tc.warnings || tc.warnings > 0 && !strings.Contains(warnings[0], "[2 3]; its newest is ") {
+				if len(warnings) != tc.warnings || tc.warnings > 0 && !strings.Contains(warnings[0], "[2 3]; the program's newest is ") {
 					t.Errorf("warnings %q, want %d", warnings, tc.warnings)
 				}
 				if pending && !tc.refused {

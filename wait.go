@@ -16,9 +16,9 @@ import (
 // server can't be reached or migrations are pending. With the lock ([WithGlobalLock]), a recorded run that has not ended counts
 // as pending too: it may fail, and go back. Wait is read-only, and takes no lock.
 //
-// Only the context limits the wait ([WithTimeout] limits each question). The error then says what it waited for, and wraps
-// the context's. A configuration fault is returned at once, and so are [ErrUnknownVersion] with [Refuse] and every other
-// error that time doesn't mend.
+// Only the context limits the wait ([WithTimeout] limits each question). The error then says what it waited for, names
+// dirty migrations, and wraps the context's error. A configuration fault is returned at once, and so are [ErrUnknownVersion]
+// with [Refuse] and every other error that waiting can't end.
 func (m *Migrator) Wait(ctx context.Context) error {
 	missing := ""
 	for began := time.Now(); ; {
@@ -63,12 +63,28 @@ func (m *Migrator) awaited(ctx context.Context) (missing string, err error) {
 		n += len(p.steps)
 	}
 	if n > 0 {
-		return pending(n), nil
+		return pending(n) + r.dirtySteps(limited), nil
 	}
 	if needed { // it may still fail, and go back
 		return "another run is in progress, or was cut off", nil
 	}
 	return "", nil
+}
+
+// dirtySteps says which steps keep every other process from migrating, "" if there are none.
+func (r *run) dirtySteps(ctx context.Context) (text string) {
+	facts, err := r.looking.facts(ctx)
+	if err != nil {
+		return "" // it is only an addition
+	}
+	for _, p := range r.parts {
+		for _, s := range unfinished(p.target.own(facts), p.view.applied) {
+			if s.Failed { // otherwise another process may be at it
+				text += "; migration " + ref(s.Version, s.Source) + " is dirty: a person has to repair the database"
+			}
+		}
+	}
+	return text
 }
 
 func pending(n int) string {

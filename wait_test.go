@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/gooseplus/gooseplus"
@@ -54,4 +55,22 @@ func TestWaitOfAFault(t *testing.T) {
 	mustMigrate(t, sqlite(db, folder("sql/base/1_a.sql", "sql/base/2_b.sql")))
 	older := sqlite(db, folder("sql/base/1_a.sql"), gooseplus.WithUnknownVersions(gooseplus.Refuse))
 	wantIs(t, older.Wait(t.Context()), gooseplus.ErrUnknownVersion)
+}
+
+// TestWaitForADirtyDatabase: no other process ends that, so the error has to say it.
+func TestWaitForADirtyDatabase(t *testing.T) {
+	t.Parallel()
+	for _, lock := range []bool{false, true} {
+		db := openSQLite(t)
+		m := sqlite(db, fstest.MapFS{"sql/base/1_a.sql": {Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\nCREATE TABLE a (id INTEGER);\nSELECT nothing;\n")}},
+			gooseplus.WithGlobalLock(lock))
+		wantIs(t, m.Migrate(t.Context()), gooseplus.ErrDirty)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		err := m.Wait(ctx)
+		cancel()
+		wantIs(t, err, context.DeadlineExceeded)
+		if want := "1 migration is pending; migration 1 (sql/base/1_a.sql) is dirty: a person has to repair the database"; !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("lock %t: %v, want it to end in %q", lock, err, want)
+		}
+	}
 }

@@ -46,7 +46,7 @@ func (r *run) wayBack(ctx context.Context, cause error) (err error) {
 	return mergeRollbackErrors(append(stuck, left...), cause)
 }
 
-// mergeRollbackErrors makes one error of those of the parts that are not back at their starting points. The first
+// mergeRollbackErrors joins the errors of the parts that are not back at their starting points. The first
 // says why.
 func mergeRollbackErrors(incomplete []*RollbackError, cause error) error {
 	if len(incomplete) == 0 {
@@ -212,7 +212,7 @@ func (w wayBack) onlyOurs(ctx context.Context, rows history.Rows) error {
 	return nil
 }
 
-// dirtyIfHalf marks err as that of a run whose last step may have been left half-applied.
+// dirtyIfHalf marks err as ErrDirty if the run's last step may have been left half-applied.
 func (w wayBack) dirtyIfHalf(err error) error {
 	if !w.ledger.HalfDone() {
 		return err
@@ -292,7 +292,7 @@ func (p *part) takesOthers(step plannedStep, others []string) error {
 	if name == "" {
 		return nil
 	}
-	return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %q was there before the first migration, and the Up may have been content with it "+
+	return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %q was there before the first migration, and the Up may have kept it "+
 		"(IF NOT EXISTS or the like): undo it by hand, or keep it and mend the migration that failed", name))
 }
 

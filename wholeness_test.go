@@ -84,8 +84,8 @@ func TestStatementsRefusedInTransactions(t *testing.T) {
 		"in a Down": {"pgx", fstest.MapFS{"sql/base/1_a.sql": migrationFile("SELECT 1;", "DROP INDEX CONCURRENTLY i;")}, `"DROP INDEX CONCURRENTLY i; …" can't run`},
 		"among others of a half": {"postgres", fstest.MapFS{"sql/base/1_a.up.sql": {Data: []byte("SET x = 1;\n" + index)}},
 			`1 (sql/base/1_a.up.sql): a statement in "SET x = 1; …" can't run in a transaction: put it into a file of its own, with -- +goose NO TRANSACTION`},
-		"annotated":              {"postgres", fstest.MapFS{"sql/base/1_a.sql": {Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\n" + index + "\n")}}, ""},
-		"alone in a half":        {"postgres", fstest.MapFS{"sql/base/1_a.up.sql": {Data: []byte("-- why\n" + index)}}, ""},
+		"annotated":              {"postgres", fstest.MapFS{"sql/base/1_a.sql": {Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\n" + index + "\n-- +goose Down\nDROP INDEX i;\n")}}, ""},
+		"alone in a half":        {"postgres", fstest.MapFS{"sql/base/1_a.up.sql": {Data: []byte("-- why\n" + index)}, "sql/base/1_a.down.sql": {Data: []byte("DROP INDEX i;")}}, ""},
 		"VACUUM on SQLite":       {"sqlite", fstest.MapFS{"sql/base/1_a.sql": migrationFile("VACUUM;", "SELECT 1;")}, `"VACUUM; …" can't run in a transaction`},
 		"DROP DATABASE on MySQL": {"mysql", fstest.MapFS{"sql/base/1_a.sql": migrationFile("DROP DATABASE d;", "SELECT 1;")}, ""},
 	} {
@@ -194,7 +194,7 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// TestEncodings: what editors do to a file works, or is said clearly.
+// TestEncodings: files in the encodings that editors write work, or the error says what is wrong.
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	db := openSQLite(t)

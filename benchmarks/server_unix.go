@@ -40,7 +40,7 @@ cd / && rm -rf "$OLDPWD"
 // startTimeout covers initdb, which syncs what it writes.
 const startTimeout = 2 * time.Minute
 
-// local is a server that this process started. It has the settings that initdb chose: the defaults, but for the data
+// local is a server that this process started. It has the settings that initdb chose: the defaults, except for the data
 // directory and the address. Root can't run PostgreSQL, so that root runs it as another user.
 type local struct {
 	dsn  string

@@ -182,11 +182,11 @@ func (a *activity) waiting(e gooseplus.LockWaiting) {
 	if e.Tenant != "" {
 		return // it is taken up again at the end
 	}
-	holder := "another runner that has not recorded its name yet"
-	if e.Holder != "" {
-		holder = fmt.Sprintf("%s since %s", clean(e.Holder), e.Since.UTC().Format(time.RFC3339))
+	if e.Holder == "" {
+		a.out.note("waiting for the lock; its holder is not recorded yet") // on SQLite it may be any other writer
+		return
 	}
-	a.out.note("waiting for the lock, which is held by %s", holder)
+	a.out.note("waiting for the lock, which is held by %s since %s", clean(e.Holder), e.Since.UTC().Format(time.RFC3339))
 }
 
 func (a *activity) begin(e gooseplus.RunStarted) {

@@ -34,7 +34,7 @@ func (f *checkpointFlags) add(cmd *cobra.Command, s *settings) {
 		settable(cmd.Flags(), "dir", "GOOSE_MIGRATION_DIR")
 	}
 	addShadow(cmd, &f.shadow)
-	cmd.Flags().StringVar(&f.name, "name", "", "`name` in the file's name, instead of those of the environments")
+	cmd.Flags().StringVar(&f.name, "name", "", "`name` in the file's name, instead of the environments' names")
 	cmd.Flags().Int64Var(&f.to, "to", 0, "the highest `version` that it stands for, instead of the newest")
 }
 

@@ -1,5 +1,5 @@
 // Package cli is the command line of gooseplus, made with github.com/spf13/cobra. A program that has Go
-// migrations or embedded files hangs it into its own commands:
+// migrations or embedded files adds it to its own commands:
 //
 //	root.AddCommand(cli.Command(func(ctx context.Context) (*gooseplus.Migrator, error) {
 //		db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
@@ -8,7 +8,7 @@
 //	err := root.Execute() // the commands have printed it
 //	os.Exit(cli.ExitCode(err))
 //
-// Every other program can do with cmd/gooseplus, which is [Standalone] with three drivers.
+// All other programs can use cmd/gooseplus, which is [Standalone] with three drivers.
 //
 // The help topics "output", "exit-codes" and "settings" describe what the commands print; all help texts are in
 // docs/cli.md.
@@ -99,7 +99,7 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: "run", Title: "Commands that migrate:"},
 		&cobra.Group{ID: "look", Title: "Commands that change nothing:"},
 		&cobra.Group{ID: "state", Title: "Commands that change what the database remembers:"},
-		&cobra.Group{ID: "files", Title: "Commands for files, without a database:"},
+		&cobra.Group{ID: "files", Title: "Commands for files, which leave the database alone:"},
 		&cobra.Group{ID: "tenants", Title: "Commands for many schemas or databases:"},
 	)
 	root.AddCommand(slices.Concat(
@@ -151,7 +151,7 @@ func program(cmd *cobra.Command) string {
 	return "gooseplus"
 }
 
-// version is that of the build.
+// version is the version of the build.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
@@ -201,10 +201,13 @@ func (a *app) own(cmd *cobra.Command, args cobra.PositionalArgs, run func(*call)
 	cmd.Args = func(cmd *cobra.Command, list []string) error {
 		if args(cmd, list) != nil {
 			_, wanted, _ := strings.Cut(cmd.Use, " ")
-			if wanted == "" || strings.HasPrefix(wanted, "-") {
+			switch {
+			case wanted == "":
 				wanted = "no argument"
+			case strings.HasPrefix(wanted, "-"):
+				wanted = "no argument, only " + wanted
 			}
-			return a.refuse(cmd, fmt.Errorf("%s takes %s, not %d arguments", cmd.Name(), wanted, len(list)))
+			return a.refuse(cmd, fmt.Errorf("%s takes %s, and got %s", cmd.Name(), wanted, counted(len(list), "argument")))
 		}
 		return nil
 	}

@@ -37,9 +37,9 @@ func (f *createFlags) add(cmd *cobra.Command, s *settings) {
 }
 
 var (
-	// nameRule is that of the names of migrations.
+	// nameRule matches the names of migrations.
 	nameRule = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
-	// folderRule is that of environments and namespaces: one folder.
+	// folderRule matches the names of environments and namespaces: one folder.
 	folderRule = regexp.MustCompile(`^[\pL\pN][\pL\pN ._-]*$`)
 )
 
@@ -178,7 +178,7 @@ func (p place) texts(stem string, version int64, f *createFlags) (map[string]str
 	return map[string]string{stem + ".sql": sqlText}, []string{stem + ".sql"}
 }
 
-// packageName is that of the Go files that are there, or else one like the folder's name.
+// packageName is the package of the Go files in the folder. Without any it is made from the folder's name.
 func (p place) packageName() string {
 	files, _ := filepath.Glob(filepath.Join(p.dir, "*.go")) // the pattern may be odd, then there are none
 	for _, file := range files {
@@ -204,10 +204,10 @@ const (
 
 
 -- +goose Down
--- What undoes it. Where there is nothing to undo, write SELECT 1; since a Down without a statement can't be undone.
+-- The statements that undo the Up. If there is nothing to undo, write SELECT 1; because a migration with an empty Down can't be undone.
 `
-	pairUpText   = "-- What the migration does, in one piece.\n"
-	pairDownText = "-- What undoes it, in one piece. Where there is nothing to undo, write SELECT 1;\n"
+	pairUpText   = "-- The statements of the migration; the database gets them as one text.\n"
+	pairDownText = "-- The statements that undo it; the database gets them as one text. If there is nothing to undo, write SELECT 1;\n"
 	goText       = `package %[1]s
 
 import (

@@ -60,7 +60,7 @@ func TestDatabases(t *testing.T) {
 			do("is locked", "lock", "1")
 			do("is not locked", "unlock", "1")
 			do("the database is at version 0", "down-to", "0", "--yes")
-			do("counts as at version 1", "force", "1", "--yes")
+			do("marked as at version 1", "force", "1", "--yes")
 			do("applied", "list", "--all")
 		})
 	}

@@ -182,7 +182,7 @@ func (t dsnTarget) shown() string {
 	return clean(strings.TrimSpace(passwordWord.ReplaceAllString(dsn, "")))
 }
 
-// name is that of the database, and where it is; "" if the DSN doesn't say so.
+// name is the database's name with its place; "" if the DSN doesn't say so.
 func (t dsnTarget) name() string {
 	shown := t.shown()
 	if t.dialect == "sqlite3" {

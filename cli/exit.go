@@ -36,7 +36,7 @@ const (
 // outcomes are the words for the codes in JSON, and what they mean.
 var outcomes = [...]struct{ word, meaning string }{
 	exitDone:        {"done", "the command did what it was asked to do"},
-	exitUndone:      {"failed and undone", "a migration failed, the database is where it was; or interrupted before anything began"},
+	exitUndone:      {"failed and undone", "a migration failed, and the run was undone; or the command was interrupted before anything began"},
 	exitUsage:       {"wrong usage", "a command, flag, argument or setting is wrong, or not confirmed; nothing was touched"},
 	exitUnreachable: {"unreachable", "the database can't be reached, logged in to, or read; or the time of wait is over"},
 	exitNotUndone:   {"failed", "a migration failed and is not undone, or the database is dirty; a person has to look"},
@@ -201,7 +201,7 @@ func (w words) sentence(err error) string {
 	return redact.Text(clean(w.of(strings.Join(strings.Fields(text), " "))))
 }
 
-// sentences are those of errors that were joined, one for each.
+// sentences has one sentence for each of the errors that were joined.
 func (w words) sentences(err error) []string {
 	switch e := err.(type) {
 	case *usageError:

@@ -16,7 +16,7 @@ func (a *app) filesCommands() []*cobra.Command {
 	kind, checkpoints, shadow := "", "", ""
 	if a.settings.standalone {
 		checkpoints = " --env says which environments.\nThis command line uses checkpoints with --checkpoints."
-		kind = " Commands that migrate only warn.\nGive the same --dsn or --driver each time: the kind of database, without them PostgreSQL, decides what is a comment."
+		kind = " Commands that migrate only warn.\nGive the same --dsn or --driver each time, because the kind of database decides what is a comment. Without them it is\nPostgreSQL."
 	}
 	return []*cobra.Command{
 		a.command(spec{
@@ -30,10 +30,10 @@ func (a *app) filesCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			group: "files", use: "create NAME", short: "Make the files of a new migration",
-			long: "Makes an empty migration of the kind that the folder has: its version is the next number if the others are\n" +
-				"numbered, and the time (UTC) if they aren't; it has a file for each direction if the others are such pairs.\n" +
-				"In a project with namespaces --namespace chooses one. A migration in Go gets a version that no other Go\n" +
-				"migration of the module has. NAME is made of lower-case letters, digits and underscores. No migration is ever\n" +
+			long: "Makes an empty migration like the others in the folder. Its version is the next number if they are numbered,\n" +
+				"otherwise the time (UTC). It gets one file for each direction if the others are such pairs. In a project\n" +
+				"with namespaces, --namespace chooses one. The version of a migration in Go is unique among all Go\n" +
+				"migrations of the module. NAME is made of lower-case letters, digits and underscores. No migration is ever\n" +
 				"overwritten. The file gooseplus.sum is updated, if there is one.",
 			example: "gooseplus create add_users_email",
 			args:    cobra.ExactArgs(1),

@@ -13,7 +13,7 @@ import (
 	"github.com/gooseplus/gooseplus/cli"
 )
 
-// TestForeignUsage: what cobra says of the command line of the program around the commands is wrong usage, too.
+// TestForeignUsage: cobra's errors about the command line of the surrounding program are wrong usage too.
 func TestForeignUsage(t *testing.T) {
 	t.Parallel()
 	const refused, usage = 7, 2

@@ -79,8 +79,8 @@ func (a *app) lookCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			group: "look", use: "env", short: "Show which environments there are, and which the database has seen",
-			long: "Shows the folders of the environments, which of them the settings choose, and with which the database has ever\n" +
-				"been migrated. It works without a database too.",
+			long: "Shows the folders of the environments: which of them the settings choose, and which of them have ever migrated\n" +
+				"the database. It works without a database too.",
 			example: "gooseplus env",
 			run:     environments,
 		}),

@@ -132,7 +132,7 @@ func (n numbering) after(now time.Time) string {
 	return n.next(now)
 }
 
-// secondLayout is that of versions that are times.
+// secondLayout is the layout of versions that are times.
 const secondLayout = "20060102150405"
 
 // lockFolders keeps other processes from numbering a migration in the folders at the same time. The lock is on the

@@ -32,7 +32,7 @@ func gooseplusIn(t *testing.T, dir string, env []string, args ...string) (code i
 }
 
 // TestNoPassword gives every command a database that can't be used, with a password, and looks for that in
-// all that is printed. What is wrong takes one sentence.
+// all that is printed. The error is one sentence.
 func TestNoPassword(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -137,7 +137,7 @@ func (p *printer) fail(err error, ways ...way) {
 		}
 		fmt.Fprintf(&b, "the run failed with: %s\n", p.sentence(incomplete.Cause))
 		statement(&b, incomplete.Cause)
-		fmt.Fprintf(&b, "the run is not undone because: %s\n", besides(ways, p.sentence(incomplete.Err)))
+		fmt.Fprintf(&b, "the run could not be undone: %s\n", besides(ways, p.sentence(incomplete.Err)))
 		statement(&b, incomplete.Err)
 	default:
 		for _, s := range list {

@@ -55,7 +55,7 @@ func TestPulse(t *testing.T) {
 	}
 }
 
-// TestInterruptedTenants: what had not begun is skipped, whatever the report says.
+// TestInterruptedTenants: tenants that had not begun are skipped, whatever the report says.
 func TestInterruptedTenants(t *testing.T) {
 	a := newActivity(&printer{err: new(strings.Builder), out: new(strings.Builder)})
 	in := func(name string) gooseplus.Scope { return gooseplus.Scope{Tenant: name} }

@@ -31,7 +31,7 @@ type settings struct {
 	ignored  []string // warnings of the .env file
 }
 
-// sharedFlags are those of every program.
+// sharedFlags are the flags of every program.
 type sharedFlags struct {
 	output, namespace       string // namespace "" is all
 	masterDSN               string
@@ -108,7 +108,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 
 	f.StringVar(&s.files.dir, "dir", "sql", "`folder` of the migrations (GOOSE_MIGRATION_DIR)")
 	f.StringVar(&s.files.tenantsDir, "tenants-dir", "", "`folder` of the tenants' migrations, if it isn't --dir")
-	f.StringVar(&s.files.envFile, "env-file", ".env", "`file` with settings, read after flags and environment")
+	f.StringVar(&s.files.envFile, "env-file", ".env", "`file` with settings, for those that neither a flag nor a variable sets")
 	f.StringSliceVar(&s.files.environments, "env", nil, "`environments` beside base, separated by commas")
 	f.StringSliceVar(&s.files.namespaces, "namespaces", nil, "`namespaces`, folders with versions of their own, separated by commas")
 	f.StringSliceVar(&s.files.protected, "protected-env", []string{"production"}, "`environments` that a database must not mix with others")
@@ -125,10 +125,10 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.DurationVar(&r.statements.Statement, "statement-timeout", 0, "how long a statement may take; 0 leaves it to the server")
 	f.IntVar(&r.statements.Retries, "retries", 0, "retries after lock contention; 0 retries until the migration timeout, if --lock-timeout or --statement-timeout is set")
 	f.StringVar(&r.rollback, "rollback", "down", "how a failed run is undone: down, transaction or none")
-	f.StringVar(&r.foreign, "foreign-history", "refuse", "if another tool has migrated the database: refuse, warn or ignore")
+	f.StringVar(&r.foreign, "foreign-history", "refuse", "what a run does if another tool has migrated the database: refuse, warn or ignore")
 	f.BoolVar(&r.checkpoints, "checkpoints", false, "begin with a checkpoint where nothing is applied (*.checkpoint.sql)")
-	f.StringVar(&r.checksums, "checksums", "warn", "if the file of an applied migration was edited, before an up: refuse, warn or ignore")
-	f.StringVar(&r.unknown, "unknown-versions", "warn", "if applied versions have no migration here, before an up: refuse, warn or ignore")
+	f.StringVar(&r.checksums, "checksums", "warn", "what an up does if the file of an applied migration was edited: refuse, warn or ignore")
+	f.StringVar(&r.unknown, "unknown-versions", "warn", "what an up does if applied versions have no migration here: refuse, warn or ignore")
 	f.BoolVar(&r.storedDowns, "stored-downs", false, "an up stores the Down of each migration; a down uses it for migrations that aren't here")
 	f.BoolVar(&r.redactDetails, "redact-details", false, "leave PostgreSQL's DETAIL, which can hold data, out of errors")
 	f.BoolVar(&r.strictOrder, "strict-order", false, "refuse pending versions that are lower than an applied one")

@@ -99,7 +99,7 @@ func force(c *call, baseline bool) error {
 	if len(d.Cleared) > 0 {
 		cleared = "; the database is no longer dirty"
 	}
-	c.out.line("%d marked as applied, %d marked as not applied; nothing was executed; the database counts as at %s%s", len(d.Added), len(d.Removed), at(claim.reached), cleared)
+	c.out.line("%d marked as applied, %d marked as not applied; nothing was executed; the database is marked as at %s%s", len(d.Added), len(d.Removed), at(claim.reached), cleared)
 	return nil
 }
 

@@ -21,7 +21,7 @@ type statusDone struct {
 	Running        *runRecorded    `json:"running,omitempty"` // not in the parts of several namespaces
 }
 
-// migrationDone is one migration. Up and Down are those of show.
+// migrationDone is one migration. Only show fills Up and Down.
 type migrationDone struct {
 	Version     int64      `json:"version"`
 	State       string     `json:"state"`
@@ -161,7 +161,7 @@ func status(c *call, exitCode bool) error {
 			c.out.migrations(d.Migrations)
 		}
 		if len(d.Unknown) > 0 && c.settings.run.unknown != "ignore" {
-			c.out.note("%s %s%s: %v. Is it an older release, or without one of its environments?",
+			c.out.note("%s %s%s: %v. Is the program an older release, or is an environment missing?",
 				paint(c.out.errColour, yellow, "warning:"), prefix("", namespace), gooseplus.ErrUnknownVersion, d.Unknown)
 		}
 	})

@@ -13,7 +13,7 @@ import (
 // tenantsNavigateCommands take the tenants to a version.
 func (a *app) tenantsNavigateCommands() []*cobra.Command {
 	down, upTo, downTo, goTo, forced := new(tenantsFlags), new(tenantsFlags), new(tenantsFlags), new(tenantsFlags), new(tenantsFlags)
-	const again = "If some\ntenants fail, run it again: it does nothing to the tenants that are there."
+	const again = "If some\ntenants fail, run it again: tenants that are at the version already are left alone."
 	return []*cobra.Command{
 		a.command(spec{
 			use: "up-to VERSION|DATE", short: "Apply the pending migrations up to a version to every tenant",
@@ -50,7 +50,7 @@ func (a *app) tenantsNavigateCommands() []*cobra.Command {
 		a.command(spec{
 			use: "goto VERSION", short: "Take every tenant to a version, up or down",
 			long: "Undoes, in every tenant, the migrations above the version, and applies the pending ones up to it.\n" +
-				"If some tenants fail, run it again: it does nothing to the tenants that are there." + asksBack,
+				"If some tenants fail, run it again: tenants that are at the version already are left alone." + asksBack,
 			example:  "gooseplus tenants goto 20231103120000 --schemas-like 'tenant\\_%' --yes",
 			versions: []string{},
 			flags:    func(cmd *cobra.Command) { goTo.add(cmd, true) },

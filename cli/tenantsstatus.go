@@ -77,7 +77,7 @@ func tenantsStatus(c *call, t *tenantsFlags) error {
 		}
 	}
 	if unknown > 0 && c.settings.run.unknown != "ignore" {
-		c.out.note("%s %s: %s. Is it an older release, or without one of its environments?",
+		c.out.note("%s %s: %s. Is the program an older release, or is an environment missing?",
 			paint(c.out.errColour, yellow, "warning:"), counted(unknown, "tenant"), gooseplus.ErrUnknownVersion)
 	}
 	skipped := ""

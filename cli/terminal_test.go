@@ -235,7 +235,7 @@ func TestInterruptALook(t *testing.T) {
 }
 
 // TestInterrupt presses Ctrl-C when 50 of 100 tenants are done and four are in the middle of their second
-// migration, and again while they are on their way back. What holds them are locks that the test has.
+// migration, and again while they are on their way back. Locks of the test hold them there.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	const workers = 4
@@ -266,7 +266,7 @@ func TestInterrupt(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
-		// What is LOCAL keeps it from running in one transaction with the next.
+		// SET LOCAL keeps it from running in one transaction with the next migration.
 		"sql/base/1_a.sql": "-- +goose Up\nSET LOCAL work_mem = '4MB';\nCREATE TABLE a (id integer);\n-- +goose Down\nSELECT public.pass(2);\nDROP TABLE a;\n",
 		"sql/base/2_b.sql": "-- +goose Up\nSELECT public.pass(1);\nCREATE TABLE b (id integer);\n-- +goose Down\nDROP TABLE b;\n",
 	})
@@ -333,7 +333,7 @@ func TestInterrupt(t *testing.T) {
 // TestSignals ends a run by each of the signals that end one, while a migration of SQLite works.
 func TestSignals(t *testing.T) {
 	t.Parallel()
-	// Where the tests run under nohup, the program would ignore the signal too. One that is caught here is not.
+	// Under nohup the tests ignore SIGHUP, and the program would inherit that. It doesn't if the test catches the signal.
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGHUP)
 	defer signal.Stop(caught)

@@ -16,7 +16,7 @@ func topics(standalone bool) []*cobra.Command {
 
 const outputTopic = `The result goes to the standard output, everything else (errors, warnings, questions, progress) to the standard
 error. Colours and the progress bar are for terminals; NO_COLOR and --no-color turn the colours off. --quiet prints
-errors, and the result of commands that look; --verbose prints more.
+errors, and the results of read-only commands; --verbose prints more.
 
 --output json writes one document, also when the command fails. (An unknown flag before --output is the exception.)
 
@@ -25,11 +25,11 @@ errors, and the result of commands that look; --verbose prints more.
     exit_code  the number
     data       what the command found or did, see below; absent if there is nothing
     error      absent if there is none:
-               message, and where they are known: faults (several messages), tenant, namespace, environment, version,
-               source, direction ("up" or "down"), line (of the file), detail, hint (both of PostgreSQL), statement, and commands (of which
-               one repairs a dirty database)
+               message, and if they are known: faults (several messages), tenant, namespace, environment, version,
+               source, direction ("up" or "down"), line (of the file), detail, hint (both of PostgreSQL), statement, and
+               commands (for a dirty database: the commands to choose from after its repair)
 
-data is, of
+These are the fields of data, by command:
 
     up, up-by-one, up-to, down, rollback, down-to, reset, redo, goto
                from, to (versions; -1 if unknown), applied, undone (counts), and steps, in their order: version, source,
@@ -39,8 +39,8 @@ data is, of
                master (as up) and tenants (as tenants up; null if the master failed)
     status, list
                current_version, pending, dirty, foreign_history (a sentence about another tool's history; absent if
-               there is none), unknown (applied versions that have no migration here), environments and migrations: version, state ("applied", "pending", "late", "dirty", "edited" or
-               "unknown"), locked, applied_at (null if it isn't applied), environment, source, stored_down (of an unknown
+               there is none), unknown (applied versions that have no migration here), environments and migrations:
+               version, state ("applied", "pending", "late", "dirty", "edited" or "unknown"), locked, applied_at (null if it isn't applied), environment, source, stored_down (of an unknown
                version, with --stored-downs: it can be undone; absent otherwise); with several namespaces, all this in namespaces, by their names;
                running (as in runs; absent if no run is in progress)
     show       one migration, as in status, with up and down

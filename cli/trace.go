@@ -15,15 +15,15 @@ type locksError struct{ text string }
 func (e *locksError) Error() string { return e.text }
 
 const traceLong = "Runs all migrations in a copy of the shadow, an empty database of the same kind, and shows for each statement which\n" +
-	"tables it locks, whether it rewrites them, and how long it took. Only tables that existed before the migration\n" +
-	"count. Below them it shows the statements for which an application would have to wait, and what to write instead.\n" +
-	"The annotation allow-lock in a file, with a reason behind it, allows all locks of its migration, and\n" +
-	"allow-lock-up-to-here also those of all lower versions (docs/locks.md).\n" +
-	"PostgreSQL says what the connection has locked, scanned and rewritten; for a statement that can't run in a\n" +
-	"transaction the column KNOWN says \"documented\". MySQL and MariaDB: each ALGORITHM is tried on a copy of the table.\n" +
-	"SQLite locks the whole file, so that there is nothing to show.\n" +
-	"The database itself is not used. The exit code is 12 if anything was found that is not allowed. The copy of the\n" +
-	"shadow is dropped again; the user needs the right to create databases."
+	"tables it locks, whether it rewrites them, and how long it took. Locks of tables that the migration itself creates\n" +
+	"don't count. Findings are statements for which an application would have to wait, with what to write instead. The\n" +
+	"exit code is 12 if there are any. A line -- +gooseplus allow-lock REASON in a file allows all locks of the file, and\n" +
+	"-- +gooseplus allow-lock-up-to-here REASON also those of all lower versions (docs/locks.md).\n" +
+	"On PostgreSQL the server says what each statement has locked, read and rewritten, except for statements that can't\n" +
+	"run in a transaction (\"documented\" in the column KNOWN). On MySQL and MariaDB each ALGORITHM is tried on a copy of\n" +
+	"the table. SQLite locks the whole file, so there is nothing to show.\n" +
+	"The application's database is not used. The copy of the shadow is dropped again, so the user needs the right to create\n" +
+	"databases."
 
 // trace shows what the migrations lock.
 func trace(c *call, shadow string) error {

@@ -15,7 +15,7 @@ import (
 	"github.com/gooseplus/gooseplus"
 )
 
-// TestEveryOptionHasItsFlag: what the library calls an option, the command line calls a flag, for each option that has one.
+// TestEveryOptionHasItsFlag: the command line has a flag for each option of the library, except these.
 func TestEveryOptionHasItsFlag(t *testing.T) {
 	// These say what only a program can: a logger, an observer, functions, or how many tenants may fail.
 	without := []string{

@@ -17,8 +17,7 @@
 //
 // # Lanes
 //
-// A server has so many lanes ([Server].Lanes), and so many of its tenants are migrated at once, over all workers. A lane is a job of
-// River. It takes one of the server's slots, claims up to 50 tenants, looks at all of them with one statement, and migrates those that
+// [Server].Lanes is how many tenants of a server are migrated at once, over all workers. A lane is a job of River. It takes one of the server's slots, claims up to 50 tenants, looks at all of them with one statement, and migrates those that
 // have something to do one by one, with a run of [gooseplus.Migrator.Migrate] each. After 20 seconds it gives its place in the
 // worker to lanes that wait. The ledger is written twice for a tenant with nothing to do: its claim and its result, each
 // together with those of 50 others. It is written three times for a migrated tenant: the claim, the beginning, and the result.

@@ -48,7 +48,7 @@ var _ = signal.NotifyContext
 var _ = syscall.SIGTERM
 var _ = time.Second
 var _ = fleetcli.Command
-var open func(context.Context, string) (*sql.DB, error)
+var openEU1, openEU2 func(context.Context, string) (*sql.DB, error)
 var openFleet func(context.Context) (*fleet.Fleet, func(), error)
 var tenants func(context.Context) iter.Seq2[fleet.Tenant, error]
 var customers []struct{ ID, Server, Schema string }

@@ -33,7 +33,7 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// What the tests of a package need is in the go.sum of everybody who imports the package: `go mod tidy` looks at them too.
+// `go mod tidy` also reads the tests of imported packages, so the modules that these tests need are in the go.sum of every user.
 func TestDockerIsNoDependencyOfAnyTest(t *testing.T) {
 	requirements, err := os.ReadFile("../go.mod")
 	if err != nil {

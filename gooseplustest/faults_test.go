@@ -215,7 +215,7 @@ func TestPostgresWithAMigrationThatLeavesAConnection(t *testing.T) {
 	}
 }
 
-// What made a template fail once need not be there for the next test.
+// A template that failed once may succeed for the next test.
 func TestPostgresTriesAgain(t *testing.T) {
 	for name, fails := range map[string]func(ctx context.Context, db *sql.DB) error{
 		"after a connection that was cut": func(ctx context.Context, db *sql.DB) error {
@@ -254,7 +254,7 @@ func TestPostgresFailsOnceForAll(t *testing.T) {
 	}
 }
 
-// What a DSN sets for the session may decide what the migrations make.
+// Settings of the session in a DSN may change the result of the migrations.
 func TestPostgresWithATimeZone(t *testing.T) {
 	fsys := unique(fstest.MapFS{"sql/base/1_moment.sql": migration("CREATE TABLE moment AS SELECT TIMESTAMPTZ '2020-01-01 00:00' AS at;", "DROP TABLE moment;")})
 	for zone, want := range map[string]string{"UTC": "2020-01-01 00:00:00", "Asia/Tokyo": "2019-12-31 15:00:00"} {

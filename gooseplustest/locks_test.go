@@ -373,7 +373,7 @@ func TestLocksOfDefinitions(t *testing.T) {
 	}
 }
 
-// TestLocksOfNamespaces: each migration is that of its namespace.
+// TestLocksOfNamespaces: migrations are looked at namespace by namespace, and the log names the namespace.
 func TestLocksOfNamespaces(t *testing.T) {
 	t.Parallel()
 	fsys := fstest.MapFS{"sql/one/base/1_a.sql": migration("CREATE TABLE a (n INTEGER);", ""), "sql/two/base/1_x.sql": migration("CREATE INDEX x ON a (n);", "")}

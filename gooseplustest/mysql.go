@@ -163,7 +163,7 @@ func (s *mysqlServer) leave() error {
 	return s.close()
 }
 
-// pool is that of a test that has entered.
+// pool is the pool of a test that has entered.
 func (s *mysqlServer) pool() *sql.DB {
 	s.mu.Lock()
 	defer s.mu.Unlock()

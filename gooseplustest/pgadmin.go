@@ -131,7 +131,7 @@ func (a *pgAdmin) connect(ctx context.Context) (*pgConn, error) {
 	return c, nil
 }
 
-// relieve closes the connections that nobody uses at the moment, but for one that says that this process lives.
+// relieve closes the connections that nobody uses at the moment, except the one whose lock says that this process lives.
 func (a *pgAdmin) relieve(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -149,7 +149,7 @@ func (a *pgAdmin) relieve(ctx context.Context) {
 		}
 		for name := range one.guarding {
 			if _, err := other.guard(ctx, name); err != nil {
-				other.used = time.Time{} // who uses it next will hear what is wrong
+				other.used = time.Time{} // the next use finds out what is wrong
 			}
 		}
 		one.close()

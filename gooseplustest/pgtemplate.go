@@ -22,7 +22,7 @@ type pgTemplate struct {
 	mu    sync.Mutex // held while it is looked for or made, so that the other tests wait
 	name  string     // guarded by mu; "" as long as nobody has looked
 	fault error      // guarded by mu; why it can't be made, which is not tried again by each test
-	// settings are those of the database, which a copy doesn't get.
+	// settings are the database's settings (ALTER DATABASE … SET), which a copy doesn't get.
 	settings []string // guarded by mu
 	spare    *pgSpare // guarded by mu; for the next test, nil if there is none
 	uses     int      // guarded by mu; how many tests have got a copy
@@ -169,7 +169,7 @@ func (t *pgTemplate) find(ctx context.Context, c *pgConn, set *set, name string)
 		// Two processes may do so at once, and one of them fails.
 		_ = c.comment(ctx, name, noteOf(time.Now(), set.list))
 	}
-	// The values of the settings that are lists have the quotes that they need, but for an empty name.
+	// The values of the settings that are lists have the quotes that they need, except an empty name.
 	rows, err = c.query(ctx, `SELECT 'SET ' || split_part(setting, '=', 1) || ' TO ' || CASE
 			WHEN split_part(setting, '=', 1) IN ('search_path', 'temp_tablespaces', 'session_preload_libraries', 'local_preload_libraries')
 			THEN regexp_replace(substr(setting, strpos(setting, '=') + 1), '(^|, )""(?=, |$)', '\1''''', 'g') ELSE quote_literal(substr(setting, strpos(setting, '=') + 1)) END

@@ -253,7 +253,7 @@ func TestPostgresKeepsTheTemplatesOfOtherServices(t *testing.T) {
 	templateOf := func(fsys fstest.MapFS) string {
 		closeServer(t, dsn) // each in a process of its own
 		db := Postgres(t, dsn, files(fsys))
-		// The migrations' own time, which is that of the template.
+		// The time of the migrations: they ran in the template.
 		return texts(t, db, `SELECT tstamp::text FROM goose_db_version WHERE version_id > 0 ORDER BY id LIMIT 1`)[0]
 	}
 	before := []string{templateOf(services[0]), templateOf(services[1])}
@@ -368,7 +368,7 @@ func TestPostgresSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// What says that this process lives is a lock of its connections.
+// A lock of its connections says that this process lives.
 func TestPostgresKeepsItsConnectionWhenAMigrationFails(t *testing.T) {
 	u, err := url.Parse(Server(t))
 	if err != nil {

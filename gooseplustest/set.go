@@ -98,7 +98,7 @@ func digest(sum hash.Hash, text string) string {
 // projectName is the same for all tests of a Go module.
 func projectName() string { return digest(sha256.New(), modulePath())[:8] }
 
-// modulePath is that of the module whose tests these are.
+// modulePath is the path of the module whose tests these are.
 func modulePath() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		return info.Main.Path

@@ -73,7 +73,7 @@ func TestKeysOfMigrationSets(t *testing.T) {
 	}
 }
 
-// What is known of the server: another version has other templates, which replace the old ones; another user has his own.
+// A server of another version has other templates, which replace the old ones. Each user has templates of his own.
 func TestTemplatesOfServers(t *testing.T) {
 	set, err := newSet("postgres", []gooseplus.Option{files(folder("sql/base/1_a.sql"))})
 	if err != nil {

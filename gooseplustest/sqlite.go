@@ -56,7 +56,7 @@ type sqliteTemplate struct {
 	fault   error      // guarded by mu
 }
 
-// sqliteTemplates are those of the process, by the key of the set.
+// sqliteTemplates are the process's templates, by the key of the set.
 var sqliteTemplates sync.Map
 
 func sqliteTemplateOf(set *set) *sqliteTemplate {

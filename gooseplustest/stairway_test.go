@@ -252,7 +252,7 @@ func TestStairwayOfNamespaces(t *testing.T) {
 	}
 }
 
-// What is run of the subtests may leave one out: its migration is applied between two that are tried.
+// If go test -run leaves a subtest out, its migration is applied between two that are tested.
 func TestStairwayOfSomeMigrations(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestSomeMigrations$/^(1|3)_", "-test.v")

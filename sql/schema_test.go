@@ -64,7 +64,7 @@ func failure(err error) gooseplus.Option {
 		&goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return err }}, nothing))
 }
 
-// tables lists the tables but for the state table, which remembers the environment.
+// tables lists the tables except the state table, which remembers the environment.
 func tables(t *testing.T, db *sql.DB, list string) []string {
 	return slices.DeleteFunc(query(t, db, list), func(name string) bool { return strings.HasPrefix(name, goose.DefaultTablename+"_lock") })
 }

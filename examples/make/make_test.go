@@ -80,7 +80,7 @@ func (p *project) make(succeeds bool, args ...string) string {
 	return out.String()
 }
 
-// tables are those of a database, without gooseplus's own.
+// tables are the tables of a database, without gooseplus's own.
 func (p *project) tables(name string) []string {
 	p.t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(p.dir, name))

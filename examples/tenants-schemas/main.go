@@ -44,7 +44,7 @@ func run(w io.Writer, dsn string) error {
 	public := gooseplus.New(db, gooseplus.WithFS(files), gooseplus.WithBasePath("sql/public"), gooseplus.WithGlobalLock(true))
 	tenants := gooseplus.New(db, gooseplus.WithFS(files), gooseplus.WithBasePath("sql/tenant"), gooseplus.WithGlobalLock(true))
 
-	// What the service does when it boots.
+	// The service calls this when it boots.
 	boot := func() error {
 		if err := public.Migrate(ctx); err != nil {
 			return err

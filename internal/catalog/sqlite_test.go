@@ -9,7 +9,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// catalogOfSQLite is what a database has after these statements, but for the table versions.
+// catalogOfSQLite is what a database has after these statements, without the table versions.
 func catalogOfSQLite(t *testing.T, statements ...string) (*sql.DB, Catalog) {
 	t.Helper()
 	db, err := sql.Open("sqlite", ":memory:")
@@ -111,7 +111,7 @@ func TestSQLiteVirtualTableIsOne(t *testing.T) {
 	}
 }
 
-// What is to be dropped is what was read, whatever it is called and whatever else is called so.
+// Exactly the objects that were read are dropped, also if a name needs quotes or several objects have the same name.
 func TestSQLiteDropsWhatItRead(t *testing.T) {
 	db, c := catalogOfSQLite(t, `CREATE TABLE "Order" ("The a" INTEGER, b INTEGER)`, `CREATE INDEX "group" ON "Order" (b)`, `CREATE VIEW "a.b" AS SELECT 1`,
 		`CREATE TRIGGER "on t" AFTER INSERT ON "Order" BEGIN SELECT 1; END`, `CREATE TEMP TABLE "Order" (a)`)

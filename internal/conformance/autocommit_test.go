@@ -11,7 +11,7 @@ import (
 )
 
 // TestAutocommitOff: MySQL's autocommit is off for every connection of the application, as a DSN or the server can have
-// it. What the run writes for itself is committed all the same, nothing waits for itself, and the next process agrees.
+// it. The run's own rows are committed all the same, the run doesn't wait for itself, and the next process reads the same.
 func TestAutocommitOff(t *testing.T) {
 	t.Parallel()
 	x := targets[slices.IndexFunc(targets, func(x target) bool { return x.dialect == "mysql" })]

@@ -36,7 +36,7 @@ const (
 
 var situations = []situation{idleInTransaction, idleOutside, statementInTransaction, statementOutside, quickSteps}
 
-// whole says whether a migration that is cut off is whole or absent. What is not, a person may have to look at.
+// whole says whether a migration that is cut off is whole or absent. Otherwise a person may have to look at it.
 func (s situation) whole(p *place) bool {
 	return p.transactionalDDL && s != idleOutside && s != statementOutside
 }

@@ -90,7 +90,7 @@ func TestForeignHistory(t *testing.T) {
 			if got := column[int](t, p.db, "SELECT count(*) FROM t001"); got[0] != 1 {
 				t.Errorf("%s: %v rows are left", name, got)
 			}
-			// What a person has said once is not asked again.
+			// After a Force, the history of the other tool is not asked about again.
 			if err := m.RollbackTo(ctx, 0); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -134,7 +134,7 @@ func TestNoForeignHistory(t *testing.T) {
 		if err := both.Migrate(ctx); err != nil {
 			t.Error(err)
 		}
-		// What has versions is not looked at more closely.
+		// If a namespace has versions, its database is not searched for another tool's history.
 		p.exec(t, "INSERT INTO schema_migrations VALUES (1, FALSE)")
 		contexts := files(map[string]*fstest.MapFile{"shop/1_a.sql": table("a"), "stock/1_b.sql": table("b"), "cash/1_c.sql": table("c")})
 		if err := p.migrator(from(contexts), gooseplus.WithNamespaces("cash", "shop", "stock")).Migrate(ctx); err != nil {

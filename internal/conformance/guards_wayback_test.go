@@ -28,7 +28,7 @@ func TestGuardOtherRunnerDuringTheClearing(t *testing.T) {
 	})
 }
 
-// TestGuardTransactionThatEnded: a step ends the transaction of the whole run and fails. What was done before it is committed, so the
+// TestGuardTransactionThatEnded: a step ends the transaction of the whole run and fails. The steps before it are committed, so the
 // run is not back at its starting point.
 func TestGuardTransactionThatEnded(t *testing.T) {
 	t.Parallel()

@@ -104,7 +104,7 @@ func TestReleaseRolledBack(t *testing.T) {
 				p.release(t, releaseOrder{Newest: 4, Lock: lock, Unknown: gooseplus.Refuse}).until(t, "done")
 				p.want(t, upTo(4), tables)
 
-				const text = "doesn't know: [3 4]; its newest is 2"
+				const text = "doesn't know: [3 4]; the program's newest is 2"
 				older := p.release(t, releaseOrder{Newest: 2, Lock: lock, Unknown: gooseplus.Warn})
 				if r := older.until(t, "warning"); !strings.Contains(r.more, text) {
 					t.Errorf("the warning is %q", r.more)

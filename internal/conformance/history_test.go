@@ -157,7 +157,7 @@ func (c historyCase) play(t *testing.T) {
 	refused(release{newest: 4, edited: true}, gooseplus.ErrEdited, refuseEdits)
 	refused(release{newest: 4, edited: true}, gooseplus.ErrEdited, refuseEdits, ignoreUnknown)
 
-	unknown := "doesn't know: [3]; its newest is 2"
+	unknown := "doesn't know: [3]; the program's newest is 2"
 	boot(release{newest: 2}, []string{unknown})
 	boot(release{newest: 2}, nil, ignoreUnknown)
 	boot(release{newest: 2}, nil, ignoreUnknown, refuseEdits)

@@ -147,7 +147,7 @@ func TestLockCrashedRun(t *testing.T) {
 			if err := p.locking(p.instance(t), from(chain(3))).Migrate(context.Background()); err != nil {
 				t.Error(err)
 			}
-			// What it completed is nobody's to undo any more.
+			// Later runs don't undo the migrations that it completed.
 			err := p.locking(p.instance(t), from(broken(4))).Migrate(context.Background())
 			wantFailed(t, err, 4)
 			p.want(t, []int64{1, 2, 3}, []string{"t001", "t002", "t003"})

@@ -16,8 +16,8 @@ import (
 	"github.com/gooseplus/gooseplus"
 )
 
-// TestMigrationAltersEverything: the lock is in nobody's way. What a migration does to all tables of its schema is done
-// at once.
+// TestMigrationAltersEverything: the lock blocks no statement. A migration can change all tables of its schema without
+// waiting.
 func TestMigrationAltersEverything(t *testing.T) {
 	t.Parallel()
 	each := func(what string) string {
@@ -106,7 +106,7 @@ func TestLockSettings(t *testing.T) {
 			if err := p.locking(other, from(chain(3))).Migrate(context.Background()); err != nil {
 				t.Errorf("%s: the next: %v", setting, err)
 			}
-			// What another one did is seen, and nothing is left open in the application's pool.
+			// The run sees what another process applied, and leaves nothing open in the application's pool.
 			if err := p.locking(db, from(chain(4))).Migrate(context.Background()); err != nil {
 				t.Errorf("%s: the one after: %v", setting, err)
 			}

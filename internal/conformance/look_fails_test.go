@@ -160,7 +160,7 @@ func TestReaderWithoutTheStateTable(t *testing.T) {
 		}
 		m := p.over(db, from(chain(1)))
 		wantIs(t, second(m.Status(ctx)), gooseplus.ErrMigrationTable)
-		if p.dialect == "mysql" { // elsewhere there are none without the lock but for dirty steps
+		if p.dialect == "mysql" { // elsewhere only dirty steps write to the state table without the lock
 			p.exec(t, "CREATE TABLE goose_db_version_a LIKE goose_db_version", "INSERT INTO goose_db_version_a SELECT * FROM goose_db_version")
 			p.exec(t, "GRANT SELECT ON goose_db_version_a TO "+readerName(t))
 			wantIs(t, p.over(db, gooseplus.WithFS(fstest.MapFS{"sql/a/001_t.sql": table("t001")}), gooseplus.WithNamespaces("a")).Migrate(ctx), gooseplus.ErrMigrationTable)

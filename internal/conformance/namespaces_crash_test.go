@@ -116,7 +116,7 @@ func TestNamespacesCrash(t *testing.T) {
 			if got := (record{p}).outcomes(t)[4:8]; !slices.Equal(got, want) {
 				t.Errorf("outcomes %q, want %q", got, want)
 			}
-			// What is left to others slows its later boots down no more than it refuses them.
+			// The cut-off runs of other namespaces neither refuse the later boots of this one nor slow them down.
 			db, told := p.counted(t)
 			if err := p.locking(db, from(withDown(nextContexts(nil))), inContexts).MigrateNamespace(ctx, "identity"); err != nil {
 				t.Fatal(err)

@@ -162,7 +162,7 @@ func TestRollback(t *testing.T) {
 				}
 			}
 			p.want(t, versions, tables)
-			// What doesn't reach them is not their concern.
+			// Runs that don't reach them are not refused.
 			if err := m.Rollback(ctx, 1); err != nil {
 				t.Fatal(err)
 			}
@@ -362,7 +362,7 @@ func TestWayBackUp(t *testing.T) {
 				back(t, p)
 				return
 			}
-			// What version 11 left may be what 12 and 13 build on, so that these stay undone.
+			// 12 and 13 may build on what version 11 left, so they stay undone.
 			stuck := wantStuck(t, err, 13, 11)
 			wantIs(t, err, gooseplus.ErrDirty)
 			wantText(t, stuck.Err, "11 (sql/base/11_next.sql)")
@@ -511,7 +511,7 @@ func TestWayBackUp(t *testing.T) {
 			fsys := begin(t, p, nil)
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
-			// What the function did outside a transaction stays, and its version goes all the same; then it is applied again.
+			// The function's changes outside a transaction stay. Its version is removed all the same, and then applied again.
 			err := p.migrator(from(fsys), down(goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
 				_, err := db.ExecContext(ctx, "DROP TABLE next")
 				cancel()

@@ -188,7 +188,7 @@ func (b *bounced) allConnections(t *testing.T) (all []*sql.Tx) {
 	return all
 }
 
-// leftovers is what a session has of its own, but for the parameters that PgBouncer sets to what each client has, and those
+// leftovers is what a session has of its own, except the parameters that PgBouncer sets to what each client has, and those
 // of this transaction.
 func leftovers(t *testing.T, tx *sql.Tx) (list []string) {
 	t.Helper()

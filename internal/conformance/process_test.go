@@ -175,7 +175,7 @@ func (s *process) until(t *testing.T, wanted ...string) remark {
 	}
 }
 
-// kill sends SIGKILL, if the process is still there, and waits for its end. What it said can be read on.
+// kill sends SIGKILL, if the process is still there, and waits for its end. Its output can still be read.
 func (s *process) kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.heard // Wait closes the pipe

@@ -67,7 +67,7 @@ func TestTwoRunners(t *testing.T) {
 					// The winner's deployment has one migration more.
 					more := files(s.files)
 					more["sql/base/4_more.sql"] = table("more")
-					// One that sees that the loser is at a step that no transaction protects keeps away.
+					// If the loser is at a step that no transaction protects, a later run keeps away.
 					marked := mode == "without a transaction" || !p.transactionalDDL
 					lost := make(chan error, 1)
 					go func() { lost <- loser.Migrate(ctx) }()
@@ -191,7 +191,7 @@ func TestForeignVersions(t *testing.T) {
 }
 
 // TestForeignVersionAtCommit: the row of the winner's appears after the loser has inserted its own,
-// and the loser's COMMIT is refused. What the table says of the version is the winner's then.
+// and the loser's COMMIT is refused. The table's row of the version is the winner's then.
 func TestForeignVersionAtCommit(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -22,7 +22,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
 
-// networkCalls is every method of a Migrator that takes a context, but for Statements, which needs no database, with something to do for it: versions 1 and 2 of 3 are applied, and 1 is
+// networkCalls is every method of a Migrator that takes a context, except Statements, which needs no database, with something to do for it: versions 1 and 2 of 3 are applied, and 1 is
 // protected.
 var networkCalls = map[string]func(context.Context, *gooseplus.Migrator) error{
 	"Migrate":          func(ctx context.Context, m *gooseplus.Migrator) error { return m.Migrate(ctx) },

@@ -225,7 +225,7 @@ func (f *wayBackRounds) judge(t *testing.T, r, theirs *gooseplus.TenantsReport) 
 	}
 }
 
-// killed is a round in which the process is killed. What it leaves of a tenant is whole, and the next call goes on from there.
+// killed is a round in which the process is killed. Each tenant is left whole, and the next call goes on from there.
 func (f *wayBackRounds) killed(t *testing.T) {
 	text, err := json.Marshal(f.order())
 	if err != nil {

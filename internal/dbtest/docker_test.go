@@ -115,7 +115,7 @@ func TestContainerEndsWithTheProgramDocker(t *testing.T) {
 	eventually(t, "the container is there", func() bool { return containerExists(t, c.name) })
 }
 
-// What a container says last is what its user needs.
+// The error has the last lines that the container printed.
 func TestStartContainerThatEndsByItself(t *testing.T) {
 	image := testImage(t, postgres)
 	e := *postgres

@@ -156,7 +156,7 @@ func TestReportSkips(t *testing.T) {
 	}
 }
 
-// What no server could mend is said at once, and without the password.
+// A fault of the DSN itself is reported at once, and without the password.
 func TestAGivenDSNWithAFault(t *testing.T) {
 	for dsn, want := range map[string]string{
 		"postgres://u:hunter2@127.0.0.1:1/x?sslmode=maybe": "sslmode",

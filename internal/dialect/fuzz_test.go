@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzName parses arbitrary names. One that is accepted must survive being quoted, and what is
-// quoted must be, for the server, one or two identifiers and nothing else.
+// FuzzName parses arbitrary names. An accepted name must survive being quoted, and the server must take the quoted
+// text for one or two identifiers and nothing else.
 func FuzzName(f *testing.F) {
 	for _, s := range []string{
 		"goose_db_version", "Schema.Table", `"a b"."c""d"`, "`a``b`.c", `"`, `""`, `"a".`, "a.b.c", `"a"."b"."c"`,

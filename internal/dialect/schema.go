@@ -51,7 +51,7 @@ func (s Schema) quoted() string { return s.dialect.Quote(Name{Table: s.name}) }
 func BehindFault(name string) error {
 	switch {
 	case name == "":
-		return errors.New("the name of a schema is empty, which may be a variable that is not set")
+		return errors.New("the name of a schema is empty: is a variable not set?")
 	case strings.HasPrefix(name, "pg_"):
 		return fmt.Errorf("schema %q: PostgreSQL searches its own schemas by itself: leave it out", name)
 	}
@@ -79,7 +79,7 @@ func FindPath(names []string) string {
 func RoleFault(name string) error {
 	switch name {
 	case "":
-		return errors.New("the name is empty, which may be a variable that is not set")
+		return errors.New("the name is empty: is a variable not set?")
 	case "none":
 		return errors.New(`SET ROLE takes the name "none" for no role at all`)
 	}

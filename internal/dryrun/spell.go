@@ -16,7 +16,7 @@ type Speller interface {
 	Spells() bool
 }
 
-// speller are those of the file systems of a Reader.
+// speller has a Speller for each file system of a Reader that is one.
 type speller []Speller
 
 func (s *speller) add(fsys fs.FS) {

@@ -83,8 +83,8 @@ func TestDriverWithoutResult(t *testing.T) {
 	}
 }
 
-// TestWritesAreWhole: more than one statement, or a session that doesn't commit by itself, needs a transaction. One that can't be
-// rolled back ends with its connection.
+// TestWritesAreWhole: more than one statement, or a session that doesn't commit by itself, needs a transaction. If the
+// transaction can't be rolled back, its connection is closed.
 func TestWritesAreWhole(t *testing.T) {
 	for name, tc := range map[string]struct {
 		autocommits bool

@@ -181,7 +181,7 @@ func TestUpgrade(t *testing.T) {
 				must(t, p.table.Ensure(ctx, p.db))
 				must(t, p.table.Marks.Unstamp(ctx, p.db, "demo"))
 				upgraded("again")
-				// What is written from then on is as it would be in a new table.
+				// Later rows are as they would be in a new table.
 				must(t, p.table.Runs.Start(ctx, p.db, Run{ID: "new"}))
 				if ours, err := p.table.Connections.Add(ctx, p.db, "new", "8"); !ours || err != nil {
 					t.Errorf("Add = %t, %v", ours, err)

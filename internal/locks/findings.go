@@ -59,7 +59,7 @@ func (m Migration) findings() []Finding {
 			if s.noTimeout && !timeout && stopsWriters(l.Mode) {
 				timeout = true
 				found = append(found, Finding{Kind: "lock timeout", Table: l.Table,
-					Does:    fmt.Sprintf("waits for %s on %s without a limit: behind it, every later statement that wants to %s waits too", l.Mode, l.Table, blocked(l.Mode)),
+					Does:    fmt.Sprintf("waits for %s on %s without a limit: every later statement that wants to %s waits behind it", l.Mode, l.Table, blocked(l.Mode)),
 					Instead: "set a lock timeout: WithStatementTimeouts, --lock-timeout 2s, or SET lock_timeout (MySQL and MariaDB: lock_wait_timeout) in the migration"})
 			}
 		}

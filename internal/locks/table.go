@@ -42,7 +42,7 @@ func (l Lock) Text() string {
 	return l.Mode
 }
 
-// beginning is that of a statement, on one line, without passwords.
+// beginning is the beginning of a statement, on one line, without passwords.
 func beginning(statement string) string {
 	text := []rune(firstWords(redact.In(statement).Text(), 6))
 	return string(text[:min(len(text), 50)])

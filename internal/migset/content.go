@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,7 +20,7 @@ func (s *Set) Examine(ctx context.Context) (faults []error, warnings []string) {
 	for _, c := range s.Checkpoints.list {
 		faults = append(faults, s.Verify(ctx, c)...)
 	}
-	return faults, append(s.refusedInTransaction(bodies), s.emptiedPaths(bodies)...)
+	return faults, slices.Concat(s.refusedInTransaction(bodies), s.withoutWayBack(bodies), s.emptiedPaths(bodies))
 }
 
 // alone says whether a text is one statement that the database refuses in a transaction.
@@ -47,6 +48,19 @@ func (s *Set) refusedInTransaction(bodies map[int64]Body) (list []string) {
 				break
 			}
 		}
+	}
+	return list
+}
+
+// withoutWayBack warns of SQL that runs outside a transaction and can't be undone.
+func (s *Set) withoutWayBack(bodies map[int64]Body) (list []string) {
+	for _, m := range s.List {
+		b, readable := bodies[m.Version]
+		up, down := s.Sections(m, b)
+		if !readable || up.IsGo || up.Transactional || down.IsGo || len(down.Statements) > 0 {
+			continue
+		}
+		list = append(list, fmt.Sprintf("%s: runs outside a transaction and has no Down: if it fails, the database is dirty; write a Down that works in any state", m))
 	}
 	return list
 }

@@ -35,7 +35,7 @@ func (c *Config) environmentFaults() (faults []*Fault) {
 		case strings.ContainsAny(name, `/\`):
 			fault("has a slash: an environment is one folder of the base path, named without the path (WithBasePath)")
 		case trimmed != name && trimmed == "":
-			fault("is blank, which may be a variable that is not set")
+			fault("is blank: is a variable not set?")
 		case trimmed != name:
 			fault("has spaces around it: did you mean %q?", trimmed)
 		case name == "." || name == ".." || strings.ContainsFunc(name, unicode.IsControl):
@@ -91,7 +91,7 @@ func (c *Config) besideFolders(files *envfs.Overlay) *Fault {
 	if hint := isEnvironment(files); hint != "" {
 		return mergeFault("%s is directly in the base path %s, %s", several, files.Path, hint)
 	}
-	return mergeFault("%s is directly in the base path %s, where migrations are not read while there are environments: "+
+	return mergeFault("%s is directly in the base path %s, where migrations are read only without environments: "+
 		"move it into the folder of one (%s), or use SetEnvironments(nil) if all migrations are directly in the base path",
 		several, files.Path, folders(files))
 }

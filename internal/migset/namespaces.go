@@ -77,7 +77,7 @@ func in(namespace string, faults []*Fault) []*Fault {
 func nameFault(d dialect.Dialect, name string) error {
 	switch folded := strings.ToLower(name); {
 	case name == "":
-		return errors.New("a name is empty, which may be a variable that is not set")
+		return errors.New("a name is empty: is a variable not set?")
 	case !utf8.ValidString(name) || name == "." || name == ".." || strings.ContainsAny(name, `/\`) ||
 		strings.ContainsFunc(name, unicode.IsControl) || strings.TrimSpace(name) != name:
 		return fmt.Errorf("%q can't be the name of a folder and a part of a table's name", name)

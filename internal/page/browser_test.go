@@ -45,8 +45,8 @@ func openBrowser(t testing.TB) context.Context {
 	return ctx
 }
 
-// A tab is one page in the browser. What a page must not do at all fails its test: to ask for another
-// file, to open a dialog, to write to the console.
+// A tab is one page in the browser. The test fails if the page asks for another file, opens a dialog or
+// writes to the console.
 type tab struct {
 	testing.TB
 	ctx    context.Context

@@ -37,7 +37,7 @@ func TestEnclosed(t *testing.T) {
 			exec(false, "CREATE TABLE a (id INTEGER UNIQUE DEFERRABLE INITIALLY DEFERRED)")
 			exec(false, "INSERT INTO a VALUES ($1)", 1)
 
-			// What fails at the COMMIT fails.
+			// A constraint that is violated at the COMMIT is an error of the COMMIT.
 			exec(true, "INSERT INTO a VALUES ($1)", 1)
 			var id int
 			if err := s.DB().QueryRow("INSERT INTO a VALUES (1) RETURNING id").Scan(&id); err == nil {

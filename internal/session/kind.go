@@ -45,7 +45,7 @@ func (k Kind) networked() bool { return k == PostgreSQL || k == MySQL }
 // markName is a savepoint that is made at the beginning of a transaction: as long as it is there, that transaction is.
 const markName = "gooseplus_step"
 
-// resetSQL makes a connection of PostgreSQL new, but for prepared statements, which the drivers keep.
+// resetSQL makes a connection of PostgreSQL new. Prepared statements stay, because the drivers use them again.
 const resetSQL = "CLOSE ALL; " + resetSettingsSQL + "; UNLISTEN *; " +
 	"SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES"
 
@@ -110,7 +110,7 @@ func (k Kind) markGone(err error) bool {
 	return false
 }
 
-// pragmas are those of a connection of SQLite that a statement can change, and read.
+// pragmas are the settings of a connection of SQLite that statements can change and read.
 var pragmas = []string{"foreign_keys", "ignore_check_constraints", "recursive_triggers", "locking_mode", "busy_timeout", "cache_size",
 	"synchronous", "temp_store", "legacy_alter_table", "query_only", "read_uncommitted", "writable_schema", "trusted_schema",
 	"automatic_index", "secure_delete", "cell_size_check", "reverse_unordered_selects", "threads",

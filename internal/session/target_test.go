@@ -197,8 +197,8 @@ func (p *place) killConn(t testing.TB, conn queryer) {
 	time.Sleep(20 * time.Millisecond) // the server answers before the other backend has ended
 }
 
-// free fails the test if connections of the parent are in use. One that the pool itself opens for
-// somebody who no longer waits counts for a moment.
+// free fails the test if connections of the parent are in use. For a moment, a connection counts that the pool has opened for
+// a caller who no longer waits.
 func free(t testing.TB, db *sql.DB) {
 	t.Helper()
 	n := db.Stats().InUse
