@@ -95,3 +95,29 @@ func TestSingle(t *testing.T) {
 		}
 	}
 }
+
+// TestRetractable: only where one statement is all that a step up may have left does its Down take everything back.
+func TestRetractable(t *testing.T) {
+	const create, drop = "CREATE TABLE a (id INTEGER)", "DROP TABLE a"
+	for name, tc := range map[string]struct {
+		up, down []string
+		want     bool
+	}{
+		"one statement":                {[]string{create}, []string{drop}, true},
+		"after a question":             {[]string{"SELECT 1", create}, []string{drop}, true},
+		"after a change":               {[]string{"INSERT INTO b VALUES (1)", create}, []string{drop}, false},
+		"after a question in one text": {[]string{"SELECT 1; DELETE FROM b", create}, []string{drop}, false},
+		"before a change":              {[]string{create, "INSERT INTO a VALUES (1)"}, []string{drop}, false},
+		"two in one text":              {[]string{create + "; " + create}, []string{drop}, false},
+		"rows":                         {[]string{"INSERT INTO b VALUES (1)"}, []string{drop}, false},
+		"no statement":                 {nil, []string{drop}, false},
+		"no Down":                      {[]string{create}, nil, false},
+		"a Down of two statements":     {[]string{create}, []string{drop, "DELETE FROM b"}, false},
+		"a Down of two in one text":    {[]string{create}, []string{"ALTER TABLE a DROP COLUMN id; DELETE FROM b"}, false},
+		"a Down that changes rows":     {[]string{create}, []string{"DELETE FROM b"}, false},
+	} {
+		if got := Retractable(tc.up, tc.down); got != tc.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -42,6 +42,35 @@ func TestNoneIsBegunAfterTheContext(t *testing.T) {
 	}
 }
 
+// TestNoneIsLookedAtAfterAStop: the tenants that have arrived by then are not looked at either.
+func TestNoneIsLookedAtAfterAStop(t *testing.T) {
+	t.Parallel()
+	failed, looks := make(chan struct{}), 0
+	f := New(Limits{Workers: 1, Lookers: 1, Batch: 1, MaxFailures: 1}, Work[int, string]{
+		Skipped: skipped,
+		Shares:  func(int) bool { return true },
+		Look: func(_ context.Context, tenants []int) []*string {
+			if looks++; looks > 1 {
+				<-failed
+			}
+			return make([]*string, len(tenants))
+		},
+		Do: func(context.Context, int, bool) (string, Outcome) { return "failed", Failed },
+		Progress: func(p Progress) {
+			if p.Failed == 1 && p.Done == 1 {
+				select {
+				case <-failed:
+				default:
+					close(failed)
+				}
+			}
+		},
+	})
+	if err := f.Run(t.Context(), numbers(100)); err != nil || looks > 2 {
+		t.Errorf("%d looks, %v", looks, err)
+	}
+}
+
 // TestResultsCanBeLeft: whoever ranges over the results may have enough.
 func TestResultsCanBeLeft(t *testing.T) {
 	t.Parallel()

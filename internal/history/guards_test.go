@@ -75,6 +75,45 @@ func TestClaimMeetsAnother(t *testing.T) {
 	}
 }
 
+// hiding is a MySQL server for a user who may not read its tables: the catalog has none.
+type hiding struct{ scripted }
+
+func (h *hiding) Connect(context.Context) (driver.Conn, error) { return h, nil }
+
+func (h *hiding) QueryContext(_ context.Context, statement string, _ []driver.NamedValue) (driver.Rows, error) {
+	if strings.Contains(statement, "information_schema") {
+		return &brokenRows{end: io.EOF}, nil
+	}
+	return nil, &driverof.MySQLError{Number: 1142}
+}
+
+// TestDeniedIsNotMissing: tables that the user may not read are not taken for tables that don't exist.
+func TestDeniedIsNotMissing(t *testing.T) {
+	ctx := t.Context()
+	db := sql.OpenDB(new(hiding))
+	defer db.Close()
+	_, state := new(scripted).state(t, true)
+	v := newVersions(t, "mysql", "v")
+	for name, read := range map[string]func() (any, error){
+		"facts":                  func() (any, error) { return state.Read(ctx, db) },
+		"facts of a known table": func() (any, error) { return state.ReadThere(ctx, db) },
+		"what is hidden":         func() (any, error) { return nil, state.Hidden(ctx, db) },
+		"runs":                   func() (any, error) { return state.Runs.Recorded(ctx, db) },
+		"rows of versions":       func() (any, error) { return state.Versioned.List(ctx, db, "") },
+		"Downs":                  func() (any, error) { return state.Versioned.Downs(ctx, db, "", []int64{1}) },
+		"versions":               func() (any, error) { versions, _, err := v.Applied(ctx, db); return versions, err },
+		"a look":                 func() (any, error) { return v.AppliedAndFlag(ctx, db, state, Question{}, false) },
+		"times":                  func() (any, error) { return v.Entries(ctx, db) },
+	} {
+		if got, err := read(); !v.dialect.Denied(err) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	if v.Missing(ctx, db, &driverof.MySQLError{Number: 1142}) {
+		t.Error("the version table counts as missing")
+	}
+}
+
 // TestDriverWithoutResult: a driver that returns nothing at all is an error, and no panic.
 func TestDriverWithoutResult(t *testing.T) {
 	db, state := (&scripted{exec: func(string) (driver.Result, error) { return nil, nil }}).state(t, true)

@@ -326,3 +326,43 @@ func TestUnrecorded(t *testing.T) {
 	}
 	wantApplied(t, table, db, true)
 }
+
+// TestRecordedBeside: a version that is recorded already is found out also in one text with other statements.
+func TestRecordedBeside(t *testing.T) {
+	onEach(t, "v", func(t *testing.T, p place) {
+		v, err := NewVersions(p.table.dialect, "v")
+		must(t, err)
+		create(t, v, p.db)
+		others := []string{"UPDATE " + v.Name() + " SET is_applied = is_applied"}
+		must(t, v.own.insertBeside(t.Context(), p.db, 5, 0, others))
+		if err := v.own.insertBeside(t.Context(), p.db, 5, 0, others); !errors.Is(err, ErrRecorded) {
+			t.Errorf("error %v", err)
+		}
+		if err := v.own.insertBeside(t.Context(), p.db, 6, 0, []string{"UPDATE nowhere SET n = 1"}); err == nil || errors.Is(err, ErrRecorded) {
+			t.Errorf("error %v of another statement", err)
+		}
+	})
+}
+
+// TestRowsOfVersionsWithoutTheirTable: a migration may drop the state table in its transaction. Every other error of a row is
+// returned, since what it says would be forgotten.
+func TestRowsOfVersionsWithoutTheirTable(t *testing.T) {
+	onEach(t, "v", func(t *testing.T, p place) {
+		put := func(before string) error {
+			must(t, p.table.Ensure(t.Context(), p.db))
+			tx, err := p.db.Begin()
+			must(t, err)
+			defer tx.Rollback()
+			_, err = tx.Exec(before)
+			must(t, err)
+			if err := p.table.Versioned.Put(t.Context(), tx, "", Applied{Version: 1}); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}
+		must(t, put("DROP TABLE "+p.table.Name()))
+		if put("ALTER TABLE "+p.table.Name()+" DROP COLUMN down_sql") == nil {
+			t.Error("no error of a row that was not written")
+		}
+	})
+}

@@ -88,5 +88,14 @@ func TestSweep(t *testing.T) {
 		want(Question{Namespace: "core", Runs: true}, schemas[:3], clean+", "+clean+", "+flagged)
 		want(Question{Namespace: "other", Runs: true}, schemas[:3], clean+", "+clean+", "+clean)
 		want(Question{Environments: []string{"it's", "production"}}, schemas[:2], flagged+", "+flagged)
+
+		earlier := dialect.Name{Schema: schemas[1], Table: "v_lock"}
+		exec(t, p.db, "ALTER TABLE "+p.table.dialect.Quote(earlier)+" DROP COLUMN checksum_key")
+		want(Question{Sums: true}, schemas[:3], clean+", "+clean+", "+flagged)
+		found, err := Sweep(ctx, p.db, p.table, "v", Question{Sums: true}, schemas[:2])
+		must(t, err)
+		if !found[0].State || found[1].State {
+			t.Errorf("sums of the first alone: %+v, %+v", found[0], found[1])
+		}
 	})
 }

@@ -125,6 +125,9 @@ func TestUpgrade(t *testing.T) {
 		t.Run(layout, func(t *testing.T) {
 			onEach(t, "goose_db_version", func(t *testing.T, p place) {
 				name := p.table.Name()
+				if list, err := p.table.Versioned.List(ctx, p.db, ""); err != nil || len(list) > 0 {
+					t.Errorf("applied versions in a table that is missing: %v, %v", list, err)
+				}
 				for _, s := range append(make(name, p.name == "postgres"),
 					"INSERT INTO "+name+" (id, kind, namespace, version_id, name, outcome, status) VALUES ('of:dirty:old', 'dirty', 'core', 2, 'sql/2_b.sql', 'down', 1)",
 					"INSERT INTO "+name+" (id, kind, version_id, name) VALUES ('of:protected:1:', 'protected', 1, 'sql/1_a.sql')",
@@ -169,6 +172,15 @@ func TestUpgrade(t *testing.T) {
 					}
 				}
 				remembered("before")
+				versions, err := NewVersions(p.table.dialect, "goose_db_version")
+				must(t, err)
+				create(t, versions, p.db)
+				if look, err := versions.AppliedAndFlag(ctx, p.db, p.table, Question{Sums: true}, false); err != nil || !look.Flagged || !look.Ready || look.State {
+					t.Errorf("a look before: %+v, %v", look, err)
+				}
+				if list, err := p.table.Versioned.List(ctx, p.db, ""); err != nil || len(list) > 0 {
+					t.Errorf("applied versions before: %v, %v", list, err)
+				}
 				upgraded("after")
 
 				// A replica of the version before adds what it misses, and uses it.
@@ -188,6 +200,11 @@ func TestUpgrade(t *testing.T) {
 				}
 				if ours, err := p.table.Runs.End(ctx, p.db, "new", 1, Migrated, "", time.Now(), "8"); !ours || err != nil {
 					t.Errorf("End = %t, %v", ours, err)
+				}
+
+				exec(t, p.db, "ALTER TABLE "+name+" DROP COLUMN down_sql")
+				if list, err := p.table.Versioned.List(ctx, p.db, ""); err == nil {
+					t.Errorf("rows that can't be read count as none: %v", list)
 				}
 			})
 		})

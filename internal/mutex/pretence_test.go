@@ -14,6 +14,7 @@ import (
 // pretender is a server that answers everything as if it had locks. CockroachDB is one.
 type pretender struct {
 	row    []driver.Value // the answer to a try
+	fails  string         // a part of the statement that fails, "" for none
 	closed int
 }
 
@@ -25,7 +26,10 @@ type pretence struct{ p *pretender }
 func (c pretence) Prepare(string) (driver.Stmt, error) { return nil, errors.ErrUnsupported }
 func (c pretence) Begin() (driver.Tx, error)           { return nil, errors.ErrUnsupported }
 func (c pretence) Close() error                        { c.p.closed++; return nil }
-func (c pretence) ExecContext(context.Context, string, []driver.NamedValue) (driver.Result, error) {
+func (c pretence) ExecContext(_ context.Context, statement string, _ []driver.NamedValue) (driver.Result, error) {
+	if c.p.fails != "" && strings.Contains(statement, c.p.fails) {
+		return nil, errors.New(c.p.fails + " was refused")
+	}
 	return driver.ResultNoRows, nil
 }
 
@@ -55,16 +59,21 @@ func TestServersWithoutLocks(t *testing.T) {
 		mutex func(*sql.DB) Mutex
 		row   []driver.Value
 		text  string
+		fails string
 	}{
+		"PostgreSQL, without a transaction": {func(db *sql.DB) Mutex { return NewPostgres(db, "'k'", Lease{Idle: time.Minute}) },
+			[]driver.Value{"k", "1", true, true, true}, "BEGIN was refused", "BEGIN"},
+		"PostgreSQL, which takes the lock only once": {func(db *sql.DB) Mutex { return NewPostgres(db, "'k'", Lease{Idle: time.Minute}) },
+			[]driver.Value{"k", "1", true, true, true}, "ROLLBACK TO was refused", "ROLLBACK TO"},
 		"PostgreSQL, and pg_locks is empty": {func(db *sql.DB) Mutex { return NewPostgres(db, "'k'", Lease{Idle: time.Minute}) },
-			[]driver.Value{"k", "1", true, false, true}, "pg_locks"},
+			[]driver.Value{"k", "1", true, false, true}, "pg_locks", ""},
 		"MySQL, and GET_LOCK gives NULL": {func(db *sql.DB) Mutex { return NewMySQL(db, "'k'", time.Minute) },
-			[]driver.Value{"k", "k", nil, nil, true}, "NULL"},
+			[]driver.Value{"k", "k", nil, nil, true}, "NULL", ""},
 		"MySQL, and IS_USED_LOCK gives NULL": {func(db *sql.DB) Mutex { return NewMySQL(db, "'k'", time.Minute) },
-			[]driver.Value{"k", "k", int64(1), nil, true}, "IS_USED_LOCK"},
+			[]driver.Value{"k", "k", int64(1), nil, true}, "IS_USED_LOCK", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &pretender{row: s.row}
+			p := &pretender{row: s.row, fails: s.fails}
 			db := sql.OpenDB(p)
 			defer db.Close()
 			held, err := s.mutex(db).TryLock(context.Background())

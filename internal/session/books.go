@@ -115,16 +115,8 @@ func (b *books) opened(t *tx) {
 
 func (b *books) closedTx(t *tx) { b.note(func(s *stepState) { delete(s.txs, t) }) }
 
-// done records that the step's own statements are executed. It returns a transaction that is open, nil if there is none.
-func (b *books) done() (open *tx, at stepState) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.step.done = true
-	for t := range b.step.txs {
-		open = t
-	}
-	return open, b.step
-}
+// done records that the step's own statements are executed.
+func (b *books) done() { b.note(func(s *stepState) { s.done = true }) }
 
 // open returns a transaction of the step that is open, nil if there is none.
 func (b *books) open() (open *tx) {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"testing"
 	"time"
@@ -85,6 +86,38 @@ func TestGuard(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// late is a driver that makes its connection when it is told to.
+type late struct {
+	*legacy
+	asked, made chan struct{}
+}
+
+func (l late) Connect(ctx context.Context) (driver.Conn, error) {
+	close(l.asked)
+	<-l.made
+	return l.legacy.Connect(ctx)
+}
+
+// TestLateConnection: a connection that comes when nobody waits for it any more is closed.
+func TestLateConnection(t *testing.T) {
+	closed := make(chan struct{})
+	l := late{&legacy{fail: func(what string) error { close(closed); return nil }}, make(chan struct{}), make(chan struct{})}
+	parent := sql.OpenDB(l)
+	defer parent.Close()
+	s := closeAtEnd(t, Guard(parent, false))
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-l.asked; cancel() }()
+	if err := s.DB().PingContext(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	close(l.made)
+	select {
+	case <-closed:
+	case <-time.After(30 * time.Second):
+		t.Error("the connection stays")
 	}
 }
 

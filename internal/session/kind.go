@@ -207,12 +207,11 @@ func (l *link) clean(k Kind) error {
 func (l *link) undo(ctx context.Context, k Kind) error {
 	switch {
 	case k == PostgreSQL:
+		reset := resetSQL + "; " + l.own.session
 		if l.outside {
-			if err := l.exec(ctx, "ROLLBACK"); err != nil { // if there is nothing to roll back, that is none
-				return err
-			}
+			reset = "ROLLBACK; " + reset // if there is nothing to roll back, that is no error
 		}
-		return l.exec(ctx, resetSQL+"; "+l.own.session)
+		return l.exec(ctx, reset)
 	case k == SQLite && l.before != nil:
 		return l.cleanSQLite(ctx)
 	}

@@ -13,11 +13,20 @@ import (
 
 // legacy is a driver that implements nothing that is optional but a ColumnConverter: it writes down
 // what it is told, and a query gives its arguments back.
-type legacy struct{ told []string }
+type legacy struct {
+	told []string
+	fail func(what string) error // nil: nothing fails
+}
 
 func (l *legacy) Connect(context.Context) (driver.Conn, error) { return legacyConn{l}, nil }
 func (l *legacy) Driver() driver.Driver                        { return nil }
-func (l *legacy) tell(what string)                             { l.told = append(l.told, what) }
+func (l *legacy) tell(what string) error {
+	l.told = append(l.told, what)
+	if l.fail == nil {
+		return nil
+	}
+	return l.fail(what)
+}
 func (l *legacy) reset(told ...string) bool {
 	same := slices.Equal(l.told, told)
 	l.told = nil
@@ -27,13 +36,13 @@ func (l *legacy) reset(told ...string) bool {
 type legacyConn struct{ l *legacy }
 
 func (c legacyConn) Prepare(q string) (driver.Stmt, error) { return legacyStmt{c.l, q}, nil }
-func (c legacyConn) Close() error                          { c.l.tell("close"); return nil }
-func (c legacyConn) Begin() (driver.Tx, error)             { c.l.tell("begin"); return legacyTx(c), nil }
+func (c legacyConn) Close() error                          { return c.l.tell("close") }
+func (c legacyConn) Begin() (driver.Tx, error)             { return legacyTx(c), c.l.tell("begin") }
 
 type legacyTx legacyConn
 
-func (t legacyTx) Commit() error   { t.l.tell("commit"); return nil }
-func (t legacyTx) Rollback() error { t.l.tell("rollback"); return nil }
+func (t legacyTx) Commit() error   { return t.l.tell("commit") }
+func (t legacyTx) Rollback() error { return t.l.tell("rollback") }
 
 type legacyStmt struct {
 	l     *legacy
@@ -44,8 +53,7 @@ func (s legacyStmt) Close() error                              { return nil }
 func (s legacyStmt) NumInput() int                             { return strings.Count(s.query, "?") }
 func (s legacyStmt) ColumnConverter(int) driver.ValueConverter { return upper{} }
 func (s legacyStmt) Exec([]driver.Value) (driver.Result, error) {
-	s.l.tell(s.query)
-	return driver.RowsAffected(0), nil
+	return driver.RowsAffected(0), s.l.tell(s.query)
 }
 func (s legacyStmt) Query(args []driver.Value) (driver.Rows, error) {
 	return &legacyRows{row: args}, nil
@@ -137,6 +145,54 @@ func TestDriverWithoutOptionalInterfaces(t *testing.T) {
 		t.Errorf("%v: a connection that nobody can check was kept", l.told)
 	}
 	_ = tx
+}
+
+// TestTransactionThatDoesNotBegin: what fails while a transaction begins leaves no transaction to the parent pool.
+func TestTransactionThatDoesNotBegin(t *testing.T) {
+	failed := errors.New("failed")
+	outer := func(ctx context.Context, parent *sql.DB) error {
+		_, err := InTransaction(ctx, parent, Config{})
+		return err
+	}
+	for name, tc := range map[string]struct {
+		begin func(context.Context, *sql.DB) error
+		fail  string // what fails
+		ends  string // the context ends during this
+		told  []string
+	}{
+		"the rollback fails too": {func(ctx context.Context, parent *sql.DB) error {
+			s := closeAtEnd(t, Open(parent, Config{OnBegin: []Statement{{Query: "fence"}}}))
+			_, err := s.DB().BeginTx(ctx, nil)
+			return err
+		}, "fence rollback", "", []string{"begin", "fence", "rollback", "close"}},
+		"the mark of a whole run fails":           {outer, transactionMark, "", []string{"begin", transactionMark, "rollback"}},
+		"and so does the rollback":                {outer, transactionMark + " rollback", "", []string{"begin", transactionMark, "rollback", "close"}},
+		"the context ends before a whole run did": {outer, "", transactionMark, []string{"begin", transactionMark, "rollback"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			l := &legacy{fail: func(what string) error {
+				if what == tc.ends {
+					cancel()
+				}
+				if strings.Contains(tc.fail, what) {
+					return failed
+				}
+				return nil
+			}}
+			parent := sql.OpenDB(l)
+			defer parent.Close()
+			err := tc.begin(ctx, parent)
+			if want := map[bool]error{true: failed, false: context.Canceled}[tc.ends == ""]; !errors.Is(err, want) {
+				t.Errorf("error %v, want %v", err, want)
+			}
+			if told := slices.Clone(l.told); !l.reset(tc.told...) {
+				t.Errorf("told %q, want %q", told, tc.told)
+			}
+			free(t, parent)
+		})
+	}
 }
 
 // instant is a driver that takes no time.

@@ -15,15 +15,7 @@ func prepare(ctx context.Context, dc driver.Conn, query string) (driver.Stmt, er
 	if p, ok := dc.(driver.ConnPrepareContext); ok {
 		return p.PrepareContext(ctx, query)
 	}
-	st, err := dc.Prepare(query)
-	if err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		st.Close() // nothing was executed
-		return nil, err
-	}
-	return st, nil
+	return dc.Prepare(query) // to execute it, ctx must not have ended
 }
 
 func begin(ctx context.Context, dc driver.Conn, opts driver.TxOptions) (driver.Tx, error) {

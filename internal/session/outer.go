@@ -57,8 +57,7 @@ func InTransaction(ctx context.Context, parent *sql.DB, cfg Config) (*Session, e
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		if tx != nil {
-			_ = tx.rollback() // the connection is closed anyway
+		if tx != nil && tx.rollback() != nil {
 			c.link.spent = true
 		}
 		cancel()

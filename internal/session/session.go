@@ -126,7 +126,7 @@ func (s *Session) borrow(ctx context.Context) (l *link, err error) {
 	}
 	for range attempts {
 		l, err = s.borrowOnce(ctx)
-		if err == nil || !errors.Is(err, driver.ErrBadConn) || ctx.Err() != nil {
+		if !errors.Is(err, driver.ErrBadConn) {
 			break // otherwise the server has closed it while nobody used it
 		}
 	}

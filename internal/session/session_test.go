@@ -96,6 +96,36 @@ func TestOnBeginFails(t *testing.T) {
 	}
 }
 
+// TestOnBeginFailsAtTheEnd: what comes after SET TRANSACTION comes before a COMMIT, and if it fails nothing is committed.
+func TestOnBeginFailsAtTheEnd(t *testing.T) {
+	onEach(t, false, func(t *testing.T, p *place) {
+		if p.dialect != "postgres" {
+			return
+		}
+		s := p.open(t, Config{Kind: PostgreSQL, OnBegin: []Statement{{Query: `CREATE TABLE a (id INTEGER)`, Check: func(int64) error { return errFenced }}}})
+		for name, end := range map[string]func(*sql.Tx) error{
+			"COMMIT": (*sql.Tx).Commit,
+			"the record of the step": func(tx *sql.Tx) error {
+				defer tx.Rollback()
+				_, err := s.Finish(t.Context(), true)
+				return err
+			},
+		} {
+			s.StartStep(t.Context(), Step{InTransaction: true, Watched: true})
+			tx, err := s.DB().Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			exe(t, tx, `SET TRANSACTION ISOLATION LEVEL SERIALIZABLE`)
+			if err := end(tx); !errors.Is(err, errFenced) {
+				t.Errorf("%s: error %v, want that of the check", name, err)
+			}
+			s.EndStep()
+		}
+		p.want(t, "")
+	})
+}
+
 func TestSettings(t *testing.T) {
 	onEach(t, true, func(t *testing.T, p *place) {
 		p.db.SetMaxOpenConns(1)
@@ -239,6 +269,11 @@ func TestBackend(t *testing.T) {
 		if err := s.DB().PingContext(t.Context()); err != errFenced {
 			t.Errorf("error %v, want that of Found", err)
 		}
+		s = p.open(t, Config{Backend: Backend{Query: "SELECT nothing_such"}})
+		if err := s.DB().PingContext(t.Context()); err == nil {
+			t.Error("the question fails, and there is no error")
+		}
+		free(t, p.db)
 	})
 }
 

@@ -60,7 +60,8 @@ func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, e
 	if s.cfg.Kind == Other {
 		return true, nil
 	}
-	open, at := s.books.done()
+	s.books.done()
+	open, at := s.books.open(), s.books.at()
 	if inTransaction && open != nil {
 		open.mu.Lock()
 		defer open.mu.Unlock()

@@ -1,8 +1,12 @@
 package session
 
 import (
+	"database/sql"
 	"errors"
+	"fmt"
 	"testing"
+
+	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
 
 // TestKeeper: the connection of one session is that of the next, and as it was.
@@ -48,6 +52,65 @@ func TestKeeper(t *testing.T) {
 			keeper.Close()
 			if n := p.db.Stats().OpenConnections; n != 0 {
 				t.Errorf("%d connections are open after the end", n)
+			}
+		})
+	}
+}
+
+// TestKilledBetweenSteps: the step after has another connection, and the parent pool loses the one that was kept.
+func TestKilledBetweenSteps(t *testing.T) {
+	for _, x := range targets {
+		if x.dialect != "postgres" {
+			continue
+		}
+		t.Run(x.name, func(t *testing.T) {
+			p := x.place(t)
+			s := p.open(t, Config{Kind: PostgreSQL})
+			for range 2 {
+				s.StartStep(t.Context(), Step{InTransaction: true})
+				tx, err := s.DB().BeginTx(t.Context(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				id := get[int](t, tx, p.id)
+				if err := tx.Commit(); err != nil {
+					t.Fatal(err)
+				}
+				s.EndStep()
+				exe(t, p.db, fmt.Sprintf(p.kill, id))
+				for get[int](t, p.db, fmt.Sprintf(`SELECT count(*) FROM pg_stat_activity WHERE pid = %d`, id)) > 0 { // it ends after the answer
+				}
+			}
+			s.Rest()
+			free(t, p.db)
+		})
+	}
+}
+
+// TestSQLiteThatTellsLess: a library without some PRAGMA doesn't tell how a connection was. It is closed, unless it is the
+// database.
+func TestSQLiteThatTellsLess(t *testing.T) {
+	defer func(was string) { sqliteQuery = was }(sqliteQuery)
+	sqliteQuery = "SELECT 'new', * FROM pragma_of_a_later_version"
+	for name, dsn := range map[string]string{"memory": ":memory:", "file": "file:" + dbtest.SQLiteFile(t)} {
+		t.Run(name, func(t *testing.T) {
+			db, err := sql.Open("sqlite", dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			s := closeAtEnd(t, Open(db, Config{Kind: SQLite}))
+			s.StartStep(t.Context(), Step{})
+			exe(t, s.DB(), "CREATE TABLE a (id INTEGER)", "PRAGMA cache_size = -777")
+			if whole, err := s.Finish(t.Context(), false); whole || err != nil {
+				t.Error(whole, err)
+			}
+			s.EndStep()
+			if n := get[int](t, db, "SELECT count(*) FROM a"); n != 0 {
+				t.Errorf("%d rows", n)
+			}
+			if kept := get[int](t, db, "PRAGMA cache_size") == -777; kept != (name == "memory") {
+				t.Errorf("the connection was kept: %t", kept)
 			}
 		})
 	}
