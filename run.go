@@ -229,6 +229,9 @@ func (r *run) prepare(ctx context.Context) error {
 		return err
 	}
 	for _, p := range r.working {
+		if err := p.found.AddZero(ctx, r.db.own); err != nil {
+			return p.target.named(p.target.tableError(ctx, err))
+		}
 		if !r.options.oneTransaction() { // which undoes nothing by Downs
 			if err := p.inherit(ctx, r.holding.inheritedBy(p)); err != nil {
 				return p.target.named(err)

@@ -59,8 +59,14 @@ func (o *Overlay) read(f File) ([]byte, error) {
 
 const bom = "\ufeff"
 
-// readText reads a file. An editor may have put a byte order mark at its beginning.
-func readText(fsys fs.FS, path string) (string, error) {
+// readText reads a file. An editor may have put a byte order mark at its beginning. goose reads files on goroutines of its own,
+// where a panic of the application's file system would end the process.
+func readText(fsys fs.FS, path string) (_ string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: panic of the file system: %v", path, p)
+		}
+	}()
 	content, err := fs.ReadFile(fsys, path)
 	if err != nil {
 		return "", err

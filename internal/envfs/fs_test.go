@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -194,3 +195,16 @@ type unused struct{}
 
 func (unused) Connect(context.Context) (driver.Conn, error) { return nil, driver.ErrBadConn }
 func (unused) Driver() driver.Driver                        { return nil }
+
+// panicking is a file system that panics when a file is read.
+type panicking struct{ fstest.MapFS }
+
+func (p panicking) ReadFile(string) ([]byte, error) { panic("no disk") }
+
+// TestPanicOfFS: a panic of the application's file system is an error, because goose reads files on goroutines of its own.
+func TestPanicOfFS(t *testing.T) {
+	_, err := readText(panicking{}, "1_a.sql")
+	if err == nil || !strings.Contains(err.Error(), "no disk") {
+		t.Errorf("error %v", err)
+	}
+}

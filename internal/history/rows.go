@@ -95,6 +95,7 @@ type Rows struct {
 	Applied  []int64 // in the order in which they were applied
 	keys     map[int64][]int64
 	last     int64  // the highest key of any row
+	zero     bool   // the table has the zero version, without which it would have no row when nothing is applied
 	schema   string // the schema that the table's name leads to on a new connection to PostgreSQL; "" is none
 	versions *Versions
 }
@@ -126,13 +127,23 @@ func (v *Versions) OwnedIn(ctx context.Context, db Querier) (Rows, error) {
 		return Rows{}, fmt.Errorf("the table %s is gone, or no longer on the search path", v.Name())
 	}
 	r := Rows{Applied: newest(list), keys: make(map[int64][]int64), schema: schema, versions: v}
+	ended := make(map[int64]bool) // versions that were taken back: their older rows are history
 	for _, found := range list {
-		r.last = max(r.last, found.key)
-		if found.applied && found.key != 0 {
+		r.last, r.zero = max(r.last, found.key), r.zero || found.version == 0
+		ended[found.version] = ended[found.version] || !found.applied
+		if !ended[found.version] && found.key != 0 {
 			r.keys[found.version] = append(r.keys[found.version], found.key)
 		}
 	}
 	return r, nil
+}
+
+// AddZero adds the zero version to a table without it, which other tools or people have filled.
+func (r Rows) AddZero(ctx context.Context, db *sql.DB) error {
+	if r.zero || r.versions == nil {
+		return nil
+	}
+	return r.versions.insertZero(ctx, db)
 }
 
 // Table is the table was with the schema in which the server has found it: a migration may change the search_path of new
