@@ -147,7 +147,7 @@ func TestRefusedNamespaces(t *testing.T) {
 					}
 				}
 				back := 0
-				err := p.over(db, from(namespaced(named)), gooseplus.WithNamespaces("core", "identity"), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+				err := p.over(db, from(namespaced(named)), gooseplus.WithNamespaces("core", "identity"), gooseplus.WithEnvironments("test"), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 					if _, ok := e.(gooseplus.WayBackStarted); ok {
 						back++
 					}
@@ -161,6 +161,9 @@ func TestRefusedNamespaces(t *testing.T) {
 					t.Errorf("a way back: %v, %d times", rolledForward, back)
 				}
 				p.wantContexts(t, contextVersions{"core": nil, "identity": nil}, nil)
+				if n := column[int](t, p.db, "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'environment'")[0]; n != 0 {
+					t.Errorf("%d environments stay", n)
+				}
 			})
 		})
 	}

@@ -126,6 +126,7 @@ func TestGuardLostRunKeepsItsRow(t *testing.T) {
 		err := p.locking(p.instance(t), set(func(ctx context.Context, _ *sql.Tx) error {
 			p.exec(t, fmt.Sprintf(p.kill, locks{p}.connection(t)))
 			<-ctx.Done()
+			wantIs(t, context.Cause(ctx), gooseplus.ErrLockLost) // and not the migration timeout
 			return ctx.Err()
 		})...).Migrate(ctx)
 		wantIs(t, err, gooseplus.ErrLockLost)
@@ -164,14 +165,14 @@ func TestGuardOtherNamespacesRun(t *testing.T) {
 }
 
 // TestGuardDownThatRemovedItsRow: a Down that ends half-way after its version's row is gone leaves the version dirty: that
-// the row is gone says nothing of the rest.
+// the row is gone says nothing of the rest. The Down is not executed once more.
 func TestGuardDownThatRemovedItsRow(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	onDatabases(t, func(t *testing.T, p *place) {
 		set := files(map[string]*fstest.MapFile{
 			"1_a.sql": table("a"),
-			"2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DELETE FROM goose_db_version WHERE version_id = 2;\nINSERT INTO nowhere VALUES (1);"),
+			"2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DELETE FROM goose_db_version WHERE version_id = 2;\nINSERT INTO b VALUES (1);\nINSERT INTO nowhere VALUES (1);"),
 		})
 		m := p.migrator(from(set))
 		if err := m.Migrate(ctx); err != nil {
@@ -181,6 +182,9 @@ func TestGuardDownThatRemovedItsRow(t *testing.T) {
 		wantIs(t, err, gooseplus.ErrRollBack)
 		wantIs(t, err, gooseplus.ErrDirty)
 		p.want(t, []int64{1}, []string{"a", "b"})
+		if n := column[int](t, p.db, "SELECT count(*) FROM b")[0]; n != 1 {
+			t.Errorf("the Down was executed %d times", n)
+		}
 		wantIs(t, m.Migrate(ctx), gooseplus.ErrDirty)
 	})
 }

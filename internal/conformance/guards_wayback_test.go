@@ -28,6 +28,25 @@ func TestGuardOtherRunnerDuringTheClearing(t *testing.T) {
 	})
 }
 
+// TestGuardOtherRunnerBesideAHalfStep: a step fails half-way, and another runner has recorded a version meanwhile. The step is not
+// cleared away, so it is dirty.
+func TestGuardOtherRunnerBesideAHalfStep(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		m := p.migrator(from(files(map[string]*fstest.MapFile{
+			"1_a.sql":    table("a"),
+			"2_half.sql": noTransaction("CREATE TABLE half (id INTEGER);\n"+versionOfAnother+"\nINSERT INTO nowhere VALUES (1);", "DROP TABLE half;"),
+		})))
+		err := m.Migrate(ctx)
+		wantStuck(t, err, 0, 9)
+		wantIs(t, err, gooseplus.ErrDirty)
+		wantText(t, err, "another process")
+		p.want(t, []int64{1, 9}, []string{"a", "half"})
+		wantIs(t, m.Migrate(ctx), gooseplus.ErrDirty)
+	})
+}
+
 // TestGuardTransactionThatEnded: a step ends the transaction of the whole run and fails. The steps before it are committed, so the
 // run is not back at its starting point.
 func TestGuardTransactionThatEnded(t *testing.T) {

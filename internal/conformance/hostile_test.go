@@ -278,6 +278,7 @@ func (h hostile) judge(t *testing.T, p *place, next *sql.DB, err error, locking 
 			t.Errorf("the next run: %v", again)
 		}
 	case told:
+		wantIs(t, err, gooseplus.ErrDirty)
 		if incomplete != nil && incomplete.Reached != version && incomplete.Reached != -1 {
 			t.Errorf("version %d was told to be reached, and a new process finds %d", incomplete.Reached, version)
 		}
