@@ -72,9 +72,9 @@ func (h *holding) check() error {
 
 // release records how the run ended, if it had begun, and gives the lock back.
 func (h *holding) release(caller context.Context, runErr error) error {
+	h.run.disconnect(h.alive) // which may take its time, if a Go migration has kept a connection
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.alive), releaseLimit)
 	defer cancel()
-	h.run.disconnect(ctx)
 	err := h.dropCreated(failure.Join(runErr, h.recordOutcomes(ctx, runErr)))
 	if unlockErr := h.unlock(caller); unlockErr != nil && !errors.Is(err, ErrLockLost) {
 		err = failure.Join(err, unlockErr)
