@@ -230,7 +230,7 @@ func (a *admission) wayOut(s history.Step, applied []int64) string {
 // knows that nobody is at the step.
 func (a *admission) clearable(ctx context.Context, s history.Step) bool {
 	p, t, db := a.part, a.part.target, a.part.run.db.own
-	m, known := t.set.Find(s.Version)
+	_, known := t.set.Find(s.Version)
 	if _, restored := p.files.restored[s.Version]; !known && restored && s.Down {
 		known = true
 	}
@@ -255,7 +255,7 @@ func (a *admission) clearable(ctx context.Context, s history.Step) bool {
 		return false // the Down may take what was there before
 	}
 	script := p.files.read[s.Version]
-	return m.Go == nil && inTransaction && downInTransaction && drive.Retractable(script.Up, script.Down)
+	return inTransaction && drive.Retractable(script.Up, script.Down)
 }
 
 // clearCutOff clears away what a clearable step left that was cut off with its run.

@@ -28,6 +28,14 @@ func TestClearable(t *testing.T) {
 		"sql/base/2_b.sql": file("-- +goose NO TRANSACTION\n-- +goose Up\nCREATE TABLE b (id INTEGER);\n-- +goose Down\nDROP TABLE b;\n"),
 		"sql/base/3_c.sql": file("-- +goose Up\nINSERT INTO c VALUES (1);\n-- +goose Down\nDELETE FROM c;\n"),
 	}
+	untouched := func(version int64, down bool) history.Step {
+		return history.Step{Mark: history.Mark{Version: version}, Down: down, Untouched: true}
+	}
+	myISAM := func(*part) {
+		if _, err := db.Exec("INSERT INTO information_schema.tables VALUES ('BASE TABLE', 'MyISAM', 'shop')"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	at := func(version int64) history.Step { return history.Step{Mark: history.Mark{Version: version}} }
 	for situation, s := range map[string]struct {
 		step   history.Step
@@ -41,10 +49,13 @@ func TestClearable(t *testing.T) {
 		"nobody knows it":       {at(9), nil, false},
 		"without a transaction": {at(2), nil, false},
 		"no DDL":                {at(3), nil, false},
-		"untouched":             {history.Step{Mark: history.Mark{Version: 3}, Untouched: true}, nil, true},
+		"untouched":             {untouched(3, false), nil, true},
+		"untouched, outside":    {untouched(2, false), nil, false},
+		"untouched, MyISAM":     {untouched(3, false), myISAM, false},
 		"down":                  {history.Step{Mark: history.Mark{Version: 1}, Down: true}, nil, false},
-		"down, untouched":       {history.Step{Mark: history.Mark{Version: 1}, Down: true, Untouched: true}, nil, true},
-		"down, no transaction":  {history.Step{Mark: history.Mark{Version: 2}, Down: true, Untouched: true}, nil, false},
+		"down, untouched":       {untouched(1, true), nil, true},
+		"down, MyISAM":          {untouched(1, true), myISAM, false},
+		"down, no transaction":  {untouched(2, true), nil, false},
 	} {
 		o := defaultOptions()
 		o.dialect, o.fsys = "mysql", fsys
@@ -61,6 +72,9 @@ func TestClearable(t *testing.T) {
 			t.Errorf("%s: clearable = %t", situation, got)
 		}
 		p.run.disconnect(context.Background())
+		if _, err := db.Exec("DELETE FROM information_schema.tables"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -113,22 +113,21 @@ func (p *part) apply(ctx context.Context) error {
 	memory{p}.warnOfStoredDowns()
 	defer p.driver.Rest() // what comes next may need the connection
 	for _, next := range p.batches() {
+		one := steps{next}
 		if next.batch != nil {
-			if done, err := p.takeBatch(ctx, next); done || err != nil {
-				if err != nil {
-					return err
-				}
+			done, err := p.takeBatch(ctx, next)
+			if err != nil {
+				return err
+			}
+			if done {
 				continue
 			}
-			for _, step := range next.batch.steps {
-				if err := p.takeNext(ctx, step); err != nil {
-					return err
-				}
-			}
-			continue
+			one = next.batch.steps
 		}
-		if err := p.takeNext(ctx, next); err != nil {
-			return err
+		for _, step := range one {
+			if err := p.takeNext(ctx, step); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
