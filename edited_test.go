@@ -3,6 +3,7 @@ package gooseplus_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -112,6 +113,20 @@ func TestEditedIgnored(t *testing.T) {
 	if err := db.QueryRow("SELECT count(*) FROM sqlite_master WHERE name = 'goose_db_version_lock'").Scan(&n); err != nil || n != 0 {
 		t.Errorf("%d state tables, %v", n, err)
 	}
+}
+
+// TestMendedMeanwhile: a Migrator remembers the text that it has executed, also if the file was another one at its first run.
+func TestMendedMeanwhile(t *testing.T) {
+	t.Parallel()
+	db := openSQLite(t)
+	fsys := fstest.MapFS{"sql/base/1_a.sql": migrationFile("CREATE TABLE a (id INTEGER) nonsense;", "DROP TABLE a;")}
+	m := sqlite(db, fsys)
+	if err := m.Migrate(t.Context()); !errors.Is(err, gooseplus.ErrRollForward) {
+		t.Fatal(err)
+	}
+	fsys["sql/base/1_a.sql"] = migrationFile("CREATE TABLE a (id INTEGER);", "DROP TABLE a;")
+	mustMigrate(t, m)
+	mustMigrate(t, sqlite(db, fsys, gooseplus.WithChecksums(gooseplus.Refuse)))
 }
 
 // TestAdopted: migrations applied before there were sums are remembered as they are at the next run that has anything to do, or at Accept.

@@ -36,7 +36,16 @@ func (s *Set) SumAll() {
 	})
 }
 
-// Sum returns the sum of a version, whose file is read once. There is none where the database's quotes are not known. A
+// forget has Sum read the files of versions again.
+func (s *sums) forget(versions []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range versions {
+		delete(s.known, v)
+	}
+}
+
+// Sum returns the sum of a version, whose file is read once, and again after [Set.Read]. There is none where the database's quotes are not known. A
 // file, both files of a pair and the SQL of a definition count as they are written, and a Replay as goose reads it.
 func (s *Set) Sum(version int64) (Sum, error) {
 	if m, ok := s.Find(version); ok && m.Gone() {
