@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,6 +88,33 @@ func TestGuardForce(t *testing.T) {
 		wantIs(t, p.locking(db, from(chain(2))).Force(ctx, 2), gooseplus.ErrLockLost)
 		p.want(t, []int64{1}, []string{"t001"})
 	})
+}
+
+// TestGuardForceIsWhole: Force that can't finish, or commit, says so, and changes nothing.
+func TestGuardForceIsWhole(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for part, places := range map[string]choice{"goose_db_version_lock": having(), "COMMIT": having(transactionalDDL)} {
+		t.Run(part, func(t *testing.T) {
+			places.onDatabases(t, func(t *testing.T, p *place) {
+				if err := p.locking(p.db, from(chain(2))).MigrateTo(ctx, 1); err != nil {
+					t.Fatal(err)
+				}
+				db, f := p.flaky(t)
+				refused, fenced := errors.New("disk full"), false
+				f.refuse = func(statement string) error {
+					if fenced && strings.Contains(statement, part) {
+						fenced = false
+						return refused
+					}
+					fenced = fenced || strings.Contains(statement, "SET transactions = transactions + 1")
+					return nil
+				}
+				wantIs(t, p.locking(db, from(chain(2))).Force(ctx, 2), refused)
+				p.want(t, []int64{1}, []string{"t001"})
+			})
+		})
+	}
 }
 
 // TestGuardRegister: a run that loses the lock before others can find its row does nothing: who has the lock now has missed it.
