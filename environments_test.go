@@ -190,8 +190,8 @@ func TestBodiesAreReadWhenPending(t *testing.T) {
 	m := gooseplus.New(db, gooseplus.WithDialect("sqlite"), gooseplus.WithFS(fsys))
 	mustMigrate(t, m)
 	applied(t, db, 1, 2)
-	if n := fsys.bodies.Load(); n != 6 {
-		t.Errorf("two files were opened %d times, want three times each: for its sum, and goose reads each direction by itself", n)
+	if n := fsys.bodies.Load(); n != 8 {
+		t.Errorf("two files were opened %d times, want four times each: for their sums at the look and when they are pending, and goose reads each direction by itself", n)
 	}
 	fsys.bodies.Store(0)
 	mustMigrate(t, gooseplus.New(db, gooseplus.WithDialect("sqlite"), gooseplus.WithFS(fsys)))
