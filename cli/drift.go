@@ -57,7 +57,8 @@ func (d difference) row() []cell {
 
 const driftLong = "The migrations run in the shadow, an empty database of the same kind that nobody uses. Their objects\n" +
 	"stay there, so drift can use the same shadow again; trace and checkpoint need another, empty one. Never name a\n" +
-	"database that holds anything you need. Rows are not compared, and the database is only read. The exit code is 0 without differences, and 8 with some.\n"
+	"database that holds anything you need. Rows are not compared, and the database is only read. The exit code\n" +
+	"is 0 without differences, and 8 with some.\n"
 
 func addShadow(cmd *cobra.Command, shadow *string) {
 	cmd.Flags().StringVar(shadow, "shadow", "", "`DSN` of an empty database that nobody uses (GOOSEPLUS_SHADOW_DSN)")

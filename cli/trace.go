@@ -17,8 +17,8 @@ func (e *locksError) Error() string { return e.text }
 const traceLong = "Runs all migrations in a copy of the shadow, an empty database of the same kind, and shows for each statement which\n" +
 	"tables it locks, whether it rewrites them, and how long it took. Locks of tables that the migration itself creates\n" +
 	"don't count. Findings are statements for which an application would have to wait, with what to write instead. The\n" +
-	"exit code is 12 if there are any. A line -- +gooseplus allow-lock REASON in a file allows all locks of the file, and\n" +
-	"-- +gooseplus allow-lock-up-to-here REASON also those of all lower versions (docs/locks.md).\n" +
+	"exit code is 12 if there are any. The annotation allow-lock REASON in a file allows all locks of the file, and\n" +
+	"allow-lock-up-to-here REASON also those of all lower versions (docs/locks.md shows the lines).\n" +
 	"On PostgreSQL the server says what each statement has locked, read and rewritten, except for statements that can't\n" +
 	"run in a transaction (\"documented\" in the column KNOWN). On MySQL and MariaDB each ALGORITHM is tried on a copy of\n" +
 	"the table. SQLite locks the whole file, so there is nothing to show.\n" +
