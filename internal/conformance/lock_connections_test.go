@@ -31,6 +31,8 @@ func TestLockNeedsConnections(t *testing.T) {
 			return
 		}
 		wantText(t, err, "SetMaxOpenConns(1)")
+		m := p.locking(db, from(chain(2)), gooseplus.WithTimeout(patience))
+		wantText(t, m.LockVersion(context.Background(), 1), "SetMaxOpenConns(1)") // which has no steps to count
 		if tables := column[string](t, p.db, p.target.tables); len(tables) > 0 {
 			t.Errorf("tables %v", tables)
 		}
