@@ -20,6 +20,7 @@ var histories = map[string]struct {
 }{
 	"golang-migrate":             {[]string{"CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO schema_migrations VALUES (2, FALSE)"}, "Force(2)", false},
 	"golang-migrate, dirty":      {[]string{"CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO schema_migrations VALUES (2, TRUE)"}, "dirty", true},
+	"golang-migrate, first":      {[]string{"CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO schema_migrations VALUES (-1, TRUE)"}, "at version -1 and says that it has failed there (dirty)", true},
 	"golang-migrate, renamed":    {[]string{"CREATE TABLE our_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO our_migrations VALUES (2, FALSE)"}, "Force(2)", false},
 	"golang-migrate, upper case": {[]string{"CREATE TABLE SCHEMA_MIGRATIONS (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO SCHEMA_MIGRATIONS VALUES (2, FALSE)"}, "Force(2)", false},
 	"Flyway": {[]string{"CREATE TABLE flyway_schema_history (installed_rank INT NOT NULL PRIMARY KEY, version VARCHAR(50), description VARCHAR(200) NOT NULL, type VARCHAR(20) NOT NULL, script VARCHAR(1000) NOT NULL, checksum INT, installed_by VARCHAR(100), installed_on TIMESTAMP DEFAULT CURRENT_TIMESTAMP, execution_time INT, success BOOLEAN NOT NULL)",

@@ -157,9 +157,6 @@ func (k *kind) read(ctx context.Context, db Querier, h *Foreign) (some bool, err
 			h.Number, h.Version = e.number, e.text
 		}
 	}
-	if h.Number < 0 {
-		h.Number, h.Version = 0, ""
-	}
 	return some, nil
 }
 
@@ -174,10 +171,7 @@ func number(version string) int64 {
 	}
 	digits, _, _ = strings.Cut(digits, "-")
 	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil {
-		if version == "-1" {
-			return -1
-		}
+	if err != nil { // also of -1, which is before the first
 		return 0
 	}
 	return n

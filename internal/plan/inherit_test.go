@@ -14,3 +14,17 @@ func TestInheritOfNothing(t *testing.T) {
 		t.Errorf("the starting point is %v, owed are %v", start, l.Owed())
 	}
 }
+
+// TestDebtOfADeadRun: a step the other way settles it, and a version of the dead run that is gone by now is not lost by this one.
+func TestDebtOfADeadRun(t *testing.T) {
+	t.Parallel()
+	l := NewLedger(at(1, 2, 3))
+	l.Inherit([]Dead{{Start: []int64{1}, Planned: []int64{2, 3}}})
+	if lost := l.Lost(at(1, 2)); len(lost) > 0 {
+		t.Errorf("lost %v", lost)
+	}
+	l.Record(Change{Version: 3, Down: true}, 0)
+	if got := l.Recorded(); !slices.Equal(got, []int64{2}) {
+		t.Errorf("recorded %v", got)
+	}
+}
