@@ -251,7 +251,7 @@ func (a *admission) clearable(ctx context.Context, s history.Step) bool {
 	if s.Untouched && inTransaction {
 		return t.table.Transactional(ctx, db)
 	}
-	if p.contentWith(p.files.step(s.Version), p.run.looking.others) != "" {
+	if p.run.looking.others.keptBy(p, p.files.step(s.Version)) != "" {
 		return false // the Down may take what was there before
 	}
 	script := p.files.read[s.Version]

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/history"
@@ -133,21 +132,6 @@ func (l *looking) vet(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("%w: nothing was touched; %s, or WithForeignHistory(Ignore) to execute all migrations", err, adoptingCall(r.whole, found))
-}
-
-// inheritOthers takes over what dead runs have found before their first migration: what is there now may be theirs. A run
-// without plans has not looked, and an earlier version has not recorded it.
-func (l *looking) inheritOthers(dead []history.Run) {
-	dead = slices.DeleteFunc(slices.Clone(dead), func(d history.Run) bool { return len(d.Planned) == 0 })
-	if len(dead) == 0 {
-		return
-	}
-	if !slices.ContainsFunc(dead, func(d history.Run) bool { return d.Others == nil }) {
-		l.others = nil
-	}
-	for _, d := range dead {
-		l.others = append(l.others, d.Others...)
-	}
 }
 
 // foreignText is a sentence about histories.

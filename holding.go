@@ -158,7 +158,7 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off: if this run fails, it also undoes what that run applied",
 			dead.Holder, dead.Started.Format(time.RFC3339))})
 	}
-	r.looking.inheritOthers(h.inherited)
+	r.looking.others = r.looking.others.inherit(h.inherited)
 	return nil
 }
 
@@ -257,7 +257,7 @@ func (h *holding) register(ctx context.Context, parts []*part) error {
 		}
 		row := history.Run{
 			ID: p.row.id, Holder: holderName(p.row.id), Application: h.run.options.application, Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,
-			Start: p.ledger.Start(), Planned: append(planned, p.ledger.Owed()...), Others: p.others(),
+			Start: p.ledger.Start(), Planned: append(planned, p.ledger.Owed()...), Others: h.run.looking.others.forHeir(p),
 		}
 		start := p.target.state.Runs.Inherit
 		if h.fresh {

@@ -33,11 +33,11 @@ type view struct {
 // looking is how a run finds out what there is to do.
 type looking struct {
 	run     *run
-	planned bool     // the steps are planned from a look
-	held    bool     // the run has the lock, or had it: it looks for as long as it may take
-	vetted  bool     // under the lock
-	others  []string // the tables that were there though nothing was applied: see wayBack.mayTakeOthers
-	preview bool     // the run wants no lock: nothing but its context limits its look
+	planned bool // the steps are planned from a look
+	held    bool // the run has the lock, or had it: it looks for as long as it may take
+	vetted  bool // under the lock
+	others  others
+	preview bool // the run wants no lock: nothing but its context limits its look
 }
 
 // look reads what is applied, in one statement unless a table is missing, and plans from it: whatever is wrong with the

@@ -17,7 +17,7 @@ import (
 type trail struct {
 	runs   []string // the run's rows in the state table; none without the lock
 	parts  []partTrail
-	others []string // see wayBack.mayTakeOthers
+	others others
 }
 
 // partTrail is the trail in one namespace.
@@ -96,7 +96,7 @@ func (t trail) vet(ctx context.Context, r *run) error {
 	}
 	for i, p := range r.parts {
 		for _, step := range p.steps {
-			if err := p.takesOthers(step, t.others); err != nil {
+			if err := t.others.mayTake(p, step); err != nil {
 				return p.target.named(err)
 			}
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
-	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // wayBack returns a failed run to its starting point and says, in the error that the run ends
@@ -235,7 +234,7 @@ func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows history.
 	if !step.Reversible {
 		return fmt.Errorf("%w: %w", ErrDirty, w.target.irreversible(step))
 	}
-	if err := w.mayTakeOthers(step); err != nil {
+	if err := w.run.looking.others.mayTake(w.part, step); err != nil {
 		return fmt.Errorf("%w: %w", ErrDirty, err)
 	}
 	if err := w.takeMarked(ctx, step.down(), !applied).Err; err != nil {
@@ -262,7 +261,7 @@ func (w wayBack) down(ctx context.Context, version int64) error {
 	if err := w.versionLockedOnTheWayBack(step); err != nil {
 		return err
 	}
-	if err := w.mayTakeOthers(step); err != nil {
+	if err := w.run.looking.others.mayTake(w.part, step); err != nil {
 		return err
 	}
 	result := w.take(ctx, step)
@@ -279,57 +278,6 @@ func (w wayBack) down(ctx context.Context, version int64) error {
 		return fmt.Errorf("%w: %w", ErrDirty, result.Err)
 	}
 	return result.Err
-}
-
-// mayTakeOthers refuses a Down of this run that could remove what was there before its first migration: the Up may have been
-// content with that.
-func (w wayBack) mayTakeOthers(step plannedStep) error {
-	return w.takesOthers(step, w.run.looking.others)
-}
-
-func (p *part) takesOthers(step plannedStep, others []string) error {
-	name := p.contentWith(step, others)
-	if name == "" {
-		return nil
-	}
-	return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %q was there before the first migration, and the Up may have kept it "+
-		"(IF NOT EXISTS or the like): undo it by hand, or keep it and mend the migration that failed", name))
-}
-
-// contentWith is the first of others that the Up of a step in SQL may have been content with, "" if there is none.
-func (p *part) contentWith(step plannedStep, others []string) string {
-	if len(others) == 0 || step.sections[0].Function {
-		return ""
-	}
-	step.Direction = directionUp // of which the statements are asked for
-	for _, text := range p.statements(step) {
-		if name := sqltext.ContentWith(text, others); name != "" {
-			return name
-		}
-	}
-	return ""
-}
-
-// others are the tables that were there before the first migration, for the run that takes over from this one: that one can't
-// find them out any more. Those come first for which a Down of this run is refused.
-func (p *part) others() (names []string) {
-	seen := make(map[string]bool)
-	note := func(list ...string) {
-		for _, name := range list {
-			if name != "" && !seen[name] {
-				names, seen[name] = append(names, name), true
-			}
-		}
-	}
-	all := p.run.looking.others
-	for _, s := range p.steps {
-		note(p.contentWith(s, all))
-	}
-	for _, v := range p.ledger.Owed() {
-		note(p.contentWith(p.files.step(v), all))
-	}
-	note(all...)
-	return names
 }
 
 // reapply applies a version again that the run took back. If that fails half-way, its Down clears

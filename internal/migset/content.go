@@ -20,7 +20,7 @@ func (s *Set) Examine(ctx context.Context) (faults []error, warnings []string) {
 	for _, c := range s.Checkpoints.list {
 		faults = append(faults, s.Verify(ctx, c)...)
 	}
-	return faults, slices.Concat(s.refusedInTransaction(bodies), s.withoutWayBack(bodies), s.emptiedPaths(bodies))
+	return faults, slices.Concat(s.refusedInTransaction(bodies), withoutWayBack(s, bodies), s.emptiedPaths(bodies))
 }
 
 // alone says whether a text is one statement that the database refuses in a transaction.
@@ -53,7 +53,7 @@ func (s *Set) refusedInTransaction(bodies map[int64]Body) (list []string) {
 }
 
 // withoutWayBack warns of SQL that runs outside a transaction and can't be undone.
-func (s *Set) withoutWayBack(bodies map[int64]Body) (list []string) {
+func withoutWayBack(s *Set, bodies map[int64]Body) (list []string) {
 	for _, m := range s.List {
 		b, readable := bodies[m.Version]
 		up, down := s.Sections(m, b)
