@@ -54,7 +54,7 @@ func (m *Migrator) awaited(ctx context.Context) (missing string, err error) {
 	case errors.Is(err, ErrMigrationTable), errors.Is(err, ErrDirty):
 		return reason(err), nil
 	case err != nil && limited.Err() != nil:
-		return reason(err), nil // it was interrupted
+		return "there was no answer yet", nil
 	case err != nil:
 		return "", m.named(err)
 	}
