@@ -3,6 +3,7 @@ package gooseplus_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -44,6 +45,31 @@ func TestWait(t *testing.T) {
 	}
 	mustMigrate(t, m)
 	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// cutter is a file system that ends a context as soon as a migration is read.
+type cutter struct {
+	fs.FS
+	cut context.CancelFunc
+}
+
+func (c cutter) Open(name string) (fs.File, error) {
+	if strings.HasSuffix(name, ".sql") {
+		c.cut()
+	}
+	return c.FS.Open(name)
+}
+
+// TestWaitIsCutOff: a wait that ends before its first answer doesn't tell of a run that failed.
+func TestWaitIsCutOff(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	m := sqlite(openSQLite(t), nil, gooseplus.WithFS(cutter{folder("sql/base/1_a.sql"), cancel}), gooseplus.WithChecksums(gooseplus.Ignore))
+	err := m.Wait(ctx)
+	wantIs(t, err, context.Canceled)
+	if errors.Is(err, gooseplus.ErrRollForward) || !strings.Contains(err.Error(), "there was no answer yet") {
 		t.Error(err)
 	}
 }

@@ -107,18 +107,25 @@ func (p *place) othersFiles() fstest.MapFS {
 	})
 }
 
+// withOthers is another database, with a table that was made by hand, and perhaps with people.
+func (p *place) withOthers(t *testing.T, people bool) *place {
+	t.Helper()
+	made := &place{target: p.target, dsn: p.database(t)}
+	made.db = made.instance(t)
+	made.exec(t, "CREATE TABLE other (id INTEGER)")
+	if people {
+		made.exec(t, "CREATE TABLE people (id INTEGER)", "INSERT INTO people VALUES (1), (2)")
+	}
+	return made
+}
+
 // TestTablesOfOthersStayAfterKill: a run that takes over from a killed one doesn't remove the tables either that were there
 // before the killed one began, and removes those that the killed one made, which it can't tell apart by itself.
 func TestTablesOfOthersStayAfterKill(t *testing.T) {
 	t.Parallel()
 	onDatabases(t, func(t *testing.T, p *place) {
 		for _, there := range []bool{true, false} {
-			p := &place{target: p.target, dsn: p.database(t)}
-			p.db = p.instance(t)
-			p.exec(t, "CREATE TABLE other (id INTEGER)")
-			if there {
-				p.exec(t, "CREATE TABLE people (id INTEGER)", "INSERT INTO people VALUES (1), (2)")
-			}
+			p := p.withOthers(t, there)
 			victim := p.start(t, "others", p.dsn)
 			victim.let(t)
 			victim.until(t, "step 3")
@@ -175,12 +182,7 @@ func TestTablesOfOthersStayAfterCutOff(t *testing.T) {
 	t.Parallel()
 	having(without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
 		for _, there := range []bool{true, false} {
-			p := &place{target: p.target, dsn: p.database(t)}
-			p.db = p.instance(t)
-			p.exec(t, "CREATE TABLE other (id INTEGER)")
-			if there {
-				p.exec(t, "CREATE TABLE people (id INTEGER)", "INSERT INTO people VALUES (1), (2)")
-			}
+			p := p.withOthers(t, there)
 			victim := startProcess(t, othersVictimEnv+"="+p.driver+" "+p.dialect+" "+p.dsn, os.Args[0], "-test.run=^TestOthersVictim$")
 			victim.until(t, "stopped")
 			victim.kill()

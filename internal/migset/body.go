@@ -112,7 +112,7 @@ func (s *Set) ReadAll(ctx context.Context) (map[int64]Body, []error) {
 // Read adds to bodies the SQL of versions that are to go in the given direction. A wrong migration is among the errors as a
 // [*Fault].
 func (s *Set) Read(ctx context.Context, have Reader, versions []int64, direction string, bodies map[int64]Body) []error {
-	s.sums.forget(versions) // the files may be others than at the time of the sums
+	sumAgain(s, versions)
 	errs := s.readFiles(ctx, have, versions, direction, bodies)
 	replays := make(map[int64]int64)
 	var replayed []int64 // not read before

@@ -36,16 +36,21 @@ func (s *Set) SumAll() {
 	})
 }
 
-// forget has Sum read the files of versions again.
-func (s *sums) forget(versions []int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// sumAgain makes the sums anew of those of the versions that have one: the files may be others than at that time. Errors are left
+// to Sum.
+func sumAgain(s *Set, versions []int64) {
 	for _, v := range versions {
-		delete(s.known, v)
+		s.sums.mu.Lock()
+		_, known := s.sums.known[v]
+		delete(s.sums.known, v)
+		s.sums.mu.Unlock()
+		if known {
+			_, _ = s.Sum(v)
+		}
 	}
 }
 
-// Sum returns the sum of a version, whose file is read once, and again after [Set.Read]. There is none where the database's quotes are not known. A
+// Sum returns the sum of a version, whose file is read once, and again by [Set.Read]. There is none where the database's quotes are not known. A
 // file, both files of a pair and the SQL of a definition count as they are written, and a Replay as goose reads it.
 func (s *Set) Sum(version int64) (Sum, error) {
 	if m, ok := s.Find(version); ok && m.Gone() {

@@ -17,7 +17,7 @@ var ErrPooled = errors.New("it isn't in a transaction, and a pooler gives each s
 
 // ErrUnsure is the error of such a statement if it is unknown whether a pooler is in between.
 var ErrUnsure = errors.New("it isn't in a transaction, and needs a role, a schema or timeouts, which would not hold for it behind a pooler in transaction pooling; " +
-	"whether there is such a pooler is found out with a second connection, and the pool had none left: give it more connections (SetMaxOpenConns)")
+	"whether there is such a pooler is found out with a second connection, and none was to be had: give the pool more connections (SetMaxOpenConns)")
 
 // needsDedicated says whether there are settings that only a connection of its own keeps, of which nobody has asked yet.
 func needsDedicated(s *Session) bool {
