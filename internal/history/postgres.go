@@ -30,7 +30,7 @@ func (postgres) terms() terms {
 		locks:       locks{row: " FOR UPDATE", claims: "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))"},
 		together:    true,
 		// The process id and the start of the process. The start is missing if the session was set to a role that may not see it.
-		connection: "SELECT pid::text || '/' || COALESCE(extract(epoch FROM backend_start)::text, '') FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+		connection: "SELECT pid::text || '/' || COALESCE(extract(epoch FROM backend_start)::text, '') FROM pg_stat_get_activity(pg_backend_pid())",
 	}
 }
 

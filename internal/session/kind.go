@@ -54,17 +54,15 @@ const resetSettingsSQL = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET A
 // ownSettings reads what was set on a connection of PostgreSQL since it was made, as by a hook of the application's
 // that is called on each new one, as statements that set it again. The server lists the settings of an
 // extension only if that is loaded. It also reads the connection's number and name, and the statements that set it
-// again for a transaction only.
-var ownSettings = "SELECT " + ownSetting("false", "SET") + ", pg_catalog.pg_backend_pid()::text, pg_catalog.current_setting('application_name'), " +
-	ownSetting("true", "SET LOCAL")
-
-func ownSetting(local, set string) string {
-	return `concat(
-	(SELECT string_agg(format('SELECT pg_catalog.set_config(%L, %L, ` + local + `)', name, setting), '; ') FROM pg_catalog.pg_settings
-		WHERE source = 'session' AND context IN ('user', 'superuser') AND name NOT LIKE 'transaction\_%' AND name NOT IN ('seed', 'is_superuser')),
-	format('; ` + set + ` SESSION AUTHORIZATION %I', session_user),
-	CASE WHEN pg_catalog.current_setting('role') <> 'none' THEN format('; ` + set + ` ROLE %I', pg_catalog.current_setting('role')) END)`
-}
+// again for a transaction only. The settings are listed once for both, because that is what takes the server time.
+const ownSettings = `SELECT concat(s.stay, format('; SET SESSION AUTHORIZATION %I', session_user), '; SET ROLE ' || r.role),
+	pg_catalog.pg_backend_pid()::text, pg_catalog.current_setting('application_name'),
+	concat(s.pass, format('; SET LOCAL SESSION AUTHORIZATION %I', session_user), '; SET LOCAL ROLE ' || r.role)
+	FROM (SELECT string_agg(format('SELECT pg_catalog.set_config(%L, %L, false)', name, setting), '; ') AS stay,
+			string_agg(format('SELECT pg_catalog.set_config(%L, %L, true)', name, setting), '; ') AS pass
+		FROM pg_catalog.pg_settings WHERE source = 'session' AND context IN ('user', 'superuser')
+			AND name NOT LIKE 'transaction\_%' AND name NOT IN ('seed', 'is_superuser')) AS s,
+		(SELECT quote_ident(NULLIF(pg_catalog.current_setting('role'), 'none')) AS role) AS r`
 
 // openSQL fails, where nothing else is wrong, exactly if a transaction is open; or, of SQLite, opens one if none is.
 func (k Kind) openSQL() string {
