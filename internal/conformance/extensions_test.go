@@ -59,7 +59,7 @@ func extendedLast() *fstest.MapFile {
 func TestSearchPathOfTenants(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, one *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, one *place) {
 		p := &fleetPlace{place: one}
 		p.extensions(t)
 		before := column[string](t, p.db, p.where())[0]

@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -160,7 +162,11 @@ func TestVersionTable(t *testing.T) {
 				names["in a schema"] = "gp_other.history"
 				names["in a schema that needs quotes"] = quote("Gp Acme.Corp") + ".history"
 			}
-			for situation, name := range names {
+			for i, situation := range slices.Sorted(maps.Keys(names)) {
+				if !x.hasTurn(i) {
+					continue
+				}
+				name := names[situation]
 				t.Run(situation, func(t *testing.T) {
 					p := x.place(t)
 					if x.schemas {

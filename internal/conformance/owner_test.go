@@ -212,7 +212,7 @@ func TestRole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+			having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 				o := p.owned(t)
 				db := o.user.open(t)
 				test(t, o, db)

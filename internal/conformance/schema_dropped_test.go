@@ -19,15 +19,13 @@ func TestSchemaDropped(t *testing.T) {
 		"dropped": "DROP SCHEMA public CASCADE;\nCREATE SCHEMA public;",
 		"renamed": "ALTER SCHEMA public RENAME TO renamed;\nCREATE SCHEMA public;",
 	}
-	for _, x := range having(server, transactionalDDL) {
-		for name, up := range ups {
-			for _, outside := range []bool{true, false} {
-				for _, lock := range []bool{true, false} {
-					t.Run(fmt.Sprintf("%s, %s, outside %v, lock %v", x.name, name, outside, lock), func(t *testing.T) {
-						t.Parallel()
-						schemaDropped(t, x.place(t), up, outside, lock)
-					})
-				}
+	for name, up := range ups {
+		for _, outside := range []bool{true, false} {
+			for _, lock := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s, outside %v, lock %v", name, outside, lock), func(t *testing.T) {
+					t.Parallel()
+					having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) { schemaDropped(t, p, up, outside, lock) })
+				})
 			}
 		}
 	}

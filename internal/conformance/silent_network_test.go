@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -119,14 +118,14 @@ func TestSilentNetwork(t *testing.T) {
 		for i, method := range methods {
 			for _, lock := range []bool{false, true} {
 				var last atomic.Int64 // moment that is worth a try
-				last.Store(int64(chaosRounds(7, 1000)))
+				last.Store(int64(chaosRounds(5, 1000)))
 				if !lock { // the first ones with the lock are the same
 					last.Store(int64(chaosRounds(1, 1000)))
 				}
 				for first := range silentSteps { // several moments at a time
 					all.Go(func() {
 						for n := first; int64(n) <= last.Load() && !t.Failed(); n += silentSteps {
-							if !turn(p, i+n) {
+							if !p.hasTurn(i + n) {
 								continue
 							}
 							atOnce <- struct{}{}
@@ -141,13 +140,6 @@ func TestSilentNetwork(t *testing.T) {
 		}
 		all.Wait()
 	})
-}
-
-// turn says whether the number is one for the place's driver: in the short form two drivers of one database share them.
-func turn(p *place, n int) bool {
-	drivers := targetsOf(p.dialect)
-	at := slices.IndexFunc(drivers, func(x target) bool { return x.driver == p.driver })
-	return os.Getenv("GOOSEPLUS_CHAOS") != "" || n%len(drivers) == at
 }
 
 // overdue is closed when a method should have returned within the limit, on a machine that is late.
