@@ -16,32 +16,32 @@ var (
 	// ErrMigrationTable is returned when the version table can't be read or created, which includes
 	// a server that can't be reached. Nothing was touched, unless the error is ErrRollForward or
 	// ErrRollBack too: then the table could not be read later in the run.
-	ErrMigrationTable = errors.New("the version table can't be read or created")
+	ErrMigrationTable = failure.Outcome("the version table can't be read or created")
 
 	// ErrMergeMigrations is returned by [Migrator.Err], and by every other method, when the
 	// migration folders, the Go migrations and the definitions don't make one sequence: a version that is
 	// claimed twice, a misspelt environment, half a pair, a Go file that nobody registered. With [WithStrictOrder] it is
 	// also returned by a run that finds a late version. Nothing was touched.
-	ErrMergeMigrations = errors.New("migrations can't be merged")
+	ErrMergeMigrations = failure.Outcome("migrations can't be merged")
 
 	// ErrLocked is returned when the global lock was not obtained in time. Nothing was touched.
-	ErrLocked = errors.New("another runner has the lock")
+	ErrLocked = failure.Outcome("another runner has the lock")
 
 	// ErrLockLost is returned when the global lock was lost during the run: its connection died, or
 	// another runner has declared this one dead. The run can commit until it notices, within 2 to 12
 	// seconds, or until another runner has declared it dead. ErrRollForward or
 	// ErrRollBack in the same error says what is true of the database; with neither, the run had
 	// succeeded before.
-	ErrLockLost = errors.New("the lock was lost")
+	ErrLockLost = failure.Outcome("the lock was lost")
 
 	// ErrRollForward is returned when a run failed and the same versions are applied as at the
 	// starting point, or when the file of a step can't be parsed, so that nothing was begun. The cause,
 	// usually a [*MigrationError], is wrapped too.
-	ErrRollForward = errors.New("migration failed, the database is back at its starting point")
+	ErrRollForward = failure.Outcome("migration failed, the database is back at its starting point")
 
 	// ErrRollBack is returned when a run failed and did not get back to its starting point. A
 	// [*RollbackError] with the details is wrapped too.
-	ErrRollBack = errors.New("migration failed, the database is not back at its starting point")
+	ErrRollBack = failure.Outcome("migration failed, the database is not back at its starting point")
 
 	// ErrUndone and ErrNotUndone are plain names for ErrRollForward and ErrRollBack, which the original library has.
 	ErrUndone    = ErrRollForward
@@ -49,42 +49,42 @@ var (
 
 	// ErrUnknownVersion is returned by a run up if applied versions have no migration in this configuration and
 	// [WithUnknownVersions] is [Refuse]: the database is newer than this program. Nothing was touched.
-	ErrUnknownVersion = errors.New("the database has versions that this program doesn't know")
+	ErrUnknownVersion = failure.Outcome("the database has versions that this program doesn't know")
 
 	// ErrEdited is returned by a run up if the file of an applied migration was edited and [WithChecksums] is [Refuse].
 	// Nothing was touched.
-	ErrEdited = errors.New("applied migrations were edited")
+	ErrEdited = failure.Outcome("applied migrations were edited")
 
 	// ErrTooOld is returned by a run up if an applied migration requires a version that this program doesn't know (the
 	// annotation "-- +gooseplus requires VERSION"). Nothing was touched.
-	ErrTooOld = errors.New("this program is too old for the database")
+	ErrTooOld = failure.Outcome("this program is too old for the database")
 
 	// ErrDirty is returned when a migration that is not protected by a transaction may have been left
 	// half-applied: what is there is not known. Together with [ErrRollBack] it means that the
 	// migration failed and could not be undone, or failed while it was undone. Alone it means that an
 	// earlier run left it so, or was cut off in it, and that nothing was touched: a person has to repair
 	// the database and to call [Migrator.Force].
-	ErrDirty = errors.New("a migration may be half-applied")
+	ErrDirty = failure.Outcome("a migration may be half-applied")
 
 	// ErrVersionLocked is returned when a step down would undo a protected version, or a lower one:
 	// see [Migrator.LockVersion]. Alone it means that nothing was touched; together with
 	// [ErrRollBack], that the way back of a failed run ended there.
-	ErrVersionLocked = errors.New("the version is protected")
+	ErrVersionLocked = failure.Outcome("the version is protected")
 
 	// ErrProtectedEnvironment is returned by a run that has something to do, with an environment that
 	// the database has never been migrated with, if it has been migrated with a protected one: see
 	// [WithProtectedEnvironments]. Nothing was touched.
-	ErrProtectedEnvironment = errors.New("the database refuses environments that it has not seen")
+	ErrProtectedEnvironment = failure.Outcome("the database refuses environments that it has not seen")
 
 	// ErrTenantMissing is returned when the schema of a tenant, or of [WithSchema], is not there.
-	ErrTenantMissing = errors.New("the schema does not exist")
+	ErrTenantMissing = failure.Outcome("the schema does not exist")
 
 	// ErrIrreversible is returned when a migration without a Down, or with an empty one, would have to be
 	// undone: goose would report success, delete the version, and leave the migration's changes.
 	// Alone it means that [Migrator.Rollback], [Migrator.RollbackTo] or [Migrator.Goto] was refused
 	// and nothing was touched; these return it for applied versions that are not known, too.
 	// Together with [ErrRollBack] it means that the way back of a failed run ended there.
-	ErrIrreversible = errors.New("there is no Down to undo it")
+	ErrIrreversible = failure.Outcome("there is no Down to undo it")
 )
 
 // MigrationError is the failure of one migration, in either direction. errors.As reaches the
@@ -110,7 +110,9 @@ type MigrationError struct {
 	// not part of the message. Passwords in it, as in CREATE ROLE … PASSWORD 'x', are replaced by xxxxx, and so they
 	// are in the message when the server quotes the statement.
 	Statement string
-	Err       error
+	// Err is the cause. If it is the error of a Go migration that used another Migrator, errors.Is and errors.As find none of
+	// this package's errors in it: they tell what became of the run that the migration is a part of.
+	Err error
 
 	file string                 // in which Line is, or with the number of the statement
 	end  func(pid int64) string // the statement that ends a connection

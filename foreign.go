@@ -3,10 +3,10 @@ package gooseplus
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 )
 
@@ -35,7 +35,7 @@ func (p Policy) String() string {
 // ErrForeignHistory is returned by a run that has something to apply to a database without any applied version, if the
 // history of another tool, or of goose under another table name, is there: see [WithForeignHistory]. Nothing was
 // touched. [Migrator.Force] adopts what is there.
-var ErrForeignHistory = errors.New("another tool has migrated this database")
+var ErrForeignHistory = failure.Outcome("another tool has migrated this database")
 
 // WithForeignHistory says what to do where the version table is missing or has no version, and a table in the same
 // schema says that another tool has migrated it: golang-migrate, Flyway, Liquibase, dbmate, sql-migrate, tern, Rails,

@@ -106,14 +106,16 @@ func (c *tenantsCall) tenant(t Tenant) (tm *Migrator, done func()) {
 // failed is the state of a tenant with an error.
 func (c *tenantsCall) failed(err error) TenantState {
 	switch {
+	case errors.Is(err, ErrDirty):
+		return TenantDirty
+	case errors.Is(err, ErrRollBack):
+		return TenantFailed
+	case errors.Is(err, ErrRollForward): // whatever the migration has found missing, or locked
+		return TenantFailedAndUndone
 	case errors.Is(err, ErrTenantMissing), c.known.whole.dialect.NoDatabase(err):
 		return TenantMissing
 	case errors.Is(err, ErrLocked):
 		return TenantLocked
-	case errors.Is(err, ErrDirty):
-		return TenantDirty
-	case errors.Is(err, ErrRollForward) && !errors.Is(err, ErrRollBack):
-		return TenantFailedAndUndone
 	}
 	return TenantFailed
 }

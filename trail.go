@@ -3,11 +3,11 @@ package gooseplus
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
 )
@@ -57,7 +57,7 @@ func (t trail) applied() (list []int64) {
 func (m *Migrator) undo(ctx context.Context, t trail) error { return m.migrateIf(ctx, t.goals, t.vet) }
 
 // errWorkedOn is the refusal to undo something that another process may have built on.
-var errWorkedOn = errors.New("another process has worked on this database since")
+var errWorkedOn = failure.Outcome("another process has worked on this database since")
 
 func workedOn(what string, args ...any) error {
 	return fmt.Errorf("%w: %s. Nothing was touched", errWorkedOn, fmt.Sprintf(what, args...))

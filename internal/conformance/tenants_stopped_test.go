@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/pressly/goose/v3"
 
@@ -256,5 +257,24 @@ func TestTenantsBudgetInFlight(t *testing.T) {
 			}
 		}
 		p.wantAllUnbound(t, before)
+	})
+}
+
+// TestTenantsMissWhatTheyAskFor: a migration asks for a database that isn't there. That is the migration's failure, and no
+// missing tenant.
+func TestTenantsMissWhatTheyAskFor(t *testing.T) {
+	t.Parallel()
+	having(schemas).onDatabases(t, func(t *testing.T, one *place) {
+		p := &fleetPlace{place: one}
+		ask := map[string]string{
+			"postgres": "-- +goose StatementBegin\nDO $$ BEGIN RAISE EXCEPTION 'database \"absent\" does not exist' USING ERRCODE = '3D000'; END $$;\n-- +goose StatementEnd",
+			"mysql":    "CREATE TABLE absent.t (id INTEGER);",
+		}[p.dialect]
+		set := map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE a (id INTEGER);", "DROP TABLE a;"), "2_b.sql": script(ask, "SELECT 1;")}
+		report, _ := p.migrator(from(files(set))).MigrateTenants(context.Background(), gooseplus.Schemas(p.names(1)...), gooseplus.WithCreateSchema(true))
+		wantIs(t, report.Tenants[0].Err, gooseplus.ErrRollForward)
+		if state := report.Tenants[0].State; state != gooseplus.TenantFailedAndUndone {
+			t.Errorf("the tenant is %q: %v", state, report.Tenants[0].Err)
+		}
 	})
 }

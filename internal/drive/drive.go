@@ -18,7 +18,7 @@ import (
 )
 
 // ErrOtherRunner is the error of a step that another runner has taken meanwhile.
-var ErrOtherRunner = errors.New("another process changed the applied versions during this run; use WithGlobalLock(true)")
+var ErrOtherRunner = failure.Outcome("another process changed the applied versions during this run; use WithGlobalLock(true)")
 
 // Section is one direction of a migration.
 type Section struct {

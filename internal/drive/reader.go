@@ -12,6 +12,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 )
 
@@ -101,10 +102,10 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Unwrap returns the value if the function panicked with an error.
+// Unwrap returns the value, see [failure.Foreign], if the function panicked with an error.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
-	return err
+	return failure.Foreign(err)
 }
 
 var errGoexit = errors.New("the migration ended its goroutine (runtime.Goexit)")
@@ -123,7 +124,7 @@ func guard[T any](ctx context.Context, arg T, fn func(context.Context, T) error,
 			}
 			result <- err
 		}()
-		err = fn(ctx, arg)
+		err = failure.Foreign(fn(ctx, arg))
 	}()
 	return <-result
 }

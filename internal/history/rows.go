@@ -9,13 +9,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/failure"
 )
 
 var (
 	// ErrRecorded is the error of a step up whose version another process has recorded meanwhile.
-	ErrRecorded = errors.New("the version is recorded already")
+	ErrRecorded = failure.Outcome("the version is recorded already")
 	// ErrNotRecorded is the error of a step down whose version another process has taken back meanwhile.
-	ErrNotRecorded = errors.New("the version is not recorded any more")
+	ErrNotRecorded = failure.Outcome("the version is not recorded any more")
 )
 
 // insert records a version and returns the key of its row. It returns ErrRecorded if a row with a key above last, the last key

@@ -3,14 +3,15 @@ package history
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/failure"
 )
 
 // ErrBusy is returned by Ensure while a replica of an older version uses the table: older versions hold a lock in the table
 // for as long as they run. A later Ensure may succeed.
-var ErrBusy = errors.New("the state table is used by a replica of an older version of gooseplus")
+var ErrBusy = failure.Outcome("the state table is used by a replica of an older version of gooseplus")
 
 // ensureAttempts is how often Ensure looks again after another process was faster.
 const ensureAttempts = 5
