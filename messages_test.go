@@ -91,7 +91,7 @@ func messages(t *testing.T, dirs ...string) (list []string) {
 }
 
 // speaking are functions and methods whose first text is for people.
-var speaking = []string{"Errorf", "New", "Sprintf", "Fatalf", "Skipf", "Logf", "Fatal", "Skip", "fault", "settingFault", "mergeFault", "warn", "add"}
+var speaking = []string{"Errorf", "New", "Outcome", "Sprintf", "Fatalf", "Skipf", "Logf", "Fatal", "Skip", "fault", "settingFault", "mergeFault", "warn", "add"}
 
 // said are the texts for people in a call, a Warning, or an assignment to a text.
 func said(n ast.Node) (texts []string) {
