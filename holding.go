@@ -143,7 +143,7 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 		}
 		waiting = r.announceWait(waiting)
 		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
-			return fmt.Errorf("%w: %w (the server is still executing a statement of %s)", ErrLocked, failure.Stopped(waiting, nil), busy)
+			return fmt.Errorf("%w: %w (%s)", ErrLocked, failure.Stopped(waiting, nil), busy)
 		}
 	}
 	cutOff, err := r.whole.state.Runs.List(ctx, r.db.own, history.CutOff) // newest first
@@ -162,19 +162,12 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 	return nil
 }
 
-// fenceDeadRuns declares runs dead and ends what is left of them. It says what the server still works for, "" if there
-// is nothing any more.
+// fenceDeadRuns declares runs dead and ends what is left of them. It says what is in the way, "" if nothing is any more.
 func (h *holding) fenceDeadRuns(ctx context.Context, seen *drive.Sightings) (busy string, err error) {
 	st, db, beats := h.run.whole.state, h.run.db.own, h.run.options.lockTimes.beats
-	soon, cancel := context.WithTimeout(ctx, answerLimit)
-	defer cancel()
-	running, err := st.Runs.List(soon, db, history.Running)
-	if err != nil && soon.Err() != nil && ctx.Err() == nil {
-		// A transaction of the dead run may keep everybody from the table.
-		return h.endBlocker(ctx, history.Run{Holder: "somebody who has locked the state table"}, seen)
-	}
-	if err != nil {
-		return "", err
+	running, busy, err := h.running(ctx, seen)
+	if err != nil || busy != "" {
+		return busy, err
 	}
 	for _, dead := range running {
 		done, err := st.Runs.TryCutOff(ctx, db, dead.ID, time.Now())
@@ -182,8 +175,12 @@ func (h *holding) fenceDeadRuns(ctx context.Context, seen *drive.Sightings) (bus
 			return "", err
 		}
 		if !done {
-			if busy, err = h.endBlocker(ctx, dead, seen); err != nil {
+			lost := dead.Holder + ", which lost the lock"
+			if busy, err = h.endBlocker(ctx, dead.ID, lost, seen); err != nil {
 				return "", err
+			}
+			if busy == "" {
+				busy = "the server is still executing a statement of " + lost
 			}
 		}
 	}
@@ -202,25 +199,41 @@ func (h *holding) fenceDeadRuns(ctx context.Context, seen *drive.Sightings) (bus
 			}
 			continue
 		}
-		busy = fmt.Sprintf("%s, which lost the lock: %s", b.Holder, a.Who)
+		busy = fmt.Sprintf("the server is still executing a statement of %s, which lost the lock: %s", b.Holder, a.Who)
 		_ = seen.End(ctx, db, st, b, a, beats) // somebody else's stays, and is named
 	}
 	return busy, nil
 }
 
-// endBlocker ends the transaction that keeps a run from being declared dead.
-func (h *holding) endBlocker(ctx context.Context, dead history.Run, seen *drive.Sightings) (busy string, err error) {
+// running lists the runs that are recorded as running. A transaction of a dead one may keep everybody from the table: it
+// says so. Otherwise the server only takes its time.
+func (h *holding) running(ctx context.Context, seen *drive.Sightings) (list []history.Run, busy string, err error) {
 	st, db := h.run.whole.state, h.run.db.own
-	a, err := st.Connections.Blocker(ctx, db, dead.ID)
-	if err != nil {
+	for _, limit := range []time.Duration{answerLimit, tryLimit} {
+		soon, cancel := context.WithTimeout(ctx, limit)
+		list, err = st.Runs.List(soon, db, history.Running)
+		late := soon.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil || !late {
+			return list, "", err
+		}
+		if busy, err = h.endBlocker(ctx, "", "somebody who has locked the state table", seen); busy != "" || err != nil {
+			return nil, busy, err
+		}
+	}
+	return nil, fmt.Sprintf("the state table %s gave no answer within %v", st.Name(), tryLimit), nil
+}
+
+// endBlocker ends the transaction that keeps a run from being declared dead, or everybody from the state table. It says whose
+// it is, "" if there is none.
+func (h *holding) endBlocker(ctx context.Context, run, whose string, seen *drive.Sightings) (busy string, err error) {
+	st, db := h.run.whole.state, h.run.db.own
+	a, err := st.Connections.Blocker(ctx, db, run)
+	if err != nil || a == nil {
 		return "", err
 	}
-	busy = dead.Holder + ", which lost the lock"
-	if a != nil {
-		busy += ": " + a.Who
-		_ = seen.End(ctx, db, st, history.Connection{Run: dead.ID}, *a, h.run.options.lockTimes.beats) // as above
-	}
-	return busy, nil
+	_ = seen.End(ctx, db, st, history.Connection{Run: run}, *a, h.run.options.lockTimes.beats) // somebody else's stays, and is named
+	return fmt.Sprintf("the server is still executing a statement of %s: %s", whose, a.Who), nil
 }
 
 // inheritedBy are the runs that were cut off, newest first, from which a part takes over.

@@ -481,17 +481,21 @@ func (r *round) other(t *testing.T) *replica {
 func (r *round) wantReturned(t *testing.T, s *cutProcess, before remark, cut time.Time) {
 	t.Helper()
 	const limit = 5 * time.Second
+	ended := before.at
 	for _, what := range []string{"ended", "called"} {
 		if what == before.what || what == "called" && r.situation == quickSteps {
 			continue
 		}
-		all, _ := s.allTold(t, what)
+		all, at := s.allTold(t, what)
+		if what == "ended" {
+			ended = at
+		}
 		for name, x := range all {
 			r.log(t, "after the end of its context "+what, x.Late)
 			if late := r.lag.since(cut); x.Late > limit+late {
 				t.Errorf("%s returned %v after the end of its context, the machine was late by %v: %s", name, x.Late, late, x.Text)
 			}
-			if x.OK && r.situation != quickSteps {
+			if x.OK && r.situation != quickSteps && ended.After(cut) { // on a busy machine the calls may have begun before
 				t.Errorf("%s has succeeded without a network", name)
 			}
 		}

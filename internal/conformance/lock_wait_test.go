@@ -259,3 +259,36 @@ func TestLockAfterABlindLook(t *testing.T) {
 		}
 	})
 }
+
+// TestLockOnASlowServer: a server that takes its time is no run that somebody else has begun. The second answer is waited for.
+func TestLockOnASlowServer(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		for _, slow := range []int{1, 2} {
+			set := []gooseplus.Option{from(chain(slow + 1)), gooseplus.WithLockWait(0)}
+			if err := p.locking(p.db, from(chain(slow))).Migrate(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			db, f := p.flaky(t)
+			asked := 0
+			f.before = func(statement string) {
+				if strings.Contains(statement, "AND outcome = 'running' ORDER BY") {
+					if asked++; asked <= slow {
+						time.Sleep(map[int]time.Duration{1: 1500, 2: 5500}[asked] * time.Millisecond)
+					}
+				}
+			}
+			err := p.locking(db, set...).Migrate(context.Background())
+			if slow == 1 && err != nil {
+				t.Errorf("the answer came late, and then in time: %v", err)
+			}
+			if slow == 2 {
+				wantIs(t, err, gooseplus.ErrLocked)
+				wantText(t, err, "gave no answer within 5s")
+			}
+			if asked < slow {
+				t.Fatal("nothing was asked: the test shows nothing")
+			}
+		}
+	})
+}

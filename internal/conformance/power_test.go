@@ -89,6 +89,7 @@ func (r *round) serverEnds(t *testing.T, x target, ready func(), back <-chan str
 	ready()
 	<-back
 	since := time.Now()
+	r.lag = newLag(t, p)
 	r.machine.heal(t)
 	renumber(t, p, named)
 	if other != nil {
@@ -99,8 +100,8 @@ func (r *round) serverEnds(t *testing.T, x target, ready func(), back <-chan str
 		var ended time.Time
 		said, ended = holder.told(t)
 		r.log(t, "the holder ended after the server was back", ended.Sub(since))
-		if ended.Sub(since) > takeoverLimit {
-			t.Errorf("the holder ended %v after the server was back", ended.Sub(since))
+		if late := r.lag.since(since); ended.Sub(since) > takeoverLimit+late {
+			t.Errorf("the holder ended %v after the server was back; the machine was late by %v", ended.Sub(since), late)
 		}
 	}
 	if alone {
@@ -122,8 +123,8 @@ func (r *round) serverEnds(t *testing.T, x target, ready func(), back <-chan str
 	}
 	took := time.Since(since)
 	r.log(t, "migrated after the server was back", took)
-	if took > takeoverLimit {
-		t.Errorf("nobody could migrate for %v", took)
+	if late := r.lag.since(since); took > takeoverLimit+late {
+		t.Errorf("nobody could migrate for %v; the machine was late by %v", took, late)
 	}
 	if !alone {
 		hear()
