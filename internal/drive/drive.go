@@ -18,7 +18,7 @@ import (
 )
 
 // ErrOtherRunner is the error of a step that another runner has taken meanwhile.
-var ErrOtherRunner = failure.Outcome("another process changed the applied versions during this run; use WithGlobalLock(true)")
+var ErrOtherRunner = failure.Outcome("the applied versions changed during this run, by another process (use WithGlobalLock(true)) or by a trigger of the version table")
 
 // Section is one direction of a migration.
 type Section struct {
