@@ -204,3 +204,20 @@ func TestHolderNamesItsConnection(t *testing.T) {
 		}
 	})
 }
+
+// TestLongNamesOfConnections: PostgreSQL cuts a name off, so that of a long version table the run is left.
+func TestLongNamesOfConnections(t *testing.T) {
+	t.Parallel()
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		long := "history_" + strings.Repeat("é", 25)
+		set := map[string]*fstest.MapFile{"1_named.sql": script("CREATE TABLE named AS SELECT current_setting('application_name') AS name;", "DROP TABLE named;")}
+		if err := p.locking(p.db, from(files(set)), gooseplus.WithVersionTable(long)).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		name := column[string](t, p.db, "SELECT name FROM named")[0]
+		run := strings.TrimPrefix(column[string](t, p.db, "SELECT id FROM \""+long+"_lock\" WHERE kind = 'run'")[0], "run:")
+		if !strings.HasPrefix(name, "gooseplus public.history_") || !strings.HasSuffix(name, " "+run) {
+			t.Errorf("the connection of the run %q is called %q", run, name)
+		}
+	})
+}

@@ -129,3 +129,43 @@ func TestLockConcurrentIndex(t *testing.T) {
 		})
 	}
 }
+
+// TestLockLeavesConnections: a Go migration that takes as many connections as it can get leaves two of the pool's to a run with
+// the lock: that of the lock, and one for the run's own statements. Without the lock, and on SQLite, all are the migration's.
+func TestLockLeavesConnections(t *testing.T) {
+	t.Parallel()
+	for _, lock := range []bool{true, false} {
+		t.Run(fmt.Sprintf("lock %v", lock), func(t *testing.T) {
+			onDatabases(t, func(t *testing.T, p *place) {
+				db := p.instance(t)
+				db.SetMaxOpenConns(5)
+				taken, want, own := 0, 5, error(nil)
+				if lock && p.dialect != "sqlite" {
+					want = 3
+				}
+				takes := goose.NewGoMigration(1, &goose.GoFunc{RunDB: func(ctx context.Context, given *sql.DB) error {
+					for {
+						soon, cancel := context.WithTimeout(ctx, time.Second)
+						conn, err := given.Conn(soon)
+						cancel()
+						if err != nil {
+							break
+						}
+						defer conn.Close()
+						taken++
+					}
+					soon, cancel := context.WithTimeout(ctx, time.Second)
+					defer cancel()
+					own = db.PingContext(soon) // as the run does
+					return nil
+				}}, nil)
+				if err := p.over(db, from(fstest.MapFS{}), gooseplus.WithGlobalLock(lock), gooseplus.WithGoMigrations(takes)).Migrate(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				if taken != want || own != nil {
+					t.Errorf("it got %d connections of 5, and the run: %v", taken, own)
+				}
+			})
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -209,4 +210,32 @@ func TestLostCommit(t *testing.T) {
 			p.want(t, upTo(4), []string{"t001", "t002", "t003", "t004"})
 		})
 	}
+}
+
+// TestRollbackTransactionFence: the one transaction of a run with the lock has the run's fence, so that nobody can declare the
+// run dead while it may still commit, and its connection has the run's name.
+func TestRollbackTransactionFence(t *testing.T) {
+	t.Parallel()
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		var all, free int
+		var name string
+		look := goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			if err := tx.QueryRowContext(ctx, "SELECT current_setting('application_name')").Scan(&name); err != nil {
+				return err
+			}
+			if err := p.db.QueryRow("SELECT count(*) FROM goose_db_version_lock WHERE kind = 'fence'").Scan(&all); err != nil {
+				return err
+			}
+			return p.db.QueryRow("SELECT count(*) FROM (SELECT 1 FROM goose_db_version_lock WHERE kind = 'fence' FOR UPDATE SKIP LOCKED) AS f").Scan(&free)
+		}}, nil)
+		if err := p.locking(p.db, from(chain(1)), gooseplus.WithGoMigrations(look), inOne).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if all != 1 || free != 0 {
+			t.Errorf("%d of %d fences could be taken away in the middle of the transaction", free, all)
+		}
+		if !strings.HasPrefix(name, "gooseplus public.goose_db_version ") {
+			t.Errorf("the connection's name is %q", name)
+		}
+	})
 }
