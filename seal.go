@@ -25,10 +25,10 @@ func (s *seal) close(ctx context.Context, db history.Querier, step drive.Step) e
 	p := s.part
 	s.rows = nil
 	_, inTransaction := db.(*sql.Tx)
-	if !inTransaction || step.Texts == nil || step.Down || !p.row.registered || len(p.run.working) > 1 || p.mark.set {
+	if !inTransaction || step.Texts == nil || !p.row.registered || len(p.run.working) > 1 || p.mark.set {
 		return nil
 	}
-	if last := p.steps[len(p.steps)-1]; last.Version != step.Version || last.checkpoint != nil || p.driver.Connections().Await(ctx) != nil {
+	if last := p.steps[len(p.steps)-1]; last.Version != step.Version || p.driver.Connections().Await(ctx) != nil {
 		return nil
 	}
 	rows, err := p.target.table.OwnedIn(ctx, db)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -231,6 +232,36 @@ func TestMigrateTenantsTogether(t *testing.T) {
 		}
 		if !slices.EqualFunc(seen.batches, want, slices.Equal) {
 			t.Errorf("together %v, want %v", seen.batches, want)
+		}
+	})
+}
+
+// TestTogetherInNamespaces: the migrations of each namespace run together, and the run has ended when those of all have.
+func TestTogetherInNamespaces(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(schemas, transactionalDDL).onDatabases(t, func(t *testing.T, at *place) {
+		p := &fleetPlace{place: at}
+		set := map[string]*fstest.MapFile{"core/1_a.sql": table("a"), "core/2_b.sql": table("b"), "identity/1_c.sql": table("c"), "identity/2_d.sql": table("d")}
+		m := func() *gooseplus.Migrator {
+			return p.locking(p.db, from(namespaced(set)), gooseplus.WithNamespaces("core", "identity"))
+		}
+		name := p.names(1)[0]
+		outcomes := func() string {
+			return fmt.Sprint(column[string](t, p.db, "SELECT namespace || ' ' || outcome FROM "+name+".goose_db_version_lock WHERE kind = 'run' ORDER BY started_at, namespace"))
+		}
+		set["identity/3_bad.sql"] = script("SELECT 1 / 0;", "SELECT 1;")
+		report, _ := m().MigrateTenants(ctx, gooseplus.Schemas(name), gooseplus.WithCreateSchema(true))
+		wantIs(t, report.Tenants[0].Err, gooseplus.ErrRollForward)
+		if got := outcomes(); got != "[core rolled back identity rolled back]" {
+			t.Errorf("the outcomes are %s", got)
+		}
+		delete(set, "identity/3_bad.sql")
+		if _, err := m().MigrateTenants(ctx, gooseplus.Schemas(name)); err != nil {
+			t.Fatal(err)
+		}
+		if got := outcomes(); got != "[core rolled back identity rolled back core migrated identity migrated]" {
+			t.Errorf("the outcomes are %s", got)
 		}
 	})
 }
