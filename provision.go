@@ -112,7 +112,7 @@ func (m *Migrator) provisionDatabase(ctx context.Context, whole *target, t Tenan
 		return err
 	}
 	if !there {
-		if err := called("Create", t.Create, within); err != nil {
+		if err := called(within, t.Create); err != nil {
 			return tm.notCreated(alive, whole, failure.Stopped(within, err))
 		}
 	}
@@ -125,7 +125,7 @@ func (m *Migrator) provisionDatabase(ctx context.Context, whole *target, t Tenan
 	}
 	dropping, end := failure.Limit(alive, m.options.rollbackTimeout, "rollback timeout")
 	defer end()
-	if dropErr := called("Drop", t.Drop, dropping); dropErr != nil {
+	if dropErr := called(dropping, t.Drop); dropErr != nil {
 		return fmt.Errorf("%w; its database, which this call had created, is still there: the tenant's Drop: %w: drop it, or call Provision again",
 			err, failure.Stopped(dropping, dropErr))
 	}
@@ -148,13 +148,13 @@ func (m *Migrator) notCreated(alive context.Context, whole *target, err error) e
 }
 
 // called calls a function of a tenant. A panic is its error.
-func called(what string, f func(context.Context) error, ctx context.Context) (err error) {
+func called(ctx context.Context, f func(context.Context) error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &drive.PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	return f(ctx)
+	return failure.Foreign(f(ctx))
 }
 
 // reachable says whether the tenant's database is there.

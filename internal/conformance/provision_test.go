@@ -169,14 +169,19 @@ func TestProvisionDatabase(t *testing.T) {
 		}
 		refusal := errors.New("no space")
 		other := tenant
-		other.Create = func(context.Context) error { return refusal }
+		other.Create = func(context.Context) error { return errors.Join(refusal, gooseplus.ErrRollBack) } // of another Migrator's run
 		other.Open = func(context.Context) (*sql.DB, error) { return sql.Open(p.driver, otherDatabase(t, p.dsn, name+"_no")) }
 		err = p.migrator(from(chain(1))).Provision(ctx, other)
 		wantIs(t, err, refusal)
 		wantIs(t, err, gooseplus.ErrRollForward)
+		if errors.Is(err, gooseplus.ErrRollBack) {
+			t.Errorf("not undone: %v", err)
+		}
 		// The answer of a Create was lost: its database may be anybody's.
 		half := tenant
-		half.Create = func(ctx context.Context) error { return errors.Join(tenant.Create(ctx), refusal) }
+		half.Create = func(ctx context.Context) error {
+			return errors.Join(tenant.Create(ctx), refusal, gooseplus.ErrRollForward)
+		}
 		p.exec(t, "DROP DATABASE "+name)
 		err = p.migrator(from(chain(1))).Provision(ctx, half)
 		wantIs(t, err, refusal)
