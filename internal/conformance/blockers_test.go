@@ -37,6 +37,7 @@ func blocked(t *testing.T, p *place, limit time.Duration, by func(limit time.Dur
 		if !errors.As(err, &failed) {
 			t.Fatalf("it ended with %v", err)
 		}
+		c.ready(t, err)
 		return len(failed.Blockers) > 0
 	})
 	c.letGo()
@@ -116,6 +117,7 @@ func TestBlockersOfRows(t *testing.T) {
 				t.Errorf("not one blocker in %v", err)
 				return true
 			}
+			c.ready(t, err)
 			return len(failed.Blockers) == 1
 		})
 		c.letGo()

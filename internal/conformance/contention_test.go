@@ -66,6 +66,15 @@ func (c *crowd) block(t *testing.T) {
 	}
 }
 
+// ready makes a database that is dirty ready for another try: on a busy machine the way back ends too early as well. What waits
+// for the other one has done nothing.
+func (c *crowd) ready(t *testing.T, err error) {
+	t.Helper()
+	if errors.Is(err, gooseplus.ErrDirty) {
+		eventually(t, "the database is not dirty any more", func() bool { return c.migrator(from(c.fsys)).Force(context.Background(), 10) == nil })
+	}
+}
+
 func (c *crowd) letGo() {
 	c.once.Do(func() {
 		if c.other != nil {
