@@ -34,8 +34,8 @@ func wantOnly(t *testing.T, err error, want ...error) {
 	}
 }
 
-// TestErrorsOfAnotherMigrator: a Go migration uses another Migrator, and returns its error. What became of that one's run is
-// not told as what became of the run that the migration is a part of.
+// TestErrorsOfAnotherMigrator: a Go migration uses another Migrator and returns its error. The outcome of that inner run is not
+// reported as the outcome of the outer one.
 func TestErrorsOfAnotherMigrator(t *testing.T) {
 	ctx := context.Background()
 	fails := func(err error) gooseplus.Option {

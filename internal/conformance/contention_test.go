@@ -66,8 +66,8 @@ func (c *crowd) block(t *testing.T) {
 	}
 }
 
-// ready makes a database that is dirty ready for another try: on a busy machine the way back ends too early as well. What waits
-// for the other one has done nothing, and on MariaDB would do it later.
+// ready repairs a dirty database before the next try: on a busy machine the way back can time out too. The statements that still
+// wait have changed nothing. MariaDB would execute them later, so they are killed.
 func (c *crowd) ready(t *testing.T, err error) {
 	t.Helper()
 	if !errors.Is(err, gooseplus.ErrDirty) {

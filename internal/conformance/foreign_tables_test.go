@@ -97,7 +97,7 @@ func TestTablesOfOthersStayInTenants(t *testing.T) {
 func (p *place) othersFiles() fstest.MapFS {
 	slow := slowSQLite
 	if p.dialect != "sqlite" {
-		slow = p.sleeping(8*time.Second) + ";" // the kill comes at once, but on a machine that stalls
+		slow = p.sleeping(8*time.Second) + ";" // the kill comes at once, unless the machine stalls
 	}
 	return files(map[string]*fstest.MapFile{
 		"1_own.sql":    script("CREATE TABLE IF NOT EXISTS own (id INTEGER);", "DROP TABLE own;"),

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// outcome is an error by which this library tells callers, and itself, what became of a call.
+// outcome is an error that reports the outcome of a call, such as ErrDirty.
 type outcome struct{ text string }
 
 func (e *outcome) Error() string { return e.text }
 
-// Outcome makes an error that is told, unlike one by errors.New, only by the call that it is true of: see [Foreign].
+// Outcome is errors.New for errors that report the outcome of a call. [Foreign] hides them.
 func Outcome(text string) error { return &outcome{text} }
 
 // foreign is the error of a function of the application's that has one of this library's in it.
 type foreign struct{ err error }
 
-// Foreign is err without this library's own errors in it, for errors.Is and errors.As: a function of the application's
-// may have used another Migrator, and what became of that one's run says nothing of the run that called the function.
-// The text is the same, and everybody else's errors are found.
+// Foreign hides this library's own errors in err from errors.Is and errors.As. A function of the application's may have used
+// another Migrator, and the outcome of that run says nothing about the run that called the function. The text stays the same,
+// and all other errors are found.
 func Foreign(err error) error {
 	if !hasOwn(err) {
 		return err
@@ -28,6 +28,7 @@ func Foreign(err error) error {
 	return &foreign{err}
 }
 
+// hasOwn says whether one of this library's errors is in err.
 func hasOwn(err error) bool {
 	if err == nil || own(reflect.TypeOf(err)) {
 		return err != nil
