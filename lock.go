@@ -110,6 +110,7 @@ type waiter struct {
 	waiting context.Context // ends with the wait for the lock
 	holder  string          // the server's name for the connection that has the lock; "" if none was found
 	refused bool            // a try found that somebody has the lock
+	idle    bool            // a try found that nothing is left to do
 	busy    error           // of SQLite: why the last try ended though the lock was free, as somebody else writes to the file
 }
 
@@ -131,7 +132,7 @@ func (w *waiter) hold(ctx context.Context) (_ *holding, err error) {
 	}
 	for began := time.Now(); ; {
 		h, err := w.try(ctx)
-		if err != nil || h != nil {
+		if err != nil || h != nil || w.idle {
 			return h, err
 		}
 		w.refused = w.busy == nil
@@ -172,7 +173,7 @@ func (w *waiter) lastTry(ctx context.Context) (h *holding, err error) {
 		w.holder, err = w.mutex.Holder(soon)
 		cancel()
 		if w.run.options.lockWait > 0 && err == nil && w.holder == "" {
-			if h, err = w.try(ctx); h != nil || errors.Is(err, ErrLocked) {
+			if h, err = w.try(ctx); h != nil || w.idle || errors.Is(err, ErrLocked) {
 				return h, err
 			}
 		}
@@ -220,7 +221,10 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	waiting, cancelWaiting := h.during(w.waiting)
 	defer cancelWaiting()
 	w.run.locate(held)
-	if err = w.lookHeld(within); err == nil {
+	if err = w.lookHeld(within); w.idle {
+		return nil, h.unlock(ctx)
+	}
+	if err == nil {
 		h.setUp(within)
 	}
 	if err == nil && !h.fresh {
@@ -246,12 +250,14 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	return h, nil
 }
 
-// lookHeld has a run that has seen nothing yet look under the lock, and asks for foreign histories, before anything is made.
+// lookHeld has a run that has seen nothing yet look under the lock, and asks for foreign histories, before anything is
+// made: where nothing is left to do, nothing may be written, as by a role that can only read.
 func (w *waiter) lookHeld(ctx context.Context) error {
 	looking := &w.run.looking
 	looking.held = true
-	if w.run.parts[0].view.blind { // the holder that blocked the table is gone
-		if _, err := w.needed(ctx); err != nil {
+	if w.run.parts[0].view.blind { // the holder that blocked the table is gone, or the server was slow
+		needed, err := w.needed(ctx)
+		if w.idle = err == nil && !needed; err != nil || w.idle {
 			return err
 		}
 	}

@@ -271,12 +271,14 @@ func TestLockOnASlowServer(t *testing.T) {
 			}
 			db, f := p.flaky(t)
 			asked := 0
-			f.before = func(statement string) {
+			f.refuse = func(statement string) error {
 				if strings.Contains(statement, "AND outcome = 'running' ORDER BY") {
 					if asked++; asked <= slow {
 						time.Sleep(map[int]time.Duration{1: 1500, 2: 5500}[asked] * time.Millisecond)
+						return context.DeadlineExceeded
 					}
 				}
+				return nil
 			}
 			err := p.locking(db, set...).Migrate(context.Background())
 			if slow == 1 && err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -105,11 +106,20 @@ func readerName(t *testing.T) string {
 	return fmt.Sprintf("reader_%x", sum.Sum64())
 }
 
-// reader connects as a user who may read these tables and nothing else.
+// readerOf connects as a user who may read these tables and nothing else.
 func readerOf(t *testing.T, p *place, tables ...string) *sql.DB {
 	t.Helper()
+	db, err := sql.Open(p.driver, readerDSN(t, p, tables...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func readerDSN(t *testing.T, p *place, tables ...string) (dsn string) {
+	t.Helper()
 	user := readerName(t)
-	dsn := ""
 	if p.dialect == "postgres" {
 		p.exec(t, "CREATE ROLE "+user+" LOGIN PASSWORD 'r'")
 		t.Cleanup(func() { p.exec(t, "DROP OWNED BY "+user, "DROP ROLE "+user) })
@@ -132,12 +142,7 @@ func readerOf(t *testing.T, p *place, tables ...string) *sql.DB {
 	for _, table := range tables {
 		p.exec(t, "GRANT SELECT ON "+table+" TO "+user)
 	}
-	db, err := sql.Open(p.driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return db
+	return dsn
 }
 
 // TestReaderWithoutTheStateTable: who may read the version table and not the state table can't know that a database is
@@ -191,6 +196,45 @@ func TestReaderOfAGooseDatabase(t *testing.T) {
 					t.Errorf("%s, lock %t: %v", who, lock, err)
 				}
 			}
+		}
+		record{p}.wantNoState(t)
+	})
+}
+
+// TestReaderOnASlowServer: a first look without an answer in time is no reason to write, if the next one finds nothing to do.
+func TestReaderOnASlowServer(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		if err := p.migrator(from(chain(1))).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.exec(t, "DROP TABLE IF EXISTS goose_db_version_lock")
+		all := "goose_db_version"
+		if p.dialect == "mysql" {
+			all = "*"
+		}
+		reader := *p
+		reader.dsn = readerDSN(t, p, all)
+		for _, wait := range []time.Duration{-1, 0, time.Minute} {
+			db, f := reader.flaky(t)
+			looks := 0
+			f.refuse = func(statement string) error {
+				if strings.Contains(statement, "goose_db_version") {
+					if looks++; looks == 1 {
+						time.Sleep(1500 * time.Millisecond)
+						return context.DeadlineExceeded
+					}
+				}
+				return nil
+			}
+			if err := p.over(db, from(chain(1)), gooseplus.WithGlobalLock(true), gooseplus.WithLockWait(wait)).Migrate(ctx); err != nil {
+				t.Errorf("lock wait %v: %v", wait, err)
+			}
+			if looks < 2 {
+				t.Error("no look came late: the test shows nothing")
+			}
+			wantIs(t, p.over(db, from(chain(2)), gooseplus.WithGlobalLock(true)).Migrate(ctx), gooseplus.ErrMigrationTable)
 		}
 		record{p}.wantNoState(t)
 	})
