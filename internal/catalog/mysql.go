@@ -96,6 +96,9 @@ func (r *mysqlReader) object(rows *sql.Rows) error {
 // mysqlQueries read an object in each row: kind, name, key of the object that it is a part of, definition, which is NULL
 // if the user may not see it, 1 if it is weak, the statement that drops it, definer and SQL mode, or NULL, and a type with
 // a list of values, or NULL. A grant on a table is a part of nothing, because it outlives the table.
+//
+// MariaDB opens the tables of all databases, unless one of its lookup columns is compared with a text: table_schema, and
+// event_object_schema of triggers.
 var mysqlQueries = []string{
 	`SELECT 'character set', 'of the database', '', CONCAT_WS(' ', default_character_set_name, default_collation_name), 0, '', NULL, NULL, NULL
 		FROM information_schema.schemata WHERE schema_name = {schema}`,
@@ -116,10 +119,10 @@ var mysqlQueries = []string{
 	`SELECT 'trigger', CONCAT(trigger_name, ' on ', event_object_table), CONCAT('table ', event_object_table),
 			CONCAT_WS(' ', action_timing, event_manipulation, 'on', event_object_table, action_statement),
 			0, CONCAT('DROP TRIGGER ', {in}, {trigger_name}), definer, sql_mode, NULL
-		FROM information_schema.triggers WHERE trigger_schema = {schema}`,
+		FROM information_schema.triggers WHERE event_object_schema = {schema}`,
 	`SELECT 'order of the triggers', CONCAT(LOWER(CONCAT(action_timing, ' ', event_manipulation)), ' on ', event_object_table),
 			CONCAT('table ', event_object_table), GROUP_CONCAT(trigger_name ORDER BY action_order SEPARATOR ', '), 1, '', NULL, NULL, NULL
-		FROM information_schema.triggers WHERE trigger_schema = {schema} GROUP BY action_timing, event_manipulation, event_object_table`,
+		FROM information_schema.triggers WHERE event_object_schema = {schema} GROUP BY action_timing, event_manipulation, event_object_table`,
 	`SELECT LOWER(routine_type), routine_name, '', CONCAT_WS(' ',
 			(SELECT GROUP_CONCAT(CONCAT_WS(' ', parameter_mode, parameter_name, dtd_identifier) ORDER BY ordinal_position SEPARATOR ', ')
 				FROM information_schema.parameters p WHERE p.specific_schema = routine_schema AND p.specific_name = routines.specific_name
@@ -144,8 +147,8 @@ var mysqlQueries = []string{
 			ON FIND_IN_SET(p.privilege, LOWER(proc_priv)) WHERE db = {schema}`,
 }
 
-const mysqlColumns = ` FROM information_schema.columns c JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
-	WHERE c.table_schema = {schema} AND t.table_type NOT LIKE '%VIEW%' AND t.table_type <> 'SEQUENCE'`
+const mysqlColumns = ` FROM information_schema.columns c JOIN information_schema.tables t ON t.table_name = c.table_name
+	WHERE c.table_schema = {schema} AND t.table_schema = {schema} AND t.table_type NOT LIKE '%VIEW%' AND t.table_type <> 'SEQUENCE'`
 
 func (r *mysqlReader) tables(ctx context.Context, db *sql.DB) error {
 	kinds := make(map[string]string)

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	_ "github.com/go-sql-driver/mysql"
@@ -11,6 +12,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/dbtest"
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -48,4 +50,34 @@ func TestOnlyTheVersionTableIsIgnored(t *testing.T) {
 			}
 		}
 	})
+}
+
+// MariaDB says of a query that it opens the tables of all databases, of which a server of tenants has thousands.
+func TestOneDatabaseIsOpened(t *testing.T) {
+	db := dbtest.MySQL(t).NewDatabase(t).Open(t, "mysql")
+	r := &mysqlReader{Dialect: dialect.Dialect{Goose: goose.DialectMySQL}, schema: "any"}
+	for _, query := range mysqlQueries {
+		explained := 0
+		err := Each(t.Context(), db, "EXPLAIN "+r.written(query), func(rows *sql.Rows) error {
+			columns, err := rows.Columns()
+			if err != nil {
+				return err
+			}
+			values, targets := make([]sql.NullString, len(columns)), make([]any, len(columns))
+			for i := range values {
+				targets[i] = &values[i]
+			}
+			if err := rows.Scan(targets...); err != nil {
+				return err
+			}
+			extra := values[slices.Index(columns, "Extra")].String
+			if explained++; strings.Contains(extra, "all databases") {
+				t.Errorf("%s\n\t%s", query, extra)
+			}
+			return nil
+		})
+		if err != nil || explained == 0 {
+			t.Errorf("%s\n\t%d lines, error %v", query, explained, err)
+		}
+	}
 }
