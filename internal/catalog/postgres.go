@@ -13,11 +13,40 @@ import (
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
+// firstMade is the lowest oid of what initdb has not made (FirstNormalObjectId).
+const firstMade = 16384
+
+// used are the system catalogs of the queries in which somebody has made something, and "". Most databases use few of them, and a
+// connection needs longer to plan a query over a catalog that it sees for the first time than to find nothing in it.
+func used(ctx context.Context, tx *sql.Tx) (catalogs map[string]bool, err error) {
+	catalogs = map[string]bool{"": true}
+	var questions []string
+	for _, q := range postgresQueries {
+		if made := q.madeIn(); made != "" {
+			questions = append(questions, fmt.Sprintf("SELECT '%[1]s' WHERE EXISTS (SELECT FROM %[1]s WHERE oid >= %[2]d)", made, firstMade))
+		}
+	}
+	err = Each(ctx, tx, strings.Join(questions, " UNION ALL "), func(r *sql.Rows) error {
+		var name string
+		err := r.Scan(&name)
+		catalogs[name] = true
+		return err
+	})
+	return catalogs, err
+}
+
+func (q postgresQuery) madeIn() string {
+	if q.from == "" {
+		return q.class
+	}
+	return q.made
+}
+
 // statement reads the objects with their comments and grants. It reads the grants of the default too, because they can be
 // revoked.
 func (q postgresQuery) statement() string {
 	if q.from == "" {
-		q.from, q.where = q.class+" o", "o.oid >= 16384 AND {made "+q.class+" o.oid}"
+		q.from, q.where = q.class+" o", fmt.Sprintf("o.oid >= %d AND {made %s o.oid}", firstMade, q.class)
 	}
 	if q.class != "" {
 		address := q.class + " " + cmp.Or(q.oid, "o.oid")
@@ -88,8 +117,15 @@ func readPostgres(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error)
 	if _, err := tx.ExecContext(ctx, "SET LOCAL search_path TO "+path); err != nil {
 		return nil, err
 	}
+	used, err := used(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	c := make(Catalog)
 	for _, query := range postgresQueries {
+		if !used[query.madeIn()] {
+			continue
+		}
 		err := Each(ctx, tx, query.statement(), c.postgresObject)
 		if err != nil {
 			return nil, fmt.Errorf("%w in the query for %s", err, cmp.Or(query.class, query.kind))

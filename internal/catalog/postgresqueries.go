@@ -15,6 +15,8 @@ type postgresQuery struct {
 	weak       string
 	from       string // the class as o if "", without objects of the server, of an extension, or of another object
 	where      string
+	// made is a system catalog with a row for each object that is read, where initdb has made none of them: the class if from is "".
+	made string
 }
 
 var postgresQueries = []postgresQuery{
@@ -126,11 +128,13 @@ var postgresQueries = []postgresQuery{
 		definition: `pg_get_triggerdef(g.oid) || {fires g.tgenabled}`,
 		from:       `pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid LEFT JOIN pg_trigger u ON u.oid = g.tgparentid`,
 		where:      `NOT g.tgisinternal AND {schema c.relnamespace} AND {own pg_class c.oid}`,
+		made:       `pg_trigger`,
 	},
 	{
 		class: `pg_rewrite`, oid: `r.oid`, kind: `'rule'`, name: `quote_ident(rulename) || ' on ' || c.oid::regclass`, of: `{kind c.relkind} || ' ' || c.oid::regclass`,
 		definition: `pg_get_ruledef(r.oid) || {fires ev_enabled}`,
 		from:       `pg_rewrite r JOIN pg_class c ON c.oid = ev_class`, where: `rulename <> '_RETURN' AND {schema c.relnamespace} AND {own pg_class c.oid}`,
+		made: `pg_rewrite`,
 	},
 	{
 		class: `pg_policy`, oid: `p.oid`, kind: `'policy'`, name: `quote_ident(polname) || ' on ' || c.oid::regclass`, of: `'table ' || c.oid::regclass`,
@@ -139,6 +143,7 @@ var postgresQueries = []postgresQuery{
 			'to ' || (SELECT string_agg(CASE role WHEN 0 THEN 'public' ELSE role::regrole::text END, ', ' ORDER BY role) FROM unnest(polroles) role),
 			'using ' || pg_get_expr(polqual, polrelid), 'check ' || pg_get_expr(polwithcheck, polrelid))`,
 		from: `pg_policy p JOIN pg_class c ON c.oid = polrelid`, where: `{schema c.relnamespace} AND {own pg_class c.oid}`,
+		made: `pg_policy`,
 	},
 	{
 		class: `pg_proc`, oid: `p.oid`, kind: `CASE prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END`, name: `p.oid::regprocedure`,
@@ -149,6 +154,7 @@ var postgresQueries = []postgresQuery{
 			'sortop ' || NULLIF(aggsortop, 0)::regoper, 'kind ' || aggkind::text, 'parallel ' || proparallel::text) FROM pg_aggregate WHERE aggfnoid = p.oid) END`,
 		owner: `proowner`, acl: `COALESCE(proacl, acldefault('f', proowner))`,
 		from: `pg_proc p`, where: `{schema p.pronamespace} AND {made pg_proc p.oid}`,
+		made: `pg_proc`,
 	},
 	{ // Types, except the types of tables and arrays.
 		class: `pg_type`, oid: `t.oid`, kind: `'type'`, name: `t.oid::regtype`,
@@ -165,11 +171,13 @@ var postgresQueries = []postgresQuery{
 	{
 		kind: `'enum value'`, name: `enumtypid::regtype || '.' || quote_literal(enumlabel)`, of: `'type ' || enumtypid::regtype`, drop: `NULL`,
 		from: `pg_enum e JOIN pg_type t ON t.oid = enumtypid`, where: `{schema t.typnamespace} AND {own pg_type t.oid}`,
+		made: `pg_enum`,
 	},
 	{
 		kind: `'order of the values'`, name: `'of ' || t.oid::regtype`, of: `'type ' || t.oid::regtype`, weak: `true`, drop: `NULL`,
 		definition: `(SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid)`,
 		from:       `pg_type t`, where: `typtype = 'e' AND {schema t.typnamespace} AND {own pg_type t.oid}`,
+		made: `pg_enum`,
 	},
 	{
 		class: `pg_extension`, oid: `e.oid`, kind: `'extension'`, name: `quote_ident(extname)`, definition: `'version ' || extversion || ' in schema ' || quote_ident(nspname)`,
@@ -181,12 +189,14 @@ var postgresQueries = []postgresQuery{
 		definition: `(SELECT string_agg(concat_ws(' ', privilege_type, CASE WHEN is_grantable THEN 'with grant option' END,
 			'to ' || CASE grantee WHEN 0 THEN 'public' ELSE grantee::regrole::text END), ', ' ORDER BY grantee, privilege_type) FROM aclexplode(defaclacl))`,
 		drop: `NULL`, from: `pg_default_acl`, where: `true`,
+		made: `pg_default_acl`,
 	},
 	{
 		class: `pg_statistic_ext`, oid: `s.oid`, kind: `'statistics'`,
 		name: `CASE WHEN pg_statistics_obj_is_visible(s.oid) THEN '' ELSE stxnamespace::regnamespace || '.' END || quote_ident(stxname)`,
 		of:   `{kind c.relkind} || ' ' || c.oid::regclass`, definition: `pg_get_statisticsobjdef(s.oid)`, owner: `stxowner`,
 		from: `pg_statistic_ext s JOIN pg_class c ON c.oid = stxrelid`, where: `{schema s.stxnamespace} AND {own pg_statistic_ext s.oid}`,
+		made: `pg_statistic_ext`,
 	},
 	{ // The options have passwords, so only their hash is read.
 		kind: `'user mapping'`, name: `format('for %s server %I', CASE umuser WHEN 0 THEN 'public' ELSE quote_ident(usename) END, srvname)`,
