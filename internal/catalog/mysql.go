@@ -17,12 +17,13 @@ type mysqlReader struct {
 	Catalog
 	dialect.Dialect
 	schema string
+	others []string // the names of views and sequences
 }
 
 // readMySQL reads each table with SHOW CREATE TABLE, which says the same on MySQL and MariaDB, and more than
 // information_schema does.
 func readMySQL(ctx context.Context, db *sql.DB, scope Scope) (Catalog, error) {
-	r := &mysqlReader{make(Catalog), dialect.Dialect{Goose: goose.DialectMySQL}, scope.Schema}
+	r := &mysqlReader{Catalog: make(Catalog), Dialect: dialect.Dialect{Goose: goose.DialectMySQL}, schema: scope.Schema}
 	if r.schema == "" {
 		if err := db.QueryRowContext(ctx, "SELECT COALESCE(DATABASE(), '')").Scan(&r.schema); err != nil {
 			return nil, err
@@ -49,12 +50,18 @@ func (r *mysqlReader) name(name string) string {
 
 func (r *mysqlReader) quoted(name string) string { return r.Quote(dialect.Name{Table: name}) }
 
-// written writes out {schema}, {in}, which qualifies a name, and the quoted name in a {column}.
+// written writes out {schema}, {others}, {in}, which qualifies a name, and the quoted name in a {column}.
 func (r *mysqlReader) written(query string) string {
 	return mysqlAbbreviation.ReplaceAllStringFunc(query, func(short string) string {
 		switch word := strings.Trim(short, "{}"); word {
 		case "schema":
 			return r.Literal(r.schema)
+		case "others":
+			list := "''"
+			for _, name := range r.others {
+				list += ", " + r.Literal(name)
+			}
+			return list
 		case "in":
 			return r.Literal(r.quoted(r.schema) + ".")
 		default:
@@ -147,22 +154,27 @@ var mysqlQueries = []string{
 			ON FIND_IN_SET(p.privilege, LOWER(proc_priv)) WHERE db = {schema}`,
 }
 
-const mysqlColumns = ` FROM information_schema.columns c JOIN information_schema.tables t ON t.table_name = c.table_name
-	WHERE c.table_schema = {schema} AND t.table_schema = {schema} AND t.table_type NOT LIKE '%VIEW%' AND t.table_type <> 'SEQUENCE'`
+// A view and a sequence have columns too. MariaDB would compare each column with each table to tell them in a join.
+const mysqlColumns = ` FROM information_schema.columns c WHERE c.table_schema = {schema} AND CAST(c.table_name AS BINARY) NOT IN ({others})`
 
 func (r *mysqlReader) tables(ctx context.Context, db *sql.DB) error {
 	kinds := make(map[string]string)
-	err := Each(ctx, db, r.written(`SELECT table_name, IF(table_type = 'SEQUENCE', 'sequence', 'table') FROM information_schema.tables
-			WHERE table_schema = {schema} AND table_type NOT LIKE '%VIEW%'`), func(rows *sql.Rows) error {
+	err := Each(ctx, db, r.written(`SELECT table_name, CASE WHEN table_type LIKE '%VIEW%' THEN 'view' WHEN table_type = 'SEQUENCE' THEN 'sequence' ELSE 'table' END
+			FROM information_schema.tables WHERE table_schema = {schema}`), func(rows *sql.Rows) error {
 		var name, kind string
 		err := rows.Scan(&name, &kind)
-		kinds[name] = kind
+		if kinds[name] = kind; kind != "table" {
+			r.others = append(r.others, name)
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	for name, kind := range kinds {
+		if kind == "view" {
+			continue // mysqlQueries read it
+		}
 		var shown, text string
 		if err := db.QueryRowContext(ctx, "SHOW CREATE "+kind+" "+r.name(name)).Scan(&shown, &text); err != nil {
 			return err
