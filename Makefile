@@ -23,7 +23,7 @@ export CGO_CFLAGS ?= -O0 -g0
 COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fleet test test-drivers test-race test-fleet chaos test-dockertest test-benchmarks test-otelgooseplus lint fuzz bench cover test-image
+.PHONY: help demo demo-fleet test test-packages test-drivers test-race test-fleet chaos test-dockertest test-benchmarks test-otelgooseplus lint fuzz bench cover test-image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +44,10 @@ define tests
 endef
 
 test: ## run all tests, the long ones in a short form; those without a database server are skipped and listed
+	$(if $(RUN),$(MAKE) test-packages,$(MAKE) -j2 test-packages test-fleet)
+
+test-packages:
 	$(call tests,-vet=off,$(PACKAGES))
-	$(if $(RUN),,$(MAKE) test-fleet)
 
 test-fleet: ## test the fleet, a module of its own
 	go run ./internal/dbtest/serve go test -C fleet -vet=off -timeout 20m ./...

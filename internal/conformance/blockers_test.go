@@ -66,7 +66,7 @@ func TestBlockersAreNamed(t *testing.T) {
 	} {
 		t.Run(situation, func(t *testing.T) {
 			t.Parallel()
-			having(server).onEach(t, func(t *testing.T, p *place) {
+			having(server).onDatabases(t, func(t *testing.T, p *place) {
 				if !p.transactionalDDL && strings.Contains(situation, "one transaction") {
 					return
 				}

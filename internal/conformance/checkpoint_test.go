@@ -99,7 +99,7 @@ func TestCheckpointFailsHalfWay(t *testing.T) {
 func TestCheckpointLosesItsAnswer(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		fsys := p.withCheckpoint(t, []string{"a", "b", "c"}, "CREATE TABLE a (id INTEGER);", "CREATE TABLE b (id INTEGER);", "CREATE TABLE c (id INTEGER);")
 		db, f := p.flaky(t)
 		f.lose = once("TABLE c", "COMMIT")

@@ -172,7 +172,7 @@ func TestContentionEnds(t *testing.T) {
 	t.Parallel()
 	for _, lock := range []bool{false, true} {
 		t.Run(fmt.Sprintf("global lock %t", lock), func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				if lock && p.dialect == "sqlite" {
 					return // the run can't even be recorded: there is one writer
 				}
@@ -210,7 +210,7 @@ func TestContentionStays(t *testing.T) {
 	note := map[string]*fstest.MapFile{"12_note.sql": script(addNote, dropNote)}
 
 	t.Run("to the migration timeout", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			c := crowded(t, p, note)
 			c.block(t)
 			_, timeout := c.patience()
@@ -265,7 +265,7 @@ func TestContentionStays(t *testing.T) {
 	})
 
 	t.Run("to the end of the caller's context", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			if !p.transactionalDDL {
 				return // it may end in an attempt, and MariaDB may still execute that
 			}
@@ -291,7 +291,7 @@ func TestContentionStays(t *testing.T) {
 
 	for retries, attempts := range map[int]int{2: 3, -1: 1} {
 		t.Run(fmt.Sprintf("for %d retries", retries), func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				c := crowded(t, p, note)
 				c.block(t)
 				told := aboutNote()
@@ -317,7 +317,7 @@ func TestContentionStays(t *testing.T) {
 	}
 
 	t.Run("without the option", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			up := map[string]string{
 				"postgres": "SET LOCAL lock_timeout = '50ms';\n" + addNote,
 				"mysql":    "ALTER TABLE users WAIT 1 ADD COLUMN note VARCHAR(10);",
@@ -341,7 +341,7 @@ func TestContentionStays(t *testing.T) {
 // TestContentionOnTheWayBack has another session in the way of a Down.
 func TestContentionOnTheWayBack(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		c := crowded(t, p, map[string]*fstest.MapFile{"12_note.sql": script(addNote, dropNote)})
 		boom := errors.New("boom")
 		fails := goose.NewGoMigration(13,
@@ -391,7 +391,7 @@ func TestContentionAtTheVersionTable(t *testing.T) {
 // tried again.
 func TestContentionOutsideATransaction(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		c := crowded(t, p, map[string]*fstest.MapFile{"12_note.sql": noTransaction(addNote, "SELECT 1;")})
 		c.block(t)
 		told := aboutNote()
@@ -415,7 +415,7 @@ func TestContentionOutsideATransaction(t *testing.T) {
 // TestPanicIsNotTriedAgain: a panic is a fault of the program, whatever it panicked with.
 func TestPanicIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		c := crowded(t, p, nil)
 		c.block(t)
 		calls := 0

@@ -23,7 +23,7 @@ func TestDeclaredDead(t *testing.T) {
 	}
 	for name, dead := range map[string]int64{"in a step": 2, "before the mark of the next": 0} {
 		t.Run(name, func(t *testing.T) {
-			having(server).onEach(t, func(t *testing.T, p *place) {
+			having(server).onDatabases(t, func(t *testing.T, p *place) {
 				p.counting(t)
 				var downs atomic.Int32
 				apart := func(v int64) *goose.Migration {

@@ -211,7 +211,7 @@ func TestDriftOfCleanDatabases(t *testing.T) {
 // end, and has done nothing to the database.
 func TestDriftWithASilentShadow(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		m := p.migrator(from(chain(3)), gooseplus.WithRollbackTimeout(time.Second))
 		if err := m.Migrate(context.Background()); err != nil {
 			t.Fatal(err)

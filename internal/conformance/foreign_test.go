@@ -221,7 +221,7 @@ func TestTablesWithoutHistory(t *testing.T) {
 func TestForeignHistoryUnreadable(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		p.exec(t, histories["golang-migrate"].setup...)
 		m := p.over(readerOf(t, p), from(chain(2)))
 		for _, err := range []error{m.Migrate(ctx), second(m.Plan(ctx))} {

@@ -94,7 +94,7 @@ func TestGuardDeadRunAtTheEndOfTheWait(t *testing.T) {
 // server gives up a silent holder after 30 seconds.
 func TestGuardLockTakenWhileInterrupted(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		db, f := p.flaky(t)
@@ -124,7 +124,7 @@ func TestGuardLockTakenWhileInterrupted(t *testing.T) {
 // hold up a run that is not to wait.
 func TestGuardHolderThatNobodyNames(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		if err := p.locking(p.db, from(chain(1))).Migrate(context.Background()); err != nil {
 			t.Fatal(err)
 		}

@@ -157,7 +157,7 @@ func TestGuardStamps(t *testing.T) {
 // waits a moment for the answer, so that the mark doesn't come after the run has removed it.
 func TestGuardMarkOutlivesTheRun(t *testing.T) {
 	t.Parallel()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE IF EXISTS b;")})
 		if err := p.locking(p.db, from(set)).MigrateTo(context.Background(), 1); err != nil {
 			t.Fatal(err)

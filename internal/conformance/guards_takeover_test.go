@@ -118,7 +118,7 @@ func TestGuardLockFreeInTheLastMoment(t *testing.T) {
 func TestGuardLostRunKeepsItsRow(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		p.counting(t)
 		set := func(second func(context.Context, *sql.Tx) error) []gooseplus.Option {
 			return []gooseplus.Option{from(fstest.MapFS{}), gooseplus.WithGoMigrations(counts(1, nil), counts(2, second))}
@@ -194,7 +194,7 @@ func TestGuardDownThatRemovedItsRow(t *testing.T) {
 func TestOrphanThatStays(t *testing.T) {
 	t.Parallel()
 	for _, namespaces := range []bool{false, true} {
-		having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+		having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 			role := p.role(t)
 			p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name, "REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
 			q := *p

@@ -59,7 +59,7 @@ func TestGuardDeclaredDeadUnheard(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				dying := files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE a (id INTEGER);\n"+declareDead, "DROP TABLE a;")})
 				deaf := goose.NewGoMigration(2, &goose.GoFunc{RunTx: func(_ context.Context, tx *sql.Tx) error { up(tx); return nil }},
 					&goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})

@@ -71,7 +71,7 @@ func TestGuardTransactionThatEnded(t *testing.T) {
 func TestGuardCommitOfAnother(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		if err := p.migrator(from(chain(1))).Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}

@@ -258,7 +258,7 @@ func TestWaitForAServer(t *testing.T) {
 // TestWaitForTheEnd: the context ends the wait, and the error says what was missing.
 func TestWaitForTheEnd(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		for _, lock := range []bool{false, true} {
 			var err error
 			for within := 700 * time.Millisecond; within < patience; within *= 2 { // a busy server may be asked when the time is over

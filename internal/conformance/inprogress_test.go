@@ -12,7 +12,7 @@ import (
 // TestRunsTellWhatIsInProgress looks at a run from outside while it is at its second migration.
 func TestRunsTellWhatIsInProgress(t *testing.T) {
 	t.Parallel()
-	having(server).onEach(t, func(t *testing.T, p *place) {
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
 		ctx := context.Background()
 		asked := false
 		err := p.migrator(from(files(earlier)), gooseplus.WithGlobalLock(true), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {

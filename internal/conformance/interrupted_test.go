@@ -51,7 +51,7 @@ func TestLostAnswer(t *testing.T) {
 		"of a step without a transaction": noTransaction("CREATE TABLE x (id INTEGER);", "DROP TABLE IF EXISTS x;"),
 	} {
 		t.Run("INSERT of the version "+name, func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				fsys := deploy(t, p, map[string]*fstest.MapFile{"12_x.sql": file, "13_y.sql": table("y")})
 				db, f := p.flaky(t)
 				f.lose = once("TABLE x", insert, "goose_db_version")
@@ -69,7 +69,7 @@ func TestLostAnswer(t *testing.T) {
 	}
 
 	t.Run("INSERT of the version of a Go migration without a transaction", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, nil)
 			db, f := p.flaky(t)
 			f.lose = once("TABLE x", insert, "goose_db_version")
@@ -85,7 +85,7 @@ func TestLostAnswer(t *testing.T) {
 	})
 
 	t.Run("COMMIT", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{"12_x.sql": table("x"), "13_y.sql": table("y")})
 			db, f := p.flaky(t)
 			f.lose = once("TABLE x", "COMMIT")
@@ -101,7 +101,7 @@ func TestLostAnswer(t *testing.T) {
 	})
 
 	t.Run("COMMIT, RollbackNone", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{"12_x.sql": table("x"), "13_y.sql": table("y")})
 			db, f := p.flaky(t)
 			f.lose = once("TABLE x", "COMMIT")
@@ -115,7 +115,7 @@ func TestLostAnswer(t *testing.T) {
 	})
 
 	t.Run("COMMIT of a run's first step down", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := grow(t, p, map[string]*fstest.MapFile{"12_x.sql": table("x")})
 			db, f := p.flaky(t)
 			f.lose = once("DROP TABLE x", "COMMIT")
@@ -135,7 +135,7 @@ func TestLostAnswer(t *testing.T) {
 		"DELETE of the version of a NO TRANSACTION Down on the way back": {noTransaction("CREATE TABLE x (id INTEGER);", "DROP TABLE x;"), []string{remove, "goose_db_version"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				fsys := deploy(t, p, map[string]*fstest.MapFile{
 					"12_x.sql": s.file, "13_bad.sql": script("INSERT INTO nowhere VALUES (1);", ""),
 				})
@@ -151,7 +151,7 @@ func TestLostAnswer(t *testing.T) {
 	}
 
 	t.Run("DELETE of the version of a Down in a transaction on the way back", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_x.sql": table("x"), "13_bad.sql": script("INSERT INTO nowhere VALUES (1);", ""),
 			})
@@ -334,7 +334,7 @@ func TestInterruptedWithoutTransaction(t *testing.T) {
 	}
 
 	t.Run("migration timeout", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			longEnough(t, 2*time.Second, func(limit time.Duration) bool {
 				db, f := p.flaky(t)
 				var asleep atomic.Bool
@@ -358,7 +358,7 @@ func TestInterruptedWithoutTransaction(t *testing.T) {
 
 	t.Run("the caller cancels", func(t *testing.T) {
 		reason := errors.New("the pod is going away")
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, half(p))
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
@@ -379,7 +379,7 @@ func TestInterruptedWithoutTransaction(t *testing.T) {
 	})
 
 	t.Run("lost connection", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			if p.kill == "" {
 				t.Skip("SQLite runs in this process")
 			}
@@ -402,7 +402,7 @@ func TestHalfApplied(t *testing.T) {
 	ctx := context.Background()
 	for name, file := range map[string]func(up, down string) *fstest.MapFile{"script": script, "NO TRANSACTION": noTransaction} {
 		t.Run(name, func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				fsys := deploy(t, p, map[string]*fstest.MapFile{
 					"12_half.sql": file("CREATE TABLE half (id INTEGER);\nINSERT INTO nowhere VALUES (1);", "DROP TABLE half;"),
 				})
@@ -430,7 +430,7 @@ func TestHalfApplied(t *testing.T) {
 func TestOneStatementDown(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		fsys := deploy(t, p, map[string]*fstest.MapFile{
 			"12_x.sql":   script("CREATE TABLE x (id INTEGER);", "DROP TABLE never;"),
 			"13_bad.sql": script("INSERT INTO nowhere VALUES (1);", ""),
@@ -480,7 +480,7 @@ func TestMixedGoMigration(t *testing.T) {
 		"Up without, Down in a transaction": {noTx(boom, create), inTx(nil, drop, mark), false, true},
 	} {
 		t.Run("a failing "+name, func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				fsys := deploy(t, p, nil)
 				err := p.migrator(from(fsys), gooseplus.WithGoMigrations(goose.NewGoMigration(12, s.up, s.down))).Migrate(ctx)
 				wantFailed(t, err, 12)
@@ -501,7 +501,7 @@ func TestMixedGoMigration(t *testing.T) {
 		"Up without, Down in a transaction": {noTx(nil, create), inTx(boom, drop), true},
 	} {
 		t.Run("an applied "+name+", that fails", func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				fsys := deploy(t, p, map[string]*fstest.MapFile{"13_bad.sql": script("INSERT INTO nowhere VALUES (1);", "")})
 				said := make(map[string]bool)
 				observer := gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
@@ -540,7 +540,7 @@ func TestOwnTransaction(t *testing.T) {
 			"INSERT INTO nowhere VALUES (1);",
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEach(t, func(t *testing.T, p *place) {
+			onDatabases(t, func(t *testing.T, p *place) {
 				fsys := deploy(t, p, map[string]*fstest.MapFile{"12_own.sql": script(up, "DROP TABLE own;"), "13_x.sql": table("x")})
 				wantFailed(t, p.migrator(from(fsys)).Migrate(ctx), 12)
 				p.want(t, earlierVersions, earlierTables)
@@ -548,7 +548,7 @@ func TestOwnTransaction(t *testing.T) {
 		})
 	}
 	t.Run("without a Down it may be half-applied", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_own.sql": script("CREATE TABLE own (id INTEGER);\nCOMMIT;\nINSERT INTO nowhere VALUES (1);", ""),
 			})

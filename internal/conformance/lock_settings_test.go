@@ -34,7 +34,7 @@ func TestMigrationAltersEverything(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+			having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 				for _, after := range []string{"", "in a transaction", "outside one"} {
 					p.exec(t, "DROP SCHEMA IF EXISTS elsewhere CASCADE", "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
 					set := map[string]*fstest.MapFile{"001_a.sql": table("t001"), "002_b.sql": script(up, "SELECT 1;")}

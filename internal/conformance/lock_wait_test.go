@@ -132,7 +132,7 @@ func TestLockWaitForAnAnswer(t *testing.T) {
 	t.Parallel()
 	for what, text := range map[string]string{"who has the lock": "SELECT id, namespace, holder"} {
 		t.Run(what, func(t *testing.T) {
-			having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) { waitForAnAnswer(t, p, text) })
+			having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) { waitForAnAnswer(t, p, text) })
 		})
 	}
 }

@@ -16,7 +16,7 @@ func TestLook(t *testing.T) {
 	ctx := context.Background()
 
 	t.Run("nothing pending is one statement that reads", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := chain(5)
 			if err := p.migrator(from(fsys)).Migrate(ctx); err != nil {
 				t.Fatal(err)
@@ -41,7 +41,7 @@ func TestLook(t *testing.T) {
 	})
 
 	t.Run("without migrations nothing is created", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			empty := files(map[string]*fstest.MapFile{"README.md": {}})
 			db, counter := p.counted(t)
 			m := gooseplus.New(db, gooseplus.WithDialect(p.dialect), from(empty))
@@ -60,7 +60,7 @@ func TestLook(t *testing.T) {
 	})
 
 	t.Run("a step costs what goose's own costs", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := chain(3)
 			if err := p.migrator(from(fsys)).MigrateTo(ctx, 1); err != nil {
 				t.Fatal(err)

@@ -16,7 +16,7 @@ func TestLostRecord(t *testing.T) {
 	withX, withXTables := append(slices.Clone(grownVersions), 12), append(slices.Clone(grownTables), "x")
 
 	t.Run("DELETE of the version of a Down", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := grow(t, p, map[string]*fstest.MapFile{"12_x.sql": x})
 			db, f := p.flaky(t)
 			f.lose = once("DROP TABLE x", "DELETE FROM", "goose_db_version")
@@ -29,7 +29,7 @@ func TestLostRecord(t *testing.T) {
 	})
 
 	t.Run("COMMIT of a Down", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := grow(t, p, map[string]*fstest.MapFile{"12_x.sql": x})
 			db, f := p.flaky(t)
 			f.lose = once("DROP TABLE x", "COMMIT")
@@ -40,7 +40,7 @@ func TestLostRecord(t *testing.T) {
 	})
 
 	t.Run("INSERT of the version of an Up without a Down", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := grow(t, p, nil)
 			fsys["sql/base/12_x.sql"] = noTransaction("CREATE TABLE x (id INTEGER);", "")
 			db, f := p.flaky(t)

@@ -10,7 +10,7 @@ import (
 // has declared the run dead then.
 func TestOutcomeLosesItsAnswer(t *testing.T) {
 	t.Parallel()
-	having(schemas).onEach(t, func(t *testing.T, p *place) {
+	having(schemas).onDatabases(t, func(t *testing.T, p *place) {
 		db, f := p.flaky(t)
 		recording := false
 		f.lose = func(statement string) bool {

@@ -257,7 +257,7 @@ func TestRoleRefused(t *testing.T) {
 func TestRoleTakesOver(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		o := p.owned(t)
 		db := o.user.open(t)
 		if err := o.migrator(db, from(chain(1))).Migrate(ctx); err != nil {

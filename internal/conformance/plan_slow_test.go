@@ -15,7 +15,7 @@ import (
 func TestPlanOfSlowDatabase(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		if err := p.migrator(from(chain(1)), gooseplus.WithGlobalLock(true)).Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}

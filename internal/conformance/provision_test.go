@@ -213,7 +213,7 @@ func otherDatabase(t *testing.T, dsn, name string) string {
 func TestMigrateTenantsTogether(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(schemas).onEach(t, func(t *testing.T, at *place) {
+	having(schemas).onDatabases(t, func(t *testing.T, at *place) {
 		p := &fleetPlace{place: at}
 		names := p.names(3)
 		p.create(t, names...)

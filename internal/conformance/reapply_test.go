@@ -14,7 +14,7 @@ import (
 func TestLostCommitOfAReapply(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		fsys := grow(t, p, map[string]*fstest.MapFile{"12_x.sql": table("x"), "13_y.sql": table("y")})
 		fsys["sql/base/11_next.sql"] = script("CREATE TABLE next (id INTEGER);", "DROP TABLE never;")
 		db, f := p.flaky(t)
@@ -30,7 +30,7 @@ func TestLostCommitOfAReapply(t *testing.T) {
 func TestLostCommitOfTheLastReapply(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		fsys := grow(t, p, map[string]*fstest.MapFile{"12_x.sql": table("x")})
 		fsys["sql/base/11_next.sql"] = script("CREATE TABLE next (id INTEGER);", "DROP TABLE never;")
 		db, f := p.flaky(t)

@@ -46,7 +46,7 @@ func TestSearchPathLeadsElsewhere(t *testing.T) {
 func TestSearchPathIsCreated(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(server, transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
 		extras := gooseplus.WithSearchPath("extras")
 		commented := files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE a (id INTEGER /* CREATE SCHEMA extras */);", "DROP TABLE a;")})
 		wantText(t, p.locking(p.db, from(commented), extras).Migrate(ctx), "don't exist")

@@ -23,7 +23,7 @@ func TestNothingIsLeft(t *testing.T) {
 		"transactions of its own":            script("CREATE TABEL b (id INTEGER);\nCOMMIT;\nBEGIN;", ""),
 		"half a pair":                        halfOf("CREATE TABEL b (id INTEGER)"),
 	}
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		m := func(file *fstest.MapFile) *gooseplus.Migrator {
 			name := "2_b.sql"
 			if !strings.Contains(string(file.Data), "+goose") {

@@ -38,7 +38,7 @@ func TestStoredDowns(t *testing.T) {
 				continue
 			}
 			t.Run(style+" "+setting, func(t *testing.T) {
-				s.on.onEach(t, func(t *testing.T, p *place) {
+				s.on.onDatabases(t, func(t *testing.T, p *place) {
 					c := p.historyCase(t, style, s.opts...)
 					newer, _ := c.migrator(release{newest: 4}, storing)
 					if err := newer.Migrate(ctx); err != nil {
@@ -92,7 +92,7 @@ func (x target) difficult() map[string]*fstest.MapFile {
 func TestStoredDownsAreWhatTheFilesSay(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		one := map[string]*fstest.MapFile{"01_copy.sql": script("CREATE TABLE copy (v VARCHAR(200));", "DROP TABLE copy;")}
 		all := p.difficult()
 		maps.Copy(all, one)

@@ -167,7 +167,7 @@ func (p styled) statusOfStyles(t *testing.T, m *gooseplus.Migrator) {
 func TestStylesOnTheWayBack(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
+	onDatabases(t, func(t *testing.T, p *place) {
 		for _, lock := range []bool{false, true} {
 			fsys, d := p.styles()
 			opts := []gooseplus.Option{from(fsys), gooseplus.WithGlobalLock(lock)}

@@ -116,9 +116,10 @@ func (c choice) onEach(t *testing.T, test func(*testing.T, *place)) {
 	}
 }
 
-// onDatabases is onEach for tests of what the driver makes no difference to, unlike sessions, contexts, errors, batches and
-// connections that end: they run over one driver for each database, which depends on the test's name. The long form
-// (GOOSEPLUS_CHAOS=1) takes all of them, and so does `make test-drivers` (GOOSEPLUS_TEST_DRIVERS=all).
+// onDatabases is onEach for tests of what the driver makes no difference to, unlike sessions, settings, limits and the texts of
+// errors: they run over one driver for each database, which depends on the test's name. The long form
+// (GOOSEPLUS_CHAOS=1) takes all of them, and so does `make test-drivers` (GOOSEPLUS_TEST_DRIVERS=all). GOOSEPLUS_TEST_DRIVERS=other
+// takes the next one.
 func (c choice) onDatabases(t *testing.T, test func(*testing.T, *place)) {
 	c.drivers(t, 0).onEach(t, test)
 }
@@ -128,11 +129,19 @@ func (c choice) drivers(t *testing.T, turn uint32) choice {
 	if allDrivers() {
 		return c
 	}
-	return c.oneDriverEach(t, turn)
+	return c.oneDriverEach(t, turn+otherDrivers())
 }
 
 func allDrivers() bool {
 	return os.Getenv("GOOSEPLUS_CHAOS") != "" || os.Getenv("GOOSEPLUS_TEST_DRIVERS") == "all"
+}
+
+// otherDrivers is 1 if other drivers than usual have their turn.
+func otherDrivers() uint32 {
+	if os.Getenv("GOOSEPLUS_TEST_DRIVERS") == "other" {
+		return 1
+	}
+	return 0
 }
 
 // hasTurn says whether the case with this number is one for this driver: but for the long form, the drivers of one
@@ -140,7 +149,7 @@ func allDrivers() bool {
 func (x target) hasTurn(n int) bool {
 	drivers := targetsOf(x.dialect)
 	at := slices.IndexFunc(drivers, func(other target) bool { return other.driver == x.driver })
-	return allDrivers() || n%len(drivers) == at
+	return allDrivers() || (n+int(otherDrivers()))%len(drivers) == at
 }
 
 // oneDriverEach chooses among the drivers of each database, another one for another turn.

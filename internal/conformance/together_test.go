@@ -248,7 +248,7 @@ func (p *place) wantKinds(t *testing.T, seen *together) {
 func TestAloneAfter(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	having(schemas, transactionalDDL).onEach(t, func(t *testing.T, at *place) {
+	having(schemas, transactionalDDL).onDatabases(t, func(t *testing.T, at *place) {
 		p := &fleetPlace{place: at}
 		const deferred = "CREATE TABLE a (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES a DEFERRABLE INITIALLY DEFERRED);"
 		begin := p.withCheckpoint(t, []string{"a"}, deferred)

@@ -20,7 +20,7 @@ func TestWayBackInterrupted(t *testing.T) {
 	ctx := context.Background()
 
 	t.Run("migration timeout", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_slow.sql": script("CREATE TABLE half (id INTEGER);\n"+p.sleep, "DROP TABLE IF EXISTS half;"),
 			})
@@ -40,7 +40,7 @@ func TestWayBackInterrupted(t *testing.T) {
 	})
 
 	t.Run("global timeout", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_slow.sql": script("CREATE TABLE half (id INTEGER);\n"+p.sleep, "DROP TABLE IF EXISTS half;"),
 			})
@@ -61,7 +61,7 @@ func TestWayBackInterrupted(t *testing.T) {
 
 	t.Run("the caller cancels in the middle of a statement", func(t *testing.T) {
 		reason := errors.New("the pod is going away")
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
@@ -80,7 +80,7 @@ func TestWayBackInterrupted(t *testing.T) {
 	})
 
 	t.Run("the caller cancels between two migrations", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			fsys := deploy(t, p, map[string]*fstest.MapFile{"13_x.sql": table("x")})
@@ -97,7 +97,7 @@ func TestWayBackInterrupted(t *testing.T) {
 	})
 
 	t.Run("the caller's context is dead from the start", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, nil)
 			ctx, cancel := context.WithCancel(ctx)
 			cancel()

@@ -23,7 +23,7 @@ func TestWayBackSQL(t *testing.T) {
 	ctx := context.Background()
 
 	t.Run("SQL error", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_bad.sql": script("INSERT INTO nowhere VALUES (1);", "DELETE FROM users;"),
 				"13_x.sql":   table("x"),
@@ -47,7 +47,7 @@ func TestWayBackSQL(t *testing.T) {
 	})
 
 	t.Run("SQL error in the second statement", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				"12_half.sql": script("CREATE TABLE half (id INTEGER);\nINSERT INTO nowhere VALUES (1);", "DROP TABLE IF EXISTS half;"),
 			})
@@ -78,7 +78,7 @@ func TestWayBackSQL(t *testing.T) {
 	})
 
 	t.Run("a single statement that the server refused needs no Down", func(t *testing.T) {
-		onEach(t, func(t *testing.T, p *place) {
+		onDatabases(t, func(t *testing.T, p *place) {
 			fsys := deploy(t, p, map[string]*fstest.MapFile{
 				// This Down would fail, since there is nothing to drop.
 				"12_bad.sql": script("CREATE TABLE users (id INTEGER);", "DROP TABLE fresh;"),
