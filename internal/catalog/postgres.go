@@ -14,7 +14,7 @@ import (
 )
 
 // firstMade is the lowest oid of what initdb has not made (FirstNormalObjectId).
-const firstMade = 16384
+const firstMade = "16384"
 
 // used are the system catalogs of the queries in which somebody has made something, and "". Most databases use few of them, and a
 // connection needs longer to plan a query over a catalog that it sees for the first time than to find nothing in it.
@@ -23,7 +23,7 @@ func used(ctx context.Context, tx *sql.Tx) (catalogs map[string]bool, err error)
 	var questions []string
 	for _, q := range postgresQueries {
 		if made := q.madeIn(); made != "" {
-			questions = append(questions, fmt.Sprintf("SELECT '%[1]s' WHERE EXISTS (SELECT FROM %[1]s WHERE oid >= %[2]d)", made, firstMade))
+			questions = append(questions, fmt.Sprintf("SELECT '%[1]s' WHERE EXISTS (SELECT FROM %[1]s WHERE oid >= %[2]s)", made, firstMade))
 		}
 	}
 	err = Each(ctx, tx, strings.Join(questions, " UNION ALL "), func(r *sql.Rows) error {
@@ -46,7 +46,7 @@ func (q postgresQuery) madeIn() string {
 // revoked.
 func (q postgresQuery) statement() string {
 	if q.from == "" {
-		q.from, q.where = q.class+" o", fmt.Sprintf("o.oid >= %d AND {made %s o.oid}", firstMade, q.class)
+		q.from, q.where = q.class+" o", "o.oid >= "+firstMade+" AND {made "+q.class+" o.oid}"
 	}
 	if q.class != "" {
 		address := q.class + " " + cmp.Or(q.oid, "o.oid")
