@@ -307,7 +307,9 @@ func (p *place) want(t *testing.T, versions []int64, tables []string) {
 	}
 }
 
-func column[T any](t *testing.T, db *sql.DB, query string, args ...any) (list []T) {
+func column[T any](t *testing.T, db interface {
+	Query(query string, args ...any) (*sql.Rows, error)
+}, query string, args ...any) (list []T) {
 	t.Helper()
 	rows, err := db.Query(query, args...)
 	if err != nil {

@@ -112,14 +112,19 @@ func (f *wayBackRounds) reset(t *testing.T) {
 	}
 }
 
-// applied are the versions and the tables of all tenants.
+// applied are the versions and the tables of all tenants, at one moment: the server may still commit for a process that was killed.
 func (f *wayBackRounds) applied(t *testing.T) (versions map[string][]int64, tables map[string]int) {
 	t.Helper()
 	versions, tables = make(map[string][]int64), make(map[string]int)
-	for _, name := range f.names {
-		versions[name] = column[int64](t, f.p.db, "SELECT version_id FROM "+f.p.quote(name)+".goose_db_version WHERE version_id > 0 ORDER BY id")
+	tx, err := f.p.db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, name := range column[string](t, f.p.db, "SELECT schemaname FROM pg_tables WHERE tablename LIKE 't00%'") {
+	defer func() { _ = tx.Rollback() }()
+	for _, name := range f.names {
+		versions[name] = column[int64](t, tx, "SELECT version_id FROM "+f.p.quote(name)+".goose_db_version WHERE version_id > 0 ORDER BY id")
+	}
+	for _, name := range column[string](t, tx, "SELECT schemaname FROM pg_tables WHERE tablename LIKE 't00%'") {
 		tables[name]++
 	}
 	for name, list := range versions {
