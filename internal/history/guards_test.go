@@ -13,7 +13,9 @@ import (
 	"time"
 
 	driverof "github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
 
+	"github.com/gooseplus/gooseplus/internal/dbtest"
 	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
@@ -260,26 +262,23 @@ func TestMarkFencedWaits(t *testing.T) {
 	})
 }
 
-// TestTransactional: a table of another engine may keep a part of a statement that failed.
+// TestTransactional: a table of another engine may keep a part of a statement that failed. It counts in every database of the
+// server, so the server is this test's alone.
 func TestTransactional(t *testing.T) {
 	ctx := t.Context()
-	onEach(t, "goose_db_version", func(t *testing.T, p place) {
-		if p.name != "mysql" {
-			return
-		}
-		versions, err := NewVersions(p.table.dialect, "goose_db_version")
-		must(t, err)
-		if !versions.Transactional(ctx, p.db) {
-			t.Error("no table isn't transactional")
-		}
-		_, err = p.db.Exec("CREATE TABLE other (id INTEGER) ENGINE = MyISAM")
-		must(t, err)
-		if versions.Transactional(ctx, p.db) {
-			t.Error("MyISAM is transactional")
-		}
-		must(t, p.db.Close())
-		if versions.Transactional(ctx, p.db) {
-			t.Error("a server that doesn't answer is transactional")
-		}
-	})
+	db := dbtest.OwnMySQL(t, false).NewDatabase(t).Open(t, "mysql")
+	versions, err := NewVersions(dialect.Dialect{Goose: goose.DialectMySQL}, "goose_db_version")
+	must(t, err)
+	if !versions.Transactional(ctx, db) {
+		t.Error("no table isn't transactional")
+	}
+	_, err = db.Exec("CREATE TABLE other (id INTEGER) ENGINE = MyISAM")
+	must(t, err)
+	if versions.Transactional(ctx, db) {
+		t.Error("MyISAM is transactional")
+	}
+	must(t, db.Close())
+	if versions.Transactional(ctx, db) {
+		t.Error("a server that doesn't answer is transactional")
+	}
 }
