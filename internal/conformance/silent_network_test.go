@@ -120,7 +120,7 @@ func TestSilentNetwork(t *testing.T) {
 				var last atomic.Int64 // moment that is worth a try
 				last.Store(int64(chaosRounds(5, 1000)))
 				if !lock { // the first ones with the lock are the same
-					last.Store(int64(chaosRounds(1, 1000)))
+					last.Store(int64(chaosRounds(0, 1000)))
 				}
 				for first := range silentSteps { // several moments at a time
 					all.Go(func() {

@@ -82,7 +82,7 @@ func TestTenantsKilled(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
-		names := p.names(chaosRounds(40, 300))
+		names := p.names(chaosRounds(24, 300))
 		p.create(t, names...)
 		cmd := exec.Command(os.Args[0], "-test.run=^TestFleetVictim$")
 		cmd.Env = append(os.Environ(), fleetVictimEnv+"="+strings.Join([]string{p.driver, p.dialect, p.prefix, p.dsn}, " "))

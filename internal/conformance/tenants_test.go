@@ -187,7 +187,7 @@ func TestMigrateTenants(t *testing.T) {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
 			onSchemas(t, func(t *testing.T, p *fleetPlace) {
 				before := column[string](t, p.db, p.where())[0]
-				count := chaosRounds(20, 60)
+				count := chaosRounds(14, 60)
 				names := p.names(count)
 				p.create(t, names...)
 				p.db.SetMaxOpenConns(20)
@@ -283,7 +283,7 @@ func TestTenantsThatFail(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
-		count := chaosRounds(60, 500)
+		count := chaosRounds(32, 500)
 		names := p.names(count)
 		p.create(t, slices.Delete(slices.Clone(names), 10, 11)...) // 10 is missing
 		p.db.SetMaxOpenConns(12)
@@ -291,9 +291,9 @@ func TestTenantsThatFail(t *testing.T) {
 		if r, _ := first.MigrateTenants(ctx, gooseplus.Schemas(names...)); r.Failed != 1 {
 			t.Fatalf("%+v", r)
 		}
-		p.exec(t, "INSERT INTO "+p.quote(names[5])+".things VALUES (77)", "INSERT INTO "+p.quote(names[40])+".things VALUES (88)",
-			"INSERT INTO "+p.quote(names[50])+".things VALUES (66)",
-			"INSERT INTO "+p.quote(names[51])+".things VALUES (55)")
+		p.exec(t, "INSERT INTO "+p.quote(names[5])+".things VALUES (77)", "INSERT INTO "+p.quote(names[20])+".things VALUES (88)",
+			"INSERT INTO "+p.quote(names[25])+".things VALUES (66)",
+			"INSERT INTO "+p.quote(names[26])+".things VALUES (55)")
 		more := things(map[string]*fstest.MapFile{
 			"4_more.sql": table("more"),
 			// Its Down fails for 55, of which there are two then.
@@ -354,8 +354,8 @@ func TestTenantsThatFail(t *testing.T) {
 		wantIs(t, err, gooseplus.ErrTenantMissing)
 		wantIs(t, err, gooseplus.ErrLocked)
 		for i, want := range map[int]gooseplus.TenantState{5: gooseplus.TenantFailedAndUndone, 10: gooseplus.TenantMissing, 30: gooseplus.TenantLocked,
-			40: gooseplus.TenantFailedAndUndone, 50: gooseplus.TenantFailedAndUndone,
-			51: gooseplus.TenantFailed, 0: gooseplus.TenantMigrated} {
+			20: gooseplus.TenantFailedAndUndone, 25: gooseplus.TenantFailedAndUndone,
+			26: gooseplus.TenantFailed, 0: gooseplus.TenantMigrated} {
 			x := r.Tenants[i]
 			if x.Name != names[i] || x.State != want || (x.Err != nil) != (want != gooseplus.TenantMigrated) {
 				t.Errorf("tenant %d: %+v", i, x)
@@ -367,9 +367,9 @@ func TestTenantsThatFail(t *testing.T) {
 		for i, name := range names {
 			switch i {
 			case 10:
-			case 5, 40, 50:
+			case 5, 20, 25:
 				p.wantIn(t, name, upTo(3), -1)
-			case 51:
+			case 26:
 				p.wantIn(t, name, upTo(5), -1) // where its Down fails
 			case 30:
 				p.wantIn(t, name, []int64{1, 2, 3}, -1)
@@ -450,7 +450,7 @@ func TestTenantsOnFewConnections(t *testing.T) {
 			onSchemas(t, func(t *testing.T, p *fleetPlace) {
 				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 				defer cancel()
-				names := p.names(30)
+				names := p.names(chaosRounds(16, 30))
 				p.create(t, names...)
 				p.db.SetMaxOpenConns(4)
 				r, err := p.migrator(from(things(nil)), thingsInGo, gooseplus.WithGlobalLock(lock)).
@@ -458,7 +458,7 @@ func TestTenantsOnFewConnections(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 30, 30, 0, 0, 0)
+				wantReport(t, r, len(names), len(names), 0, 0, 0)
 			})
 		})
 	}
@@ -502,7 +502,7 @@ func TestTwoFleets(t *testing.T) {
 func TestTenantsInTurn(t *testing.T) {
 	t.Parallel()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
-		names := p.names(120)
+		names := p.names(chaosRounds(60, 120))
 		p.create(t, names...)
 		var order []string
 		_, err := p.migrator(from(fstest.MapFS{}), gooseplus.WithGoMigrations(goose.NewGoMigration(1, nil, nil)),

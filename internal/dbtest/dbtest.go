@@ -42,6 +42,7 @@
 package dbtest
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -60,12 +61,15 @@ type Tests struct {
 	M interface{ Run() int }
 	// OwnServers keeps away from those that [Serve] shares: the tests stop a server, or count what is on it.
 	OwnServers bool
+	// Parallel is how many parallel tests run at once for each processor, unless the flag -parallel says it. The default
+	// is 2: most of their time tests wait for a server, and other packages are tested at the same time.
+	Parallel int
 }
 
 // Run runs the tests and returns their status.
 func (t Tests) Run() int {
 	process.ready(!t.OwnServers)
-	waitTogether()
+	t.waitTogether()
 	code := t.M.Run()
 	if err := process.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "dbtest:", err)
@@ -73,16 +77,15 @@ func (t Tests) Run() int {
 	return code
 }
 
-// waitTogether lets more parallel tests run at once than there are processors: most of their time they wait for a
-// server. The flag -parallel counts.
-func waitTogether() {
+// waitTogether lets more parallel tests run at once than there are processors.
+func (t Tests) waitTogether() {
 	if !flag.Parsed() {
 		flag.Parse()
 	}
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))) // nothing is wrong with that number
+		_ = flag.Set("test.parallel", strconv.Itoa(cmp.Or(t.Parallel, 2)*runtime.GOMAXPROCS(0))) // nothing is wrong with that number
 	}
 }
 
