@@ -4,7 +4,7 @@
 FUZZTIME    ?= 1m
 # Targets to leave out, as an expression of grep -E.
 FUZZSKIP    ?= -
-# The longest ones first: the others are tested beside them, one more at a time than there are processors, as most wait a lot.
+# The longest ones first: the others are tested beside them.
 PACKAGES    ?= ./internal/conformance ./gooseplustest ./internal/session . ./...
 # The packages in which something runs at the same time as something else.
 RACES       ?= ./internal/conformance . ./gooseplustest ./internal/session ./internal/mutex ./internal/history ./internal/drive
@@ -47,7 +47,7 @@ test: ## run all tests, the long ones in a short form; those without a database 
 	$(if $(RUN),$(MAKE) test-packages,$(MAKE) -j2 test-packages test-fleet)
 
 test-packages:
-	$(call tests,-vet=off -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)),$(PACKAGES))
+	$(call tests,-vet=off,$(PACKAGES))
 
 test-fleet: ## test the fleet, a module of its own
 	go run ./internal/dbtest/serve go test -C fleet -vet=off -timeout 20m ./...
