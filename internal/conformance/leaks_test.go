@@ -19,7 +19,8 @@ import (
 
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400) // there is memory enough, and the servers need the processor
-	os.Exit(dbtest.Tests{M: leakless{m}, Parallel: 4}.Run()) // of all packages it takes longest by far
+	// Of all packages this one takes longest by far.
+	os.Exit(dbtest.Tests{M: leakless{m}, Parallel: 4}.Run())
 }
 
 // leakless fails the tests in the end if one of them has left a goroutine.

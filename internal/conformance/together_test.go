@@ -265,3 +265,47 @@ func TestAloneAfter(t *testing.T) {
 		}
 	})
 }
+
+// TestTogetherAfterAMark: a process ends after the COMMIT of the last batch, and a step without a transaction was before that. The
+// run has not ended, as its mark is still there: the next one finds it cut off, and nobody is refused.
+func TestTogetherAfterAMark(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(schemas, transactionalDDL).onDatabases(t, func(t *testing.T, at *place) {
+		p := &fleetPlace{place: at}
+		fsys := files(map[string]*fstest.MapFile{
+			"1_a.sql": noTransaction("CREATE TABLE a (id INTEGER);", "DROP TABLE a;"), "2_b.sql": table("b"), "3_c.sql": table("c"),
+		})
+		db, f := p.flaky(t)
+		last, gone := false, false
+		f.refuse = func(statement string) error {
+			switch {
+			case gone:
+				return errInjected
+			case strings.Contains(statement, "CREATE TABLE c"):
+				last = true
+			case last && statement == "COMMIT":
+				gone = true
+			}
+			return nil
+		}
+		var seen together
+		tenant := gooseplus.Tenant{Schema: p.names(1)[0]}
+		if err := p.over(db, from(fsys), gooseplus.WithObserver(seen.observe)).Provision(ctx, tenant); err == nil || !gone || len(seen.batches) != 1 {
+			t.Fatalf("the process didn't end after a batch: %v, %v", seen.batches, err)
+		}
+		next := p.locking(p.db, from(fsys), gooseplus.WithSchema(tenant.Schema))
+		runs, err := next.Runs(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range runs {
+			if r.Outcome == gooseplus.RunMigrated {
+				t.Errorf("%+v", r)
+			}
+		}
+		if err := next.Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
