@@ -251,7 +251,7 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 }
 
 // lookHeld has a run that has seen nothing yet look under the lock, and asks for foreign histories, before anything is
-// made: where nothing is left to do, nothing may be written, as by a role that can only read.
+// made. Where nothing is left to do, the run ends without writing anything: its role may have no right to.
 func (w *waiter) lookHeld(ctx context.Context) error {
 	looking := &w.run.looking
 	looking.held = true

@@ -58,8 +58,8 @@ func (r *mysqlReader) written(query string) string {
 			return r.Literal(r.schema)
 		case "others":
 			list := "''"
-			for _, name := range r.others {
-				list += ", " + r.Literal(name)
+			for _, name := range r.others { // the connection may have another character set than the server's names
+				list += ", CONVERT(" + r.Literal(name) + " USING utf8mb4)"
 			}
 			return list
 		case "in":
@@ -104,8 +104,8 @@ func (r *mysqlReader) object(rows *sql.Rows) error {
 // if the user may not see it, 1 if it is weak, the statement that drops it, definer and SQL mode, or NULL, and a type with
 // a list of values, or NULL. A grant on a table is a part of nothing, because it outlives the table.
 //
-// MariaDB opens the tables of all databases, unless one of its lookup columns is compared with a text: table_schema, and
-// event_object_schema of triggers.
+// Each query compares the column by which MariaDB finds the database with a literal: table_schema, and event_object_schema of
+// triggers. Otherwise the server opens the tables of all databases.
 var mysqlQueries = []string{
 	`SELECT 'character set', 'of the database', '', CONCAT_WS(' ', default_character_set_name, default_collation_name), 0, '', NULL, NULL, NULL
 		FROM information_schema.schemata WHERE schema_name = {schema}`,
@@ -154,8 +154,9 @@ var mysqlQueries = []string{
 			ON FIND_IN_SET(p.privilege, LOWER(proc_priv)) WHERE db = {schema}`,
 }
 
-// A view and a sequence have columns too. MariaDB would compare each column with each table to tell them in a join.
-const mysqlColumns = ` FROM information_schema.columns c WHERE c.table_schema = {schema} AND CAST(c.table_name AS BINARY) NOT IN ({others})`
+// Views and sequences have columns too, which are left out. In a join MariaDB would compare each column with each table. Names
+// that differ in case alone can be those of a table and of a view.
+const mysqlColumns = ` FROM information_schema.columns c WHERE c.table_schema = {schema} AND CAST(CONVERT(c.table_name USING utf8mb4) AS BINARY) NOT IN ({others})`
 
 func (r *mysqlReader) tables(ctx context.Context, db *sql.DB) error {
 	kinds := make(map[string]string)

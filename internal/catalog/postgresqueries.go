@@ -15,7 +15,8 @@ type postgresQuery struct {
 	weak       string
 	from       string // the class as o if "", without objects of the server, of an extension, or of another object
 	where      string
-	// made is a system catalog with a row for each object that is read, where initdb has made none of them: the class if from is "".
+	// made is a system catalog that has a row of each object that the query finds; initdb makes none of these objects. It is
+	// the class if from is "". A query that has a from and no made always runs.
 	made string
 }
 

@@ -52,7 +52,7 @@ func TestOnlyTheVersionTableIsIgnored(t *testing.T) {
 	})
 }
 
-// MariaDB says of a query that it opens the tables of all databases, of which a server of tenants has thousands.
+// EXPLAIN shows when MariaDB opens the tables of all databases, of which a server of tenants has thousands.
 func TestOneDatabaseIsOpened(t *testing.T) {
 	db := dbtest.MySQL(t).NewDatabase(t).Open(t, "mysql")
 	r := &mysqlReader{Dialect: dialect.Dialect{Goose: goose.DialectMySQL}, schema: "any"}
@@ -78,6 +78,98 @@ func TestOneDatabaseIsOpened(t *testing.T) {
 		})
 		if err != nil || explained == 0 {
 			t.Errorf("%s\n\t%d lines, error %v", query, explained, err)
+		}
+	}
+}
+
+// Of views and sequences no column is in the catalog, whatever the connection's character set is. A table whose name differs from
+// a view's in case alone has its columns.
+func TestColumnsOfTables(t *testing.T) {
+	base := dbtest.MySQL(t).NewDatabase(t)
+	db := base.Open(t, "mysql")
+	for _, statement := range []string{
+		"CREATE TABLE BOTHÜ (id INTEGER)", "CREATE VIEW bothü AS SELECT 1 AS seen", "CREATE VIEW other AS SELECT 1 AS seen",
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ignoresCase bool
+	if err := db.QueryRow("SELECT @@lower_case_table_names > 0").Scan(&ignoresCase); err != nil {
+		t.Fatal(err)
+	}
+	if ignoresCase {
+		t.Skip("this server's names have no case")
+	}
+	db.SetMaxOpenConns(1)
+	for _, charset := range []string{"utf8mb4", "latin1"} {
+		if _, err := db.Exec("SET NAMES " + charset); err != nil {
+			t.Fatal(err)
+		}
+		var columns []string
+		for _, key := range keysOf(t, db, Scope{Dialect: goose.DialectMySQL}) {
+			if strings.HasPrefix(key, "column ") {
+				columns = append(columns, key)
+			}
+		}
+		if len(columns) != 1 || !strings.HasPrefix(columns[0], "column BOTH") {
+			t.Errorf("%s: %q", charset, columns)
+		}
+	}
+}
+
+// Each kind of object is found where it is the only one of its kind.
+func TestKindsThatFewUse(t *testing.T) {
+	db := dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
+	for _, statement := range []string{
+		"CREATE TABLE t (a INTEGER, b INTEGER)", "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for key, made := range map[string]string{
+		"trigger ":                   "CREATE TRIGGER x BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+		"rule ":                      "CREATE RULE x AS ON DELETE TO t DO NOTHING",
+		"policy ":                    "CREATE POLICY x ON t",
+		"procedure ":                 "DROP EVENT TRIGGER IF EXISTS x; DROP FUNCTION f(); CREATE PROCEDURE x() LANGUAGE sql AS ''",
+		"enum value ":                "CREATE TYPE x AS ENUM ('a')",
+		"order of the values ":       "CREATE TYPE x AS ENUM ('a')",
+		"default privileges ":        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO public",
+		"statistics ":                "CREATE STATISTICS x ON a, b FROM t",
+		"event trigger ":             "CREATE EVENT TRIGGER x ON ddl_command_end EXECUTE FUNCTION f()",
+		"publication ":               "CREATE PUBLICATION x",
+		"collation ":                 "CREATE COLLATION x (locale = 'C')",
+		"operator ":                  "CREATE OPERATOR === (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4eq)",
+		"operator class ":            "CREATE OPERATOR CLASS x FOR TYPE integer USING btree AS OPERATOR 1 <, FUNCTION 1 btint4cmp(integer, integer)",
+		"operator family ":           "CREATE OPERATOR FAMILY x USING btree",
+		"cast ":                      "CREATE CAST (date AS integer) WITH INOUT",
+		"conversion ":                "CREATE CONVERSION x FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
+		"foreign data wrapper ":      "CREATE FOREIGN DATA WRAPPER x",
+		"server ":                    "CREATE FOREIGN DATA WRAPPER x; CREATE SERVER x FOREIGN DATA WRAPPER x",
+		"text search configuration ": "CREATE TEXT SEARCH CONFIGURATION x (COPY = simple)",
+		"text search dictionary ":    "CREATE TEXT SEARCH DICTIONARY x (TEMPLATE = simple)",
+		"text search parser ":        "CREATE TEXT SEARCH PARSER x (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype)",
+		"text search template ":      "CREATE TEXT SEARCH TEMPLATE x (INIT = dsimple_init, LEXIZE = dsimple_lexize)",
+		"transform ":                 "CREATE TRANSFORM FOR integer LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal))",
+		"access method ":             "CREATE ACCESS METHOD x TYPE INDEX HANDLER bthandler",
+	} {
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(made); err != nil {
+			t.Fatalf("%s: %v", made, err)
+		}
+		c, err := readIn(t.Context(), tx, Scope{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(c)), func(k string) bool { return strings.HasPrefix(k, key) }) {
+			t.Errorf("no %safter %s", key, made)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -307,9 +307,12 @@ func (p *place) want(t *testing.T, versions []int64, tables []string) {
 	}
 }
 
-func column[T any](t *testing.T, db interface {
+// querier is a pool or a transaction.
+type querier interface {
 	Query(query string, args ...any) (*sql.Rows, error)
-}, query string, args ...any) (list []T) {
+}
+
+func column[T any](t *testing.T, db querier, query string, args ...any) (list []T) {
 	t.Helper()
 	rows, err := db.Query(query, args...)
 	if err != nil {
