@@ -21,6 +21,10 @@ func asksForTheHolder(statement string) bool {
 func (p *place) askedAfter(t *testing.T, wait time.Duration, release func()) (db *sql.DB, asked *int) {
 	t.Helper()
 	db, f := p.flaky(t)
+	return db, f.askedAfter(wait, release)
+}
+
+func (f *flaky) askedAfter(wait time.Duration, release func()) (asked *int) {
 	asked = new(int)
 	f.before = func(statement string) {
 		if !asksForTheHolder(statement) {
@@ -32,7 +36,7 @@ func (p *place) askedAfter(t *testing.T, wait time.Duration, release func()) (db
 		}
 		release()
 	}
-	return db, asked
+	return asked
 }
 
 // TestGuardLockWaitOfNothing: a run that doesn't wait tries once, though the lock is given back right after.

@@ -114,6 +114,30 @@ func TestGuardLockFreeInTheLastMoment(t *testing.T) {
 	})
 }
 
+// TestGuardNothingToDoInTheLastMoment: the last try finds that nothing is left to do, which is no reason to say that somebody has
+// the lock. The run had seen nothing before.
+func TestGuardNothingToDoInTheLastMoment(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		reader := *p
+		reader.dsn = readerDSN(t, p, p.asGooseLeavesIt(t))
+		release := locks{p}.hold(t)
+		longEnough(t, 300*time.Millisecond, func(wait time.Duration) bool {
+			db, f := reader.flaky(t)
+			looks, asked := f.lateFirst(), f.askedAfter(wait, release)
+			err := p.locking(db, from(chain(1)), gooseplus.WithLockWait(wait)).Migrate(context.Background())
+			if *asked < 2 || *looks < 2 {
+				return false
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			return true
+		})
+		record{p}.wantNoState(t)
+	})
+}
+
 // TestGuardLostRunKeepsItsRow: a run that has lost the lock leaves its row to the next holder, who undoes what it did.
 func TestGuardLostRunKeepsItsRow(t *testing.T) {
 	t.Parallel()
