@@ -28,7 +28,7 @@ func (s *seal) close(ctx context.Context, db history.Querier, step drive.Step) e
 	if !inTransaction || step.Texts == nil || !p.row.registered || len(p.run.working) > 1 || p.mark.set {
 		return nil
 	}
-	if last := p.steps[len(p.steps)-1]; last.Version != step.Version || p.driver.Connections().Await(ctx) != nil {
+	if last := p.steps[len(p.steps)-1]; last.Version != step.Version {
 		return nil
 	}
 	rows, err := p.target.table.OwnedIn(ctx, db)

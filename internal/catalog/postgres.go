@@ -119,7 +119,8 @@ func readIn(ctx context.Context, tx *sql.Tx, scope Scope) (Catalog, error) {
 	if scope.Schema != "" {
 		path = d.Quote(dialect.Name{Table: scope.Schema})
 	}
-	if _, err := tx.ExecContext(ctx, "SET LOCAL search_path TO "+path); err != nil {
+	// To compile a query takes the server up to 200 ms, and each runs once.
+	if _, err := tx.ExecContext(ctx, "SET LOCAL search_path TO "+path+"; SET LOCAL jit = off"); err != nil {
 		return nil, err
 	}
 	used, err := used(ctx, tx)

@@ -168,6 +168,10 @@ func TestKindsThatFewUse(t *testing.T) {
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(c)), func(k string) bool { return strings.HasPrefix(k, key) }) {
 			t.Errorf("no %safter %s", key, made)
 		}
+		var jit string // the planner would use it for publications
+		if err := tx.QueryRow("SHOW jit").Scan(&jit); err != nil || jit != "off" {
+			t.Errorf("jit is %s (%v)", jit, err)
+		}
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
 		}

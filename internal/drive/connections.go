@@ -86,7 +86,7 @@ func (c *Connections) Forget() {
 	c.named = nil
 }
 
-// Leave takes the names back except that of a connection on which the server may still work. The other connections are
+// Leave takes the names back except those of connections on which the server may still work. The other connections are
 // idle now, but live.
 func (c *Connections) Leave(ctx context.Context) error {
 	if c == nil {
@@ -94,7 +94,7 @@ func (c *Connections) Leave(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.named = slices.DeleteFunc(c.named, func(name string) bool { return name == c.orphans.first() })
+	c.named = slices.DeleteFunc(c.named, c.orphans.has)
 	return c.drop(ctx)
 }
 

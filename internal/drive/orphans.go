@@ -37,6 +37,12 @@ func (o *orphans) first() string {
 	return o.list[0]
 }
 
+func (o *orphans) has(backend string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Contains(o.list, backend)
+}
+
 func (o *orphans) remove(backend string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
