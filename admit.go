@@ -17,7 +17,7 @@ import (
 type admission struct {
 	part       *part
 	unfinished []history.Step // that were cut off with their run, and that this one clears away
-	protected  []int64        // the versions below which nothing goes
+	protected  []history.Mark // the versions below which nothing goes
 	warned     bool           // the observers know of unknown versions
 	told       []string       // what the observers know of edited files
 }
@@ -78,10 +78,7 @@ func (a *admission) admit(ctx context.Context, facts history.Facts, applied []in
 
 // protect refuses steps that go below a protected version.
 func (a *admission) protect(facts history.Facts) error {
-	a.protected = nil
-	for _, mark := range facts.Protected {
-		a.protected = append(a.protected, mark.Version)
-	}
+	a.protected = facts.Protected
 	var faults []error
 	for _, s := range a.part.steps {
 		if s.Direction == directionDown {
@@ -94,8 +91,8 @@ func (a *admission) protect(facts history.Facts) error {
 // versionLocked refuses a step down that goes below one of the applied versions, if that is
 // protected.
 func (a *admission) versionLocked(down plannedStep, applied []int64) error {
-	for _, v := range a.protected {
-		if v >= down.Version && slices.Contains(applied, v) {
+	for _, mark := range a.protected {
+		if v := mark.Version; v >= down.Version && slices.Contains(applied, v) {
 			return a.part.target.migrationError(down, "", fmt.Errorf("%w: version %d (UnlockVersion(%d) ends that)", ErrVersionLocked, v, v))
 		}
 	}
@@ -104,12 +101,14 @@ func (a *admission) versionLocked(down plannedStep, applied []int64) error {
 
 // environments are the run's environments, as far as the database remembers them.
 type environments struct {
+	seen    []string // those of all runs
 	unseen  []string // the database has not seen them
 	stamped []string // it has been told of them
 }
 
 // unfamiliar refuses an environment that a protected database has not seen.
 func (e *environments) unfamiliar(o *options, facts history.Facts) error {
+	e.seen = facts.Environments
 	e.unseen = slices.DeleteFunc(o.stamps(), func(name string) bool { return slices.Contains(facts.Environments, name) })
 	if len(e.unseen) == 0 {
 		return nil

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 
-	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 )
@@ -63,11 +62,11 @@ func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) (found
 	if o.foreignHistory == Ignore || t.state == nil {
 		return nil, strangers, nil
 	}
-	name, err := t.dialect.ParseName(t.table.Name())
+	own, err := t.ownTables(o)
 	if err != nil {
 		return nil, strangers, err
 	}
-	found, strangers, err = history.LookForeign(ctx, db, t.table, o.ownTables(t.dialect, name))
+	found, strangers, err = history.LookForeign(ctx, db, t.table, own)
 	if err != nil {
 		return nil, strangers, t.tableError(ctx, err)
 	}
@@ -85,14 +84,15 @@ func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) (found
 }
 
 // ownTables are the names of the version tables of all namespaces.
-func (o *options) ownTables(d dialect.Dialect, name dialect.Name) []string {
+func (t *target) ownTables(o *options) ([]string, error) {
+	name, err := t.dialect.ParseName(t.table.Name())
 	own := []string{name.Table}
-	if base, err := d.ParseName(o.versionTable); err == nil {
+	if base, err := t.dialect.ParseName(o.versionTable); err == nil {
 		for _, namespace := range o.namespaces {
 			own = append(own, inTable(base.Table, namespace))
 		}
 	}
-	return own
+	return own, err
 }
 
 // vetHeld is vet under the lock, before anything is made there: those who wait for the lock don't all ask for the same.
@@ -115,7 +115,8 @@ func (l *looking) vet(ctx context.Context) error {
 	}
 	found, strangers, err := r.whole.findForeign(ctx, r.db.own, r.options)
 	if err == nil && strangers.Tables > 0 {
-		if l.others, err = history.Relations(ctx, r.db.own, r.whole.table, strangers.Schema); err != nil {
+		own, _ := r.whole.ownTables(r.options) // as findForeign did
+		if l.others, err = history.Relations(ctx, r.db.own, r.whole.table, strangers.Schema, own); err != nil {
 			err = r.whole.tableError(ctx, err)
 		}
 	}

@@ -23,7 +23,7 @@ type holding struct {
 	// the lock is lost.
 	alive context.Context
 	end   context.CancelCauseFunc
-	// rows are the run's rows in the state table as they were when they began: see restore.
+	// rows are the run's rows in the state table as they were when they began: see run.restore.
 	rows    []history.Run
 	created bool // the schema, under this lock
 	fresh   bool // and the state table, see setUp
@@ -295,28 +295,6 @@ func holderName(id string) string {
 	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), id)
 }
 
-// restore makes the state table again after a migration has removed it, with the runs that it knew: as long as
-// this process has the lock, nobody else can have declared them dead. It says whether the table was gone.
-func (h *holding) restore(ctx context.Context) (gone bool, err error) {
-	st, db := h.run.whole.state, h.run.db.own
-	there, err := st.IsThere(ctx, db)
-	if err != nil || there {
-		return false, err
-	}
-	if err := st.Ensure(ctx, db); err != nil {
-		return false, err
-	}
-	for _, row := range h.rows {
-		if err := st.Runs.Start(ctx, db, row); err != nil {
-			return false, err
-		}
-	}
-	for _, p := range h.run.parts {
-		p.driver.Connections().Forget()
-	}
-	return true, h.check()
-}
-
 // recordOutcomes ends the rows of all parts, at once: a process that dies between two would leave a part of a starting
 // point. A run that lost its lock, or for which the server is still executing a statement, leaves its rows to the next
 // holder, who finds them running and waits until nothing of the run is under way.
@@ -341,20 +319,34 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 			busy = failure.Join(busy, p.driver.Connections().Leave(ctx))
 		}
 		return busy
-	case len(registered) == 1:
-		return h.recordOutcome(ctx, h.run.db.own, registered[0], registered[0].errorOf(runErr))
+	}
+	err := h.recordAll(ctx, registered, runErr)
+	if err != nil {
+		if gone, restored := h.run.restore(ctx); gone && restored == nil {
+			err = h.recordAll(ctx, registered, runErr)
+		}
+	}
+	if errors.Is(err, drive.ErrDead) {
+		err = h.declaredDead()
+	}
+	return err
+}
+
+func (h *holding) recordAll(ctx context.Context, parts []*part, runErr error) error {
+	if len(parts) == 1 {
+		return h.recordOutcome(ctx, h.run.db.own, parts[0], parts[0].errorOf(runErr))
 	}
 	tx, err := h.run.db.own.BeginTx(ctx, nil)
 	if err != nil {
-		return unrecorded(ctx, registered[0], err)
+		return unrecorded(ctx, parts[0], err)
 	}
-	for _, p := range registered {
+	for _, p := range parts {
 		if err := h.recordOutcome(ctx, tx, p, p.errorOf(runErr)); err != nil {
 			return failure.Join(err, failure.IgnoreDone(tx.Rollback()))
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		return unrecorded(ctx, registered[0], err)
+		return unrecorded(ctx, parts[0], err)
 	}
 	return nil
 }
@@ -382,11 +374,7 @@ func (h *holding) recordOutcome(ctx context.Context, db history.Querier, p *part
 		return nil
 	}
 	if err == nil {
-		return h.declaredDead()
-	}
-	if there, checkErr := st.IsThere(ctx, h.run.db.own); checkErr == nil && !there {
-		p.events.send(Warning{Message: fmt.Sprintf("a migration has removed the state table %s: the outcome of the run was not recorded", st.Name())})
-		return nil
+		return drive.ErrDead
 	}
 	return unrecorded(ctx, p, err)
 }

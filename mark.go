@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gooseplus/gooseplus/internal/drive"
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/plan"
@@ -45,21 +46,16 @@ func (m *mark) put(ctx context.Context, step plannedStep) error {
 	m.set, m.at = true, step
 	err := m.write(ctx, step, claimed)
 	if err != nil {
-		if gone, restored := m.restore(ctx); gone && restored == nil {
+		if gone, restored := p.run.restore(ctx); gone && restored == nil {
 			err = m.write(ctx, step, false)
 		} else if p.target.oneWriter() && p.target.dialect.Contention(err) {
 			m.set = claimed // the server has refused it
 		}
 	}
-	return err
-}
-
-// restore makes the state table again if a migration has removed it, and says whether it was gone.
-func (m *mark) restore(ctx context.Context) (gone bool, err error) {
-	if h := m.part.run.holding; h != nil && m.part.row.registered {
-		return h.restore(ctx)
+	if errors.Is(err, drive.ErrDead) {
+		err = p.run.holding.declaredDead()
 	}
-	return false, nil
+	return err
 }
 
 // write writes the mark. Without the lock, another runner may be at such a step.
@@ -72,7 +68,10 @@ func (m *mark) write(ctx context.Context, step plannedStep, claimed bool) error 
 	if err != nil {
 		return p.target.stateError(ctx, err)
 	}
-	return p.run.holding.stillOurs(ours)
+	if !ours {
+		return drive.ErrDead
+	}
+	return nil
 }
 
 // claim writes the mark of a run without the lock. It refuses if another runner is at such a step: the Down of this run
@@ -118,18 +117,27 @@ func (m *mark) settle(ctx context.Context, dirty bool) error {
 	if !m.set && !(dirty && m.left != nil) {
 		return nil
 	}
-	if !dirty {
-		return p.target.state.Steps.Unmark(ctx, db, p.row.id)
-	}
 	step := m.row(m.at)
-	if m.left != nil {
+	if dirty && m.left != nil {
 		if err := p.run.ensureState(ctx); err != nil {
 			return err
 		}
 		step = m.row(*m.left)
 	}
 	step.Failed = true
-	return p.target.state.Steps.Mark(ctx, db, step)
+	put := func() error {
+		if dirty {
+			return p.target.state.Steps.Mark(ctx, db, step)
+		}
+		return p.target.state.Steps.Unmark(ctx, db, p.row.id)
+	}
+	err := put()
+	if err != nil {
+		if gone, restored := p.run.restore(ctx); gone && restored == nil {
+			err = put()
+		}
+	}
+	return err
 }
 
 // settle decides, at the end of a run, what the state table keeps of it. The marks of a run that

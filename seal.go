@@ -40,10 +40,7 @@ func (s *seal) close(ctx context.Context, db history.Querier, step drive.Step) e
 		return nil
 	}
 	ours, err := p.target.state.Runs.End(ctx, db, p.row.id, plan.Newest(rows.Applied), history.Migrated, "", time.Now(), p.driver.Connections().Named()...)
-	if err != nil {
-		return err
-	}
-	if err := p.driver.Connections().StillOurs(ours); err != nil {
+	if err != nil || !ours { // the fence was there when the transaction began: a migration in it has removed the rows
 		return err
 	}
 	s.rows = &rows

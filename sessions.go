@@ -3,6 +3,7 @@ package gooseplus
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 
@@ -58,7 +59,9 @@ func (s *sessions) connect(ctx context.Context) (err error) {
 	}
 	s.configure(&all)
 	all.Name(r.whole.dialect, r.working[0].applicationName())
-	if s.outer, err = session.InTransaction(ctx, r.db.pool, all); err != nil {
+	if s.outer, err = session.InTransaction(ctx, r.db.pool, all); errors.Is(err, drive.ErrDead) {
+		return r.holding.declaredDead()
+	} else if err != nil {
 		return r.whole.tableError(ctx, err)
 	}
 	for _, p := range r.working {
@@ -93,7 +96,7 @@ func (p *part) makeDriver() error {
 		Hooks: drive.Hooks{
 			Warn:       func(message string) { p.events.send(Warning{Message: message}) },
 			Dead:       func() error { return p.run.holding.declaredDead() },
-			Restore:    p.mark.restore,
+			Restore:    p.run.restoreBetweenSteps,
 			Fenced:     func() bool { return p.failed != nil && p.run.holding.lives() }, // otherwise the next holder is at the fence
 			Unreadable: p.target.stateError,
 			Remember:   memory{p}.remember,

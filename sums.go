@@ -248,7 +248,7 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 		return nil
 	}
 	versioned, namespace := p.target.state.Versioned, p.target.set.Namespace
-	if !p.mayRemoveTables(step) {
+	if !p.run.options.oneTransaction() && !p.mayRemoveTables(step) {
 		versioned = versioned.Staying()
 	}
 	if step.Down {

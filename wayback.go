@@ -145,6 +145,9 @@ func (w wayBack) clear(ctx context.Context) (history.Rows, error) {
 	if !w.ledger.HalfDone() {
 		return rows, nil
 	}
+	if _, err := w.run.restore(ctx); err != nil { // the step may have removed the mark that tells of it
+		return rows, w.dirtyIfHalf(w.target.stateError(ctx, err))
+	}
 	if w.failed.Transactional { // which it ended by itself, so that nothing is marked
 		w.mark.left = w.failed
 	}

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +12,10 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
 
 const namedBackends = "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'backend'"
@@ -219,11 +223,7 @@ func TestOrphanThatStays(t *testing.T) {
 	t.Parallel()
 	for _, namespaces := range []bool{false, true} {
 		having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
-			role := p.role(t)
-			p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name, "REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
-			q := *p
-			q.dsn = role.dsn
-			db, way := through(t, &q)
+			db, way, end := p.withoutTerminate(t)
 			slow := noTransaction("SELECT pg_sleep(100);", "CREATE TABLE undone (id INTEGER);")
 			set, versionTable := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_slow.sql": slow}), "goose_db_version"
 			var opts []gooseplus.Option
@@ -260,10 +260,81 @@ func TestOrphanThatStays(t *testing.T) {
 					t.Errorf("outcome %q, want that the next holder finds out", outcome)
 				}
 			}
-			p.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+role.name+"'")
-			eventually(t, "the end of its connections", func() bool {
-				return len(column[int64](t, p.db, "SELECT pid FROM pg_stat_activity WHERE usename = '"+role.name+"'")) == 0
-			})
+			end()
 		})
 	}
+}
+
+// withoutTerminate is the database of a role that can't end connections, through a proxy. Call end when the role's connections
+// are to end.
+func (p *place) withoutTerminate(t *testing.T) (db *sql.DB, way *dbtest.Proxy, end func()) {
+	t.Helper()
+	role := p.role(t)
+	p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name, "REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
+	q := *p
+	q.dsn = role.dsn
+	db, way = through(t, &q)
+	return db, way, func() {
+		p.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+role.name+"'")
+		eventually(t, "the end of its connections", func() bool {
+			return len(column[int64](t, p.db, "SELECT pid FROM pg_stat_activity WHERE usename = '"+role.name+"'")) == 0
+		})
+	}
+}
+
+// TestOrphansOfAFunction: a Go migration was interrupted while the server executed two statements for it, which nobody can end.
+// The state table names both connections for the next holder.
+func TestOrphansOfAFunction(t *testing.T) {
+	t.Parallel()
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		db, way, end := p.withoutTerminate(t)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		both := goose.NewGoMigration(1, &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
+			errs := make(chan error, 2)
+			for range cap(errs) {
+				go func() {
+					_, err := db.ExecContext(ctx, "SELECT pg_sleep(100)")
+					errs <- err
+				}()
+			}
+			return errors.Join(<-errs, <-errs)
+		}}, nil)
+		ended := make(chan error, 1)
+		go func() { ended <- p.locking(db, gooseplus.WithGoMigrations(both), from(fstest.MapFS{})).Migrate(ctx) }()
+		var working []int64
+		eventually(t, "two statements", func() bool {
+			working = column[int64](t, p.db, "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT pg_sleep(100)' ORDER BY pid")
+			return len(working) == 2
+		})
+		way.IgnoreCancels()
+		cancel()
+		wantIs(t, <-ended, gooseplus.ErrDirty)
+		named := backendsOf(t, p)
+		slices.Sort(named)
+		if !slices.Equal(named, working) {
+			t.Errorf("the state table names %v, and the server works on %v", named, working)
+		}
+		end()
+	})
+}
+
+// TestGuardNamedAgain: after a migration has removed the state table, the connection of the next step is named in the new one.
+func TestGuardNamedAgain(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		set := files(map[string]*fstest.MapFile{
+			"1_gone.sql": noTransaction("DROP TABLE goose_db_version_lock;", "SELECT 1;"), "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE b;"),
+		})
+		db, f := p.flaky(t)
+		named := namedAt(t, p, f, "CREATE TABLE b")
+		if err := p.locking(db, from(set)).Migrate(context.Background()); err != nil {
+			t.Error(err)
+		}
+		p.want(t, []int64{1, 2}, []string{"b"})
+		if *named < 1 {
+			t.Errorf("the state table names %d connections, want that one", *named)
+		}
+		locks{p}.wantNothingNamed(t)
+	})
 }

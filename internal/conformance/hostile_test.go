@@ -66,6 +66,8 @@ func poolAll(queries ...string) func(context.Context, *sql.DB) error {
 
 const createB, dropB = "CREATE TABLE b (id INTEGER);", "DROP TABLE IF EXISTS b;"
 
+const dropState = "\nDROP TABLE IF EXISTS goose_db_version_lock;"
+
 var hostiles = []hostile{
 	// Its session.
 	{name: "search_path", on: "postgres", up: "SELECT pg_catalog.set_config('search_path', '', false);\nCREATE TABLE public.b (id INTEGER);", down: "DROP TABLE public.b;"},
@@ -149,6 +151,27 @@ var hostiles = []hostile{
 	{name: "renamed", on: "postgres sqlite", up: createB + "\nALTER TABLE goose_db_version RENAME TO renamed;", down: dropB, want: undone},
 	{name: "dropped", on: "postgres sqlite", up: createB + "\nDROP TABLE goose_db_version;", down: dropB, want: undone},
 	{name: "dropped outside", outside: true, up: createB + "\nDROP TABLE goose_db_version;", down: dropB, want: told},
+
+	// The state table.
+	{name: "state dropped", up: createB + dropState, down: dropB},
+	{name: "state dropped outside", outside: true, up: createB + dropState, down: dropB},
+	{name: "state dropped outside without a Down", outside: true, up: createB + dropState},
+	{name: "state dropped outside, then a failure", outside: true, up: createB + dropState + "\nINSERT INTO nowhere VALUES (1);", down: dropB, want: undone},
+	{name: "state dropped outside, then a failure without a Down", outside: true, up: createB + dropState + "\nINSERT INTO nowhere VALUES (1);", want: told},
+	{name: "state dropped, then a failure", up: createB + dropState + "\nINSERT INTO nowhere VALUES (1);", down: dropB, want: undone},
+	{name: "Go: state dropped", db: poolAll(createB, "DROP TABLE IF EXISTS goose_db_version_lock"), down: dropB},
+	{name: "state emptied", up: createB + "\nDELETE FROM goose_db_version_lock;", down: dropB},
+	{name: "state emptied outside", outside: true, up: createB + "\nDELETE FROM goose_db_version_lock;", down: dropB},
+	{name: "state emptied outside, then a failure", outside: true, up: createB + "\nDELETE FROM goose_db_version_lock;\nINSERT INTO nowhere VALUES (1);", down: dropB, want: undone},
+	{name: "state emptied outside, then a failure without a Down", outside: true, up: createB + "\nDELETE FROM goose_db_version_lock;\nINSERT INTO nowhere VALUES (1);", want: told},
+	{name: "state truncated", on: "postgres", up: createB + "\nTRUNCATE goose_db_version_lock;", down: dropB},
+	{name: "state truncated outside", on: "postgres", outside: true, up: createB + "\nTRUNCATE goose_db_version_lock;", down: dropB},
+	{name: "state moved outside", on: "postgres", outside: true, up: createB + "\nALTER TABLE IF EXISTS goose_db_version_lock SET SCHEMA application;", down: dropB},
+	{name: "state renamed outside", on: "postgres", outside: true, up: createB + "\nALTER TABLE IF EXISTS goose_db_version_lock RENAME TO goose_renamed;", down: dropB},
+	{name: "state dropped in the whole run", on: "postgres sqlite", one: true, up: createB + dropState},
+	{name: "state emptied in the whole run", on: "postgres sqlite", one: true, up: createB + "\nDELETE FROM goose_db_version_lock;"},
+	{name: "schema made again", on: "postgres", up: "DROP SCHEMA public CASCADE;\nCREATE SCHEMA public;\n" + createB, down: dropB, want: undone},
+	{name: "schema made again outside", on: "postgres", outside: true, up: "DROP SCHEMA public CASCADE;\nCREATE SCHEMA public;\n" + createB, down: dropB, want: told},
 }
 
 // appFingerprint is what the application finds on a connection of its pool.
@@ -217,17 +240,22 @@ func (h hostile) test(t *testing.T, p *place, locking bool) {
 		_ = p.db.Close()
 		p.db = p.open(t)
 	}
-	p.exec(t, "CREATE TABLE goose_application (id INTEGER)")
+	application := "goose_application"
+	if p.dialect == "postgres" { // whose schema a migration may drop
+		p.exec(t, "CREATE SCHEMA application")
+		application = "application.goose_application"
+	}
+	p.exec(t, "CREATE TABLE "+application+" (id INTEGER)")
 	before := fingerprints(t, p)
 	err := h.migrator(p, p.db, locking).Migrate(ctx)
 	t.Logf("the outcome: %v", err)
 	if after := fingerprints(t, p); !slices.Equal(before, after) {
 		t.Errorf("the application's pool was %q and is %q", before, after)
 	}
-	p.exec(t, "INSERT INTO goose_application VALUES (1)")
+	p.exec(t, "INSERT INTO "+application+" VALUES (1)")
 	next := p.open(t)
 	defer next.Close()
-	if got := column[string](t, next, "SELECT count(*) FROM goose_application"); !slices.Equal(got, []string{"1"}) {
+	if got := column[string](t, next, "SELECT count(*) FROM "+application); !slices.Equal(got, []string{"1"}) {
 		t.Errorf("the application's row is not there: %v", got)
 	}
 	h.judge(t, p, next, err, locking)

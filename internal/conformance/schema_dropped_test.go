@@ -12,7 +12,8 @@ import (
 )
 
 // TestSchemaDropped: a migration takes the schema away in which the version table and the state table are. Outside a
-// transaction nothing brings them back: the run says so, and waits for nobody. The next run begins as goose's does.
+// transaction nothing brings them back: the run says so, and waits for nobody. The next process finds
+// the database dirty. After Force the next run begins as goose's does.
 func TestSchemaDropped(t *testing.T) {
 	t.Parallel()
 	ups := map[string]string{
@@ -42,10 +43,10 @@ func schemaDropped(t *testing.T, p *place, up string, outside, lock bool) {
 	if outside {
 		set["2_b.sql"] = noTransaction(up, "SELECT 1;")
 	}
-	migrate := func(fsys fstest.MapFS) error {
-		return p.migrator(from(fsys), gooseplus.WithGlobalLock(lock), gooseplus.WithTimeout(patience)).Migrate(ctx)
+	migrator := func(fsys fstest.MapFS) *gooseplus.Migrator {
+		return p.migrator(from(fsys), gooseplus.WithGlobalLock(lock), gooseplus.WithTimeout(patience))
 	}
-	err := migrate(files(set))
+	err := migrator(files(set)).Migrate(ctx)
 	if !outside {
 		wantIs(t, err, gooseplus.ErrRollForward)
 		p.want(t, nil, nil)
@@ -58,7 +59,15 @@ func schemaDropped(t *testing.T, p *place, up string, outside, lock bool) {
 		}
 	}
 	set["2_b.sql"] = table("b")
-	if err := migrate(files(set)); err != nil {
+	next := migrator(files(set))
+	if outside {
+		wantIs(t, err, gooseplus.ErrDirty)
+		wantIs(t, next.Migrate(ctx), gooseplus.ErrDirty)
+		if err := next.Force(ctx, 0); err != nil {
+			t.Errorf("Force: %v", err)
+		}
+	}
+	if err := next.Migrate(ctx); err != nil {
 		t.Fatalf("the next run: %v", err)
 	}
 	if got := strings.Join(column[string](t, p.db, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename IN ('a', 'b', 'c') ORDER BY 1"), " "); got != "a b c" {

@@ -3,6 +3,7 @@ package drive
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,20 +15,22 @@ import (
 type Connections struct {
 	cfg     *Config
 	orphans orphans
-	dead    atomic.Bool // another runner has declared the run dead
+	dead    atomic.Bool // the state table doesn't know the run any more
 
 	mu            sync.Mutex // a Go migration may borrow connections on any goroutine
 	named         []string   // guarded by mu: what the state table calls them
 	transactional bool       // guarded by mu: the step that is taken needs none of them
 }
 
-// StillOurs is the error of a run that was declared dead.
-func (c *Connections) StillOurs(ours bool) error {
+// ErrDead is the error of a run that was declared dead, unless a migration has removed what the state table knew of it.
+var ErrDead = errors.New("the state table doesn't know this run any more")
+
+func (c *Connections) stillOurs(ours bool) error {
 	if ours {
 		return nil
 	}
 	c.dead.Store(true)
-	return c.cfg.Hooks.Dead()
+	return ErrDead
 }
 
 // take is called before a step.
@@ -54,7 +57,7 @@ func (c *Connections) found(ctx context.Context, row []driver.Value) error {
 		return c.cfg.Hooks.Unreadable(ctx, err)
 	}
 	c.named = append(c.named, name)
-	return c.StillOurs(ours)
+	return c.stillOurs(ours)
 }
 
 // drop is called with mu locked.
@@ -76,14 +79,19 @@ func (c *Connections) Named() []string {
 	return slices.Clone(c.named)
 }
 
-// Forget is called when the state table is a new one.
-func (c *Connections) Forget() {
+// NameAgain is called when a migration has removed names from the state table.
+func (c *Connections) NameAgain(ctx context.Context) error {
 	if c == nil {
-		return
+		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.named = nil
+	for _, name := range c.named {
+		if _, err := c.cfg.State.Connections.Add(ctx, c.cfg.DB, c.cfg.Run, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Leave takes the names back except those of connections on which the server may still work. The other connections are

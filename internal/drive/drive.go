@@ -94,7 +94,8 @@ type Hooks struct {
 	Warn func(message string)
 	// Dead makes the error of a run that another runner has declared dead.
 	Dead func() error
-	// Restore makes the state table again if a migration has removed it, and says whether it was gone.
+	// Restore puts back the state table, or what it knew of the run, if a migration has removed that, and says whether it was
+	// gone.
 	Restore func(context.Context) (gone bool, err error)
 	// Fenced says whether a step has failed that may have left its transaction, with the fence, to a connection that the
 	// run doesn't know.
@@ -164,15 +165,15 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	lookout, stop := d.watch(ctx)
 	defer stop()
 	err := d.attempts(ctx, step)
-	if err != nil && d.leftNothing(ctx, step, err) {
-		// It may have failed at the fence: the step before may have removed the state table.
-		if gone, restored := d.cfg.Hooks.Restore(ctx); gone && restored == nil {
-			d.recorder.Again()
-			err = d.attempts(ctx, step)
-		}
+	if err != nil && d.leftNothing(ctx, step, err) && d.restored(ctx) { // it failed at the fence
+		d.recorder.Again()
+		err = d.attempts(ctx, step)
 	}
 	if err == nil {
 		return Result{Key: d.recorder.Key()}
+	}
+	if d.connections.dead.Load() {
+		err = d.cfg.Hooks.Dead()
 	}
 	result := Result{Statement: d.trace.statement, Number: d.trace.statements, LeftNothing: d.leftNothing(ctx, step, err), MaybeRecorded: d.maybeRecorded(step, err), Key: d.recorder.Key()}
 	if d.recorder.Reached() {
@@ -186,6 +187,16 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 		result.Blockers = lookout.found()
 	}
 	return result
+}
+
+// restored says whether a migration had removed what the state table knew of the run, which is there again.
+func (d *Driver) restored(ctx context.Context) bool {
+	gone, err := d.cfg.Hooks.Restore(ctx)
+	if !gone || err != nil {
+		return false
+	}
+	d.connections.dead.Store(false)
+	return true
 }
 
 // EndedTransaction says whether the last step has ended the transaction that it was in, so that it may have left

@@ -15,7 +15,7 @@ func (d *Driver) Fence(cfg *session.Config, unfenced bool) {
 	d.fenced = true
 	cfg.OnBegin = append(cfg.OnBegin, session.Statement{
 		Query: d.cfg.State.Runs.Fence(d.cfg.Run),
-		Check: func(rows int64) error { return d.connections.StillOurs(rows > 0) },
+		Check: func(rows int64) error { return d.connections.stillOurs(rows > 0) },
 	})
 	if unfenced {
 		cfg.Backend = session.Backend{

@@ -45,7 +45,7 @@ func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) (fo
 		h := Foreign{Table: v.dialect.Quote(dialect.Name{Schema: t.schema, Table: t.name})}
 		switch {
 		case k == nil:
-		case slices.ContainsFunc(own, func(name string) bool { return v.dialect.Fold(name) == v.dialect.Fold(t.name) }):
+		case v.among(own, t.name):
 			ours = append(ours, h)
 		default:
 			h.Tool = k.tool
@@ -69,18 +69,25 @@ func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) (fo
 	return found, strangers, nil
 }
 
-// Relations are the names of what has rows in a schema, and of sequences.
-func Relations(ctx context.Context, db Querier, v *Versions, schema string) (names []string, err error) {
+// Relations are the names of what has rows in a schema, and of sequences, without the version tables in own and their state tables.
+func Relations(ctx context.Context, db Querier, v *Versions, schema string, own []string) (names []string, err error) {
 	if v.own == nil {
 		return nil, nil
 	}
 	err = each(ctx, db, v.own.server.relations(schema), func(rows *sql.Rows) error {
 		var name string
 		err := rows.Scan(&name)
-		names = append(names, name)
+		if !v.among(own, name) && !v.among(own, strings.TrimSuffix(name, suffix)) {
+			names = append(names, name)
+		}
 		return err
 	})
 	return names, err
+}
+
+// among says whether a name is in a list, as far as the server tells names apart.
+func (v *Versions) among(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(one string) bool { return v.dialect.Fold(one) == v.dialect.Fold(name) })
 }
 
 type foreignTable struct {

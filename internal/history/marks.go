@@ -210,6 +210,12 @@ func (s Steps) Mark(ctx context.Context, db Querier, step Step) error {
 	return err
 }
 
+// Remark is Mark where the state table has forgotten the step: how much the run had committed when that began is unknown.
+func (s Steps) Remark(ctx context.Context, db Querier, step Step) error {
+	_, err := s.t.write(ctx, db, s.marking(step, "-1 FROM (SELECT 1 AS one) AS n WHERE 1 = 1"))
+	return err
+}
+
 // MarkFenced is Mark for a step that a run with the lock is about to start. false says that the run was declared dead: then
 // nothing is remembered, because the next holder may have read the marks already. The row of the fence stays locked until
 // the mark is written.

@@ -177,6 +177,12 @@ func (r Runs) End(ctx context.Context, db Querier, id string, to int64, outcome 
 	return n > 0, err
 }
 
+// Known says whether the table has the row of a run, whatever became of it.
+func (r Runs) Known(ctx context.Context, db Querier, id string) (bool, error) {
+	n, err := count(ctx, db, r.t.sql("SELECT id FROM {table} WHERE id = ?", runID(id)))
+	return n > 0, err
+}
+
 // EndedAs says whether this very End has ended the run.
 func (r Runs) EndedAs(ctx context.Context, db Querier, id string, outcome Outcome, at time.Time) (bool, error) {
 	n, err := count(ctx, db, r.t.sql("SELECT id FROM {table} WHERE id = ? AND outcome = ? AND ended_at = ?", runID(id), outcome, stamp(at)))

@@ -1,0 +1,181 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/gooseplus/gooseplus"
+)
+
+// removals are what a migration may do to the state table.
+var removals = map[string]string{"dropped": "DROP TABLE IF EXISTS goose_db_version_lock;", "emptied": "DELETE FROM goose_db_version_lock;"}
+
+// onRemovals runs a test for each of them, in a step with a transaction and in one without.
+func onRemovals(t *testing.T, test func(t *testing.T, p *place, remove *fstest.MapFile)) {
+	onDatabases(t, func(t *testing.T, p *place) {
+		for how, statement := range removals {
+			for in, step := range map[string]func(up, down string) *fstest.MapFile{"in a transaction": script, "outside": noTransaction} {
+				t.Run(how+" "+in, func(t *testing.T) {
+					p.forgetAll(t)
+					test(t, p, step(statement, "SELECT 1;"))
+				})
+			}
+		}
+	})
+}
+
+// forgetAll empties the database, of which the tests in this file use three version tables.
+func (p *place) forgetAll(t *testing.T) {
+	t.Helper()
+	p.reset(t)
+	for _, table := range []string{"goose_db_version_lock", "goose_db_version_core", "goose_db_version_identity"} {
+		p.exec(t, "DROP TABLE IF EXISTS "+table)
+	}
+}
+
+// TestStateIsPutBack: a migration removes the state table, or its rows. What the run knows of them is there again afterwards: the
+// outcome, the protected versions and the environments.
+func TestStateIsPutBack(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
+		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": remove, "3_c.sql": table("c"), "4_gone.sql": remove})
+		set["sql/production/5_p.sql"] = table("p")
+		var warnings []string
+		m := p.locking(p.db, from(set), gooseplus.WithEnvironments("production"), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+			if w, ok := e.(gooseplus.Warning); ok && strings.Contains(w.Message, "has removed the state table") {
+				warnings = append(warnings, w.Message)
+			}
+		}))
+		if err := m.MigrateTo(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.LockVersion(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range []int64{3, 5} {
+			if err := m.MigrateTo(ctx, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.want(t, []int64{1, 2, 3, 4, 5}, []string{"a", "c", "p"})
+		if len(warnings) != 2 {
+			t.Errorf("warnings %q", warnings)
+		}
+		runs, err := m.Runs(ctx)
+		if err != nil || len(runs) != 1 || runs[0].Outcome != gooseplus.RunMigrated || runs[0].From != 3 || runs[0].To != 5 {
+			t.Errorf("runs %+v, %v", runs, err)
+		}
+		if got := (record{p}).marks(t); got != "environment 0 production, protected 1 sql/base/1_a.sql" {
+			t.Errorf("remembered: %q", got)
+		}
+		locks{p}.wantNothingNamed(t)
+		wantIs(t, m.RollbackTo(ctx, 0), gooseplus.ErrVersionLocked)
+	})
+}
+
+// TestStateIsPutBackOfNamespaces: the last migration of all, or one between, removes it. Each namespace's row has its outcome.
+func TestStateIsPutBackOfNamespaces(t *testing.T) {
+	t.Parallel()
+	onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
+		for i, named := range []map[string]*fstest.MapFile{
+			{"core/1_a.sql": table("a"), "core/2_gone.sql": remove, "identity/1_b.sql": table("b")},
+			{"core/1_a.sql": table("a"), "core/2_c.sql": table("c"), "identity/1_b.sql": table("b"), "identity/2_gone.sql": remove},
+			{"core/1_a.sql": table("a"), "core/2_c.sql": table("c"), "identity/1_b.sql": remove, "identity/2_broken.sql": script("SELECT * FROM nowhere;", "SELECT 1;")},
+		} {
+			p.forgetAll(t)
+			set := namespaced(named)
+			m := p.locking(p.db, from(set), gooseplus.WithNamespaces("core", "identity"))
+			err := m.Migrate(context.Background())
+			want := gooseplus.RunMigrated
+			if i == 2 {
+				wantIs(t, err, gooseplus.ErrRollForward)
+				want = gooseplus.RunRolledBack
+			} else if err != nil {
+				t.Error(err)
+			}
+			runs, err := m.Runs(context.Background())
+			if err != nil || len(runs) != 2 || runs[0].Outcome != want || runs[1].Outcome != want {
+				t.Errorf("set %d: runs %+v, %v", i, runs, err)
+			}
+		}
+	})
+}
+
+// TestStateIsPutBackInOneTransaction: with RollbackTransaction the outcome alone is left to record.
+func TestStateIsPutBackInOneTransaction(t *testing.T) {
+	t.Parallel()
+	for how, statement := range removals {
+		t.Run(how, func(t *testing.T) {
+			having(transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+				set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": script(statement, "SELECT 1;"), "3_c.sql": table("c")})
+				m := p.locking(p.db, from(set), gooseplus.WithRollback(gooseplus.RollbackTransaction))
+				if err := m.Migrate(context.Background()); err != nil {
+					t.Error(err)
+				}
+				p.want(t, []int64{1, 2, 3}, []string{"a", "c"})
+				if runs, err := m.Runs(context.Background()); err != nil || len(runs) != 1 || runs[0].Outcome != gooseplus.RunMigrated {
+					t.Errorf("runs %+v, %v", runs, err)
+				}
+			})
+		})
+	}
+}
+
+// TestStateIsPutBackWhileUndoing: the Down of a migration removes it.
+func TestStateIsPutBackWhileUndoing(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, lock := range []bool{true, false} {
+		t.Run(fmt.Sprintf("lock %v", lock), func(t *testing.T) {
+			onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
+				up, down, _ := strings.Cut(string(remove.Data), "-- +goose Down")
+				_, up, _ = strings.Cut(up, "-- +goose Up")
+				head := ""
+				if strings.Contains(string(remove.Data), "NO TRANSACTION") {
+					head = "-- +goose NO TRANSACTION\n"
+				}
+				gone := &fstest.MapFile{Data: []byte(head + "-- +goose Up" + down + "\n-- +goose Down" + up)}
+				m := p.migrator(from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE b;"), "3_gone.sql": gone})),
+					gooseplus.WithGlobalLock(lock))
+				if err := m.Migrate(ctx); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.RollbackTo(ctx, 0); err != nil {
+					t.Error(err)
+				}
+				p.want(t, nil, nil)
+				if status, err := m.Status(ctx); err != nil || status.Dirty || status.PendingCount != 3 {
+					t.Errorf("%+v, %v", status, err)
+				}
+				if err := m.Migrate(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestStateIsPutBackInABatch: migrations that run together remove it.
+func TestStateIsPutBackInABatch(t *testing.T) {
+	t.Parallel()
+	for how, statement := range removals {
+		t.Run(how, func(t *testing.T) {
+			having(schemas).onDatabases(t, func(t *testing.T, at *place) {
+				p := &fleetPlace{place: at}
+				m := p.migrator(from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": script(statement, "SELECT 1;"), "3_c.sql": table("c")})))
+				tenant := gooseplus.Tenant{Schema: p.names(1)[0]}
+				if err := m.Provision(context.Background(), tenant); err != nil {
+					t.Error(err)
+				}
+				runs, err := m.Tenant(tenant).Runs(context.Background())
+				if err != nil || len(runs) != 1 || runs[0].Outcome != gooseplus.RunMigrated || runs[0].To != 3 {
+					t.Errorf("runs %+v, %v", runs, err)
+				}
+			})
+		})
+	}
+}

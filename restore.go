@@ -1,0 +1,104 @@
+package gooseplus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/gooseplus/gooseplus/internal/history"
+)
+
+// restore puts back the state table, or this run's rows in it, after a migration has removed them, with all that the run knows
+// of what was there. It says whether anything was gone. As long as this process has the lock, nobody else can have removed the
+// rows. Without the lock only the table is missed.
+func (r *run) restore(ctx context.Context) (gone bool, err error) {
+	if r.holding == nil && !r.progress.stateReady || r.holding != nil && len(r.holding.rows) == 0 {
+		return false, nil // the run has written nothing there
+	}
+	st, db := r.whole.state, r.db.own
+	there, err := st.IsThere(ctx, db)
+	if err != nil {
+		return false, err
+	}
+	lost, err := r.lostRows(ctx, there)
+	if err != nil || there && len(lost) == 0 {
+		return false, err
+	}
+	if r.holding != nil {
+		if err := r.holding.check(); err != nil {
+			return true, err
+		}
+	}
+	if !there {
+		if err := st.Ensure(ctx, db); err != nil {
+			return true, err
+		}
+	}
+	for _, row := range lost {
+		if err := st.Runs.Start(ctx, db, row); err != nil {
+			return true, err
+		}
+	}
+	if err := r.remarkAll(ctx); err != nil {
+		return true, err
+	}
+	r.events.send(Warning{Message: fmt.Sprintf("a migration has removed the state table %s, or rows of it: what it remembered of other runs is lost", st.Name())})
+	if r.holding != nil {
+		return true, r.holding.check()
+	}
+	return true, nil
+}
+
+// restoreBetweenSteps is restore for a run that goes on. The one transaction of RollbackTransaction may have locked the table, so
+// that one waits for its end.
+func (r *run) restoreBetweenSteps(ctx context.Context) (gone bool, err error) {
+	if r.options.oneTransaction() {
+		return false, nil
+	}
+	return r.restore(ctx)
+}
+
+// lostRows are the run's rows that the state table should have.
+func (r *run) lostRows(ctx context.Context, there bool) (lost []history.Run, err error) {
+	if r.holding == nil {
+		return nil, nil
+	}
+	for _, row := range r.holding.rows {
+		known := false
+		if there {
+			if known, err = r.whole.state.Runs.Known(ctx, r.db.own, row.ID); err != nil {
+				return nil, err
+			}
+		}
+		if !known {
+			lost = append(lost, row)
+		}
+	}
+	return lost, nil
+}
+
+// remarkAll marks again the steps that the parts are at, the protected versions, and the environments.
+func (r *run) remarkAll(ctx context.Context) error {
+	st, db := r.whole.state, r.db.own
+	for _, p := range r.parts {
+		if err := p.driver.Connections().NameAgain(ctx); err != nil {
+			return err
+		}
+		if p.mark.set {
+			if err := st.Steps.Remark(ctx, db, p.mark.row(p.mark.at)); err != nil {
+				return err
+			}
+		}
+		for _, version := range p.admission.protected {
+			if err := st.Marks.Protect(ctx, db, version); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range slices.Concat(r.stamps.seen, r.stamps.stamped) {
+		if err := st.Marks.Stamp(ctx, db, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
