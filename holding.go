@@ -322,8 +322,11 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 	}
 	err := h.recordAll(ctx, registered, runErr)
 	if err != nil {
-		if gone, restored := h.run.restore(ctx); gone && restored == nil {
+		switch gone, failed := h.run.restore(ctx); {
+		case gone && failed == nil:
 			err = h.recordAll(ctx, registered, runErr)
+		case gone:
+			err = unrecorded(ctx, registered[0], failed)
 		}
 	}
 	if errors.Is(err, drive.ErrDead) {

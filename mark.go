@@ -46,9 +46,12 @@ func (m *mark) put(ctx context.Context, step plannedStep) error {
 	m.set, m.at = true, step
 	err := m.write(ctx, step, claimed)
 	if err != nil {
-		if gone, restored := p.run.restore(ctx); gone && restored == nil {
+		switch gone, failed := p.run.restore(ctx); {
+		case gone && failed == nil:
 			err = m.write(ctx, step, false)
-		} else if p.target.oneWriter() && p.target.dialect.Contention(err) {
+		case gone:
+			err = p.target.stateError(ctx, failed)
+		case p.target.oneWriter() && p.target.dialect.Contention(err):
 			m.set = claimed // the server has refused it
 		}
 	}
@@ -133,7 +136,7 @@ func (m *mark) settle(ctx context.Context, dirty bool) error {
 	}
 	err := put()
 	if err != nil {
-		if gone, restored := p.run.restore(ctx); gone && restored == nil {
+		if gone, failed := p.run.restore(ctx); gone && failed == nil {
 			err = put()
 		}
 	}

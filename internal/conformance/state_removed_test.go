@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -157,6 +158,34 @@ func TestStateIsPutBackWhileUndoing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStateThatCannotBePutBack: a migration has the rows of the state table hidden from their owner. The lock isn't lost, and nobody
+// has declared the run dead.
+func TestStateThatCannotBePutBack(t *testing.T) {
+	t.Parallel()
+	const hide = "ALTER TABLE goose_db_version_lock ENABLE ROW LEVEL SECURITY;\nALTER TABLE goose_db_version_lock FORCE ROW LEVEL SECURITY;"
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		role := p.role(t)
+		p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name)
+		q := *p
+		q.dsn = role.dsn
+		for name, named := range map[string]map[string]*fstest.MapFile{
+			"in a transaction":   {"1_a.sql": table("a"), "2_hide.sql": script(hide, "SELECT 1;"), "3_c.sql": table("c")},
+			"outside":            {"1_a.sql": table("a"), "2_hide.sql": noTransaction(hide, "SELECT 1;"), "3_c.sql": table("c")},
+			"a mark":             {"1_a.sql": table("a"), "2_hide.sql": script(hide, "SELECT 1;"), "3_c.sql": noTransaction("CREATE TABLE c (id INTEGER);", "DROP TABLE c;")},
+			"the end of the run": {"1_a.sql": table("a"), "2_hide.sql": script(hide, "SELECT 1;")},
+		} {
+			t.Run(name, func(t *testing.T) {
+				p.forgetAll(t)
+				err := q.locking(q.instance(t), from(files(named))).Migrate(context.Background())
+				if err == nil || errors.Is(err, gooseplus.ErrLockLost) {
+					t.Fatal(err)
+				}
+				wantText(t, err, "row-level security")
+			})
+		}
+	})
 }
 
 // TestStateIsPutBackInABatch: migrations that run together remove it.

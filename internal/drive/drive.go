@@ -165,9 +165,11 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	lookout, stop := d.watch(ctx)
 	defer stop()
 	err := d.attempts(ctx, step)
-	if err != nil && d.leftNothing(ctx, step, err) && d.restored(ctx) { // it failed at the fence
-		d.recorder.Again()
-		err = d.attempts(ctx, step)
+	if err != nil && d.leftNothing(ctx, step, err) {
+		err = d.restored(ctx, err, func() error { // it failed at the fence
+			d.recorder.Again()
+			return d.attempts(ctx, step)
+		})
 	}
 	if err == nil {
 		return Result{Key: d.recorder.Key()}
@@ -189,14 +191,18 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	return result
 }
 
-// restored says whether a migration had removed what the state table knew of the run, which is there again.
-func (d *Driver) restored(ctx context.Context) bool {
-	gone, err := d.cfg.Hooks.Restore(ctx)
-	if !gone || err != nil {
-		return false
+// restored has what failed with err done again if a migration had removed what the state table knew of the run. It returns
+// the error of that, or err.
+func (d *Driver) restored(ctx context.Context, err error, again func() error) error {
+	gone, failed := d.cfg.Hooks.Restore(ctx)
+	if !gone {
+		return err
 	}
 	d.connections.dead.Store(false)
-	return true
+	if failed != nil {
+		return d.cfg.Hooks.Unreadable(ctx, failed)
+	}
+	return again()
 }
 
 // EndedTransaction says whether the last step has ended the transaction that it was in, so that it may have left

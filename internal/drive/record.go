@@ -60,8 +60,8 @@ func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record fu
 		return record(ctx, db)
 	}
 	first := d.recordApart(ctx, record)
-	if first != nil && d.restored(ctx) { // the step has removed it
-		first = d.recordApart(ctx, record)
+	if first != nil {
+		first = d.restored(ctx, first, func() error { return d.recordApart(ctx, record) })
 	}
 	for err, tries := first, 0; err != nil; tries++ {
 		if tries == recordTries || otherRunner(err) || d.connections.dead.Load() || !d.lacksRecord(ctx) {
