@@ -140,6 +140,7 @@ func (m *mark) settle(ctx context.Context, dirty bool) error {
 			err = put()
 		}
 	}
+	m.set = m.set && err != nil // what is put back from now on is not this
 	return err
 }
 

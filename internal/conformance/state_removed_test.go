@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -158,6 +159,44 @@ func TestStateIsPutBackWhileUndoing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStateIsPutBackBeforeACrash: the process ends between the step that has removed it and its record. The next one knows that the
+// step may be half-applied: it is not taken for one that was rolled back.
+func TestStateIsPutBackBeforeACrash(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
+		if !strings.Contains(string(remove.Data), "NO TRANSACTION") {
+			return // it is recorded before anybody notices
+		}
+		remove = &fstest.MapFile{Data: []byte(strings.Replace(string(remove.Data), "-- +goose Up\n", "-- +goose Up\nCREATE TABLE b (id INTEGER);\n", 1))}
+		set := from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": remove}))
+		if err := p.locking(p.db, set).MigrateTo(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		db, f := p.flaky(t)
+		marks, gone := 0, false
+		first, end := context.WithCancel(ctx)
+		defer end()
+		f.refuse = func(statement string) error {
+			marked := strings.Contains(statement, "INSERT") && strings.Contains(statement, "'dirty', ")
+			if marked {
+				marks++
+			}
+			if gone = gone || marks == 2 && !marked && statement != "COMMIT"; gone {
+				end()
+				return errInjected
+			}
+			return nil
+		}
+		if err := p.locking(db, set, gooseplus.WithRollbackTimeout(time.Millisecond)).Migrate(first); err == nil || !gone {
+			t.Fatalf("the process didn't end after %d marks: %v", marks, err)
+		}
+		_ = db.Close()
+		wantIs(t, p.locking(p.db, set).Migrate(ctx), gooseplus.ErrDirty)
+		p.want(t, []int64{1}, []string{"a", "b"})
+	})
 }
 
 // TestStateThatCannotBePutBack: a migration has the rows of the state table hidden from their owner. The lock isn't lost, and nobody
