@@ -327,6 +327,8 @@ func TestGuardNamedAgain(t *testing.T) {
 			"1_gone.sql": noTransaction("DROP TABLE goose_db_version_lock;", "SELECT 1;"), "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE b;"),
 		})
 		db, f := p.flaky(t)
+		db.SetMaxOpenConns(3) // both steps have the same connection
+		db.SetMaxIdleConns(3)
 		named := namedAt(t, p, f, "CREATE TABLE b")
 		if err := p.locking(db, from(set)).Migrate(context.Background()); err != nil {
 			t.Error(err)

@@ -79,6 +79,30 @@ func TestStateIsPutBack(t *testing.T) {
 	})
 }
 
+// TestEnvironmentsArePutBack: those that the run brings, and those that other runs have brought.
+func TestEnvironmentsArePutBack(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
+		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": remove})
+		set["sql/production/3_p.sql"] = table("p")
+		if err := p.locking(p.db, from(set), gooseplus.WithEnvironments("production")).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		const want = "environment 0 production"
+		if got := (record{p}).marks(t); got != want {
+			t.Errorf("remembered: %q", got)
+		}
+		set = files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": table("b"), "4_gone.sql": remove, "5_c.sql": table("c")})
+		if err := p.locking(p.db, from(set), gooseplus.WithUnknownVersions(gooseplus.Ignore)).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := (record{p}).marks(t); got != want {
+			t.Errorf("remembered: %q", got)
+		}
+	})
+}
+
 // TestStateIsPutBackOfNamespaces: the last migration of all, or one between, removes it. Each namespace's row has its outcome.
 func TestStateIsPutBackOfNamespaces(t *testing.T) {
 	t.Parallel()
@@ -121,6 +145,13 @@ func TestStateIsPutBackInOneTransaction(t *testing.T) {
 				p.want(t, []int64{1, 2, 3}, []string{"a", "c"})
 				if runs, err := m.Runs(context.Background()); err != nil || len(runs) != 1 || runs[0].Outcome != gooseplus.RunMigrated {
 					t.Errorf("runs %+v, %v", runs, err)
+				}
+				// A run that asked for the table now would wait for its own transaction.
+				set["sql/base/4_gone.sql"], set["sql/base/5_broken.sql"] = script(statement, "SELECT 1;"), script("SELECT * FROM nowhere;", "SELECT 1;")
+				err := p.locking(p.db, from(set), gooseplus.WithRollback(gooseplus.RollbackTransaction)).Migrate(context.Background())
+				wantIs(t, err, gooseplus.ErrRollForward)
+				if err != nil && strings.Contains(err.Error(), "timeout") {
+					t.Error(err)
 				}
 			})
 		})
@@ -175,28 +206,44 @@ func TestStateIsPutBackBeforeACrash(t *testing.T) {
 		if err := p.locking(p.db, set).MigrateTo(ctx, 1); err != nil {
 			t.Fatal(err)
 		}
-		db, f := p.flaky(t)
-		marks, gone := 0, false
-		first, end := context.WithCancel(ctx)
-		defer end()
-		f.refuse = func(statement string) error {
-			marked := strings.Contains(statement, "INSERT") && strings.Contains(statement, "'dirty', ")
-			if marked {
-				marks++
-			}
-			if gone = gone || marks == 2 && !marked && statement != "COMMIT"; gone {
-				end()
-				return errInjected
-			}
-			return nil
-		}
-		if err := p.locking(db, set, gooseplus.WithRollbackTimeout(time.Millisecond)).Migrate(first); err == nil || !gone {
-			t.Fatalf("the process didn't end after %d marks: %v", marks, err)
-		}
-		_ = db.Close()
-		wantIs(t, p.locking(p.db, set).Migrate(ctx), gooseplus.ErrDirty)
-		p.want(t, []int64{1}, []string{"a", "b"})
+		p.wantDirtyAfter(t, func(marks int, statement string) bool {
+			return marks == 2 && !strings.Contains(statement, "INSERT") && statement != "COMMIT"
+		}, set, gooseplus.WithRollbackTimeout(time.Millisecond))
 	})
+	// A step of MySQL that was in a transaction, and in the middle of its Down.
+	having(server, without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
+		step := script(createB+"\n"+removals["emptied"]+"\nINSERT INTO nowhere VALUES (1);", dropB)
+		set := from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": step}))
+		if err := p.locking(p.db, set).MigrateTo(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		p.wantDirtyAfter(t, func(_ int, statement string) bool { return strings.Contains(statement, dropB[:len(dropB)-1]) }, set)
+	})
+}
+
+// wantDirtyAfter asserts that a run that ends at a statement, before which a number of marks were sent, leaves a half-applied step.
+func (p *place) wantDirtyAfter(t *testing.T, last func(marks int, statement string) bool, opts ...gooseplus.Option) {
+	t.Helper()
+	ctx := context.Background()
+	db, f := p.flaky(t)
+	marks, gone := 0, false
+	first, end := context.WithCancel(ctx)
+	defer end()
+	f.refuse = func(statement string) error {
+		if strings.Contains(statement, "INSERT") && strings.Contains(statement, "'dirty', ") {
+			marks++
+		} else if gone = gone || last(marks, statement); gone {
+			end()
+			return errInjected
+		}
+		return nil
+	}
+	if err := p.locking(db, opts...).Migrate(first); err == nil || !gone {
+		t.Fatalf("the process didn't end after %d marks: %v", marks, err)
+	}
+	_ = db.Close()
+	wantIs(t, p.locking(p.db, opts...).Migrate(ctx), gooseplus.ErrDirty)
+	p.want(t, []int64{1}, []string{"a", "b"})
 }
 
 // TestStateThatCannotBePutBack: a migration has the rows of the state table hidden from their owner. The lock isn't lost, and nobody
