@@ -12,8 +12,8 @@ import (
 // of what was there. It says whether anything was gone. As long as this process has the lock, nobody else can have removed the
 // rows. Without the lock only the table is missed.
 func (r *run) restore(ctx context.Context) (gone bool, err error) {
-	if r.holding == nil && !r.progress.stateReady || r.holding != nil && len(r.holding.rows) == 0 {
-		return false, nil // the run has written nothing there
+	if r.holding == nil && !r.progress.stateReady { // it has written nothing there
+		return false, nil
 	}
 	st, db := r.whole.state, r.db.own
 	there, err := st.IsThere(ctx, db)

@@ -75,6 +75,9 @@ func TestStateIsPutBack(t *testing.T) {
 			t.Errorf("remembered: %q", got)
 		}
 		locks{p}.wantNothingNamed(t)
+		if got := column[string](t, p.db, "SELECT id FROM goose_db_version_lock WHERE kind = 'dirty'"); len(got) > 0 {
+			t.Errorf("marked %v", got)
+		}
 		wantIs(t, m.RollbackTo(ctx, 0), gooseplus.ErrVersionLocked)
 	})
 }
@@ -172,8 +175,12 @@ func TestStateIsPutBackWhileUndoing(t *testing.T) {
 					head = "-- +goose NO TRANSACTION\n"
 				}
 				gone := &fstest.MapFile{Data: []byte(head + "-- +goose Up" + down + "\n-- +goose Down" + up)}
-				m := p.migrator(from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE b;"), "3_gone.sql": gone})),
-					gooseplus.WithGlobalLock(lock))
+				set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE b;"), "3_gone.sql": gone})
+				m := p.migrator(from(set), gooseplus.WithGlobalLock(lock), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+					if w, ok := e.(gooseplus.Warning); ok && !strings.Contains(w.Message, "a migration has removed the state table") {
+						t.Error(w.Message)
+					}
+				}))
 				if err := m.Migrate(ctx); err != nil {
 					t.Fatal(err)
 				}
@@ -256,18 +263,21 @@ func TestStateThatCannotBePutBack(t *testing.T) {
 		p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name)
 		q := *p
 		q.dsn = role.dsn
-		for name, named := range map[string]map[string]*fstest.MapFile{
-			"in a transaction":   {"1_a.sql": table("a"), "2_hide.sql": script(hide, "SELECT 1;"), "3_c.sql": table("c")},
-			"outside":            {"1_a.sql": table("a"), "2_hide.sql": noTransaction(hide, "SELECT 1;"), "3_c.sql": table("c")},
-			"a mark":             {"1_a.sql": table("a"), "2_hide.sql": script(hide, "SELECT 1;"), "3_c.sql": noTransaction("CREATE TABLE c (id INTEGER);", "DROP TABLE c;")},
-			"the end of the run": {"1_a.sql": table("a"), "2_hide.sql": script(hide, "SELECT 1;")},
+		outside := noTransaction("CREATE TABLE c (id INTEGER);", "DROP TABLE c;")
+		for told, named := range map[string]map[string]*fstest.MapFile{
+			"migration 3 (sql/base/3_c.sql:2) up: this user lacks a privilege":  {"1_a.sql": table("a"), "2_hide.sql": script(hide, "SELECT 1;"), "3_c.sql": table("c")},
+			"migration 3 (sql/base/3_c.sql) up: this user lacks a privilege":    {"1_a.sql": table("a"), "2_hide.sql": script(hide, "SELECT 1;"), "3_c.sql": outside},
+			"migration 2 (sql/base/2_hide.sql) up: this user lacks a privilege": {"1_a.sql": table("a"), "2_hide.sql": noTransaction(hide, "SELECT 1;"), "3_c.sql": table("c")},
+			"its outcome could not be recorded":                                 {"1_a.sql": table("a"), "2_hide.sql": script(hide, "SELECT 1;")},
 		} {
-			t.Run(name, func(t *testing.T) {
+			t.Run(told, func(t *testing.T) {
 				p.forgetAll(t)
-				err := q.locking(q.instance(t), from(files(named))).Migrate(context.Background())
+				forgetful := []gooseplus.Option{gooseplus.WithChecksums(gooseplus.Ignore), gooseplus.WithUnknownVersions(gooseplus.Ignore)}
+				err := q.locking(q.instance(t), append(forgetful, from(files(named)))...).Migrate(context.Background())
 				if err == nil || errors.Is(err, gooseplus.ErrLockLost) {
 					t.Fatal(err)
 				}
+				wantText(t, err, told)
 				wantText(t, err, "row-level security")
 			})
 		}
