@@ -70,6 +70,16 @@ func TestGuardDeclaredDeadUnheard(t *testing.T) {
 	}
 }
 
+// TestGuardDeclaredDeadAtTheEnd: a run that has nothing left but to record its outcome says so too.
+func TestGuardDeclaredDeadAtTheEnd(t *testing.T) {
+	t.Parallel()
+	onDatabases(t, func(t *testing.T, p *place) {
+		dying := files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE a (id INTEGER);\n"+declareDead, "DROP TABLE a;")})
+		wantIs(t, p.locking(p.db, from(dying)).Migrate(context.Background()), gooseplus.ErrLockLost)
+		p.want(t, []int64{1}, []string{"a"})
+	})
+}
+
 // TestGuardForce: neither does Force write anything for a run that was declared dead.
 func TestGuardForce(t *testing.T) {
 	t.Parallel()

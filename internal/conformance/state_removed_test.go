@@ -44,7 +44,7 @@ func TestStateIsPutBack(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
-		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": remove, "3_c.sql": table("c"), "4_gone.sql": remove})
+		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": remove, "3_c.sql": table("c"), "4_gone.sql": remove, "6_gone.sql": remove})
 		set["sql/production/5_p.sql"] = table("p")
 		var warnings []string
 		m := p.locking(p.db, from(set), gooseplus.WithEnvironments("production"), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
@@ -58,17 +58,17 @@ func TestStateIsPutBack(t *testing.T) {
 		if err := m.LockVersion(ctx, 1); err != nil {
 			t.Fatal(err)
 		}
-		for _, to := range []int64{3, 5} {
+		for _, to := range []int64{3, 6} {
 			if err := m.MigrateTo(ctx, to); err != nil {
 				t.Fatal(err)
 			}
 		}
-		p.want(t, []int64{1, 2, 3, 4, 5}, []string{"a", "c", "p"})
-		if len(warnings) != 2 {
+		p.want(t, []int64{1, 2, 3, 4, 5, 6}, []string{"a", "c", "p"})
+		if len(warnings) != 3 {
 			t.Errorf("warnings %q", warnings)
 		}
 		runs, err := m.Runs(ctx)
-		if err != nil || len(runs) != 1 || runs[0].Outcome != gooseplus.RunMigrated || runs[0].From != 3 || runs[0].To != 5 {
+		if err != nil || len(runs) != 1 || runs[0].Outcome != gooseplus.RunMigrated || runs[0].From != 3 || runs[0].To != 6 {
 			t.Errorf("runs %+v, %v", runs, err)
 		}
 		if got := (record{p}).marks(t); got != "environment 0 production, protected 1 sql/base/1_a.sql" {
@@ -175,7 +175,7 @@ func TestStateIsPutBackWhileUndoing(t *testing.T) {
 					head = "-- +goose NO TRANSACTION\n"
 				}
 				gone := &fstest.MapFile{Data: []byte(head + "-- +goose Up" + down + "\n-- +goose Down" + up)}
-				set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE b;"), "3_gone.sql": gone})
+				set := files(map[string]*fstest.MapFile{"1_gone.sql": gone, "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE b;"), "3_gone.sql": gone})
 				m := p.migrator(from(set), gooseplus.WithGlobalLock(lock), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 					if w, ok := e.(gooseplus.Warning); ok && !strings.Contains(w.Message, "a migration has removed the state table") {
 						t.Error(w.Message)
@@ -239,7 +239,8 @@ func (p *place) wantDirtyAfter(t *testing.T, last func(marks int, statement stri
 	f.refuse = func(statement string) error {
 		if strings.Contains(statement, "INSERT") && strings.Contains(statement, "'dirty', ") {
 			marks++
-		} else if gone = gone || last(marks, statement); gone {
+		}
+		if gone = gone || last(marks, statement); gone {
 			end()
 			return errInjected
 		}
