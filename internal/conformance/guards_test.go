@@ -80,6 +80,23 @@ func TestGuardDeclaredDeadAtTheEnd(t *testing.T) {
 	})
 }
 
+// TestGuardDeclaredDeadBeforeTheOneTransaction: neither does RollbackTransaction begin.
+func TestGuardDeclaredDeadBeforeTheOneTransaction(t *testing.T) {
+	t.Parallel()
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		db, f := p.flaky(t)
+		var dead sync.Once
+		f.before = func(statement string) {
+			if strings.Contains(statement, "SET transactions = transactions + 1") {
+				dead.Do(func() { p.exec(t, strings.Split(declareDead, "\n")...) })
+			}
+		}
+		m := p.locking(db, from(chain(2)), gooseplus.WithRollback(gooseplus.RollbackTransaction))
+		wantIs(t, m.Migrate(context.Background()), gooseplus.ErrLockLost)
+		p.want(t, nil, nil)
+	})
+}
+
 // TestGuardForce: neither does Force write anything for a run that was declared dead.
 func TestGuardForce(t *testing.T) {
 	t.Parallel()
