@@ -152,6 +152,13 @@ var hostiles = []hostile{
 	{name: "dropped", on: "postgres sqlite", up: createB + "\nDROP TABLE goose_db_version;", down: dropB, want: undone},
 	{name: "dropped outside", outside: true, up: createB + "\nDROP TABLE goose_db_version;", down: dropB, want: told},
 
+	{name: "FLUSH TABLES WITH READ LOCK", on: "mysql", outside: true, up: createB + "\nFLUSH TABLES WITH READ LOCK;", down: dropB},
+	{name: "LOCK TABLES of the version table", on: "mysql", half: true, up: createB + "\nLOCK TABLES goose_db_version READ;", down: dropB},
+	{name: "renamed outside", on: "postgres sqlite", outside: true, up: createB + "\nALTER TABLE goose_db_version RENAME TO renamed;", down: dropB, want: told},
+	{name: "version and state dropped outside", outside: true, up: createB + "\nDROP TABLE goose_db_version;" + dropState, down: dropB, want: told},
+	{name: "emptied outside", outside: true, up: createB + "\nDELETE FROM goose_db_version;", down: dropB, want: undone},
+	{name: "version and state emptied", up: createB + "\nDELETE FROM goose_db_version;\nDELETE FROM goose_db_version_lock;", down: dropB, want: undone},
+
 	// The state table.
 	{name: "state dropped", up: createB + dropState, down: dropB},
 	{name: "state dropped outside", outside: true, up: createB + dropState, down: dropB},

@@ -62,8 +62,8 @@ func TestOwnedNeedsATable(t *testing.T) {
 					t.Errorf("without a table: got %v", r.Applied)
 				}
 				exec(t, db, `CREATE TABLE v (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL, is_applied INTEGER NOT NULL, tstamp TIMESTAMP)`)
-				if r, err := table.Owned(t.Context(), db, settle); err == nil {
-					t.Errorf("without a row: got %v", r.Applied)
+				if r, err := table.Owned(t.Context(), db, settle); (err == nil) != (table.own != nil) || len(r.Applied) > 0 {
+					t.Errorf("without a row: got %v, %v", r.Applied, err)
 				}
 				create(t, table, db)
 				ctx, cancel := context.WithCancel(t.Context())
