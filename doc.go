@@ -85,6 +85,11 @@
 // MariaDB, a step of which nothing was committed, and a step that ends in its only DDL statement and whose Down is one DDL
 // statement.
 //
+// A migration may remove the state table, or rows of it. The run then puts back its own row, the mark, the protected
+// versions and the environments, sends a [Warning], and goes on. The memory of other runs is lost. Without the lock only a
+// missing table is noticed. If a migration drops the version table outside a transaction, nobody knows the applied versions
+// any more: the database is dirty.
+//
 // # Locking
 //
 // With [WithGlobalLock] any number of processes can boot at once: one migrates, the others wait, and they return without
