@@ -18,8 +18,8 @@ import (
 // nothing back for others to find, or records nothing at least.
 func TestStateRemovedAndLockLost(t *testing.T) {
 	t.Parallel()
-	const ends = "PERFORM pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid <> pg_backend_pid() AND l.database = " +
-		"(SELECT oid FROM pg_database WHERE datname = current_database())"
+	const holder = " FROM pg_locks l WHERE l.locktype = 'advisory' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+	const ends = "WHILE EXISTS (SELECT" + holder + ") LOOP PERFORM pg_terminate_backend(l.pid)" + holder + "; PERFORM pg_sleep(0.01); END LOOP"
 	for when, then := range map[string]string{
 		"before": "DO $$ BEGIN " + ends + "; END $$",
 		"meanwhile": "CREATE FUNCTION ends() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + ends + "; RETURN NULL; END $$; " +

@@ -166,7 +166,7 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	defer stop()
 	err := d.attempts(ctx, step)
 	if err != nil && d.leftNothing(ctx, step, err) {
-		err = d.restored(ctx, err, func() error { // it failed at the fence
+		err, _ = d.restored(ctx, err, func() error { // it failed at the fence
 			d.recorder.Again()
 			return d.attempts(ctx, step)
 		})
@@ -192,17 +192,17 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 }
 
 // restored has what failed with err done again if a migration had removed what the state table knew of the run. It returns
-// the error of that, or err.
-func (d *Driver) restored(ctx context.Context, err error, again func() error) error {
+// the error of that, or err. Where nothing could be put back, for which the lock may be lost, nothing more may be written.
+func (d *Driver) restored(ctx context.Context, err error, again func() error) (_ error, over bool) {
 	gone, failed := d.cfg.Hooks.Restore(ctx)
 	if !gone {
-		return err
+		return err, false
 	}
 	d.connections.dead.Store(false)
 	if failed != nil {
-		return d.cfg.Hooks.Unreadable(ctx, failed)
+		return d.cfg.Hooks.Unreadable(ctx, failed), true
 	}
-	return again()
+	return again(), false
 }
 
 // EndedTransaction says whether the last step has ended the transaction that it was in, so that it may have left

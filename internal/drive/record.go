@@ -61,7 +61,10 @@ func (d *Driver) recordStep(ctx context.Context, db database.DBTxConn, record fu
 	}
 	first := d.recordApart(ctx, record)
 	if first != nil {
-		first = d.restored(ctx, first, func() error { return d.recordApart(ctx, record) })
+		over := false
+		if first, over = d.restored(ctx, first, func() error { return d.recordApart(ctx, record) }); over {
+			return first
+		}
 	}
 	for err, tries := first, 0; err != nil; tries++ {
 		if tries == recordTries || otherRunner(err) || d.connections.dead.Load() || !d.lacksRecord(ctx) {
