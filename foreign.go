@@ -115,8 +115,11 @@ func (l *looking) vet(ctx context.Context) error {
 	}
 	found, strangers, err := r.whole.findForeign(ctx, r.db.own, r.options)
 	if err == nil && strangers.Tables > 0 {
-		own, _ := r.whole.ownTables(r.options) // as findForeign did
-		if l.others, err = history.Relations(ctx, r.db.own, r.whole.table, strangers.Schema, own); err != nil {
+		var own []string
+		if own, err = r.whole.ownTables(r.options); err == nil {
+			l.others, err = history.Relations(ctx, r.db.own, r.whole.table, strangers.Schema, own)
+		}
+		if err != nil {
 			err = r.whole.tableError(ctx, err)
 		}
 	}

@@ -326,7 +326,8 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 		case gone && failed == nil:
 			err = h.recordAll(ctx, registered, runErr)
 		case gone:
-			err = unrecorded(ctx, registered[0], failed)
+			err = fmt.Errorf("the run has ended at version %d, but a migration has removed its row from %s, and it can't be put back: %w",
+				registered[0].end.to, h.run.whole.state.Name(), failure.Tidy{Err: failure.Stopped(ctx, failed)})
 		}
 	}
 	if errors.Is(err, drive.ErrDead) {
@@ -335,6 +336,7 @@ func (h *holding) recordOutcomes(ctx context.Context, runErr error) error {
 	return err
 }
 
+// recordAll ends the rows of the parts, in one transaction.
 func (h *holding) recordAll(ctx context.Context, parts []*part, runErr error) error {
 	if len(parts) == 1 {
 		return h.recordOutcome(ctx, h.run.db.own, parts[0], parts[0].errorOf(runErr))

@@ -140,7 +140,7 @@ func (m *mark) settle(ctx context.Context, dirty bool) error {
 			err = put()
 		}
 	}
-	m.set = m.set && err != nil // what is put back from now on is not this
+	m.set = m.set && err != nil // restore must not put back a settled mark
 	return err
 }
 

@@ -8,9 +8,9 @@ import (
 	"github.com/gooseplus/gooseplus/internal/history"
 )
 
-// restore puts back the state table, or this run's rows in it, after a migration has removed them, with all that the run knows
-// of what was there. It says whether anything was gone. As long as this process has the lock, nobody else can have removed the
-// rows. Without the lock only the table is missed.
+// restore puts back the state table, or this run's rows in it, after a migration has removed them. It also puts back the marks
+// that the run has read or made. It says whether anything was gone. As long as this process has the lock, nobody else can have
+// removed the rows. Without the lock, restore notices only a missing table.
 func (r *run) restore(ctx context.Context) (gone bool, err error) {
 	if r.holding == nil && !r.progress.stateReady { // it has written nothing there
 		return false, nil
@@ -49,8 +49,8 @@ func (r *run) restore(ctx context.Context) (gone bool, err error) {
 	return true, nil
 }
 
-// restoreBetweenSteps is restore for a run that goes on. The one transaction of RollbackTransaction may have locked the table, so
-// that one waits for its end.
+// restoreBetweenSteps is restore for a run that goes on. With RollbackTransaction it does nothing: the run's own transaction may
+// have locked the table, and restore would wait for that transaction.
 func (r *run) restoreBetweenSteps(ctx context.Context) (gone bool, err error) {
 	if r.options.oneTransaction() {
 		return false, nil

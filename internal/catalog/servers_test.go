@@ -87,19 +87,20 @@ func TestOneDatabaseIsOpened(t *testing.T) {
 func TestColumnsOfTables(t *testing.T) {
 	base := dbtest.MySQL(t).NewDatabase(t)
 	db := base.Open(t, "mysql")
-	for _, statement := range []string{
-		"CREATE TABLE BOTHÜ (id INTEGER)", "CREATE VIEW bothü AS SELECT 1 AS seen", "CREATE VIEW other AS SELECT 1 AS seen",
-	} {
-		if _, err := db.Exec(statement); err != nil {
-			t.Fatal(err)
-		}
-	}
 	var ignoresCase bool
 	if err := db.QueryRow("SELECT @@lower_case_table_names > 0").Scan(&ignoresCase); err != nil {
 		t.Fatal(err)
 	}
-	if ignoresCase {
-		t.Skip("this server's names have no case")
+	view := "bothü"
+	if ignoresCase { // a view can't have the name of the table
+		view = "viewü"
+	}
+	for _, statement := range []string{
+		"CREATE TABLE BOTHÜ (id INTEGER)", "CREATE VIEW " + view + " AS SELECT 1 AS seen", "CREATE VIEW other AS SELECT 1 AS seen",
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
 	}
 	db.SetMaxOpenConns(1)
 	for _, charset := range []string{"utf8mb4", "latin1"} {
@@ -112,7 +113,7 @@ func TestColumnsOfTables(t *testing.T) {
 				columns = append(columns, key)
 			}
 		}
-		if len(columns) != 1 || !strings.HasPrefix(columns[0], "column BOTH") {
+		if len(columns) != 1 || !strings.HasPrefix(strings.ToUpper(columns[0]), "COLUMN BOTH") {
 			t.Errorf("%s: %q", charset, columns)
 		}
 	}

@@ -191,8 +191,9 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	return result
 }
 
-// restored has what failed with err done again if a migration had removed what the state table knew of the run. It returns
-// the error of that, or err. Where nothing could be put back, for which the lock may be lost, nothing more may be written.
+// restored puts back what a migration has removed of the run from the state table, and tries again. It returns the error of that
+// try, or err if nothing was removed. over says that it could not be put back, perhaps because the lock is lost: then nothing
+// more may be written.
 func (d *Driver) restored(ctx context.Context, err error, again func() error) (_ error, over bool) {
 	gone, failed := d.cfg.Hooks.Restore(ctx)
 	if !gone {

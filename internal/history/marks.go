@@ -210,7 +210,7 @@ func (s Steps) Mark(ctx context.Context, db Querier, step Step) error {
 	return err
 }
 
-// Remark is Mark where the state table has forgotten the step: how much the run had committed when that began is unknown.
+// Remark is Mark for a step whose row a migration has removed. It is unknown how much the run had committed when the step began.
 func (s Steps) Remark(ctx context.Context, db Querier, step Step) error {
 	_, err := s.t.write(ctx, db, s.marking(step, "-1 FROM (SELECT 1 AS one) AS n WHERE 1 = 1"))
 	return err
