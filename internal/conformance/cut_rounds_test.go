@@ -446,7 +446,7 @@ func (r *round) begin(t *testing.T) *cutProcess {
 	case quickSteps:
 		holder.until(t, "holds")
 	case statementInTransaction, statementOutside:
-		p.untilAny(t, "the statement", p.working("(s) FROM hold"))
+		p.untilAny(t, "the statement", p.pausing("(s) FROM hold"))
 		p.exec(t, "DELETE FROM hold") // nobody else sleeps
 	default:
 		holder.until(t, "reached")

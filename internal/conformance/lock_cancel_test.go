@@ -22,6 +22,14 @@ func (x target) working(text string) string {
 		AND state = 'active' AND query ILIKE '%` + text + `%'`
 }
 
+// pausing asks for connections that sleep in such a statement: it has read what it reads.
+func (x target) pausing(text string) string {
+	if x.dialect == "mysql" {
+		return x.working(text) + " AND state = 'User sleep'"
+	}
+	return x.working(text) + " AND wait_event = 'PgSleep'"
+}
+
 // TestLockCancelled: the context ends in the middle of a statement. Nothing of the way back, nor the
 // next run, may begin while the server still executes it.
 func TestLockCancelled(t *testing.T) {
