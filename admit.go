@@ -18,6 +18,7 @@ type admission struct {
 	part       *part
 	unfinished []history.Step // that were cut off with their run, and that this one clears away
 	protected  []history.Mark // the versions below which nothing goes
+	adopted    bool           // a person has decided what the history of another tool means
 	warned     bool           // the observers know of unknown versions
 	told       []string       // what the observers know of edited files
 }
@@ -78,7 +79,7 @@ func (a *admission) admit(ctx context.Context, facts history.Facts, applied []in
 
 // protect refuses steps that go below a protected version.
 func (a *admission) protect(facts history.Facts) error {
-	a.protected = facts.Protected
+	a.protected, a.adopted = facts.Protected, facts.Adopted
 	var faults []error
 	for _, s := range a.part.steps {
 		if s.Direction == directionDown {

@@ -77,7 +77,7 @@ func (r *run) lostRows(ctx context.Context, there bool) (lost []history.Run, err
 	return lost, nil
 }
 
-// remarkAll marks again the steps that the parts are at, the protected versions, and the environments.
+// remarkAll marks again the steps that the parts are at, the protected versions, an adopted history, and the environments.
 func (r *run) remarkAll(ctx context.Context) error {
 	st, db := r.whole.state, r.db.own
 	for _, p := range r.parts {
@@ -91,6 +91,11 @@ func (r *run) remarkAll(ctx context.Context) error {
 		}
 		for _, version := range p.admission.protected {
 			if err := st.Marks.Protect(ctx, db, version); err != nil {
+				return err
+			}
+		}
+		if p.admission.adopted {
+			if err := st.Marks.Adopt(ctx, db); err != nil {
 				return err
 			}
 		}

@@ -110,6 +110,30 @@ func TestPgBouncer(t *testing.T) {
 	}
 }
 
+// TestPgBouncerStateRemoved: a migration removes the state table, or its rows, of a run that reaches the server through a bouncer.
+func TestPgBouncerStateRemoved(t *testing.T) {
+	t.Parallel()
+	onBouncers(t, 4, func(t *testing.T, b *bounced) {
+		for how, statement := range removals {
+			for in, step := range map[string]func(up, down string) *fstest.MapFile{"in a transaction": script, "outside": noTransaction} {
+				t.Run(how+" "+in, func(t *testing.T) {
+					b.p.forgetAll(t)
+					m := b.p.locking(b.instance(t), from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": step(statement, "SELECT 1;"), "3_c.sql": table("c")})))
+					if err := m.Migrate(context.Background()); err != nil {
+						t.Error(err)
+					}
+					b.p.want(t, []int64{1, 2, 3}, []string{"a", "c"})
+					if got := column[string](t, b.p.db, "SELECT kind || ' ' || COALESCE(outcome, '') FROM goose_db_version_lock WHERE kind IN ('run', 'dirty')"); fmt.Sprint(got) != "[run migrated]" {
+						t.Errorf("remembered %v", got)
+					}
+					locks{b.p}.wantFree(t)
+				})
+			}
+		}
+		b.wantUntouched(t)
+	})
+}
+
 // TestPgBouncerWithoutLock: others are at work meanwhile, so that the statements of the run go to several connections.
 func TestPgBouncerWithoutLock(t *testing.T) {
 	t.Parallel()

@@ -106,6 +106,34 @@ func TestEnvironmentsArePutBack(t *testing.T) {
 	})
 }
 
+// TestAdoptionIsPutBack: a person has said what the history of another tool means, and the run ends where nothing is applied. The
+// next one need not ask that person again.
+func TestAdoptionIsPutBack(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
+		p.exec(t, "DROP TABLE IF EXISTS schema_version", "CREATE TABLE schema_version (version INT NOT NULL)", "INSERT INTO schema_version VALUES (2)")
+		set := func(remove *fstest.MapFile) gooseplus.Option {
+			return from(files(map[string]*fstest.MapFile{"1_gone.sql": remove, "2_b.sql": table("b")}))
+		}
+		m := p.locking(p.db, set(remove))
+		wantIs(t, m.Migrate(ctx), gooseplus.ErrForeignHistory)
+		if err := m.Force(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.MigrateTo(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.RollbackTo(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.locking(p.db, set(script("SELECT 1;", "SELECT 1;"))).Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+		p.want(t, []int64{1, 2}, []string{"b", "schema_version"})
+	})
+}
+
 // TestStateIsPutBackOfNamespaces: the last migration of all, or one between, removes it. Each namespace's row has its outcome.
 func TestStateIsPutBackOfNamespaces(t *testing.T) {
 	t.Parallel()
@@ -283,6 +311,40 @@ func TestStateThatCannotBePutBack(t *testing.T) {
 				}
 				wantText(t, err, told)
 				wantText(t, err, "row-level security")
+			})
+		}
+	})
+}
+
+// TestStateThatCannotBeMadeAgain: a migration drops the state table, and its user may no longer create tables. The version table
+// says what is applied, and the error why the run ends.
+func TestStateThatCannotBeMadeAgain(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		role := p.role(t)
+		q := *p
+		q.dsn = role.dsn
+		for name, step := range map[string]func(up, down string) *fstest.MapFile{"in a transaction": script, "outside": noTransaction} {
+			t.Run(name, func(t *testing.T) {
+				p.forgetAll(t)
+				p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name)
+				set := map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": step("DROP TABLE goose_db_version_lock;", "SELECT 1;"), "3_rows.sql": script("INSERT INTO a VALUES (3);", "DELETE FROM a;")}
+				m := q.locking(q.instance(t), from(files(set)))
+				if err := m.MigrateTo(ctx, 1); err != nil {
+					t.Fatal(err)
+				}
+				p.exec(t, "REVOKE CREATE ON SCHEMA public FROM "+role.name)
+				err := m.Migrate(ctx)
+				t.Log(err)
+				wantText(t, err, "permission denied for schema public")
+				wantText(t, err, "goose_db_version_lock")
+				wantIsNot(t, err, gooseplus.ErrLockLost)
+				p.exec(t, "GRANT CREATE ON SCHEMA public TO "+role.name)
+				if err := m.Migrate(ctx); err != nil {
+					t.Error(err)
+				}
+				p.want(t, []int64{1, 2, 3}, []string{"a"})
 			})
 		}
 	})
