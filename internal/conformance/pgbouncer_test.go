@@ -115,7 +115,7 @@ func TestPgBouncerStateRemoved(t *testing.T) {
 	t.Parallel()
 	onBouncers(t, 4, func(t *testing.T, b *bounced) {
 		for how, statement := range removals {
-			for in, step := range map[string]func(up, down string) *fstest.MapFile{"in a transaction": script, "outside": noTransaction} {
+			for in, step := range transactions {
 				t.Run(how+" "+in, func(t *testing.T) {
 					b.p.forgetAll(t)
 					m := b.p.locking(b.instance(t), from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": step(statement, "SELECT 1;"), "3_c.sql": table("c")})))

@@ -15,14 +15,20 @@ import (
 // removals are what a migration may do to the state table.
 var removals = map[string]string{"dropped": "DROP TABLE IF EXISTS goose_db_version_lock;", "emptied": "DELETE FROM goose_db_version_lock;"}
 
-// onRemovals runs a test for each of them, in a step with a transaction and in one without.
-func onRemovals(t *testing.T, test func(t *testing.T, p *place, remove *fstest.MapFile)) {
+// transactions make a migration with a transaction, and one without.
+var transactions = map[string]func(up, down string) *fstest.MapFile{"in a transaction": script, "outside": noTransaction}
+
+// removal is a migration that removes it on its way up, or on its way down.
+type removal struct{ up, down *fstest.MapFile }
+
+// onRemovals runs a test for each of the removals, in a step with a transaction and in one without.
+func onRemovals(t *testing.T, test func(t *testing.T, p *place, remove removal)) {
 	onDatabases(t, func(t *testing.T, p *place) {
 		for how, statement := range removals {
-			for in, step := range map[string]func(up, down string) *fstest.MapFile{"in a transaction": script, "outside": noTransaction} {
+			for in, step := range transactions {
 				t.Run(how+" "+in, func(t *testing.T) {
 					p.forgetAll(t)
-					test(t, p, step(statement, "SELECT 1;"))
+					test(t, p, removal{up: step(statement, "SELECT 1;"), down: step("SELECT 1;", statement)})
 				})
 			}
 		}
@@ -43,8 +49,8 @@ func (p *place) forgetAll(t *testing.T) {
 func TestStateIsPutBack(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
-		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": remove, "3_c.sql": table("c"), "4_gone.sql": remove, "6_gone.sql": remove})
+	onRemovals(t, func(t *testing.T, p *place, remove removal) {
+		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": remove.up, "3_c.sql": table("c"), "4_gone.sql": remove.up, "6_gone.sql": remove.up})
 		set["sql/production/5_p.sql"] = table("p")
 		var warnings []string
 		m := p.locking(p.db, from(set), gooseplus.WithEnvironments("production"), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
@@ -86,8 +92,8 @@ func TestStateIsPutBack(t *testing.T) {
 func TestEnvironmentsArePutBack(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
-		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": remove})
+	onRemovals(t, func(t *testing.T, p *place, remove removal) {
+		set := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": remove.up})
 		set["sql/production/3_p.sql"] = table("p")
 		if err := p.locking(p.db, from(set), gooseplus.WithEnvironments("production")).Migrate(ctx); err != nil {
 			t.Fatal(err)
@@ -96,7 +102,7 @@ func TestEnvironmentsArePutBack(t *testing.T) {
 		if got := (record{p}).marks(t); got != want {
 			t.Errorf("remembered: %q", got)
 		}
-		set = files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": table("b"), "4_gone.sql": remove, "5_c.sql": table("c")})
+		set = files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_gone.sql": table("b"), "4_gone.sql": remove.up, "5_c.sql": table("c")})
 		if err := p.locking(p.db, from(set), gooseplus.WithUnknownVersions(gooseplus.Ignore)).Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -111,12 +117,12 @@ func TestEnvironmentsArePutBack(t *testing.T) {
 func TestAdoptionIsPutBack(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
+	onRemovals(t, func(t *testing.T, p *place, remove removal) {
 		p.exec(t, "DROP TABLE IF EXISTS schema_version", "CREATE TABLE schema_version (version INT NOT NULL)", "INSERT INTO schema_version VALUES (2)")
 		set := func(remove *fstest.MapFile) gooseplus.Option {
 			return from(files(map[string]*fstest.MapFile{"1_gone.sql": remove, "2_b.sql": table("b")}))
 		}
-		m := p.locking(p.db, set(remove))
+		m := p.locking(p.db, set(remove.up))
 		wantIs(t, m.Migrate(ctx), gooseplus.ErrForeignHistory)
 		if err := m.Force(ctx, 0); err != nil {
 			t.Fatal(err)
@@ -137,11 +143,11 @@ func TestAdoptionIsPutBack(t *testing.T) {
 // TestStateIsPutBackOfNamespaces: the last migration of all, or one between, removes it. Each namespace's row has its outcome.
 func TestStateIsPutBackOfNamespaces(t *testing.T) {
 	t.Parallel()
-	onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
+	onRemovals(t, func(t *testing.T, p *place, remove removal) {
 		for i, named := range []map[string]*fstest.MapFile{
-			{"core/1_a.sql": table("a"), "core/2_gone.sql": remove, "identity/1_b.sql": table("b")},
-			{"core/1_a.sql": table("a"), "core/2_c.sql": table("c"), "identity/1_b.sql": table("b"), "identity/2_gone.sql": remove},
-			{"core/1_a.sql": table("a"), "core/2_c.sql": table("c"), "identity/1_b.sql": remove, "identity/2_broken.sql": script("SELECT * FROM nowhere;", "SELECT 1;")},
+			{"core/1_a.sql": table("a"), "core/2_gone.sql": remove.up, "identity/1_b.sql": table("b")},
+			{"core/1_a.sql": table("a"), "core/2_c.sql": table("c"), "identity/1_b.sql": table("b"), "identity/2_gone.sql": remove.up},
+			{"core/1_a.sql": table("a"), "core/2_c.sql": table("c"), "identity/1_b.sql": remove.up, "identity/2_broken.sql": script("SELECT * FROM nowhere;", "SELECT 1;")},
 		} {
 			p.forgetAll(t)
 			set := namespaced(named)
@@ -195,15 +201,8 @@ func TestStateIsPutBackWhileUndoing(t *testing.T) {
 	ctx := context.Background()
 	for _, lock := range []bool{true, false} {
 		t.Run(fmt.Sprintf("lock %v", lock), func(t *testing.T) {
-			onRemovals(t, func(t *testing.T, p *place, remove *fstest.MapFile) {
-				up, down, _ := strings.Cut(string(remove.Data), "-- +goose Down")
-				_, up, _ = strings.Cut(up, "-- +goose Up")
-				head := ""
-				if strings.Contains(string(remove.Data), "NO TRANSACTION") {
-					head = "-- +goose NO TRANSACTION\n"
-				}
-				gone := &fstest.MapFile{Data: []byte(head + "-- +goose Up" + down + "\n-- +goose Down" + up)}
-				set := files(map[string]*fstest.MapFile{"1_gone.sql": gone, "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE b;"), "3_gone.sql": gone})
+			onRemovals(t, func(t *testing.T, p *place, remove removal) {
+				set := files(map[string]*fstest.MapFile{"1_gone.sql": remove.down, "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);", "DROP TABLE b;"), "3_gone.sql": remove.down})
 				m := p.migrator(from(set), gooseplus.WithGlobalLock(lock), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 					if w, ok := e.(gooseplus.Warning); ok && !strings.Contains(w.Message, "a migration has removed the state table") {
 						t.Error(w.Message)
@@ -325,7 +324,7 @@ func TestStateThatCannotBeMadeAgain(t *testing.T) {
 		role := p.role(t)
 		q := *p
 		q.dsn = role.dsn
-		for name, step := range map[string]func(up, down string) *fstest.MapFile{"in a transaction": script, "outside": noTransaction} {
+		for name, step := range transactions {
 			t.Run(name, func(t *testing.T) {
 				p.forgetAll(t)
 				p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name)
@@ -336,7 +335,6 @@ func TestStateThatCannotBeMadeAgain(t *testing.T) {
 				}
 				p.exec(t, "REVOKE CREATE ON SCHEMA public FROM "+role.name)
 				err := m.Migrate(ctx)
-				t.Log(err)
 				wantText(t, err, "permission denied for schema public")
 				wantText(t, err, "goose_db_version_lock")
 				wantIsNot(t, err, gooseplus.ErrLockLost)
