@@ -401,7 +401,8 @@ func TestInterruptedDown(t *testing.T) {
 	x := onTerminal(t, dir, env, "tenants", "down", "--schemas-like", "t_", "--concurrency", "2", "--yes")
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		var n int
-		err := db.QueryRowContext(ctx, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IN ('t1.a'::regclass, 't2.goose_db_version'::regclass)`).Scan(&n)
+		err := db.QueryRowContext(ctx, `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IN ('t1.a'::regclass, 't2.goose_db_version'::regclass)
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("%d statements wait, %v\n%s", n, err, x.shown())
 		}

@@ -78,7 +78,7 @@ func TestProvisionKilled(t *testing.T) {
 		s.hear("step")
 		asleep := "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid() AND datname = current_database()"
 		if p.dialect == "mysql" {
-			asleep = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%SLEEP(60%' AND id <> CONNECTION_ID()"
+			asleep = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%SLEEP(60%' AND db LIKE '" + p.prefix + "%' AND id <> CONNECTION_ID()"
 		}
 		p.untilAny(t, "the statement", asleep)
 		s.kill()

@@ -290,7 +290,7 @@ func TestSettle(t *testing.T) {
 	for _, x := range targets {
 		waiting := map[string]string{
 			"postgres": `SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ShareLock'
-				AND relation = 'goose_db_version'::regclass`,
+				AND relation = 'goose_db_version'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
 			"mysql": `SELECT count(*) FROM information_schema.processlist
 				WHERE db = DATABASE() AND info LIKE '%LOCK IN SHARE MODE' AND id <> CONNECTION_ID()`,
 		}[x.dialect]
