@@ -31,6 +31,22 @@ func TestTenantsOptionFaults(t *testing.T) {
 	}
 }
 
+// TestTenantWithoutASchema: a tenant that has neither a schema nor a database of its own is not the Migrator's own schema.
+func TestTenantWithoutASchema(t *testing.T) {
+	t.Parallel()
+	db := openSQLite(t)
+	m := sqlite(db, fstest.MapFS{"sql/base/1_a.sql": migrationFile("CREATE TABLE a (id INTEGER);", "DROP TABLE a;")})
+	for what, err := range map[string]error{"Err": m.Tenant(gooseplus.Tenant{Name: "x"}).Err(), "Migrate": m.Tenant(gooseplus.Tenant{}).Migrate(t.Context())} {
+		if err == nil || !strings.Contains(err.Error(), "schema") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	var tables int
+	if err := db.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil || tables > 0 {
+		t.Errorf("%d tables, %v", tables, err)
+	}
+}
+
 // TestTenantSourceFaults: a source that can't be read ends with an error that names it, after the tenants before.
 func TestTenantSourceFaults(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -283,12 +284,58 @@ func TestTenantsWayBackOfDatabases(t *testing.T) {
 	}
 }
 
+// TestTenantsWayBackLocked: somebody else has a tenant's lock until the way back has ended. That tenant stays as it is, and the error
+// says why.
+func TestTenantsWayBackLocked(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(3)
+		p.numbered(t, names)
+		fails := func(n int) error {
+			if n == 2 {
+				return errInjected
+			}
+			return nil
+		}
+		held, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		slow := goose.NewGoMigration(9, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { close(held); <-release; return nil }}, nil)
+		five := byTenant(5, fails, nothing)
+		m := p.migrator(from(chain(2)), gooseplus.WithGlobalLock(true), gooseplus.WithGoMigrations(five), gooseplus.WithLockWait(300*time.Millisecond),
+			gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+				if _, ok := e.(gooseplus.TenantsWayBackStarted); !ok {
+					return
+				}
+				go func() {
+					ended <- p.migrator(from(chain(2)), gooseplus.WithGlobalLock(true), gooseplus.WithGoMigrations(five, slow), gooseplus.WithSchema(names[0])).Migrate(ctx)
+				}()
+				<-held
+			}))
+		r, err := m.MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithConcurrency(1), gooseplus.WithMaxFailures(1), gooseplus.WithWayBack(true))
+		close(release)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		wantIs(t, err, errInjected)
+		if x := r.Tenants[0]; x.State != gooseplus.TenantNotUndone || !errors.Is(x.Err, gooseplus.ErrLocked) || x.To != 5 || !slices.Equal(x.Applied, []int64{1, 2, 5}) {
+			t.Errorf("%+v", x)
+		}
+		if x := r.Tenants[1]; x.State != gooseplus.TenantUndone || r.Undone != 1 || r.Failed != 2 {
+			t.Errorf("%+v of %+v", x, r)
+		}
+		p.wantIn(t, names[0], []int64{1, 2, 5, 9}, -1)
+		p.wantIn(t, names[1], nil, -1)
+	})
+}
+
 // TestWayBackNeedsAReason: the option is refused where nothing could ever come of it.
 func TestWayBackNeedsAReason(t *testing.T) {
 	t.Parallel()
 	ctx, m, all := context.Background(), gooseplus.New(nil, from(chain(1))), gooseplus.Schemas("a")
 	_, err := m.MigrateTenants(ctx, all, gooseplus.WithWayBack(true))
 	wantText(t, err, "WithMaxFailures")
+	_, err = m.MigrateTenants(ctx, all, gooseplus.WithWayBack(true), gooseplus.WithMaxFailureRate(0.5))
+	wantText(t, err, "the database given to New is nil")
 	_, err = m.EachTenant(ctx, all, func(context.Context, *gooseplus.Migrator) error { return nil }, gooseplus.WithCanary(1), gooseplus.WithWayBack(true))
 	wantText(t, err, "MigrateTenants only")
 	for _, err := range m.TenantsStatus(ctx, all, gooseplus.WithCanary(1), gooseplus.WithWayBack(true)) {
