@@ -226,7 +226,6 @@ func (h *holding) dropCreated(err error) error {
 		return fmt.Errorf("%w; the schema %q, which this call had created, is still there: %w: execute %s, or call Provision again",
 			err, schema, failure.Tidy{Err: failure.Stopped(ctx, dropErr)}, sqlText)
 	}
-	h.created = false
 	return dropped(err, fmt.Sprintf("the schema %q", schema))
 }
 

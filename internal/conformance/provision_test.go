@@ -241,6 +241,41 @@ func TestMigrateTenantsTogether(t *testing.T) {
 	})
 }
 
+// TestTogetherBesideAnotherRunner: without the lock, somebody else applies a migration of a batch meanwhile. Nothing of the batch is
+// committed, and the observers hear that there is another process.
+func TestTogetherBesideAnotherRunner(t *testing.T) {
+	t.Parallel()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		if !p.transactionalDDL {
+			return
+		}
+		name := p.names(1)[0]
+		p.create(t, name)
+		var warnings []string
+		m := p.migrator(from(chain(4)), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+			switch e := e.(type) {
+			case gooseplus.BatchStarted:
+				p.exec(t, "INSERT INTO "+p.quote(name)+".goose_db_version (version_id, is_applied) VALUES (3, TRUE)")
+			case gooseplus.Warning:
+				warnings = append(warnings, e.Message)
+			}
+		}))
+		r, err := m.MigrateTenants(context.Background(), gooseplus.Schemas(name))
+		wantText(t, err, "migrations 1 (sql/base/001_t.sql) to 4 (sql/base/004_t.sql) in one transaction: the applied versions changed during this run, by another process")
+		if len(r.Tenants) != 1 || r.Tenants[0].Err == nil {
+			t.Errorf("%+v", r)
+		}
+		const want = "another process is migrating this database, and this run has no lock (WithGlobalLock(true)): it is at migration 4 (sql/base/004_t.sql) too"
+		if !slices.Equal(warnings, []string{want}) {
+			t.Errorf("warnings %q", warnings)
+		}
+		p.wantIn(t, name, []int64{3}, -1)
+		if tables := column[string](t, p.db, "SELECT tablename FROM pg_tables WHERE schemaname = '"+name+"' AND tablename LIKE 't0%'"); len(tables) > 0 {
+			t.Errorf("tables %v", tables)
+		}
+	})
+}
+
 // TestTogetherInNamespaces: the migrations of each namespace run together, and the run has ended when those of all have.
 func TestTogetherInNamespaces(t *testing.T) {
 	t.Parallel()
