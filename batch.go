@@ -28,7 +28,7 @@ type batch struct {
 // any applied version has them: nobody uses what they create yet.
 func (p *part) batches() steps {
 	quoting, known := p.target.dialect.Quoting()
-	if !p.run.options.batches || p.run.options.oneTransaction() || !p.target.dialect.TransactionalDDL || !known || p.target.state == nil ||
+	if !p.run.options.batches || p.run.options.oneTransaction() || !p.target.dialect.TransactionalDDL || !known ||
 		len(p.found.Applied)+len(p.ledger.Owed()) > 0 {
 		return p.steps
 	}

@@ -2,7 +2,10 @@ package gooseplus_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/fstest"
@@ -142,7 +145,7 @@ func TestStatusOfOtherDialects(t *testing.T) {
 	t.Parallel()
 	// Turso is SQLite to goose, and one of the dialects whose version table goose alone reads.
 	db := openSQLite(t)
-	m := sqlite(db, folder("sql/base/1_a.sql", "sql/base/2_b.sql"), gooseplus.WithDialect("turso"))
+	m := sqlite(db, folder("sql/base/1_a.sql", "sql/base/2_b.sql"), gooseplus.WithDialect("turso"), gooseplus.WithStoredDowns(true))
 	before := time.Now().Add(-2 * time.Second)
 	if err := m.MigrateTo(context.Background(), 1); err != nil {
 		t.Fatal(err)
@@ -153,5 +156,27 @@ func TestStatusOfOtherDialects(t *testing.T) {
 	}
 	if at := status.Migrations[0].AppliedAt; at == nil || at.Before(before) || status.Migrations[1].AppliedAt != nil {
 		t.Errorf("%+v", status)
+	}
+}
+
+// TestTenantsOfOtherDialects: migrations run together only where gooseplus reads SQL as the server does.
+func TestTenantsOfOtherDialects(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tenant.db")
+	tenant := gooseplus.Tenant{Name: "one", Open: func(context.Context) (*sql.DB, error) { return sql.Open("sqlite", path) }}
+	for name, want := range map[string]int{"turso": 0, "sqlite3": 1} {
+		batches := 0
+		m := sqlite(openSQLite(t), folder("sql/base/1_a.sql", "sql/base/2_b.sql"), gooseplus.WithDialect(name), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+			if _, ok := e.(gooseplus.BatchStarted); ok {
+				batches++
+			}
+		}))
+		r, err := m.MigrateTenants(t.Context(), func(yield func(gooseplus.Tenant, error) bool) { yield(tenant, nil) })
+		if err != nil || r.Migrated != 1 || len(r.Tenants[0].Applied) != 2 || batches != want {
+			t.Errorf("%s: %+v, %v, %d batches", name, r, err, batches)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Error(err)
+		}
 	}
 }
