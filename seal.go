@@ -24,8 +24,7 @@ type seal struct {
 func (s *seal) close(ctx context.Context, db history.Querier, step drive.Step) error {
 	p := s.part
 	s.rows = nil
-	_, inTransaction := db.(*sql.Tx)
-	if !inTransaction || step.Texts == nil || !p.row.registered || len(p.run.working) > 1 || p.mark.set {
+	if step.Texts == nil || !p.row.registered || len(p.run.working) > 1 || p.mark.set {
 		return nil
 	}
 	if last := p.steps[len(p.steps)-1]; last.Version != step.Version {
