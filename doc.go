@@ -87,8 +87,8 @@
 //
 // A migration may remove the state table, or rows of it. The run then puts back its own row, the mark, the protected
 // versions, the environments, and that another tool's history was adopted. It sends a [Warning], and goes on. The memory of
-// other runs is lost. Without the lock only a missing table is noticed. If a migration drops the version table outside a transaction, nobody knows the applied versions
-// any more: the database is dirty.
+// other runs is lost. Without the lock only a missing table is noticed. If a migration drops the version table outside a
+// transaction, nobody knows the applied versions any more: the database is dirty.
 //
 // # Locking
 //
