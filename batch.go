@@ -48,7 +48,7 @@ func (p *part) batches() steps {
 		statements := p.statements(step)
 		company := quoting.Company(statements)
 		alone = alone || company == sqltext.NoneAfter
-		if alone || company != sqltext.Any || step.Direction != directionUp || step.checkpoint != nil || !step.Transactional || step.sections[0].Function {
+		if alone || company != sqltext.Any || step.checkpoint != nil || !step.Transactional || step.sections[0].Function {
 			end()
 			list = append(list, step)
 			continue

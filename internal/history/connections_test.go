@@ -89,3 +89,44 @@ func TestActivity(t *testing.T) {
 		until("ended", gone)
 	})
 }
+
+// TestBlocker: whose transaction keeps a run from being declared dead.
+func TestBlocker(t *testing.T) {
+	ctx := t.Context()
+	onEach(t, "goose_db_version", func(t *testing.T, p place) {
+		if p.name != "postgres" { // nobody else can tell
+			return
+		}
+		blocker := func() string {
+			t.Helper()
+			a, err := p.table.Connections.Blocker(ctx, p.db, "r")
+			must(t, err)
+			if a == nil {
+				return ""
+			}
+			return a.pid
+		}
+		want := func(what, pid string) {
+			t.Helper()
+			if got := blocker(); got != pid {
+				t.Errorf("%s: %q, want %q", what, got, pid)
+			}
+		}
+		want("no table", "")
+		must(t, p.table.Ensure(ctx, p.db))
+		must(t, p.table.Runs.Start(ctx, p.db, Run{ID: "r"}))
+		want("no transaction", "")
+		for what, statement := range map[string]string{"the fence": p.table.Runs.Fence("r"), "the table": "LOCK TABLE " + p.table.Name()} {
+			tx, err := p.db.Begin()
+			must(t, err)
+			var pid string
+			must(t, tx.QueryRow("SELECT pg_backend_pid()::text").Scan(&pid))
+			want("a transaction that has locked nothing", "")
+			_, err = tx.Exec(statement)
+			must(t, err)
+			want(what, pid)
+			must(t, tx.Rollback())
+		}
+		want("nobody any more", "")
+	})
+}
