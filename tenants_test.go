@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -44,6 +45,37 @@ func TestTenantWithoutASchema(t *testing.T) {
 	var tables int
 	if err := db.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil || tables > 0 {
 		t.Errorf("%d tables, %v", tables, err)
+	}
+}
+
+// TestTenantSkippedAsTheContextEnds: a tenant at which the context ends has not failed.
+func TestTenantSkippedAsTheContextEnds(t *testing.T) {
+	t.Parallel()
+	m := sqlite(openSQLite(t), fstest.MapFS{"sql/base/1_a.sql": migrationFile("CREATE TABLE a (id INTEGER);", "DROP TABLE a;")})
+	source := func() (context.Context, iter.Seq2[gooseplus.Tenant, error]) {
+		ctx, end := context.WithCancel(t.Context())
+		return ctx, func(yield func(gooseplus.Tenant, error) bool) {
+			yield(gooseplus.Tenant{Name: "one", Open: func(ctx context.Context) (*sql.DB, error) {
+				end()
+				<-ctx.Done()
+				return nil, errors.New("no answer")
+			}}, nil)
+		}
+	}
+	ctx, one := source()
+	r, err := m.MigrateTenants(ctx, one)
+	if !errors.Is(err, context.Canceled) || len(r.Tenants) != 1 || r.Tenants[0].State != gooseplus.TenantSkipped {
+		t.Errorf("MigrateTenants: %+v, %v", r, err)
+	}
+	var told []gooseplus.TenantState
+	ctx, one = source()
+	for status := range m.TenantsStatus(ctx, one) {
+		if status.Name != "" {
+			told = append(told, status.State)
+		}
+	}
+	if !slices.Equal(told, []gooseplus.TenantState{gooseplus.TenantSkipped}) {
+		t.Errorf("TenantsStatus: %v", told)
 	}
 }
 
