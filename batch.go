@@ -68,7 +68,6 @@ func (p *part) batch(list steps, texts []string) plannedStep {
 	last := list[len(list)-1]
 	s := plannedStep{Step: last.Step, sections: last.sections, batch: &batch{list, texts}}
 	for _, step := range list {
-		s.Reversible = s.Reversible && step.Reversible
 		s.sections[0].Watched = s.sections[0].Watched || step.sections[0].Watched
 		s.sections[0].Plain = s.sections[0].Plain && step.sections[0].Plain
 	}

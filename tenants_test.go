@@ -79,6 +79,25 @@ func TestTenantSkippedAsTheContextEnds(t *testing.T) {
 	}
 }
 
+// TestContextEndsAfterTheTenants: the end of the context is no error of a call that had done everything.
+func TestContextEndsAfterTheTenants(t *testing.T) {
+	t.Parallel()
+	ctx, end := context.WithCancel(t.Context())
+	db := openSQLite(t)
+	m := sqlite(db, fstest.MapFS{"sql/base/1_a.sql": migrationFile("CREATE TABLE a (id INTEGER);", "DROP TABLE a;")},
+		gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+			if p, ok := e.(gooseplus.TenantsProgress); ok && p.Done == 1 {
+				end()
+			}
+		}))
+	r, err := m.MigrateTenants(ctx, func(yield func(gooseplus.Tenant, error) bool) {
+		yield(gooseplus.Tenant{Name: "one", Open: func(context.Context) (*sql.DB, error) { return openSQLite(t), nil }}, nil)
+	})
+	if err != nil || r.Migrated != 1 || ctx.Err() == nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // TestTenantSourceFaults: a source that can't be read ends with an error that names it, after the tenants before.
 func TestTenantSourceFaults(t *testing.T) {
 	t.Parallel()

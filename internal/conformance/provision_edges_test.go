@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -86,6 +87,48 @@ func TestProvisionCannotDropDatabase(t *testing.T) {
 				t.Errorf("%s: the database is not there", what)
 			}
 			p.exec(t, "DROP DATABASE "+name)
+		}
+	})
+}
+
+// TestProvisionDatabaseLockLost: the lock of the call is lost while the new database is migrated. Somebody else may be at work on it
+// by now: it stays, and nothing of the migrations is left in it.
+func TestProvisionDatabaseLockLost(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		name := p.names(1)[0]
+		tenant, made := p.ownDatabase(t, name)
+		holder := "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+		end := "SELECT pg_terminate_backend(%d)"
+		if p.dialect == "mysql" {
+			holder = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+			end = "KILL %d"
+		}
+		other := p.instance(t)
+		within, ended := make(chan struct{}), make(chan struct{})
+		lost := goose.NewGoMigration(5, &goose.GoFunc{RunTx: func(ctx context.Context, _ *sql.Tx) error {
+			close(within)
+			<-ctx.Done()
+			close(ended)
+			return context.Cause(ctx)
+		}}, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
+		told := make(chan error, 1)
+		go func() { told <- p.migrator(from(chain(4)), gooseplus.WithGoMigrations(lost)).Provision(ctx, tenant) }()
+		<-within
+		for _, id := range column[int64](t, other, holder) {
+			_, _ = other.Exec(fmt.Sprintf(end, id)) // some have ended by themselves
+		}
+		await(t, "the end of the migration", ended)
+		err := <-told
+		wantIs(t, err, gooseplus.ErrLockLost)
+		wantText(t, err, "its database, which this call had created, was left: ")
+		wantText(t, err, "call Provision again")
+		if !p.hasDatabase(t, name) || *made != 1 {
+			t.Fatalf("the database isn't there, or was created %d times", *made)
+		}
+		if err := p.migrator(from(chain(4))).Provision(ctx, tenant); err != nil || *made != 1 {
+			t.Errorf("again: %v, created %d times", err, *made)
 		}
 	})
 }
