@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
@@ -37,12 +38,12 @@ func TestDownVictim(t *testing.T) {
 	p := &place{target: target{driver: o.Driver, dialect: o.Dialect}, dsn: o.DSN}
 	p.db = p.open(t)
 	db, f := p.flaky(t)
-	n := 0
+	var n atomic.Int64 // the lock is asked for meanwhile
 	f.before = func(statement string) {
-		if n == 0 && !strings.Contains(statement, "DROP TABLE t003") {
+		if n.Load() == 0 && !strings.Contains(statement, "DROP TABLE t003") {
 			return
 		}
-		if n++; n == o.Statement {
+		if n.Add(1) == int64(o.Statement) {
 			fmt.Println("stopped")
 			select {}
 		}
