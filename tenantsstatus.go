@@ -296,7 +296,7 @@ func (found swept) of(tenant int, known *targets, edits bool) (version int64, pe
 		if s == nil || !s.Schema || !s.Ready || s.Flagged {
 			return 0, 0, 0, false
 		}
-		if s.Sums.Requires > 0 && s.Sums.Requires > plan.Newest(part.set.Versions()) {
+		if s.Sums.Requires > plan.Newest(part.set.Versions()) {
 			return 0, 0, 0, false
 		}
 		if edits {
