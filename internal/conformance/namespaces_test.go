@@ -542,11 +542,7 @@ func TestNamespacesLook(t *testing.T) {
 		db, told := p.counted(t)
 		check := func(m *gooseplus.Migrator) {
 			t.Helper()
-			told.take()
-			if err := m.Migrate(ctx); err != nil {
-				t.Fatal(err)
-			}
-			statements := told.take()
+			statements := told.quick(t, m.Migrate)
 			wantReads(t, "nothing pending", statements)
 			// Without the lock, another statement reads a state table that is there.
 			if n := len(statements); n > 2 || n > 1 && !(record{p}).exists() {
