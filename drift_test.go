@@ -1,6 +1,7 @@
 package gooseplus_test
 
 import (
+	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
@@ -64,8 +65,10 @@ func TestDriftRefuses(t *testing.T) {
 	if err := used.QueryRow("SELECT count(*) FROM sqlite_master").Scan(&n); err != nil || n != 1 {
 		t.Errorf("the shadow has %d tables now, %v", n, err)
 	}
-	if _, err := sqlite(live, fsys).Drift(t.Context(), live); err == nil {
-		t.Error("the database is its own shadow")
+	for what, db := range map[string]*sql.DB{"a database": live, "an empty database": openSQLite(t)} {
+		if _, err := sqlite(db, fsys).Drift(t.Context(), db); err == nil || !strings.Contains(err.Error(), "or the database itself") {
+			t.Errorf("%s is its own shadow: %v", what, err)
+		}
 	}
 	ahead := openSQLite(t)
 	mustMigrate(t, sqlite(ahead, folder("sql/base/1_a.sql", "sql/base/2_b.sql", "sql/base/3_c.sql")))

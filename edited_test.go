@@ -167,6 +167,10 @@ func TestAcceptRefuses(t *testing.T) {
 			t.Errorf("Accept(%d): %v", version, err)
 		}
 	}
+	mustMigrate(t, m)
+	if err := sqlite(db, folder("sql/base/1_a.sql")).Accept(t.Context(), 2); err == nil || !strings.Contains(err.Error(), "nothing to accept") {
+		t.Errorf("a version without a migration: %v", err)
+	}
 }
 
 // TestUndoneIsForgotten: a version that is undone and applied again counts as it was applied last.
