@@ -278,3 +278,40 @@ func TestTenantsMissWhatTheyAskFor(t *testing.T) {
 		}
 	})
 }
+
+// TestTenantsThatAreLockedComeLast: the only worker doesn't wait for a tenant that somebody else has locked, while there are others.
+// In the end it does: somebody else goes on when all others are done.
+func TestTenantsThatAreLockedComeLast(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(3)
+		p.create(t, names...)
+		held, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		slow := goose.NewGoMigration(1, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { close(held); <-release; return nil }}, nil)
+		go func() {
+			ended <- p.migrator(from(fstest.MapFS{}), gooseplus.WithGlobalLock(true), gooseplus.WithSchema(names[0]), gooseplus.WithGoMigrations(slow)).Migrate(ctx)
+		}()
+		<-held
+		others := 0
+		nothing := goose.NewGoMigration(1, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }}, nil)
+		m := p.migrator(from(fstest.MapFS{}), gooseplus.WithGlobalLock(true), gooseplus.WithGoMigrations(nothing), gooseplus.WithLockWait(patience/4),
+			gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+				if e, ok := e.(gooseplus.RunFinished); ok && e.Err == nil && e.Tenant != names[0] {
+					if others++; others == 2 {
+						close(release)
+					}
+				}
+			}))
+		r, err := m.MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithConcurrency(1))
+		if err != nil || r.Migrated != 2 || r.UpToDate != 1 || r.Tenants[0].State != gooseplus.TenantUpToDate {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if others < 2 {
+			close(release)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
