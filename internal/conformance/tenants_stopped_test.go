@@ -297,9 +297,16 @@ func TestTenantsThatAreLockedComeLast(t *testing.T) {
 		nothing := goose.NewGoMigration(1, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }}, nil)
 		m := p.migrator(from(fstest.MapFS{}), gooseplus.WithGlobalLock(true), gooseplus.WithGoMigrations(nothing), gooseplus.WithLockWait(patience/4),
 			gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
-				if e, ok := e.(gooseplus.RunFinished); ok && e.Err == nil && e.Tenant != names[0] {
-					if others++; others == 2 {
-						close(release)
+				switch e := e.(type) {
+				case gooseplus.LockWaiting:
+					if others < 2 {
+						t.Errorf("the worker waits for %s, and %d others are done", e.Tenant, others)
+					}
+				case gooseplus.RunFinished:
+					if e.Err == nil && e.Tenant != names[0] {
+						if others++; others == 2 {
+							close(release)
+						}
 					}
 				}
 			}))
