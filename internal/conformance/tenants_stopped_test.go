@@ -299,8 +299,8 @@ func TestTenantsThatAreLockedComeLast(t *testing.T) {
 			gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
 				switch e := e.(type) {
 				case gooseplus.LockWaiting:
-					if others < 2 {
-						t.Errorf("the worker waits for %s, and %d others are done", e.Tenant, others)
+					if e.Tenant == names[0] && others < 2 {
+						t.Errorf("the worker waits, and %d others are done", others)
 					}
 				case gooseplus.RunFinished:
 					if e.Err == nil && e.Tenant != names[0] {
