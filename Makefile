@@ -23,7 +23,7 @@ export CGO_CFLAGS ?= -O0 -g0
 COVERED = $(shell go list ./... | grep -v -e /internal/dbtest -e /internal/conformance -e /examples | paste -s -d , -)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fleet test test-packages test-drivers test-race test-fleet chaos test-dockertest test-benchmarks test-otelgooseplus lint fuzz bench cover test-image
+.PHONY: help demo demo-fleet test compiled test-packages test-drivers test-race test-fleet chaos test-dockertest test-benchmarks test-otelgooseplus lint fuzz bench cover test-image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +43,13 @@ define tests
 	{ set +x; } 2>/dev/null; cat "$$skips"; exit $$status
 endef
 
+# Everything is compiled first: two go commands at once would each compile what both need.
 test: ## run all tests, the long ones in a short form; those without a database server are skipped and listed
-	$(if $(RUN),$(MAKE) test-packages,$(MAKE) -j2 test-packages test-fleet)
+	$(if $(RUN),$(MAKE) test-packages,$(MAKE) compiled && $(MAKE) -j2 test-packages test-fleet)
+
+compiled:
+	@go list -export -deps -test ./... >/dev/null
+	@go list -C fleet -export -deps -test ./... >/dev/null
 
 test-packages:
 	$(call tests,-vet=off,$(PACKAGES))
