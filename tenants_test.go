@@ -90,8 +90,13 @@ func TestContextEndsAfterTheTenants(t *testing.T) {
 				end()
 			}
 		}))
+	ended := make(chan struct{})
 	r, err := m.MigrateTenants(ctx, func(yield func(gooseplus.Tenant, error) bool) {
-		yield(gooseplus.Tenant{Name: "one", Open: func(context.Context) (*sql.DB, error) { return openSQLite(t), nil }}, nil)
+		defer close(ended)
+		yield(gooseplus.Tenant{Name: "one", Open: func(context.Context) (*sql.DB, error) {
+			<-ended
+			return openSQLite(t), nil
+		}}, nil)
 	})
 	if err != nil || r.Migrated != 1 || ctx.Err() == nil {
 		t.Errorf("%+v, %v", r, err)
