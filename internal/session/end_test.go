@@ -33,13 +33,14 @@ func TestContextEnds(t *testing.T) {
 		})
 		t.Run("in a transaction", func(t *testing.T) {
 			exe(t, p.db, `CREATE TABLE a (id INTEGER)`)
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			tx, err := s.DB().BeginTx(ctx, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			exe(t, tx, `INSERT INTO a VALUES (1)`)
+			time.AfterFunc(50*time.Millisecond, cancel)
 			if _, err := tx.ExecContext(ctx, p.sleep); err == nil {
 				t.Error("no error")
 			}
