@@ -61,7 +61,7 @@ func (m *Migrator) TenantsStatus(ctx context.Context, source iter.Seq2[Tenant, e
 		working, cancel := context.WithCancel(ctx)
 		defer cancel() // the loop's body may panic
 		ended := make(chan error, 1)
-		go func() { ended <- f.Run(working, source) }()
+		go func() { ended <- f.Run(working, c.once(source)) }()
 		all := true
 		for status := range f.Results() {
 			all = all && status.State != TenantSkipped

@@ -26,6 +26,7 @@ type activity struct {
 	run      runActivity                     // guarded by mu; of the last run without a tenant
 	progress func(gooseplus.TenantsProgress) // guarded by mu; nil: nobody wants to know
 	ended    func(gooseplus.RunFinished)     // guarded by mu; of a tenant's run, likewise
+	wordsFor func(tenant string) words       // guarded by mu; nil without tenants
 }
 
 // runActivity is what one run did.
@@ -63,6 +64,13 @@ type stepDone struct {
 
 func newActivity(out *printer) *activity {
 	return &activity{out: out, doing: make(map[string]doing), warned: make(map[string]bool), tenants: make(map[string]tenantActivity)}
+}
+
+// speakOfTenants says what the words for a tenant are.
+func (a *activity) speakOfTenants(wordsFor func(tenant string) words) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.wordsFor = wordsFor
 }
 
 // reset forgets the last run, since another one follows.
@@ -138,7 +146,9 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 		if !a.warned[e.Message] { // ten thousand tenants have it too
 			a.warned[e.Message] = true
 			w := a.out.words
-			w.tenant = e.Tenant
+			if a.wordsFor != nil {
+				w = a.wordsFor(e.Tenant)
+			}
 			a.out.note("%s %s%s", paint(a.out.errColour, yellow, "warning:"), prefix(e.Tenant, e.Namespace), clean(w.of(e.Message)))
 		}
 	}

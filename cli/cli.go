@@ -327,6 +327,11 @@ func commandName(cmd *cobra.Command) string {
 	return name
 }
 
+// ofTenants says whether a command works on tenants.
+func ofTenants(cmd *cobra.Command) bool {
+	return strings.HasPrefix(commandName(cmd), "tenants ") || cmd.Flags().Changed("then-tenants")
+}
+
 // migrator is what the program, or the settings, say is to be migrated.
 func (c *call) migrator(ctx context.Context) (*gooseplus.Migrator, error) {
 	m, err := c.open(ctx)

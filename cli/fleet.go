@@ -58,6 +58,7 @@ func newFleet(c *call, t *tenantsFlags) (*fleet, error) {
 		return nil, err
 	}
 	f.source = untilEnd(c.ctx, f.checked(source))
+	c.activity.speakOfTenants(f.words)
 	return f, nil
 }
 
@@ -66,16 +67,20 @@ func tenantsContext(ctx context.Context) context.Context {
 	return context.WithValue(ctx, forTenants{}, true)
 }
 
-// checked makes two mistakes an error: a source without tenants, which usually has a wrong pattern or database, and a
-// query that returns the DSN of a tenant as its name.
+// checked makes three mistakes an error: a source without tenants, which usually has a wrong pattern or database, a
+// query that returns the DSN of a tenant as its name, and one that returns a name twice.
 func (f *fleet) checked(source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[gooseplus.Tenant, error] {
 	return func(yield func(gooseplus.Tenant, error) bool) {
-		none := true
+		none, seen := true, make(map[string]bool)
 		for tenant, err := range source {
 			name := cmp.Or(tenant.Name, tenant.Schema)
 			if err == nil && redact.Text(name) != name {
 				tenant, err = gooseplus.Tenant{}, usagef("the name of a tenant is a DSN (%s): the query must return the name first, and then the DSN", clean(redact.Text(name)))
 			}
+			if err == nil && seen[name] && tenant.Open != nil { // a schema counts once
+				tenant, err = gooseplus.Tenant{}, usagef("there are two tenants %s: the query must return each name once", clean(name))
+			}
+			seen[name] = true
 			none = none && err != nil
 			if err == nil {
 				f.mu.Lock()
@@ -105,14 +110,20 @@ func (f *fleet) nothing() string {
 	}
 }
 
-// words are the words with the flags that choose one tenant.
+// words are the words for one tenant. tenant is "" for the call itself.
 func (f *fleet) words(tenant string) words {
 	w := f.call.out.words
 	t, listed := f.tenant(tenant)
-	if !listed || !w.flags {
-		return w
+	switch {
+	case tenant == "":
+	case !w.flags:
+		if w.tenant = tenant; f.flags.databases != "" {
+			w.scope = append(slices.Clone(w.scope), "--databases-query "+quoted(f.flags.databases))
+		}
+	case listed:
+		return w.forTenant(t, f.call.settings.files.tenantsDir)
 	}
-	return w.forTenant(t, f.call.settings.files.tenantsDir)
+	return w
 }
 
 // untilEnd ends a source when ctx ends. A source has no context: a query that hangs is left to itself.

@@ -19,11 +19,16 @@ func (a *app) tenantsCreateCommand() *cobra.Command {
 }
 
 func tenantsCreate(c *call) error {
-	m, err := c.migrator(withPurpose(c.ctx, mainDatabase))
+	m, err := c.migrator(withPurpose(tenantsContext(c.ctx), mainDatabase))
 	if err != nil {
 		return err
 	}
 	tenant := gooseplus.Tenant{Schema: c.args[0]}
+	if c.opened = m.Tenant(tenant); c.out.flags {
+		c.out.words = c.out.forTenant(tenant, c.settings.files.tenantsDir)
+	} else {
+		c.out.tenant = tenant.Schema
+	}
 	data := tenantCreated{Tenant: tenant.Schema}
 	c.activity.mu.Lock()
 	c.activity.ended = func(e gooseplus.RunFinished) {

@@ -126,7 +126,7 @@ func (f *fleet) reason(name string, err error) string {
 	case errors.As(err, &usage):
 		text = usage.Error()
 	case errors.Is(err, gooseplus.ErrTenantMissing):
-		text = gooseplus.ErrTenantMissing.Error() + " (to create it: " + f.call.out.command("tenants create "+quoted(name)) + ")"
+		text = gooseplus.ErrTenantMissing.Error() + " (" + f.toCreate(name) + ")"
 	case errors.Is(err, gooseplus.ErrMigrationTable) && disconnected(err):
 		text = "the database can't be reached: " + reason(err)
 	case errors.As(err, &migration) && !errors.As(err, &incomplete) && errors.Is(err, gooseplus.ErrRollForward):
@@ -134,6 +134,14 @@ func (f *fleet) reason(name string, err error) string {
 	}
 	text = strings.ReplaceAll(text, fmt.Sprintf("tenant %q: ", name), "")
 	return redact.Text(f.words(name).of(strings.Join(strings.Fields(text), " ")))
+}
+
+// toCreate says what creates a tenant.
+func (f *fleet) toCreate(name string) string {
+	if t, listed := f.tenant(name); listed && t.Open != nil {
+		return "--create-schema creates it"
+	}
+	return "to create it: " + f.call.out.command("tenants create "+quoted(name))
 }
 
 // shownWays limits for how many dirty tenants the report lists commands.

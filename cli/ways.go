@@ -47,7 +47,7 @@ func waysOut(w words, s gooseplus.Status) []way {
 		if late > 0 {
 			when += fmt.Sprintf("; it marks %s as applied too", counted(late, "pending migration"))
 		}
-		return way{w.command(fmt.Sprintf("force %d", version)), when}
+		return way{w.force(fmt.Sprint(version)), when}
 	}
 	if s.CurrentVersion > last {
 		return []way{to(s.CurrentVersion, "when the database has all of "+name+": finish it by hand")}
@@ -81,7 +81,7 @@ func (c *call) waysOf(err error) []way {
 	if ways := c.waysOut(c.out.words, c.opened); len(ways) > 0 {
 		return ways
 	}
-	return []way{{c.out.command("force VERSION"), unknownWay}}
+	return []way{{c.out.force("VERSION"), unknownWay}}
 }
 
 // unknownWay is when the way out of a database is right that can't be read.

@@ -18,7 +18,7 @@ type words struct {
 	program string   // as in the commands that a person is told
 	flags   bool     // there are flags for the options
 	scope   []string // the flags that say which database and migrations are meant
-	tenant  string   // the tenant whose version force is to say; "" for a database
+	tenant  string   // the tenant that is meant, if no flags lead to its database; "" for the database of scope
 }
 
 // optionFlags are the flags for the options of the library.
@@ -47,13 +47,13 @@ func (w words) of(text string) string {
 		if strings.HasPrefix(s, "call ") {
 			call = "run "
 		}
-		if w.tenant != "" {
-			return call + w.command("tenants force "+cmp.Or(version, "VERSION")+" --tenant "+quoted(w.tenant))
-		}
-		return call + w.command("force "+cmp.Or(version, "VERSION"))
+		return call + w.force(cmp.Or(version, "VERSION"))
 	})
 	text = aCall.ReplaceAllStringFunc(text, func(s string) string {
 		part := aCall.FindStringSubmatch(s)
+		if w.tenant != "" {
+			return s // no command does it to a tenant
+		}
 		command := w.command(map[string]string{"UnlockVersion": "unlock ", "Accept": "accept "}[part[2]] + part[3])
 		if part[1] != "" {
 			return "run " + command
@@ -112,18 +112,29 @@ func flagValue(given string) string {
 	return " " + quoted(strings.Join(names, ","))
 }
 
+// force is the command that says which version a database, or the tenant, is at.
+func (w words) force(version string) string {
+	if w.tenant != "" {
+		return w.command("tenants force " + version + " --tenant " + quoted(w.tenant))
+	}
+	return w.command("force " + version)
+}
+
 // command is a command line to paste into a shell.
 func (w words) command(args string) string {
 	return strings.Join(append([]string{w.program, args}, w.scope...), " ")
 }
 
 // chosenBy are the flags that say which database and which migrations a command works on.
-var chosenBy = []string{"env-file", "dsn", "master-dsn", "master", "driver", "schema", "search-path", "role", "table", "dir", "env", "namespaces", "namespace"}
+var chosenBy = []string{"env-file", "dsn", "master-dsn", "master", "driver", "schema", "search-path", "role", "table", "dir", "tenants-dir", "env", "namespaces", "namespace"}
 
 // scope returns the chosenBy flags that a command was given, with passwords replaced by xxxxx.
 func scope(cmd *cobra.Command) (list []string) {
 	for _, name := range chosenBy {
 		f := cmd.Flags().Lookup(name)
+		if name == "tenants-dir" && !ofTenants(cmd) {
+			continue
+		}
 		if f == nil || !f.Changed || len(f.Annotations[variablesOf]) == 0 && name != "env-file" && name != "master" {
 			continue
 		}
@@ -148,7 +159,7 @@ func scopeFlag(name string, v pflag.Value) string {
 func (w words) forTenant(t gooseplus.Tenant, dir string) words {
 	w.scope = slices.DeleteFunc(slices.Clone(w.scope), func(s string) bool {
 		return strings.HasPrefix(s, "--schema ") || t.Open != nil && (strings.HasPrefix(s, "--dsn ") || strings.HasPrefix(s, "--master")) ||
-			dir != "" && strings.HasPrefix(s, "--dir ")
+			dir != "" && strings.HasPrefix(s, "--dir ") || strings.HasPrefix(s, "--tenants-dir ")
 	})
 	if dir != "" {
 		w.scope = append(w.scope, "--dir "+quoted(dir))

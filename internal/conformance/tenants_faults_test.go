@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -126,5 +128,49 @@ func TestTenantsKilled(t *testing.T) {
 		if outcomes["migrated"]+outcomes["crashed"] < len(names) || outcomes["running"]+outcomes["cut off"] > 0 {
 			t.Errorf("outcomes %v", outcomes)
 		}
+	})
+}
+
+// TestTenantsListedTwice: a schema that a query returns twice is one tenant.
+func TestTenantsListedTwice(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		names := p.names(2)
+		p.create(t, names...)
+		var mu sync.Mutex
+		var warned []string
+		m := p.migrator(from(chain(3)), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+			if w, ok := e.(gooseplus.Warning); ok {
+				mu.Lock()
+				defer mu.Unlock()
+				warned = append(warned, w.Tenant)
+			}
+		}))
+		source := gooseplus.Schemas(names[0], names[1], names[0], names[0])
+		wantWarned := func() {
+			t.Helper()
+			if want := []string{names[0], names[0]}; !slices.Equal(warned, want) {
+				t.Errorf("warnings of %q, want %q", warned, want)
+			}
+			warned = nil
+		}
+		r, err := m.MigrateTenants(ctx, source, gooseplus.WithConcurrency(4))
+		if err != nil {
+			t.Error(err)
+		}
+		wantReport(t, r, 2, 2, 0, 0, 0)
+		wantWarned()
+		if r, err = m.EachTenant(ctx, source, func(ctx context.Context, tm *gooseplus.Migrator) error { return tm.Rollback(ctx, 1) }); err != nil {
+			t.Error(err)
+		}
+		wantReport(t, r, 2, 2, 0, 0, 0)
+		wantWarned()
+		for s, err := range m.TenantsStatus(ctx, source) {
+			if err != nil || s.Version != 2 {
+				t.Errorf("%+v, %v; want version 2", s, err)
+			}
+		}
+		wantWarned()
 	})
 }
