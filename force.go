@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
@@ -17,9 +18,11 @@ import (
 // tool has migrated ([ErrForeignHistory]), unless that tool says that it failed half-way.
 //
 // In one transaction it adds the missing versions, lowest first, removes all versions above the given one, known or not,
-// and clears the dirty marks. Unknown versions below stay, and so do protected versions and the environments that the
-// database has seen. Force takes the lock if there is one, and waits until the server has ended a run that was cut off. A
-// version that is neither known nor applied, or is below 0, is an error.
+// and clears the dirty marks. A dirty version counts as known, though another release or environment of the program has its
+// migration. Unknown versions below stay, and so do protected versions and the environments that the database has seen; those
+// of this Migrator are remembered, or refused ([ErrProtectedEnvironment]), as by a run. Force takes the lock if there is one,
+// and waits until the server has ended a run that was cut off. A version that is neither known nor applied nor dirty, or is
+// below 0, is an error.
 func (m *Migrator) Force(ctx context.Context, version int64) error {
 	if version < 0 {
 		return fmt.Errorf("version %d: the lowest is 0, which means before the first migration", version)
@@ -58,7 +61,14 @@ func (f *forced) look(ctx context.Context) error {
 	if err := f.part.look(ctx); err != nil {
 		return f.target.tableError(ctx, err)
 	}
-	if err := migset.UnknownVersion(f.version, f.target.set.Versions(), f.view.applied); err != nil {
+	facts, err := f.facts(ctx)
+	if err != nil {
+		return err
+	}
+	if err := migset.UnknownVersion(f.version, f.knownTo(facts, f.view.applied), f.view.applied); err != nil {
+		return err
+	}
+	if err := f.run.stamps.unfamiliar(f.run.options, facts); err != nil {
 		return err
 	}
 	if len(f.view.applied) > 0 || f.vetted {
@@ -66,6 +76,28 @@ func (f *forced) look(ctx context.Context) error {
 	}
 	f.vetted = true
 	return f.vet(ctx)
+}
+
+// facts are what the state table says of the part, if it has anything to say.
+func (f *forced) facts(ctx context.Context) (facts history.Facts, err error) {
+	if f.target.state == nil {
+		return facts, nil
+	}
+	if facts, err = f.target.state.Read(ctx, f.run.db.own); err != nil {
+		return facts, f.target.stateError(ctx, err)
+	}
+	return f.target.own(facts), nil
+}
+
+// knownTo are the versions of the migration set and those of dirty migrations, which may be another program's, in ascending
+// order.
+func (f *forced) knownTo(facts history.Facts, applied []int64) []int64 {
+	all := slices.Clone(f.target.set.Versions())
+	for _, s := range unfinished(facts, applied) {
+		all = append(all, s.Version)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // vet refuses to adopt what another tool calls half-done.
@@ -91,24 +123,21 @@ func (f *forced) do(ctx context.Context) error {
 		return f.target.tableError(ctx, err)
 	}
 	f.end.from = plan.Newest(rows.Applied)
-	var facts history.Facts
-	if f.target.state != nil {
-		if facts, err = f.target.state.Read(ctx, db); err != nil {
-			return f.target.stateError(ctx, err)
-		}
-		facts = f.target.own(facts)
+	facts, err := f.facts(ctx)
+	if err != nil {
+		return err
 	}
 	if f.run.holding != nil {
 		if err := f.run.holding.register(ctx, f.run.parts); err != nil {
 			return err
 		}
 	}
-	if f.adopts || (memory{f.part}).remembers() {
+	if f.adopts || (memory{f.part}).remembers() || len(f.stamps()) > 0 {
 		if err := f.run.ensureState(ctx); err != nil {
 			return err
 		}
 	}
-	add := plan.Pending(f.target.set.Versions(), rows.Applied, f.version)
+	add := plan.Pending(f.knownTo(facts, rows.Applied), rows.Applied, f.version)
 	remove := plan.Above(rows.Applied, f.version)
 	if err := f.rewrite(ctx, facts.Dirty, add, remove); err != nil {
 		return f.target.tableError(ctx, err)
@@ -118,6 +147,14 @@ func (f *forced) do(ctx context.Context) error {
 	}
 	f.events.send(VersionForced{Version: f.version, Added: add, Removed: remove})
 	return nil
+}
+
+// stamps are the environments that the database has yet to be told of.
+func (f *forced) stamps() []string {
+	if f.target.state == nil {
+		return nil
+	}
+	return f.run.stamps.unseen
 }
 
 // rewrite changes the version table and forgets what is dirty, all at once, fenced like a step.
@@ -158,6 +195,13 @@ func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step
 		memory{f.part}.addDowns(ctx, list)
 		if err := errors.Join(err, f.target.state.Versioned.Put(ctx, tx, namespace, list...), f.target.state.Versioned.Remove(ctx, tx, namespace, remove...)); err != nil {
 			return err
+		}
+	}
+	if len(add) > 0 {
+		for _, name := range f.stamps() {
+			if err := f.target.state.Marks.Stamp(ctx, tx, name); err != nil {
+				return err
+			}
 		}
 	}
 	for _, s := range dirty {

@@ -66,7 +66,7 @@ func TestLeaderKilled(t *testing.T) {
 	s.until(time.Minute, `SELECT EXISTS (SELECT FROM river_leader) AND EXISTS (SELECT FROM fleet_tenant WHERE state = 'done')`)
 	var leader, coordinator string
 	if err := s.control.QueryRowContext(t.Context(), `SELECT leader_id, (SELECT attempted_by[array_upper(attempted_by, 1)] FROM river_job
-		WHERE kind LIKE '%coordinator' ORDER BY id DESC LIMIT 1) FROM river_leader`).Scan(&leader, &coordinator); err != nil {
+		WHERE kind LIKE '%coordinator' AND attempted_by IS NOT NULL ORDER BY id DESC LIMIT 1) FROM river_leader`).Scan(&leader, &coordinator); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range w.live {

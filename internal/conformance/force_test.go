@@ -72,6 +72,78 @@ func TestForce(t *testing.T) {
 	})
 }
 
+// TestForceOfAnother: a release or an environment without the migration that failed can say that it is complete now. It isn't
+// executed a second time then.
+func TestForceOfAnother(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	const failed = "sql/production/2_b.sql"
+	for _, newest := range []bool{false, true} {
+		fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
+		last, all := int64(2), []int64{1, 2}
+		if !newest {
+			fsys["sql/base/3_c.sql"] = table("c")
+			last, all = 3, []int64{1, 2, 3}
+		}
+		fsys[failed] = &fstest.MapFile{Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\nINSERT INTO a VALUES (1);\nINSERT INTO nowhere VALUES (1);\n")}
+		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			production := p.migrator(from(fsys), lock, gooseplus.WithEnvironments("production"))
+			wantIs(t, production.Migrate(ctx), gooseplus.ErrDirty)
+			another := p.migrator(from(fsys), lock)
+			err := another.Migrate(ctx)
+			wantIs(t, err, gooseplus.ErrDirty)
+			wantText(t, err, "Force(2)")
+			if err := another.Force(ctx, last); err != nil {
+				t.Fatal(err)
+			}
+			p.want(t, all, []string{"a"})
+			if err := production.Migrate(ctx); err != nil {
+				t.Error(err)
+			}
+			if rows := column[int](t, p.db, "SELECT count(*) FROM a"); rows[0] != 1 {
+				t.Errorf("migration 2 was executed %d times", rows[0])
+			}
+			if err := another.Force(ctx, 1); err != nil {
+				t.Fatal(err)
+			}
+			p.want(t, []int64{1}, []string{"a"})
+			if err := another.Force(ctx, 2); err == nil {
+				t.Error("version 2 is neither known nor dirty, and Force accepts it")
+			}
+		})
+	}
+}
+
+// TestForceInAnEnvironment: a database that Force adopts is as protected as one that was migrated.
+func TestForceInAnEnvironment(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
+	fsys["sql/production/2_p.sql"] = table("p")
+	fsys["sql/test/3_seed.sql"] = table("seed")
+	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+		in := func(name string) *gooseplus.Migrator { return p.migrator(from(fsys), lock, gooseplus.WithEnvironments(name)) }
+		if err := in("production").Force(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := (record{p}).marks(t); got != "" {
+			t.Errorf("nothing is applied, and remembered: %s", got)
+		}
+		if err := in("production").Force(ctx, 2); err != nil {
+			t.Fatal(err)
+		}
+		if got := (record{p}).marks(t); got != "environment 0 production" {
+			t.Errorf("remembered: %s", got)
+		}
+		wantIs(t, in("test").Migrate(ctx), gooseplus.ErrProtectedEnvironment)
+		wantIs(t, in("test").Force(ctx, 3), gooseplus.ErrProtectedEnvironment)
+		p.want(t, []int64{1, 2}, nil)
+		if err := p.migrator(from(fsys), lock).Force(ctx, 1); err != nil {
+			t.Errorf("base alone: %v", err)
+		}
+	})
+}
+
 func TestLockVersion(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
