@@ -297,6 +297,9 @@ func (a *app) call(cmd *cobra.Command, args []string, run func(*call) error) err
 	if c.out.json {
 		c.out.document(commandName(c.cmd), c.data, err, ways...)
 	}
+	if err == nil && cmd.Annotations[looksAnnotation] != "" {
+		err = c.out.unwritten()
+	}
 	if err == nil {
 		return nil
 	}

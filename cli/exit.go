@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/dialect"
@@ -167,8 +168,11 @@ func disconnected(err error) bool {
 		code := state.SQLState() // connection exceptions, shutdowns, too many connections
 		return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P") || code == "53300"
 	}
-	return errors.As(err, &network) ||
-		errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	if errors.As(err, &network) {
+		_, file := network.(syscall.Errno) // the error of a file is one too, and that of a connection has another around it
+		return !file
+	}
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 
@@ -31,7 +32,8 @@ type printer struct {
 	quiet, verbose        bool
 	terminal, errTerminal bool
 	colour, errColour     bool
-	foot                  foot // guarded by mu
+	foot                  foot  // guarded by mu
+	lost                  error // guarded by mu; why a result could not be written
 }
 
 // foot is what stands at the foot of a terminal. It has to be cleared before anything is written.
@@ -118,7 +120,20 @@ func (p *printer) write(w io.Writer, s string) {
 	if p.foot != nil {
 		p.foot.clear()
 	}
-	_, _ = io.WriteString(w, s) // that nobody reads it must not end a run
+	_, err := io.WriteString(w, s) // that nobody reads it must not end a run
+	if w == p.out && p.lost == nil && !errors.Is(err, syscall.EPIPE) {
+		p.lost = err
+	}
+}
+
+// unwritten is the error of results that could not be written. Whoever has closed the pipe doesn't miss them.
+func (p *printer) unwritten() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost == nil {
+		return nil
+	}
+	return fmt.Errorf("the output could not be written: %w", p.lost)
 }
 
 // fail writes an error.

@@ -24,9 +24,9 @@ func TestNothingHostileOnATerminal(t *testing.T) {
 		"an error":           func(c *call) { c.out.fail(failed) },
 		"an error, not back": func(c *call) { c.out.fail(&gooseplus.RollbackError{Tenant: hostile, Cause: failed, Err: failed}) },
 		"the end of a tenant": func(c *call) {
-			(&fleet{call: c}).tenantLine(gooseplus.RunFinished{Scope: scope, Applied: 1})
-			(&fleet{call: c}).tenantLine(gooseplus.RunFinished{Scope: scope, Undone: 1})
-			(&fleet{call: c}).tenantLine(gooseplus.RunFinished{Scope: scope, Err: failed})
+			(&fleet{call: c, flags: new(tenantsFlags)}).tenantLine(gooseplus.RunFinished{Scope: scope, Applied: 1})
+			(&fleet{call: c, flags: new(tenantsFlags)}).tenantLine(gooseplus.RunFinished{Scope: scope, Undone: 1})
+			(&fleet{call: c, flags: new(tenantsFlags)}).tenantLine(gooseplus.RunFinished{Scope: scope, Err: failed})
 		},
 		"events": func(c *call) {
 			c.activity.observe(c.ctx, gooseplus.LockWaiting{Holder: hostile, Since: time.Now()})

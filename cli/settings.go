@@ -211,6 +211,11 @@ func (s *settings) load(cmd *cobra.Command) error {
 	if err == nil && s.standalone {
 		_, s.database.fallbackDSN, err = lookup("DATABASE_URL")
 	}
+	for flag, folder := range map[string]string{"dir": s.files.dir, "tenants-dir": s.files.tenantsDir} {
+		if strings.Contains(folder, "://") { // a variable may hold the wrong thing
+			return usagef("--%s is a URL, and has to be a folder", flag)
+		}
+	}
 	return err
 }
 

@@ -192,7 +192,7 @@ func masterThenTenants(c *call, t *tenantsFlags) error {
 	c.out.line("\nthe tenants:")
 	c.activity.reset()
 	err = tenantsUp(c, t)
-	if code := ExitCode(err); code == exitUsage || code == exitRefused { // these codes say that nothing was touched, and the master was
+	if err != nil && ExitCode(err) != exitTenants { // most other codes say that nothing was touched, and the master was
 		err = &tenantsError{fmt.Errorf("the master database is migrated, the tenants are not: %w", err)}
 	}
 	data.Tenants, _ = c.data.(*tenantsDone)

@@ -213,8 +213,7 @@ func TestInterruptALook(t *testing.T) {
 	var query []string
 	for i := range tenants {
 		tenants[i] = dbtest.Postgres(t).NewDatabase(t)
-		// The third has the name of the first.
-		query = append(query, fmt.Sprintf("SELECT %d AS place, 't%d' AS name, '%s' AS dsn", i, i%2, tenants[i].DSN))
+		query = append(query, fmt.Sprintf("SELECT %d AS place, 't%[1]d' AS name, '%[2]s' AS dsn", i, tenants[i].DSN))
 	}
 	args := []string{"--databases-query", "SELECT name, dsn FROM (" + strings.Join(query, " UNION ALL ") + ") AS t ORDER BY place", "--concurrency", "1"}
 	env := []string{"GOOSEPLUS_DSN=" + tenants[0].DSN}
