@@ -122,7 +122,9 @@ func TestForceInAnEnvironment(t *testing.T) {
 	fsys["sql/production/2_p.sql"] = table("p")
 	fsys["sql/test/3_seed.sql"] = table("seed")
 	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
-		in := func(name string) *gooseplus.Migrator { return p.migrator(from(fsys), lock, gooseplus.WithEnvironments(name)) }
+		in := func(name string) *gooseplus.Migrator {
+			return p.migrator(from(fsys), lock, gooseplus.WithEnvironments(name))
+		}
 		if err := in("production").Force(ctx, 0); err != nil {
 			t.Fatal(err)
 		}
