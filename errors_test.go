@@ -37,12 +37,20 @@ func TestMessages(t *testing.T) {
 			"migration failed, the database is not back at its starting point: the highest version is 3 as before, and not everything is undone: x " +
 				"(the run failed with: migration 7 (sql/base/7_x.sql) up: no such table)"},
 		{&gooseplus.MigrationError{Version: 1, Direction: "up"}, "migration 1 up: no reason given"},
+		{&gooseplus.MigrationError{Version: 1, Direction: "up", Err: appended{sql.ErrTxDone, errors.New("x")}}, "migration 1 up: x"},
+		{&gooseplus.MigrationError{Version: 1, Direction: "up", Err: appended{sql.ErrTxDone, sql.ErrTxDone}}, "migration 1 up: " + sql.ErrTxDone.Error()},
 	} {
 		if got := s.err.Error(); got != s.want {
 			t.Errorf("\n%s\nwant\n%s", got, s.want)
 		}
 	}
 }
+
+// appended are errors as goose puts them together.
+type appended []error
+
+func (a appended) Error() string   { return "several" }
+func (a appended) Errors() []error { return a }
 
 func TestUnreachableServer(t *testing.T) {
 	t.Parallel()

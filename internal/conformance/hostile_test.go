@@ -33,6 +33,14 @@ type hostile struct {
 	want outcome
 }
 
+// leaving ends the transaction that it is given, and says nothing of it.
+func leaving(end func(*sql.Tx) error, queries ...string) func(context.Context, *sql.Tx) error {
+	return func(ctx context.Context, tx *sql.Tx) error {
+		defer func() { _ = end(tx) }()
+		return execAll(queries...)(ctx, tx)
+	}
+}
+
 // outcome is what a run with a hostile migration has to end with, on every database.
 type outcome int
 
@@ -125,6 +133,12 @@ var hostiles = []hostile{
 	{name: "Go: tx.Rollback", tx: func(ctx context.Context, tx *sql.Tx) error {
 		return errors.Join(execAll(createB)(ctx, tx), tx.Rollback())
 	}, down: dropB, want: undone},
+	{name: "Go: tx.Rollback, and no error", on: "postgres sqlite", tx: leaving((*sql.Tx).Rollback, createB), want: undone},
+	{name: "Go: tx.Rollback, and no error, with a Down", tx: leaving((*sql.Tx).Rollback, createB), down: dropB, want: undone},
+	{name: "Go: tx.Commit, and no error", on: "postgres sqlite", tx: leaving((*sql.Tx).Commit, createB), want: undone},
+	{name: "Go: tx.Commit, and no error, with a Down", tx: leaving((*sql.Tx).Commit, createB), down: dropB, want: undone},
+	{name: "Go: tx.Rollback, and no error, in the whole run", on: "postgres sqlite", one: true, tx: leaving((*sql.Tx).Rollback, createB), want: undone},
+	{name: "Go: COMMIT and tx.Commit, and no error", on: "postgres sqlite", tx: leaving((*sql.Tx).Commit, createB, "COMMIT"), want: told},
 	{name: "Go: OR ROLLBACK", on: "sqlite", tx: func(ctx context.Context, tx *sql.Tx) error {
 		if err := execAll("CREATE TABLE b (id INTEGER UNIQUE)", "INSERT INTO b VALUES (1)")(ctx, tx); err != nil {
 			return err
@@ -132,6 +146,14 @@ var hostiles = []hostile{
 		_, _ = tx.ExecContext(ctx, "INSERT OR ROLLBACK INTO b VALUES (1)")
 		return execAll("CREATE TABLE b (other INTEGER)")(ctx, tx)
 	}, down: dropB, want: undone},
+	{name: "Go: OR ROLLBACK and tx.Commit, and no error", on: "sqlite", tx: func(ctx context.Context, tx *sql.Tx) error {
+		defer func() { _ = tx.Commit() }()
+		if err := execAll("CREATE TABLE b (id INTEGER UNIQUE)", "INSERT INTO b VALUES (1)")(ctx, tx); err != nil {
+			return err
+		}
+		_, _ = tx.ExecContext(ctx, "INSERT OR ROLLBACK INTO b VALUES (1)")
+		return execAll("CREATE TABLE b (other INTEGER)")(ctx, tx)
+	}, want: told},
 	{name: "Go: settings", on: "postgres", tx: execAll(createB, "SET search_path = ''", "SET ROLE pg_monitor"), down: dropB},
 	{name: "Go: settings of the pool", on: "postgres", db: poolAll(createB, "SET search_path = ''", "SELECT pg_advisory_lock(4711)"), down: dropB},
 	{name: "Go: BEGIN on the pool", on: "postgres sqlite", db: poolAll(createB, "BEGIN", "INSERT INTO b VALUES (1)"), down: dropB, want: undone},
@@ -336,4 +358,42 @@ func fingerprints(t *testing.T, p *place) (list []string) {
 		list = append(list, f)
 	}
 	return list
+}
+
+// TestDownThatRollsBack: a Down that ends its transaction, and says nothing of it, has undone nothing, and isn't recorded.
+func TestDownThatRollsBack(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	up := &goose.GoFunc{RunTx: execAll("CREATE TABLE b (id INTEGER)", "INSERT INTO b VALUES (1)")}
+	down := &goose.GoFunc{RunTx: leaving((*sql.Tx).Rollback, "DELETE FROM b")}
+	fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "3_c.sql": table("c"), "4_bad.sql": script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")})
+	for _, planned := range []bool{true, false} {
+		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			m := p.migrator(from(fsys), lock, gooseplus.WithGoMigrations(goose.NewGoMigration(2, up, down)))
+			outcome := gooseplus.ErrRollBack
+			reached, tables := []int64{1, 2}, []string{"a", "b"}
+			var err error
+			if planned {
+				if err := m.MigrateTo(ctx, 3); err != nil {
+					t.Fatal(err)
+				}
+				err = m.RollbackTo(ctx, 1)
+				if p.dialect != "mysql" {
+					outcome = gooseplus.ErrRollForward
+					reached, tables = []int64{1, 2, 3}, []string{"a", "b", "c"}
+				}
+			} else {
+				err = m.Migrate(ctx)
+			}
+			wantIs(t, err, outcome)
+			wantText(t, err, "it has ended the transaction that it was given")
+			p.want(t, reached, tables)
+			if rows := column[int](t, p.db, "SELECT count(*) FROM b"); rows[0] != 1 {
+				t.Errorf("b has %d rows", rows[0])
+			}
+			if s, statusErr := m.Status(ctx); statusErr != nil || s.Dirty != errors.Is(err, gooseplus.ErrDirty) {
+				t.Errorf("a new process finds dirty %v, %v; this one: %v", s.Dirty, statusErr, err)
+			}
+		})
+	}
 }

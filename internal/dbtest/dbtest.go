@@ -108,8 +108,17 @@ func MySQL(t testing.TB) Server {
 }
 
 // SQLiteFile returns the path of a SQLite database that does not exist yet, in a directory that is removed when the
-// test ends.
+// test ends. It has no character that means something in a URI, as the # of a subtest's name does in that of t.TempDir.
 func SQLiteFile(t testing.TB) string {
 	t.Helper()
-	return filepath.Join(t.TempDir(), "test.db")
+	dir, err := os.MkdirTemp("", "gooseplus-sqlite-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return filepath.Join(dir, "test.db")
 }

@@ -21,13 +21,14 @@ func Reason(err error) string {
 		return "no reason given"
 	}
 	var texts []string
-	for _, e := range appended(err) {
+	all := appended(err)
+	for i, e := range all {
 		if partial, ok := e.(*goose.PartialError); ok {
 			e = errors.New(Reason(partial.Err))
 		}
 		// A transaction or connection that is over already, because its context ended or the server
 		// went away, is what goose finds when it cleans up; the reason comes before that.
-		if e != sql.ErrTxDone && e != sql.ErrConnDone || len(appended(err)) == 1 {
+		if e != sql.ErrTxDone && e != sql.ErrConnDone || len(texts) == 0 && i == len(all)-1 {
 			texts = append(texts, e.Error())
 		}
 	}

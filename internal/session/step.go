@@ -3,7 +3,6 @@ package session
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"strings"
 )
@@ -37,6 +36,9 @@ var (
 	ErrLeftOpen = errors.New("it leaves a transaction of its own open (BEGIN without COMMIT): that was rolled back")
 	// ErrEnded is the error of a Go migration that has ended the transaction that it was given.
 	ErrEnded = errors.New("it has ended the transaction that it was given (COMMIT or ROLLBACK): its other changes may have stayed")
+	// errRolledBack is the error of a Go migration that returns no error and has ended the transaction that it was given with
+	// Rollback, or with Commit, which is refused.
+	errRolledBack = errors.New("it has ended the transaction that it was given (Commit or Rollback of the *sql.Tx), which was rolled back")
 )
 
 // StartStep tells the session that a step is next. Connections that it uses are its own until EndStep.
@@ -50,7 +52,7 @@ func (s *Session) StartStep(ctx context.Context, what Step) {
 func (s *Session) Ended() bool { return s.books.at().ended }
 
 // Finish is called when the step's own statements are executed, before its version is recorded: inTransaction says
-// whether in the transaction that goose has opened. It returns ErrLeftOpen or ErrEnded if the step is to fail. If
+// whether in the transaction that goose has opened. It returns an error if the step is to fail. If
 // whole is true, the record belongs into that transaction. Otherwise there is none any more, and it belongs into
 // another one; the connections that the step has used are the session's no more.
 func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, err error) {
@@ -62,11 +64,14 @@ func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, e
 	}
 	s.books.done()
 	open, at := s.books.open(), s.books.at()
-	if inTransaction && open != nil {
+	if inTransaction && open == nil { // there is nothing to record
+		return true, cmp.Or(context.Cause(ctx), errRolledBack)
+	}
+	if inTransaction {
 		open.mu.Lock()
 		defer open.mu.Unlock()
 		if open.done {
-			return true, cmp.Or(context.Cause(open.ctx), sql.ErrTxDone)
+			return true, cmp.Or(context.Cause(open.ctx), errRolledBack)
 		}
 		intact, err := open.intact(ctx, s.settled())
 		switch {

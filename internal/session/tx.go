@@ -134,6 +134,7 @@ func (t *tx) Commit() error {
 	t.done = true
 	t.c.inTx = false
 	if t.c.s.books.at().early() {
+		t.lookForMark()
 		return errors.Join(errEarly, t.rollback())
 	}
 	if t.pending {
