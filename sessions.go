@@ -42,13 +42,16 @@ func (s *sessions) connect(ctx context.Context) (err error) {
 		}
 		if r.options.oneTransaction() {
 			if r.holding != nil {
-				p.driver.Fence(&all, false)
+				p.driver.Fence(&all)
 			}
 			continue
 		}
 		var own session.Config
 		if r.holding != nil {
-			p.driver.Fence(&own, p.unfenced())
+			p.driver.Fence(&own)
+		}
+		if p.target.state != nil && p.unfenced() {
+			p.driver.Watch(&own)
 		}
 		s.configure(&own)
 		own.Name(r.whole.dialect, p.applicationName())

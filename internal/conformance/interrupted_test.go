@@ -396,6 +396,41 @@ func TestInterruptedWithoutTransaction(t *testing.T) {
 	})
 }
 
+// TestServerGoesOn: when the run ends, the server has ended a statement too that was interrupted outside a transaction. What it
+// commits later would belong to a migration that is undone.
+func TestServerGoesOn(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	insert := map[string]string{"mysql": "INSERT INTO later SELECT SLEEP(60)", "postgres": "INSERT INTO later SELECT 1 FROM pg_sleep(60)"}
+	at := map[string]string{
+		"mysql":    "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'INSERT INTO later%'",
+		"postgres": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'INSERT INTO later%'",
+	}
+	for _, function := range []bool{false, true} {
+		for _, lock := range []bool{false, true} {
+			t.Run(fmt.Sprintf("function %t, lock %t", function, lock), func(t *testing.T) {
+				having(server).onEach(t, func(t *testing.T, p *place) {
+					p.exec(t, "CREATE TABLE later (id INTEGER)")
+					options := []gooseplus.Option{gooseplus.WithGlobalLock(lock), gooseplus.WithMigrationTimeout(time.Second)}
+					if named := map[string]*fstest.MapFile{"1_a.sql": table("a")}; function {
+						options = append(options, from(files(named)), gooseplus.WithGoMigrations(goose.NewGoMigration(2,
+							&goose.GoFunc{RunDB: poolAll(insert[p.dialect])}, &goose.GoFunc{RunDB: poolAll("DELETE FROM later")})))
+					} else {
+						named["2_b.sql"] = noTransaction(insert[p.dialect]+";", "DELETE FROM later;")
+						options = append(options, from(files(named)))
+					}
+					err := p.migrator(options...).Migrate(ctx)
+					wantIs(t, err, gooseplus.ErrRollForward)
+					if going := column[int](t, p.db, at[p.dialect]); going[0] != 0 {
+						t.Error("the server goes on with the statement")
+					}
+					p.want(t, nil, []string{"later"})
+				})
+			})
+		}
+	}
+}
+
 // TestHalfApplied asserts what RollbackNone says of a step that was left half-way.
 func TestHalfApplied(t *testing.T) {
 	t.Parallel()

@@ -8,19 +8,25 @@ import (
 
 // Fence configures the session through which a run with the lock does all its work. Each transaction begins with the
 // fence, an update of the run's own row, which stays locked until the transaction ends: nobody can declare the run dead
-// meanwhile. No row lock shows what the server does outside a transaction, or in one that DDL has committed. If there may
-// be such steps, the state table names the connections that the run uses for them. The statement of the fence also has
-// the server probe each connection, because a machine that is gone doesn't close it.
-func (d *Driver) Fence(cfg *session.Config, unfenced bool) {
+// meanwhile. The statement of the fence also has the server probe each connection, because a machine that is gone doesn't
+// close it.
+func (d *Driver) Fence(cfg *session.Config) {
 	d.fenced = true
 	cfg.OnBegin = append(cfg.OnBegin, session.Statement{
 		Query: d.cfg.State.Runs.Fence(d.cfg.Run),
 		Check: func(rows int64) error { return d.connections.stillOurs(rows > 0) },
 	})
-	if unfenced {
-		cfg.Backend = session.Backend{
-			Query: d.cfg.State.Connections.Query(d.cfg.Run), Found: d.connections.found,
-			Lost: func(row []driver.Value) { d.connections.orphans.add(backendName(row)) },
-		}
+}
+
+// Watch has the run know the connections of steps that no row lock covers: what the server does outside a transaction, or in one
+// that DDL has committed. With the lock the state table names them, and other runners wait for them. With the lock or
+// without, the run itself waits for those that it has lost, see [Connections.Await].
+func (d *Driver) Watch(cfg *session.Config) {
+	cfg.Backend = session.Backend{
+		Query: d.cfg.State.Connections.Query(d.cfg.Run),
+		Lost:  func(row []driver.Value) { d.connections.orphans.add(backendName(row)) },
+	}
+	if d.fenced {
+		cfg.Backend.Found = d.connections.found
 	}
 }

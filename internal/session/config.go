@@ -83,7 +83,7 @@ type Setting struct {
 type Backend struct {
 	// Query gives one row, such as SELECT pg_backend_pid().
 	Query string
-	// Found gets that row before anything else is executed on the connection. It must not use the
+	// Found, if not nil, gets that row before anything else is executed on the connection. It must not use the
 	// session. If it fails, so does whatever needed the connection.
 	Found func(ctx context.Context, row []driver.Value) error
 	// Lost, if not nil, gets the row of a connection that is given back broken, as its driver says

@@ -171,7 +171,7 @@ func (s *Session) announce(ctx context.Context, l *link) error {
 	number := s.books.at().number
 	again := l.step == number && number > 0
 	l.step = number
-	if l.backend == nil || again {
+	if l.backend == nil || s.cfg.Backend.Found == nil || again {
 		return nil
 	}
 	return guard(func() error { return s.cfg.Backend.Found(ctx, l.backend) })
