@@ -153,6 +153,23 @@ func (e *environments) stamp(ctx context.Context, r *run) error {
 	return nil
 }
 
+// stay tells the database again of the environments that it had seen before this run. Without the lock, the run that had told of
+// them may have failed meanwhile, and forgotten them.
+func (e *environments) stay(ctx context.Context, r *run) error {
+	if r.holding != nil || r.whole.state == nil {
+		return nil
+	}
+	for _, name := range r.options.stamps() {
+		if slices.Contains(e.stamped, name) {
+			continue
+		}
+		if err := r.whole.state.Marks.Stamp(ctx, r.db.own, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // forget takes back what stamp did, for a run that is back at its starting point.
 func (e *environments) forget(ctx context.Context, r *run) error {
 	for _, name := range e.stamped {

@@ -157,6 +157,9 @@ func (r *run) settle(ctx context.Context, err error) error {
 		all = failure.Join(all, p.target.named(p.settle(ctx, p.errorOf(err))))
 	}
 	if !errors.Is(err, ErrRollForward) && r.progress.begun {
+		if lost := persist(ctx, func() error { return r.stamps.stay(ctx, r) }); lost != nil {
+			r.events.send(Warning{Message: r.whole.stateError(ctx, lost).Error()})
+		}
 		return all
 	}
 	if unknown := persist(ctx, func() error { return r.stamps.forget(ctx, r) }); unknown != nil {

@@ -2,9 +2,12 @@ package conformance
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -218,6 +221,7 @@ func TestProtectedEnvironments(t *testing.T) {
 	fsys["sql/test/3_seed.sql"] = table("seed")
 	fsys["sql/base/4_d.sql"] = table("d")
 	in := func(names ...string) gooseplus.Option { return gooseplus.WithEnvironments(names...) }
+	later := fstest.MapFS{"sql/production/4_p.sql": table("p")} // after a migration in Go
 
 	onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
 		production := p.migrator(from(fsys), lock, in("production"))
@@ -264,6 +268,41 @@ func TestProtectedEnvironments(t *testing.T) {
 			}
 			if err := p.migrator(from(fsys), in("test")).Migrate(ctx); err != nil {
 				t.Error(err)
+			}
+		})
+	})
+
+	t.Run("beside a run that fails", func(t *testing.T) { // without the lock, which would keep them apart
+		having(transactionalDDL).onEach(t, func(t *testing.T, p *place) {
+			begun, goOn := make(chan bool, 2), make(chan bool)
+			waits := gooseplus.WithGoMigrations(goose.NewGoMigration(3, &goose.GoFunc{RunTx: func(ctx context.Context, _ *sql.Tx) error {
+				begun <- true
+				select {
+				case <-goOn:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}}, nil))
+			run := func(ctx context.Context) <-chan error {
+				ended := make(chan error, 1)
+				go func() { ended <- p.migrator(from(later), in("production"), waits).Migrate(ctx) }()
+				return ended
+			}
+			failing, cancel := context.WithCancel(ctx)
+			defer cancel()
+			first := run(failing)
+			<-begun
+			second := run(ctx)
+			<-begun
+			cancel()
+			wantIs(t, <-first, gooseplus.ErrRollForward)
+			close(goOn)
+			if err := <-second; err != nil {
+				t.Error(err)
+			}
+			if got := (record{p}).marks(t); got != "environment 0 production" {
+				t.Errorf("remembered: %s", got)
 			}
 		})
 	})
