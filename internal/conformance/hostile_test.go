@@ -397,3 +397,52 @@ func TestDownThatRollsBack(t *testing.T) {
 		})
 	}
 }
+
+// TestDeadlockThatIsHidden: MySQL and MariaDB roll back the whole transaction of a deadlock, and go on without one. A Go migration
+// that goes on too has not done what its version would say.
+func TestDeadlockThatIsHidden(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, again := range []bool{false, true} {
+		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			if p.dialect != "mysql" {
+				t.Skip("the transaction goes on, or every statement in it fails")
+			}
+			p.exec(t, "CREATE TABLE x (id INTEGER PRIMARY KEY, v INTEGER)", "INSERT INTO x VALUES (1, 0), (2, 0)", "CREATE TABLE pad (id INTEGER)")
+			up := &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+				other, err := p.db.BeginTx(ctx, nil)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = other.Rollback() }()
+				// The server rolls back the one that has changed less.
+				if err := execAll("INSERT INTO pad VALUES (0)"+strings.Repeat(", (1)", 200), "UPDATE x SET v = 2 WHERE id = 2")(ctx, other); err != nil {
+					return err
+				}
+				if err := execAll("UPDATE x SET v = 1 WHERE id = 1")(ctx, tx); err != nil {
+					return err
+				}
+				waited := make(chan error, 1)
+				go func() { waited <- execAll("UPDATE x SET v = 2 WHERE id = 1")(ctx, other) }()
+				eventually(t, "the other transaction waits", func() bool {
+					return column[int](t, p.db, "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND info = 'UPDATE x SET v = 2 WHERE id = 1'")[0] == 1
+				})
+				if _, err := tx.ExecContext(ctx, "UPDATE x SET v = 1 WHERE id = 2"); err == nil || !strings.Contains(err.Error(), "1213") {
+					return fmt.Errorf("no deadlock: %w", err)
+				}
+				if err := errors.Join(<-waited, other.Rollback()); err != nil || !again {
+					return err
+				}
+				return execAll("UPDATE x SET v = 1 WHERE id = 2")(ctx, tx)
+			}}
+			down := &goose.GoFunc{RunTx: execAll("UPDATE x SET v = 0")}
+			err := p.migrator(from(fstest.MapFS{"sql/base/1_a.sql": table("a")}), lock, gooseplus.WithGoMigrations(goose.NewGoMigration(2, up, down))).Migrate(ctx)
+			wantFailed(t, err, 2)
+			wantText(t, err, "it has ended the transaction that it was given")
+			p.want(t, nil, []string{"pad", "x"})
+			if got := column[int](t, p.db, "SELECT v FROM x ORDER BY id"); !slices.Equal(got, []int{0, 0}) {
+				t.Errorf("x has %v", got)
+			}
+		})
+	}
+}

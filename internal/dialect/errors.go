@@ -43,6 +43,10 @@ func (d Dialect) StatementTimeout(err error) bool { return statementTimeout.in(e
 // Deadlock says whether err has MySQL's deadlock error: InnoDB has rolled back the transaction.
 func (d Dialect) Deadlock(err error) bool { return deadlock.in(err, d.Goose) }
 
+// Undone says of an error of whatever database whether the server has rolled back the whole transaction because of it, and goes
+// on without one: MySQL's deadlock.
+func Undone(err error) bool { return deadlock.in(err, goose.DialectMySQL) }
+
 // Unparsed says whether the database could not parse a statement. SQLite gives this error for other reasons too, and
 // undoes the statement. A statement that executes others can fail so after it has done a part of them.
 func (d Dialect) Unparsed(err error) bool { return unparsed.in(err, d.Goose) }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
 )
 
 // link is a connection of the parent pool while it is borrowed. The driver is called through it and in no
@@ -21,6 +23,7 @@ type link struct {
 
 	spent   bool // it must not be used again by anybody
 	erred   bool // something on it has failed
+	undone  bool // the server has rolled back the transaction that is open on it
 	outside bool // something was executed on it outside the transactions that the session opened
 	stale   bool // it is to be cleaned before it is used again
 	memory  bool // it is a database
@@ -125,7 +128,7 @@ func (l *link) note(ctx context.Context, err error) {
 	if harmless(err) {
 		return
 	}
-	l.erred = true
+	l.erred, l.undone = true, l.undone || dialect.Undone(err)
 	l.spent = l.spent || l.lost || errors.Is(err, driver.ErrBadConn) || l.guarded && ctx.Err() != nil
 }
 

@@ -77,7 +77,7 @@ func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, e
 		switch {
 		case err != nil:
 			return true, err
-		case at.Function && (at.ended || !intact):
+		case at.Function && (at.ended || !intact || open.link.undone):
 			s.books.ended()
 			open.link.outside = true
 			return true, ErrEnded

@@ -59,6 +59,7 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.link.undone = false
 	t := &tx{c: c, link: c.link, ctx: c.during(ctx), inner: inner, pending: true}
 	c.tx = t
 	c.s.books.opened(t)
@@ -88,6 +89,10 @@ var beforeFirst = regexp.MustCompile(`(?is)^(\s+|--[^\n]*\n|/\*.*?\*/)*set\s+((s
 // beginBefore executes what the transaction begins with, unless query has to come first.
 func (t *tx) beginBefore(ctx context.Context, query string) error {
 	if ends := t.c.s.cfg.Ends; ends != nil && t.c.s.books.at().early() && ends(query) {
+		t.c.s.books.ended()
+	}
+	if t.link.undone && t.c.s.books.at().early() { // and what comes now is in none
+		t.link.outside = true
 		t.c.s.books.ended()
 	}
 	if t.failed != nil {
