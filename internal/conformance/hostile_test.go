@@ -104,6 +104,10 @@ var hostiles = []hostile{
 	{name: "BEGIN left open", on: "postgres sqlite", outside: true, up: "BEGIN;\n" + createB, down: dropB, want: undone},
 	{name: "BEGIN left open in half a pair", on: "postgres sqlite", half: true, up: "BEGIN;\n" + createB, down: dropB, want: undone},
 	{name: "START TRANSACTION left open", on: "mysql", half: true, up: createB + "\nSTART TRANSACTION;\nINSERT INTO b VALUES (1);", down: dropB, want: undone},
+	{name: "PRAGMAs that can't be read", on: "sqlite", outside: true, up: "PRAGMA case_sensitive_like = ON;\nPRAGMA journal_mode = OFF;\n" + createB, down: dropB},
+	{name: "PRAGMAs in a transaction", on: "sqlite", up: "PRAGMA case_sensitive_like = ON;\n" + createB, down: dropB},
+	{name: "Go: PRAGMAs", on: "sqlite", db: poolAll(createB, "pragma journal_mode = memory"), down: dropB},
+	{name: "exclusive", on: "sqlite", outside: true, up: "PRAGMA locking_mode = EXCLUSIVE;\n" + createB, down: dropB},
 	{name: "autocommit left off", on: "mysql", half: true, up: createB + "\nSET autocommit = 0;\nINSERT INTO b VALUES (1);", down: dropB}, // goose commits it
 	{name: "autocommit left off outside", on: "mysql", outside: true, up: createB + "\nSET autocommit = 0;\nINSERT INTO b VALUES (1);", down: dropB, want: undone},
 	{name: "BEGIN EXCLUSIVE left open", on: "sqlite", outside: true, up: "BEGIN EXCLUSIVE;\n" + createB, down: dropB, want: undone},
@@ -212,7 +216,7 @@ var appFingerprint = map[string]string{
 		IS_USED_LOCK('hostile') <=> CONNECTION_ID())`,
 	"sqlite": `SELECT (SELECT foreign_keys FROM pragma_foreign_keys) || '|' || (SELECT query_only FROM pragma_query_only) || '|' ||
 		(SELECT legacy_alter_table FROM pragma_legacy_alter_table) || '|' || (SELECT locking_mode FROM pragma_locking_mode) || '|' ||
-		(SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')) || '|' || (SELECT count(*) FROM sqlite_temp_master)`,
+		(SELECT journal_mode FROM pragma_journal_mode) || '|' || ('a' LIKE 'A') || '|' || (SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')) || '|' || (SELECT count(*) FROM sqlite_temp_master)`,
 }
 
 // TestHostileMigrations: whatever a migration does, the outcome told is the truth, the application's pool is as before,
@@ -444,5 +448,96 @@ func TestDeadlockThatIsHidden(t *testing.T) {
 				t.Errorf("x has %v", got)
 			}
 		})
+	}
+}
+
+// TestPragmasOfASQLiteFile: no PRAGMA of a migration holds for the next one, and none keeps other processes out.
+func TestPragmasOfASQLiteFile(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onFiles := func(t *testing.T, test func(*testing.T, *place, gooseplus.Option)) {
+		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			if p.dialect != "sqlite" {
+				t.Skip("it has no PRAGMAs")
+			}
+			test(t, p, lock)
+		})
+	}
+	t.Run("no journal", func(t *testing.T) { // a transaction that fails without one destroys the file, once it has written to it
+		onFiles(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			const many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+			p.exec(t, "CREATE TABLE rows (i INTEGER, x TEXT)", "INSERT INTO rows "+many+" SELECT i, 'before' FROM n WHERE i < 10000")
+			fsys := files(map[string]*fstest.MapFile{
+				"1_off.sql": noTransaction("PRAGMA journal_mode = OFF;", "SELECT 1;"),
+				"2_bad.sql": script("PRAGMA cache_size = 10;\nUPDATE rows SET x = 'after, and longer than it was ' || i;\nINSERT INTO rows "+many+" SELECT i, 'new' FROM n;\nINSERT INTO nowhere VALUES (1);", "SELECT 1;"),
+			})
+			wantFailed(t, p.migrator(from(fsys), lock).Migrate(ctx), 2)
+			if got := column[string](t, p.db, "PRAGMA integrity_check"); !slices.Equal(got, []string{"ok"}) {
+				t.Errorf("the file: %q", got)
+			}
+			if n := column[int](t, p.db, "SELECT count(*) FROM rows WHERE x = 'before'"); n[0] != 9999 {
+				t.Errorf("%d rows are as before", n[0])
+			}
+		})
+	})
+	t.Run("exclusive and WAL", func(t *testing.T) {
+		onFiles(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+			fsys := files(map[string]*fstest.MapFile{
+				"1_a.sql":   table("a"),
+				"2_wal.sql": noTransaction("PRAGMA locking_mode = EXCLUSIVE;\nPRAGMA journal_mode = WAL;\nCREATE TABLE b (id INTEGER);", "DROP TABLE b;"),
+			})
+			if err := p.migrator(from(fsys), lock).Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			other := p.open(t)
+			defer other.Close()
+			if _, err := other.Exec("INSERT INTO a VALUES (1)"); err != nil {
+				t.Errorf("another process: %v", err)
+			}
+		})
+	})
+}
+
+// TestSmallPool: from a pool of one to four connections, too, the application gets no connection back that a migration has changed.
+func TestSmallPool(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, text := range []string{"PREPARE p AS SELECT 1;", "SELECT set_config('app.tenant', '1', true);", "SET app.tenant = '1';", "DEALLOCATE ALL;"} {
+		for _, outside := range []bool{false, true} {
+			if text == "DEALLOCATE ALL;" && !outside {
+				continue // pgx has prepared goose's own statements
+			}
+			having(schemas).onEach(t, func(t *testing.T, p *place) {
+				if p.dialect != "postgres" {
+					t.Skip("connections are replaced")
+				}
+				p.db.SetMaxOpenConns(3)
+				const own = "SELECT COALESCE(current_setting('app.tenant', true), 'none') || (SELECT count(*) FROM pg_prepared_statements WHERE name = 'p')"
+				statement, err := p.db.Prepare(own)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer statement.Close()
+				file := script(text, "SELECT 1;")
+				if outside {
+					file = noTransaction(text, "SELECT 1;")
+				}
+				m := p.migrator(from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_s.sql": file, "3_c.sql": table("c")})))
+				for range 2 {
+					if err := m.Migrate(ctx); err != nil {
+						t.Error(err)
+					}
+					for range 3 {
+						var got string
+						if err := statement.QueryRow().Scan(&got); err != nil || got != "none0" {
+							t.Errorf("the application's statement: %q, %v", got, err)
+						}
+					}
+					if err := m.RollbackTo(ctx, 0); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
 	}
 }

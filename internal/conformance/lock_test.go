@@ -2,10 +2,13 @@ package conformance
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -49,4 +52,32 @@ func (p *place) patient() {
 	if p.driver == "sqlite" {
 		p.dsn += "?_pragma=busy_timeout(10000)"
 	}
+}
+
+// TestLockOfANameInAnotherCase: SQLite finds a table by its name in upper and lower case, and so the lock is the same.
+func TestLockOfANameInAnotherCase(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onEach(t, func(t *testing.T, p *place) {
+		if p.dialect != "sqlite" {
+			t.Skip("the tables are others")
+		}
+		begun, goOn, ended := make(chan bool), make(chan bool), make(chan error, 1)
+		waits := goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error {
+			close(begun)
+			<-goOn
+			return nil
+		}}, nil)
+		go func() {
+			ended <- p.locking(p.db, from(chain(1)), gooseplus.WithVersionTable("Versions"), gooseplus.WithGoMigrations(waits)).Migrate(ctx)
+		}()
+		<-begun
+		db := p.open(t)
+		defer db.Close()
+		wantIs(t, p.locking(db, from(chain(3)), gooseplus.WithVersionTable("vERSIONS"), gooseplus.WithLockWait(0)).Migrate(ctx), gooseplus.ErrLocked)
+		close(goOn)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }

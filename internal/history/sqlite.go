@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"net/url"
+	"strings"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/mutex"
@@ -82,7 +83,17 @@ func (s sqlite) mutex(ctx context.Context, state *State, db, pool *sql.DB, _ mut
 	case file == "": // a database in memory
 		return mutex.Memory{Key: pool}, nil
 	}
-	return mutex.File{Path: file + "." + url.PathEscape(state.name.Table), Beside: file}, nil
+	return mutex.File{Path: file + "." + url.PathEscape(folded(state.name.Table)), Beside: file}, nil
+}
+
+// folded is a name without the difference that SQLite doesn't make: that between ASCII letters in upper and lower case.
+func folded(name string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, name)
 }
 
 func (sqlite) activity(context.Context, *sql.DB, Connection) (Activity, error) {

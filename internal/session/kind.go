@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -108,7 +109,12 @@ func (k Kind) markGone(err error) bool {
 	return false
 }
 
-// pragmas are the settings of a connection of SQLite that statements can change and read.
+// hasPragma matches a text that may have a PRAGMA. Not all can be read, or taken back: an exclusive connection that enters WAL
+// stays exclusive, and without a journal a transaction that fails destroys the database.
+var hasPragma = regexp.MustCompile(`(?i)\bpragma\b`)
+
+// pragmas are the settings of a connection of SQLite that statements can change and read. They are put back where the connection
+// is the database, or a statement has changed one in another way.
 var pragmas = []string{"foreign_keys", "ignore_check_constraints", "recursive_triggers", "locking_mode", "busy_timeout", "cache_size",
 	"synchronous", "temp_store", "legacy_alter_table", "query_only", "read_uncommitted", "writable_schema", "trusted_schema",
 	"automatic_index", "secure_delete", "cell_size_check", "reverse_unordered_selects", "threads",
@@ -220,6 +226,9 @@ var errReplaced = fmt.Errorf("session: such a connection is replaced")
 
 // cleanSQLite rolls back what is open, and drops, detaches and sets what is not as it was.
 func (l *link) cleanSQLite(ctx context.Context) error {
+	if l.pragma && !l.memory {
+		return errReplaced
+	}
 	if l.outside || l.stale {
 		_ = l.exec(ctx, "ROLLBACK") // an error, as a rule: there is none
 	}

@@ -168,7 +168,9 @@ func (s *Session) take(ctx context.Context) (*link, error) {
 
 // announce tells the configuration which backend is used next.
 func (s *Session) announce(ctx context.Context, l *link) error {
-	number := s.books.at().number
+	at := s.books.at()
+	number := at.number
+	l.meddled = l.meddled || at.active && !at.Plain
 	again := l.step == number && number > 0
 	l.step = number
 	if l.backend == nil || s.cfg.Backend.Found == nil || again {
@@ -200,7 +202,7 @@ func (s *Session) dispose(l *link) {
 	switch {
 	case keepable && s.books.keep(l), keepable && s.cfg.Keeper != nil && l.valid() && l.clean(s.cfg.Kind) == nil && s.cfg.Keeper.put(l):
 		return
-	case l.spent, s.cfg.Kind == MySQL, s.cfg.Kind == PostgreSQL && s.keeps:
+	case l.spent, s.cfg.Kind == MySQL, s.cfg.Kind == PostgreSQL && (s.keeps || l.meddled): // a reset leaves prepared statements, for one
 	case s.cfg.Kind == Other:
 		_ = s.release(l) // the error that counts is another one
 		return
