@@ -174,3 +174,21 @@ func TestTenantsListedTwice(t *testing.T) {
 		wantWarned()
 	})
 }
+
+// TestTenantsThatPrepare: what a tenant's migration has prepared is not there for the next tenant, though a connection can serve both.
+func TestTenantsThatPrepare(t *testing.T) {
+	t.Parallel()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		if p.dialect != "postgres" {
+			t.Skip("connections are replaced")
+		}
+		names := p.names(4)
+		p.create(t, names...)
+		fsys := files(map[string]*fstest.MapFile{"1_p.sql": script("PREPARE p AS SELECT 1;", "SELECT 1;"), "2_a.sql": table("a")})
+		r, err := p.migrator(from(fsys)).MigrateTenants(context.Background(), gooseplus.Schemas(names...), gooseplus.WithConcurrency(1))
+		if err != nil {
+			t.Error(err)
+		}
+		wantReport(t, r, 4, 4, 0, 0, 0)
+	})
+}

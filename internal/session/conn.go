@@ -95,7 +95,7 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
-	c.link.pragma = c.link.pragma || c.s.cfg.Kind == SQLite && hasPragma.MatchString(query)
+	c.link.lasting = c.link.lasting || c.s.cfg.Kind.lasts(query)
 	if c.s.outer != nil && c.inTx && c.s.cfg.Ends != nil && c.s.cfg.Ends(query) {
 		c.s.books.ended()
 	}

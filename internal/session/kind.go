@@ -4,13 +4,13 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // A Kind says what a session knows of the database. The zero Kind knows nothing: connections go back as they are.
@@ -109,19 +109,27 @@ func (k Kind) markGone(err error) bool {
 	return false
 }
 
-// hasPragma matches a text that may have a PRAGMA. Not all can be read, or taken back: an exclusive connection that enters WAL
-// stays exclusive, and without a journal a transaction that fails destroys the database.
-var hasPragma = regexp.MustCompile(`(?i)\bpragma\b`)
-
-// pragmas are the settings of a connection of SQLite that statements can change and read. They are put back where the connection
-// is the database, or a statement has changed one in another way.
+// pragmas are the settings of a connection of SQLite that statements can change and read.
 var pragmas = []string{"foreign_keys", "ignore_check_constraints", "recursive_triggers", "locking_mode", "busy_timeout", "cache_size",
 	"synchronous", "temp_store", "legacy_alter_table", "query_only", "read_uncommitted", "writable_schema", "trusted_schema",
 	"automatic_index", "secure_delete", "cell_size_check", "reverse_unordered_selects", "threads",
 	"journal_size_limit", "fullfsync", "checkpoint_fullfsync", "defer_foreign_keys"}
 
+// lasts says whether what a statement does may outlast clean. Of SQLite's PRAGMAs some can't be read, others not be taken back: an
+// exclusive connection that enters WAL stays exclusive.
+func (k Kind) lasts(query string) bool {
+	switch k {
+	case PostgreSQL:
+		return sqltext.Lasts(query)
+	case SQLite:
+		return slices.ContainsFunc(sqltext.Pragmas(query), func(name string) bool { return name == "locking_mode" || !slices.Contains(pragmas, name) })
+	}
+	return false
+}
+
 // remember reads how a connection is made, so that clean can make it so again.
-func (l *link) remember(ctx context.Context, k Kind) (err error) {
+// On MySQL it asks what backend asks in the same round trip.
+func (l *link) remember(ctx context.Context, k Kind, backend Backend) (err error) {
 	switch {
 	case k == PostgreSQL:
 		row, err := l.queryRow(ctx, ownSettings)
@@ -130,12 +138,19 @@ func (l *link) remember(ctx context.Context, k Kind) (err error) {
 		}
 		l.own, l.name = own{fmt.Sprint(row[0]), fmt.Sprint(row[3])}, Named{fmt.Sprint(row[1]), fmt.Sprint(row[2])}
 	case k == MySQL:
-		row, err := l.queryRow(ctx, "SELECT CAST(CONNECTION_ID() AS CHAR), CAST(@@autocommit AS CHAR)")
+		const query = "SELECT CAST(@@autocommit AS CHAR), CAST(CONNECTION_ID() AS CHAR)"
+		asked, both := strings.CutPrefix(backend.Query, "SELECT ")
+		if both {
+			asked = ", " + asked
+		}
+		row, err := l.queryRow(ctx, query+asked)
 		if err != nil {
 			return err
 		}
-		l.name.ID = fmt.Sprint(row[0])
-		if row[1] != "1" { // what the run executes relies on it
+		if l.name.ID = fmt.Sprint(row[1]); both {
+			l.backend = row[2:]
+		}
+		if row[0] != "1" { // what the run executes relies on it
 			return l.exec(ctx, "SET autocommit = 1")
 		}
 	case k == SQLite:
@@ -211,6 +226,9 @@ func (l *link) clean(k Kind) error {
 func (l *link) undo(ctx context.Context, k Kind) error {
 	switch {
 	case k == PostgreSQL:
+		if l.lasting {
+			return errReplaced
+		}
 		reset := resetSQL + "; " + l.own.session
 		if l.outside {
 			reset = "ROLLBACK; " + reset // if there is nothing to roll back, that is no error
@@ -226,7 +244,7 @@ var errReplaced = fmt.Errorf("session: such a connection is replaced")
 
 // cleanSQLite rolls back what is open, and drops, detaches and sets what is not as it was.
 func (l *link) cleanSQLite(ctx context.Context) error {
-	if l.pragma && !l.memory {
+	if l.lasting && !l.memory {
 		return errReplaced
 	}
 	if l.outside || l.stale {

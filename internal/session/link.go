@@ -27,8 +27,7 @@ type link struct {
 	outside bool // something was executed on it outside the transactions that the session opened
 	stale   bool // it is to be cleaned before it is used again
 	memory  bool // it is a database
-	pragma  bool // a PRAGMA was executed on it
-	meddled bool // a step that isn't plain was executed on it
+	lasting bool // what was executed on it may last, whatever is reset
 
 	settings
 	name    Named          // as it was when it was borrowed

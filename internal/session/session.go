@@ -144,7 +144,7 @@ func (s *Session) borrowOnce(ctx context.Context) (*link, error) {
 		}
 		return nil, err
 	}
-	if err = l.remember(ctx, s.cfg.Kind); err == nil { // before the configuration sets anything
+	if err = l.remember(ctx, s.cfg.Kind, s.cfg.Backend); err == nil { // before the configuration sets anything
 		err = s.cfg.Backend.ask(ctx, l)
 	}
 	if err != nil {

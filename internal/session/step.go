@@ -168,9 +168,7 @@ func (s *Session) take(ctx context.Context) (*link, error) {
 
 // announce tells the configuration which backend is used next.
 func (s *Session) announce(ctx context.Context, l *link) error {
-	at := s.books.at()
-	number := at.number
-	l.meddled = l.meddled || at.active && !at.Plain
+	number := s.books.at().number
 	again := l.step == number && number > 0
 	l.step = number
 	if l.backend == nil || s.cfg.Backend.Found == nil || again {
@@ -202,7 +200,7 @@ func (s *Session) dispose(l *link) {
 	switch {
 	case keepable && s.books.keep(l), keepable && s.cfg.Keeper != nil && l.valid() && l.clean(s.cfg.Kind) == nil && s.cfg.Keeper.put(l):
 		return
-	case l.spent, s.cfg.Kind == MySQL, s.cfg.Kind == PostgreSQL && (s.keeps || l.meddled): // a reset leaves prepared statements, for one
+	case l.spent, s.cfg.Kind == MySQL, s.cfg.Kind == PostgreSQL && s.keeps:
 	case s.cfg.Kind == Other:
 		_ = s.release(l) // the error that counts is another one
 		return

@@ -1,6 +1,9 @@
 package sqltext
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestPlain(t *testing.T) {
 	t.Parallel()
@@ -25,6 +28,45 @@ func TestPlain(t *testing.T) {
 	} {
 		if got := Plain(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestLasts(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"PREPARE p AS SELECT 1": true,
+		"Deallocate ALL":        true,
+		"DISCARD ALL":           true,
+		"SELECT set_config('app.tenant', '1', true)":       true,
+		"SET app.tenant = '1'":                             true,
+		"create table a (id int);\nset\tlocal app . x = 1": true,
+		`SET SESSION "app".tenant TO 1`:                    true,
+		"SET search_path = app":                            false,
+		"UPDATE a SET b = c.d":                             false,
+		"CREATE TABLE prepared (pragmas text)":             false,
+		"INSERT INTO a.set VALUES (1)":                     false,
+		"SET":                                              false,
+		"":                                                 false,
+	} {
+		if got := Lasts(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestPragmas(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"PRAGMA foreign_keys = ON; -- why\npragma\tmain.Journal_Mode=off": "foreign_keys journal_mode",
+		"PRAGMA \"main\".\"user_version\"":                                "user_version",
+		"SELECT * FROM pragma_table_info('a')":                            "",
+		"PRAGMA":                                                          "",
+		"PRAGMA;":                                                         "",
+		"":                                                                "",
+	} {
+		if got := strings.Join(Pragmas(text), " "); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 }

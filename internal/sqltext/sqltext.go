@@ -48,6 +48,43 @@ func ControlsTransactions(text string) bool {
 // session. A text without them does neither, unless it calls a function that does.
 func Meddles(text string) bool { return meddling.in(text) }
 
+// Pragmas are the names of the PRAGMAs in a text, in lower case.
+func Pragmas(text string) (names []string) {
+	for at := 0; at < len(text); {
+		n := wordLength(text[at:])
+		if n == len("pragma") && strings.EqualFold(text[at:at+n], "pragma") {
+			if name := pragma.FindStringSubmatch(text[at+n : min(len(text), at+n+200)]); name != nil {
+				names = append(names, strings.ToLower(name[1]))
+			}
+		}
+		at += n + 1
+	}
+	return names
+}
+
+var pragma = regexp.MustCompile(`^[^\w;]+(?:\w+\W?\.\W?)?(\w+)`)
+
+// Lasts says of a text for PostgreSQL whether it may leave something on its connection that no reset takes away: a prepared
+// statement, or none where the driver had one, and a setting of an extension or of the application's own (SET app.tenant), which
+// is empty afterwards and not unknown.
+func Lasts(text string) bool { return lasting.in(text) || setsDotted(text) }
+
+var lasting = wordsOf("prepare deallocate discard set_config")
+
+// setsDotted says whether a text has a SET of a name with a dot in it.
+func setsDotted(text string) bool {
+	for at := 0; at < len(text); {
+		n := wordLength(text[at:])
+		if n == len("set") && strings.EqualFold(text[at:at+n], "set") && dotted.MatchString(text[at+n:min(len(text), at+n+200)]) {
+			return true
+		}
+		at += n + 1
+	}
+	return false
+}
+
+var dotted = regexp.MustCompile(`(?i)^\s+(?:session\s+|local\s+)?[\w"]+\s*\.`)
+
 // Plain says whether a text leaves its session as it was: it only defines things or changes rows, and has no SELECT, no word
 // of Meddles and nothing temporary. A trigger, or a function that it calls elsewhere, can still change the session.
 func Plain(text string) bool {
