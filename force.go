@@ -20,7 +20,7 @@ import (
 // In one transaction it adds the missing versions, lowest first, removes all versions above the given one, known or not,
 // and clears the dirty marks. A dirty version counts as known, though another release or environment of the program has its
 // migration. Unknown versions below stay, and so do protected versions and the environments that the database has seen; those
-// of this Migrator are remembered, or refused ([ErrProtectedEnvironment]), as by a run. Force takes the lock if there is one,
+// of this Migrator are remembered, or refused ([ErrProtectedEnvironment]), as by a run, if anything is to be marked as applied. Force takes the lock if there is one,
 // and waits until the server has ended a run that was cut off. A version that is neither known nor applied nor dirty, or is
 // below 0, is an error.
 func (m *Migrator) Force(ctx context.Context, version int64) error {
@@ -65,11 +65,14 @@ func (f *forced) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := migset.UnknownVersion(f.version, f.knownTo(facts, f.view.applied), f.view.applied); err != nil {
+	known := f.knownTo(facts, f.view.applied)
+	if err := migset.UnknownVersion(f.version, known, f.view.applied); err != nil {
 		return err
 	}
-	if err := f.run.stamps.unfamiliar(f.run.options, facts); err != nil {
-		return err
+	if len(plan.Pending(known, f.view.applied, f.version)) > 0 {
+		if err := f.run.stamps.unfamiliar(f.run.options, facts); err != nil {
+			return err
+		}
 	}
 	if len(f.view.applied) > 0 || f.vetted {
 		return nil
@@ -132,12 +135,12 @@ func (f *forced) do(ctx context.Context) error {
 			return err
 		}
 	}
-	if f.adopts || (memory{f.part}).remembers() || len(f.stamps()) > 0 {
+	add := plan.Pending(f.knownTo(facts, rows.Applied), rows.Applied, f.version)
+	if f.adopts || (memory{f.part}).remembers() || len(add) > 0 && len(f.stamps()) > 0 {
 		if err := f.run.ensureState(ctx); err != nil {
 			return err
 		}
 	}
-	add := plan.Pending(f.knownTo(facts, rows.Applied), rows.Applied, f.version)
 	remove := plan.Above(rows.Applied, f.version)
 	if err := f.rewrite(ctx, facts.Dirty, add, remove); err != nil {
 		return f.target.tableError(ctx, err)

@@ -236,12 +236,25 @@ func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, e
 // the DSN; open is called with the DSN when it is the tenant's turn. The query runs on db when the sequence
 // is ranged over, see [SchemasFromQuery]. An error ends the sequence, after the tenants before it.
 func DatabasesFromQuery(db *sql.DB, open func(ctx context.Context, dsn string) (*sql.DB, error), query string, args ...any) iter.Seq2[Tenant, error] {
-	return fromQuery(db, "DatabasesFromQuery", "the name, the DSN", query, args, func(rows *sql.Rows) (t Tenant, err error) {
-		var dsn string
-		err = rows.Scan(&t.Name, &dsn)
-		t.Open = func(ctx context.Context) (*sql.DB, error) { return open(ctx, dsn) }
-		return t, err
-	})
+	return func(yield func(Tenant, error) bool) {
+		type row struct{ name, dsn string }
+		seen := make(map[row]bool)
+		var now row
+		rows := fromQuery(db, "DatabasesFromQuery", "the name, the DSN", query, args, func(rows *sql.Rows) (Tenant, error) {
+			err := rows.Scan(&now.name, &now.dsn)
+			dsn := now.dsn
+			return Tenant{Name: now.name, Open: func(ctx context.Context) (*sql.DB, error) { return open(ctx, dsn) }}, err
+		})
+		for t, err := range rows {
+			if err == nil && seen[now] {
+				continue
+			}
+			seen[now] = err == nil
+			if !yield(t, err) {
+				return
+			}
+		}
+	}
 }
 
 // fromQuery makes tenants of the rows of a query that has the columns.

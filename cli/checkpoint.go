@@ -57,7 +57,7 @@ const checkpointLong = "Writes VERSION_NAME.checkpoint.sql, which stands for all
 // checkpoint writes a checkpoint and verifies it.
 func checkpoint(c *call, f *checkpointFlags) error {
 	if f.name != "" && !folderRule.MatchString(f.name) {
-		return usagef("--name %q is not a part of the name of a file", f.name)
+		return usagef("--name %q: use letters, digits, spaces, dots, hyphens and underscores", f.name)
 	}
 	if c.settings.standalone {
 		f.dir = c.settings.files.dir

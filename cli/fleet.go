@@ -77,8 +77,12 @@ func (f *fleet) checked(source iter.Seq2[gooseplus.Tenant, error]) iter.Seq2[goo
 			if err == nil && redact.Text(name) != name {
 				tenant, err = gooseplus.Tenant{}, usagef("the name of a tenant is a DSN (%s): the query must return the name first, and then the DSN", clean(redact.Text(name)))
 			}
-			if err == nil && seen[name] && tenant.Open != nil { // a schema counts once
+			if err == nil && seen[name] && tenant.Open != nil {
 				tenant, err = gooseplus.Tenant{}, usagef("there are two tenants %s: the query must return each name once", clean(name))
+			}
+			if err == nil && seen[name] {
+				f.call.out.note("%s tenant %s is listed more than once, and counts once", paint(f.call.out.errColour, yellow, "warning:"), clean(name))
+				continue
 			}
 			seen[name] = true
 			none = none && err != nil
@@ -118,7 +122,7 @@ func (f *fleet) words(tenant string) words {
 	case tenant == "":
 	case !w.flags:
 		if w.tenant = tenant; f.flags.databases != "" {
-			w.scope = append(slices.Clone(w.scope), "--databases-query "+quoted(f.flags.databases))
+			w.scope = append(slices.Clone(w.scope), "--databases-query "+quoted(redact.Text(f.flags.databases)))
 		}
 	case listed:
 		return w.forTenant(t, f.call.settings.files.tenantsDir)

@@ -96,14 +96,14 @@ func paint(on bool, c colour, s string) string {
 // line writes a line of the result, unless it is not for people.
 func (p *printer) line(format string, args ...any) {
 	if p.text() && !p.silent {
-		p.write(p.out, fmt.Sprintf(format, args...)+"\n")
+		p.result(fmt.Sprintf(format, args...) + "\n")
 	}
 }
 
 // note writes a line for the person who waits.
 func (p *printer) note(format string, args ...any) {
 	if !p.quiet {
-		p.write(p.err, fmt.Sprintf(format, args...)+"\n")
+		_ = p.write(p.err, fmt.Sprintf(format, args...)+"\n")
 	}
 }
 
@@ -114,16 +114,25 @@ func (p *printer) detail(format string, args ...any) {
 	}
 }
 
-func (p *printer) write(w io.Writer, s string) {
+// result writes a part of the result.
+func (p *printer) result(s string) {
+	err := p.write(p.out, s)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost == nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, io.ErrClosedPipe) {
+		p.lost = err
+	}
+}
+
+// write returns why nobody can read it, which must not end a run.
+func (p *printer) write(w io.Writer, s string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.foot != nil {
 		p.foot.clear()
 	}
-	_, err := io.WriteString(w, s) // that nobody reads it must not end a run
-	if w == p.out && p.lost == nil && !errors.Is(err, syscall.EPIPE) {
-		p.lost = err
-	}
+	_, err := io.WriteString(w, s)
+	return err
 }
 
 // unwritten is the error of results that could not be written. Whoever has closed the pipe doesn't miss them.
@@ -168,7 +177,7 @@ func (p *printer) fail(err error, ways ...way) {
 		}
 	}
 	b.WriteString(waysText(ways))
-	p.write(p.err, b.String())
+	_ = p.write(p.err, b.String())
 }
 
 // statementLines is how much of a failed statement people get to see.
@@ -246,10 +255,10 @@ func (p *printer) document(command string, data any, err error, ways ...way) {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	if err := e.Encode(d); err != nil {
-		p.write(p.err, fmt.Sprintf("error: %s\n", p.sentence(err)))
+		_ = p.write(p.err, fmt.Sprintf("error: %s\n", p.sentence(err)))
 		return
 	}
-	p.write(p.out, b.String())
+	p.result(b.String())
 }
 
 // cell is a field of a table.
@@ -298,7 +307,7 @@ func (p *printer) table(rows [][]cell) {
 		}
 		b.WriteByte('\n')
 	}
-	p.write(p.out, b.String())
+	p.result(b.String())
 }
 
 // clean makes what comes from elsewhere, a tenant's name or a server's message, harmless to a terminal.

@@ -211,9 +211,9 @@ func (s *settings) load(cmd *cobra.Command) error {
 	if err == nil && s.standalone {
 		_, s.database.fallbackDSN, err = lookup("DATABASE_URL")
 	}
-	for flag, folder := range map[string]string{"dir": s.files.dir, "tenants-dir": s.files.tenantsDir} {
-		if strings.Contains(folder, "://") { // a variable may hold the wrong thing
-			return usagef("--%s is a URL, and has to be a folder", flag)
+	for _, name := range []string{"dir", "tenants-dir"} {
+		if f := cmd.Flags().Lookup(name); err == nil && f != nil && strings.Contains(f.Value.String(), "://") { // a variable may hold the wrong thing
+			err = usagef("--%s is a URL, and has to be a folder", name)
 		}
 	}
 	return err

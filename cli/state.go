@@ -114,7 +114,7 @@ type forceClaim struct {
 func newForceClaim(s gooseplus.Status, version int64) forceClaim {
 	claim := forceClaim{version: version}
 	for _, m := range s.Migrations {
-		if m.Version <= version && (m.Source != "" || m.AppliedAt != nil) {
+		if m.Version <= version && (m.Source != "" || m.AppliedAt != nil || m.Failed) {
 			claim.reached = max(claim.reached, m.Version)
 		}
 		if m.Failed {

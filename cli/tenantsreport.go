@@ -139,7 +139,7 @@ func (f *fleet) reason(name string, err error) string {
 // toCreate says what creates a tenant.
 func (f *fleet) toCreate(name string) string {
 	if t, listed := f.tenant(name); listed && t.Open != nil {
-		return "--create-schema creates it"
+		return "tenants up --create-schema creates it"
 	}
 	return "to create it: " + f.call.out.command("tenants create "+quoted(name))
 }

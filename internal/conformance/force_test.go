@@ -291,10 +291,17 @@ func TestProtectedEnvironments(t *testing.T) {
 			}
 			failing, cancel := context.WithCancel(ctx)
 			defer cancel()
-			first := run(failing)
-			<-begun
-			second := run(ctx)
-			<-begun
+			begin := func(ctx context.Context) <-chan error {
+				ended := run(ctx)
+				select {
+				case <-begun:
+				case err := <-ended:
+					t.Fatal(err)
+				}
+				return ended
+			}
+			first := begin(failing)
+			second := begin(ctx)
 			cancel()
 			wantIs(t, <-first, gooseplus.ErrRollForward)
 			close(goOn)

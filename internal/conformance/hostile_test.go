@@ -442,7 +442,7 @@ func TestDeadlockThatIsHidden(t *testing.T) {
 			down := &goose.GoFunc{RunTx: execAll("UPDATE x SET v = 0")}
 			err := p.migrator(from(fstest.MapFS{"sql/base/1_a.sql": table("a")}), lock, gooseplus.WithGoMigrations(goose.NewGoMigration(2, up, down))).Migrate(ctx)
 			wantFailed(t, err, 2)
-			wantText(t, err, "it has ended the transaction that it was given")
+			wantText(t, err, "the server has rolled back its transaction, because of a deadlock")
 			p.want(t, nil, []string{"pad", "x"})
 			if got := column[int](t, p.db, "SELECT v FROM x ORDER BY id"); !slices.Equal(got, []int{0, 0}) {
 				t.Errorf("x has %v", got)
@@ -527,11 +527,15 @@ func TestSmallPool(t *testing.T) {
 					if err := m.Migrate(ctx); err != nil {
 						t.Error(err)
 					}
-					for range 3 {
-						var got string
-						if err := statement.QueryRow().Scan(&got); err != nil || got != "none0" {
-							t.Errorf("the application's statement: %q, %v", got, err)
+					var got string
+					if err := statement.QueryRow().Scan(&got); err != nil || got != "none0" {
+						t.Errorf("the application's statement: %q, %v", got, err)
+					}
+					for _, c := range pin(t, p.db, 3) {
+						if err := c.QueryRowContext(ctx, own).Scan(&got); err != nil || got != "none0" {
+							t.Errorf("a connection of the pool: %q, %v", got, err)
 						}
+						c.Close()
 					}
 					if err := m.RollbackTo(ctx, 0); err != nil {
 						t.Error(err)
@@ -540,4 +544,23 @@ func TestSmallPool(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestPragmasThatOnlyRead cost the application no connection, nor what it has set there by hand.
+func TestPragmasThatOnlyRead(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, p *place) {
+		if p.dialect != "sqlite" {
+			t.Skip("it has no PRAGMAs")
+		}
+		p.db.SetMaxOpenConns(1)
+		p.exec(t, "PRAGMA foreign_keys = ON", "PRAGMA case_sensitive_like = ON")
+		fsys := files(map[string]*fstest.MapFile{"1_a.sql": noTransaction("PRAGMA foreign_keys = OFF;\nCREATE TABLE a (id INTEGER);\nPRAGMA foreign_key_check;\nPRAGMA integrity_check;", "DROP TABLE a;")})
+		if err := p.migrator(from(fsys)).Migrate(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got := column[string](t, p.db, "SELECT foreign_keys || ('a' LIKE 'A') FROM pragma_foreign_keys"); got[0] != "10" {
+			t.Errorf("the connection is another one: %s", got)
+		}
+	})
 }

@@ -71,7 +71,11 @@ func TestLockOfANameInAnotherCase(t *testing.T) {
 		go func() {
 			ended <- p.locking(p.db, from(chain(1)), gooseplus.WithVersionTable("Versions"), gooseplus.WithGoMigrations(waits)).Migrate(ctx)
 		}()
-		<-begun
+		select {
+		case <-begun:
+		case err := <-ended:
+			t.Fatal(err)
+		}
 		db := p.open(t)
 		defer db.Close()
 		wantIs(t, p.locking(db, from(chain(3)), gooseplus.WithVersionTable("vERSIONS"), gooseplus.WithLockWait(0)).Migrate(ctx), gooseplus.ErrLocked)

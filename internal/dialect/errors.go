@@ -19,6 +19,8 @@ var (
 	contention = codes{goose.DialectPostgres: {"55P03", "40P01", "40001"}, goose.DialectMySQL: {"1205", "1213"}, goose.DialectSQLite3: {"5", "6"}}
 	// query_canceled; ER_STATEMENT_TIMEOUT of MariaDB, ER_QUERY_TIMEOUT of MySQL.
 	statementTimeout = codes{goose.DialectPostgres: {"57014"}, goose.DialectMySQL: {"1969", "3024"}}
+	// ER_LOCK_DEADLOCK, ER_LOCK_TABLE_FULL.
+	undone = codes{goose.DialectMySQL: {"1213", "1206"}}
 	// ER_LOCK_DEADLOCK.
 	deadlock = codes{goose.DialectMySQL: {"1213"}}
 	// syntax_error; ER_PARSE_ERROR, ER_SYNTAX_ERROR; SQLITE_ERROR.
@@ -44,8 +46,9 @@ func (d Dialect) StatementTimeout(err error) bool { return statementTimeout.in(e
 func (d Dialect) Deadlock(err error) bool { return deadlock.in(err, d.Goose) }
 
 // Undone says of an error of whatever database whether the server has rolled back the whole transaction because of it, and goes
-// on without one: MySQL's deadlock.
-func Undone(err error) bool { return deadlock.in(err, goose.DialectMySQL) }
+// on without one: MySQL's deadlock, and its table of locks that is full. With innodb_rollback_on_timeout a lock timeout does so
+// too, which its error doesn't tell.
+func Undone(err error) bool { return undone.in(err, goose.DialectMySQL) }
 
 // Unparsed says whether the database could not parse a statement. SQLite gives this error for other reasons too, and
 // undoes the statement. A statement that executes others can fail so after it has done a part of them.

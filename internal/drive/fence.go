@@ -20,11 +20,11 @@ func (d *Driver) Fence(cfg *session.Config) {
 
 // Watch has the run know the connections of steps that no row lock covers: what the server does outside a transaction, or in one
 // that DDL has committed. With the lock the state table names them, and other runners wait for them. With the lock or
-// without, the run itself waits for those that it has lost, see [Connections.Await].
+// without, the run itself waits for those that it has lost, see [Connections.Await]; without, it does so if the server can tell.
 func (d *Driver) Watch(cfg *session.Config) {
 	cfg.Backend = session.Backend{
-		Query: d.cfg.State.Connections.Query(d.cfg.Run),
-		Lost:  func(row []driver.Value) { d.connections.orphans.add(backendName(row)) },
+		Query: d.cfg.State.Connections.Query(d.cfg.Run), Optional: !d.fenced,
+		Lost: func(row []driver.Value) { d.connections.orphans.add(backendName(row)) },
 	}
 	if d.fenced {
 		cfg.Backend.Found = d.connections.found

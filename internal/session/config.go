@@ -83,6 +83,8 @@ type Setting struct {
 type Backend struct {
 	// Query gives one row, such as SELECT pg_backend_pid().
 	Query string
+	// Optional does without, where the server doesn't answer the query, or a pooler may give the backend to others.
+	Optional bool
 	// Found, if not nil, gets that row before anything else is executed on the connection. It must not use the
 	// session. If it fails, so does whatever needed the connection.
 	Found func(ctx context.Context, row []driver.Value) error
@@ -94,8 +96,15 @@ type Backend struct {
 
 // ask asks the server, once, what it calls a connection.
 func (b Backend) ask(ctx context.Context, l *link) (err error) {
-	if b.Query != "" && l.backend == nil {
-		l.backend, err = l.queryRow(ctx, b.Query)
+	if b.Query == "" || l.backend != nil {
+		return nil
+	}
+	row, err := l.queryRow(ctx, b.Query)
+	if b.Optional && ctx.Err() == nil && (err != nil || l.behindPooler(ctx, fmt.Sprint(row[0]))) {
+		return nil
+	}
+	if err == nil {
+		l.backend = row
 	}
 	return err
 }

@@ -33,7 +33,7 @@
 //     before that step, in one round trip that leaves prepared statements alone. Settings that the application made when the
 //     connection was new are read once, and set again; the server doesn't list those of an extension that isn't loaded.
 //     Every other connection is closed. At the end the last one is closed too, unless a [Keeper] takes it. From a small
-//     parent pool none stays: they are reset and given back, or closed if a reset leaves something.
+//     parent pool none stays: connections are reset and given back, or closed if a reset leaves something.
 //   - MySQL: closed, because drivers offer no reset and a connection is cheap. A session has autocommit on.
 //   - SQLite: open transactions are rolled back, PRAGMAs are set as they were, databases are detached, and temporary objects
 //     are dropped, because a connection can be the database. One of a file is closed that has executed a PRAGMA

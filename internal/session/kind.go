@@ -115,14 +115,17 @@ var pragmas = []string{"foreign_keys", "ignore_check_constraints", "recursive_tr
 	"automatic_index", "secure_delete", "cell_size_check", "reverse_unordered_selects", "threads",
 	"journal_size_limit", "fullfsync", "checkpoint_fullfsync", "defer_foreign_keys"}
 
-// lasts says whether what a statement does may outlast clean. Of SQLite's PRAGMAs some can't be read, others not be taken back: an
-// exclusive connection that enters WAL stays exclusive.
+// lastingPragmas are those whose setting can't be read, or not be taken back: an exclusive connection that enters WAL stays exclusive.
+var lastingPragmas = []string{"locking_mode", "journal_mode", "case_sensitive_like", "max_page_count", "wal_autocheckpoint", "cache_spill",
+	"analysis_limit", "mmap_size", "full_column_names", "short_column_names", "count_changes", "empty_result_callbacks"}
+
+// lasts says whether what a statement does may outlast clean.
 func (k Kind) lasts(query string) bool {
 	switch k {
 	case PostgreSQL:
 		return sqltext.Lasts(query)
 	case SQLite:
-		return slices.ContainsFunc(sqltext.Pragmas(query), func(name string) bool { return name == "locking_mode" || !slices.Contains(pragmas, name) })
+		return slices.ContainsFunc(sqltext.PragmasSet(query), func(name string) bool { return slices.Contains(lastingPragmas, name) })
 	}
 	return false
 }
@@ -142,8 +145,14 @@ func (l *link) remember(ctx context.Context, k Kind, backend Backend) (err error
 		asked, both := strings.CutPrefix(backend.Query, "SELECT ")
 		if both {
 			asked = ", " + asked
+		} else {
+			asked = ""
 		}
 		row, err := l.queryRow(ctx, query+asked)
+		if err != nil && both && backend.Optional && ctx.Err() == nil {
+			both = false
+			row, err = l.queryRow(ctx, query)
+		}
 		if err != nil {
 			return err
 		}

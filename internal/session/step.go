@@ -38,7 +38,10 @@ var (
 	ErrEnded = errors.New("it has ended the transaction that it was given (COMMIT or ROLLBACK): its other changes may have stayed")
 	// errRolledBack is the error of a Go migration that returns no error and has ended the transaction that it was given with
 	// Rollback, or with Commit, which is refused.
-	errRolledBack = errors.New("it has ended the transaction that it was given (Commit or Rollback of the *sql.Tx), which was rolled back")
+	errRolledBack = errors.New("it has ended the transaction that it was given (Commit or Rollback of the *sql.Tx), and what could be rolled back was rolled back")
+	// errUndone is the error of a Go migration that returns no error, though a statement of it has failed and the server has rolled
+	// back its transaction.
+	errUndone = errors.New("the server has rolled back its transaction, because of a deadlock for example, and it went on: what it did afterwards may have stayed")
 )
 
 // StartStep tells the session that a step is next. Connections that it uses are its own until EndStep.
@@ -77,7 +80,11 @@ func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, e
 		switch {
 		case err != nil:
 			return true, err
-		case at.Function && (at.ended || !intact || open.link.undone):
+		case at.Function && open.link.undone:
+			s.books.ended()
+			open.link.outside = true
+			return true, errUndone
+		case at.Function && (at.ended || !intact):
 			s.books.ended()
 			open.link.outside = true
 			return true, ErrEnded

@@ -55,17 +55,18 @@ func TestLasts(t *testing.T) {
 	}
 }
 
-func TestPragmas(t *testing.T) {
+func TestPragmasSet(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"PRAGMA foreign_keys = ON; -- why\npragma\tmain.Journal_Mode=off": "foreign_keys journal_mode",
-		"PRAGMA \"main\".\"user_version\"":                                "user_version",
-		"SELECT * FROM pragma_table_info('a')":                            "",
-		"PRAGMA":                                                          "",
-		"PRAGMA;":                                                         "",
-		"":                                                                "",
+		"PRAGMA foreign_keys = ON; -- why\npragma\tmain.Journal_Mode=off":  "foreign_keys journal_mode",
+		"PRAGMA \"main\".\"user_version\" = 3; PRAGMA main.cache_size(10)": "user_version cache_size",
+		"PRAGMA foreign_key_check; PRAGMA journal_mode":                    "",
+		"SELECT * FROM pragma_table_info('a')":                             "",
+		"PRAGMA":                                                           "",
+		"PRAGMA;":                                                          "",
+		"":                                                                 "",
 	} {
-		if got := strings.Join(Pragmas(text), " "); got != want {
+		if got := strings.Join(PragmasSet(text), " "); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

@@ -48,8 +48,8 @@ func ControlsTransactions(text string) bool {
 // session. A text without them does neither, unless it calls a function that does.
 func Meddles(text string) bool { return meddling.in(text) }
 
-// Pragmas are the names of the PRAGMAs in a text, in lower case.
-func Pragmas(text string) (names []string) {
+// PragmasSet are the names of the PRAGMAs in a text that are given a value, in lower case.
+func PragmasSet(text string) (names []string) {
 	for at := 0; at < len(text); {
 		n := wordLength(text[at:])
 		if n == len("pragma") && strings.EqualFold(text[at:at+n], "pragma") {
@@ -62,7 +62,7 @@ func Pragmas(text string) (names []string) {
 	return names
 }
 
-var pragma = regexp.MustCompile(`^[^\w;]+(?:\w+\W?\.\W?)?(\w+)`)
+var pragma = regexp.MustCompile(`^[^\w;]+(?:\w+\W?\.\W?)?(\w+)\W?\s*[=(]`)
 
 // Lasts says of a text for PostgreSQL whether it may leave something on its connection that no reset takes away: a prepared
 // statement, or none where the driver had one, and a setting of an extension or of the application's own (SET app.tenant), which
