@@ -310,6 +310,36 @@ func TestBackendLost(t *testing.T) {
 	})
 }
 
+// TestBackendThatNobodyKnows: a server that can't tell, and a pooler that may give the backend to others, are no reason to fail, and
+// nobody waits for such a backend.
+func TestBackendThatNobodyKnows(t *testing.T) {
+	onEach(t, true, func(t *testing.T, p *place) {
+		for query, pooled := range map[string]bool{"SELECT no_such_function()": false, "SELECT '1/2'": true} {
+			lost := 0
+			b := Backend{Query: query, Optional: true, Lost: func([]driver.Value) { lost++ }}
+			conn, err := p.open(t, Config{Backend: b}).DB().Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			if _, err := conn.ExecContext(ctx, p.sleep); err == nil {
+				t.Error("no error")
+			}
+			cancel()
+			_ = conn.Close() // the driver may have
+			if lost > 0 {
+				t.Errorf("%s: the backend is told to be lost", query)
+			}
+			if b.Optional = false; pooled {
+				continue
+			}
+			if _, err := p.open(t, Config{Backend: b}).DB().Exec("SELECT 1"); err == nil {
+				t.Errorf("%s: no error, though it isn't optional", query)
+			}
+		}
+	})
+}
+
 func TestPoolOfTwo(t *testing.T) {
 	onEach(t, true, func(t *testing.T, p *place) {
 		p.db.SetMaxOpenConns(2)
