@@ -18,11 +18,11 @@ import (
 // tool has migrated ([ErrForeignHistory]), unless that tool says that it failed half-way.
 //
 // In one transaction it adds the missing versions, lowest first, removes all versions above the given one, known or not,
-// and clears the dirty marks. A dirty version counts as known, though another release or environment of the program has its
-// migration. Unknown versions below stay, and so do protected versions and the environments that the database has seen; those
-// of this Migrator are remembered, or refused ([ErrProtectedEnvironment]), as by a run, if anything is to be marked as applied. Force takes the lock if there is one,
-// and waits until the server has ended a run that was cut off. A version that is neither known nor applied nor dirty, or is
-// below 0, is an error.
+// and clears the dirty marks. A dirty version counts as known, though only another release or environment of the program may
+// have its migration. Unknown versions below stay, and so do protected versions and the environments that the database has
+// seen. If anything is to be marked as applied, the environments of this Migrator are remembered or refused
+// ([ErrProtectedEnvironment]), as by a run. Force takes the lock if there is one, and waits until the server has ended a run
+// that was cut off. A version that is neither known nor applied nor dirty, or is below 0, is an error.
 func (m *Migrator) Force(ctx context.Context, version int64) error {
 	if version < 0 {
 		return fmt.Errorf("version %d: the lowest is 0, which means before the first migration", version)

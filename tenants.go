@@ -233,7 +233,7 @@ func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, e
 }
 
 // DatabasesFromQuery are tenants with databases of their own. The query returns two columns, the name and
-// the DSN; open is called with the DSN when it is the tenant's turn. The query runs on db when the sequence
+// the DSN; open is called with the DSN when it is the tenant's turn. A row that comes again counts once. The query runs on db when the sequence
 // is ranged over, see [SchemasFromQuery]. An error ends the sequence, after the tenants before it.
 func DatabasesFromQuery(db *sql.DB, open func(ctx context.Context, dsn string) (*sql.DB, error), query string, args ...any) iter.Seq2[Tenant, error] {
 	return func(yield func(Tenant, error) bool) {

@@ -168,10 +168,10 @@ func (c *tenantsCall) ended(ctx context.Context, source error, all bool) (err er
 // another process has locked is taken up again at the end. A tenant that fails doesn't stop the others,
 // unless an option says so; [WithWayBack] undoes what the call did to the others. Only the end of the context interrupts a tenant that is being migrated.
 //
-// The source is ranged over once, ahead of the work. The report is never nil, and has every tenant that
-// the source gave. A schema that it gives again counts once, with a [Warning]; a source without tenants is a [Warning] too. The error is a [*TenantsError] if any of them
-// failed; the source's own error, or the error of a context that ended, is in it as well. A fault of the configuration
-// or of the options is returned before the source is asked.
+// The source is ranged over once, ahead of the work. The report is never nil, and has every tenant that the source gave. A
+// schema that it gives again counts once, with a [Warning]; a source without tenants is a [Warning] too. The error is a
+// [*TenantsError] if any tenant failed; the source's own error, or the error of a context that ended, is in it as well. A
+// fault of the configuration or of the options is returned before the source is asked.
 func (m *Migrator) MigrateTenants(ctx context.Context, source iter.Seq2[Tenant, error], opts ...TenantsOption) (*TenantsReport, error) {
 	return m.eachTenant(ctx, source, nil, opts)
 }

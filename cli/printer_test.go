@@ -2,7 +2,9 @@ package cli
 
 import (
 	"errors"
+	"io"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,5 +71,27 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	}
 	if strings.Count(text, "PASSWORD 'xxxxx'") != 2 {
 		t.Errorf("the statement isn't shown:\n%s", text)
+	}
+}
+
+// writer is of a type that can't be compared.
+type writer func() error
+
+func (w writer) Write(b []byte) (int, error) { return len(b), w() }
+
+// TestUnwritten: a result that could not be written is an error, unless nobody wants to read it.
+func TestUnwritten(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		fails error
+		lost  bool
+	}{{nil, false}, {syscall.ENOSPC, true}, {syscall.EPIPE, false}, {io.ErrClosedPipe, false}} {
+		p := &printer{out: writer(func() error { return tc.fails }), err: writer(func() error { return syscall.ENOSPC })}
+		p.note("a note")
+		p.line("a result")
+		p.line("another one")
+		if err := p.unwritten(); (err != nil) != tc.lost || tc.lost && !errors.Is(err, tc.fails) {
+			t.Errorf("%v: %v", tc.fails, err)
+		}
 	}
 }

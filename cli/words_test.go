@@ -128,3 +128,19 @@ func TestScope(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestWordsForATenantOfAProgram: no flags of the program's lead to the database of a tenant.
+func TestWordsForATenantOfAProgram(t *testing.T) {
+	t.Parallel()
+	c := &call{out: &printer{words: words{program: "shop migrate"}}}
+	f := &fleet{call: c, flags: &tenantsFlags{databases: "SELECT name, 'postgres://app:Zq7Kv9@h/' || name FROM tenants"}}
+	const text = "call Force(3), or call Accept(2)"
+	got := f.words("acme").of(text)
+	want := "run shop migrate tenants force 3 --tenant acme --databases-query 'SELECT name, '\\''postgres://app:xxxxx@h/'\\'' || name FROM tenants', or call Accept(2)"
+	if got != want {
+		t.Errorf("\n%s\nwant\n%s", got, want)
+	}
+	if got, want := f.words("").of(text), "run shop migrate force 3, or run shop migrate accept 2"; got != want {
+		t.Errorf("\n%s\nwant\n%s", got, want)
+	}
+}

@@ -17,8 +17,12 @@ import (
 
 // onEachLocked is onDatabases with the lock off and, over another driver, on.
 func onEachLocked(t *testing.T, test func(*testing.T, *place, gooseplus.Option)) {
+	having().onEachLocked(t, test)
+}
+
+func (c choice) onEachLocked(t *testing.T, test func(*testing.T, *place, gooseplus.Option)) {
 	for turn, lock := range []bool{false, true} {
-		for _, x := range having().drivers(t, uint32(turn)) {
+		for _, x := range c.drivers(t, uint32(turn)) {
 			t.Run(fmt.Sprintf("%s, lock %t", x.name, lock), func(t *testing.T) {
 				t.Parallel()
 				test(t, x.place(t), gooseplus.WithGlobalLock(lock))

@@ -407,11 +407,9 @@ func TestDownThatRollsBack(t *testing.T) {
 func TestDeadlockThatIsHidden(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
+	// Elsewhere the transaction goes on, or every statement in it fails.
 	for _, again := range []bool{false, true} {
-		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
-			if p.dialect != "mysql" {
-				t.Skip("the transaction goes on, or every statement in it fails")
-			}
+		having(server, without(transactionalDDL)).onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
 			p.exec(t, "CREATE TABLE x (id INTEGER PRIMARY KEY, v INTEGER)", "INSERT INTO x VALUES (1, 0), (2, 0)", "CREATE TABLE pad (id INTEGER)")
 			up := &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 				other, err := p.db.BeginTx(ctx, nil)
@@ -442,7 +440,7 @@ func TestDeadlockThatIsHidden(t *testing.T) {
 			down := &goose.GoFunc{RunTx: execAll("UPDATE x SET v = 0")}
 			err := p.migrator(from(fstest.MapFS{"sql/base/1_a.sql": table("a")}), lock, gooseplus.WithGoMigrations(goose.NewGoMigration(2, up, down))).Migrate(ctx)
 			wantFailed(t, err, 2)
-			wantText(t, err, "the server has rolled back its transaction, because of a deadlock")
+			wantText(t, err, "the server has rolled back its transaction (for a deadlock, as a rule)")
 			p.want(t, nil, []string{"pad", "x"})
 			if got := column[int](t, p.db, "SELECT v FROM x ORDER BY id"); !slices.Equal(got, []int{0, 0}) {
 				t.Errorf("x has %v", got)
@@ -455,14 +453,7 @@ func TestDeadlockThatIsHidden(t *testing.T) {
 func TestPragmasOfASQLiteFile(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onFiles := func(t *testing.T, test func(*testing.T, *place, gooseplus.Option)) {
-		onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
-			if p.dialect != "sqlite" {
-				t.Skip("it has no PRAGMAs")
-			}
-			test(t, p, lock)
-		})
-	}
+	onFiles := having(without(server)).onEachLocked
 	t.Run("no journal", func(t *testing.T) { // a transaction that fails without one destroys the file, once it has written to it
 		onFiles(t, func(t *testing.T, p *place, lock gooseplus.Option) {
 			const many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
@@ -507,10 +498,7 @@ func TestSmallPool(t *testing.T) {
 			if text == "DEALLOCATE ALL;" && !outside {
 				continue // pgx has prepared goose's own statements
 			}
-			having(schemas).onEach(t, func(t *testing.T, p *place) {
-				if p.dialect != "postgres" {
-					t.Skip("connections are replaced")
-				}
+			having(schemas, transactionalDDL).onEach(t, func(t *testing.T, p *place) { // elsewhere connections are replaced
 				p.db.SetMaxOpenConns(3)
 				const own = "SELECT COALESCE(current_setting('app.tenant', true), 'none') || (SELECT count(*) FROM pg_prepared_statements WHERE name = 'p')"
 				statement, err := p.db.Prepare(own)
@@ -549,10 +537,7 @@ func TestSmallPool(t *testing.T) {
 // TestPragmasThatOnlyRead cost the application no connection, nor what it has set there by hand.
 func TestPragmasThatOnlyRead(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, p *place) {
-		if p.dialect != "sqlite" {
-			t.Skip("it has no PRAGMAs")
-		}
+	having(without(server)).onEach(t, func(t *testing.T, p *place) {
 		p.db.SetMaxOpenConns(1)
 		p.exec(t, "PRAGMA foreign_keys = ON", "PRAGMA case_sensitive_like = ON")
 		fsys := files(map[string]*fstest.MapFile{"1_a.sql": noTransaction("PRAGMA foreign_keys = OFF;\nCREATE TABLE a (id INTEGER);\nPRAGMA foreign_key_check;\nPRAGMA integrity_check;", "DROP TABLE a;")})

@@ -58,10 +58,7 @@ func (p *place) patient() {
 func TestLockOfANameInAnotherCase(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	onEach(t, func(t *testing.T, p *place) {
-		if p.dialect != "sqlite" {
-			t.Skip("the tables are others")
-		}
+	having(without(server)).onEach(t, func(t *testing.T, p *place) {
 		begun, goOn, ended := make(chan bool), make(chan bool), make(chan error, 1)
 		waits := goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error {
 			close(begun)

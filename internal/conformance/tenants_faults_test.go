@@ -179,12 +179,10 @@ func TestTenantsListedTwice(t *testing.T) {
 func TestTenantsThatPrepare(t *testing.T) {
 	t.Parallel()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
-		if p.dialect != "postgres" {
-			t.Skip("connections are replaced")
-		}
+		prepare := map[string]string{"postgres": "PREPARE p AS SELECT 1;", "mysql": "PREPARE p FROM 'SELECT 1';"}[p.dialect]
 		names := p.names(4)
 		p.create(t, names...)
-		fsys := files(map[string]*fstest.MapFile{"1_p.sql": script("PREPARE p AS SELECT 1;", "SELECT 1;"), "2_a.sql": table("a")})
+		fsys := files(map[string]*fstest.MapFile{"1_p.sql": script(prepare, "SELECT 1;"), "2_a.sql": table("a")})
 		r, err := p.migrator(from(fsys)).MigrateTenants(context.Background(), gooseplus.Schemas(names...), gooseplus.WithConcurrency(1))
 		if err != nil {
 			t.Error(err)

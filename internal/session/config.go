@@ -83,7 +83,7 @@ type Setting struct {
 type Backend struct {
 	// Query gives one row, such as SELECT pg_backend_pid().
 	Query string
-	// Optional does without, where the server doesn't answer the query, or a pooler may give the backend to others.
+	// Optional has the session work without that row if the server refuses the query, or if a pooler may give the backend to others.
 	Optional bool
 	// Found, if not nil, gets that row before anything else is executed on the connection. It must not use the
 	// session. If it fails, so does whatever needed the connection.
@@ -100,7 +100,7 @@ func (b Backend) ask(ctx context.Context, l *link) (err error) {
 		return nil
 	}
 	row, err := l.queryRow(ctx, b.Query)
-	if b.Optional && ctx.Err() == nil && (err != nil || l.behindPooler(ctx, fmt.Sprint(row[0]))) {
+	if b.Optional && ctx.Err() == nil && !l.spent && (err != nil || l.behindPooler(ctx, fmt.Sprint(row[0]))) {
 		return nil
 	}
 	if err == nil {

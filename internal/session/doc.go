@@ -36,8 +36,8 @@
 //     parent pool none stays: connections are reset and given back, or closed if a reset leaves something.
 //   - MySQL: closed, because drivers offer no reset and a connection is cheap. A session has autocommit on.
 //   - SQLite: open transactions are rolled back, PRAGMAs are set as they were, databases are detached, and temporary objects
-//     are dropped, because a connection can be the database. One of a file is closed that has executed a PRAGMA
-//     which can't be taken back.
+//     are dropped, because a connection can be the database. A connection to a file is closed if it has executed
+//     a PRAGMA that can't be taken back.
 //   - Other: the settings of the [Config] are put back.
 //
 // # What a step does to its transaction

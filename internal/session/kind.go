@@ -115,7 +115,8 @@ var pragmas = []string{"foreign_keys", "ignore_check_constraints", "recursive_tr
 	"automatic_index", "secure_delete", "cell_size_check", "reverse_unordered_selects", "threads",
 	"journal_size_limit", "fullfsync", "checkpoint_fullfsync", "defer_foreign_keys"}
 
-// lastingPragmas are those whose setting can't be read, or not be taken back: an exclusive connection that enters WAL stays exclusive.
+// lastingPragmas are those of which clean can't take back what they have set: it can't be read, or can't be set back, as where an
+// exclusive connection has entered WAL.
 var lastingPragmas = []string{"locking_mode", "journal_mode", "case_sensitive_like", "max_page_count", "wal_autocheckpoint", "cache_spill",
 	"analysis_limit", "mmap_size", "full_column_names", "short_column_names", "count_changes", "empty_result_callbacks"}
 
@@ -131,7 +132,6 @@ func (k Kind) lasts(query string) bool {
 }
 
 // remember reads how a connection is made, so that clean can make it so again.
-// On MySQL it asks what backend asks in the same round trip.
 func (l *link) remember(ctx context.Context, k Kind, backend Backend) (err error) {
 	switch {
 	case k == PostgreSQL:
@@ -140,7 +140,7 @@ func (l *link) remember(ctx context.Context, k Kind, backend Backend) (err error
 			return err
 		}
 		l.own, l.name = own{fmt.Sprint(row[0]), fmt.Sprint(row[3])}, Named{fmt.Sprint(row[1]), fmt.Sprint(row[2])}
-	case k == MySQL:
+	case k == MySQL: // and what backend asks, in the same round trip
 		const query = "SELECT CAST(@@autocommit AS CHAR), CAST(CONNECTION_ID() AS CHAR)"
 		asked, both := strings.CutPrefix(backend.Query, "SELECT ")
 		if both {
@@ -149,7 +149,7 @@ func (l *link) remember(ctx context.Context, k Kind, backend Backend) (err error
 			asked = ""
 		}
 		row, err := l.queryRow(ctx, query+asked)
-		if err != nil && both && backend.Optional && ctx.Err() == nil {
+		if err != nil && both && backend.Optional && ctx.Err() == nil && !l.spent {
 			both = false
 			row, err = l.queryRow(ctx, query)
 		}

@@ -78,8 +78,11 @@ func (l *link) dedicated(ctx context.Context, parent *sql.DB) error {
 // behindPooler says whether the client was told another number than that of a backend of PostgreSQL, whose name is number/start.
 func (l *link) behindPooler(ctx context.Context, name string) bool {
 	number, _, numbered := strings.Cut(name, "/")
+	if !numbered {
+		return false
+	}
 	told, err := call(ctx, l, func(dc driver.Conn) (string, error) { return toldBackend(dc), nil })
-	return numbered && (err != nil || told != number)
+	return err != nil || told != number
 }
 
 // backendNow is the number of the backend that the connection leads to at the moment.
