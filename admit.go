@@ -102,9 +102,9 @@ func (a *admission) versionLocked(down plannedStep, applied []int64) error {
 
 // environments are the run's environments, as far as the database remembers them.
 type environments struct {
-	seen    []string // those of all runs
-	unseen  []string // the database has not seen them
-	stamped []string // it has been told of them
+	seen      []string // those of all runs
+	unseen    []string // the database has not seen them
+	announced []string // it has been told of them
 }
 
 // unfamiliar refuses an environment that a protected database has not seen.
@@ -133,9 +133,9 @@ func (o *options) stamps() []string {
 	return list
 }
 
-// stamp remembers the run's environments before the first step: a process that is killed leaves a
+// announce has the database remember the run's environments before the first step: a process that is killed leaves a
 // database that knows what it has.
-func (e *environments) stamp(ctx context.Context, r *run) error {
+func (e *environments) announce(ctx context.Context, r *run) error {
 	if r.whole.state == nil || len(e.unseen) == 0 {
 		return nil
 	}
@@ -145,24 +145,21 @@ func (e *environments) stamp(ctx context.Context, r *run) error {
 	ctx, cancel := wait.Outlive(ctx, markGrace)
 	defer cancel()
 	for _, name := range e.unseen {
-		e.stamped = append(e.stamped, name) // the answer may be all that is lost
-		if err := r.whole.state.Marks.Stamp(ctx, r.db.own, name); err != nil {
+		e.announced = append(e.announced, name) // the answer may be all that is lost
+		if err := r.whole.state.Marks.Announce(ctx, r.db.own, name); err != nil {
 			return r.whole.stateError(ctx, err)
 		}
 	}
 	return nil
 }
 
-// stay tells the database again of the environments that it had seen before this run. Without the lock, the run that had told of
-// them may have failed meanwhile, and forgotten them.
+// stay has the database remember the environments for good. Without the lock, another run that had announced them too may fail,
+// and withdraw them, or may have failed.
 func (e *environments) stay(ctx context.Context, r *run) error {
 	if r.holding != nil || r.whole.state == nil {
 		return nil
 	}
 	for _, name := range r.options.stamps() {
-		if slices.Contains(e.stamped, name) {
-			continue
-		}
 		if err := r.whole.state.Marks.Stamp(ctx, r.db.own, name); err != nil {
 			return err
 		}
@@ -170,10 +167,10 @@ func (e *environments) stay(ctx context.Context, r *run) error {
 	return nil
 }
 
-// forget takes back what stamp did, for a run that is back at its starting point.
+// forget takes back what announce did, for a run that is back at its starting point.
 func (e *environments) forget(ctx context.Context, r *run) error {
-	for _, name := range e.stamped {
-		if err := r.whole.state.Marks.Unstamp(ctx, r.db.own, name); err != nil {
+	for _, name := range e.announced {
+		if err := r.whole.state.Marks.Withdraw(ctx, r.db.own, name); err != nil {
 			return err
 		}
 	}

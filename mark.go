@@ -165,7 +165,7 @@ func (r *run) settle(ctx context.Context, err error) error {
 	if unknown := persist(ctx, func() error { return r.stamps.forget(ctx, r) }); unknown != nil {
 		failed := r.whole.stateError(ctx, unknown)
 		r.events.send(Warning{Message: failed.Error()})
-		all = failure.Join(all, fmt.Errorf("the database may remember the environments %q: %w", r.stamps.stamped, failed))
+		all = failure.Join(all, fmt.Errorf("the database may remember the environments %q: %w", r.stamps.announced, failed))
 	}
 	return all
 }

@@ -63,6 +63,9 @@ func (w wayBack) read(ctx context.Context) (history.Rows, error) {
 		if err == nil {
 			return rows, nil
 		}
+		if errors.Is(err, history.ErrHidden) {
+			return rows, w.target.tableError(ctx, err)
+		}
 		if w.target.table.Missing(ctx, w.run.db.own, err) { // the server is there, and waiting brings nothing back
 			return rows, w.tableGone(ctx)
 		}

@@ -3,7 +3,6 @@ package gooseplus
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/history"
 )
@@ -100,8 +99,13 @@ func (r *run) remarkAll(ctx context.Context) error {
 			}
 		}
 	}
-	for _, name := range slices.Concat(r.stamps.seen, r.stamps.stamped) {
+	for _, name := range r.stamps.seen {
 		if err := st.Marks.Stamp(ctx, db, name); err != nil {
+			return err
+		}
+	}
+	for _, name := range r.stamps.announced {
+		if err := st.Marks.Announce(ctx, db, name); err != nil {
 			return err
 		}
 	}

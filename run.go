@@ -238,7 +238,7 @@ func (r *run) prepare(ctx context.Context) error {
 			}
 		}
 	}
-	if err := r.stamps.stamp(ctx, r); err != nil {
+	if err := r.stamps.announce(ctx, r); err != nil {
 		return err
 	}
 	for _, p := range r.working {
@@ -269,11 +269,16 @@ func (r *run) apply(ctx context.Context) error {
 }
 
 // verify reads the applied versions again after a run that had no error. With RollbackTransaction it looks from inside
-// the transaction, and commits it.
+// the transaction, and commits it: a trigger that is put off to the COMMIT may change what it has seen, so it comes before.
 func (r *run) verify(ctx context.Context) error {
 	db := r.db.own
 	if r.sessions.outer != nil {
 		db = r.sessions.outer.DB()
+		if early := r.whole.dialect.Deferred(); early != "" {
+			if _, err := db.ExecContext(ctx, early); err != nil {
+				return r.committing().target.named(commitError(ctx, err))
+			}
+		}
 	}
 	for _, p := range r.working {
 		if err := p.verify(ctx, db); err != nil {
@@ -287,7 +292,15 @@ func (r *run) verify(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	// If the answer is lost, any part that has recorded something tells of all.
-	p := r.working[max(0, slices.IndexFunc(r.working, func(p *part) bool { return len(p.ledger.Recorded()) > 0 }))]
-	return p.target.named(p.committed(ctx, fmt.Errorf("commit: %w", failure.Tidy{Err: failure.Stopped(ctx, err)})))
+	p := r.committing()
+	return p.target.named(p.committed(ctx, commitError(ctx, err)))
+}
+
+func commitError(ctx context.Context, err error) error {
+	return fmt.Errorf("commit: %w", failure.Tidy{Err: failure.Stopped(ctx, err)})
+}
+
+// committing is the part that tells of a COMMIT of all. If the answer is lost, any part that has recorded something tells of all.
+func (r *run) committing() *part {
+	return r.working[max(0, slices.IndexFunc(r.working, func(p *part) bool { return len(p.ledger.Recorded()) > 0 }))]
 }

@@ -153,6 +153,43 @@ func TestGuardStamps(t *testing.T) {
 	}
 }
 
+// TestGuardStampOfAnother: without the lock, a run of another namespace ends with the same environment while this one fails. What this
+// one had announced stays, whoever announced it first.
+func TestGuardStampOfAnother(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		set := from(fstest.MapFS{
+			"sql/core/base/1_a.sql": script("INSERT INTO nowhere VALUES (1);", "SELECT 1;"), "sql/core/test/2_c.sql": table("c"),
+			"sql/identity/base/1_b.sql": table("b"), "sql/identity/test/2_d.sql": table("d"),
+		})
+		for _, first := range []bool{true, false} { // the other one begins and ends, or has read what the database knows when this one announces
+			p.forgetAll(t)
+			other := func() error {
+				return p.migrator(set, gooseplus.WithNamespaces("identity"), gooseplus.WithEnvironments("test")).Migrate(ctx)
+			}
+			db, f := p.flaky(t)
+			times := 0
+			var failed error
+			f.before = func(statement string) {
+				announced := strings.Contains(statement, "INSERT INTO") && strings.Contains(statement, "'of:environment:")
+				if times == 0 && (first && announced || !first && strings.Contains(statement, "INSERT INTO nowhere")) {
+					times++
+					failed = other()
+				}
+			}
+			err := p.over(db, set, gooseplus.WithNamespaces("core"), gooseplus.WithEnvironments("test")).Migrate(ctx)
+			wantIs(t, err, gooseplus.ErrRollForward)
+			if failed != nil || times != 1 {
+				t.Errorf("the other run, %d times: %v", times, failed)
+			}
+			if got := column[string](t, p.db, "SELECT environment FROM goose_db_version_lock WHERE kind = 'environment'"); fmt.Sprint(got) != "[test]" {
+				t.Errorf("environments %q", got)
+			}
+		}
+	})
+}
+
 // TestGuardMarkOutlivesTheRun: the context ends while the server writes the mark of a step, and the server doesn't heed that. The run
 // waits a moment for the answer, so that the mark doesn't come after the run has removed it.
 func TestGuardMarkOutlivesTheRun(t *testing.T) {

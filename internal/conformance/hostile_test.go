@@ -14,6 +14,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus"
+	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
 
 // hostile is a migration that does something to its session, to its transaction or to the tables of the run. It is the
@@ -75,6 +76,13 @@ func poolAll(queries ...string) func(context.Context, *sql.DB) error {
 const createB, dropB = "CREATE TABLE b (id INTEGER);", "DROP TABLE IF EXISTS b;"
 
 const dropState = "\nDROP TABLE IF EXISTS goose_db_version_lock;"
+
+// deletedAtCommit has a trigger take each version out of the version table again, at the end of its transaction.
+const deletedAtCommit = `
+-- +goose StatementBegin
+CREATE FUNCTION public.forget() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM goose_db_version WHERE id = NEW.id; RETURN NULL; END $$;
+-- +goose StatementEnd
+CREATE CONSTRAINT TRIGGER forget AFTER INSERT ON goose_db_version DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.forget();`
 
 var hostiles = []hostile{
 	// Its session.
@@ -178,6 +186,8 @@ var hostiles = []hostile{
 	{name: "dropped", on: "postgres sqlite", up: createB + "\nDROP TABLE goose_db_version;", down: dropB, want: undone},
 	{name: "dropped outside", outside: true, up: createB + "\nDROP TABLE goose_db_version;", down: dropB, want: told},
 
+	{name: "rows deleted at COMMIT", on: "postgres", up: createB + deletedAtCommit, down: dropB, want: undone},
+	{name: "rows deleted at COMMIT of the whole run", on: "postgres", one: true, up: createB + deletedAtCommit, want: undone},
 	{name: "FLUSH TABLES WITH READ LOCK", on: "mysql", outside: true, up: createB + "\nFLUSH TABLES WITH READ LOCK;", down: dropB},
 	{name: "LOCK TABLES of the version table", on: "mysql", half: true, up: createB + "\nLOCK TABLES goose_db_version READ;", down: dropB},
 	{name: "renamed outside", on: "postgres sqlite", outside: true, up: createB + "\nALTER TABLE goose_db_version RENAME TO renamed;", down: dropB, want: told},
@@ -440,12 +450,70 @@ func TestDeadlockThatIsHidden(t *testing.T) {
 			down := &goose.GoFunc{RunTx: execAll("UPDATE x SET v = 0")}
 			err := p.migrator(from(fstest.MapFS{"sql/base/1_a.sql": table("a")}), lock, gooseplus.WithGoMigrations(goose.NewGoMigration(2, up, down))).Migrate(ctx)
 			wantFailed(t, err, 2)
-			wantText(t, err, "the server has rolled back its transaction (for a deadlock, as a rule)")
+			wantText(t, err, "the server has rolled back its transaction (for a deadlock or a lock timeout, as a rule)")
 			p.want(t, nil, []string{"pad", "x"})
 			if got := column[int](t, p.db, "SELECT v FROM x ORDER BY id"); !slices.Equal(got, []int{0, 0}) {
 				t.Errorf("x has %v", got)
 			}
 		})
+	}
+}
+
+// TestLockTimeoutThatIsHidden: a server with innodb_rollback_on_timeout rolls back the whole transaction for a lock timeout too; the
+// others only the statement, and a Go migration may go on.
+func TestLockTimeoutThatIsHidden(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	own := dbtest.OwnMySQL(t, false, "--innodb-rollback-on-timeout=ON")
+	for _, rollsBack := range []bool{true, false} {
+		for _, again := range []bool{false, true} {
+			for _, x := range having(server, without(transactionalDDL)) {
+				t.Run(fmt.Sprintf("%s, rolls back %t, goes on %t", x.name, rollsBack, again), func(t *testing.T) {
+					if rollsBack {
+						x.database = func(t testing.TB) string { return own.NewDatabase(t).DSN }
+					}
+					p := x.place(t)
+					p.exec(t, "CREATE TABLE x (id INTEGER PRIMARY KEY, v INTEGER)", "INSERT INTO x VALUES (1, 0), (2, 0), (3, 0)")
+					up := &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+						other, err := p.db.BeginTx(ctx, nil)
+						if err != nil {
+							return err
+						}
+						defer func() { _ = other.Rollback() }()
+						err = errors.Join(execAll("UPDATE x SET v = 2 WHERE id = 2")(ctx, other),
+							execAll("SET innodb_lock_wait_timeout = 1", "UPDATE x SET v = 1 WHERE id = 1")(ctx, tx))
+						if err != nil {
+							return err
+						}
+						if _, err := tx.ExecContext(ctx, "UPDATE x SET v = 1 WHERE id = 2"); err == nil || !strings.Contains(err.Error(), "1205") {
+							return fmt.Errorf("no lock timeout: %w", err)
+						}
+						if !again {
+							return nil
+						}
+						return execAll("UPDATE x SET v = 1 WHERE id = 3")(ctx, tx)
+					}}
+					down := &goose.GoFunc{RunTx: execAll("UPDATE x SET v = 0")}
+					err := p.migrator(from(fstest.MapFS{"sql/base/1_a.sql": table("a")}), gooseplus.WithGoMigrations(goose.NewGoMigration(2, up, down))).Migrate(ctx)
+					got := column[int](t, p.db, "SELECT v FROM x ORDER BY id")
+					if rollsBack {
+						wantFailed(t, err, 2)
+						wantText(t, err, "the server has rolled back its transaction")
+						p.want(t, nil, []string{"x"})
+						if !slices.Equal(got, []int{0, 0, 0}) {
+							t.Errorf("x has %v", got)
+						}
+						return
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					if want := []int{1, 0, map[bool]int{true: 1}[again]}; !slices.Equal(got, want) {
+						t.Errorf("x has %v, want %v", got, want)
+					}
+				})
+			}
+		}
 	}
 }
 

@@ -315,6 +315,74 @@ func TestStateThatCannotBePutBack(t *testing.T) {
 	})
 }
 
+// TestHiddenVersions: a migration has the rows of the version table hidden from their owner. A table without any visible row is not
+// an empty one, neither for the run nor for the next process.
+func TestHiddenVersions(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	const hide = "ALTER TABLE goose_db_version ENABLE ROW LEVEL SECURITY;\nALTER TABLE goose_db_version FORCE ROW LEVEL SECURITY;"
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		role := p.role(t)
+		p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name)
+		q := *p
+		q.dsn = role.dsn
+		for name, step := range transactions {
+			for _, lock := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s, lock %t", name, lock), func(t *testing.T) {
+					p.forgetAll(t)
+					q.db = q.instance(t)
+					m := q.over(q.db, gooseplus.WithGlobalLock(lock), from(files(map[string]*fstest.MapFile{
+						"1_a.sql": table("a"), "2_hide.sql": step(hide, "SELECT 1;"), "3_c.sql": table("c"),
+					})))
+					err := m.Migrate(ctx)
+					if name == "in a transaction" { // it is rolled back, as its version can't be recorded
+						wantIs(t, err, gooseplus.ErrRollForward)
+						q.want(t, nil, nil)
+						return
+					}
+					wantIs(t, err, gooseplus.ErrRollBack)
+					wantText(t, err, "row-level security")
+					if _, err := m.Status(ctx); err == nil {
+						t.Error("Status of hidden rows")
+					} else {
+						wantText(t, err, `ALTER TABLE "goose_db_version" NO FORCE ROW LEVEL SECURITY`)
+					}
+					wantText(t, m.Migrate(ctx), `ALTER TABLE "goose_db_version" NO FORCE ROW LEVEL SECURITY`)
+					p.want(t, []int64{1}, []string{"a"})
+				})
+			}
+		}
+	})
+}
+
+// TestSpoiltState: somebody has renamed the column that tells what a row of the state table is. Nothing passes for remembering nothing.
+func TestSpoiltState(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		m := p.locking(p.db, from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": table("b")})))
+		if err := m.MigrateTo(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		p.exec(t, "ALTER TABLE goose_db_version_lock RENAME COLUMN kind TO sort")
+		_, status := m.Status(ctx)
+		_, runs := m.Runs(ctx)
+		for what, err := range map[string]error{"Status": status, "Runs": runs, "Migrate": m.Migrate(ctx), "LockVersion": m.LockVersion(ctx, 1)} {
+			if err == nil {
+				t.Errorf("%s found nothing wrong", what)
+				continue
+			}
+			wantIs(t, err, gooseplus.ErrMigrationTable)
+			wantText(t, err, "goose_db_version_lock")
+		}
+		p.want(t, []int64{1}, []string{"a"})
+		p.exec(t, "ALTER TABLE goose_db_version_lock RENAME COLUMN sort TO kind")
+		if err := m.Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestStateThatCannotBeMadeAgain: a migration drops the state table, and its user may no longer create tables. The version table
 // says what is applied, and the error why the run ends.
 func TestStateThatCannotBeMadeAgain(t *testing.T) {

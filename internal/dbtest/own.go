@@ -26,10 +26,10 @@ func OwnPostgres(t testing.TB, anywhere bool) *OwnServer {
 	return own(t, postgres, anywhere)
 }
 
-// OwnMySQL is OwnPostgres for MariaDB.
-func OwnMySQL(t testing.TB, anywhere bool) *OwnServer {
+// OwnMySQL is OwnPostgres for MariaDB, with more arguments of the server.
+func OwnMySQL(t testing.TB, anywhere bool, args ...string) *OwnServer {
 	t.Helper()
-	return own(t, mariadb, anywhere)
+	return own(t, mariadb, anywhere, args...)
 }
 
 // local are the kinds as they are reported to be missing: those of another way, which others use, may be there.
@@ -38,14 +38,14 @@ var local = map[*engine]*engine{
 	mariadb:  {name: "installed MariaDB", installed: mariadb.installed},
 }
 
-func own(t testing.TB, kind *engine, anywhere bool) *OwnServer {
+func own(t testing.TB, kind *engine, anywhere bool, args ...string) *OwnServer {
 	t.Helper()
 	bin, err := kind.local.locate()
 	if err != nil {
 		process.missing(t, local[kind], err)
 	}
 	e := *kind
-	serve := e.local.serve + " " + e.local.durable
+	serve := strings.Join(append([]string{e.local.serve, e.local.durable}, args...), " ")
 	if anywhere {
 		serve += " " + e.local.anywhere
 	}

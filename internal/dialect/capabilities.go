@@ -12,6 +12,15 @@ import (
 // OneTransaction says whether a whole run can be one transaction, which a failure rolls back.
 func (d Dialect) OneTransaction() bool { return d.TransactionalDDL && d.Quotes() }
 
+// Deferred is the statement that has a transaction do at once what it has put off to its COMMIT, "" if nothing but checks can be
+// put off.
+func (d Dialect) Deferred() string {
+	if d.Goose == goose.DialectPostgres {
+		return "SET CONSTRAINTS ALL IMMEDIATE"
+	}
+	return ""
+}
+
 // OneWriter says whether a writing process keeps all others from writing, and perhaps from reading. On SQLite only the
 // holder of the lock can rely on its reads.
 func (d Dialect) OneWriter() bool { return d.Goose == goose.DialectSQLite3 }

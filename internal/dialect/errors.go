@@ -21,6 +21,8 @@ var (
 	statementTimeout = codes{goose.DialectPostgres: {"57014"}, goose.DialectMySQL: {"1969", "3024"}}
 	// ER_LOCK_DEADLOCK, ER_LOCK_TABLE_FULL.
 	undone = codes{goose.DialectMySQL: {"1213", "1206"}}
+	// ER_LOCK_WAIT_TIMEOUT.
+	lockTimeout = codes{goose.DialectMySQL: {"1205"}}
 	// ER_LOCK_DEADLOCK.
 	deadlock = codes{goose.DialectMySQL: {"1213"}}
 	// syntax_error; ER_PARSE_ERROR, ER_SYNTAX_ERROR; SQLITE_ERROR.
@@ -46,9 +48,11 @@ func (d Dialect) StatementTimeout(err error) bool { return statementTimeout.in(e
 func (d Dialect) Deadlock(err error) bool { return deadlock.in(err, d.Goose) }
 
 // Undone says of an error of whatever database whether the server has rolled back the whole transaction because of it, and goes
-// on without one: MySQL's deadlock, and its table of locks that is full. With innodb_rollback_on_timeout a lock timeout does so
-// too, which its error doesn't tell.
+// on without one: MySQL's deadlock, and its table of locks that is full.
 func Undone(err error) bool { return undone.in(err, goose.DialectMySQL) }
+
+// MaybeUndone is Undone for the error of which that depends on the server: MySQL's lock timeout, with innodb_rollback_on_timeout.
+func MaybeUndone(err error) bool { return lockTimeout.in(err, goose.DialectMySQL) }
 
 // Unparsed says whether the database could not parse a statement. SQLite gives this error for other reasons too, and
 // undoes the statement. A statement that executes others can fail so after it has done a part of them.

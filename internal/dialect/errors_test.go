@@ -73,7 +73,6 @@ func TestContention(t *testing.T) {
 // sqliteDrivers are the names of those that are compiled in.
 var sqliteDrivers = []string{"sqlite"}
 
-// TestContentionInSQLite has two connections meet.
 func TestDeadlock(t *testing.T) {
 	for _, tc := range []struct {
 		dialect string
@@ -96,6 +95,26 @@ func TestDeadlock(t *testing.T) {
 	}
 }
 
+// TestUndone: the errors for which a server rolls back more than the statement.
+func TestUndone(t *testing.T) {
+	for _, tc := range []struct {
+		err         error
+		is, perhaps bool
+	}{
+		{fmt.Errorf("step: %w", &mysql.MySQLError{Number: 1213}), true, false},
+		{&mysql.MySQLError{Number: 1206}, true, false},
+		{&mysql.MySQLError{Number: 1205}, false, true},
+		{&mysql.MySQLError{Number: 1062}, false, false},
+		{&pq.Error{Code: "40P01"}, false, false},
+		{nil, false, false},
+	} {
+		if is, perhaps := Undone(tc.err), MaybeUndone(tc.err); is != tc.is || perhaps != tc.perhaps {
+			t.Errorf("%v: %t, perhaps %t", tc.err, is, perhaps)
+		}
+	}
+}
+
+// TestContentionInSQLite has two connections meet.
 func TestContentionInSQLite(t *testing.T) {
 	for _, driver := range sqliteDrivers {
 		t.Run(driver, func(t *testing.T) {

@@ -85,6 +85,9 @@ func (v *Versions) AppliedAndFlag(ctx context.Context, db Querier, s *State, q Q
 			if checkErr != nil {
 				return Look{}, err
 			}
+			if l.spoilt() {
+				return Look{}, fmt.Errorf("the state table %s: %w", s.Name(), errSpoilt)
+			}
 			if !l.remembers() && !v.dialect.Denied(err) {
 				applied, ready, err := v.Applied(ctx, db)
 				return Look{Applied: applied, Ready: ready}, err

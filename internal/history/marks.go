@@ -125,7 +125,7 @@ type Marks struct{ t *table }
 
 // Protect remembers that nothing goes below a version.
 func (m Marks) Protect(ctx context.Context, db Querier, version Mark) error {
-	return m.put(ctx, db, kindProtected, version, "")
+	return m.put(ctx, db, kindProtected, version, "", "source")
 }
 
 // Unprotect is the opposite of Protect.
@@ -133,26 +133,36 @@ func (m Marks) Unprotect(ctx context.Context, db Querier, version Mark) error {
 	return m.remove(ctx, db, markID(kindProtected, version, ""))
 }
 
-// Stamp remembers that the database was migrated with an environment.
-func (m Marks) Stamp(ctx context.Context, db Querier, environment string) error {
-	return m.put(ctx, db, kindEnvironment, Mark{}, environment)
+// Announce remembers that a run with an environment begins.
+func (m Marks) Announce(ctx context.Context, db Querier, environment string) error {
+	return m.put(ctx, db, kindEnvironment, Mark{}, environment, "kind") // which it has: a stamp stays one
 }
 
-// Unstamp is the opposite of Stamp.
-func (m Marks) Unstamp(ctx context.Context, db Querier, environment string) error {
-	return m.remove(ctx, db, markID(kindEnvironment, Mark{}, environment))
+// Stamp remembers that the database has been migrated with an environment.
+func (m Marks) Stamp(ctx context.Context, db Querier, environment string) error {
+	return m.put(ctx, db, kindEnvironment, Mark{Version: stamped}, environment, "version_id")
+}
+
+// stamped tells the row of an environment that was stamped from one that was only announced. Rows of earlier versions count as
+// announced: nobody withdraws what was there before his run.
+const stamped = 1
+
+// Withdraw is the opposite of Announce. What was stamped meanwhile stays.
+func (m Marks) Withdraw(ctx context.Context, db Querier, environment string) error {
+	_, err := m.t.write(ctx, db, m.t.sql("DELETE FROM {table} WHERE id = ? AND version_id <> ?", markID(kindEnvironment, Mark{}, environment), stamped))
+	return err
 }
 
 // Adopt remembers that a person has decided what the history of another tool means.
 func (m Marks) Adopt(ctx context.Context, db Querier) error {
-	return m.put(ctx, db, kindAdopted, Mark{}, "")
+	return m.put(ctx, db, kindAdopted, Mark{}, "", "kind")
 }
 
-func (m Marks) put(ctx context.Context, db Querier, kind string, of Mark, environment string) error {
+// put makes a mark. If it is there already, or another process makes it at the same moment, it gets the new value of one column.
+func (m Marks) put(ctx context.Context, db Querier, kind string, of Mark, environment, column string) error {
 	id := markID(kind, of, environment)
-	_, err := m.t.write(ctx, db, m.t.sql("DELETE FROM {table} WHERE id = ?", id),
-		m.t.sql("INSERT INTO {table} (id, kind, environment, namespace, version_id, source) VALUES (?, ?, ?, ?, ?, ?)",
-			id, kind, environment, of.Namespace, of.Version, cut(of.Source, 255)))
+	_, err := m.t.write(ctx, db, m.t.sql("INSERT INTO {table} (id, kind, environment, namespace, version_id, source) VALUES (?, ?, ?, ?, ?, ?)",
+		id, kind, environment, of.Namespace, of.Version, cut(of.Source, 255))+m.t.orChange(column))
 	return err
 }
 

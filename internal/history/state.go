@@ -141,7 +141,10 @@ func (t *table) layout(ctx context.Context, db Querier) (layout, error) {
 func (l layout) there() bool { return len(l.columns) > 0 }
 
 // remembers says whether the table has rows for facts. The original gooseplus's table has only a lock.
-func (l layout) remembers() bool { return l.columns["kind"] }
+func (l layout) remembers() bool { return l.columns["kind"] || l.spoilt() }
+
+// spoilt says that somebody has taken away the column that tells what a row is.
+func (l layout) spoilt() bool { return l.columns["run_id"] && !l.columns["kind"] }
 
 // earlier says whether the table has columns of an earlier version.
 func (l layout) earlier() bool { return l.columns["status"] || l.columns["name"] }

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,6 +13,8 @@ import (
 // ErrBusy is returned by Ensure while a replica of an older version uses the table: older versions hold a lock in the table
 // for as long as they run. A later Ensure may succeed.
 var ErrBusy = failure.Outcome("the state table is used by a replica of an older version of gooseplus")
+
+var errSpoilt = errors.New("its column kind was renamed or removed, so nobody knows what its rows say: give the column its name back")
 
 // ensureAttempts is how often Ensure looks again after another process was faster.
 const ensureAttempts = 5
@@ -30,6 +33,8 @@ func (s *State) Ensure(ctx context.Context, db *sql.DB) error {
 			return last // no other process was faster
 		case !l.there():
 			_, last = s.write(ctx, db, s.creation())
+		case l.spoilt(): // a new column would not know
+			return errSpoilt
 		case len(l.missing(s.table)) == 0 && !l.earlier() && !l.partitioned:
 			return nil
 		default:

@@ -191,7 +191,7 @@ func TestUpgrade(t *testing.T) {
 					must(t, err)
 				}
 				must(t, p.table.Ensure(ctx, p.db))
-				must(t, p.table.Marks.Unstamp(ctx, p.db, "demo"))
+				must(t, p.table.Marks.Withdraw(ctx, p.db, "demo"))
 				upgraded("again")
 				// Later rows are as they would be in a new table.
 				must(t, p.table.Runs.Start(ctx, p.db, Run{ID: "new"}))

@@ -24,6 +24,7 @@ type link struct {
 	spent   bool // it must not be used again by anybody
 	erred   bool // something on it has failed
 	undone  bool // the server has rolled back the transaction that is open on it
+	unsure  bool // or it may have
 	outside bool // something was executed on it outside the transactions that the session opened
 	stale   bool // it is to be cleaned before it is used again
 	memory  bool // it is a database
@@ -129,7 +130,7 @@ func (l *link) note(ctx context.Context, err error) {
 	if harmless(err) {
 		return
 	}
-	l.erred, l.undone = true, l.undone || dialect.Undone(err)
+	l.erred, l.undone, l.unsure = true, l.undone || dialect.Undone(err), l.unsure || dialect.MaybeUndone(err)
 	l.spent = l.spent || l.lost || errors.Is(err, driver.ErrBadConn) || l.guarded && ctx.Err() != nil
 }
 

@@ -41,7 +41,7 @@ var (
 	errRolledBack = errors.New("it has ended the transaction that it was given (Commit or Rollback of the *sql.Tx), and what could be rolled back was rolled back")
 	// errUndone is the error of a Go migration that returns no error, though a statement of it has failed and the server has rolled
 	// back its transaction.
-	errUndone = errors.New("the server has rolled back its transaction (for a deadlock, as a rule), and the migration went on: what it did afterwards may have stayed")
+	errUndone = errors.New("the server has rolled back its transaction (for a deadlock or a lock timeout, as a rule), and the migration went on: what it did afterwards may have stayed")
 )
 
 // StartStep tells the session that a step is next. Connections that it uses are its own until EndStep.
@@ -80,7 +80,7 @@ func (s *Session) Finish(ctx context.Context, inTransaction bool) (whole bool, e
 		switch {
 		case err != nil:
 			return true, err
-		case at.Function && open.link.undone:
+		case at.Function && open.undone(ctx):
 			s.books.ended()
 			open.link.outside = true
 			return true, errUndone

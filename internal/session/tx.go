@@ -59,7 +59,7 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.link.undone = false
+	c.link.undone, c.link.unsure = false, false
 	t := &tx{c: c, link: c.link, ctx: c.during(ctx), inner: inner, pending: true}
 	c.tx = t
 	c.s.books.opened(t)
@@ -91,7 +91,7 @@ func (t *tx) beginBefore(ctx context.Context, query string) error {
 	if ends := t.c.s.cfg.Ends; ends != nil && t.c.s.books.at().early() && ends(query) {
 		t.c.s.books.ended()
 	}
-	if t.link.undone && t.c.s.books.at().early() { // and what comes now is in none
+	if t.c.s.books.at().early() && t.undone(ctx) { // and what comes now is in none
 		t.link.outside = true
 		t.c.s.books.ended()
 	}
@@ -102,6 +102,16 @@ func (t *tx) beginBefore(ctx context.Context, query string) error {
 		return nil
 	}
 	return t.beginNow(ctx)
+}
+
+// undone says whether the server has rolled back the transaction, and goes on without one.
+func (t *tx) undone(ctx context.Context) bool {
+	if t.link.unsure {
+		t.link.unsure = false
+		open, err := t.c.s.cfg.Kind.leftOpen(ctx, t.link)
+		t.link.undone = t.link.undone || !open && err == nil
+	}
+	return t.link.undone
 }
 
 func (t *tx) beginNow(ctx context.Context) error {
