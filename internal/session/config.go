@@ -100,7 +100,7 @@ func (b Backend) ask(ctx context.Context, l *link) (err error) {
 		return nil
 	}
 	row, err := l.queryRow(ctx, b.Query)
-	if b.Optional && ctx.Err() == nil && !l.spent && (err != nil || l.behindPooler(ctx, fmt.Sprint(row[0]))) {
+	if b.Optional && ctx.Err() == nil && (err != nil || l.behindPooler(ctx, fmt.Sprint(row[0]))) {
 		return nil
 	}
 	if err == nil {

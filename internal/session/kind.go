@@ -149,7 +149,7 @@ func (l *link) remember(ctx context.Context, k Kind, backend Backend) (err error
 			asked = ""
 		}
 		row, err := l.queryRow(ctx, query+asked)
-		if err != nil && both && backend.Optional && ctx.Err() == nil && !l.spent {
+		if err != nil && both && backend.Optional && ctx.Err() == nil {
 			both = false
 			row, err = l.queryRow(ctx, query)
 		}

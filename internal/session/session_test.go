@@ -340,19 +340,6 @@ func TestBackendThatNobodyKnows(t *testing.T) {
 	})
 }
 
-// TestBackendThatDies: a connection that breaks at the question isn't one of a server that can't tell.
-func TestBackendThatDies(t *testing.T) {
-	onEach(t, true, func(t *testing.T, p *place) {
-		query := map[string]string{"postgres": "SELECT pg_terminate_backend(pg_backend_pid())", "mysql": "KILL CONNECTION_ID()"}[p.dialect]
-		if query == "" {
-			return // there is nobody to kill
-		}
-		if _, err := p.open(t, Config{Backend: Backend{Query: query, Optional: true}}).DB().Exec("SELECT 1"); err == nil {
-			t.Error("no error")
-		}
-	})
-}
-
 func TestPoolOfTwo(t *testing.T) {
 	onEach(t, true, func(t *testing.T, p *place) {
 		p.db.SetMaxOpenConns(2)
