@@ -137,7 +137,7 @@ func TestForceInAnEnvironment(t *testing.T) {
 		if err := in("production").Force(ctx, 2); err != nil {
 			t.Fatal(err)
 		}
-		if got := (record{p}).marks(t); got != "environment 0 production" {
+		if got := (record{p}).marks(t); got != "environment production" {
 			t.Errorf("remembered: %s", got)
 		}
 		wantIs(t, in("test").Migrate(ctx), gooseplus.ErrProtectedEnvironment)
@@ -228,7 +228,7 @@ func TestProtectedEnvironments(t *testing.T) {
 		if err := production.MigrateTo(ctx, 2); err != nil {
 			t.Fatal(err)
 		}
-		if got := (record{p}).marks(t); got != "environment 0 production" {
+		if got := (record{p}).marks(t); got != "environment production" {
 			t.Errorf("remembered: %s", got)
 		}
 		test := p.migrator(from(fsys), lock, in("test"))
@@ -308,7 +308,7 @@ func TestProtectedEnvironments(t *testing.T) {
 			if err := <-second; err != nil {
 				t.Error(err)
 			}
-			if got := (record{p}).marks(t); got != "environment 0 production" {
+			if got := (record{p}).marks(t); got != "environment production" {
 				t.Errorf("remembered: %s", got)
 			}
 		})

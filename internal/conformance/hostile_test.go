@@ -222,7 +222,7 @@ var appFingerprint = map[string]string{
 	"postgres": `SELECT concat_ws('|', current_setting('search_path'), current_user, session_user, current_setting('default_transaction_read_only'),
 		current_setting('statement_timeout'), current_setting('transaction_isolation'), (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND
 		pid = pg_backend_pid()), (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_cursors WHERE is_holdable), to_regclass('pg_temp.a'))`,
-	"mysql": `SELECT CONCAT_WS('|', @@autocommit, @@sql_mode, @@foreign_key_checks, @@time_zone, @@tx_read_only, @@in_transaction, DATABASE(),
+	"mysql": `SELECT CONCAT_WS('|', @@autocommit, @@sql_mode, @@foreign_key_checks, @@time_zone, {read only}, {in transaction}, DATABASE(),
 		IS_USED_LOCK('hostile') <=> CONNECTION_ID())`,
 	"sqlite": `SELECT (SELECT foreign_keys FROM pragma_foreign_keys) || '|' || (SELECT query_only FROM pragma_query_only) || '|' ||
 		(SELECT legacy_alter_table FROM pragma_legacy_alter_table) || '|' || (SELECT locking_mode FROM pragma_locking_mode) || '|' ||
@@ -366,7 +366,9 @@ func fingerprints(t *testing.T, p *place) (list []string) {
 		}
 		defer conn.Close()
 		var f string
-		if err := conn.QueryRowContext(t.Context(), appFingerprint[p.dialect]).Scan(&f); err != nil {
+		query := strings.NewReplacer("{read only}", p.variable("transaction_read_only", "tx_read_only"),
+			"{in transaction}", p.variable("in_transaction")).Replace(appFingerprint[p.dialect])
+		if err := conn.QueryRowContext(t.Context(), query).Scan(&f); err != nil {
 			t.Fatal(err)
 		}
 		list = append(list, f)

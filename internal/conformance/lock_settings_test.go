@@ -84,7 +84,7 @@ func TestLockSettings(t *testing.T) {
 				}
 				cfg.Params = map[string]string{name: value}
 				if name == "transaction_isolation" {
-					cfg.Params = map[string]string{"tx_isolation": value} // MariaDB's name
+					cfg.Params = map[string]string{strings.TrimPrefix(p.variable(name, "tx_isolation"), "@@"): value}
 				}
 				p.dsn = cfg.FormatDSN()
 			} else {

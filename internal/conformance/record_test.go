@@ -26,7 +26,7 @@ func (p record) outcomeOfStale(t *testing.T) string {
 // marks lists what the state table remembers beside the mutex, the runs and the applied versions.
 func (p record) marks(t *testing.T) string {
 	t.Helper()
-	return strings.Join(column[string](t, p.db, `SELECT CONCAT(kind, ' ', version_id, ' ', source, environment) FROM goose_db_version_lock
+	return strings.Join(column[string](t, p.db, `SELECT CONCAT(kind, ' ', CASE kind WHEN 'environment' THEN '' ELSE CONCAT(version_id, ' ') END, source, environment) FROM goose_db_version_lock
 		WHERE kind NOT IN ('fence', 'run', 'backend', 'applied') ORDER BY 1`), ", ")
 }
 

@@ -77,7 +77,7 @@ func TestStateIsPutBack(t *testing.T) {
 		if err != nil || len(runs) != 1 || runs[0].Outcome != gooseplus.RunMigrated || runs[0].From != 3 || runs[0].To != 6 {
 			t.Errorf("runs %+v, %v", runs, err)
 		}
-		if got := (record{p}).marks(t); got != "environment 0 production, protected 1 sql/base/1_a.sql" {
+		if got := (record{p}).marks(t); got != "environment production, protected 1 sql/base/1_a.sql" {
 			t.Errorf("remembered: %q", got)
 		}
 		locks{p}.wantNothingNamed(t)
@@ -98,7 +98,7 @@ func TestEnvironmentsArePutBack(t *testing.T) {
 		if err := p.locking(p.db, from(set), gooseplus.WithEnvironments("production")).Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}
-		const want = "environment 0 production"
+		const want = "environment production"
 		if got := (record{p}).marks(t); got != want {
 			t.Errorf("remembered: %q", got)
 		}

@@ -246,6 +246,17 @@ func (p *place) untilAny(t testing.TB, what, query string) {
 	})
 }
 
+// variable is the one of these variables that the server has: MySQL's and MariaDB's names differ. It is NULL if there is none, as on
+// other databases.
+func (p *place) variable(names ...string) string {
+	for _, name := range names {
+		if _, err := p.db.Exec("SELECT @@" + name); p.dialect == "mysql" && err == nil {
+			return "@@" + name
+		}
+	}
+	return "NULL"
+}
+
 // inUse gives the pool a moment: a driver may still be closing a connection that was interrupted.
 func (p *place) inUse() int {
 	deadline := time.Now().Add(patience)
