@@ -137,6 +137,9 @@ func TestDriftFindsEachKind(t *testing.T) {
 			t.Run(x.name+" "+f.name, func(t *testing.T) {
 				t.Parallel()
 				p := x.place(t)
+				if p.dialect == "mysql" && !p.isMariaDB() && slices.Contains([]string{"sequence", "constraint of a column"}, f.name) {
+					return // MySQL has no such thing
+				}
 				m := p.migrator(from(files(map[string]*fstest.MapFile{"1_first.sql": script(f.base, "SELECT 1;")})))
 				if err := m.Migrate(context.Background()); err != nil {
 					t.Fatal(err)

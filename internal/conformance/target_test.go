@@ -246,6 +246,10 @@ func (p *place) untilAny(t testing.TB, what, query string) {
 	})
 }
 
+func (p *place) isMariaDB() bool {
+	return p.dialect == "mysql" && p.variable("in_transaction") != "NULL"
+}
+
 // variable is the one of these variables that the server has: MySQL's and MariaDB's names differ. It is NULL if there is none, as on
 // other databases.
 func (p *place) variable(names ...string) string {
