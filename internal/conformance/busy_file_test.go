@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -40,6 +41,29 @@ func TestBusyFile(t *testing.T) {
 		}))
 		if err := m.Migrate(t.Context()); err != nil || !waited {
 			t.Errorf("%v, waited %v", err, waited)
+		}
+	})
+}
+
+// TestBootTogether: replicas boot at once on one file, opened as the manual does. One migrates, and the others wait, whatever they would
+// read of the file at that moment.
+func TestBootTogether(t *testing.T) {
+	t.Parallel()
+	having(without(server)).onEach(t, func(t *testing.T, p *place) {
+		set := from(chain(5))
+		for round := range 10 {
+			q := *p
+			q.dsn = fmt.Sprintf("%s.%d", p.dsn, round)
+			results := make(chan error)
+			for range 4 {
+				db := q.instance(t)
+				go func() { results <- q.locking(db, set).Migrate(context.Background()) }()
+			}
+			for range 4 {
+				if err := <-results; err != nil {
+					t.Error(err)
+				}
+			}
 		}
 	})
 }

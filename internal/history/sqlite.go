@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -73,13 +74,25 @@ func (s sqlite) upgrade(ctx context.Context, pool *sql.DB, t *table, old layout)
 	return err
 }
 
-// mutex is a file beside the database's file, one for each state table.
+// mutex is a file beside the database's file, one for each state table. The PRAGMA, unlike a SELECT, reads nothing of the file, which
+// somebody else may have locked.
 func (s sqlite) mutex(ctx context.Context, state *State, db, pool *sql.DB, _ mutex.Lease) (mutex.Mutex, error) {
 	var file string
-	err := db.QueryRowContext(ctx, "SELECT COALESCE(file, '') FROM pragma_database_list WHERE name = "+s.Literal(attached(state.name))+" COLLATE NOCASE").Scan(&file)
+	found := false
+	err := each(ctx, db, "PRAGMA database_list", func(rows *sql.Rows) error {
+		var number int
+		var name, path sql.NullString
+		err := rows.Scan(&number, &name, &path)
+		if folded(name.String) == folded(attached(state.name)) {
+			file, found = path.String, true
+		}
+		return err
+	})
 	switch {
 	case err != nil:
 		return nil, err
+	case !found:
+		return nil, fmt.Errorf("there is no database %s", attached(state.name))
 	case file == "": // a database in memory
 		return mutex.Memory{Key: pool}, nil
 	}
