@@ -80,15 +80,48 @@ func (p *part) owned(ctx context.Context, db *sql.DB, settle bool) (history.Rows
 	return rows, err
 }
 
-// inherit takes over the starting point of runs that were cut off, newest first, and the duty to undo what they did.
+// inherit takes over the starting point of runs that were cut off, newest first, and the duty to undo what they did. Once somebody
+// else has applied a migration since, as goose can, that starting point is nobody's any more: what was built on their work stays.
 func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
 	var dead []plan.Dead
 	for _, d := range cutOff {
 		dead = append(dead, plan.Dead{Start: d.Start, Planned: d.Planned})
 	}
+	theirs, err := p.notOf(ctx, plan.Since(dead, p.found.Applied))
+	if err != nil {
+		return err
+	}
+	if len(theirs) > 0 {
+		p.events.send(Warning{Message: fmt.Sprintf("since a run was cut off, another process has applied %v: if this run fails, it undoes nothing of what that run applied", theirs)})
+		return nil
+	}
 	p.ledger.Inherit(dead)
 	known := slices.DeleteFunc(p.ledger.Owed(), func(v int64) bool { _, ok := p.target.set.Find(v); return !ok })
 	return p.files.load(ctx, known, directionDown)
+}
+
+// notOf are those of the versions that no run has applied that was cut off. Where nothing is remembered of versions, nobody knows.
+func (p *part) notOf(ctx context.Context, versions []int64) (list []int64, err error) {
+	if len(versions) == 0 || !(memory{p}).remembers() {
+		return nil, nil
+	}
+	st, db := p.target.state, p.run.db.own
+	rows, err := st.Versioned.List(ctx, db, p.target.set.Namespace)
+	if err != nil {
+		return nil, p.target.stateError(ctx, err)
+	}
+	dead, err := st.Runs.List(ctx, db, history.CutOff, history.Crashed)
+	if err != nil {
+		return nil, p.target.stateError(ctx, err)
+	}
+	for _, v := range versions {
+		by, remembered := rows[v]
+		ours := remembered && by.Run == "" || slices.ContainsFunc(dead, func(d history.Run) bool { return d.ID == by.Run })
+		if !ours {
+			list = append(list, v)
+		}
+	}
+	return list, nil
 }
 
 // clearUnfinished clears away the steps that were cut off. The first planned step comes next.

@@ -256,7 +256,7 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 	}
 	list, err := asNow(p.target.set, append(slices.Clone(step.Instead), step.Version))
 	for i := range list {
-		list[i].Application = p.run.options.application
+		list[i].Application, list[i].Run = p.run.options.application, p.row.id
 		if list[i].Version == step.Version && step.Texts == nil {
 			list[i].Duration = took
 		}

@@ -19,6 +19,8 @@ type Applied struct {
 	Requires    int64  // the lowest version that a program must know to work with this database, 0 for any
 	Down        string // the stored Down; "" if none is stored. Only Downs reads it
 	Stored      bool   // there is one
+	// Run is the id of the run that applied it, "" if that isn't known: it was applied by something else, or by an earlier version.
+	Run string
 }
 
 const kindApplied = "applied"
@@ -78,10 +80,14 @@ func (v Versioned) Put(ctx context.Context, db Querier, namespace string, rows .
 	}
 	var values []string
 	for _, a := range rows {
-		values = append(values, v.t.sql("(?, 'applied', ?, ?, ?, ?, ?, ?, ?, ?, ?)", appliedID(namespace, a.Version), namespace, a.Version,
-			cut(a.Source, 255), a.Sum, checksumKey(a.Sum), a.Duration.Milliseconds(), cut(a.Application, 255), a.Requires, a.Down))
+		by := ""
+		if a.Run != "" {
+			by = runID(a.Run)
+		}
+		values = append(values, v.t.sql("(?, 'applied', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", appliedID(namespace, a.Version), namespace, a.Version,
+			cut(a.Source, 255), a.Sum, checksumKey(a.Sum), a.Duration.Milliseconds(), cut(a.Application, 255), a.Requires, a.Down, by))
 	}
-	columns := []string{"source", "checksum", "checksum_key", "duration_ms", "application", "requires", "down_sql"}
+	columns := []string{"source", "checksum", "checksum_key", "duration_ms", "application", "requires", "down_sql", "run_id"}
 	list := strings.Join(columns, ", ")
 	return v.write(ctx, db, v.t.sql("INSERT INTO {table} (id, kind, namespace, version_id, ")+list+") VALUES "+strings.Join(values, ", ")+v.t.orChange(columns...))
 }
@@ -119,7 +125,7 @@ func (v Versioned) Remove(ctx context.Context, db Querier, namespace string, ver
 
 // List reads the rows of a namespace, by version. A table that is missing, or of an earlier version, has none.
 func (v Versioned) List(ctx context.Context, db Querier, namespace string) (map[int64]Applied, error) {
-	return v.list(ctx, db, v.t.sql("SELECT version_id, source, checksum, duration_ms, application, requires, '',"+
+	return v.list(ctx, db, v.t.sql("SELECT version_id, source, checksum, duration_ms, application, requires, '', run_id,"+
 		" CASE WHEN COALESCE(down_sql, '') = '' THEN 0 ELSE 1 END FROM {table} WHERE kind = 'applied' AND namespace = ?", namespace))
 }
 
@@ -132,7 +138,7 @@ func (v Versioned) Downs(ctx context.Context, db Querier, namespace string, vers
 	for _, version := range versions {
 		ids = append(ids, v.t.sql("?", appliedID(namespace, version)))
 	}
-	return v.list(ctx, db, v.t.sql("SELECT version_id, source, checksum, duration_ms, application, requires, down_sql, 1"+
+	return v.list(ctx, db, v.t.sql("SELECT version_id, source, checksum, duration_ms, application, requires, down_sql, run_id, 1"+
 		" FROM {table} WHERE down_sql <> '' AND id IN (")+strings.Join(ids, ", ")+")")
 }
 
@@ -141,7 +147,8 @@ func (v Versioned) list(ctx context.Context, db Querier, query string) (map[int6
 	err := each(ctx, db, query, func(rows *sql.Rows) error {
 		var a Applied
 		var ms int64
-		err := rows.Scan(&a.Version, &a.Source, &a.Sum, &ms, &a.Application, &a.Requires, &a.Down, &a.Stored)
+		err := rows.Scan(&a.Version, &a.Source, &a.Sum, &ms, &a.Application, &a.Requires, &a.Down, &a.Run, &a.Stored)
+		a.Run = without(runPrefix, a.Run)
 		a.Duration = time.Duration(ms) * time.Millisecond
 		list[a.Version] = a
 		return err

@@ -269,8 +269,12 @@ func (r Runs) list(ctx context.Context, db Querier, later []string, only ...Outc
 	query := r.t.sql("SELECT id, namespace, holder, COALESCE(" + later[0] + ", ''), started_at, ended_at, from_version, to_version, outcome," +
 		" COALESCE(start_set, 'null'), COALESCE(planned, 'null'), COALESCE(" + later[1] + ", 'null'), COALESCE(error_text, '')" +
 		" FROM {table} WHERE kind = 'run'")
-	for _, outcome := range only {
-		query += r.t.sql(" AND outcome = ?", outcome)
+	if len(only) > 0 {
+		var outcomes []string
+		for _, outcome := range only {
+			outcomes = append(outcomes, r.t.sql("?", outcome))
+		}
+		query += " AND outcome IN (" + strings.Join(outcomes, ", ") + ")"
 	}
 	err = each(ctx, db, query+" ORDER BY started_at DESC, id DESC", func(rows *sql.Rows) error {
 		var x Run

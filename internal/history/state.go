@@ -85,7 +85,7 @@ func (t *table) columns() []column {
 	return []column{
 		{"id", varchar(idSize)}, // the kind, and what the row is of
 		{"kind", varchar(20) + " DEFAULT ''"},
-		{"run_id", varchar(100) + " DEFAULT ''"},    // of a fence, a step and a connection: the id of the run's row
+		{"run_id", varchar(100) + " DEFAULT ''"},    // of a fence, a step, a connection and an applied version: the id of the run's row
 		{"namespace", varchar(255) + " DEFAULT ''"}, // of a run, a step, a protected and an applied version
 		// Of a fence: how many transactions the run has committed. Of a run: how many they were when it ended. Of a step:
 		// how many they were when it began. -1 is unknown.

@@ -51,6 +51,16 @@ type Dead struct {
 	Planned []int64 // the versions that it was about to change
 }
 
+// Since are the applied versions that were not there when the oldest of the dead runs began. They come newest first.
+func Since(dead []Dead, applied []int64) (list []int64) {
+	for _, d := range dead {
+		if len(d.Planned) > 0 {
+			_, list = Diff(d.Start, applied)
+		}
+	}
+	return list
+}
+
 // NewLedger is the ledger of a run whose starting point are these rows.
 func NewLedger(found Rows) *Ledger { return &Ledger{found: found, start: found.Versions()} }
 
