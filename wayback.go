@@ -140,6 +140,9 @@ func (w wayBack) clear(ctx context.Context) (history.Rows, error) {
 		return rows, w.dirtyIfHalf(err)
 	}
 	if err := w.onlyOurs(ctx, rows); err != nil {
+		if lost := w.ledger.Lost(rows); lost != nil && !w.ledger.HalfDone() {
+			return rows, fmt.Errorf("%w; %w", w.lostFault(lost[0]), err)
+		}
 		return rows, w.dirtyIfHalf(err)
 	}
 	if !w.ledger.HalfDone() {

@@ -181,6 +181,7 @@ var hostiles = []hostile{
 	// The version table.
 	{name: "rows deleted", up: createB + "\nDELETE FROM goose_db_version WHERE version_id = 1;", down: dropB, want: undone},
 	{name: "rows deleted outside", outside: true, up: createB + "\nDELETE FROM goose_db_version WHERE version_id = 1;", down: dropB, want: undone},
+	{name: "rows replaced", up: createB + "\nDELETE FROM goose_db_version WHERE version_id = 1;\nINSERT INTO goose_db_version (version_id, is_applied) VALUES (20250101, TRUE);", down: dropB, want: told},
 	{name: "its own row", outside: true, up: createB + "\nINSERT INTO goose_db_version (version_id, is_applied) VALUES (2, TRUE);", down: dropB, want: told},
 	{name: "renamed", on: "postgres sqlite", up: createB + "\nALTER TABLE goose_db_version RENAME TO renamed;", down: dropB, want: undone},
 	{name: "dropped", on: "postgres sqlite", up: createB + "\nDROP TABLE goose_db_version;", down: dropB, want: undone},

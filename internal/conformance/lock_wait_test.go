@@ -272,7 +272,7 @@ func TestLockOnASlowServer(t *testing.T) {
 			db, f := p.flaky(t)
 			asked := 0
 			f.refuse = func(statement string) error {
-				if strings.Contains(statement, "AND outcome = 'running' ORDER BY") {
+				if strings.Contains(statement, "AND (outcome = 'running') ORDER BY") {
 					if asked++; asked <= slow {
 						time.Sleep(map[int]time.Duration{1: 1500, 2: 5500}[asked] * time.Millisecond)
 						return context.DeadlineExceeded

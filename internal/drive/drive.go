@@ -18,7 +18,7 @@ import (
 )
 
 // ErrOtherRunner is the error of a step that another runner has taken meanwhile.
-var ErrOtherRunner = failure.Outcome("the applied versions changed during this run, by another process (use WithGlobalLock(true)) or by a trigger of the version table")
+var ErrOtherRunner = failure.Outcome("the applied versions changed during this run, by another process (use WithGlobalLock(true)), by a trigger of the version table, or by a migration")
 
 // Section is one direction of a migration.
 type Section struct {

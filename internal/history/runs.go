@@ -272,9 +272,9 @@ func (r Runs) list(ctx context.Context, db Querier, later []string, only ...Outc
 	if len(only) > 0 {
 		var outcomes []string
 		for _, outcome := range only {
-			outcomes = append(outcomes, r.t.sql("?", outcome))
+			outcomes = append(outcomes, r.t.sql("outcome = ?", outcome))
 		}
-		query += " AND outcome IN (" + strings.Join(outcomes, ", ") + ")"
+		query += " AND (" + strings.Join(outcomes, " OR ") + ")"
 	}
 	err = each(ctx, db, query+" ORDER BY started_at DESC, id DESC", func(rows *sql.Rows) error {
 		var x Run
