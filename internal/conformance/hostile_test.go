@@ -127,6 +127,10 @@ var hostiles = []hostile{
 	{name: "COMMIT and BEGIN in goose's transaction", on: "postgres", up: createB + "\nCOMMIT;\nBEGIN;\nINSERT INTO b VALUES (1);", down: dropB, want: undone},
 	{name: "COMMIT, then a failure", on: "postgres sqlite", up: createB + "\nCOMMIT;\nINSERT INTO nowhere VALUES (1);", down: dropB, want: undone},
 	{name: "COMMIT, then a failure without a Down", on: "postgres sqlite", up: createB + "\nCOMMIT;\nINSERT INTO nowhere VALUES (1);", want: told},
+	{name: "PREPARE TRANSACTION", on: "postgres", up: createB + "\nPREPARE TRANSACTION 'hostile';", down: dropB, want: undone},
+	{name: "BEGIN and PREPARE TRANSACTION", on: "postgres", outside: true, up: "BEGIN;\n" + createB + "\nprepare /* it */ transaction 'hostile';", down: dropB, want: undone},
+	{name: "PREPARE TRANSACTION in half a pair", on: "postgres", half: true, up: "BEGIN;\n" + createB + "\nPREPARE TRANSACTION 'hostile';\nSELECT 1;", down: dropB, want: undone},
+	{name: "Go: PREPARE TRANSACTION", on: "postgres", tx: execAll(createB, "PREPARE TRANSACTION 'hostile'"), down: dropB, want: undone},
 
 	// A Go migration that ends its own.
 	{name: "Go: COMMIT", on: "postgres sqlite", tx: execAll(createB, "COMMIT"), down: dropB, want: undone},

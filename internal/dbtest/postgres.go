@@ -13,13 +13,14 @@ import (
 	"github.com/lib/pq"
 )
 
-// postgresSettings trade durability for speed. Nothing else is changed: lock limits, timeouts and isolation are those
-// that an application meets.
+// postgresSettings trade durability for speed. Lock limits, timeouts and isolation are those that an application meets; and it
+// may prepare transactions.
 var postgresSettings = []string{
 	"-c", "fsync=off",
 	"-c", "synchronous_commit=off",
 	"-c", "full_page_writes=off",
 	"-c", "max_connections=500",
+	"-c", "max_prepared_transactions=50",
 	"-c", "max_wal_size=128MB", // the files may lie in memory
 }
 

@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"database/sql/driver"
+
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // conn is a connection of a session's pool. It takes one of the parent pool's when it is used for the first time:
@@ -94,6 +96,9 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 	}
 	if err := c.settle(ctx); err != nil {
 		return err
+	}
+	if c.s.cfg.Kind == PostgreSQL && sqltext.PreparesTransaction(query) {
+		return errPrepares
 	}
 	c.link.lasting = c.link.lasting || c.s.cfg.Kind.lasts(query)
 	if c.s.outer != nil && c.inTx && c.s.cfg.Ends != nil && c.s.cfg.Ends(query) {

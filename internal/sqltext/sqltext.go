@@ -4,6 +4,7 @@ package sqltext
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -43,6 +44,19 @@ func ControlsTransactions(text string) bool {
 	}
 	return false
 }
+
+// PreparesTransaction says whether a text has a PREPARE TRANSACTION.
+func PreparesTransaction(text string) bool {
+	if !preparing.in(text) {
+		return false
+	}
+	return slices.ContainsFunc(pieces(text), func(piece string) bool { return twoPhase.MatchString(strings.TrimSpace(WithoutComments(piece))) })
+}
+
+var (
+	preparing = wordsOf("prepare")
+	twoPhase  = regexp.MustCompile(`(?i)^prepare\s+transaction\b`)
+)
 
 // Meddles says whether a text has any of the words, anywhere, with which a migration ends its transaction or changes its
 // session. A text without them does neither, unless it calls a function that does.
