@@ -265,7 +265,7 @@ func (a *admission) clearable(ctx context.Context, s history.Step) bool {
 	if s.Untouched && inTransaction {
 		return t.table.Transactional(ctx, db)
 	}
-	if p.run.looking.others.keptBy(p, p.files.step(s.Version)) != "" {
+	if step := p.files.step(s.Version); p.run.looking.others.keptBy(p, step) != "" || p.run.looking.others.removedBy(p, step) != "" {
 		return false // the Down may take what was there before
 	}
 	script := p.files.read[s.Version]
@@ -279,7 +279,7 @@ func (a *admission) clearCutOff(ctx context.Context, s history.Step) error {
 	if !s.Untouched {
 		p.events.send(Warning{Message: fmt.Sprintf("migration %s was cut off: its Down is executed before it is applied again",
 			ref(step.Version, step.Source))})
-		if result := p.takeMarked(ctx, step.down(), true); result.Err != nil && !result.LeftNothing {
+		if result := p.takeMarked(ctx, step.down(), true); result.Err != nil && !(result.LeftNothing && p.target.dialect.Unneeded(result.Err)) {
 			return fmt.Errorf("%w: %w", ErrDirty, result.Err)
 		}
 	}

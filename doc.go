@@ -102,7 +102,8 @@
 // that row, its fence. A new holder first takes the fence away from a dead run, which it can't do while a
 // transaction of that run is open. So a run that was declared dead can't commit. The new holder ends the
 // connections that the dead run left on the server, if they belong to its own user, and waits for them otherwise. It
-// takes over the starting point of the dead run. This happens within 45 seconds, even if the machine of
+// takes over the starting point of the dead run, unless something else has applied a migration since: then it undoes its own
+// work alone. This happens within 45 seconds, even if the machine of
 // the holder lost its power or its network. A holder that gets no answer for 10 seconds cancels its run with [ErrLockLost],
 // and doesn't go back. It returns up to 45 seconds after the cut.
 //

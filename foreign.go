@@ -50,6 +50,9 @@ var ErrForeignHistory = failure.Outcome("another tool has migrated this database
 // these tables and may have kept it (IF NOT EXISTS, OR REPLACE, ON CONFLICT and the like): the Down might remove what was there
 // before. A run that takes over from a killed one goes by what was there before that one. With [Ignore] nothing of this paragraph holds.
 //
+// Where migrations are applied already, the way back ends in the same way, whatever the option says, at a migration in SQL whose Down
+// removes a table, a column or a schema that was there before the run, if its Up may have kept that.
+//
 // It costs one statement, where nothing is applied and something is pending.
 //
 // The default is [Refuse].

@@ -1,14 +1,19 @@
 package gooseplus
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/history"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
-// others are the tables that were there before the first migration of a run, where nothing was applied.
+// others are what was there before the first migration of a run: the objects that Downs of the run would remove, and, where
+// nothing was applied, the names of all tables.
 type others []string
 
 // mayTake refuses a Down that could remove what was there before: the Up may have been content with that.
@@ -17,7 +22,10 @@ func (o others) mayTake(p *part, step plannedStep) error {
 	if name == "" {
 		return nil
 	}
-	return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %q was there before the first migration, and the Up may have kept it "+
+	if !strings.HasSuffix(name, `"`) { // it is a name alone
+		name = strconv.Quote(name)
+	}
+	return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %s was there before the run, and the Up may have kept it "+
 		"(IF NOT EXISTS or the like): undo it by hand, or keep it and mend the migration that failed", name))
 }
 
@@ -27,12 +35,79 @@ func (o others) keptBy(p *part, step plannedStep) string {
 		return ""
 	}
 	step.Direction = directionUp // of which the statements are asked for
-	for _, text := range p.statements(step) {
+	texts := p.statements(step)
+	if slices.ContainsFunc(texts, sqltext.Content) {
+		if name := o.removedBy(p, step); name != "" {
+			return name
+		}
+	}
+	for _, text := range texts {
 		if name := sqltext.ContentWith(text, o); name != "" {
 			return name
 		}
 	}
 	return ""
+}
+
+// removedBy is the first of them that the Down of a step in SQL removes, "" if there is none.
+func (o others) removedBy(p *part, step plannedStep) string {
+	for _, object := range p.removes(step) {
+		if name := object.String(); slices.Contains(o, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// removes are the objects that the Down of a step in SQL removes, as far as it says so.
+func (p *part) removes(step plannedStep) (list []dialect.Object) {
+	if step.sections[1].Function {
+		return nil
+	}
+	step.Direction = directionDown
+	for _, text := range p.statements(step) {
+		for _, r := range sqltext.Removals(text) {
+			if o, err := p.target.dialect.Removed(r); err == nil { // otherwise the server refuses it too
+				list = append(list, o)
+			}
+		}
+	}
+	return list
+}
+
+// lookBefore looks for what is there before the first step and would go with a Down: of a step whose Up may be content with it, and
+// of one that the next run may have to clear away, not knowing whether it was this one that made it. What dead runs had
+// planned may be theirs.
+func (o others) lookBefore(ctx context.Context, p *part) (others, error) {
+	if p.target.state == nil || p.run.options.rollback != RollbackDown {
+		return o, nil
+	}
+	theirs := make(map[int64]bool)
+	for _, d := range p.run.holding.inheritedBy(p) {
+		for _, v := range d.Planned {
+			theirs[v] = true
+		}
+	}
+	first := len(p.found.Applied) == 0
+	var objects []dialect.Object
+	for _, s := range p.steps {
+		if s.Direction == directionDown || s.checkpoint != nil || s.sections[0].Function || theirs[s.Version] {
+			continue
+		}
+		kept := !(first && p.run.options.foreignHistory == Ignore) && slices.ContainsFunc(p.statements(s), sqltext.Content)
+		if kept || !p.target.dialect.TransactionalDDL && p.run.holding != nil {
+			objects = append(objects, p.removes(s)...)
+		}
+	}
+	present, err := p.target.state.Present(ctx, p.run.db.own, p.target.schema, objects)
+	if err != nil {
+		return o, p.target.stateError(ctx, err)
+	}
+	list := slices.Clone(o)
+	for _, object := range present {
+		list = slices.Insert(list, 0, object.String())
+	}
+	return list, nil
 }
 
 // forHeir are they for the run that takes over from this one, which can't find them out any more. Those come first for which a

@@ -232,6 +232,10 @@ func (r *run) prepare(ctx context.Context) error {
 		if err := p.found.AddZero(ctx, r.db.own); err != nil {
 			return p.target.named(p.target.tableError(ctx, err))
 		}
+		var err error
+		if r.looking.others, err = r.looking.others.lookBefore(ctx, p); err != nil {
+			return p.target.named(err)
+		}
 		if !r.options.oneTransaction() { // which undoes nothing by Downs
 			if err := p.inherit(ctx, r.holding.inheritedBy(p)); err != nil {
 				return p.target.named(err)

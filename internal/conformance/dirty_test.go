@@ -211,6 +211,60 @@ func TestDirtyCrash(t *testing.T) {
 	}
 }
 
+// TestCutOffBesideOthers: the next run clears away what a step has left that was cut off, if it is certain what that is. It removes no
+// column that somebody had made by hand before, and a Down that is refused for other reasons than that there is nothing to remove
+// has cleared nothing away.
+func TestCutOffBesideOthers(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(server, without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
+		for _, c := range []struct {
+			name        string
+			lock, waits string // what keeps the victim waiting, and in which statement
+			between     []string
+			check       string
+		}{
+			{"phone", "LOCK TABLES people WRITE", "ALTER TABLE people", nil, "SELECT count(phone) FROM people"},
+			{"made", "LOCK TABLES goose_db_version READ, goose_db_version AS v READ", "INSERT INTO%goose_db_version",
+				[]string{"CREATE TABLE child (id INTEGER, FOREIGN KEY (id) REFERENCES made (id))", "INSERT INTO made VALUES (1), (2)"}, "SELECT count(*) FROM made"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				p.counting(t)
+				p.exec(t, "CREATE TABLE people (id INTEGER, phone INTEGER)", "INSERT INTO people VALUES (1, 1), (2, 2)")
+				m := p.locking(p.instance(t), from(victimSets[c.name](p)))
+				if err := m.MigrateTo(ctx, 1); err != nil {
+					t.Fatal(err)
+				}
+				locker := pin(t, p.db, 1)[0]
+				defer locker.Close()
+				if _, err := locker.ExecContext(ctx, c.lock); err != nil {
+					t.Fatal(err)
+				}
+				kill := victims{p}.holder(t, c.name)
+				waiting := "FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE '" + c.waits + "%' AND state LIKE 'Waiting for %'"
+				p.untilAny(t, "the victim waits", "SELECT count(*) "+waiting)
+				kill()
+				for _, id := range column[int](t, p.db, "SELECT id "+waiting) { // otherwise the server goes on with it
+					p.exec(t, fmt.Sprintf(p.kill, id))
+				}
+				if _, err := locker.ExecContext(ctx, "UNLOCK TABLES"); err != nil {
+					t.Fatal(err)
+				}
+				p.exec(t, c.between...)
+				for range 2 {
+					wantIs(t, m.Migrate(ctx), gooseplus.ErrDirty)
+				}
+				if n := column[int](t, p.db, c.check)[0]; n != 2 {
+					t.Errorf("%d rows are left", n)
+				}
+				if s, err := m.Status(ctx); err != nil || !s.Dirty {
+					t.Errorf("dirty %v, %v", s.Dirty, err)
+				}
+			})
+		}
+	})
+}
+
 // victimSetOptions are the Go migrations of a set.
 func victimSetOptions(p *place, set string) []gooseplus.Option {
 	if set != "go" {
@@ -232,6 +286,12 @@ func init() {
 		return files(named)
 	}
 	victimSets["go"] = func(p *place) fstest.MapFS { return around(nil, "go") }
+	victimSets["phone"] = func(*place) fstest.MapFS {
+		return around(script("ALTER TABLE people ADD COLUMN phone INTEGER;", "ALTER TABLE people DROP COLUMN phone;"), "phone")
+	}
+	victimSets["made"] = func(*place) fstest.MapFS {
+		return around(script("CREATE TABLE made (id INTEGER PRIMARY KEY);", "DROP TABLE made;"), "made")
+	}
 	victimSets["rows"] = func(p *place) fstest.MapFS {
 		return around(script("INSERT INTO counted VALUES (7);\n"+p.sleeping(time.Second)+";\n"+count(2), "DELETE FROM counted WHERE v IN (2, 7);"), "rows")
 	}

@@ -55,7 +55,7 @@ func TestTablesOfOthersStay(t *testing.T) {
 				wantIs(t, err, gooseplus.ErrRollForward)
 			} else {
 				wantIs(t, err, gooseplus.ErrRollBack)
-				wantText(t, err, "was there before the first migration")
+				wantText(t, err, "was there before the run")
 			}
 			if n := column[int](t, at.db, "SELECT count(*) FROM people")[0]; n != 2 {
 				t.Errorf("%s: people has %d rows", c.name, n)
@@ -67,6 +67,56 @@ func TestTablesOfOthersStay(t *testing.T) {
 			if have := status.CurrentVersion > 0; status.Dirty != c.dirty || have != (c.applied != nil) {
 				t.Errorf("%s: version %d, dirty %t", c.name, status.CurrentVersion, status.Dirty)
 			}
+		}
+	})
+}
+
+// TestWhatWasThereStays: where migrations are applied already, too, a failed run doesn't remove by a Down what somebody has made by hand
+// before the run, and the Up has kept. What the run itself has made is removed.
+func TestWhatWasThereStays(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		type kept struct{ up, down, count string }
+		list := map[string]kept{
+			"table":        {contentUp, "DROP TABLE people;", "SELECT count(*) FROM people"},
+			"table of two": {contentUp, "DROP TABLE IF EXISTS nothing; DROP TABLE People;", "SELECT count(*) FROM people"},
+		}
+		if p.dialect == "mysql" {
+			list["table of two"] = kept{contentUp, "DROP TABLE IF EXISTS nothing, people;", "SELECT count(*) FROM people"}
+		}
+		if p.dialect != "sqlite" {
+			list["column"] = kept{"ALTER TABLE people ADD COLUMN IF NOT EXISTS phone INTEGER;", "ALTER TABLE people DROP COLUMN phone;", "SELECT count(phone) FROM people"}
+		}
+		if p.dialect == "postgres" {
+			list["quoted"] = kept{`CREATE TABLE IF NOT EXISTS "pe""ople" (id INTEGER);`, `DROP TABLE "pe""ople";`, `SELECT count(*) FROM "pe""ople"`}
+			list["in another schema"] = kept{"CREATE TABLE IF NOT EXISTS application.people (id INTEGER);", "DROP TABLE application.people;", "SELECT count(*) FROM application.people"}
+			list["schema"] = kept{"CREATE SCHEMA IF NOT EXISTS application;", "DROP SCHEMA application CASCADE;", "SELECT count(*) FROM application.people"}
+		}
+		for name, c := range list {
+			t.Run(name, func(t *testing.T) {
+				at := &place{target: p.target, dsn: p.database(t)}
+				at.db = at.instance(t)
+				set := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
+				if err := at.locking(at.db, from(set)).Migrate(ctx); err != nil {
+					t.Fatal(err)
+				}
+				at.exec(t, "CREATE TABLE people (id INTEGER, phone INTEGER)", "INSERT INTO people VALUES (1, 1), (2, 2)")
+				if p.dialect == "postgres" {
+					at.exec(t, "CREATE SCHEMA application", "CREATE TABLE application.people AS SELECT * FROM people", `CREATE TABLE "pe""ople" AS SELECT * FROM people`)
+				}
+				set["sql/base/2_kept.sql"], set["sql/base/3_new.sql"] = script(c.up, c.down), script("CREATE TABLE IF NOT EXISTS new (id INTEGER);", "DROP TABLE new;")
+				set["sql/base/4_x.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
+				err := at.locking(at.db, from(set)).Migrate(ctx)
+				wantIs(t, err, gooseplus.ErrRollBack)
+				wantText(t, err, "was there before the run")
+				if n := column[int](t, at.db, c.count)[0]; n != 2 {
+					t.Errorf("%d rows", n)
+				}
+				if got := fmt.Sprint(column[string](t, at.db, at.tables)); strings.Contains(got, "new") {
+					t.Errorf("tables %s", got)
+				}
+			})
 		}
 	})
 }
@@ -139,7 +189,7 @@ func TestTablesOfOthersStayAfterKill(t *testing.T) {
 				continue
 			}
 			wantIs(t, err, gooseplus.ErrRollBack)
-			wantText(t, err, "was there before the first migration")
+			wantText(t, err, "was there before the run")
 			p.want(t, []int64{1, 2}, []string{"other", "own", "people"})
 			if n := column[int](t, p.db, "SELECT count(*) FROM people")[0]; n != 2 {
 				t.Errorf("people has %d rows", n)

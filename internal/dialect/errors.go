@@ -27,6 +27,9 @@ var (
 	deadlock = codes{goose.DialectMySQL: {"1213"}}
 	// syntax_error; ER_PARSE_ERROR, ER_SYNTAX_ERROR; SQLITE_ERROR.
 	unparsed = codes{goose.DialectPostgres: {"42601"}, goose.DialectMySQL: {"1064", "1149"}, goose.DialectSQLite3: {"1"}}
+	// ER_TABLE_EXISTS_ERROR, ER_BAD_TABLE_ERROR, ER_BAD_FIELD_ERROR, ER_DUP_FIELDNAME, ER_DUP_KEYNAME, ER_CANT_DROP_FIELD_OR_KEY,
+	// ER_NO_SUCH_TABLE, ER_KEY_DOES_NOT_EXITS, ER_FK_DUP_NAME, ER_CHECK_CONSTRAINT_NOT_FOUND, ER_CHECK_CONSTRAINT_DUP_NAME.
+	unneeded = codes{goose.DialectMySQL: {"1050", "1051", "1054", "1060", "1061", "1091", "1146", "1176", "1826", "3821", "3822"}}
 	// invalid_catalog_name; ER_BAD_DB_ERROR.
 	noDatabase = codes{goose.DialectPostgres: {"3D000"}, goose.DialectMySQL: {"1049"}}
 	// insufficient_privilege; ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
@@ -57,6 +60,10 @@ func MaybeUndone(err error) bool { return lockTimeout.in(err, goose.DialectMySQL
 // Unparsed says whether the database could not parse a statement. SQLite gives this error for other reasons too, and
 // undoes the statement. A statement that executes others can fail so after it has done a part of them.
 func (d Dialect) Unparsed(err error) bool { return unparsed.in(err, d.Goose) }
+
+// Unneeded says whether the database has refused DDL because everything is already as it would be afterwards: what it removes
+// isn't there, or what it makes is.
+func (d Dialect) Unneeded(err error) bool { return unneeded.in(err, d.Goose) }
 
 // NoDatabase says whether the server has no database of the name in the DSN.
 func (d Dialect) NoDatabase(err error) bool { return noDatabase.in(err, d.Goose) }

@@ -47,6 +47,8 @@ type server interface {
 	candidates(version dialect.Name, names, columns, own string) string
 	// relations is a query for the names of what has rows in a schema, and of sequences.
 	relations(schema string) string
+	// object is a query that finds a row if the object exists.
+	object(o dialect.Object) string
 	// mutex is the lock of a state table, see [State.Mutex].
 	mutex(ctx context.Context, s *State, db, pool *sql.DB, lease mutex.Lease) (mutex.Mutex, error)
 

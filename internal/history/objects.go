@@ -1,0 +1,68 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/dialect"
+)
+
+// objectsAtOnce is how many objects one statement looks for.
+const objectsAtOnce = 100
+
+// Present are those of the objects that exist. schema is where those are looked for whose names have none, "" for wherever the
+// connection finds them. The dialect is one of those that gooseplus doesn't leave to goose.
+func (s *State) Present(ctx context.Context, db Querier, schema string, objects []dialect.Object) (present []dialect.Object, err error) {
+	for some := range slices.Chunk(objects, objectsAtOnce) {
+		var parts []string
+		for i, o := range some {
+			if o.Schema == "" {
+				o.Schema = schema
+			}
+			parts = append(parts, fmt.Sprintf("SELECT %d AS i FROM (SELECT 1 AS one) AS n WHERE EXISTS (%s)", i, s.server.object(o)))
+		}
+		err := each(ctx, db, strings.Join(parts, " UNION ALL "), func(rows *sql.Rows) error {
+			var i int
+			err := rows.Scan(&i)
+			present = append(present, some[i])
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return present, nil
+}
+
+func (p postgres) object(o dialect.Object) string {
+	switch {
+	case o.Table == "":
+		return "SELECT 1 FROM pg_namespace WHERE nspname = " + p.Literal(o.Schema)
+	case o.Column != "":
+		return "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(" + p.Literal(p.Quote(o.Name)) + ") AND NOT attisdropped AND attname = " + p.Literal(o.Column)
+	}
+	return p.there(o.Name)
+}
+
+func (m mysql) object(o dialect.Object) string {
+	switch {
+	case o.Table == "":
+		return "SELECT 1 FROM information_schema.schemata WHERE schema_name = " + m.Literal(o.Schema)
+	case o.Column != "":
+		return "SELECT 1 FROM information_schema.columns WHERE " + m.in(o.Name) + " AND column_name = " + m.Literal(o.Column)
+	}
+	return m.there(o.Name)
+}
+
+func (s sqlite) object(o dialect.Object) string {
+	switch {
+	case o.Table == "":
+		return "SELECT 1 WHERE FALSE" // a database is attached, and not removed
+	case o.Column != "":
+		return "SELECT 1 FROM (" + s.columns(o.Name) + ") AS c WHERE c.name = " + s.Literal(o.Column) + " COLLATE NOCASE"
+	}
+	return s.there(o.Name)
+}

@@ -1,0 +1,52 @@
+package sqltext
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Removal is what a statement removes: a table, a column of one, or a schema. The names are as the statement spells them.
+type Removal struct {
+	Schema bool // Name is that of a schema
+	Name   string
+	Column string // "" for the whole table
+}
+
+const (
+	identifier = `(?:"(?:[^"]|"")+"|` + "`(?:[^`]|``)+`" + `|\[[^\]]+\]|[\pL_][\pL\pN_$]*)`
+	dottedName = identifier + `(?:\s*\.\s*` + identifier + `)*`
+)
+
+var (
+	removing = wordsOf("drop")
+	dropped  = regexp.MustCompile(`(?i)\bdrop\s+(?:(?:temporary\s+)?(table)|schema|database)\s+(?:if\s+exists\s+)?(` + dottedName + `(?:\s*,\s*` + dottedName + `)*)`)
+	altered  = regexp.MustCompile(`(?i)\balter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(` + dottedName + `)([^;]*)`)
+	without  = regexp.MustCompile(`(?i)\bdrop\s+(column\s+)?(?:if\s+exists\s+)?(` + identifier + `)`)
+	oneName  = regexp.MustCompile(dottedName)
+	// noColumn are the words that follow DROP in an ALTER TABLE where it removes something else.
+	noColumn = []string{"index", "key", "constraint", "primary", "foreign", "check", "partition", "default", "not", "identity", "expression", "if"}
+)
+
+// Removals are the tables, the columns and the schemas that the statements of a text remove. Those of a comment count too.
+func Removals(text string) (list []Removal) {
+	if !removing.in(text) {
+		return nil
+	}
+	for _, m := range dropped.FindAllStringSubmatch(text, -1) {
+		for _, name := range oneName.FindAllString(m[2], -1) {
+			list = append(list, Removal{Schema: m[1] == "", Name: name})
+		}
+	}
+	for _, m := range altered.FindAllStringSubmatch(text, -1) {
+		for _, c := range without.FindAllStringSubmatch(m[2], -1) {
+			if c[1] != "" || !slices.Contains(noColumn, strings.ToLower(c[2])) {
+				list = append(list, Removal{Name: m[1], Column: c[2]})
+			}
+		}
+	}
+	return list
+}
+
+// Content says whether a text may succeed although what it is to make is there already.
+func Content(text string) bool { return content.in(text) }
