@@ -49,9 +49,9 @@ type checkpointDone struct {
 const checkpointLong = "Writes VERSION_NAME.checkpoint.sql, which stands for all versions up to its own in databases without any applied\n" +
 	"version. Programs use it with WithCheckpoints(true).\n" +
 	"The command runs the migrations in one new database and the checkpoint in another one, and compares what both\n" +
-	"have: every object, every row, the positions of sequences. It writes no file if anything differs. Both databases\n" +
-	"are copies of the shadow, which must be empty, and are dropped again; the user needs the right to create\n" +
-	"databases. On PostgreSQL it needs pg_dump of the server's version or a newer one. SQLite needs no shadow.\n" +
+	"have: every object, every row of every table, the positions of sequences. It writes no file if anything differs.\n" +
+	"Both databases are copies of the shadow, which must be empty, and are dropped again; the user needs the right\n" +
+	"to create databases. On PostgreSQL it needs pg_dump of the server's version or a newer one. SQLite needs no shadow.\n" +
 	"A checkpoint is for one list of environments, and for one namespace (--namespace)."
 
 // checkpoint writes a checkpoint and verifies it.
@@ -240,7 +240,7 @@ func (w *checkpointWriter) write(ctx context.Context) (text string, err error) {
 	}
 	if err == nil && !failed {
 		// Another run of the migrations may have made other rows: now() is one reason.
-		if have, err := w.try(ctx, anywhere.text, there); err == nil && slices.Equal(shapes(have), shapes(there.after)) {
+		if have, err := w.try(ctx, anywhere.text, there); err == nil && slices.Equal(shapes(dump.ByName(w.set.Dialect, have)), shapes(dump.ByName(w.set.Dialect, there.after))) {
 			return anywhere.text, nil
 		}
 	}
@@ -330,7 +330,8 @@ func (w *checkpointWriter) verify(ctx context.Context, made attempt) error {
 	if err != nil {
 		return err
 	}
-	if lost, more := dump.Minus(made.after, have), dump.Minus(have, made.after); len(lost)+len(more) > 0 {
+	have, want := dump.ByName(w.set.Dialect, have), dump.ByName(w.set.Dialect, made.after)
+	if lost, more := dump.Minus(want, have), dump.Minus(have, want); len(lost)+len(more) > 0 {
 		return &refusedError{fmt.Errorf("%s was not written, because it doesn't make the same rows and definitions: only the migrations make %s, only the checkpoint makes %s",
 			w.file, firstOf(lost), firstOf(more))}
 	}

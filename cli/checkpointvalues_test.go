@@ -17,6 +17,21 @@ func TestCheckpointKeepsValues(t *testing.T) {
 		up      string
 		queries map[string]string // and their answers
 	}{
+		// A child gets its columns in another order.
+		"postgres": {`CREATE TABLE parent (k int, t text);
+CREATE TABLE child (extra int) INHERITS (parent);
+ALTER TABLE parent ADD COLUMN "T, 2" text;
+INSERT INTO child (k, t, extra, "T, 2") VALUES (5, 'it''s (a), "b";', 6, '7'), (1, NULL, 2, '3');
+CREATE TABLE generated (a int, twice int GENERATED ALWAYS AS (a * 2) STORED, n int GENERATED ALWAYS AS IDENTITY);
+INSERT INTO generated (a) VALUES (1);
+CREATE TABLE whole (a int, b int) PARTITION BY LIST (a);
+CREATE TABLE part (b int, a int);
+INSERT INTO part (a, b) VALUES (1, 2);
+ALTER TABLE whole ATTACH PARTITION part FOR VALUES IN (1);`, map[string]string{
+			`SELECT string_agg(concat_ws('/', k, t, extra, "T, 2"), ' ' ORDER BY k DESC) FROM child`: `5/it's (a), "b";/6/7 1/2/3`,
+			"SELECT concat_ws('/', a, twice, n) FROM generated":                                      "1/2/1",
+			"SELECT concat_ws('/', a, b) FROM part":                                                  "1/2",
+		}},
 		"sqlite": {`CREATE TABLE a (t TEXT, b BLOB);
 INSERT INTO a VALUES (char(97, 0, 98, 39), x'610062');
 PRAGMA user_version = 7;

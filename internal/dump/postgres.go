@@ -148,7 +148,7 @@ func (s Source) pgDump(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("pg_dump is not in PATH: it is needed to write a checkpoint, and never to run one: %s", s.install(ctx))
 	}
-	args := []string{"--dbname=" + s.Connection.Database, "--rows-per-insert=" + fmt.Sprint(rowsAtOnce), "--no-tablespaces", "--encoding=UTF8", "--no-password"}
+	args := []string{"--dbname=" + s.Connection.Database, "--column-inserts", "--rows-per-insert=" + fmt.Sprint(rowsAtOnce), "--no-tablespaces", "--encoding=UTF8", "--no-password"}
 	for _, table := range s.Ignore {
 		args = append(args, "--exclude-table="+dialect.Quoted(s.IgnoreIn)+"."+dialect.Quoted(table))
 	}
