@@ -64,13 +64,13 @@ func (m *Migrator) newTenantsCall(ctx context.Context, source iter.Seq2[Tenant, 
 	return c, nil
 }
 
-// once leaves out a schema that the source names again, as a query with a join does: two runs of this call would be at it, and
-// what undoes one migration would undo two.
+// once leaves out a schema that the source names again, as a query with a join does, whatever the tenant is called: two runs of
+// this call would be at it, and what undoes one migration would undo two.
 func (c *tenantsCall) once(source iter.Seq2[Tenant, error]) iter.Seq2[Tenant, error] {
 	return func(yield func(Tenant, error) bool) {
 		seen := make(map[string]bool)
 		for t, err := range source {
-			if err == nil && t.shares() && t.Schema != "" && t.name() == t.Schema {
+			if err == nil && t.shares() && t.Schema != "" {
 				if seen[t.Schema] {
 					c.m.events.share(t.name(), "").send(Warning{Message: fmt.Sprintf("the source names the schema %q more than once: it counts once", t.Schema)})
 					continue
@@ -169,7 +169,7 @@ func (c *tenantsCall) ended(ctx context.Context, source error, all bool) (err er
 // unless an option says so; [WithWayBack] undoes what the call did to the others. Only the end of the context interrupts a tenant that is being migrated.
 //
 // The source is ranged over once, ahead of the work. The report is never nil, and has every tenant that the source gave. A
-// schema that it gives again counts once, with a [Warning]; a source without tenants is a [Warning] too. The error is a
+// schema that it gives again counts once, also under another name, with a [Warning]; a source without tenants is a [Warning] too. The error is a
 // [*TenantsError] if any tenant failed; the source's own error, or the error of a context that ended, is in it as well. A
 // fault of the configuration or of the options is returned before the source is asked.
 func (m *Migrator) MigrateTenants(ctx context.Context, source iter.Seq2[Tenant, error], opts ...TenantsOption) (*TenantsReport, error) {
