@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/gooseplus/gooseplus/internal/redact"
 )
 
 // An Event is something that happened in a run: [RunRequested], [LockWaiting], [LockWaitFinished], [RunStarted],
@@ -262,7 +264,7 @@ func (o *observers) call(i int, ctx context.Context, e Event) context.Context {
 	defer func() {
 		if v := recover(); v != nil && !o.accused[i] {
 			o.accused[i] = true
-			o.warn(fmt.Sprintf("observer panicked: %v\n%s", v, debug.Stack()))
+			o.warn(fmt.Sprintf("observer panicked: %v\n%s", redact.Text(fmt.Sprint(v)), debug.Stack()))
 		}
 	}()
 	return o.list[i](ctx, e)

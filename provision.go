@@ -151,10 +151,10 @@ func (m *Migrator) notCreated(alive context.Context, whole *target, err error) e
 func called(ctx context.Context, f func(context.Context) error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &drive.PanicError{Value: v, Stack: debug.Stack()}
+			err = failure.Tidy{Err: &drive.PanicError{Value: v, Stack: debug.Stack()}}
 		}
 	}()
-	return failure.Foreign(f(ctx))
+	return failure.Tidied(failure.Foreign(f(ctx)))
 }
 
 // reachable says whether the tenant's database is there.

@@ -113,7 +113,7 @@ func (o *options) fault(f *migset.Fault) error {
 	case migset.Definition:
 		err = fmt.Errorf("%w: %w", ErrMergeMigrations, definitionError(f))
 	case migset.Merge:
-		err = fmt.Errorf("%w: %w", ErrMergeMigrations, err)
+		err = fmt.Errorf("%w: %w", ErrMergeMigrations, failure.Tidy{Err: err})
 	}
 	return namedBy(where(o.tenant, f.Namespace), err)
 }

@@ -78,7 +78,7 @@ func (m *Migrator) Tenants(ctx context.Context, source iter.Seq2[Tenant, error])
 				err = context.Cause(ctx)
 			}
 			if err != nil {
-				yield(nil, err)
+				yield(nil, failure.Tidy{Err: err})
 				return
 			}
 			if !m.yieldTenant(t, yield) {

@@ -152,9 +152,9 @@ func (c *tenantsCall) ended(ctx context.Context, source error, all bool) (err er
 	var panicked *fleet.PanicError
 	switch {
 	case errors.As(source, &panicked):
-		err = fmt.Errorf("the source of tenants panicked: %w", &drive.PanicError{Value: panicked.Value, Stack: panicked.Stack})
+		err = fmt.Errorf("the source of tenants panicked: %w", failure.Tidy{Err: &drive.PanicError{Value: panicked.Value, Stack: panicked.Stack}})
 	case source != nil:
-		err = fmt.Errorf("the source of tenants: %w", source)
+		err = fmt.Errorf("the source of tenants: %w", failure.Tidy{Err: source})
 	}
 	if ctx.Err() != nil && !all {
 		err = failure.Join(err, failure.Stopped(ctx, nil))
@@ -296,14 +296,14 @@ func (c *tenantsCall) attempt(ctx context.Context, tm *Migrator, do func(context
 	return result, end
 }
 
-// guarded calls do, whose panic is an error.
+// guarded calls do, whose panic is an error. The error of do can have the DSN in it.
 func (m *Migrator) guarded(ctx context.Context, do func(context.Context, *Migrator) error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = m.named(&drive.PanicError{Value: v, Stack: debug.Stack()})
+			err = m.named(failure.Tidy{Err: &drive.PanicError{Value: v, Stack: debug.Stack()}})
 		}
 	}()
-	return do(ctx, m)
+	return failure.Tidied(do(ctx, m))
 }
 
 // undoing is what the way back of a call needs of a tenant that the call has migrated.

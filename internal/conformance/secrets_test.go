@@ -119,3 +119,27 @@ func dump(t *testing.T, db *sql.DB, table string) string {
 	}
 	return b.String()
 }
+
+// TestSecretsOfCreate: the functions that create and drop a tenant's database fail with a password in their errors.
+func TestSecretsOfCreate(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onSchemas(t, func(t *testing.T, p *fleetPlace) {
+		secret := errors.New("cannot parse postgres://u:S3cretPW@h/db and password=S3cretPW")
+		fails, panics := func(context.Context) error { return secret }, func(context.Context) error { panic(secret) }
+		for _, f := range []func(context.Context) error{fails, panics} {
+			names := p.names(2)
+			create, _ := p.ownDatabase(t, names[0])
+			create.Create = f
+			drop, _ := p.ownDatabase(t, names[1])
+			drop.Drop = f
+			for _, tenant := range []gooseplus.Tenant{create, drop} {
+				err := p.migrator(from(files(map[string]*fstest.MapFile{"1_a.sql": script("SELECT nothing;", "SELECT 1;")}))).Provision(ctx, tenant)
+				wantIs(t, err, secret)
+				if strings.Contains(err.Error(), "S3cret") || !strings.Contains(err.Error(), "xxxxx") {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}

@@ -57,6 +57,14 @@ type Tidy struct{ Err error }
 func (e Tidy) Error() string { return Reason(e.Err) }
 func (e Tidy) Unwrap() error { return e.Err }
 
+// Tidied is a Tidy of err, nil if that is nil.
+func Tidied(err error) error {
+	if err == nil {
+		return nil
+	}
+	return Tidy{err}
+}
+
 // timeoutError is the cause of a context that one of the timeouts ended.
 type timeoutError struct {
 	what  string
