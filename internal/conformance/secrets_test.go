@@ -22,11 +22,12 @@ func TestSecretsInSQL(t *testing.T) {
 	statements := map[string][]string{
 		"postgres": {
 			"CREATE ROLE x PASSWORD 'S3cr tPart' BOGUS;", "CREATE ROLE x PASSWORD S3crtPart;", "CREATE USER MAPPING FOR x SERVER y OPTIONS (password 'S3cr'tPart');",
+			"CREATE USER x PASSWORDD 'S3cr tPart';", "ALTER SUBSCRIPTION x CONECTION 'host=h pasword=S3crtPart';",
 			`INSERT INTO nowhere VALUES ('{"password": "S3cr tPart"}');`, `SELECT 1 FROM nowhere WHERE dsn = 'postgres://app:S3cr@tPart@h/x';`,
 		},
 		"mysql": {
 			"CREATE USER x IDENTIFIED BY 'S3cr tPart' BOGUS;", "CREATE USER x IDENTIFIED BY S3crtPart;", "SET PASSWORD FOR x = S3crtPart;",
-			"SELECT 1 FROM nowhere WHERE token = 'S3cr tPart';",
+			"SELECT 1 FROM nowhere WHERE token = 'S3cr tPart';", "CREATE USER x IDENTIFED BY 'S3cr tPart';", "GRANT SELECT ON *.* TO x IDENTIFED BY 'S3crtPart';",
 		},
 		"sqlite": {`INSERT INTO nowhere (name, password) VALUES ('a', 'S3cr tPart');`, "ATTACH 'x' AS x KEY 'S3cr'tPart';"},
 	}

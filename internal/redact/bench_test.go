@@ -18,6 +18,7 @@ func BenchmarkIn(b *testing.B) {
 		{"updates", many("UPDATE users SET password = 's3cret' WHERE email = 'somebody@example.com';\n")},
 		{"users", many("CREATE USER somebody IDENTIFIED BY 's3cret';\n")},
 		{"roles", many("CREATE ROLE somebody PASSWORD 's3cret';\n")},
+		{"users in rows", "INSERT INTO x VALUES " + many("('CREATE USER somebody'),\n")},
 		{"tables", many("CREATE TABLE users (id INTEGER PRIMARY KEY, password TEXT NOT NULL DEFAULT '');\n")},
 		{"JSON", many(`INSERT INTO x VALUES ('{"url": "https://example.com/a?b=c", "password": "s3cret"}');` + "\n")},
 		{"one line", "UPDATE users SET password = x" + many("word ")},

@@ -73,6 +73,46 @@ var clauses = []clause{
 	{words{"bearer", regexp.MustCompile(`^Bearer\s+`)}, words{}, true},
 }
 
+// accounts are the beginnings of statements in which every string can be a password, whatever the word before it: that word can
+// be mistyped.
+var accounts = []clause{
+	{begin: begin("create", `CREATE\s+(?:OR\s+REPLACE\s+)?(?:ROLE|USER|GROUP|SERVER|SUBSCRIPTION|FOREIGN\s+DATA)\b`)},
+	{begin: begin("alter", `ALTER\s+(?:ROLE|USER|GROUP|SERVER|SUBSCRIPTION|FOREIGN\s+DATA)\b`)},
+	{begin: begin("set", `SET\s+PASSWORD\s+FOR\b`)},
+	{begin: begin("change", `CHANGE\s+(?:MASTER|REPLICATION)\b`)},
+	{begin: begin("grant", `GRANT\b`), then: begin("to", `TO\s+(?:'[^']*'|"[^"]*"|\S+)`)},
+}
+
+// beforeName is what comes before the name of an account or of a server. In double quotes there can be other names too.
+var beforeName = map[byte]*regexp.Regexp{
+	'\'': regexp.MustCompile(`(?i)(?:@|\b(?:user|role|group|exists|for)\s)\s*$`),
+	'"':  regexp.MustCompile(`(?i)(?:[@,]|\b(?:user|role|group|exists|for|server|subscription|wrapper|publication|to|granted\s+by)\s)\s*$`),
+	'$':  regexp.MustCompile(`@$`),
+}
+
+// longestBefore is how much of a statement is compared with beforeName.
+const longestBefore = 24
+
+// account finds the strings in the statement that goes on at a place, without the names in it, and where the statement ends.
+func account(s string, at int) (found []span, over int) {
+	for i := at; i < len(s); i++ {
+		switch s[i] {
+		case ';':
+			return found, i
+		case '\'', '"', '$':
+			start, end, ok := literal(s[i:])
+			if !ok {
+				continue
+			}
+			if !beforeName[s[i]].MatchString(s[max(0, i-longestBefore):i]) && !strings.HasPrefix(s[min(i+end+1, len(s)):], "@") {
+				found = append(found, span{start: i + start, end: i + end})
+			}
+			i += end
+		}
+	}
+	return found, len(s)
+}
+
 // ends are the ends of the clauses of a kind.
 func (c clause) ends(t text) (list []int) {
 	over := 0 // where the statement at hand ends
@@ -160,6 +200,16 @@ func statements(t text) (found []span) {
 			} else if w := bareWord(t.s[at:]); c.bare && !strings.EqualFold(w, "NULL") && !strings.EqualFold(w, "RANDOM") {
 				found = append(found, span{start: at, end: at + len(w)})
 			}
+		}
+	}
+	for _, c := range accounts {
+		over := 0 // what is before has been searched
+		for _, at := range c.ends(t) {
+			if at < over {
+				continue
+			}
+			some, end := account(t.s, at)
+			found, over = append(found, some...), end
 		}
 	}
 	return found
