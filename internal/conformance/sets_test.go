@@ -143,3 +143,50 @@ func TestLongLine(t *testing.T) {
 		}
 	})
 }
+
+// TestCommentsOfAHalf: PostgreSQL ends a comment at a carriage return too, and only MySQL and MariaDB know comments with #. Each
+// database gets what it would execute.
+func TestCommentsOfAHalf(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		behind := p.dialect == "postgres"
+		pair := func(name, up, down string) gooseplus.Option {
+			return from(files(map[string]*fstest.MapFile{name + ".up.sql": {Data: []byte(up)}, name + ".down.sql": {Data: []byte(down)}}))
+		}
+		both := p.migrator(pair("1_ab", "-- create a\rCREATE TABLE a (id INTEGER);\nCREATE TABLE b (id INTEGER);\n", "-- drop a\rDROP TABLE a;\nDROP TABLE b;\n"))
+		if err := both.Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		tables := []string{"b"}
+		if behind {
+			tables = []string{"a", "b"}
+		}
+		p.want(t, []int64{1}, tables)
+		if err := both.Rollback(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		p.want(t, nil, nil)
+
+		alone := p.migrator(pair("1_c", "-- create c\rCREATE TABLE c (id INTEGER);", "-- drop c\rDROP TABLE c;"))
+		if err := alone.Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		tables = nil
+		if behind {
+			tables = []string{"c"}
+		}
+		p.want(t, []int64{1}, tables)
+		if err := alone.Rollback(ctx, 1); behind != (err == nil) {
+			t.Errorf("a Down behind a comment: %v", err)
+		}
+		if err := alone.Force(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+
+		err := p.migrator(pair("1_d", "# nothing", "# nothing")).Migrate(ctx)
+		if p.dialect == "mysql" != (err == nil) {
+			t.Errorf("a comment of MySQL: %v", err)
+		}
+	})
+}

@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // Overlay is the result of [New]. It doesn't change.
@@ -40,6 +42,8 @@ type Overlay struct {
 
 	// Alone, if not nil, says that one half of a pair can't run in a transaction. It is set before anything is read.
 	Alone func(text string) bool
+	// Quoting is that of the database. It is set before anything is read.
+	Quoting sqltext.Quoting
 
 	made map[int64]func() ([]byte, error) // goose files that are in no file system, by version
 	kept sync.Map                         // texts that goose can't read, by placeholder

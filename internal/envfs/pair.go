@@ -65,7 +65,7 @@ func (o *Overlay) readPair(f File) ([]byte, error) {
 	if up, err = marked(up); err != nil {
 		return nil, err
 	}
-	t := Text{Up: Sendable(up)}
+	t := Text{Up: Sendable(o.Quoting, up)}
 	if t.NoTransaction, err = inspectUp(up); err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (o *Overlay) readPair(f File) ([]byte, error) {
 		if down, err = marked(down); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Down, err)
 		}
-		t.Down = Sendable(down)
+		t.Down = Sendable(o.Quoting, down)
 	}
 	// golang-migrate opens no transaction, so many of its files begin and commit one themselves. Some drivers refuse the
 	// COMMIT of a transaction that goose has opened. Other files can't run in a transaction.

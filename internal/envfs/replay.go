@@ -110,7 +110,7 @@ func marked(text string) (string, error) {
 
 // Replayed returns the version whose Up is the Down of a migration with these statements, 0 if it has a
 // Down of its own.
-func Replayed(up, down []string) (int64, error) {
+func Replayed(quoting sqltext.Quoting, up, down []string) (int64, error) {
 	has := func(s string) bool { return strings.Contains(s, replayMark) }
 	if slices.ContainsFunc(up, has) {
 		return 0, errReplayInUp
@@ -121,7 +121,7 @@ func Replayed(up, down []string) (int64, error) {
 	if len(down) == 1 {
 		line, rest, _ := strings.Cut(down[0], "\n")
 		number, whole := strings.CutPrefix(line, replayMark)
-		if version, err := strconv.ParseInt(strings.TrimSuffix(number, ";"), 10, 64); whole && err == nil && sqltext.OnlyComments(rest, false) {
+		if version, err := strconv.ParseInt(strings.TrimSuffix(number, ";"), 10, 64); whole && err == nil && quoting.OnlyComments(rest) {
 			return version, nil
 		}
 	}

@@ -35,17 +35,17 @@ func (o *Overlay) file(t Text) []byte {
 }
 
 // Sendable returns what the database gets of each text: nothing if there are only comments, and otherwise Unix lines
-// without the lines of comments before the statement, which goose leaves out itself.
-func Sendable(texts ...string) (statements []string) {
+// without the lines of comments before the statement, which goose leaves out itself. A carriage return may end such a comment.
+func Sendable(quoting sqltext.Quoting, texts ...string) (statements []string) {
 	for _, text := range texts {
 		text = strings.TrimPrefix(text, bom)
-		if !strings.Contains(text, replayMark) && (sqltext.OnlyComments(text, true) || sqltext.OnlyComments(text, false)) {
+		if !strings.Contains(text, replayMark) && quoting.OnlyComments(text) {
 			continue
 		}
 		text = strings.TrimSuffix(strings.ReplaceAll(text, "\r\n", "\n"), "\r")
 		for text != "" {
 			line, rest, _ := strings.Cut(text, "\n")
-			if trimmed := strings.TrimSpace(line); trimmed != "" && !strings.HasPrefix(trimmed, "--") {
+			if trimmed := strings.TrimSpace(line); trimmed != "" && !(strings.HasPrefix(trimmed, "--") && quoting.OnlyComments(trimmed)) {
 				break
 			}
 			text = rest

@@ -249,6 +249,6 @@ func names(text, name string) bool {
 
 // firstWords are the beginning of a statement on one line.
 func firstWords(text string, most int) string {
-	words := strings.Fields(sqltext.Uncommented(text))
+	words := strings.Fields(sqltext.Quoting{Dollars: true}.Uncommented(text))
 	return strings.Join(words[:min(most, len(words))], " ")
 }

@@ -124,7 +124,7 @@ func (s *Set) Read(ctx context.Context, have Reader, versions []int64, direction
 		}
 		of, err := s.replayOf(m, b)
 		if m.down != nil && m.down.Kind == Command {
-			b.Down, b.DownTransactional = envfs.Sendable(m.down.SQL), !alone(s.dialect)(m.down.SQL)
+			b.Down, b.DownTransactional = envfs.Sendable(s.Files.Quoting, m.down.SQL), !alone(s.dialect)(m.down.SQL)
 		}
 		if err != nil {
 			errs = append(errs, s.contentFault(m, Down, err))

@@ -129,10 +129,10 @@ func (d Defined) migration(files *envfs.Overlay, of dialect.Dialect) Migration {
 		m.upReplay = up.Replay // its file is made when all migrations are known
 		return m
 	}
-	text := envfs.Text{Up: envfs.Sendable(up.SQL)}
+	text := envfs.Text{Up: envfs.Sendable(files.Quoting, up.SQL)}
 	m.written = up.SQL
 	if together && down.Kind == Command {
-		text.Down = envfs.Sendable(down.SQL)
+		text.Down = envfs.Sendable(files.Quoting, down.SQL)
 		m.written += "\n-- +goose Down\n" + down.SQL
 	}
 	text.NoTransaction = slices.ContainsFunc(slices.Concat(text.Up, text.Down), alone(of))

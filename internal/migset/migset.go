@@ -122,6 +122,7 @@ func (c *Config) merge(files *envfs.Overlay, err error) (s *Set, faults []*Fault
 	s = &Set{Files: files, dialect: c.Dialect}
 	s.sums.fsys = c.FS
 	files.Alone = alone(c.Dialect)
+	files.Quoting, _ = c.Dialect.Quoting()
 	if noFolder(err) && (len(c.Go) > 0 || c.defined()) {
 		err = nil // they need no folder
 	}

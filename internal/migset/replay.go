@@ -15,7 +15,7 @@ func (s *Set) replayOf(m Migration, b Body) (int64, error) {
 	if m.down != nil {
 		return m.down.Replay, nil // checked with the definitions
 	}
-	of, err := envfs.Replayed(b.Up, b.Down)
+	of, err := envfs.Replayed(s.Files.Quoting, b.Up, b.Down)
 	if err == nil && of != 0 {
 		err = replayFault("Down", m.Version, of, s.has)
 	}

@@ -64,11 +64,11 @@ func outside(statement string) bool {
 }
 
 // innerComments are comments anywhere; a /*! is code.
-var innerComments = regexp.MustCompile(`(?s)'[^']*'|"[^"]*"|--[^\n]*|/\*(?:[^!].*?)?\*/`)
+var innerComments = regexp.MustCompile(`(?s)'[^']*'|"[^"]*"|--[^\n\r]*|/\*(?:[^!].*?)?\*/`)
 
-// WithoutComments has a space for each comment, so that what is around one can be matched.
+// WithoutComments has a space for each comment of PostgreSQL, so that what is around one can be matched.
 func WithoutComments(statement string) string {
-	return innerComments.ReplaceAllStringFunc(Uncommented(statement), func(s string) string {
+	return innerComments.ReplaceAllStringFunc(Quoting{Dollars: true}.Uncommented(statement), func(s string) string {
 		if strings.HasPrefix(s, "--") || strings.HasPrefix(s, "/*") {
 			return " "
 		}

@@ -83,13 +83,13 @@ func (c *canon) verbatim(piece string) {
 
 // line is a comment to the end of a line.
 func (c *canon) line(piece string) {
-	text, ended := strings.CutSuffix(piece, "\n")
+	text := strings.TrimRight(piece, "\r\n")
 	if strings.HasPrefix(text, "-- +goose ") && tidy(text) {
 		c.out = append(c.out, text...)
 	} else if note := strings.TrimSpace(strings.TrimLeft(text, "-")); strings.HasPrefix(note, "+goose") && !allowsLock.MatchString(note) {
 		c.out = append(c.out, "-- "+strings.Join(strings.Fields(note), " ")...)
 	}
-	if ended {
+	if text != piece {
 		c.newline()
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // A Quoting is what a database takes for quotes and comments, beside ' and ", -- and /* */.
 type Quoting struct {
-	Dollars     bool // $$ and $tag$, E'\'', comments in comments: PostgreSQL
+	Dollars     bool // $$ and $tag$, E'\'', comments in comments and to a carriage return: PostgreSQL
 	Backslashes bool // \' in every string, `, comments with #: MySQL
 	Brackets    bool // [ ] and ` around names: SQLite
 }
@@ -42,10 +42,7 @@ func (q Quoting) span(text string, i int) (length int, closed bool) {
 	rest := text[i:]
 	switch c := rest[0]; {
 	case strings.HasPrefix(rest, "--") && !q.minus(text, i), c == '#' && q.Backslashes:
-		if end := strings.IndexByte(rest, '\n'); end >= 0 {
-			return end + 1, true
-		}
-		return len(rest), true
+		return q.line(rest), true
 	case strings.HasPrefix(rest, "/*"):
 		length, _ = q.comment(rest)
 		return length, true
@@ -69,6 +66,20 @@ func (q Quoting) span(text string, i int) (length int, closed bool) {
 		return len(rest), false
 	}
 	return 1, true
+}
+
+// line is the length of the comment at the beginning of a text that goes to the end of the line. A carriage return ends it for
+// PostgreSQL; one before a line feed belongs to that.
+func (q Quoting) line(rest string) int {
+	end := strings.IndexByte(rest, '\n') + 1
+	if end == 0 {
+		end = len(rest)
+	}
+	comment := strings.TrimRight(rest[:end], "\r\n")
+	if at := strings.IndexByte(comment, '\r'); q.Dollars && at >= 0 {
+		return at + 1
+	}
+	return end
 }
 
 // minus says whether the -- at i is two operators, as in 5--1: for MySQL a comment has a space after it. goose leaves out
@@ -124,20 +135,20 @@ func (q Quoting) comment(rest string) (length int, closed bool) {
 	return len(rest), false
 }
 
-// OnlyComments says whether a text has nothing to execute. PostgreSQL nests comments, other servers don't. MySQL and MariaDB
-// execute the inside of a comment that begins with /*!, and MariaDB also that of /*M!.
-func OnlyComments(text string, nested bool) bool {
+// OnlyComments says whether a text has nothing to execute. MySQL and MariaDB execute the inside of a comment that begins with
+// /*!, and MariaDB also that of /*M!.
+func (q Quoting) OnlyComments(text string) bool {
 	for {
 		text = strings.TrimSpace(text)
 		switch {
 		case text == "":
 			return true
-		case strings.HasPrefix(text, "--"), strings.HasPrefix(text, "#"):
-			_, text, _ = strings.Cut(text, "\n")
+		case strings.HasPrefix(text, "--"), q.Backslashes && strings.HasPrefix(text, "#"):
+			text = text[q.line(text):]
 		case !strings.HasPrefix(text, "/*"), strings.HasPrefix(text, "/*!"), strings.HasPrefix(text, "/*M!"):
 			return false
 		default:
-			length, closed := Quoting{Dollars: nested}.comment(text)
+			length, closed := q.comment(text)
 			if !closed {
 				return false // the server may have something to say about that
 			}
@@ -169,7 +180,7 @@ var (
 // OpenBody says whether a statement creates a routine whose body of statements, from BEGIN on, has no END, and where
 // that begins.
 func (q Quoting) OpenBody(statement string) (at int, open bool) {
-	if !routine.MatchString(Uncommented(statement)) {
+	if !routine.MatchString(q.Uncommented(statement)) {
 		return 0, false
 	}
 	bare := q.bare(statement)

@@ -8,24 +8,31 @@ import (
 	"strings"
 )
 
+// Uncommented is a statement without the comments before it, for databases that end a comment at a line feed alone. A /*! is code.
+func Uncommented(statement string) string { return Quoting{}.Uncommented(statement) }
+
 // Uncommented is a statement without the comments before it. A /*! is code.
-func Uncommented(statement string) string {
+func (q Quoting) Uncommented(statement string) string {
 	for {
 		statement = strings.TrimLeft(statement, " \t\n\f\r")
-		end := "\n"
 		switch {
 		case strings.HasPrefix(statement, "--"), strings.HasPrefix(statement, "#"):
+			statement = statement[q.line(statement):]
 		case strings.HasPrefix(statement, "/*") && !strings.HasPrefix(statement, "/*!"):
-			end = "*/"
+			_, rest, closed := strings.Cut(statement[len("/*"):], "*/")
+			if !closed {
+				return statement
+			}
+			statement = rest
 		default:
 			return statement
 		}
-		_, rest, closed := strings.Cut(statement[min(len(end), len(statement)):], end)
-		if !closed && end == "*/" {
-			return statement
-		}
-		statement = rest
 	}
+}
+
+// readings are what a statement without the comments before it can be: where those end depends on the database.
+func readings(statement string) []string {
+	return []string{Uncommented(statement), Quoting{Dollars: true}.Uncommented(statement)}
 }
 
 // control matches a statement that ends the transaction that goose has opened for a migration, or
@@ -37,8 +44,9 @@ var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abo
 // rather that of a trigger.
 func ControlsTransactions(text string) bool {
 	for i, piece := range pieces(text) {
-		piece = Uncommented(piece)
-		if control.MatchString(piece) && !toSavepoint.MatchString(piece) && (i == 0 || !end.MatchString(piece)) {
+		if slices.ContainsFunc(readings(piece), func(piece string) bool {
+			return control.MatchString(piece) && !toSavepoint.MatchString(piece) && (i == 0 || !end.MatchString(piece))
+		}) {
 			return true
 		}
 	}
@@ -106,8 +114,9 @@ func Plain(text string) bool {
 		return false
 	}
 	for i, piece := range pieces(text) {
-		piece = Uncommented(piece)
-		if !plain.has(firstWord(piece)) && (i == 0 || strings.TrimSpace(piece) != "") {
+		if slices.ContainsFunc(readings(piece), func(piece string) bool {
+			return !plain.has(firstWord(piece)) && (i == 0 || strings.TrimSpace(piece) != "")
+		}) {
 			return false
 		}
 	}

@@ -231,3 +231,29 @@ func TestCompanyOfFunctions(t *testing.T) {
 		}
 	}
 }
+
+// TestCarriageReturn: PostgreSQL ends a comment at a carriage return too, so that code is behind it.
+func TestCarriageReturn(t *testing.T) {
+	t.Parallel()
+	if !ControlsTransactions("-- a\rCREATE TABLE a (id int); COMMIT;") || !ControlsTransactions("-- a\rBEGIN") || !ControlsTransactions("-- a\rb\nBEGIN") {
+		t.Error("a BEGIN or a COMMIT behind a comment isn't found")
+	}
+	if Plain("-- a\rEXPLAIN\nCREATE TABLE a (id int)") {
+		t.Error("a statement behind a comment isn't found")
+	}
+	if alone, _ := Alone("CREATE -- a\rINDEX CONCURRENTLY i ON a (id)"); !alone {
+		t.Error("the words behind a comment aren't found")
+	}
+	postgres := Quoting{Dollars: true}
+	if quote, _ := postgres.Open("-- a\rSELECT $$"); quote != "$$" {
+		t.Errorf("%q is open", quote)
+	}
+	for _, q := range []Quoting{postgres, {Backslashes: true}, {Brackets: true}} {
+		if q.Sum("-- a\nCREATE TABLE a (id int)") != q.Sum("-- b\r\nCREATE TABLE a (id int)") {
+			t.Errorf("%+v: a carriage return before a line feed counts", q)
+		}
+	}
+	if postgres.Sum("a--\rb") != postgres.Sum("a\nb") || postgres.Sum("-- a\rDROP TABLE a") == postgres.Sum("-- a\rDROP TABLE b") {
+		t.Error("what is behind a comment isn't in the sum")
+	}
+}

@@ -52,7 +52,7 @@ func (q Quoting) sociable(text string) bool {
 	}
 	list := pieces(text)
 	for i, piece := range list {
-		piece = Uncommented(piece)
+		piece = q.Uncommented(piece)
 		first := firstWord(piece)
 		switch {
 		case piece == "" && i == len(list)-1 && i > 0:
