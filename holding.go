@@ -155,8 +155,11 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 			continue // it stays, for a run of that namespace
 		}
 		h.inherited = append(h.inherited, dead)
-		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off: if this run fails, it also undoes what that run applied",
-			dead.Holder, dead.Started.Format(time.RFC3339))})
+		after := "if this run fails, it also undoes what that run applied"
+		if r.options.rollback != RollbackDown {
+			after = "what it applied stays, also if this run fails"
+		}
+		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off: %s", dead.Holder, dead.Started.Format(time.RFC3339), after)})
 	}
 	r.looking.others = r.looking.others.inherit(h.inherited)
 	return nil
