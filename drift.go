@@ -29,10 +29,10 @@ type Difference struct {
 // role of [WithRole] have to be there too. A shadow that Drift has filled can be used again, for this
 // Migrator and for its tenants, as long as the database has at least the versions of the shadow.
 //
-// Drift only reads the database itself, without the lock: a run at the same time looks like drift. Rows are not compared,
-// and neither are the version table and the state table. A schema that the Migrator is bound to is compared with what the
-// migrations make where the shadow's connections work; other schemas, and what belongs to the whole database, don't count
-// then. Where definitions name those schemas, the names don't count.
+// Drift only reads the database itself, without the lock: a run at the same time looks like drift. Rows and the order of columns
+// are not compared, and neither are the version table and the state table, with their triggers. A schema that the Migrator
+// is bound to is compared with what the migrations make where the shadow's connections work; other schemas, and what belongs
+// to the whole database, don't count then. Where definitions name those schemas, the names don't count.
 //
 // If a version is applied that has no migration here, nothing can be compared: [ErrUnknownVersion]. It is also an error if
 // the shadow has anything else in it, or if a migration fails there.

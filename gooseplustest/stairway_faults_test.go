@@ -149,6 +149,13 @@ var postgresMore = []fault{
 			`text search configuration public.tc is not as it was: before "… `,
 			`text search dictionary public.td is not as it was: before "template simple", now "template simple stopwords = 'english'"`,
 			`text search template public.tt is left behind`, `transform for public.cc `}},
+	{"statistics and replica identity", `CREATE TABLE t (a INTEGER, b INTEGER); CREATE STATISTICS st ON a, b FROM t; CREATE INDEX i ON t ((a + 1)); CREATE TABLE u (a INTEGER);`,
+		`ALTER STATISTICS st SET STATISTICS 7; ALTER INDEX i ALTER COLUMN 1 SET STATISTICS 99; ALTER TABLE u REPLICA IDENTITY NOTHING;`, ``,
+		`ALTER TABLE u REPLICA IDENTITY DEFAULT; ALTER INDEX i ALTER COLUMN 1 SET STATISTICS -1; ALTER STATISTICS st SET STATISTICS -1;`,
+		[]string{`index i is not as it was`, `statistics st is not as it was`, `table u is not as it was: before "", now "replica identity nothing"`}},
+	{"columns of a publication", `CREATE TABLE t (a INTEGER, b INTEGER); CREATE TABLE u (a INTEGER, b INTEGER); CREATE PUBLICATION pub FOR TABLE t (a), u; CREATE PUBLICATION other FOR TABLE t;`,
+		`ALTER PUBLICATION pub SET TABLE t (b), u; ALTER PUBLICATION other SET TABLE t WHERE (a > 3);`, ``, `ALTER PUBLICATION other SET TABLE t; ALTER PUBLICATION pub SET TABLE t (a), u;`,
+		[]string{`publication other is not as it was`, `publication pub is not as it was`}},
 
 	{"told once", `CREATE TABLE part (a INTEGER, b INTEGER) PARTITION BY RANGE (a); CREATE TABLE part1 PARTITION OF part FOR VALUES FROM (1) TO (2); CREATE TABLE q (a INTEGER PRIMARY KEY);
 		CREATE TABLE parts (a INTEGER PRIMARY KEY) PARTITION BY RANGE (a); CREATE TABLE refers (a INTEGER REFERENCES parts); CREATE TABLE t (a INTEGER);` + stamp,
@@ -198,8 +205,9 @@ var mysqlFaults = []fault{
 	{"table", users, `CREATE TABLE orders (id INT PRIMARY KEY AUTO_INCREMENT);`, ``, `DROP TABLE orders;`, []string{`table orders is left behind: ENGINE=InnoDB`}},
 }
 
-// onlyMariaDB are the names of faults that MySQL has not: there are no sequences, and constraints belong to the table.
-var onlyMariaDB = []string{"sequence", "constraint of a column"}
+// onlyMariaDB are the names of faults that MySQL has not: there are no sequences, constraints belong to the table, and the
+// catalog doesn't show the algorithm.
+var onlyMariaDB = []string{"sequence", "constraint of a column", "algorithm of a view"}
 
 var mysqlMore = []fault{
 	{"attributes", nobody + `CREATE TABLE t (a INT, b INT);
@@ -229,6 +237,8 @@ ALTER DATABASE CHARACTER SET utf8mb4;`,
 		[]string{`SQL mode of function f is not as it was: before "`, `character set of the database is not as it was: before "utf8mb4 `,
 			`definer of view v is not as it was: before "`, `grant of execute on procedure p to '`, `order of the triggers before insert on t is not as it was: before "t1, t2", now "t2, t1"`,
 			`procedure f is left behind: IN z int`}},
+	{"algorithm of a view", users + "\nCREATE VIEW v AS SELECT id FROM users;", `CREATE OR REPLACE ALGORITHM = TEMPTABLE VIEW v AS SELECT id FROM users;`, ``,
+		`CREATE OR REPLACE VIEW v AS SELECT id FROM users;`, []string{`view v is not as it was`}},
 }
 
 var sqliteFaults = []fault{
@@ -263,8 +273,20 @@ func (f fault) set(dialect, down string) fstest.MapFS {
 	}
 }
 
+// since15 are the names of faults that PostgreSQL has from version 15 on.
+var since15 = []string{"columns of a publication"}
+
 // possible skips what there is not on the server.
 func (f fault) possible(t *testing.T, d product) {
+	if d.dialect == "postgres" && slices.Contains(since15, f.name) {
+		var has bool
+		if err := dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres").QueryRow("SELECT current_setting('server_version_num')::integer >= 150000").Scan(&has); err != nil {
+			t.Fatal(err)
+		}
+		if !has {
+			t.Skip("PostgreSQL has it from version 15 on")
+		}
+	}
 	if d.dialect != "mysql" || !slices.Contains(onlyMariaDB, f.name) {
 		return
 	}

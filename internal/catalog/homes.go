@@ -37,8 +37,8 @@ func (c Catalog) Unqualify(schemas []string) {
 }
 
 // outside are the kinds of objects that are in no schema.
-var outside = []string{"schema", "language", "extension", "event trigger", "publication", "server", "foreign-data wrapper", "user mapping", "setting",
-	"cast", "transform", "the database"}
+var outside = []string{"schema", "language", "extension", "event trigger", "publication", "subscription", "server", "foreign data wrapper", "user mapping", "setting",
+	"access method", "cast", "transform", "the database"}
 
 // OnlyOwn removes what is outside the schema that a PostgreSQL catalog was read for: other schemas, whose objects have
 // qualified names, and what belongs to the database.

@@ -120,7 +120,9 @@ var mysqlQueries = []string{
 		` AND CAST(c.column_default AS BINARY) <> 'NULL'`,
 	`SELECT 'comment', CONCAT('on column ', c.table_name, '.', c.column_name), CONCAT('column ', c.table_name, '.', c.column_name), c.column_comment,
 			0, '', NULL, NULL, NULL` + mysqlColumns + ` AND c.column_comment <> ''`,
-	`SELECT 'view', table_name, '', CONCAT(view_definition, ' with check option ', check_option, ', security ', security_type),
+	// Only MariaDB has the algorithm there, and executes that comment.
+	`SELECT 'view', table_name, '', CONCAT(view_definition, ' with check option ', check_option, ', security ', security_type
+				/*M! , IF(algorithm = 'UNDEFINED', '', CONCAT(', algorithm ', LOWER(algorithm))) */),
 			0, CONCAT('DROP VIEW ', {in}, {table_name}), definer, '', NULL
 		FROM information_schema.views WHERE table_schema = {schema}`,
 	`SELECT 'trigger', CONCAT(trigger_name, ' on ', event_object_table), CONCAT('table ', event_object_table),

@@ -47,7 +47,8 @@ var postgresQueries = []postgresQuery{
 			(SELECT 'inherits ' || string_agg(inhparent::regclass::text, ', ' ORDER BY inhparent::regclass::text) FROM pg_inherits WHERE inhrelid = c.oid),
 			CASE WHEN c.relrowsecurity THEN 'row level security' END,
 			CASE WHEN c.relforcerowsecurity THEN 'row level security for the owner' END,
-			CASE c.relreplident WHEN 'f' THEN 'replica identity full' WHEN 'i' THEN 'replica identity using an index' END,
+			CASE c.relreplident WHEN 'f' THEN 'replica identity full' WHEN 'i' THEN 'replica identity using an index'
+				WHEN 'n' THEN CASE WHEN c.relkind IN ('r', 'p', 'm') THEN 'replica identity nothing' END END,
 			'of type ' || NULLIF(c.reloftype, 0)::regtype, 'with (' || array_to_string(c.reloptions, ', ') || ')',
 			(SELECT 'tablespace ' || spcname FROM pg_tablespace t WHERE t.oid = c.reltablespace),
 			(SELECT 'access method ' || amname FROM pg_am a WHERE a.oid = c.relam AND amname <> 'heap'),
@@ -118,7 +119,9 @@ var postgresQueries = []postgresQuery{
 		copyOf: `(SELECT 'index ' || inhparent::regclass FROM pg_inherits WHERE inhrelid = x.oid)`,
 		definition: `concat_ws(', ', pg_get_indexdef(x.oid), CASE WHEN NOT i.indisvalid THEN 'invalid' END,
 			CASE WHEN i.indisclustered THEN 'clustered' END, CASE WHEN i.indisreplident THEN 'replica identity' END,
-			(SELECT 'tablespace ' || spcname FROM pg_tablespace s WHERE s.oid = x.reltablespace))`,
+			(SELECT 'tablespace ' || spcname FROM pg_tablespace s WHERE s.oid = x.reltablespace),
+			(SELECT string_agg(format('statistics %s of column %s', attstattarget, attnum), ', ' ORDER BY attnum)
+				FROM pg_attribute WHERE attrelid = x.oid AND attstattarget >= 0))`,
 		from: `pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid
 			LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')`,
 		where: `{schema t.relnamespace} AND {own pg_class t.oid}`,
@@ -195,8 +198,9 @@ var postgresQueries = []postgresQuery{
 	{
 		class: `pg_statistic_ext`, oid: `s.oid`, kind: `'statistics'`,
 		name: `CASE WHEN pg_statistics_obj_is_visible(s.oid) THEN '' ELSE stxnamespace::regnamespace || '.' END || quote_ident(stxname)`,
-		of:   `{kind c.relkind} || ' ' || c.oid::regclass`, definition: `pg_get_statisticsobjdef(s.oid)`, owner: `stxowner`,
-		from: `pg_statistic_ext s JOIN pg_class c ON c.oid = stxrelid`, where: `{schema s.stxnamespace} AND {own pg_statistic_ext s.oid}`,
+		of:   `{kind c.relkind} || ' ' || c.oid::regclass`, owner: `stxowner`,
+		definition: `concat_ws(' ', pg_get_statisticsobjdef(s.oid), 'statistics ' || CASE WHEN stxstattarget >= 0 THEN stxstattarget END)`,
+		from:       `pg_statistic_ext s JOIN pg_class c ON c.oid = stxrelid`, where: `{schema s.stxnamespace} AND {own pg_statistic_ext s.oid}`,
 		made: `pg_statistic_ext`,
 	},
 	{ // The options have passwords, so only their hash is read.
@@ -218,8 +222,16 @@ var postgresQueries = []postgresQuery{
 			CASE WHEN pubdelete THEN 'delete' END, CASE WHEN pubtruncate THEN 'truncate' END, CASE WHEN pubviaroot THEN 'via partition root' END,
 			(SELECT string_agg(text, ', ' ORDER BY text) FROM (SELECT DISTINCT pg_describe_object(classid, objid, 0) AS text FROM pg_depend
 				WHERE refclassid = 'pg_publication'::regclass AND refobjid = o.oid) d),
+			(SELECT string_agg(format('columns %s of %s', names, prrelid::regclass), ', ' ORDER BY prrelid::regclass::text) FROM (SELECT prrelid,
+				(SELECT string_agg(quote_ident(attname), ' ' ORDER BY attname) FROM pg_attribute WHERE attrelid = prrelid
+					AND to_jsonb(r) -> 'prattrs' @> to_jsonb(attnum)) AS names FROM pg_publication_rel r WHERE prpubid = o.oid) l WHERE names <> ''),
 			(SELECT string_agg(format('%I.%I where %s', schemaname, tablename, to_jsonb(t) ->> 'rowfilter'), ', ' ORDER BY schemaname, tablename)
 				FROM pg_publication_tables t WHERE t.pubname = o.pubname AND to_jsonb(t) ->> 'rowfilter' <> ''))`,
+	},
+	{ // Few users may read more of it: the connection has a password. To drop one, the server may ask another one.
+		kind: `'subscription'`, name: `quote_ident(subname)`, owner: `subowner`, drop: `NULL`,
+		definition: `concat_ws(', ', 'to ' || array_to_string(subpublications, ', '), 'slot ' || quote_ident(subslotname), CASE WHEN NOT subenabled THEN 'disabled' END)`,
+		from:       `pg_subscription`, where: `subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())`,
 	},
 	{
 		class: `pg_collation`, kind: `'collation'`, owner: `collowner`,

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"database/sql"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -176,5 +177,39 @@ func TestKindsThatFewUse(t *testing.T) {
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestSubscription: what a subscription is can be read by everybody, and its connection, which has a password, is not read.
+func TestSubscription(t *testing.T) {
+	db := dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
+	db.SetMaxOpenConns(1)
+	for _, statement := range []string{
+		"CREATE SUBSCRIPTION sub CONNECTION 'dbname=x password=S3cretPW' PUBLICATION a, b WITH (connect = false)",
+		"ALTER SUBSCRIPTION sub SET (slot_name = other)", "SET ROLE pg_monitor",
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { // a database that has one can't be dropped
+		for _, statement := range []string{"RESET ROLE", "ALTER SUBSCRIPTION sub SET (slot_name = NONE)", "DROP SUBSCRIPTION sub"} {
+			if _, err := db.Exec(statement); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	c, err := Read(t.Context(), db, Scope{Dialect: goose.DialectPostgres})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c["subscription sub"].Definition; !strings.HasPrefix(got, "to a, b, slot other, disabled") {
+		t.Errorf("%q", got)
+	}
+	if text := fmt.Sprint(c); strings.Contains(text, "S3cret") {
+		t.Error(text)
+	}
+	if c.OnlyOwn(); len(c["subscription sub"].Name) > 0 {
+		t.Error("it belongs to a schema")
 	}
 }
