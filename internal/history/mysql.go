@@ -206,8 +206,7 @@ func (v *Versions) Transactional(ctx context.Context, db Querier) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	var others int
-	err := db.QueryRowContext(ctx, `SELECT count(*) FROM information_schema.tables
-		WHERE table_type = 'BASE TABLE' AND engine <> 'InnoDB'
+	err := db.QueryRowContext(ctx, `SELECT count(*) FROM information_schema.tables WHERE engine <> 'InnoDB'
 		AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')`).Scan(&others)
 	return err == nil && others == 0
 }
