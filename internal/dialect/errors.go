@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +26,8 @@ var (
 	lockTimeout = codes{goose.DialectMySQL: {"1205"}}
 	// ER_LOCK_DEADLOCK.
 	deadlock = codes{goose.DialectMySQL: {"1213"}}
-	// syntax_error; ER_PARSE_ERROR, ER_SYNTAX_ERROR; SQLITE_ERROR.
-	unparsed = codes{goose.DialectPostgres: {"42601"}, goose.DialectMySQL: {"1064", "1149"}, goose.DialectSQLite3: {"1"}}
+	// syntax_error; ER_PARSE_ERROR; SQLITE_ERROR.
+	unparsed = codes{goose.DialectPostgres: {"42601"}, goose.DialectMySQL: {"1064"}, goose.DialectSQLite3: {"1"}}
 	// ER_TABLE_EXISTS_ERROR, ER_BAD_TABLE_ERROR, ER_BAD_FIELD_ERROR, ER_DUP_FIELDNAME, ER_DUP_KEYNAME, ER_CANT_DROP_FIELD_OR_KEY,
 	// ER_NO_SUCH_TABLE, ER_KEY_DOES_NOT_EXITS, ER_FK_DUP_NAME, ER_CHECK_CONSTRAINT_NOT_FOUND, ER_CHECK_CONSTRAINT_DUP_NAME.
 	unneeded = codes{goose.DialectMySQL: {"1050", "1051", "1054", "1060", "1061", "1091", "1146", "1176", "1826", "3821", "3822"}}
@@ -57,9 +58,29 @@ func Undone(err error) bool { return undone.in(err, goose.DialectMySQL) }
 // MaybeUndone is Undone for the error of which that depends on the server: MySQL's lock timeout, with innodb_rollback_on_timeout.
 func MaybeUndone(err error) bool { return lockTimeout.in(err, goose.DialectMySQL) }
 
-// Unparsed says whether the database could not parse a statement. SQLite gives this error for other reasons too, and
-// undoes the statement. A statement that executes others can fail so after it has done a part of them.
-func (d Dialect) Unparsed(err error) bool { return unparsed.in(err, d.Goose) }
+// Unparsed says whether the database could not parse a statement. PostgreSQL and MySQL give the same code while they execute
+// one, for a value that they parse then: a tsquery, a jsonpath, a search in an index, a statement that a procedure puts
+// together. A statement that was not parsed is told with the place in it. SQLite gives this error for other reasons too,
+// and undoes the statement. A statement that executes others can fail so after it has done a part of them.
+func (d Dialect) Unparsed(err error, statement string) bool {
+	return within(err, func(err error) bool {
+		if !slices.Contains(unparsed[d.Goose], codeOf(err, d.Goose)) {
+			return false
+		}
+		switch d.Goose {
+		case goose.DialectPostgres:
+			return AnswerOf(err).Position > 0
+		case goose.DialectMySQL:
+			rest := nearby.FindStringSubmatch(err.Error())
+			return rest != nil && strings.Contains(statement, strings.TrimSuffix(rest[1], "..."))
+		}
+		return true
+	})
+}
+
+// nearby matches the message of MySQL's parser, in whatever language: the rest of the statement in quotes, which MariaDB
+// cuts off with dots, and a line.
+var nearby = regexp.MustCompile(`(?s)'(.*)'\D*\d+\D*$`)
 
 // Unneeded says whether the database has refused DDL because everything is already as it would be afterwards: what it removes
 // isn't there, or what it makes is.

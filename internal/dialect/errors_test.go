@@ -176,16 +176,24 @@ func TestRefused(t *testing.T) {
 
 func TestUnparsed(t *testing.T) {
 	t.Parallel()
+	near := func(message string) error { return &mysql.MySQLError{Number: 1064, Message: message} }
 	for _, tc := range []struct {
 		name, dialect string
 		err           error
 		want          bool
 	}{
-		{"a syntax error", "postgres", &pq.Error{Code: "42601"}, true},
-		{"a syntax error", "postgres", fmt.Errorf("migration: %w", &pgconn.PgError{Code: "42601"}), true},
-		{"no such table", "postgres", &pgconn.PgError{Code: "42P01"}, false},
-		{"a syntax error", "mysql", fmt.Errorf("migration: %w", &mysql.MySQLError{Number: 1064}), true},
-		{"an older number", "mariadb", &mysql.MySQLError{Number: 1149}, true},
+		{"a syntax error", "postgres", &pq.Error{Code: "42601", Position: "1"}, true},
+		{"a syntax error", "postgres", fmt.Errorf("migration: %w", &pgconn.PgError{Code: "42601", Position: 1}), true},
+		{"a value", "postgres", &pq.Error{Code: "42601"}, false},
+		{"a value", "postgres", fmt.Errorf("migration: %w", &pgconn.PgError{Code: "42601"}), false},
+		{"no such table", "postgres", &pgconn.PgError{Code: "42P01", Position: 1}, false},
+		{"a syntax error", "mysql", fmt.Errorf("migration: %w", near("You have an error in your SQL syntax near 'CREAT TABLE a (b INT)' at line 1")), true},
+		{"a syntax error at the end", "mysql", near("You have an error in your SQL syntax near '' at line 1"), true},
+		{"a long one", "mariadb", near("You have an error in your SQL syntax near 'CREAT TABLE a...' at line 1"), true},
+		{"in German", "mariadb", near("Fehler in der SQL-Syntax bei 'TABLE a (b INT)' in Zeile 1"), true},
+		{"another text", "mysql", near("You have an error in your SQL syntax near 'FOO' at line 1"), false},
+		{"a search", "mysql", near("syntax error, unexpected '(', expecting FTS_TERM"), false},
+		{"without a message", "mysql", near(""), false},
 		{"no such table", "mysql", &mysql.MySQLError{Number: 1146}, false},
 		{"any error of a statement", "sqlite", coded{Code: 1}, true},
 		{"an extended code", "sqlite", coded{Code: 1 | 2<<8}, true},
@@ -198,7 +206,7 @@ func TestUnparsed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := d.Unparsed(tc.err); got != tc.want {
+		if got := d.Unparsed(tc.err, "CREAT TABLE a (b INT)"); got != tc.want {
 			t.Errorf("%s: %s: %t", tc.dialect, tc.name, got)
 		}
 	}

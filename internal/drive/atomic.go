@@ -25,8 +25,9 @@ var dml = regexp.MustCompile(`(?i)^(insert|update|delete|replace)\s`)
 func atomicDDL(statement string) bool { return ddl.MatchString(uncommented(statement)) }
 func atomicDML(statement string) bool { return dml.MatchString(uncommented(statement)) }
 
-// others matches statements that execute others, one of which can fail after the one before was committed.
-var others = regexp.MustCompile(`(?i)^(call|do|execute|begin|if|case|loop|repeat|while|for|declare)\b`)
+// others matches statements that execute others, one of which can fail after the one before was committed. One in an executable
+// comment may be any.
+var others = regexp.MustCompile(`(?i)^((call|do|execute|begin|if|case|loop|repeat|while|for|declare|set\s+statement)\b|/\*)`)
 
 func executesOthers(statement string) bool { return others.MatchString(uncommented(statement)) }
 

@@ -61,6 +61,8 @@ func TestAtomicStatements(t *testing.T) {
 		{"-- a comment\nDELETE FROM a;", false, true},
 		// Code, which may be any.
 		{"/*! DROP TABLE a */;", false, false},
+		{"/*M! DROP TABLE a */;", false, false},
+		{"/*M!100100 CALL p() */;\nALTER TABLE a ADD b INT;", false, false},
 		{"/*!50000 CALL p() */;\nALTER TABLE a ADD b INT;", false, false},
 		{"/* a comment */ /*! CALL p() */ ALTER TABLE a ADD b INT;", false, false},
 	} {

@@ -257,7 +257,7 @@ func (d *Driver) firstRefused(step Step, err error) bool {
 		return false
 	case errors.Is(err, session.ErrPooled), errors.Is(err, session.ErrUnsure): // it was not sent
 		return true
-	case single(statement) && !executesOthers(statement) && d.cfg.Dialect.Unparsed(err):
+	case single(statement) && !executesOthers(statement) && d.cfg.Dialect.Unparsed(err, statement):
 		return true
 	}
 	opened := !step.Function && step.GooseTransaction

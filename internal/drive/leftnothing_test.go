@@ -7,6 +7,7 @@ import (
 	"testing/fstest"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus/internal/session"
@@ -18,7 +19,8 @@ func TestLeftNothing(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("the table exists")
 	partial := func(err error) error { return &goose.PartialError{Err: err} }
-	syntax := &mysql.MySQLError{Number: 1064}
+	syntax := &mysql.MySQLError{Number: 1064, Message: "You have an error in your SQL syntax near '(id INTEGER)' at line 1"}
+	composed := &mysql.MySQLError{Number: 1064, Message: "You have an error in your SQL syntax near 'FOO' at line 1"}
 	answers := func(d *Driver) { // there is no table without transactions
 		d.cfg.DB.SetMaxOpenConns(1)
 		for _, statement := range []string{"ATTACH ':memory:' AS information_schema", "CREATE TABLE information_schema.tables (table_type, engine, table_schema)"} {
@@ -52,6 +54,8 @@ func TestLeftNothing(t *testing.T) {
 		"not parsed":                            {func(*Driver, *Step) {}, syntax, true},
 		"not parsed, after another in its text": {func(d *Driver, _ *Step) { d.trace.statement += "; CREAT TABLE b" }, syntax, false},
 		"not parsed, in what it executes":       {func(d *Driver, _ *Step) { d.trace.statement = "CALL changes()" }, syntax, false},
+		"not parsed, in a comment's procedure":  {func(d *Driver, _ *Step) { d.trace.statement = "/*M!100100 CALL changes(id INTEGER) */" }, syntax, false},
+		"not parsed, but not its own text":      {func(d *Driver, s *Step) { s.InTransaction = false }, composed, false},
 	} {
 		t.Run(situation, func(t *testing.T) {
 			known, table := versionTable(t, "mysql")
@@ -80,6 +84,7 @@ func TestLeftNothing(t *testing.T) {
 func TestFirstRefused(t *testing.T) {
 	t.Parallel()
 	refused := error(&goose.PartialError{Err: errors.New("the table exists")})
+	outside := func(_ *Driver, s *Step) { s.GooseTransaction = false }
 	for situation, s := range map[string]struct {
 		dialect string
 		change  func(*Driver, *Step)
@@ -91,6 +96,8 @@ func TestFirstRefused(t *testing.T) {
 		"its rollback failed":              {"postgres", func(*Driver, *Step) {}, errors.New("the connection broke"), false},
 		"no transaction":                   {"postgres", func(_ *Driver, s *Step) { s.GooseTransaction = false }, refused, false},
 		"a Go function":                    {"postgres", func(_ *Driver, s *Step) { s.Function = true }, refused, false},
+		"not parsed":                       {"postgres", outside, &pgconn.PgError{Code: "42601", Position: 1}, true},
+		"a value isn't parsed":             {"postgres", outside, &pgconn.PgError{Code: "42601"}, false},
 		"it ends goose's transaction":      {"postgres", func(d *Driver, _ *Step) { d.trace.statement = "COMMIT; DROP TABLE b" }, refused, false},
 		"it was the record of the version": {"postgres", func(d *Driver, _ *Step) { record(t, d, false) }, refused, false},
 	} {

@@ -11,14 +11,14 @@ import (
 // Uncommented is a statement without the comments before it, for databases that end a comment at a line feed alone. A /*! is code.
 func Uncommented(statement string) string { return Quoting{}.Uncommented(statement) }
 
-// Uncommented is a statement without the comments before it. A /*! is code.
+// Uncommented is a statement without the comments before it. A /*! is code, and a /*M! of MariaDB.
 func (q Quoting) Uncommented(statement string) string {
 	for {
 		statement = strings.TrimLeft(statement, " \t\n\f\r")
 		switch {
 		case strings.HasPrefix(statement, "--"), strings.HasPrefix(statement, "#"):
 			statement = statement[q.line(statement):]
-		case strings.HasPrefix(statement, "/*") && !strings.HasPrefix(statement, "/*!"):
+		case strings.HasPrefix(statement, "/*") && !Executable(statement[:min(len(statement), 4)]):
 			_, rest, closed := strings.Cut(statement[len("/*"):], "*/")
 			if !closed {
 				return statement
@@ -33,6 +33,11 @@ func (q Quoting) Uncommented(statement string) string {
 // readings are what a statement without the comments before it can be: where those end depends on the database.
 func readings(statement string) []string {
 	return []string{Uncommented(statement), Quoting{Dollars: true}.Uncommented(statement)}
+}
+
+// Executable says whether a text has a comment whose inside MySQL or MariaDB executes.
+func Executable(text string) bool {
+	return strings.Contains(text, "/*!") || strings.Contains(text, "/*M!")
 }
 
 // control matches a statement that ends the transaction that goose has opened for a migration, or
