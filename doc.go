@@ -134,8 +134,8 @@
 //
 // MySQL and MariaDB (go-sql-driver/mysql) commit each DDL statement. Every migration counts as one outside a transaction
 // there: when it fails, its own Down runs. The exception is a migration whose first statement failed, if that statement
-// is all or nothing: ALTER TABLE, CREATE TABLE, CREATE and DROP INDEX, DROP and TRUNCATE of one table, and on InnoDB tables
-// INSERT, UPDATE, DELETE and REPLACE.
+// is all or nothing: ALTER TABLE, CREATE TABLE without the rows of a table, a view or a function, CREATE and DROP INDEX, DROP
+// and TRUNCATE of one table, and on InnoDB tables INSERT, UPDATE, DELETE and REPLACE.
 //
 // The other dialects of goose work as far as goose does. They have no lock and no state table, and are not tested.
 //

@@ -50,3 +50,24 @@ func TestSyntaxErrorOfAProcedure(t *testing.T) {
 		}
 	})
 }
+
+// TestTableOfAFunctionThatWrites: what the function has written stays when the statement fails, so the Down is executed. A table
+// that can't be created leaves nothing, and needs no Down.
+func TestTableOfAFunctionThatWrites(t *testing.T) {
+	t.Parallel()
+	having(server, without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
+		p.exec(t, "CREATE TABLE noted (id INTEGER)", "CREATE TABLE source (id INTEGER)", "INSERT INTO source VALUES (1), (2)",
+			"CREATE FUNCTION note(x INTEGER) RETURNS INTEGER MODIFIES SQL DATA BEGIN INSERT INTO noted VALUES (x); RETURN 1; END")
+		with := func(up, down string) *gooseplus.Migrator {
+			return p.migrator(gooseplus.WithForeignHistory(gooseplus.Ignore), from(files(map[string]*fstest.MapFile{"1_b.sql": script(up, down)})))
+		}
+		for _, query := range []string{"AS SELECT note(id) AS id FROM source", "AS SELECT note(1) AS id UNION ALL SELECT note(2)"} {
+			wantFailed(t, with("CREATE TABLE b (id INTEGER PRIMARY KEY) "+query+";", "DELETE FROM noted;").Migrate(t.Context()), 1)
+			if got := column[int64](t, p.db, "SELECT id FROM noted"); len(got) > 0 {
+				t.Errorf("%s has left %v", query, got)
+			}
+		}
+		wantFailed(t, with("CREATE TABLE noted (id INTEGER);", "DROP TABLE noted;").Migrate(t.Context()), 1)
+		p.want(t, nil, []string{"noted", "source"})
+	})
+}

@@ -22,7 +22,9 @@ var ddl = regexp.MustCompile(`(?is)^(` +
 // dml matches statements that are all or nothing as long as no table is without transactions.
 var dml = regexp.MustCompile(`(?i)^(insert|update|delete|replace)\s`)
 
-func atomicDDL(statement string) bool { return ddl.MatchString(uncommented(statement)) }
+func atomicDDL(statement string) bool {
+	return ddl.MatchString(uncommented(statement)) && !fills(statement)
+}
 func atomicDML(statement string) bool { return dml.MatchString(uncommented(statement)) }
 
 // others matches statements that execute others, one of which can fail after the one before was committed. One in an executable
@@ -39,8 +41,50 @@ func single(text string) bool {
 	return !strings.Contains(strings.TrimRight(uncommented(text), "; \t\r\n"), ";")
 }
 
-// reads matches statements that change nothing.
+var (
+	created   = regexp.MustCompile(`(?i)^create\s+table\s`)
+	partition = regexp.MustCompile(`(?i)\bvalues\s+(less\s+than|in)\b`)
+	query     = regexp.MustCompile(`(?i)\b(select|values|table)\b`)
+)
+
+// fills says whether a statement creates a table with the rows of a query that may write: what it has written stays if the
+// statement fails.
+func fills(statement string) bool {
+	create := created.FindString(uncommented(statement))
+	if create == "" {
+		return false
+	}
+	rest := partition.ReplaceAllString(bare(uncommented(statement)[len(create):]), "")
+	at := query.FindStringIndex(rest)
+	return at != nil && !harmless(rest[at[0]:])
+}
+
+var (
+	// known matches the beginning of a call of a function of the server that changes nothing.
+	known = regexp.MustCompile(`(?i)(^|[\s(,])(sleep|now|version|database|user|current_user|connection_id|count|sum|min|max|concat|coalesce|if|ifnull)\s*\(`)
+	// writing matches what may call other functions: a call, a view, a name in quotes, or code in a comment.
+	writing = regexp.MustCompile(`(?i)[(` + "`" + `]|/\*|\b(from|into|table)\b`)
+)
+
+// harmless says whether a query changes nothing, because it calls no function that isn't the server's.
+func harmless(query string) bool {
+	return !writing.MatchString(known.ReplaceAllString(bare(query), "$1"))
+}
+
+// bare is a text without what is in quotes and in comments, where the server's settings make no difference to what that is.
+func bare(text string) string {
+	if strings.Contains(text, `\`) || sqltext.Executable(text) {
+		return text
+	}
+	return sqltext.Quoting{Backslashes: true}.Bare(text)
+}
+
 var reads = regexp.MustCompile(`(?i)^(select|do)\b`)
+
+// onlyReads says whether a statement changes nothing.
+func onlyReads(statement string) bool {
+	return reads.MatchString(uncommented(statement)) && harmless(statement)
+}
 
 // endsInDDL says whether the last of the statements is atomic DDL, and those before it only read.
 func endsInDDL(statements []string) bool {
@@ -49,7 +93,7 @@ func endsInDDL(statements []string) bool {
 	}
 	last := len(statements) - 1
 	for _, s := range statements[:last] {
-		if !single(s) || !reads.MatchString(uncommented(s)) {
+		if !single(s) || !onlyReads(s) {
 			return false
 		}
 	}

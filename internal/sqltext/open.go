@@ -183,7 +183,7 @@ func (q Quoting) OpenBody(statement string) (at int, open bool) {
 	if !routine.MatchString(q.Uncommented(statement)) {
 		return 0, false
 	}
-	bare := q.bare(statement)
+	bare := q.Bare(statement)
 	begin := beginWord.FindStringIndex(bare)
 	if begin == nil || endOfBody.MatchString(strings.TrimSpace(bare)) {
 		return 0, false
@@ -191,8 +191,8 @@ func (q Quoting) OpenBody(statement string) (at int, open bool) {
 	return begin[0], true
 }
 
-// bare has spaces instead of what is quoted and of comments, so that it is as long as the text.
-func (q Quoting) bare(text string) string {
+// Bare has spaces instead of what is quoted and of comments, so that it is as long as the text.
+func (q Quoting) Bare(text string) string {
 	b := []byte(text)
 	for i := 0; i < len(text); {
 		n, _ := q.span(text, i)
