@@ -135,7 +135,9 @@
 // MySQL and MariaDB (go-sql-driver/mysql) commit each DDL statement. Every migration counts as one outside a transaction
 // there: when it fails, its own Down runs. The exception is a migration whose first statement failed, if that statement
 // is all or nothing: ALTER TABLE, CREATE TABLE without the rows of a table, a view or a function, CREATE and DROP INDEX, DROP
-// and TRUNCATE of one table, and on InnoDB tables INSERT, UPDATE, DELETE and REPLACE.
+// and TRUNCATE of one table, and on InnoDB tables INSERT, UPDATE, DELETE and REPLACE. If the server's default storage engine
+// has no transactions, the version table and the state table are created with InnoDB. A run with something to do is refused
+// ([ErrMigrationTable]) if one of them has such an engine.
 //
 // The other dialects of goose work as far as goose does. They have no lock and no state table, and are not tested.
 //

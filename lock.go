@@ -2,7 +2,6 @@ package gooseplus
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -229,7 +228,7 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	}
 	if err == nil && !h.fresh {
 		if h.created, err = w.run.makeSchema(within); err == nil {
-			err = w.run.whole.makeState(within, waiting, w.run.db.own, w.run.announceWait)
+			err = w.run.makeState(within, waiting)
 		}
 		if err == nil {
 			err = h.takeOver(within, waiting)
@@ -338,16 +337,16 @@ func (r *run) locate(held mutex.Held) {
 func (t *target) oneWriter() bool { return t.dialect.OneWriter() }
 
 // makeState makes sure of the state table. Replicas of older versions that use it are waited for.
-func (t *target) makeState(ctx, waiting context.Context, db *sql.DB, announce func(context.Context) context.Context) error {
+func (r *run) makeState(ctx, waiting context.Context) error {
 	for began := time.Now(); ; {
-		err := t.state.Ensure(ctx, db)
+		err := r.whole.state.Ensure(ctx, r.db.own, r.parts.tables()...)
 		if err == nil {
 			return nil
 		}
 		if !errors.Is(err, history.ErrBusy) {
-			return t.stateError(ctx, err)
+			return r.whole.stateError(ctx, err)
 		}
-		waiting = announce(waiting)
+		waiting = r.announceWait(waiting)
 		if !wait.Sleep(waiting, wait.Poll(time.Since(began))) {
 			return fmt.Errorf("%w: %w: %w", ErrLocked, failure.Stopped(waiting, nil), err)
 		}
@@ -361,7 +360,7 @@ func (r *run) ensureState(ctx context.Context) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, upgradeLimit)
 	defer cancel()
-	err := r.whole.makeState(ctx, waiting, r.db.own, r.announceWait)
+	err := r.makeState(ctx, waiting)
 	r.endWait(err)
 	r.progress.stateReady = err == nil
 	return err

@@ -17,11 +17,7 @@ func (h *holding) setUp(ctx context.Context) {
 	if r.parts.lackSchema() {
 		create = r.whole.dialect.Schema(r.whole.schema).Create()
 	}
-	var tables []*history.Versions
-	for _, p := range r.parts {
-		tables = append(tables, p.target.table)
-	}
-	if h.fresh = r.whole.state.SetUp(ctx, r.db.own, create, tables); !h.fresh {
+	if h.fresh = r.whole.state.SetUp(ctx, r.db.own, create, r.parts.tables()); !h.fresh {
 		return
 	}
 	h.created = create != ""
@@ -32,3 +28,11 @@ func (h *holding) setUp(ctx context.Context) {
 
 // isFresh says that this run has created the state table, which has nothing but its own rows.
 func (h *holding) isFresh() bool { return h != nil && h.fresh }
+
+// tables are the version tables.
+func (ps parts) tables() (tables []*history.Versions) {
+	for _, p := range ps {
+		tables = append(tables, p.target.table)
+	}
+	return tables
+}

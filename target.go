@@ -242,6 +242,7 @@ func (t *target) unusable(ctx context.Context, table string, err error) error {
 	}
 	switch {
 	case errors.Is(err, ErrTenantMissing):
+	case errors.Is(err, history.ErrNoTransactions): // which names the table
 	case errors.As(err, &role):
 		text = "WithRole: " + role.Error() + ". Nothing was touched"
 	case ctx.Err() != nil:

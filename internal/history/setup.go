@@ -32,14 +32,20 @@ func (s *State) SetUp(ctx context.Context, db *sql.DB, schema string, versions [
 	return err == nil
 }
 
-// creation are the statements that create the table with its zero version. goose executes them, and doesn't give them away.
+// creation are the statements that create the table with its zero version.
 func (v *Versions) creation(ctx context.Context) ([]string, error) {
 	if v.own == nil {
 		return nil, errors.ErrUnsupported
 	}
+	said, err := v.said(ctx)
+	return append(said, v.own.sql("INSERT INTO {table} (version_id, is_applied) VALUES (0, TRUE)")), err
+}
+
+// said are the statements that create the table. goose executes them, and doesn't give them away.
+func (v *Versions) said(ctx context.Context) ([]string, error) {
 	var said spoken
 	err := v.store.CreateVersionTable(ctx, &said)
-	return append(said.statements, v.own.sql("INSERT INTO {table} (version_id, is_applied) VALUES (0, TRUE)")), err
+	return said.statements, err
 }
 
 // spoken notes statements instead of executing them.

@@ -123,19 +123,46 @@ func (t *table) columns() []column {
 type layout struct {
 	columns     map[string]bool // none if there is no table
 	partitioned bool            // as it was on PostgreSQL once
+	unsafe      []string        // those of the tables asked about whose storage engine has no transactions
 }
 
-// layout reads the layout from the server's catalog.
-func (t *table) layout(ctx context.Context, db Querier) (layout, error) {
+// layout reads the layout from the server's catalog, and in the same statement which tables are unsafe.
+func (t *table) layout(ctx context.Context, db Querier, tables ...*table) (layout, error) {
+	query := t.server.columns(t.name)
+	if m, ok := t.server.(mysql); ok {
+		for _, other := range tables {
+			query += " UNION ALL " + m.unsafe(other)
+		}
+	}
 	l := layout{columns: make(map[string]bool)}
-	err := each(ctx, db, t.server.columns(t.name), func(rows *sql.Rows) error {
+	err := each(ctx, db, query, func(rows *sql.Rows) error {
 		var name string
-		var partitioned int
-		err := rows.Scan(&name, &partitioned)
-		l.columns[strings.ToLower(name)], l.partitioned = true, partitioned > 0
+		var what int
+		err := rows.Scan(&name, &what)
+		if what == isUnsafe {
+			l.unsafe = append(l.unsafe, name)
+			return err
+		}
+		l.columns[strings.ToLower(name)], l.partitioned = true, what > 0
 		return err
 	})
 	return l, err
+}
+
+// isUnsafe marks a row of layout's query that is no column, but an unsafe table.
+const isUnsafe = 2
+
+// options end the statement that creates a table, where the database's own choice would be a storage engine without transactions.
+func (t *table) options(ctx context.Context, db Querier) (string, error) {
+	m, ok := t.server.(mysql)
+	if !ok {
+		return "", nil
+	}
+	unsafe, err := count(ctx, db, m.unsafeByDefault())
+	if err != nil || unsafe == 0 {
+		return "", err
+	}
+	return " ENGINE = InnoDB", nil
 }
 
 func (l layout) there() bool { return len(l.columns) > 0 }

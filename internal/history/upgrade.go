@@ -19,20 +19,34 @@ var errSpoilt = errors.New("its column kind was renamed or removed, so nobody kn
 // ensureAttempts is how often Ensure looks again after another process was faster.
 const ensureAttempts = 5
 
+// ErrNoTransactions is returned by Ensure where a table's storage engine has no transactions: nobody would know what a run that is
+// killed has left.
+var ErrNoTransactions = failure.Outcome("its storage engine has no transactions")
+
 // Ensure creates the table, or upgrades the table of an older version. Runs without the lock may do the same at the same
 // moment. Then Ensure fails at worst with [ErrBusy], or on SQLite, where any writer is in the way, with the database's own
-// error.
-func (s *State) Ensure(ctx context.Context, db *sql.DB) error {
+// error. It refuses the table, and the version tables that it is given, with [ErrNoTransactions].
+func (s *State) Ensure(ctx context.Context, db *sql.DB, versions ...*Versions) error {
 	var last error
+	tables := []*table{s.table}
+	for _, v := range versions {
+		tables = append(tables, v.own)
+	}
 	for range ensureAttempts {
-		l, err := s.layout(ctx, db)
+		l, err := s.layout(ctx, db, tables...)
 		switch {
 		case err != nil:
 			return err
+		case len(l.unsafe) > 0:
+			return unsafe(l.unsafe)
 		case !l.there() && last != nil:
 			return last // no other process was faster
 		case !l.there():
-			_, last = s.write(ctx, db, s.creation())
+			var options string
+			if options, err = s.options(ctx, db); err != nil {
+				return err
+			}
+			_, last = s.write(ctx, db, s.creation()+options)
 		case l.spoilt(): // a new column would not know
 			return errSpoilt
 		case len(l.missing(s.table)) == 0 && !l.earlier() && !l.partitioned:
@@ -53,6 +67,14 @@ func (s *State) Ensure(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return last
+}
+
+func unsafe(tables []string) error {
+	var faults []error
+	for _, name := range tables {
+		faults = append(faults, fmt.Errorf("%s: %w, so a run that is killed could leave anything: ALTER TABLE %s ENGINE = InnoDB", name, ErrNoTransactions, name))
+	}
+	return errors.Join(faults...)
 }
 
 func (t *table) creation() string {

@@ -218,7 +218,7 @@ func (v *Versions) Entries(ctx context.Context, db Querier) (entries []Entry, er
 // PostgreSQL fails one of the two even with IF NOT EXISTS, and Create doesn't.
 func (v *Versions) Create(ctx context.Context, db *sql.DB) error {
 	err := inTransaction(ctx, db, func(tx *sql.Tx) error {
-		if err := v.store.CreateVersionTable(ctx, tx); err != nil {
+		if err := v.create(ctx, tx); err != nil {
 			return err
 		}
 		return v.insertZero(ctx, tx)
@@ -237,6 +237,22 @@ func (v *Versions) Create(ctx context.Context, db *sql.DB) error {
 		return nil
 	}
 	return v.insertZero(ctx, db)
+}
+
+func (v *Versions) create(ctx context.Context, tx *sql.Tx) error {
+	if v.own == nil {
+		return v.store.CreateVersionTable(ctx, tx)
+	}
+	options, err := v.own.options(ctx, tx)
+	if err != nil {
+		return err
+	}
+	said, err := v.said(ctx)
+	if err == nil && len(said) > 0 {
+		said[len(said)-1] += options
+		_, err = executeAll(ctx, tx, said)
+	}
+	return err
 }
 
 func (v *Versions) insertZero(ctx context.Context, db Querier) error {
