@@ -65,14 +65,14 @@ func (c *counter) tell(what string) {
 	c.told = append(c.told, what)
 }
 
-// take returns what the database was told since the last take. The question whether MySQL commits by itself is left
+// take returns what the database was told since the last take. The question how a session of MySQL is set is left
 // out: a session asks it once for each connection. So is the question who blocks a statement: it is asked where a step takes
 // half a second, as on a busy machine.
 func (c *counter) take() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	told := slices.DeleteFunc(c.told, func(s string) bool {
-		return s == "SELECT @@autocommit" || strings.Contains(s, "pg_blocking_pids") || strings.Contains(s, "information_schema.PROCESSLIST AS p")
+		return strings.Contains(s, "@@autocommit") && !strings.Contains(s, "CONNECTION_ID") || strings.Contains(s, "pg_blocking_pids") || strings.Contains(s, "information_schema.PROCESSLIST AS p")
 	})
 	c.told = nil
 	return told

@@ -106,7 +106,7 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 	}
 	if c.tx == nil {
 		c.link.outside = c.link.outside || !c.inTx
-		return c.autocommit(ctx)
+		return c.usual(ctx)
 	}
 	return c.tx.beginBefore(ctx, query)
 }

@@ -34,7 +34,8 @@
 //     connection was new are read once, and set again; the server doesn't list those of an extension that isn't loaded.
 //     Every other connection is closed. At the end the last one is closed too, unless a [Keeper] takes it. From a small
 //     parent pool none stays: connections are reset and given back, or closed if a reset leaves something.
-//   - MySQL: closed, because drivers offer no reset and a connection is cheap. A session has autocommit on.
+//   - MySQL: closed, because drivers offer no reset and a connection is cheap. Variables
+//     on which the library relies have their usual values, for the migrations too: see usual.
 //   - SQLite: open transactions are rolled back, PRAGMAs are set as they were, databases are detached, and temporary objects
 //     are dropped, because a connection can be the database. A connection to a file is closed if it has executed
 //     a PRAGMA that can't be taken back.

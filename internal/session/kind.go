@@ -141,17 +141,17 @@ func (l *link) remember(ctx context.Context, k Kind, backend Backend) (err error
 		}
 		l.own, l.name = own{fmt.Sprint(row[0]), fmt.Sprint(row[3])}, Named{fmt.Sprint(row[1]), fmt.Sprint(row[2])}
 	case k == MySQL: // and what backend asks, in the same round trip
-		const query = "SELECT CAST(@@autocommit AS CHAR), CAST(CONNECTION_ID() AS CHAR)"
+		query := "SELECT " + unusualSQL + ", CAST(CONNECTION_ID() AS CHAR)"
 		asked, both := strings.CutPrefix(backend.Query, "SELECT ")
 		if both {
 			asked = ", " + asked
 		} else {
 			asked = ""
 		}
-		row, err := l.queryRow(ctx, query+asked)
+		row, err := l.queryRow(ctx, query+asked+oneRow)
 		if err != nil && both && backend.Optional && ctx.Err() == nil {
 			both = false
-			row, err = l.queryRow(ctx, query)
+			row, err = l.queryRow(ctx, query+oneRow)
 		}
 		if err != nil {
 			return err
@@ -159,9 +159,8 @@ func (l *link) remember(ctx context.Context, k Kind, backend Backend) (err error
 		if l.name.ID = fmt.Sprint(row[1]); both {
 			l.backend = row[2:]
 		}
-		if row[0] != "1" { // what the run executes relies on it
-			return l.exec(ctx, "SET autocommit = 1")
-		}
+		_, err = l.makeUsual(ctx, row[0]) // the migrations find it so too; the connection is closed afterwards
+		return err
 	case k == SQLite:
 		before, err := l.sqlite(ctx)
 		if err == nil {

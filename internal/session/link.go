@@ -46,7 +46,7 @@ type own struct{ session, local string }
 type settings struct {
 	set     bool        // Config.Settings are made, or were tried
 	unset   error       // why they are not made: no statement may run without them
-	commits bool        // autocommit was off, and is on
+	changed bool        // it was not usual, and is
 	prior   []Statement // put all of it back, in reverse
 }
 

@@ -25,7 +25,7 @@ type Session struct {
 	books  books
 	direct atomic.Bool // see needsDedicated
 
-	commits sync.Map // its keys are the parent's connections on which autocommit is known to be on
+	usual sync.Map // its keys are the parent's connections that are known to be usual
 
 	// ending is done when the session ends: nobody waits for the parent's connections any more.
 	ending context.Context

@@ -55,6 +55,14 @@ func (c *conn) begin(ctx context.Context, opts driver.TxOptions) (*tx, error) {
 			return nil, err
 		}
 	}
+	if c.s.cfg.endsBySQL {
+		if err := c.s.attach(c.during(ctx), c); err != nil {
+			return nil, err
+		}
+		if err := c.usual(c.during(ctx)); err != nil {
+			return nil, err
+		}
+	}
 	inner, err := raw(ctx, c, func(dc driver.Conn) (driver.Tx, error) { return begin(ctx, dc, opts) })
 	if err != nil {
 		return nil, err
