@@ -34,6 +34,10 @@ func TestStatementsCutInTwo(t *testing.T) {
 		"a procedure":                          {"mariadb", "-- +goose Up\nCREATE PROCEDURE p() BEGIN\n  SELECT 1;\nEND;\n", "line 2: goose ends a statement at a semicolon inside the body after BEGIN"},
 		"an SQL function":                      {"postgres", "-- +goose Up\nCREATE FUNCTION f() RETURNS int BEGIN ATOMIC\n  SELECT 1;\nEND;\n", "line 2: goose ends"},
 
+		"a NUL":                    {"sqlite", "-- +goose Up\nCREATE TABLE a (id int);\nCREATE TABLE b (id int); \x00\nCREATE TABLE c (id int);\n", "migration 1 (sql/base/1_a.sql) up: line 3: it has a NUL byte"},
+		"a NUL in the Down":        {"mysql", "-- +goose Up\nSELECT 1;\n-- +goose Down\nSELECT '\x00';\n", "down: line 4: it has a NUL byte"},
+		"a NUL in another dialect": {"clickhouse", "-- +goose Up\nSELECT 1\x00;\n", "up: line 2: it has a NUL byte"},
+
 		"annotated":               {"postgres", strings.Replace(strings.Replace(cutFunction, "CREATE FUNCTION", "-- +goose StatementBegin\nCREATE FUNCTION", 1), "plpgsql;", "plpgsql;\n-- +goose StatementEnd", 1), ""},
 		"on one line":             {"postgres", "-- +goose Up\nDO $$ BEGIN PERFORM 1; END $$;\n", ""},
 		"dollars of MySQL":        {"mysql", "-- +goose Up\nSELECT 1 AS a$$b;\nSELECT 2 AS $$;\n", ""},
@@ -68,6 +72,22 @@ func TestStatementsCutInTwo(t *testing.T) {
 		}
 		untouched(t, db)
 	})
+}
+
+// TestNUL: in a pair and in a definition too.
+func TestNUL(t *testing.T) {
+	t.Parallel()
+	pair := fstest.MapFS{"sql/base/1_a.up.sql": {Data: []byte("CREATE TABLE a (id int);\n\x00CREATE TABLE b (id int);\n")}, "sql/base/1_a.down.sql": {Data: []byte("DROP TABLE a;")}}
+	err := gooseplus.New(nil, gooseplus.WithDialect("sqlite"), gooseplus.WithFS(pair)).Err()
+	if err == nil || !strings.Contains(err.Error(), "migration 1 (sql/base/1_a.up.sql) up: line 2: it has a NUL byte") {
+		t.Errorf("a pair: %v", err)
+	}
+	var d gooseplus.Definitions
+	d.Define(1).UpAction(gooseplus.TxFunc(func(context.Context, *sql.Tx) error { return nil })).Down("DROP TABLE a;\x00")
+	err = gooseplus.New(nil, gooseplus.WithDialect("sqlite"), gooseplus.WithFS(fstest.MapFS{}), gooseplus.WithDefinitions(&d)).Err()
+	if err == nil || !strings.Contains(err.Error(), "its Down: it has a NUL byte") {
+		t.Errorf("a definition: %v", err)
+	}
 }
 
 // TestStatementsRefusedInTransactions are warnings: a migration may be applied already.

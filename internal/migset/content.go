@@ -11,6 +11,7 @@ import (
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/dryrun"
+	"github.com/gooseplus/gooseplus/internal/envfs"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
@@ -105,18 +106,26 @@ func beginning(text string) string {
 	return strings.Join(words[:min(len(words), 4)], " ") + " …"
 }
 
-// wholeness returns the fault of each direction in which goose has cut a statement in two, or in which a dollar quote has no
-// end. goose ends a statement at each semicolon at the end of a line, unless annotations say otherwise.
+// wholeness returns the fault of each direction in which goose has cut a statement in two, in which a dollar quote has no
+// end, or in which a NUL ends what is executed. goose ends a statement at each semicolon at the end of a line, unless
+// annotations say otherwise.
 func (s *Set) wholeness(m Migration, script dryrun.Script) (faults []error) {
-	quoting, ok := s.dialect.Quoting()
-	if !ok {
-		return nil
+	quoting, known := s.dialect.Quoting()
+	of, err := envfs.Replayed(script.Up, script.Down)
+	if err != nil {
+		return nil // see replayOf
+	}
+	if of != 0 {
+		script.Down = nil // it is no text
 	}
 	for d, statements := range [][]string{script.Up, script.Down} {
 		direction := [...]string{Up, Down}[d]
 		for i, statement := range statements {
-			at, fault := halfCut(quoting, statement, strings.Join(statements[i+1:], "\n"))
-			if fault == "" {
+			at, fault := strings.IndexByte(statement, 0), withNUL
+			if at < 0 && known {
+				at, fault = halfCut(quoting, statement, strings.Join(statements[i+1:], "\n"))
+			}
+			if at < 0 || fault == "" {
 				continue
 			}
 			position := 1 + utf8.RuneCountInString(statement[:at])
@@ -129,6 +138,9 @@ func (s *Set) wholeness(m Migration, script dryrun.Script) (faults []error) {
 	}
 	return faults
 }
+
+// withNUL is what is wrong with such a text.
+const withNUL = "it has a NUL byte, at which SQLite ends without an error, and other databases with one: remove it"
 
 // halfCut says what is wrong with a statement, and where in it, if the rest of the section shows that it isn't whole.
 func halfCut(quoting sqltext.Quoting, statement, rest string) (at int, fault string) {

@@ -97,6 +97,8 @@ func (d Defined) faults(known func(version int64) bool) (faults []*Fault) {
 			switch {
 			case a.Kind == NoAction:
 				fault("an Action is empty: it is made by Command, TxFunc, DBFunc or Replay")
+			case a.Kind == Command && strings.Contains(a.SQL, "\x00"):
+				fault("its " + side + ": " + withNUL)
 			case a.Kind == Function && a.Tx == nil && a.DB == nil:
 				fault("its function is nil")
 			case a.Kind == Replay:
