@@ -254,3 +254,31 @@ func TestStoredDownsOfAKilledRun(t *testing.T) {
 		p.want(t, upTo(newest), []string{"t001", "t002", "t003", "t004", "t005", "t006"})
 	})
 }
+
+// TestStoredDownCharacterSets: whatever character set the connection has, the stored Down is that of the file.
+func TestStoredDownCharacterSets(t *testing.T) {
+	t.Parallel()
+	having(server, without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
+		for _, set := range []string{"latin1", "utf8", "ascii", "cp1251", "gbk"} {
+			with := *p
+			with.dsn += "&charset=" + set
+			db := with.open(t)
+			defer db.Close()
+			const down = `DROP TABLE a /* \ \u00e4 \" ä 日本 😀 */`
+			m := p.over(db, storing, from(files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE a (id INTEGER);", down+";")})))
+			if err := m.Migrate(t.Context()); err != nil {
+				t.Errorf("%s: %v", set, err)
+				continue
+			}
+			var stored struct{ Statements []string }
+			text := column[string](t, db, "SELECT down_sql FROM goose_db_version_lock WHERE kind = 'applied'")[0]
+			if err := json.Unmarshal([]byte(text), &stored); err != nil || !slices.Equal(stored.Statements, []string{down + ";"}) {
+				t.Errorf("%s: %q, %v", set, text, err)
+			}
+			if err := p.over(db, storing, from(fstest.MapFS{"sql/base/.keep": {}})).RollbackTo(t.Context(), 0); err != nil {
+				t.Errorf("%s: %v", set, err)
+			}
+			p.want(t, nil, nil)
+		}
+	})
+}

@@ -59,17 +59,24 @@ func QuotedMySQL(name string) string { return doubled(name, "`") }
 func doubled(name, q string) string { return q + strings.ReplaceAll(name, q, q+q) + q }
 
 // Literal renders a text for a statement, and doesn't depend on what the server takes a backslash for. With a literal
-// instead of an argument every driver needs one round trip.
+// instead of an argument every driver needs one round trip. On a connection of MySQL with another character set than UTF-8 a
+// text comes back as it was sent, whether it has a backslash or not: both are in that character set.
 func (d Dialect) Literal(s string) string {
 	literal := "'" + strings.ReplaceAll(s, "'", "''") + "'"
 	switch {
 	case !strings.Contains(s, `\`):
 	case d.Goose == goose.DialectPostgres:
 		return "E" + strings.ReplaceAll(literal, `\`, `\\`)
-	case d.Goose == goose.DialectMySQL:
+	case d.Goose == goose.DialectMySQL && isASCII(s):
 		return fmt.Sprintf("_utf8mb4 X'%x'", s)
+	case d.Goose == goose.DialectMySQL:
+		return "CONCAT(" + strings.ReplaceAll(literal, `\`, "', CHAR(92 USING ascii), '") + ")"
 	}
 	return literal
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // nextPart takes one identifier off s. tail is empty or begins with a dot.

@@ -13,7 +13,7 @@ func TestLiteral(t *testing.T) {
 	ctx := context.Background()
 	modes := map[goose.Dialect][]string{
 		goose.DialectPostgres: {"SET standard_conforming_strings = on", "SET standard_conforming_strings = off"},
-		goose.DialectMySQL:    {"SET sql_mode = ''", "SET sql_mode = 'NO_BACKSLASH_ESCAPES'", "SET sql_mode = 'ANSI_QUOTES'"},
+		goose.DialectMySQL:    {"SET sql_mode = ''", "SET sql_mode = 'NO_BACKSLASH_ESCAPES'", "SET sql_mode = 'ANSI_QUOTES'", "SET NAMES latin1"},
 		goose.DialectSQLite3:  {"SELECT 1"},
 	}
 	onEach(t, "goose_db_version", func(t *testing.T, p place) {
@@ -23,7 +23,7 @@ func TestLiteral(t *testing.T) {
 		for _, mode := range modes[p.table.dialect.Goose] {
 			_, err := conn.ExecContext(ctx, mode)
 			must(t, err)
-			for _, text := range []string{"", "plain", "it's", `back\slash`, `both\'of them`, `\`, `'\`, `"quoted"`, "ü-\u65e5\u672c", "a\nb"} {
+			for _, text := range []string{"", "plain", "it's", `back\slash`, `both\'of them`, `\`, `'\`, `"quoted"`, "ü-\u65e5\u672c", `ä\b'c\`, "a\nb"} {
 				var got string
 				must(t, conn.QueryRowContext(ctx, "SELECT "+p.table.dialect.Literal(text)).Scan(&got))
 				if got != text {

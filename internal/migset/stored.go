@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/gooseplus/gooseplus/internal/dryrun"
@@ -29,11 +31,30 @@ func (s Section) Stored() string {
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)                                                                      // people read it too
-	if e.Encode(storedDown{s.Statements, !s.Transactional}) != nil || b.Len() > longestStored { // strings can always be JSON
+	e.SetEscapeHTML(false)                                           // people read it too
+	if e.Encode(storedDown{s.Statements, !s.Transactional}) != nil { // strings can always be JSON
 		return ""
 	}
-	return string(bytes.TrimSpace(b.Bytes()))
+	text := ascii(string(bytes.TrimSpace(b.Bytes())))
+	if len(text) > longestStored {
+		return ""
+	}
+	return text
+}
+
+// ascii is the same JSON without characters that a connection's or a database's character set may lack.
+func ascii(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r < utf8.RuneSelf {
+			b.WriteRune(r)
+			continue
+		}
+		for _, half := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&b, `\u%04x`, half)
+		}
+	}
+	return b.String()
 }
 
 // Restore makes a migration without an Up of the text that [Section.Stored] has made.
