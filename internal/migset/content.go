@@ -111,7 +111,7 @@ func beginning(text string) string {
 // annotations say otherwise.
 func (s *Set) wholeness(m Migration, script dryrun.Script) (faults []error) {
 	quoting, known := s.dialect.Quoting()
-	of, err := envfs.Replayed(script.Up, script.Down)
+	of, err := envfs.Replayed(s.Files.Quoting, script.Up, script.Down)
 	if err != nil {
 		return nil // see replayOf
 	}
