@@ -164,7 +164,7 @@ func (ts *targets) in(o *options) (*targets, error) {
 		bound := *t
 		bound.tenant, bound.schema, bound.createSchema = o.tenant, o.schema, o.createSchema
 		if err := o.tables(&bound); err != nil {
-			return nil, fmt.Errorf("%s%w", where(o.tenant, t.set.Namespace), err)
+			return nil, fmt.Errorf("%s%w", where(o.tenant, t.set.Namespace), failure.Tidy{Err: err})
 		}
 		return &bound, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -168,6 +169,22 @@ func TestTenantsLoopEnds(t *testing.T) {
 		}
 		if len(names) != 1 || !errors.Is(last, tc.want) {
 			t.Errorf("%q, %v; want %v", names, last, tc.want)
+		}
+	}
+}
+
+// TestTenantsWithADSNAsSchema: a query gives the DSN where the schema belongs, twice. Its password is in no error and no event.
+func TestTenantsWithADSNAsSchema(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{"h", strings.Repeat("h", 70)} { // which is too long for a schema
+		schema := "postgres://u:S3cretPW@" + host + "/db"
+		var told strings.Builder
+		m := gooseplus.New(nil, gooseplus.WithDialect("postgres"), gooseplus.WithFS(folder("sql/base/1_a.sql")),
+			gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) { fmt.Fprintf(&told, "%T %+v\n", e, e) }))
+		r, err := m.MigrateTenants(t.Context(), gooseplus.Schemas(schema, schema))
+		fmt.Fprintln(&told, r.Tenants, err, m.Tenant(gooseplus.Tenant{Schema: schema}).Err())
+		if text := told.String(); strings.Contains(text, "S3cret") || !strings.Contains(text, "more than once") {
+			t.Error(text)
 		}
 	}
 }

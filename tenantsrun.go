@@ -16,6 +16,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/fleet"
 	"github.com/gooseplus/gooseplus/internal/history"
+	"github.com/gooseplus/gooseplus/internal/redact"
 	"github.com/gooseplus/gooseplus/internal/session"
 )
 
@@ -72,7 +73,7 @@ func (c *tenantsCall) once(source iter.Seq2[Tenant, error]) iter.Seq2[Tenant, er
 		for t, err := range source {
 			if err == nil && t.shares() && t.Schema != "" {
 				if seen[t.Schema] {
-					c.m.events.share(t.name(), "").send(Warning{Message: fmt.Sprintf("the source names the schema %q more than once: it counts once", t.Schema)})
+					c.m.events.share(t.name(), "").send(Warning{Message: fmt.Sprintf("the source names the schema %q more than once: it counts once", redact.Text(t.Schema))})
 					continue
 				}
 				seen[t.Schema] = true
