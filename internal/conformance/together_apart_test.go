@@ -69,7 +69,6 @@ func (p *place) leaving() map[string]fstest.MapFS {
 		return map[string]fstest.MapFS{
 			"an open comment":          set(t1+" /* open", t2, t3),
 			"an open comment later":    set(t1, t2+"; /* open", t3),
-			"a NUL":                    set(t1+"; \x00 nothing", t2, t3),
 			"a clause of a statement":  set("CREATE TABLE t1 (id INTEGER UNIQUE); INSERT INTO t1 VALUES (1)", t2, "INSERT OR ROLLBACK INTO t1 VALUES (1)", t4),
 			"a clause of a constraint": set("CREATE TABLE t1 (id INTEGER UNIQUE ON CONFLICT ROLLBACK)", t2, "INSERT INTO t1 VALUES (1), (1)", t4),
 		}

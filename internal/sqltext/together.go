@@ -2,7 +2,6 @@ package sqltext
 
 import (
 	"regexp"
-	"strings"
 )
 
 // Company says with which migrations the statements of one can be in a transaction.
@@ -47,7 +46,7 @@ func (q Quoting) Company(statements []string) Company {
 func sets(text string) bool { return creating.MatchString(text) && setting.MatchString(text) }
 
 func (q Quoting) sociable(text string) bool {
-	if open, _ := q.Open(text); open != "" || q.openComment(text) || strings.Contains(text, "\x00") || temporary(text) || singular.in(text) {
+	if open, _ := q.Open(text); open != "" || q.openComment(text) || temporary(text) || singular.in(text) {
 		return false
 	}
 	list := pieces(text)
