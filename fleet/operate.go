@@ -228,10 +228,3 @@ func (f *Fleet) Reset(ctx context.Context, name string, tenants ...string) (rese
 	})
 	return reset, err
 }
-
-func wrap(err error) error {
-	if err != nil {
-		return fmt.Errorf("fleet: %w", err)
-	}
-	return nil
-}

@@ -1,6 +1,9 @@
 package fleet
 
-import "regexp"
+import (
+	"fmt"
+	"regexp"
+)
 
 // secret says whether a name holds a DSN with a password.
 func secret(name string) bool { return clean(name) != name }
@@ -16,4 +19,18 @@ func clean(text string) string {
 	text = userinfo.ReplaceAllString(text, "${1}xxxxx@")
 	text = mysqlDSN.ReplaceAllString(text, "xxxxx@${1}(")
 	return password.ReplaceAllString(text, "${1}${2}xxxxx")
+}
+
+// cleaned is an error whose text is clean.
+type cleaned struct{ err error }
+
+func (e cleaned) Error() string { return clean(e.err.Error()) }
+func (e cleaned) Unwrap() error { return e.err }
+
+// wrap says whose error it is. A function of the application may have put a DSN into it.
+func wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("fleet: %w", cleaned{err})
 }

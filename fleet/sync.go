@@ -48,7 +48,7 @@ func (f *Fleet) Sync(ctx context.Context, source iter.Seq2[Tenant, error]) (Sync
 		}
 	})
 	if err != nil {
-		return Synced{}, fmt.Errorf("fleet: %w", err)
+		return Synced{}, wrap(err)
 	}
 	return Synced(s), nil
 }
