@@ -131,6 +131,8 @@ var hostiles = []hostile{
 	{name: "BEGIN and PREPARE TRANSACTION", on: "postgres", outside: true, up: "BEGIN;\n" + createB + "\nprepare /* it */ transaction 'hostile';", down: dropB, want: undone},
 	{name: "PREPARE TRANSACTION in half a pair", on: "postgres", half: true, up: "BEGIN;\n" + createB + "\nPREPARE TRANSACTION 'hostile';\nSELECT 1;", down: dropB, want: undone},
 	{name: "Go: PREPARE TRANSACTION", on: "postgres", tx: execAll(createB, "PREPARE TRANSACTION 'hostile'"), down: dropB, want: undone},
+	{name: "OR ROLLBACK without a Down", on: "sqlite", up: createB + "\nCREATE UNIQUE INDEX ua ON a (id);\nINSERT OR ROLLBACK INTO a VALUES (1), (1);\nCREATE TABLE d (id INTEGER);", want: undone},
+	{name: "OR ROLLBACK after a COMMIT, without a Down", on: "sqlite", up: createB + "\nCREATE UNIQUE INDEX ub ON b (id);\nCOMMIT;\nINSERT OR ROLLBACK INTO b VALUES (1), (1);", want: told},
 
 	// A Go migration that ends its own.
 	{name: "Go: COMMIT", on: "postgres sqlite", tx: execAll(createB, "COMMIT"), down: dropB, want: undone},

@@ -5,6 +5,25 @@ import (
 	"testing"
 )
 
+func TestMeddles(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"CREATE TABLE a (id INTEGER)":          false,
+		"ROLLBACK":                             true,
+		"INSERT OR ROLLBACK INTO a VALUES (1)": false,
+		"CREATE TABLE a (id INTEGER UNIQUE ON CONFLICT rollback)": false,
+		"INSERT OR ROLLBACK INTO a VALUES (1); ROLLBACK":          true,
+		"SELECT 1; -- one or\nROLLBACK":                           true,
+		"SELECT 1; /* one or */ ROLLBACK":                         true,
+		"SELECT 1 AS author; ROLLBACK":                            true,
+		"SELECT 1 AS color ROLLBACK":                              true,
+	} {
+		if got := Meddles(text); got != want {
+			t.Errorf("Meddles(%q) = %t", text, got)
+		}
+	}
+}
+
 func TestPlain(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{

@@ -72,8 +72,21 @@ var (
 )
 
 // Meddles says whether a text has any of the words, anywhere, with which a migration ends its transaction or changes its
-// session. A text without them does neither, unless it calls a function that does.
-func Meddles(text string) bool { return meddling.in(text) }
+// session. A text without them does neither, unless it calls a function that does. The ROLLBACK of a conflict clause of SQLite
+// is none of them: the statement fails then, and so nothing comes after it.
+func Meddles(text string) bool {
+	for at := 0; at < len(text); {
+		n := wordLength(text[at:])
+		if word := text[at : at+n]; meddling.has(word) && !(strings.EqualFold(word, "rollback") && clause.MatchString(text[max(0, at-40):at])) {
+			return true
+		}
+		at += n + 1
+	}
+	return false
+}
+
+// clause matches what comes before the word ROLLBACK of a conflict clause, on the same line: a comment may end with it.
+var clause = regexp.MustCompile(`(?i)\b(?:or|on[ \t]+conflict)[ \t]+$`)
 
 // PragmasSet are the names of the PRAGMAs in a text that are given a value, in lower case.
 func PragmasSet(text string) (names []string) {
