@@ -38,7 +38,7 @@ import (
 //   - NO TRANSACTION, Go functions, and transactions of their own (COMMIT);
 //   - SET, RESET, PRAGMA, LOCK, temporary tables, and all other statements that are not known to be harmless;
 //   - ALTER TYPE … ADD VALUE;
-//   - texts that SQLite or its drivers would not read to the end: a comment without an end, a NUL;
+//   - texts that SQLite would not read to the end: a comment without an end;
 //   - INITIALLY DEFERRED, set_config, pg_settings, functions that SET or RESET something, and on SQLite ROLLBACK: these and all
 //     later migrations run one by one.
 //
