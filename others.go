@@ -18,15 +18,26 @@ type others []string
 
 // mayTake refuses a Down that could remove what was there before: the Up may have been content with that.
 func (o others) mayTake(p *part, step plannedStep) error {
-	name := o.keptBy(p, step)
+	return p.notExecuted(step, o.keptBy(p, step), "the Up may have kept it (IF NOT EXISTS or the like)")
+}
+
+// mayTakeHalf is mayTake for a step that failed half-way, perhaps because of what was there before.
+func (o others) mayTakeHalf(p *part, step plannedStep) error {
+	if err := o.mayTake(p, step); err != nil {
+		return err
+	}
+	return p.notExecuted(step, o.removedBy(p, step), "the Up ended half-way")
+}
+
+func (p *part) notExecuted(step plannedStep, name, why string) error {
 	if name == "" {
 		return nil
 	}
 	if !strings.HasSuffix(name, `"`) { // it is a name alone
 		name = strconv.Quote(name)
 	}
-	return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %s was there before the run, and the Up may have kept it "+
-		"(IF NOT EXISTS or the like): undo it by hand, or keep it and mend the migration that failed", name))
+	return p.target.migrationError(step.down(), "", fmt.Errorf("not executed: %s was there before the run, and %s: "+
+		"undo it by hand, or keep it and mend the migration that failed", name, why))
 }
 
 // keptBy is the first of them that the Up of a step in SQL may have been content with, "" if there is none.
@@ -76,8 +87,7 @@ func (p *part) removes(step plannedStep) (list []dialect.Object) {
 }
 
 // lookBefore looks for what is there before the first step and would go with a Down: of a step whose Up may be content with it, and
-// of one that the next run may have to clear away, not knowing whether it was this one that made it. What dead runs had
-// planned may be theirs.
+// of one that may end half-way, in this run or with it. What dead runs had planned may be theirs.
 func (o others) lookBefore(ctx context.Context, p *part) (others, error) {
 	if p.target.state == nil || p.run.options.rollback != RollbackDown {
 		return o, nil
@@ -95,7 +105,7 @@ func (o others) lookBefore(ctx context.Context, p *part) (others, error) {
 			continue
 		}
 		kept := !(first && p.run.options.foreignHistory == Ignore) && slices.ContainsFunc(p.statements(s), sqltext.Content)
-		if kept || !p.target.dialect.TransactionalDDL && p.run.holding != nil {
+		if kept || !s.Transactional {
 			objects = append(objects, p.removes(s)...)
 		}
 	}

@@ -240,7 +240,7 @@ func (w wayBack) undoFailed(ctx context.Context, step plannedStep, rows history.
 	if !step.Reversible {
 		return fmt.Errorf("%w: %w", ErrDirty, w.target.irreversible(step))
 	}
-	if err := w.run.looking.others.mayTake(w.part, step); err != nil {
+	if err := w.run.looking.others.mayTakeHalf(w.part, step); err != nil {
 		return fmt.Errorf("%w: %w", ErrDirty, err)
 	}
 	if err := w.takeMarked(ctx, step.down(), !applied).Err; err != nil {

@@ -121,6 +121,44 @@ func TestWhatWasThereStays(t *testing.T) {
 	})
 }
 
+// TestWhatWasThereStaysHalf: a step without a transaction fails at what somebody has made by hand before, after its first statement. Its
+// Down would remove that too.
+func TestWhatWasThereStaysHalf(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		for name, up := range map[string]string{
+			"the first":  "CREATE TABLE people (id INTEGER);",
+			"the second": "CREATE TABLE new (id INTEGER);\nCREATE TABLE people (id INTEGER);",
+			"of a query": "CREATE TABLE people AS SELECT * FROM a;",
+		} {
+			t.Run(name, func(t *testing.T) {
+				at := &place{target: p.target, dsn: p.database(t)}
+				at.db = at.instance(t)
+				set := files(map[string]*fstest.MapFile{"1_a.sql": table("a")})
+				if err := at.locking(at.db, from(set)).Migrate(ctx); err != nil {
+					t.Fatal(err)
+				}
+				at.exec(t, "CREATE TABLE people (id INTEGER)", "INSERT INTO people VALUES (1), (2)")
+				set["sql/base/2_people.sql"] = noTransaction(up, "DROP TABLE IF EXISTS new;\nDROP TABLE people;")
+				err := at.locking(at.db, from(set)).Migrate(ctx)
+				if name != "the second" { // nothing has happened
+					wantIs(t, err, gooseplus.ErrRollForward)
+				} else {
+					wantIs(t, err, gooseplus.ErrDirty)
+				}
+				if n := column[int](t, at.db, "SELECT count(*) FROM people")[0]; n != 2 {
+					t.Errorf("%d rows", n)
+				}
+				dirty := strings.Contains(fmt.Sprint(column[string](t, at.db, at.tables)), "new")
+				if s, err := at.locking(at.db, from(set)).Status(ctx); err != nil || dirty && !s.Dirty {
+					t.Errorf("dirty %t, %v", s.Dirty, err)
+				}
+			})
+		}
+	})
+}
+
 // TestTablesOfOthersStayInTenants: the same of the way back of a fleet.
 func TestTablesOfOthersStayInTenants(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,8 @@ var (
 	deadlock = codes{goose.DialectMySQL: {"1213"}}
 	// syntax_error; ER_PARSE_ERROR; SQLITE_ERROR.
 	unparsed = codes{goose.DialectPostgres: {"42601"}, goose.DialectMySQL: {"1064"}, goose.DialectSQLite3: {"1"}}
+	// duplicate_schema, duplicate_table, duplicate_column, duplicate_object; ER_TABLE_EXISTS_ERROR, ER_DUP_FIELDNAME, ER_DUP_KEYNAME.
+	exists = codes{goose.DialectPostgres: {"42P06", "42P07", "42701", "42710"}, goose.DialectMySQL: {"1050", "1060", "1061"}}
 	// ER_TABLE_EXISTS_ERROR, ER_BAD_TABLE_ERROR, ER_BAD_FIELD_ERROR, ER_DUP_FIELDNAME, ER_DUP_KEYNAME, ER_CANT_DROP_FIELD_OR_KEY,
 	// ER_NO_SUCH_TABLE, ER_KEY_DOES_NOT_EXITS, ER_FK_DUP_NAME, ER_CHECK_CONSTRAINT_NOT_FOUND, ER_CHECK_CONSTRAINT_DUP_NAME.
 	unneeded = codes{goose.DialectMySQL: {"1050", "1051", "1054", "1060", "1061", "1091", "1146", "1176", "1826", "3821", "3822"}}
@@ -81,6 +83,9 @@ func (d Dialect) Unparsed(err error, statement string) bool {
 // nearby matches the message of MySQL's parser, in whatever language: the rest of the statement in quotes, which MariaDB
 // cuts off with dots, and a line.
 var nearby = regexp.MustCompile(`(?s)'(.*)'\D*\d+\D*$`)
+
+// Exists says whether the database has refused DDL because what it makes is there already. Databases look for that first.
+func (d Dialect) Exists(err error) bool { return exists.in(err, d.Goose) }
 
 // Unneeded says whether the database has refused DDL because everything is already as it would be afterwards: what it removes
 // isn't there, or what it makes is.

@@ -249,7 +249,7 @@ func (d *Driver) leftNothing(ctx context.Context, step Step, err error) bool {
 }
 
 // firstRefused says whether the step failed at its first statement, before that had any effect: the server could not parse
-// it, or it stood in the transaction that goose opened, which a later statement would have ended.
+// it, or has what it makes already, or it stood in the transaction that goose opened, which a later statement would have ended.
 func (d *Driver) firstRefused(step Step, err error) bool {
 	statement := d.trace.statement
 	switch {
@@ -257,7 +257,7 @@ func (d *Driver) firstRefused(step Step, err error) bool {
 		return false
 	case errors.Is(err, session.ErrPooled), errors.Is(err, session.ErrUnsure): // it was not sent
 		return true
-	case single(statement) && !executesOthers(statement) && d.cfg.Dialect.Unparsed(err, statement):
+	case single(statement) && !executesOthers(statement) && (d.cfg.Dialect.Unparsed(err, statement) || d.cfg.Dialect.Exists(err)):
 		return true
 	}
 	opened := !step.Function && step.GooseTransaction
