@@ -37,14 +37,20 @@ func (s *State) Present(ctx context.Context, db Querier, schema string, objects 
 	return present, nil
 }
 
+// object looks for a schema that is named in the catalog: a name that leads to a table is an error where the user may not use the schema.
 func (p postgres) object(o dialect.Object) string {
+	table := "to_regclass(" + p.Literal(p.Quote(o.Name)) + ")"
+	if o.Schema != "" {
+		table = "(SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS s ON s.oid = c.relnamespace WHERE s.nspname = " + p.Literal(o.Schema) +
+			" AND c.relname = " + p.Literal(o.Table) + ")"
+	}
 	switch {
 	case o.Table == "":
 		return "SELECT 1 FROM pg_namespace WHERE nspname = " + p.Literal(o.Schema)
 	case o.Column != "":
-		return "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(" + p.Literal(p.Quote(o.Name)) + ") AND NOT attisdropped AND attname = " + p.Literal(o.Column)
+		return "SELECT 1 FROM pg_attribute WHERE attrelid = " + table + " AND NOT attisdropped AND attname = " + p.Literal(o.Column)
 	}
-	return p.there(o.Name)
+	return "SELECT 1 WHERE " + table + " IS NOT NULL"
 }
 
 func (m mysql) object(o dialect.Object) string {
