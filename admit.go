@@ -104,6 +104,7 @@ func (a *admission) versionLocked(down plannedStep, applied []int64) error {
 type environments struct {
 	seen      []string // those of all runs
 	unseen    []string // the database has not seen them
+	unstamped []string // it may forget them if another run fails
 	announced []string // it has been told of them
 }
 
@@ -111,6 +112,7 @@ type environments struct {
 func (e *environments) unfamiliar(o *options, facts history.Facts) error {
 	e.seen = facts.Environments
 	e.unseen = slices.DeleteFunc(o.stamps(), func(name string) bool { return slices.Contains(facts.Environments, name) })
+	e.unstamped = slices.DeleteFunc(o.stamps(), func(name string) bool { return slices.Contains(facts.Stamped, name) })
 	if len(e.unseen) == 0 {
 		return nil
 	}
@@ -153,13 +155,13 @@ func (e *environments) announce(ctx context.Context, r *run) error {
 	return nil
 }
 
-// stay has the database remember the environments for good. Without the lock, another run that had announced them too may fail,
-// and withdraw them, or may have failed.
+// stay has the database remember the environments for good. Another run, which had announced them too and has no lock, may fail and
+// withdraw them, or may have failed.
 func (e *environments) stay(ctx context.Context, r *run) error {
-	if r.holding != nil || r.whole.state == nil {
+	if r.whole.state == nil {
 		return nil
 	}
-	for _, name := range r.options.stamps() {
+	for _, name := range e.unstamped {
 		if err := r.whole.state.Marks.Stamp(ctx, r.db.own, name); err != nil {
 			return err
 		}
@@ -265,7 +267,7 @@ func (a *admission) clearable(ctx context.Context, s history.Step) bool {
 	if s.Untouched && inTransaction {
 		return t.table.Transactional(ctx, db)
 	}
-	if step := p.files.step(s.Version); p.run.looking.others.keptBy(p, step) != "" || p.run.looking.others.removedBy(p, step) != "" {
+	if o, step := p.run.looking.others, p.files.step(s.Version); o.removedBy(p, step) != "" || o.tableIn(p.upTexts(step)) != "" {
 		return false // the Down may take what was there before
 	}
 	script := p.files.read[s.Version]

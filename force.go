@@ -193,7 +193,7 @@ func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step
 		return err
 	}
 	if (memory{f.part}).remembers() {
-		list, err := asNow(f.target.set, add)
+		list, err := asNow(f.target.set, add, f.row.id)
 		namespace := f.target.set.Namespace
 		memory{f.part}.addDowns(ctx, list)
 		if err := errors.Join(err, f.target.state.Versioned.Put(ctx, tx, namespace, list...), f.target.state.Versioned.Remove(ctx, tx, namespace, remove...)); err != nil {

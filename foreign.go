@@ -120,7 +120,7 @@ func (l *looking) vet(ctx context.Context) error {
 	if err == nil && strangers.Tables > 0 {
 		var own []string
 		if own, err = r.whole.ownTables(r.options); err == nil {
-			l.others, err = history.Relations(ctx, r.db.own, r.whole.table, strangers.Schema, own)
+			l.others.tables, err = history.Relations(ctx, r.db.own, r.whole.table, strangers.Schema, own)
 		}
 		if err != nil {
 			err = r.whole.tableError(ctx, err)

@@ -155,11 +155,6 @@ func (h *holding) takeOver(ctx, waiting context.Context) error {
 			continue // it stays, for a run of that namespace
 		}
 		h.inherited = append(h.inherited, dead)
-		after := "if this run fails, it also undoes what that run applied"
-		if r.options.rollback != RollbackDown {
-			after = "what it applied stays, also if this run fails"
-		}
-		r.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off: %s", dead.Holder, dead.Started.Format(time.RFC3339), after)})
 	}
 	r.looking.others = r.looking.others.inherit(h.inherited)
 	return nil
@@ -274,6 +269,7 @@ func (h *holding) register(ctx context.Context, parts []*part) error {
 		row := history.Run{
 			ID: p.row.id, Holder: holderName(p.row.id), Application: h.run.options.application, Namespace: p.target.set.Namespace, Started: p.row.started, From: p.end.from,
 			Start: p.ledger.Start(), Planned: append(planned, p.ledger.Owed()...), Others: h.run.looking.others.forHeir(p),
+			Remembers: (memory{p}).remembers(),
 		}
 		start := p.target.state.Runs.Inherit
 		if h.fresh {

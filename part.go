@@ -82,17 +82,28 @@ func (p *part) owned(ctx context.Context, db *sql.DB, settle bool) (history.Rows
 
 // inherit takes over the starting point of runs that were cut off, newest first, and the duty to undo what they did. Once somebody
 // else has applied a migration since, as goose can, that starting point is nobody's any more: what was built on their work stays.
+// It tells the observers.
 func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
 	var dead []plan.Dead
 	for _, d := range cutOff {
 		dead = append(dead, plan.Dead{Start: d.Start, Planned: d.Planned})
 	}
-	theirs, err := p.notOf(ctx, plan.Since(dead, p.found.Applied))
+	theirs, err := p.notOf(ctx, cutOff, plan.Since(dead, p.found.Applied))
 	if err != nil {
 		return err
 	}
-	if len(theirs) > 0 {
-		p.events.send(Warning{Message: fmt.Sprintf("since a run was cut off, another process has applied %v: if this run fails, it undoes nothing of what that run applied", theirs)})
+	duty := p.run.options.rollback == RollbackDown && len(theirs) == 0
+	then := "if this run fails, it also undoes what that run applied"
+	switch {
+	case len(theirs) > 0:
+		then = fmt.Sprintf("another process has applied %v since, so what that run applied stays, also if this run fails", theirs)
+	case !duty:
+		then = "what it applied stays, also if this run fails"
+	}
+	for _, d := range cutOff {
+		p.events.send(Warning{Message: fmt.Sprintf("the run of %s, started %s, was cut off: %s", d.Holder, d.Started.Format(time.RFC3339), then)})
+	}
+	if len(theirs) > 0 || p.run.options.oneTransaction() { // which undoes nothing by Downs
 		return nil
 	}
 	p.ledger.Inherit(dead)
@@ -100,9 +111,10 @@ func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
 	return p.files.load(ctx, known, directionDown)
 }
 
-// notOf are those of the versions that no run has applied that was cut off. Where nothing is remembered of versions, nobody knows.
-func (p *part) notOf(ctx context.Context, versions []int64) (list []int64, err error) {
-	if len(versions) == 0 || !(memory{p}).remembers() {
+// notOf are those of the versions that were applied neither by the runs that were cut off nor by those that they had taken over from.
+// Only where they had it remembered what they applied, it is known.
+func (p *part) notOf(ctx context.Context, cutOff []history.Run, versions []int64) (list []int64, err error) {
+	if len(versions) == 0 || slices.ContainsFunc(cutOff, func(d history.Run) bool { return len(d.Planned) > 0 && !d.Remembers }) {
 		return nil, nil
 	}
 	st, db := p.target.state, p.run.db.own
@@ -115,9 +127,7 @@ func (p *part) notOf(ctx context.Context, versions []int64) (list []int64, err e
 		return nil, p.target.stateError(ctx, err)
 	}
 	for _, v := range versions {
-		by, remembered := rows[v]
-		ours := remembered && by.Run == "" || slices.ContainsFunc(dead, func(d history.Run) bool { return d.ID == by.Run })
-		if !ours {
+		if !slices.ContainsFunc(dead, func(d history.Run) bool { return d.ID == rows[v].Run }) {
 			list = append(list, v)
 		}
 	}

@@ -76,7 +76,8 @@ func (r *run) lostRows(ctx context.Context, there bool) (lost []history.Run, err
 	return lost, nil
 }
 
-// remarkAll marks again the steps that the parts are at, the protected versions, an adopted history, and the environments.
+// remarkAll marks again the steps that the parts are at, what the run has applied, the protected versions, an adopted history, and
+// the environments.
 func (r *run) remarkAll(ctx context.Context) error {
 	st, db := r.whole.state, r.db.own
 	for _, p := range r.parts {
@@ -87,6 +88,9 @@ func (r *run) remarkAll(ctx context.Context) error {
 			if err := st.Steps.Remark(ctx, db, p.mark.row(p.mark.at)); err != nil {
 				return err
 			}
+		}
+		if err := (memory{p}).again(ctx); err != nil {
+			return err
 		}
 		for _, version := range p.admission.protected {
 			if err := st.Marks.Protect(ctx, db, version); err != nil {

@@ -236,10 +236,8 @@ func (r *run) prepare(ctx context.Context) error {
 		if r.looking.others, err = r.looking.others.lookBefore(ctx, p); err != nil {
 			return p.target.named(err)
 		}
-		if !r.options.oneTransaction() { // which undoes nothing by Downs
-			if err := p.inherit(ctx, r.holding.inheritedBy(p)); err != nil {
-				return p.target.named(err)
-			}
+		if err := p.inherit(ctx, r.holding.inheritedBy(p)); err != nil {
+			return p.target.named(err)
 		}
 	}
 	if err := r.stamps.announce(ctx, r); err != nil {

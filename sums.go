@@ -214,7 +214,7 @@ func (p memory) adopt(ctx context.Context) error {
 			gone = append(gone, version)
 		}
 	}
-	list, err := asNow(p.target.set, missing)
+	list, err := asNow(p.target.set, missing, p.row.id)
 	if err != nil {
 		return err
 	}
@@ -226,8 +226,9 @@ func (p memory) adopt(ctx context.Context) error {
 	return nil
 }
 
-// asNow are the rows of known versions, with their sums as they are now.
-func asNow(set *migset.Set, versions []int64) (list []history.Applied, err error) {
+// asNow are the rows of known versions, with their sums as they are now. run is the run that has applied them, or that has found them
+// applied by something that is no run.
+func asNow(set *migset.Set, versions []int64, run string) (list []history.Applied, err error) {
 	for _, version := range versions {
 		m, known := set.Find(version)
 		if !known {
@@ -237,7 +238,7 @@ func asNow(set *migset.Set, versions []int64) (list []history.Applied, err error
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, history.Applied{Version: version, Source: m.Source, Sum: sum.Sum, Requires: sum.Requires})
+		list = append(list, history.Applied{Version: version, Source: m.Source, Sum: sum.Sum, Requires: sum.Requires, Run: run})
 	}
 	return list, nil
 }
@@ -254,15 +255,27 @@ func (p memory) remember(ctx context.Context, db history.Querier, step drive.Ste
 	if step.Down {
 		return versioned.Remove(ctx, db, namespace, step.Version)
 	}
-	list, err := asNow(p.target.set, append(slices.Clone(step.Instead), step.Version))
+	list, err := asNow(p.target.set, append(slices.Clone(step.Instead), step.Version), p.row.id)
 	for i := range list {
-		list[i].Application, list[i].Run = p.run.options.application, p.row.id
+		list[i].Application = p.run.options.application
 		if list[i].Version == step.Version && step.Texts == nil {
 			list[i].Duration = took
 		}
 	}
 	p.addReadDowns(list)
 	return errors.Join(err, versioned.Put(ctx, db, namespace, list...))
+}
+
+// again has the state table remember what the run has applied so far.
+func (p memory) again(ctx context.Context) error {
+	if !p.remembers() {
+		return nil
+	}
+	list, err := asNow(p.target.set, p.ledger.Recorded(), p.row.id)
+	if err != nil {
+		return err
+	}
+	return p.target.state.Versioned.Put(ctx, p.run.db.own, p.target.set.Namespace, list...)
 }
 
 // mayRemoveTables says whether a step may drop or rename a table that it doesn't know of. A word in a comment counts too.
@@ -324,7 +337,7 @@ func (m *Migrator) Accept(ctx context.Context, version int64) error {
 			if err := (memory{p}).adopt(ctx); err != nil {
 				return err
 			}
-			list, err := asNow(p.target.set, []int64{version})
+			list, err := asNow(p.target.set, []int64{version}, p.row.id)
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,13 @@ func TestFinishedByAnother(t *testing.T) {
 			finish func(t *testing.T, set fstest.MapFS) error
 			stays  int
 		}{
-			"with goose":       {func(t *testing.T, set fstest.MapFS) error { _, err := p.goose(t, set).Up(ctx); return err }, 20},
+			"with goose": {func(t *testing.T, set fstest.MapFS) error { _, err := p.goose(t, set).Up(ctx); return err }, 20},
+			"with goose, and accepted": {func(t *testing.T, set fstest.MapFS) error {
+				if _, err := p.goose(t, set).Up(ctx); err != nil {
+					return err
+				}
+				return p.migrator(from(set)).Accept(ctx, 20)
+			}, 20},
 			"without the lock": {func(_ *testing.T, set fstest.MapFS) error { return p.migrator(from(set)).Migrate(ctx) }, 20},
 			"by nobody":        {func(*testing.T, fstest.MapFS) error { return nil }, 0},
 		} {

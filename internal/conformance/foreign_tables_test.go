@@ -121,6 +121,64 @@ func TestWhatWasThereStays(t *testing.T) {
 	})
 }
 
+// TestRebuilt: what the run itself has removed or renamed before is nothing that a Down could take.
+func TestRebuilt(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		for name, steps := range map[string][][2]string{
+			"in one step": {{"DROP TABLE IF EXISTS cache;\nCREATE TABLE IF NOT EXISTS cache (id INTEGER);", "DROP TABLE cache;"}},
+			"by a copy": {{"DROP TABLE IF EXISTS cache_new;\nCREATE TABLE cache_new (id INTEGER);\nDROP TABLE cache;\nALTER TABLE cache_new RENAME TO cache;\nCREATE TABLE IF NOT EXISTS made (id INTEGER);",
+				"DROP TABLE cache;\nDROP TABLE made;"}},
+			"dropped before": {{"DROP TABLE cache;", "SELECT 1;"}, {"CREATE TABLE IF NOT EXISTS cache (id INTEGER);", "DROP TABLE cache;"}},
+			"renamed before": {{"ALTER TABLE cache RENAME TO cache_v1;", "ALTER TABLE cache_v1 RENAME TO cache;"}, {"CREATE TABLE IF NOT EXISTS cache (id INTEGER);", "DROP TABLE cache;"}},
+			"made by itself": {{"CREATE TABLE other (id INTEGER);", "SELECT 1;"}, {"CREATE TABLE IF NOT EXISTS other (id INTEGER);", "DROP TABLE other;"}},
+			"a column":       {{"ALTER TABLE cache RENAME COLUMN id TO old;", "ALTER TABLE cache RENAME COLUMN old TO id;"}, {"CREATE TABLE IF NOT EXISTS made (id INTEGER);\nALTER TABLE cache ADD COLUMN id INTEGER;", "ALTER TABLE cache DROP COLUMN id;\nDROP TABLE made;"}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				at := &place{target: p.target, dsn: p.database(t)}
+				at.db = at.instance(t)
+				set := files(map[string]*fstest.MapFile{"1_cache.sql": table("cache")})
+				if err := at.locking(at.db, from(set)).Migrate(ctx); err != nil {
+					t.Fatal(err)
+				}
+				for i, s := range steps {
+					set[fmt.Sprintf("sql/base/%d_s.sql", i+2)] = script(s[0], s[1])
+				}
+				set["sql/base/9_x.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
+				wantIs(t, at.locking(at.db, from(set)).Migrate(ctx), gooseplus.ErrRollForward)
+			})
+		}
+	})
+}
+
+// TestNamesThatCannotBeLookedFor: a Down names what the user of the connection may not see, or what isn't attached yet. The run goes on.
+func TestNamesThatCannotBeLookedFor(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	t.Run("another schema", func(t *testing.T) {
+		having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+			role := p.role(t)
+			p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name, "CREATE SCHEMA private")
+			q := *p
+			q.dsn = role.dsn
+			set := files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE IF NOT EXISTS a (id INTEGER);", "DROP TABLE IF EXISTS private.b;\nDROP TABLE a;")})
+			if err := q.locking(q.instance(t), from(set)).Migrate(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("an attached database", func(t *testing.T) {
+		having(without(server)).onDatabases(t, func(t *testing.T, p *place) {
+			set := files(map[string]*fstest.MapFile{"1_a.sql": noTransaction("ATTACH ':memory:' AS archive;\nCREATE TABLE IF NOT EXISTS archive.t (id INTEGER);\nCREATE TABLE a (id INTEGER);",
+				"ATTACH ':memory:' AS archive;\nDROP TABLE IF EXISTS archive.t;\nALTER TABLE archive.t DROP COLUMN c;\nDROP TABLE a;")})
+			if err := p.locking(p.db, from(set)).Migrate(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
 // TestWhatWasThereStaysHalf: a step without a transaction fails at what somebody has made by hand before, after its first statement. Its
 // Down would remove that too.
 func TestWhatWasThereStaysHalf(t *testing.T) {

@@ -163,10 +163,10 @@ func TestGuardStampOfAnother(t *testing.T) {
 			"sql/core/base/1_a.sql": script("INSERT INTO nowhere VALUES (1);", "SELECT 1;"), "sql/core/test/2_c.sql": table("c"),
 			"sql/identity/base/1_b.sql": table("b"), "sql/identity/test/2_d.sql": table("d"),
 		})
-		for _, first := range []bool{true, false} { // the other one begins and ends, or has read what the database knows when this one announces
+		for i, first := range []bool{true, false, false} { // the other one ends before, or after this one announces; or has the lock
 			p.forgetAll(t)
 			other := func() error {
-				return p.migrator(set, gooseplus.WithNamespaces("identity"), gooseplus.WithEnvironments("test")).Migrate(ctx)
+				return p.migrator(set, gooseplus.WithNamespaces("identity"), gooseplus.WithEnvironments("test"), gooseplus.WithGlobalLock(i == 2)).Migrate(ctx)
 			}
 			db, f := p.flaky(t)
 			times := 0

@@ -215,13 +215,9 @@ CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRE
 		"of the whole run": {
 			map[string]*fstest.MapFile{"13_y.sql": table("y"), "14_slow.sql": script(write, clean)}, []gooseplus.Option{inOne},
 			func(t *testing.T, p *place, err error) (written int) {
-				if err != nil {
-					wantIs(t, err, gooseplus.ErrRollForward)
-					p.want(t, start, tables)
-					return 0
-				}
-				p.want(t, append(slices.Clone(start), 13, 14), append(slices.Clone(tables), "y"))
-				return 1
+				wantIs(t, err, gooseplus.ErrRollForward)
+				p.want(t, start, tables)
+				return 0
 			},
 		},
 	} {
@@ -246,9 +242,9 @@ CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRE
 	}
 }
 
-// proxied opens the place's database through a proxy that cuts one connection off: when it has
-// passed on the first COMMIT after a statement with the trigger. The server doesn't notice until it
-// answers. cut says whether that has happened.
+// throughCutter opens the place's database through a proxy that cuts one connection off: when it has passed on, after a statement with
+// the trigger, the first one that has the server do what is put off to the COMMIT. The server doesn't notice until it answers. cut
+// says whether that has happened.
 func throughCutter(t *testing.T, p *place, trigger string) (db *sql.DB, cut func() bool) {
 	t.Helper()
 	u, err := url.Parse(p.dsn)
@@ -261,6 +257,7 @@ func throughCutter(t *testing.T, p *place, trigger string) (db *sql.DB, cut func
 	}
 	var wg sync.WaitGroup
 	var done atomic.Bool
+	ended := make(chan struct{})
 	server := u.Host
 	serve := func(client net.Conn) {
 		defer client.Close()
@@ -272,6 +269,7 @@ func throughCutter(t *testing.T, p *place, trigger string) (db *sql.DB, cut func
 			_, _ = io.Copy(client, to)
 			_, _ = client.Close(), to.Close()
 		})
+		wg.Go(func() { <-ended; _ = to.Close() })
 		armed := false
 		buffer := make([]byte, 1<<16)
 		for {
@@ -284,7 +282,8 @@ func throughCutter(t *testing.T, p *place, trigger string) (db *sql.DB, cut func
 				return
 			}
 			armed = armed || strings.Contains(string(buffer[:n]), trigger)
-			if armed && !done.Load() && strings.Contains(strings.ToUpper(string(buffer[:n])), "COMMIT") {
+			text := strings.ToUpper(string(buffer[:n]))
+			if armed && !done.Load() && (strings.Contains(text, "COMMIT") || strings.Contains(text, "SET CONSTRAINTS")) {
 				done.Store(true)
 				return // and let the server go on
 			}
@@ -307,6 +306,7 @@ func throughCutter(t *testing.T, p *place, trigger string) (db *sql.DB, cut func
 		if err := errors.Join(db.Close(), listener.Close()); err != nil {
 			t.Error(err)
 		}
+		close(ended)
 		wg.Wait()
 	})
 	return db, done.Load

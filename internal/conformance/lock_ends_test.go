@@ -130,45 +130,50 @@ func TestLockCrashedRun(t *testing.T) {
 		}
 		record{p}.stale(t, "[1,2,3]")
 	}
-	t.Run("the next fails", func(t *testing.T) {
-		onDatabases(t, func(t *testing.T, p *place) {
-			prepare(t, p)
-			err := p.locking(p.instance(t), from(broken(3))).Migrate(context.Background())
-			wantFailed(t, err, 3)
-			p.want(t, nil, nil)
-			if got := (record{p}).outcomeOfStale(t); got != "[crashed]" {
-				t.Errorf("outcome %v", got)
-			}
-			locks{p}.wantFree(t)
-		})
-	})
-	// The warning says what becomes of the work of the dead run.
-	for strategy, want := range map[gooseplus.Strategy]string{
-		gooseplus.RollbackDown: "if this run fails, it also undoes what that run applied", gooseplus.RollbackNone: "what it applied stays", gooseplus.RollbackTransaction: "what it applied stays",
-	} {
-		t.Run("the next fails with "+strategy.String(), func(t *testing.T) {
+	for _, remembers := range []bool{true, false} { // what it applied, as one of an earlier version doesn't
+		t.Run(fmt.Sprintf("the next fails, it remembers %t", remembers), func(t *testing.T) {
 			onDatabases(t, func(t *testing.T, p *place) {
-				if strategy == gooseplus.RollbackTransaction && !p.transactionalDDL {
-					return
-				}
 				prepare(t, p)
-				var told []string
-				err := p.locking(p.instance(t), from(broken(3)), gooseplus.WithRollback(strategy), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
-					if w, ok := e.(gooseplus.Warning); ok && strings.Contains(w.Message, "was cut off") {
-						told = append(told, w.Message)
-					}
-				})).Migrate(context.Background())
-				if err == nil || len(told) != 1 || !strings.Contains(told[0], want) {
-					t.Errorf("%v, %q; want %q", err, told, want)
+				if !remembers {
+					p.exec(t, "UPDATE goose_db_version_lock SET remembers = 0", "DELETE FROM goose_db_version_lock WHERE kind = 'applied'")
 				}
-				if strategy == gooseplus.RollbackDown {
-					p.want(t, nil, nil)
-				} else {
-					p.want(t, []int64{1, 2}, []string{"t001", "t002"})
+				err := p.locking(p.instance(t), from(broken(3))).Migrate(context.Background())
+				wantFailed(t, err, 3)
+				p.want(t, nil, nil)
+				if got := (record{p}).outcomeOfStale(t); got != "[crashed]" {
+					t.Errorf("outcome %v", got)
 				}
 				locks{p}.wantFree(t)
 			})
 		})
+		// The warning says what becomes of the work of the dead run.
+		for strategy, want := range map[gooseplus.Strategy]string{
+			gooseplus.RollbackDown: "if this run fails, it also undoes what that run applied", gooseplus.RollbackNone: "what it applied stays", gooseplus.RollbackTransaction: "what it applied stays",
+		} {
+			t.Run("the next fails with "+strategy.String(), func(t *testing.T) {
+				onDatabases(t, func(t *testing.T, p *place) {
+					if strategy == gooseplus.RollbackTransaction && !p.transactionalDDL {
+						return
+					}
+					prepare(t, p)
+					var told []string
+					err := p.locking(p.instance(t), from(broken(3)), gooseplus.WithRollback(strategy), gooseplus.WithObserver(func(_ context.Context, e gooseplus.Event) {
+						if w, ok := e.(gooseplus.Warning); ok && strings.Contains(w.Message, "was cut off") {
+							told = append(told, w.Message)
+						}
+					})).Migrate(context.Background())
+					if err == nil || len(told) != 1 || !strings.Contains(told[0], want) {
+						t.Errorf("%v, %q; want %q", err, told, want)
+					}
+					if strategy == gooseplus.RollbackDown {
+						p.want(t, nil, nil)
+					} else {
+						p.want(t, []int64{1, 2}, []string{"t001", "t002"})
+					}
+					locks{p}.wantFree(t)
+				})
+			})
+		}
 	}
 	t.Run("the next succeeds", func(t *testing.T) {
 		onDatabases(t, func(t *testing.T, p *place) {

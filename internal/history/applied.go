@@ -19,7 +19,8 @@ type Applied struct {
 	Requires    int64  // the lowest version that a program must know to work with this database, 0 for any
 	Down        string // the stored Down; "" if none is stored. Only Downs reads it
 	Stored      bool   // there is one
-	// Run is the id of the run that applied it, "" if that isn't known: it was applied by something else, or by an earlier version.
+	// Run is the id of the run that applied it, or that has found it applied by something that is no run; "" if an earlier version has
+	// recorded it.
 	Run string
 }
 

@@ -21,6 +21,7 @@ type Facts struct {
 	Dirty        []Step // unfinished steps; a step that the version table has recorded is finished all the same
 	Protected    []Mark // versions below which nothing goes
 	Environments []string
+	Stamped      []string // those of the environments that nobody withdraws
 	Adopted      bool     // a person has decided what the history of another tool means
 	Running      []string // the ids of the runs that are recorded as running
 	// Applied is what is known of applied versions, by namespace, without their Downs. Only ReadAll reads it.
@@ -112,6 +113,9 @@ func (t *table) facts(ctx context.Context, db Querier, earlier, applied bool) (f
 			f.Adopted = true
 		case kindEnvironment:
 			f.Environments = append(f.Environments, environment)
+			if m.Version == stamped {
+				f.Stamped = append(f.Stamped, environment)
+			}
 		default:
 			f.Running = append(f.Running, without(runPrefix, id))
 		}

@@ -63,10 +63,11 @@ func (m mysql) object(o dialect.Object) string {
 	return m.there(o.Name)
 }
 
+// object finds nothing in a database that a migration attaches by itself.
 func (s sqlite) object(o dialect.Object) string {
 	switch {
-	case o.Table == "":
-		return "SELECT 1 WHERE FALSE" // a database is attached, and not removed
+	case o.Schema != "":
+		return "SELECT 1 WHERE FALSE"
 	case o.Column != "":
 		return "SELECT 1 FROM (" + s.columns(o.Name) + ") AS c WHERE c.name = " + s.Literal(o.Column) + " COLLATE NOCASE"
 	}

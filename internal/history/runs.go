@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,8 +41,10 @@ type Run struct {
 	Planned     []int64
 	Outcome     Outcome
 	Error       string
-	// Others are the tables that were there before the first migration; nil if an earlier version has recorded the run.
+	// Others name what was there before the first migration; nil if an earlier version has recorded the run.
 	Others []string
+	// Remembers says that the rows of applied versions tell which of them this run has applied.
+	Remembers bool
 }
 
 const (
@@ -117,9 +120,9 @@ func (r Runs) inserting(run Run) []string {
 	fence, id := fenceID(run.ID), runID(run.ID)
 	return []string{
 		r.t.sql("INSERT INTO {table} (id, kind, run_id, transactions) VALUES (?, 'fence', ?, 0)", fence, id),
-		r.t.sql("INSERT INTO {table} (id, kind, namespace, holder, application, started_at, from_version, outcome, start_set, planned, others)"+
-			" VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			id, run.Namespace, cut(run.Holder, 255), cut(run.Application, 255), stamp(run.Started), run.From, Running, string(start), string(planned), others),
+		r.t.sql("INSERT INTO {table} (id, kind, namespace, holder, application, started_at, from_version, outcome, start_set, planned, others, remembers)"+
+			" VALUES (?, 'run', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			id, run.Namespace, cut(run.Holder, 255), cut(run.Application, 255), stamp(run.Started), run.From, Running, string(start), string(planned), others, run.Remembers),
 	}
 }
 
@@ -249,12 +252,12 @@ func (t *table) fenced(ctx context.Context, db *sql.DB, run string) (ours bool, 
 
 // List returns the runs, the newest first.
 func (r Runs) List(ctx context.Context, db Querier, only ...Outcome) (runs []Run, err error) {
-	later := []string{"application", "others"}
+	later := []string{"application", "others", "remembers"}
 	if runs, err = r.list(ctx, db, later, only...); err == nil {
 		return runs, nil
 	}
 	l, layoutErr := r.t.layout(ctx, db)
-	if layoutErr != nil || !l.remembers() || l.columns[later[0]] && l.columns[later[1]] {
+	if layoutErr != nil || !l.remembers() || !slices.ContainsFunc(later, func(column string) bool { return !l.columns[column] }) {
 		return runs, err
 	}
 	for i, column := range later { // of an earlier version
@@ -267,7 +270,7 @@ func (r Runs) List(ctx context.Context, db Querier, only ...Outcome) (runs []Run
 
 func (r Runs) list(ctx context.Context, db Querier, later []string, only ...Outcome) (runs []Run, err error) {
 	query := r.t.sql("SELECT id, namespace, holder, COALESCE(" + later[0] + ", ''), started_at, ended_at, from_version, to_version, outcome," +
-		" COALESCE(start_set, 'null'), COALESCE(planned, 'null'), COALESCE(" + later[1] + ", 'null'), COALESCE(error_text, '')" +
+		" COALESCE(start_set, 'null'), COALESCE(planned, 'null'), COALESCE(" + later[1] + ", 'null'), COALESCE(error_text, ''), COALESCE(" + later[2] + ", 0)" +
 		" FROM {table} WHERE kind = 'run'")
 	if len(only) > 0 {
 		var outcomes []string
@@ -279,7 +282,7 @@ func (r Runs) list(ctx context.Context, db Querier, later []string, only ...Outc
 	err = each(ctx, db, query+" ORDER BY started_at DESC, id DESC", func(rows *sql.Rows) error {
 		var x Run
 		var id, started, ended, start, planned, others string
-		if err := rows.Scan(&id, &x.Namespace, &x.Holder, &x.Application, &started, &ended, &x.From, &x.To, &x.Outcome, &start, &planned, &others, &x.Error); err != nil {
+		if err := rows.Scan(&id, &x.Namespace, &x.Holder, &x.Application, &started, &ended, &x.From, &x.To, &x.Outcome, &start, &planned, &others, &x.Error, &x.Remembers); err != nil {
 			return err
 		}
 		var startErr, endErr error

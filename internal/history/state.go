@@ -115,7 +115,8 @@ func (t *table) columns() []column {
 		{"application", varchar(255) + " DEFAULT ''"},
 		{"requires", "BIGINT NOT NULL DEFAULT 0"},
 		{"down_sql", "TEXT" + text},
-		{"others", "TEXT" + text}, // of a run
+		{"others", "TEXT" + text},                   // of a run
+		{"remembers", "INTEGER NOT NULL DEFAULT 0"}, // of a run
 	}
 }
 

@@ -48,5 +48,41 @@ func Removals(text string) (list []Removal) {
 	return list
 }
 
-// Content says whether a text may succeed although what it is to make is there already.
-func Content(text string) bool { return content.in(text) }
+// Renamed are the tables and the columns that the statements of a text give other names.
+func Renamed(text string) (list []Removal) {
+	if !renaming.in(text) {
+		return nil
+	}
+	for _, m := range altered.FindAllStringSubmatch(text, -1) {
+		if renamedTable.MatchString(m[2]) {
+			list = append(list, Removal{Name: m[1]})
+		}
+		for _, c := range renamedColumn.FindAllStringSubmatch(m[2], -1) {
+			list = append(list, Removal{Name: m[1], Column: c[1]})
+		}
+	}
+	for _, m := range renamedTables.FindAllString(text, -1) {
+		for _, pair := range renamedPair.FindAllStringSubmatch(m, -1) {
+			list = append(list, Removal{Name: pair[1]})
+		}
+	}
+	return list
+}
+
+var (
+	renaming      = wordsOf("rename change")
+	renamedTable  = regexp.MustCompile(`(?i)\brename\s+(?:to|as)\s`)
+	renamedColumn = regexp.MustCompile(`(?i)\b(?:rename|change)\s+(?:column\s+)?(` + identifier + `)\s+(?:to\s+)?` + identifier)
+	renamedTables = regexp.MustCompile(`(?i)\brename\s+table\s[^;]*`)
+	renamedPair   = regexp.MustCompile(`(?i)(` + dottedName + `)\s+to\s`)
+)
+
+// MayKeep says whether a text may succeed although an object that it is to make is there already.
+func MayKeep(text string) bool {
+	return asking.in(text) || exists.in(text) && ifNotExists.MatchString(text)
+}
+
+var (
+	exists      = wordsOf("exists")
+	ifNotExists = regexp.MustCompile(`(?i)\bif\s+not\s+exists\b`)
+)

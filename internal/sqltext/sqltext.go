@@ -169,8 +169,15 @@ func ContentWith(text string, names []string) string {
 	return ""
 }
 
-var content = wordsOf("exists replace conflict ignore duplicate exception handler to_regclass to_regtype to_regnamespace pg_class pg_tables pg_type pg_namespace pg_attribute pg_stat_user_tables" +
-	" pg_stat_all_tables information_schema sqlite_master sqlite_schema pragma_table_info pragma_table_list")
+// content are words of texts that are content with something; a function, or a WHERE, may have them as well. asking are those
+// of them that ask the catalog first, or go on after an error.
+var (
+	content = wordsOf("exists replace conflict ignore duplicate " + asked)
+	asking  = wordsOf(asked)
+)
+
+const asked = "exception handler to_regclass to_regtype to_regnamespace pg_class pg_tables pg_type pg_namespace pg_attribute pg_stat_user_tables" +
+	" pg_stat_all_tables information_schema sqlite_master sqlite_schema pragma_table_info pragma_table_list"
 
 // Acts says whether a text may do more than define things: what it reads or changes may call functions.
 func Acts(text string) bool { return acts.in(text) }
