@@ -79,6 +79,7 @@ func bare(text string) string {
 	return sqltext.Quoting{Backslashes: true}.Bare(text)
 }
 
+// reads matches the beginning of statements that only read unless they call what writes.
 var reads = regexp.MustCompile(`(?i)^(select|do)\b`)
 
 // onlyReads says whether a statement changes nothing.

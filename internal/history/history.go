@@ -47,6 +47,10 @@ type server interface {
 	candidates(version dialect.Name, names, columns, own string) string
 	// relations is a query for the names of what has rows in a schema, and of sequences.
 	relations(schema string) string
+	// unsafe is a query for the name of a table, and isUnsafe, if its storage engine has no transactions; unsafeByDefault finds a row
+	// if a new table's would have none. They are "" where every table has transactions.
+	unsafe(t *table) string
+	unsafeByDefault() string
 	// object is a query that finds a row if the object exists.
 	object(o dialect.Object) string
 	// mutex is the lock of a state table, see [State.Mutex].

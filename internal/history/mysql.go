@@ -50,13 +50,11 @@ func (m mysql) columns(n dialect.Name) string {
 	return "SELECT column_name, 0 FROM information_schema.columns WHERE " + m.in(n)
 }
 
-// unsafe is a query for the name of a table if its storage engine has no transactions.
 func (m mysql) unsafe(t *table) string {
 	return fmt.Sprintf("SELECT %s, %d FROM information_schema.tables WHERE %s AND engine IN"+
 		" (SELECT engine FROM information_schema.engines WHERE transactions = 'NO')", m.Literal(t.quoted), isUnsafe, m.in(t.name))
 }
 
-// unsafeByDefault finds a row if a new table would be unsafe.
 func (mysql) unsafeByDefault() string {
 	return "SELECT 1 FROM information_schema.engines WHERE support = 'DEFAULT' AND transactions = 'NO'"
 }

@@ -52,6 +52,9 @@ func (postgres) unlessGone(statement string) string {
 	return "DO " + quote + " BEGIN " + statement + "; EXCEPTION WHEN undefined_table THEN NULL; END " + quote
 }
 
+func (postgres) unsafe(*table) string    { return "" }
+func (postgres) unsafeByDefault() string { return "" }
+
 func (p postgres) columns(n dialect.Name) string {
 	return "SELECT a.attname, CASE c.relkind WHEN 'p' THEN 1 ELSE 0 END FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid" +
 		" WHERE a.attrelid = to_regclass(" + p.Literal(p.Quote(n)) + ") AND a.attnum > 0 AND NOT a.attisdropped"

@@ -30,6 +30,9 @@ func (s sqlite) there(n dialect.Name) string {
 	return "SELECT 1 FROM " + s.Quote(dialect.Name{Table: attached(n)}) + ".sqlite_master WHERE type = 'table' AND name = " + s.Literal(n.Table) + " COLLATE NOCASE"
 }
 
+func (sqlite) unsafe(*table) string    { return "" }
+func (sqlite) unsafeByDefault() string { return "" }
+
 func (s sqlite) columns(n dialect.Name) string {
 	return "SELECT name, 0 FROM pragma_table_info(" + s.Literal(n.Table) + ", " + s.Literal(attached(n)) + ")"
 }

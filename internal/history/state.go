@@ -130,9 +130,9 @@ type layout struct {
 // layout reads the layout from the server's catalog, and in the same statement which tables are unsafe.
 func (t *table) layout(ctx context.Context, db Querier, tables ...*table) (layout, error) {
 	query := t.server.columns(t.name)
-	if m, ok := t.server.(mysql); ok {
-		for _, other := range tables {
-			query += " UNION ALL " + m.unsafe(other)
+	for _, other := range tables {
+		if unsafe := t.server.unsafe(other); unsafe != "" {
+			query += " UNION ALL " + unsafe
 		}
 	}
 	l := layout{columns: make(map[string]bool)}
@@ -155,11 +155,11 @@ const isUnsafe = 2
 
 // options end the statement that creates a table, where the database's own choice would be a storage engine without transactions.
 func (t *table) options(ctx context.Context, db Querier) (string, error) {
-	m, ok := t.server.(mysql)
-	if !ok {
+	query := t.server.unsafeByDefault()
+	if query == "" {
 		return "", nil
 	}
-	unsafe, err := count(ctx, db, m.unsafeByDefault())
+	unsafe, err := count(ctx, db, query)
 	if err != nil || unsafe == 0 {
 		return "", err
 	}

@@ -229,7 +229,7 @@ func TestMarks(t *testing.T) {
 		must(t, p.table.Marks.Stamp(ctx, p.db, other))
 		must(t, p.table.Marks.Announce(ctx, p.db, other))
 		must(t, p.table.Marks.Withdraw(ctx, p.db, other))
-		read(Facts{Protected: []Mark{{Version: 3, Namespace: other}}, Environments: []string{other}, Running: []string{"r"}})
+		read(Facts{Protected: []Mark{{Version: 3, Namespace: other}}, Environments: []string{other}, Stamped: []string{other}, Running: []string{"r"}})
 	})
 }
 

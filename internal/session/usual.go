@@ -39,7 +39,7 @@ var makeUsualSQL = func() string {
 // oneRow ends a query for one row: without it, sql_select_limit may be 0.
 const oneRow = " LIMIT 1"
 
-// makeUsual sets what is unusual, of which the server has told how it was set.
+// makeUsual sets all of them if any is unusual, as the server has told.
 func (l *link) makeUsual(ctx context.Context, unusual driver.Value) (changed bool, err error) {
 	if unusual == "" {
 		return false, nil
