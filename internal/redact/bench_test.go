@@ -19,6 +19,7 @@ func BenchmarkIn(b *testing.B) {
 		{"users", many("CREATE USER somebody IDENTIFIED BY 's3cret';\n")},
 		{"roles", many("CREATE ROLE somebody PASSWORD 's3cret';\n")},
 		{"users in rows", "INSERT INTO x VALUES " + many("('CREATE USER somebody'),\n")},
+		{"a user in a row", "INSERT INTO x VALUES ('how to create user accounts', 'x'),\n" + rows},
 		{"tables", many("CREATE TABLE users (id INTEGER PRIMARY KEY, password TEXT NOT NULL DEFAULT '');\n")},
 		{"JSON", many(`INSERT INTO x VALUES ('{"url": "https://example.com/a?b=c", "password": "s3cret"}');` + "\n")},
 		{"one line", "UPDATE users SET password = x" + many("word ")},

@@ -34,7 +34,7 @@ func userinfos(s string) (found []span) {
 	for _, pattern := range userinfo {
 		for _, m := range pattern.FindAllStringSubmatchIndex(s, -1) {
 			after, _, _ := strings.Cut(s[m[3]:], " ")
-			found = append(found, span{m[2], m[3], s[m[0]:m[2]] + after, true})
+			found = append(found, span{start: m[2], end: m[3], rest: s[m[0]:m[2]] + after, dsn: true})
 		}
 	}
 	for at := 0; ; { // the texts without a space that have an @, many of which are addresses
@@ -51,7 +51,7 @@ func userinfos(s string) (found []span) {
 		}
 		for _, m := range goSQLDriver.FindAllStringSubmatchIndex(s[start:end], -1) {
 			after, _, _ := strings.Cut(s[start+m[3]:], " ")
-			found = append(found, span{start + m[2], start + m[3], s[start+m[0]:start+m[2]] + after, true})
+			found = append(found, span{start: start + m[2], end: start + m[3], rest: s[start+m[0]:start+m[2]] + after, dsn: true})
 		}
 	}
 	for _, p := range spaced {
@@ -60,7 +60,7 @@ func userinfos(s string) (found []span) {
 		}
 		for _, m := range p.pattern.FindAllStringSubmatchIndex(s, -1) {
 			if !p.between.MatchString(s[m[2]:m[3]]) {
-				found = append(found, span{m[2], m[3], s[m[0]:m[2]], true})
+				found = append(found, span{start: m[2], end: m[3], rest: s[m[0]:m[2]], dsn: true})
 			}
 		}
 	}
@@ -98,7 +98,7 @@ func values(s string) (found []span) {
 		}
 		at += len(s[at:]) - len(strings.TrimLeft(strings.TrimPrefix(s[at:], ">"), space))
 		end := at + valueEnd(s[at:])
-		found = append(found, span{at, end, "", true})
+		found = append(found, span{start: at, end: end, dsn: true})
 		at = end
 	}
 	if len(found) > 0 && len(s) <= mostTraced {

@@ -20,6 +20,7 @@ type span struct {
 	start, end int
 	rest       string // of the DSN that the password is part of
 	dsn        bool   // a driver can quote fractions of it elsewhere in the text
+	perhaps    bool   // only its place says that it may be a password
 }
 
 // Text returns s with every password that it recognises replaced by xxxxx.
@@ -57,11 +58,27 @@ type Secrets struct {
 func In(source string) Secrets {
 	found := find(source)
 	s := Secrets{text: mask(source, found)}
+	sure, perhaps := make(map[int]bool), 0
 	for _, f := range found {
+		sure[f.start] = sure[f.start] || !f.perhaps
+	}
+	for _, f := range found {
+		if f.perhaps && !sure[f.start] {
+			if perhaps++; perhaps > mostPerhaps || f.end-f.start < shortestPerhaps {
+				continue
+			}
+		}
 		s.secrets = append(s.secrets, source[f.start:f.end])
 	}
 	return s
 }
+
+// Of the strings that may be passwords, the first ones are hidden in other texts, if they are as long as passwords: what is
+// hidden for no reason may be what tells the cause of an error.
+const (
+	mostPerhaps     = 20
+	shortestPerhaps = 6
+)
 
 // Text is the text without the passwords, as the function Text returns it.
 func (s Secrets) Text() string { return s.text }

@@ -110,7 +110,7 @@ func TestText(t *testing.T) {
 		{"an API's key", `api_key = 's3cret'`, `api_key = xxxxx`},
 		{"a bearer", "Authorization: Bearer s3cret.x", "Authorization: Bearer xxxxx"},
 
-		{"a role", "CREATE ROLE x LOGIN PASSWORD 's3''cret' VALID UNTIL 'infinity'", "CREATE ROLE x LOGIN PASSWORD 'xxxxx' VALID UNTIL 'xxxxx'"},
+		{"a role", "CREATE ROLE x LOGIN PASSWORD 's3''cret' VALID UNTIL 'infinity'", "CREATE ROLE x LOGIN PASSWORD 'xxxxx' VALID UNTIL 'infinity'"},
 		{"a role, lower case", "alter user x with encrypted password 's3cret';", "alter user x with encrypted password 'xxxxx';"},
 		{"a role, an escape string", `ALTER ROLE x PASSWORD E's3\'cret'`, `ALTER ROLE x PASSWORD E'xxxxx'`},
 		{"a role, dollars", "ALTER ROLE x PASSWORD $a$s3'cret$a$ NOLOGIN", "ALTER ROLE x PASSWORD $a$xxxxx$a$ NOLOGIN"},
@@ -134,12 +134,32 @@ func TestText(t *testing.T) {
 		{"a mistyped keyword in a block", "DO $$ BEGIN CREATE ROLE q PASSWRD 's3cret'; PERFORM 'x'; END $$", "DO $$ BEGIN CREATE ROLE q PASSWRD 'xxxxx'; PERFORM 'x'; END $$"},
 		{"a mistyped keyword, several users", "CREATE OR REPLACE USER IF NOT EXISTS 'a'@'%' IDENTIFED BY 's3cret', 'b'@localhost IDENTIFED BY 't0p;s'",
 			"CREATE OR REPLACE USER IF NOT EXISTS 'a'@'%' IDENTIFED BY 'xxxxx', 'b'@localhost IDENTIFED BY 'xxxxx'"},
-		{"a mistyped option of a server", "CREATE SERVER s FOREIGN DATA WRAPPER \"w\" OPTIONS (host 'h', pasword 's3cret')", "CREATE SERVER s FOREIGN DATA WRAPPER \"w\" OPTIONS (host 'xxxxx', pasword 'xxxxx')"},
+		{"a mistyped option of a server", "CREATE SERVER s FOREIGN DATA WRAPPER \"w\" OPTIONS (host 'h', pasword 's3cret')", "CREATE SERVER s FOREIGN DATA WRAPPER \"w\" OPTIONS (host 'h', pasword 'xxxxx')"},
 		{"a mistyped option of a user mapping", "ALTER USER MAPPING FOR \"q\" SERVER \"s\" OPTIONS (SET pasword 's3cret')", "ALTER USER MAPPING FOR \"q\" SERVER \"s\" OPTIONS (SET pasword 'xxxxx')"},
 		{"a mistyped keyword of a subscription", "ALTER SUBSCRIPTION s CONECTION 'host=h pasword=s3cret'", "ALTER SUBSCRIPTION s CONECTION 'xxxxx'"},
 		{"a mistyped keyword of SET PASSWORD", "SET PASSWORD FOR 'q' := PASSWRD('s3cret')", "SET PASSWORD FOR 'q' := PASSWRD('xxxxx')"},
 		{"a mistyped keyword of GRANT", "GRANT ALL ON `a`.* TO 'q' IDENTIFED BY 's3cret'", "GRANT ALL ON `a`.* TO 'q' IDENTIFED BY 'xxxxx'"},
 		{"a mistyped keyword of a replica", "CHANGE MASTER TO MASTER_PASWORD='s3cret'", "CHANGE MASTER TO MASTER_PASWORD='xxxxx'"},
+		{"a mistyped keyword, a host behind the password", "CREATE USER 'q'@'%' IDENTIFED BY 's3cret'@'t0p'", "CREATE USER 'q'@'%' IDENTIFED BY 'xxxxx'@'xxxxx'"},
+		{"a mistyped keyword, FOR", "CREATE USER q IDENTIFED FOR 's3cret'", "CREATE USER q IDENTIFED FOR 'xxxxx'"},
+		{"a mistyped keyword, USER", `CREATE USER q IDENTIFED BY USER "s3cret"`, `CREATE USER q IDENTIFED BY USER "xxxxx"`},
+		{"a mistyped keyword, no space", "CREATE USER 'q'IDENTIFED BY 's3cret'", "CREATE USER 'xxxxx'"},
+		{"a mistyped keyword, two lines", "CREATE USER q PASSWORDD 's3\ncret'; SELECT 'x'", "CREATE USER q PASSWORDD 'xxxxx'; SELECT 'x'"},
+		{"a mistyped keyword, a quote that isn't closed", "CREATE USER q PASSWORDD 's3cret\n", "CREATE USER q PASSWORDD 'xxxxx\n"},
+		{"a mistyped keyword behind comments", "-- don't\nCREATE /* x */ USER q -- don't; log in\n /* ; ' */ PASSWORDD 's3cret'", "-- don't\nCREATE /* x */ USER q -- don't; log in\n /* ; ' */ PASSWORDD 'xxxxx'"},
+		{"a mistyped keyword behind comments of MySQL", "# don't\nCREATE USER q # don't; log in\n IDENTIFED BY 's3cret'", "# don't\nCREATE USER q # don't; log in\n IDENTIFED BY 'xxxxx'"},
+		{"a mistyped keyword in a comment that is executed", "/*!50003 CREATE USER q /*!50100 IDENTIFED BY 's3cret' */", "/*!50003 CREATE USER q /*!50100 IDENTIFED BY 'xxxxx' */"},
+		{"a mistyped keyword behind a comment without an end", "CREATE USER q /* IDENTIFED BY 's3cret'", "CREATE USER q /* IDENTIFED BY 'xxxxx'"},
+		{"a mistyped keyword behind a semicolon in a name", "GRANT ALL ON `a;b`.* TO 'q'@'%' IDENTIFED BY 's3cret'; CREATE USER \"a;b\" PASWORD 't0p'", "GRANT ALL ON `a;b`.* TO 'q'@'%' IDENTIFED BY 'xxxxx'; CREATE USER \"a;b\" PASWORD 'xxxxx'"},
+		{"a mistyped keyword behind an escaped quote", `INSERT INTO x VALUES ('it\'s'); CREATE USER q IDENTIFED BY 's3cret'`, `INSERT INTO x VALUES ('it\'s'); CREATE USER q IDENTIFED BY 'xxxxx'`},
+		{"a mistyped keyword in a procedure", "CREATE PROCEDURE p() BEGIN IF 'x' THEN CREATE USER q IDENTIFED BY 's3cret'; END IF; SELECT 'y'; END", "CREATE PROCEDURE p() BEGIN IF 'x' THEN CREATE USER q IDENTIFED BY 'xxxxx'; END IF; SELECT 'y'; END"},
+		{"a mistyped keyword in a function", "CREATE FUNCTION f() RETURNS void AS $f$ CREATE USER q PASWORD 's3cret' $f$ LANGUAGE sql; SELECT 'y'", "CREATE FUNCTION f() RETURNS void AS $f$ CREATE USER q PASWORD 'xxxxx' $f$ LANGUAGE sql; SELECT 'y'"},
+		{"SET PASSWORD, mistyped", "SET PASWORD FOR q = 's3cret'", "SET PASWORD FOR q = 'xxxxx'"},
+		{"SET PASSWORD of one's own, mistyped", "SET PASWORD = 's3cret'", "SET PASWORD = 'xxxxx'"},
+		{"SET PASSWORD with a mistyped function", "SET PASSWORD FOR bob := PASSWRD('s3cret')", "SET PASSWORD FOR bob := PASSWRD('xxxxx')"},
+		{"a role's SET PASSWORD", "ALTER ROLE q SET PASWORD TO 's3cret'", "ALTER ROLE q SET PASWORD TO 'xxxxx'"},
+		{"a role's setting and a password", "ALTER ROLE q SET a.b = 'x', 'y' PASWORD 's3cret'", "ALTER ROLE q SET a.b = 'x', 'y' PASWORD 'xxxxx'"},
+		{"an option of a password", "CREATE USER q IDENTIFED BY host 's3cret'", "CREATE USER q IDENTIFED BY host 'xxxxx'"},
 		{"SQLite's key", "PRAGMA key = 's3cret'", "PRAGMA key = 'xxxxx'"},
 		{"SQLite's attached key", "ATTACH 'x.db' AS x KEY 's3cret'", "ATTACH 'x.db' AS x KEY 'xxxxx'"},
 		{"a hash that is made", "VALUES (crypt('s3cret', gen_salt('bf')))", "VALUES (crypt('xxxxx', gen_salt('bf')))"},
@@ -192,6 +212,17 @@ func TestTextWithoutSecretsIsUnchanged(t *testing.T) {
 		"CREATE USER x; COMMENT ON ROLE x IS 'y'",
 		`GRANT SELECT ON "orders" TO "app", "other" GRANTED BY "owner"`,
 		`ALTER ROLE "app" RENAME TO "shop"; CREATE TABLE "users" (a text DEFAULT 'x')`,
+		"INSERT INTO permissions VALUES ('user.create', 'Create user'), ('role', 'Alter role ; create user')",
+		"INSERT INTO help VALUES ($$x; create user 'a'$$, 'create user \"bob\" by hand', 'GRANT x TO y', 'z')",
+		"COMMENT ON TABLE x IS 'we create user rows'; SELECT 'create role', 'y'; SELECT create_user('x')",
+		"SELECT 'a' -- create user\n, 'b' /* ; alter role */, 'c', \"create user\", 'd'",
+		"ALTER ROLE app SET search_path = \"app\", 'public'",
+		"ALTER ROLE app IN DATABASE \"shop\" SET timezone TO 'UTC'",
+		"CREATE ROLE app LOGIN VALID UNTIL 'infinity' IN ROLE \"a\", \"b\"",
+		"CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'db', dbname 'orders', port '5432'); ALTER SERVER s OPTIONS (SET host 'db2')",
+		"CREATE SUBSCRIPTION \"s\" PUBLICATION \"p\", \"q\" WITH (slot_name = 'orders')",
+		"CREATE USER IF NOT EXISTS 'a'@'%', b @ 'localhost', 'it''s'; ALTER USER IF EXISTS 'a', 'b' ACCOUNT LOCK; CREATE ROLE 'a', 'b'",
+		"GRANT SELECT ON `x`.* TO 'a'@'%', 'b' WITH GRANT OPTION",
 		"database=shop user=app",
 		"postgres://a:5432,b:5432/app and postgres://[::1]:5432 and file://C:/x and http://db:80)",
 		"lookup db on 10.0.0.1:53: no such host",
@@ -354,10 +385,29 @@ func TestIn(t *testing.T) {
 		{"CREATE USER q IDENTIFED BY 'hunter2'", "near 'IDENTIFED BY 'hunter2'' at line 1", "near 'IDENTIFED BY 'xxxxx'' at line 1"},
 		{"CREATE ROLE app PASSWORD 'app'", `ERROR: role "app" already exists`, `ERROR: role "app" already exists`},
 		{"CREATE TABLE a (id int)", `ERROR: relation "a" already exists`, `ERROR: relation "a" already exists`},
+		{"CREATE USER q IDENTIFED BY 's3\nhunter2'", "near 'hunter2'' at line 2", "near 'xxxxx'' at line 2"},
+		{"CREATE USER q IDENTIFED BY 'key'", "Error 1064: duplicate key 'key'", "Error 1064: duplicate key 'key'"},
+		{"INSERT INTO permissions (code, label) VALUES ('user.create', 'Create user'), ('unique', 'UNIQUE constraint failed'), ('unique', 'x'), ('permissions.code', 'y')",
+			"UNIQUE constraint failed: permissions.code", "UNIQUE constraint failed: permissions.code"},
+		{"CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'orders', dbname 'wrapper')", `foreign-data wrapper "postgres_fdw" does not exist`, `foreign-data wrapper "postgres_fdw" does not exist`},
+		{"ALTER ROLE app SET default_transaction_isolation TO 'serializable'", "could not serialize", "could not serialize"},
 		{"host=h password=a b Secret", `missing "=" after "Secret"`, `missing "=" after "xxxxx"`},
 	} {
 		if got := In(tc.source).Hide(tc.text); got != tc.want {
 			t.Errorf("%s\ngot  %s\nwant %s", tc.source, got, tc.want)
 		}
+	}
+}
+
+// TestInManyStrings: only a few of the strings that may be passwords are hidden in other texts.
+func TestInManyStrings(t *testing.T) {
+	t.Parallel()
+	source := "CREATE USER q IDENTIFED BY 'hunter2'" + strings.Repeat(", 'duplicate constraint'", 1000)
+	s := In(source)
+	if n := len(s.secrets); n != mostPerhaps {
+		t.Errorf("%d secrets", n)
+	}
+	if strings.Contains(s.Text(), "duplicate") || s.Hide("hunter2") != "xxxxx" {
+		t.Errorf("%.200s, %s", s.Text(), s.Hide("hunter2"))
 	}
 }

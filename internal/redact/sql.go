@@ -33,7 +33,7 @@ func quotedKeys(s string) (found []span) {
 		value := quotedValue.FindStringSubmatchIndex(s[at:])
 		for group := 2; group < len(value); group += 2 {
 			if value[group] >= 0 {
-				found = append(found, span{at + value[group], at + value[group+1], name, true})
+				found = append(found, span{start: at + value[group], end: at + value[group+1], rest: name, dsn: true})
 			}
 		}
 	}
@@ -71,46 +71,6 @@ var clauses = []clause{
 	{begin("alter", `ALTER\s+(?:ROLE|USER|GROUP)\b`), thenPassword, true},
 	{begin("pragma", `PRAGMA\s+(?:\w+\.)?(?:re|hex)?key\s*[=(]\s*`), words{}, true},
 	{words{"bearer", regexp.MustCompile(`^Bearer\s+`)}, words{}, true},
-}
-
-// accounts are the beginnings of statements in which every string can be a password, whatever the word before it: that word can
-// be mistyped.
-var accounts = []clause{
-	{begin: begin("create", `CREATE\s+(?:OR\s+REPLACE\s+)?(?:ROLE|USER|GROUP|SERVER|SUBSCRIPTION|FOREIGN\s+DATA)\b`)},
-	{begin: begin("alter", `ALTER\s+(?:ROLE|USER|GROUP|SERVER|SUBSCRIPTION|FOREIGN\s+DATA)\b`)},
-	{begin: begin("set", `SET\s+PASSWORD\s+FOR\b`)},
-	{begin: begin("change", `CHANGE\s+(?:MASTER|REPLICATION)\b`)},
-	{begin: begin("grant", `GRANT\b`), then: begin("to", `TO\s+(?:'[^']*'|"[^"]*"|\S+)`)},
-}
-
-// beforeName is what comes before the name of an account or of a server. In double quotes there can be other names too.
-var beforeName = map[byte]*regexp.Regexp{
-	'\'': regexp.MustCompile(`(?i)(?:@|\b(?:user|role|group|exists|for)\s)\s*$`),
-	'"':  regexp.MustCompile(`(?i)(?:[@,]|\b(?:user|role|group|exists|for|server|subscription|wrapper|publication|to|granted\s+by)\s)\s*$`),
-	'$':  regexp.MustCompile(`@$`),
-}
-
-// longestBefore is how much of a statement is compared with beforeName.
-const longestBefore = 24
-
-// account finds the strings in the statement that goes on at a place, without the names in it, and where the statement ends.
-func account(s string, at int) (found []span, over int) {
-	for i := at; i < len(s); i++ {
-		switch s[i] {
-		case ';':
-			return found, i
-		case '\'', '"', '$':
-			start, end, ok := literal(s[i:])
-			if !ok {
-				continue
-			}
-			if !beforeName[s[i]].MatchString(s[max(0, i-longestBefore):i]) && !strings.HasPrefix(s[min(i+end+1, len(s)):], "@") {
-				found = append(found, span{start: i + start, end: i + end})
-			}
-			i += end
-		}
-	}
-	return found, len(s)
 }
 
 // ends are the ends of the clauses of a kind.
@@ -202,24 +162,17 @@ func statements(t text) (found []span) {
 			}
 		}
 	}
-	for _, c := range accounts {
-		over := 0 // what is before has been searched
-		for _, at := range c.ends(t) {
-			if at < over {
-				continue
-			}
-			some, end := account(t.s, at)
-			found, over = append(found, some...), end
-		}
-	}
-	return found
+	return append(found, accounts(t)...)
 }
 
 var dollarTag = regexp.MustCompile(`^\$\w*\$`)
 
 // literal finds the content of the string that s begins with. A string that isn't closed ends with the line: a server
 // shows only the beginning of a statement.
-func literal(s string) (start, end int, ok bool) {
+func literal(s string) (start, end int, ok bool) { return stringOf(s, 0) }
+
+// stringOf is literal for a string that may have several lines in a number of bytes, if it is closed there.
+func stringOf(s string, lines int) (start, end int, ok bool) {
 	if strings.HasPrefix(s, "$") {
 		tag := dollarTag.FindString(s)
 		if tag == "" {
@@ -255,8 +208,16 @@ func literal(s string) (start, end int, ok bool) {
 				return start, i, true
 			}
 		case '\n':
-			return start, i, true
+			if lines == 0 {
+				return start, i, true
+			}
+			if i > lines {
+				return stringOf(s, 0)
+			}
 		}
+	}
+	if lines > 0 {
+		return stringOf(s, 0)
 	}
 	return start, len(s), true
 }

@@ -27,6 +27,37 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+func TestBegins(t *testing.T) {
+	t.Parallel()
+	both := Quoting{Dollars: true, Backslashes: true}
+	for _, tc := range []struct {
+		q    Quoting
+		text string
+		want string // the words there
+	}{
+		{postgres, "", ""},
+		{postgres, "a b; ;c;\n\td", "a c d"},
+		{postgres, "';a' b; \";c\" d; `;e` f; -- ;g\n h; /* ;i */ j; $$;k$$ l; $1 m", "h j"},
+		{postgres, "a 'it''s; b'; c E'\\'; d'; e '\\'; f", "a c e f"},
+		{both, "a 'it\\'s; b'; c # don't; d\n; e", "a c e"},
+		{postgres, "a 'not closed; b", "a b"},
+		{postgres, "a $$not closed; b", "a"},
+		{postgres, "do $x$ declare y int; begin z; end $x$; $$;a$$ c", "do declare begin z end"},
+		{postgres, "do $x$ $ $$do $y$ a; b$y$$$ $x$; c", "do c"},
+		{postgres, "create function f() as $$ a; b $$; insert into function ($$c; d$$); e", "create a b insert c d e"},
+		{mysql, "create procedure p() begin a; if b then c; else d; end if; loop e; end loop; end", "create a if c else d end loop e end end"},
+		{mysql, "/*!50003 a; b */; /*M!100100 c */; d", "a b c d"},
+	} {
+		var got []string
+		for _, b := range tc.q.Begins(tc.text) {
+			got = append(got, firstWord(tc.text[b.At:b.End]))
+		}
+		if got := strings.Join(got, " "); got != tc.want {
+			t.Errorf("%s\ngot  %s\nwant %s", tc.text, got, tc.want)
+		}
+	}
+}
+
 // FuzzPieces takes arbitrary texts apart: nothing may be lost.
 func FuzzPieces(f *testing.F) {
 	f.Add("a;b'c;d'e$x$;$x$;-- ;\n/* ; */`;`")
@@ -41,6 +72,11 @@ func FuzzPieces(f *testing.F) {
 				t.Errorf("%q: %q is open at %d", text, quote, at)
 			}
 			q.OpenBody(text)
+			for _, b := range q.Begins(text) {
+				if wordLength(text[b.At:b.End]) == 0 {
+					t.Errorf("%q: no word at %d", text, b.At)
+				}
+			}
 		}
 	})
 }
