@@ -42,7 +42,7 @@ func Executable(text string) bool {
 
 // control matches a statement that ends the transaction that goose has opened for a migration, or
 // that means to open one of its own.
-var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback|prepare\s+transaction)\b`)
+var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback)\b`)
 
 // ControlsTransactions says whether a text has transactions of its own. A statement that goes back to a
 // savepoint is no such one. A text of several statements is looked at piece by piece; but an END in it is
@@ -50,7 +50,7 @@ var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abo
 func ControlsTransactions(text string) bool {
 	for i, piece := range pieces(text) {
 		if slices.ContainsFunc(readings(piece), func(piece string) bool {
-			return control.MatchString(piece) && !toSavepoint.MatchString(piece) && (i == 0 || !end.MatchString(piece))
+			return control.MatchString(piece) && !toSavepoint.MatchString(piece) && (i == 0 || !end.MatchString(piece)) || prepares(piece)
 		}) {
 			return true
 		}
@@ -58,17 +58,23 @@ func ControlsTransactions(text string) bool {
 	return false
 }
 
-// PreparesTransaction says whether a text has a PREPARE TRANSACTION.
+// PreparesTransaction says whether a text has a PREPARE TRANSACTION, which has a string behind it. Otherwise TRANSACTION is the name of
+// a prepared statement.
 func PreparesTransaction(text string) bool {
 	if !preparing.in(text) {
 		return false
 	}
-	return slices.ContainsFunc(pieces(text), func(piece string) bool { return twoPhase.MatchString(strings.TrimSpace(WithoutComments(piece))) })
+	return slices.ContainsFunc(pieces(text), func(piece string) bool { return slices.ContainsFunc(readings(piece), prepares) })
+}
+
+// prepares says whether a statement without the comments before it is a PREPARE TRANSACTION.
+func prepares(statement string) bool {
+	return preparing.has(firstWord(statement)) && twoPhase.MatchString(strings.TrimSpace(WithoutComments(statement)))
 }
 
 var (
 	preparing = wordsOf("prepare")
-	twoPhase  = regexp.MustCompile(`(?i)^prepare\s+transaction\b`)
+	twoPhase  = regexp.MustCompile(`(?i)^prepare\s+transaction\s*(?:'|\s(?:e|u&)'|\$)`)
 )
 
 // Meddles says whether a text has any of the words, anywhere, with which a migration ends its transaction or changes its

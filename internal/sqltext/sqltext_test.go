@@ -27,6 +27,31 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+func TestPreparesTransaction(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"PREPARE TRANSACTION 'x'":                                 true,
+		"prepare transaction'x'":                                  true,
+		"-- why\nSELECT 1; /* and */ PREPARE\nTRANSACTION E'x';":  true,
+		"PREPARE /* a */ TRANSACTION -- b\n U&'x'":                true,
+		"PREPARE TRANSACTION $$x$$":                               true,
+		"PREPARE TRANSACTION $a$x$a$":                             true,
+		"PREPARE transaction AS SELECT 1":                         false,
+		"PREPARE transaction AS SELECT 'x'":                       false,
+		"PREPARE transaction(text) AS SELECT $1; EXECUTE a('x')":  false,
+		"PREPARE transactions AS SELECT 1":                        false,
+		"PREPARE a AS SELECT 1; SELECT 'PREPARE TRANSACTION ''x'": false,
+		"COMMIT PREPARED 'x'":                                     false,
+	} {
+		if got := PreparesTransaction(text); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+		if got := ControlsTransactions(text); got != (want || strings.HasPrefix(text, "COMMIT")) {
+			t.Errorf("%q controls transactions: %t", text, got)
+		}
+	}
+}
+
 func TestBegins(t *testing.T) {
 	t.Parallel()
 	both := Quoting{Dollars: true, Backslashes: true}
