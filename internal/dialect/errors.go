@@ -30,9 +30,15 @@ var (
 	unparsed = codes{goose.DialectPostgres: {"42601"}, goose.DialectMySQL: {"1064"}, goose.DialectSQLite3: {"1"}}
 	// duplicate_schema, duplicate_table, duplicate_column, duplicate_object; ER_TABLE_EXISTS_ERROR, ER_DUP_FIELDNAME, ER_DUP_KEYNAME.
 	exists = codes{goose.DialectPostgres: {"42P06", "42P07", "42701", "42710"}, goose.DialectMySQL: {"1050", "1060", "1061"}}
-	// ER_TABLE_EXISTS_ERROR, ER_BAD_TABLE_ERROR, ER_BAD_FIELD_ERROR, ER_DUP_FIELDNAME, ER_DUP_KEYNAME, ER_CANT_DROP_FIELD_OR_KEY,
-	// ER_NO_SUCH_TABLE, ER_KEY_DOES_NOT_EXITS, ER_FK_DUP_NAME, ER_CHECK_CONSTRAINT_NOT_FOUND, ER_CHECK_CONSTRAINT_DUP_NAME.
-	unneeded = codes{goose.DialectMySQL: {"1050", "1051", "1054", "1060", "1061", "1091", "1146", "1176", "1826", "3821", "3822"}}
+	// Of tables ER_TABLE_EXISTS_ERROR, ER_BAD_TABLE_ERROR, ER_NO_SUCH_TABLE; of columns ER_BAD_FIELD_ERROR, ER_DUP_FIELDNAME; of keys
+	// ER_DUP_KEYNAME, ER_MULTIPLE_PRI_KEY, ER_CANT_DROP_FIELD_OR_KEY, ER_KEY_DOES_NOT_EXITS; of constraints ER_FK_DUP_NAME,
+	// ER_CHECK_CONSTRAINT_NOT_FOUND, ER_CHECK_CONSTRAINT_DUP_NAME, ER_CONSTRAINT_NOT_FOUND; of partitions
+	// ER_PARTITION_MGMT_ON_NONPARTITIONED, ER_DROP_PARTITION_NON_EXISTENT, ER_SAME_NAME_PARTITION, ER_UNKNOWN_PARTITION; of databases
+	// ER_DB_CREATE_EXISTS, ER_DB_DROP_EXISTS; of routines ER_SP_ALREADY_EXISTS (a missing one may also be one that the statement calls); of
+	// triggers ER_TRG_ALREADY_EXISTS, ER_TRG_DOES_NOT_EXIST; of events ER_EVENT_ALREADY_EXISTS, ER_EVENT_DOES_NOT_EXIST; of
+	// MariaDB ER_UNKNOWN_SEQUENCES, ER_UNKNOWN_VIEW, ER_VERS_NOT_VERSIONED, ER_VERS_ALREADY_VERSIONED.
+	unneeded = codes{goose.DialectMySQL: {"1050", "1051", "1146", "1054", "1060", "1061", "1068", "1091", "1176", "1826", "3821", "3822", "3940",
+		"1505", "1507", "1517", "1735", "1007", "1008", "1304", "1359", "1360", "1537", "1539", "4091", "4092", "4124", "4135"}}
 	// invalid_catalog_name; ER_BAD_DB_ERROR.
 	noDatabase = codes{goose.DialectPostgres: {"3D000"}, goose.DialectMySQL: {"1049"}}
 	// insufficient_privilege; ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
