@@ -19,8 +19,8 @@ import (
 //
 // A stored Down has the statements that goose would execute, with the values of ENVSUB, and for a [Replay] the statements that
 // it replays. They are stored in the transaction that records the migration. Downs of migrations that are applied already are stored at the
-// next run that has anything to do, and by [Migrator.Accept]. A Go function, a text that isn't UTF-8, and one above 64 KB
-// are not stored. A version without a stored Down, or with an empty one, refuses the run with [ErrIrreversible] before anything
+// next run that has anything to do, and by [Migrator.Accept]. A Go function and a text that isn't UTF-8 are not stored, nor is, on
+// MySQL and MariaDB, one above 64 KB, of which a character that isn't ASCII takes 6 bytes or 12. A version without a stored Down, or with an empty one, refuses the run with [ErrIrreversible] before anything
 // is touched.
 //
 // If such a run fails, it can't apply again what it has undone with a stored Down, because only the newer release has the Up.
@@ -57,7 +57,7 @@ func (p memory) addReadDowns(list []history.Applied) {
 		m, _ := p.target.set.Find(list[i].Version)
 		if body, read := p.files.read[m.Version]; read {
 			_, down := p.target.set.Sections(m, body)
-			list[i].Down = down.Stored()
+			list[i].Down = down.Stored(p.target.dialect.LongestText())
 		}
 	}
 }

@@ -117,6 +117,38 @@ func TestStoredDownsAreWhatTheFilesSay(t *testing.T) {
 	})
 }
 
+// TestStoredDownsThatAreLong: only MySQL has a limit, for the text as its column holds it.
+func TestStoredDownsThatAreLong(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		limited := p.dialect == "mysql"
+		for _, tc := range []struct {
+			text   string
+			length int
+			stored bool
+		}{{"ж", 10_800, true}, {"ж", 11_000, !limited}, {"x", 65_000, true}, {"x", 300_000, !limited}} {
+			one := map[string]*fstest.MapFile{"1_one.sql": script("CREATE TABLE one (id INTEGER);", "DROP TABLE one;")}
+			both := maps.Clone(one)
+			both["2_long.sql"] = script("CREATE TABLE long_one (id INTEGER);",
+				"-- +goose StatementBegin\nDROP TABLE /* "+strings.Repeat(tc.text, tc.length)+" */ long_one;\n-- +goose StatementEnd")
+			if err := p.migrator(from(files(both)), storing).Migrate(ctx); err != nil {
+				t.Fatal(err)
+			}
+			err := p.migrator(from(files(one)), storing).Goto(ctx, 1)
+			if tc.stored && err != nil {
+				t.Errorf("%d times %s: %v", tc.length, tc.text, err)
+			}
+			if !tc.stored {
+				wantIs(t, err, gooseplus.ErrIrreversible)
+			}
+			if err := p.migrator(from(files(both))).Goto(ctx, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // TestStoredDownHalfWay: on MariaDB a Down can end half-way. The database is dirty then, and Force names versions that are right.
 func TestStoredDownHalfWay(t *testing.T) {
 	t.Parallel()

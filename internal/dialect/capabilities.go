@@ -34,6 +34,14 @@ func (d Dialect) HidesTables() bool { return d.Goose == goose.DialectMySQL }
 // LimitsStatements says whether the database can limit how long a statement takes.
 func (d Dialect) LimitsStatements() bool { return d.Schemas() }
 
+// LongestText is how many bytes a TEXT column holds, 0 for any number.
+func (d Dialect) LongestText() int {
+	if d.Goose == goose.DialectMySQL {
+		return 1<<16 - 1
+	}
+	return 0
+}
+
 // EndConnection is the statement that ends another connection.
 func (d Dialect) EndConnection(pid int64) string {
 	if d.Goose == goose.DialectMySQL {

@@ -20,12 +20,9 @@ type storedDown struct {
 	NoTransaction bool     `json:"no_transaction,omitempty"`
 }
 
-// longestStored is what a TEXT column of MySQL holds.
-const longestStored = 1<<16 - 1
-
-// Stored is the text of a Down for the state table. It is "" for a Go function, and for a text that is not UTF-8 or too long.
-// The text of an empty Down isn't "".
-func (s Section) Stored() string {
+// Stored is the text of a Down for a column that holds so many bytes, 0 for any number. It is "" for a Go function, and for a text
+// that is not UTF-8 or too long. The text of an empty Down isn't "".
+func (s Section) Stored(longest int) string {
 	if s.IsGo || slices.ContainsFunc(s.Statements, func(text string) bool { return !utf8.ValidString(text) }) {
 		return ""
 	}
@@ -36,7 +33,7 @@ func (s Section) Stored() string {
 		return ""
 	}
 	text := ascii(string(bytes.TrimSpace(b.Bytes())))
-	if len(text) > longestStored {
+	if longest > 0 && len(text) > longest {
 		return ""
 	}
 	return text
