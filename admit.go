@@ -136,9 +136,9 @@ func (o *options) stamps() []string {
 }
 
 // announce has the database remember the run's environments before the first step: a process that is killed leaves a
-// database that knows what it has.
+// database that knows what it has. Each run announces them for itself, because others may fail, and withdraw what they announced.
 func (e *environments) announce(ctx context.Context, r *run) error {
-	if r.whole.state == nil || len(e.unseen) == 0 {
+	if r.whole.state == nil || len(e.unstamped) == 0 {
 		return nil
 	}
 	if err := r.ensureState(ctx); err != nil {
@@ -146,34 +146,42 @@ func (e *environments) announce(ctx context.Context, r *run) error {
 	}
 	ctx, cancel := wait.Outlive(ctx, markGrace)
 	defer cancel()
-	for _, name := range e.unseen {
+	for _, name := range e.unstamped {
 		e.announced = append(e.announced, name) // the answer may be all that is lost
-		if err := r.whole.state.Marks.Announce(ctx, r.db.own, name); err != nil {
+		if err := r.whole.state.Marks.Announce(ctx, r.db.own, name, r.working[0].row.id); err != nil {
 			return r.whole.stateError(ctx, err)
 		}
 	}
 	return nil
 }
 
-// stay has the database remember the environments for good. Another run, which had announced them too and has no lock, may fail and
-// withdraw them, or may have failed.
+// stay has the database remember the announced environments for good.
 func (e *environments) stay(ctx context.Context, r *run) error {
-	if r.whole.state == nil {
-		return nil
-	}
-	for _, name := range e.unstamped {
+	for _, name := range e.announced {
 		if err := r.whole.state.Marks.Stamp(ctx, r.db.own, name); err != nil {
 			return err
 		}
 	}
-	return nil
+	return e.forget(ctx, r)
 }
 
-// forget takes back what announce did, for a run that is back at its starting point.
+// forget takes back what announce did, and what the runs announced that this run has taken over from: it is back at their
+// starting point, or has the environments remembered for good.
 func (e *environments) forget(ctx context.Context, r *run) error {
+	if len(e.announced) == 0 {
+		return nil
+	}
+	runs := []string{r.working[0].row.id}
+	if r.holding != nil {
+		for _, dead := range r.holding.inherited {
+			runs = append(runs, dead.ID)
+		}
+	}
 	for _, name := range e.announced {
-		if err := r.whole.state.Marks.Withdraw(ctx, r.db.own, name); err != nil {
-			return err
+		for _, run := range runs {
+			if err := r.whole.state.Marks.Withdraw(ctx, r.db.own, name, run); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -267,8 +275,8 @@ func (a *admission) clearable(ctx context.Context, s history.Step) bool {
 	if s.Untouched && inTransaction {
 		return t.table.Transactional(ctx, db)
 	}
-	if o, step := p.run.looking.others, p.files.step(s.Version); o.removedBy(p, step) != "" || o.tableIn(p.upTexts(step)) != "" {
-		return false // the Down may take what was there before
+	if !p.run.looking.others.mayClear(p, s) {
+		return false
 	}
 	script := p.files.read[s.Version]
 	return inTransaction && drive.Retractable(script.Up, script.Down)

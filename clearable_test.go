@@ -36,26 +36,29 @@ func TestClearable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	at := func(version int64) history.Step { return history.Step{Mark: history.Mark{Version: version}} }
+	at := func(version int64) history.Step {
+		return history.Step{Mark: history.Mark{Version: version}, Run: "dead"}
+	}
 	for situation, s := range map[string]struct {
 		step   history.Step
 		change func(*part)
 		want   bool
 	}{
-		"one DDL statement":     {at(1), nil, true},
-		"it failed":             {history.Step{Mark: history.Mark{Version: 1}, Failed: true}, nil, false},
-		"without the lock":      {at(1), func(p *part) { p.run.holding = nil }, false},
-		"DDL has transactions":  {at(1), func(p *part) { p.target.dialect.TransactionalDDL = true }, false},
-		"nobody knows it":       {at(9), nil, false},
-		"without a transaction": {at(2), nil, false},
-		"no DDL":                {at(3), nil, false},
-		"untouched":             {untouched(3, false), nil, true},
-		"untouched, outside":    {untouched(2, false), nil, false},
-		"untouched, MyISAM":     {untouched(3, false), myISAM, false},
-		"down":                  {history.Step{Mark: history.Mark{Version: 1}, Down: true}, nil, false},
-		"down, untouched":       {untouched(1, true), nil, true},
-		"down, MyISAM":          {untouched(1, true), myISAM, false},
-		"down, no transaction":  {untouched(2, true), nil, false},
+		"one DDL statement":           {at(1), nil, true},
+		"of a run that hadn't looked": {history.Step{Mark: history.Mark{Version: 1}, Run: "other"}, nil, false},
+		"it failed":                   {history.Step{Mark: history.Mark{Version: 1}, Failed: true}, nil, false},
+		"without the lock":            {at(1), func(p *part) { p.run.holding = nil }, false},
+		"DDL has transactions":        {at(1), func(p *part) { p.target.dialect.TransactionalDDL = true }, false},
+		"nobody knows it":             {at(9), nil, false},
+		"without a transaction":       {at(2), nil, false},
+		"no DDL":                      {at(3), nil, false},
+		"untouched":                   {untouched(3, false), nil, true},
+		"untouched, outside":          {untouched(2, false), nil, false},
+		"untouched, MyISAM":           {untouched(3, false), myISAM, false},
+		"down":                        {history.Step{Mark: history.Mark{Version: 1}, Down: true}, nil, false},
+		"down, untouched":             {untouched(1, true), nil, true},
+		"down, MyISAM":                {untouched(1, true), myISAM, false},
+		"down, no transaction":        {untouched(2, true), nil, false},
 	} {
 		o := defaultOptions()
 		o.dialect, o.fsys = "mysql", fsys
@@ -64,7 +67,7 @@ func TestClearable(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := (&Migrator{options: o}).newRun(known, site{own: db, pool: db}, new(stream)).parts[0]
-		p.run.holding = new(holding)
+		p.run.holding, p.run.looking.others.runs = new(holding), []string{"dead"}
 		if s.change != nil {
 			s.change(p)
 		}

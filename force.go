@@ -195,6 +195,9 @@ func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step
 	if (memory{f.part}).remembers() {
 		list, err := asNow(f.target.set, add, f.row.id)
 		namespace := f.target.set.Namespace
+		if err := f.target.state.Versioned.Claim(ctx, tx, namespace, f.row.id); err != nil { // no dead run's any more
+			return err
+		}
 		memory{f.part}.addDowns(ctx, list)
 		if err := errors.Join(err, f.target.state.Versioned.Put(ctx, tx, namespace, list...), f.target.state.Versioned.Remove(ctx, tx, namespace, remove...)); err != nil {
 			return err

@@ -109,8 +109,8 @@ func TestDependencies(t *testing.T) {
 // zap. The values that it needs of them are arguments.
 func TestImportsPointDown(t *testing.T) {
 	t.Parallel()
-	order := []string{"migset", "drive", "history", "session", "mutex", "dryrun", "envfs", "dump", "catalog", "locks", "dialect", "sumfile", "sqltext",
-		"plan", "fleet", "failure", "redact", "wait"}
+	order := []string{"migset", "drive", "history", "session", "mutex", "dryrun", "envfs", "dump", "catalog", "locks", "dialect", "sumfile",
+		"plan", "fleet", "failure", "redact", "sqltext", "wait"}
 	others := []string{"page", "conformance", "dbtest", "manual"} // of the command line, and for tests
 	const module = "github.com/gooseplus/gooseplus"
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./internal/...").Output()

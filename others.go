@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
 	"github.com/gooseplus/gooseplus/internal/history"
@@ -13,9 +14,19 @@ import (
 
 // others are what was there before the first step of a run.
 type others struct {
-	objects []string // that a Down of the run would remove, as dialect.Object names them
-	tables  []string // the names of all tables and views, where nothing was applied
+	objects map[stepKey][]string // that the Down of a step would remove, as dialect.Object names them
+	tables  []string             // the names of all tables and views, where nothing was applied
+	gone    map[string]bool      // what the steps that were looked at remove or rename, as key gives it
+	runs    []string             // the dead runs of which all this is known
 }
+
+// stepKey is a version of a namespace.
+type stepKey struct {
+	namespace string
+	version   int64
+}
+
+func (p *part) key(version int64) stepKey { return stepKey{p.target.set.Namespace, version} }
 
 // mayTake refuses a Down that could remove what was there before: the Up may have been content with that.
 func (o others) mayTake(p *part, step plannedStep) error {
@@ -38,15 +49,20 @@ func (p *part) notExecuted(step plannedStep, name, why string) error {
 		"undo it by hand, or keep it and mend the migration that failed", name, why))
 }
 
-// keptBy names the first of them that the Up of a step in SQL may have been content with, "" if there is none.
+// keptBy names the first of them that the Up of a step in SQL, once it is executed, may have been content with; "" if there is none.
+// What it has removed or renamed itself it hasn't kept.
 func (o others) keptBy(p *part, step plannedStep) string {
 	if step.sections[0].Function {
 		return ""
 	}
 	texts := p.upTexts(step)
-	if slices.ContainsFunc(texts, sqltext.MayKeep) {
-		if name := o.removedBy(p, step); name != "" {
-			return name
+	if objects := o.objects[p.key(step.Version)]; len(objects) > 0 && slices.ContainsFunc(texts, sqltext.MayKeep) {
+		gone := make(map[string]bool)
+		p.removedIn(texts, gone)
+		for _, name := range objects {
+			if !gone[p.fold(name)] {
+				return name
+			}
 		}
 	}
 	if table := o.tableIn(texts); table != "" {
@@ -68,16 +84,10 @@ func (o others) tableIn(texts []string) string {
 	return ""
 }
 
-// removedBy names the first of them that the Down of a step in SQL removes, "" if there is none.
+// removedBy names the first of them that the Down of a step removes, "" if there is none.
 func (o others) removedBy(p *part, step plannedStep) string {
-	if len(o.objects) == 0 {
-		return ""
-	}
-	fold := p.target.dialect.Fold
-	for _, object := range p.removes(step) {
-		if slices.ContainsFunc(o.objects, func(name string) bool { return fold(name) == fold(object.String()) }) {
-			return object.String()
-		}
+	for _, name := range o.objects[p.key(step.Version)] {
+		return name
 	}
 	return ""
 }
@@ -88,13 +98,23 @@ func (p *part) upTexts(step plannedStep) []string {
 	return p.statements(step)
 }
 
-// removes are the objects that the Down of a step in SQL removes, as far as it says so.
-func (p *part) removes(step plannedStep) []dialect.Object {
+// removes are the objects that the Down of a step in SQL removes, as far as it says so, and doesn't make again.
+func (p *part) removes(step plannedStep) (list []dialect.Object) {
 	if step.sections[1].Function {
 		return nil
 	}
 	step.Direction = directionDown
-	return p.objects(p.statements(step), sqltext.Removals)
+	texts := p.statements(step)
+	again := make(map[string]bool)
+	for _, object := range p.objects(texts, sqltext.Made) {
+		again[p.fold(object.String())] = true
+	}
+	for _, object := range p.objects(texts, sqltext.Removals) {
+		if !again[p.fold(object.String())] {
+			list = append(list, object)
+		}
+	}
+	return list
 }
 
 // objects are those that are found in texts. What the server couldn't read is none.
@@ -109,62 +129,108 @@ func (p *part) objects(texts []string, in func(text string) []sqltext.Removal) (
 	return list
 }
 
+// removedIn notes what texts remove or rename, a table with the columns that Downs could name.
+func (p *part) removedIn(texts []string, gone map[string]bool) {
+	for _, in := range []func(string) []sqltext.Removal{sqltext.Removals, sqltext.Renamed} {
+		for _, object := range p.objects(texts, in) {
+			gone[p.fold(object.String())] = true
+		}
+	}
+}
+
+// fold makes two names of objects equal if the database may take them for the same.
+func (p *part) fold(name string) string { return p.target.dialect.Fold(name) }
+
 // lookBefore looks for the objects that are there before the first step, and that would go with a Down. Two kinds of steps matter:
 //
 //   - those whose Up may be content with such an object;
 //   - those that may end half-way, in this run or with it, so that nobody knows whether they have made it.
 //
-// What an Up of the run itself removes or renames before is not what its Down would remove.
+// What an earlier step removes or renames is not what the Down would remove.
 func (o others) lookBefore(ctx context.Context, p *part) (others, error) {
-	if p.target.state == nil || p.run.options.rollback != RollbackDown || p.run.holding != nil && p.run.holding.created {
+	if p.target.state == nil || p.run.options.oneTransaction() {
 		return o, nil
 	}
-	present, err := p.target.state.Present(ctx, p.run.db.own, p.target.schema, o.endangered(p))
+	o.gone = nonNil(o.gone)
+	wanted := make(map[string]dialect.Object)
+	at := make(map[string][]stepKey)
+	for key, objects := range o.endangered(p) {
+		for _, object := range objects {
+			wanted[object.String()], at[object.String()] = object, append(at[object.String()], key)
+		}
+	}
+	var list []dialect.Object
+	for _, object := range wanted {
+		list = append(list, object)
+	}
+	present, err := p.target.state.Present(ctx, p.run.db.own, p.run.sessions.path, list)
 	if err != nil {
 		return o, p.target.tableError(ctx, fmt.Errorf("what is there before the run can't be looked for: %w", err))
 	}
-	o.objects = slices.Clone(o.objects)
+	o.objects = nonNil(o.objects)
 	for _, object := range present {
-		o.objects = append(o.objects, object.String())
+		for _, key := range at[object.String()] {
+			o.objects[key] = append(o.objects[key], object.String())
+		}
 	}
 	return o, nil
 }
 
-// endangered are the objects that lookBefore looks for.
-func (o others) endangered(p *part) (list []dialect.Object) {
-	theirs := make(map[int64]bool) // what they have made may be a dead run's work
+func nonNil[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		m = make(map[K]V)
+	}
+	return m
+}
+
+// endangered are the objects that lookBefore looks for, of each step. What a dead run has made is no other's.
+func (o others) endangered(p *part) map[stepKey][]dialect.Object {
+	theirs := make(map[int64]bool)
 	for _, d := range p.run.holding.inheritedBy(p) {
 		for _, v := range d.Planned {
-			theirs[v] = true
+			theirs[v] = theirs[v] || slices.Contains(p.found.Applied, v) && !slices.Contains(d.Start, v)
 		}
 	}
-	first, ignored := len(p.found.Applied) == 0, p.run.options.foreignHistory == Ignore
-	gone, key := make(map[string]bool), func(o dialect.Object) string { return p.target.dialect.Fold(o.String()) }
+	for _, s := range p.admission.unfinished {
+		theirs[s.Version] = true
+	}
+	ignored := len(p.found.Applied) == 0 && p.run.options.foreignHistory == Ignore
+	created := p.run.holding != nil && p.run.holding.created && len(p.run.sessions.path) < 2 // so the schema is empty
+	list := make(map[stepKey][]dialect.Object)
 	for _, s := range p.steps {
+		if s.Direction == directionDown {
+			p.removedIn(p.statements(s), o.gone)
+		}
 		if s.Direction == directionDown || s.checkpoint != nil || s.sections[0].Function || theirs[s.Version] {
 			continue
 		}
 		texts := p.upTexts(s)
-		for _, object := range p.objects(texts, func(text string) []sqltext.Removal { return append(sqltext.Removals(text), sqltext.Renamed(text)...) }) {
-			gone[key(object)] = true
-		}
-		if !(slices.ContainsFunc(texts, sqltext.MayKeep) && !(first && ignored)) && s.Transactional {
-			continue
-		}
-		for _, object := range p.removes(s) {
-			nothing := first && !ignored && len(o.tables) == 0 && object.Schema == "" // which is known already
-			if !nothing && !gone[key(object)] && !gone[key(dialect.Object{Name: object.Name})] {
-				list = append(list, object)
+		if !ignored && slices.ContainsFunc(texts, sqltext.MayKeep) || !s.Transactional {
+			for _, object := range p.removes(s) {
+				table := dialect.Object{Name: object.Name}
+				if !o.gone[p.fold(object.String())] && !o.gone[p.fold(table.String())] && !(created && object.Schema == "") {
+					list[p.key(s.Version)] = append(list[p.key(s.Version)], object)
+				}
 			}
 		}
+		p.removedIn(texts, o.gone)
 	}
 	return list
 }
 
-// forHeir are they for the run that takes over from this one, which can't find them out any more: the objects, an empty name, and the
-// tables. Those come first for which a Down of this run is refused: there may be too many for all to be remembered.
-func (o others) forHeir(p *part) []string {
-	names := append(slices.Clone(o.objects), "")
+// forHeir are they for the run that takes over from this one, which can't find them out any more: the objects behind their versions, an
+// empty name, and the tables. Those tables come first for which a Down of this run is refused: there may be too many for all to be
+// remembered.
+func (o others) forHeir(p *part) (names []string) {
+	for key, objects := range o.objects {
+		for _, name := range objects {
+			if key.namespace == p.target.set.Namespace {
+				names = append(names, fmt.Sprintf("%d %s", key.version, name))
+			}
+		}
+	}
+	slices.Sort(names)
+	names = append(names, "")
 	seen := make(map[string]bool)
 	note := func(list ...string) {
 		for _, name := range list {
@@ -184,7 +250,7 @@ func (o others) forHeir(p *part) []string {
 }
 
 // inherit takes over what dead runs have found before their first migration: what is there now may be theirs. A run
-// without plans has not looked, and an earlier version has not recorded it, or no objects.
+// without plans has not looked, and an earlier version has not recorded it, or only tables.
 func (o others) inherit(dead []history.Run) others {
 	dead = slices.DeleteFunc(slices.Clone(dead), func(d history.Run) bool { return len(d.Planned) == 0 })
 	if len(dead) == 0 {
@@ -193,10 +259,26 @@ func (o others) inherit(dead []history.Run) others {
 	if !slices.ContainsFunc(dead, func(d history.Run) bool { return d.Others == nil }) {
 		o = others{}
 	}
+	o.objects = nonNil(o.objects)
 	for _, d := range dead {
 		at := slices.Index(d.Others, "")
-		o.objects = append(o.objects, d.Others[:max(0, at)]...)
+		for _, text := range d.Others[:max(0, at)] {
+			number, name, _ := strings.Cut(text, " ")
+			if version, err := strconv.ParseInt(number, 10, 64); err == nil {
+				key := stepKey{d.Namespace, version}
+				o.objects[key] = append(o.objects[key], name)
+			}
+		}
+		if at >= 0 {
+			o.runs = append(o.runs, d.ID)
+		}
 		o.tables = append(o.tables, d.Others[at+1:]...)
 	}
 	return o
+}
+
+// mayClear says whether the Down of a step that was cut off with its run can only remove what that run has made.
+func (o others) mayClear(p *part, s history.Step) bool {
+	step := p.files.step(s.Version)
+	return slices.Contains(o.runs, s.Run) && o.removedBy(p, step) == "" && o.tableIn(p.upTexts(step)) == ""
 }

@@ -109,7 +109,7 @@ func (r *run) remarkAll(ctx context.Context) error {
 		}
 	}
 	for _, name := range r.stamps.announced {
-		if err := st.Marks.Announce(ctx, db, name); err != nil {
+		if err := st.Marks.Announce(ctx, db, name, r.working[0].row.id); err != nil {
 			return err
 		}
 	}

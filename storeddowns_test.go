@@ -200,7 +200,6 @@ func TestStoredDownsRefused(t *testing.T) {
 			"applied versions [2] have neither a migration in this configuration nor a stored Down. Nothing was touched: use the release that has them, or undo them by hand and call Force(1)"},
 		"a Go function": {nil, []gooseplus.Option{storing, gooseplus.WithGoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunTx: function}, &goose.GoFunc{RunTx: function}))},
 			"applied versions [2] have neither"},
-		"a long text": {migrationFile("CREATE TABLE b (id TEXT);", "INSERT INTO b VALUES ('"+strings.Repeat("x", 1<<16)+"');"), []gooseplus.Option{storing}, "applied versions [2] have neither"},
 	} {
 		t.Run(situation, func(t *testing.T) {
 			t.Parallel()

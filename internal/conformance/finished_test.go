@@ -27,6 +27,12 @@ func TestFinishedByAnother(t *testing.T) {
 				}
 				return p.migrator(from(set)).Accept(ctx, 20)
 			}, 20},
+			"and a person says so": {func(t *testing.T, set fstest.MapFS) error {
+				if _, err := p.goose(t, set).Up(ctx); err != nil {
+					return err
+				}
+				return p.migrator(from(set)).Force(ctx, 20)
+			}, 20},
 			"without the lock": {func(_ *testing.T, set fstest.MapFS) error { return p.migrator(from(set)).Migrate(ctx) }, 20},
 			"by nobody":        {func(*testing.T, fstest.MapFS) error { return nil }, 0},
 		} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -82,7 +83,13 @@ func TestWhatWasThereStays(t *testing.T) {
 			"table":        {contentUp, "DROP TABLE people;", "SELECT count(*) FROM people"},
 			"table of two": {contentUp, "DROP TABLE IF EXISTS nothing; DROP TABLE People;", "SELECT count(*) FROM people"},
 		}
+		list["behind a comment"] = kept{contentUp + "\n-- not: DROP TABLE people;", "DROP TABLE IF EXISTS /* all */ people;", "SELECT count(*) FROM people"}
+		if p.dialect == "sqlite" {
+			list["in brackets"] = kept{contentUp, "DROP TABLE [people];", "SELECT count(*) FROM people"}
+			list["main"] = kept{contentUp, "DROP TABLE main.`people`;", "SELECT count(*) FROM people"}
+		}
 		if p.dialect == "mysql" {
+			list["tables"] = kept{contentUp, "DROP TABLES people;", "SELECT count(*) FROM people"}
 			list["table of two"] = kept{contentUp, "DROP TABLE IF EXISTS nothing, people;", "SELECT count(*) FROM people"}
 		}
 		if p.dialect != "sqlite" {
@@ -90,6 +97,8 @@ func TestWhatWasThereStays(t *testing.T) {
 		}
 		if p.dialect == "postgres" {
 			list["quoted"] = kept{`CREATE TABLE IF NOT EXISTS "pe""ople" (id INTEGER);`, `DROP TABLE "pe""ople";`, `SELECT count(*) FROM "pe""ople"`}
+			list["spaces"] = kept{contentUp, "DROP TABLE public . people;", "SELECT count(*) FROM people"}
+			list["a function"] = kept{"SELECT add_phone();", "ALTER TABLE people DROP COLUMN phone;", "SELECT count(phone) FROM people"}
 			list["in another schema"] = kept{"CREATE TABLE IF NOT EXISTS application.people (id INTEGER);", "DROP TABLE application.people;", "SELECT count(*) FROM application.people"}
 			list["schema"] = kept{"CREATE SCHEMA IF NOT EXISTS application;", "DROP SCHEMA application CASCADE;", "SELECT count(*) FROM application.people"}
 		}
@@ -103,7 +112,8 @@ func TestWhatWasThereStays(t *testing.T) {
 				}
 				at.exec(t, "CREATE TABLE people (id INTEGER, phone INTEGER)", "INSERT INTO people VALUES (1, 1), (2, 2)")
 				if p.dialect == "postgres" {
-					at.exec(t, "CREATE SCHEMA application", "CREATE TABLE application.people AS SELECT * FROM people", `CREATE TABLE "pe""ople" AS SELECT * FROM people`)
+					at.exec(t, "CREATE SCHEMA application", "CREATE TABLE application.people AS SELECT * FROM people", `CREATE TABLE "pe""ople" AS SELECT * FROM people`,
+						"CREATE FUNCTION add_phone() RETURNS void LANGUAGE sql AS $$ ALTER TABLE people ADD COLUMN IF NOT EXISTS phone INTEGER $$")
 				}
 				set["sql/base/2_kept.sql"], set["sql/base/3_new.sql"] = script(c.up, c.down), script("CREATE TABLE IF NOT EXISTS new (id INTEGER);", "DROP TABLE new;")
 				set["sql/base/4_x.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
@@ -133,6 +143,7 @@ func TestRebuilt(t *testing.T) {
 			"dropped before": {{"DROP TABLE cache;", "SELECT 1;"}, {"CREATE TABLE IF NOT EXISTS cache (id INTEGER);", "DROP TABLE cache;"}},
 			"renamed before": {{"ALTER TABLE cache RENAME TO cache_v1;", "ALTER TABLE cache_v1 RENAME TO cache;"}, {"CREATE TABLE IF NOT EXISTS cache (id INTEGER);", "DROP TABLE cache;"}},
 			"made by itself": {{"CREATE TABLE other (id INTEGER);", "SELECT 1;"}, {"CREATE TABLE IF NOT EXISTS other (id INTEGER);", "DROP TABLE other;"}},
+			"by its Down":    {{"CREATE TABLE IF NOT EXISTS made (id INTEGER);", "CREATE TABLE old (id INTEGER);\nDROP TABLE cache;\nALTER TABLE old RENAME TO cache;\nDROP TABLE made;"}},
 			"a column":       {{"ALTER TABLE cache RENAME COLUMN id TO old;", "ALTER TABLE cache RENAME COLUMN old TO id;"}, {"CREATE TABLE IF NOT EXISTS made (id INTEGER);\nALTER TABLE cache ADD COLUMN id INTEGER;", "ALTER TABLE cache DROP COLUMN id;\nDROP TABLE made;"}},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -148,6 +159,68 @@ func TestRebuilt(t *testing.T) {
 				set["sql/base/9_x.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
 				wantIs(t, at.locking(at.db, from(set)).Migrate(ctx), gooseplus.ErrRollForward)
 			})
+		}
+	})
+}
+
+// TestWhatWasThereElsewhere: the same where the look has to find more than the tables of a first run: in a namespace beside one that has
+// migrations, in a database that Force has adopted, in the schemas of a search_path, and beside a schema that the run creates.
+func TestWhatWasThereElsewhere(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	kept, bad := script(contentUp, "DROP TABLE people;"), script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
+	people := []string{"CREATE TABLE people (id INTEGER)", "INSERT INTO people VALUES (1), (2)"}
+	stays := func(t *testing.T, p *place, table string, err error) {
+		t.Helper()
+		wantIs(t, err, gooseplus.ErrRollBack)
+		if n := column[int](t, p.db, "SELECT count(*) FROM "+table)[0]; n != 2 {
+			t.Errorf("%d rows", n)
+		}
+	}
+	onDatabases(t, func(t *testing.T, p *place) {
+		p.forgetAll(t)
+		set := namespaced(map[string]*fstest.MapFile{"core/1_a.sql": table("a")})
+		if err := p.locking(p.db, from(set), gooseplus.WithNamespaces("core")).Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.exec(t, people...)
+		set["sql/identity/1_people.sql"], set["sql/identity/2_x.sql"] = kept, bad
+		stays(t, p, "people", p.locking(p.db, from(set), gooseplus.WithNamespaces("core", "identity")).Migrate(ctx))
+
+		p.forgetAll(t)
+		p.exec(t, append(slices.Clone(people), histories["golang-migrate"].setup...)...)
+		m := p.locking(p.db, from(files(map[string]*fstest.MapFile{"1_people.sql": kept, "2_x.sql": bad})))
+		if err := m.Force(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+		stays(t, p, "people", m.Migrate(ctx))
+	})
+	having(schemas, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		p.exec(t, "CREATE SCHEMA shop", "CREATE TABLE people (id INTEGER, phone INTEGER)", "INSERT INTO people VALUES (1, 1), (2, 2)")
+		set := from(files(map[string]*fstest.MapFile{"1_phone.sql": script("ALTER TABLE people ADD COLUMN IF NOT EXISTS phone INTEGER;", "ALTER TABLE people DROP COLUMN phone;"), "2_x.sql": bad}))
+		stays(t, p, "people WHERE phone > 0", p.locking(p.db, set, gooseplus.WithSchema("shop"), gooseplus.WithSearchPath("public")).Migrate(ctx))
+
+		set = from(files(map[string]*fstest.MapFile{"1_people.sql": script("CREATE TABLE IF NOT EXISTS public.people (id INTEGER);", "DROP TABLE public.people;"), "2_x.sql": bad}))
+		if err := p.locking(p.db, set).Provision(ctx, gooseplus.Tenant{Schema: "new"}); err == nil {
+			t.Error("no error")
+		}
+		if n := column[int](t, p.db, "SELECT count(*) FROM people")[0]; n != 2 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+// TestSwapThatFails: an Up fails before it has removed what its Down would remove.
+func TestSwapThatFails(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	onDatabases(t, func(t *testing.T, p *place) {
+		p.exec(t, "CREATE TABLE people (id INTEGER)", "INSERT INTO people VALUES (1), (2)")
+		set := files(map[string]*fstest.MapFile{"1_a.sql": noTransaction("CREATE TABLE people_new (id INTEGER);\nINSERT INTO nowhere VALUES (1);\nDROP TABLE people;\nALTER TABLE people_new RENAME TO people;",
+			"DROP TABLE IF EXISTS people_new;\nDROP TABLE people;")})
+		wantIs(t, p.locking(p.db, from(set)).Migrate(ctx), gooseplus.ErrDirty)
+		if n := column[int](t, p.db, "SELECT count(*) FROM people")[0]; n != 2 {
+			t.Errorf("%d rows", n)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -109,7 +110,7 @@ func TestGuardStamps(t *testing.T) {
 	refused := errors.New("disk full")
 	const stamps = "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'environment'"
 	unstamps := func(s string) bool {
-		return strings.Contains(s, "DELETE FROM") && strings.Contains(s, "'of:environment:")
+		return strings.Contains(s, "DELETE FROM") && strings.Contains(s, "'of:announced:")
 	}
 	for name, s := range map[string]struct {
 		up     string
@@ -172,7 +173,7 @@ func TestGuardStampOfAnother(t *testing.T) {
 			times := 0
 			var failed error
 			f.before = func(statement string) {
-				announced := strings.Contains(statement, "INSERT INTO") && strings.Contains(statement, "'of:environment:")
+				announced := strings.Contains(statement, "INSERT INTO") && strings.Contains(statement, "'of:announced:")
 				if times == 0 && (first && announced || !first && strings.Contains(statement, "INSERT INTO nowhere")) {
 					times++
 					failed = other()
@@ -185,6 +186,43 @@ func TestGuardStampOfAnother(t *testing.T) {
 			}
 			if got := column[string](t, p.db, "SELECT environment FROM goose_db_version_lock WHERE kind = 'environment'"); fmt.Sprint(got) != "[test]" {
 				t.Errorf("environments %q", got)
+			}
+		}
+	})
+}
+
+// TestGuardStampOfTwo: without the lock, two runs have announced one environment. One fails, and the other is killed after a step: what
+// it had announced stays. And a run that takes over from a killed one, and is back at the start, takes back what that one announced.
+func TestGuardStampOfTwo(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(transactionalDDL).onDatabases(t, func(t *testing.T, p *place) { // elsewhere a run claims its step
+		set := fstest.MapFS{"sql/base/1_a.sql": table("a"), "sql/base/2_b.sql": table("b"), "sql/test/3_c.sql": table("c")}
+		bad := fstest.MapFS{"sql/base/1_a.sql": script("INSERT INTO nowhere VALUES (1);", "SELECT 1;"), "sql/production/2_b.sql": table("b")}
+		in := gooseplus.WithEnvironments("production")
+		for _, lock := range []bool{false, true} {
+			p.forgetAll(t)
+			db, f := p.flaky(t)
+			gone := false
+			f.refuse = func(statement string) error {
+				if gone = gone || strings.Contains(statement, map[bool]string{false: "CREATE TABLE b", true: "CREATE TABLE a"}[lock]); gone {
+					return errInjected
+				}
+				if !lock && strings.Contains(statement, "CREATE TABLE a") { // the other one fails at this moment
+					wantIs(t, p.migrator(from(bad), in).Migrate(ctx), gooseplus.ErrRollForward)
+				}
+				return nil
+			}
+			if err := p.over(db, from(set), in, gooseplus.WithGlobalLock(lock), gooseplus.WithRollbackTimeout(time.Second)).Migrate(ctx); err == nil || !gone {
+				t.Fatalf("it isn't gone: %v", err)
+			}
+			if !lock {
+				wantIs(t, p.migrator(from(set), gooseplus.WithEnvironments("test"), gooseplus.WithRollback(gooseplus.RollbackNone)).Migrate(ctx), gooseplus.ErrProtectedEnvironment)
+				continue
+			}
+			wantIs(t, p.locking(p.db, from(bad), in).Migrate(ctx), gooseplus.ErrRollForward)
+			if n := column[int](t, p.db, "SELECT count(*) FROM goose_db_version_lock WHERE kind = 'environment'")[0]; n != 0 {
+				t.Errorf("%d environments", n)
 			}
 		}
 	})

@@ -14,8 +14,8 @@ type record struct{ *place }
 // stale inserts the row of a run that was cut off.
 func (p record) stale(t *testing.T, planned string) {
 	t.Helper()
-	p.exec(t, `INSERT INTO goose_db_version_lock (id, kind, holder, started_at, outcome, start_set, planned, remembers)
-		VALUES ('run:dead', 'run', 'host/1/dead', '2020-01-01T00:00:00.000000Z', 'running', '[]', '`+planned+`', 1)`,
+	p.exec(t, `INSERT INTO goose_db_version_lock (id, kind, holder, started_at, outcome, start_set, planned, others, remembers)
+		VALUES ('run:dead', 'run', 'host/1/dead', '2020-01-01T00:00:00.000000Z', 'running', '[]', '`+planned+`', '[""]', 1)`,
 		"UPDATE goose_db_version_lock SET run_id = 'run:dead' WHERE kind = 'applied'")
 }
 

@@ -2,6 +2,8 @@ package dialect
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
@@ -27,18 +29,50 @@ func (o Object) String() string {
 	return fmt.Sprintf("table %q", table)
 }
 
+// In are the places in which an object can be whose name has no schema, if these are looked through.
+func (o Object) In(path []string) (list []Object) {
+	if o.Schema != "" || len(path) == 0 {
+		return []Object{o}
+	}
+	for _, schema := range path {
+		at := o
+		at.Schema = schema
+		list = append(list, at)
+	}
+	return list
+}
+
 // Removed is the object that a statement removes. On MySQL a database is a schema.
 func (d Dialect) Removed(r sqltext.Removal) (o Object, err error) {
-	if o.Name, err = d.ParseName(r.Name); err != nil {
+	if o.Name, err = d.ParseName(d.tidy(r.Name)); err != nil {
 		return o, err
 	}
 	if r.Schema {
 		o.Name = Name{Schema: o.Table}
 	}
+	if d.OneWriter() && strings.EqualFold(o.Schema, "main") {
+		o.Schema = ""
+	}
 	if r.Column != "" {
-		column, err := d.ParseName(r.Column)
+		column, err := d.ParseName(d.tidy(r.Column))
 		o.Column = column.Table
 		return o, err
 	}
 	return o, nil
 }
+
+// tidy is a name of a statement as ParseName takes it: without spaces around the dots, and in the dialect's own quotes.
+func (d Dialect) tidy(name string) string {
+	parts := nameParts.FindAllString(name, -1)
+	for i, part := range parts {
+		switch inner := part[1:max(1, len(part)-1)]; {
+		case d.OneWriter() && part[0] == '`', d.OneWriter() && part[0] == '[':
+			parts[i] = Quoted(inner)
+		case d.Schemas() && !d.SearchPaths() && '0' <= part[0] && part[0] <= '9':
+			parts[i] = QuotedMySQL(part)
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+var nameParts = regexp.MustCompile(`"(?:[^"]|"")+"|` + "`(?:[^`]|``)+`" + `|\[[^\]]+\]|[^\s."` + "`" + `\[\]]+`)

@@ -112,6 +112,11 @@ func (v Versioned) write(ctx context.Context, db Querier, statement string) erro
 	return err
 }
 
+// Claim has a run be the one that has applied all versions of a namespace, or has found them applied.
+func (v Versioned) Claim(ctx context.Context, db Querier, namespace, run string) error {
+	return v.write(ctx, db, v.t.sql("UPDATE {table} SET run_id = ? WHERE kind = 'applied' AND namespace = ?", runID(run), namespace))
+}
+
 // Remove removes the row of a version that was taken back.
 func (v Versioned) Remove(ctx context.Context, db Querier, namespace string, versions ...int64) error {
 	if len(versions) == 0 {

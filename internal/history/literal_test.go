@@ -71,10 +71,10 @@ func TestSimilarNames(t *testing.T) {
 		must(t, p.table.Ensure(ctx, p.db))
 		for _, name := range []string{"cafe", "caf\u00e9", "Cafe"} {
 			must(t, p.table.Marks.Protect(ctx, p.db, Mark{Namespace: name, Version: 1}))
-			must(t, p.table.Marks.Announce(ctx, p.db, name))
+			must(t, p.table.Marks.Announce(ctx, p.db, name, "run"))
 		}
 		must(t, p.table.Marks.Unprotect(ctx, p.db, Mark{Namespace: "caf\u00e9", Version: 1}))
-		must(t, p.table.Marks.Withdraw(ctx, p.db, "caf\u00e9"))
+		must(t, p.table.Marks.Withdraw(ctx, p.db, "caf\u00e9", "run"))
 		facts, err := p.table.Read(ctx, p.db)
 		must(t, err)
 		if len(facts.Protected) != 2 || len(facts.Environments) != 2 {

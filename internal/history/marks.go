@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -112,7 +113,9 @@ func (t *table) facts(ctx context.Context, db Querier, earlier, applied bool) (f
 		case kindAdopted:
 			f.Adopted = true
 		case kindEnvironment:
-			f.Environments = append(f.Environments, environment)
+			if !slices.Contains(f.Environments, environment) {
+				f.Environments = append(f.Environments, environment)
+			}
 			if m.Version == stamped {
 				f.Stamped = append(f.Stamped, environment)
 			}
@@ -138,8 +141,8 @@ func (m Marks) Unprotect(ctx context.Context, db Querier, version Mark) error {
 }
 
 // Announce remembers that a run with an environment begins.
-func (m Marks) Announce(ctx context.Context, db Querier, environment string) error {
-	return m.put(ctx, db, kindEnvironment, Mark{}, environment, "kind") // which it has: a stamp stays one
+func (m Marks) Announce(ctx context.Context, db Querier, environment, run string) error {
+	return m.putAs(ctx, db, announcedID(environment, run), kindEnvironment, Mark{}, environment, "kind")
 }
 
 // Stamp remembers that the database has been migrated with an environment.
@@ -147,14 +150,22 @@ func (m Marks) Stamp(ctx context.Context, db Querier, environment string) error 
 	return m.put(ctx, db, kindEnvironment, Mark{Version: stamped}, environment, "version_id")
 }
 
-// stamped tells the row of an environment that was stamped from one that was only announced. Rows of earlier versions count as
-// announced: nobody withdraws what was there before his run.
+// stamped tells the row of an environment that was stamped from one that a run has announced. Rows of earlier versions count as
+// announced: nobody withdraws them, as they have no run.
 const stamped = 1
 
-// Withdraw is the opposite of Announce. What was stamped meanwhile stays.
-func (m Marks) Withdraw(ctx context.Context, db Querier, environment string) error {
-	_, err := m.t.write(ctx, db, m.t.sql("DELETE FROM {table} WHERE id = ? AND version_id <> ?", markID(kindEnvironment, Mark{}, environment), stamped))
-	return err
+// Withdraw is the opposite of Announce. What other runs have announced, or what was stamped, stays.
+func (m Marks) Withdraw(ctx context.Context, db Querier, environment, run string) error {
+	return m.remove(ctx, db, announcedID(environment, run))
+}
+
+// announcedID is the key of an environment that a run has announced.
+func announcedID(environment, run string) string {
+	id := markPrefix + "announced:" + run + ":" + environment
+	if len(id) > idSize {
+		id = fmt.Sprintf("%sannounced:%x", markPrefix, sha256.Sum256([]byte(id)))
+	}
+	return id
 }
 
 // Adopt remembers that a person has decided what the history of another tool means.
@@ -162,9 +173,13 @@ func (m Marks) Adopt(ctx context.Context, db Querier) error {
 	return m.put(ctx, db, kindAdopted, Mark{}, "", "kind")
 }
 
-// put makes a mark. If it is there already, or another process makes it at the same moment, it gets the new value of one column.
 func (m Marks) put(ctx context.Context, db Querier, kind string, of Mark, environment, column string) error {
-	id := markID(kind, of, environment)
+	return m.putAs(ctx, db, markID(kind, of, environment), kind, of, environment, column)
+}
+
+// putAs makes a mark with a key. If it is there already, or another process makes it at the same moment, it gets the new value of one
+// column.
+func (m Marks) putAs(ctx context.Context, db Querier, id, kind string, of Mark, environment, column string) error {
 	_, err := m.t.write(ctx, db, m.t.sql("INSERT INTO {table} (id, kind, environment, namespace, version_id, source) VALUES (?, ?, ?, ?, ?, ?)",
 		id, kind, environment, of.Namespace, of.Version, cut(of.Source, 255))+m.t.orChange(column))
 	return err

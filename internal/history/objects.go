@@ -13,16 +13,17 @@ import (
 // objectsAtOnce is how many objects one statement looks for.
 const objectsAtOnce = 100
 
-// Present are those of the objects that exist. schema is where those are looked for whose names have none, "" for wherever the
-// connection finds them. The dialect is one of those that gooseplus doesn't leave to goose.
-func (s *State) Present(ctx context.Context, db Querier, schema string, objects []dialect.Object) (present []dialect.Object, err error) {
+// Present are those of the objects that exist. path has the schemas in which those are looked for whose names have none, none for
+// wherever the connection finds them. The dialect is one of those that gooseplus doesn't leave to goose.
+func (s *State) Present(ctx context.Context, db Querier, path []string, objects []dialect.Object) (present []dialect.Object, err error) {
 	for some := range slices.Chunk(objects, objectsAtOnce) {
 		var parts []string
 		for i, o := range some {
-			if o.Schema == "" {
-				o.Schema = schema
+			var found []string
+			for _, at := range o.In(path) {
+				found = append(found, "EXISTS ("+s.server.object(at)+")")
 			}
-			parts = append(parts, fmt.Sprintf("SELECT %d AS i FROM (SELECT 1 AS one) AS n WHERE EXISTS (%s)", i, s.server.object(o)))
+			parts = append(parts, fmt.Sprintf("SELECT %d AS i FROM (SELECT 1 AS one) AS n WHERE %s", i, strings.Join(found, " OR ")))
 		}
 		err := each(ctx, db, strings.Join(parts, " UNION ALL "), func(rows *sql.Rows) error {
 			var i int

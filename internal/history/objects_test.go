@@ -35,13 +35,13 @@ func TestPresent(t *testing.T) {
 			objects = append(objects, table("nobody"))
 		}
 		objects = append(objects, table("people"))
-		got, err := p.table.Present(t.Context(), p.db, "", objects)
+		got, err := p.table.Present(t.Context(), p.db, nil, objects)
 		must(t, err)
 		if want += ` table "people"]`; fmt.Sprint(got) != want {
 			t.Errorf("%v, want %s", got, want)
 		}
 		if p.name == "postgres" {
-			got, err := p.table.Present(t.Context(), p.db, "hidden", []dialect.Object{column("people", "Phone"), table("nobody")})
+			got, err := p.table.Present(t.Context(), p.db, []string{"nowhere", "hidden"}, []dialect.Object{column("people", "Phone"), table("nobody")})
 			must(t, err)
 			if fmt.Sprint(got) != `[column "Phone" of "people"]` {
 				t.Errorf("in a schema: %v", got)

@@ -163,8 +163,8 @@ func TestMarks(t *testing.T) {
 		must(t, p.table.Steps.Mark(ctx, p.db, second))
 		for range 2 {
 			must(t, p.table.Marks.Protect(ctx, p.db, Mark{Version: 3}))
-			must(t, p.table.Marks.Announce(ctx, p.db, "test"))
-			must(t, p.table.Marks.Announce(ctx, p.db, "it's"))
+			must(t, p.table.Marks.Announce(ctx, p.db, "test", "run"))
+			must(t, p.table.Marks.Announce(ctx, p.db, "it's", "run"))
 		}
 		must(t, p.table.Runs.Start(ctx, p.db, Run{ID: "r", Started: time.Now()}))
 		atStep := Step{Mark: Mark{Version: 9}, Run: "r"}
@@ -211,24 +211,24 @@ func TestMarks(t *testing.T) {
 		read(want) // those are other steps
 		must(t, p.table.Steps.Clear(ctx, p.db, second))
 		must(t, p.table.Marks.Unprotect(ctx, p.db, Mark{Version: 3}))
-		must(t, p.table.Marks.Withdraw(ctx, p.db, "it's"))
+		must(t, p.table.Marks.Withdraw(ctx, p.db, "it's", "run"))
 		read(Facts{Environments: []string{"test"}, Running: []string{"r"}})
 
 		// As long as the name of a folder can be, and of others.
-		must(t, p.table.Marks.Withdraw(ctx, p.db, "test"))
+		must(t, p.table.Marks.Withdraw(ctx, p.db, "test", "run"))
 		one, other := strings.Repeat("e", 254)+"1", strings.Repeat("e", 254)+"2"
 		for range 2 {
-			must(t, p.table.Marks.Announce(ctx, p.db, one))
+			must(t, p.table.Marks.Announce(ctx, p.db, one, "run"))
 			must(t, p.table.Marks.Protect(ctx, p.db, Mark{Version: 3, Namespace: other}))
 		}
-		must(t, p.table.Marks.Announce(ctx, p.db, other))
-		must(t, p.table.Marks.Withdraw(ctx, p.db, one))
+		must(t, p.table.Marks.Announce(ctx, p.db, other, "run"))
+		must(t, p.table.Marks.Withdraw(ctx, p.db, one, "run"))
 		read(Facts{Protected: []Mark{{Version: 3, Namespace: other}}, Environments: []string{other}, Running: []string{"r"}})
 
 		// A run that has ended keeps what others have announced too, before or afterwards.
 		must(t, p.table.Marks.Stamp(ctx, p.db, other))
-		must(t, p.table.Marks.Announce(ctx, p.db, other))
-		must(t, p.table.Marks.Withdraw(ctx, p.db, other))
+		must(t, p.table.Marks.Announce(ctx, p.db, other, "run"))
+		must(t, p.table.Marks.Withdraw(ctx, p.db, other, "run"))
 		read(Facts{Protected: []Mark{{Version: 3, Namespace: other}}, Environments: []string{other}, Stamped: []string{other}, Running: []string{"r"}})
 	})
 }

@@ -14,13 +14,13 @@ type Removal struct {
 }
 
 const (
-	identifier = `(?:"(?:[^"]|"")+"|` + "`(?:[^`]|``)+`" + `|\[[^\]]+\]|[\pL_][\pL\pN_$]*)`
+	identifier = `(?:"(?:[^"]|"")+"|` + "`(?:[^`]|``)+`" + `|\[[^\]]+\]|[\pL\pN_][\pL\pN_$]*)`
 	dottedName = identifier + `(?:\s*\.\s*` + identifier + `)*`
 )
 
 var (
 	removing = wordsOf("drop")
-	dropped  = regexp.MustCompile(`(?i)\bdrop\s+(?:(?:temporary\s+)?(table)|schema|database)\s+(?:if\s+exists\s+)?(` + dottedName + `(?:\s*,\s*` + dottedName + `)*)`)
+	dropped  = regexp.MustCompile(`(?i)\bdrop\s+(?:(table)s?|schema|database)\s+(?:if\s+exists\s+)?(` + dottedName + `(?:\s*,\s*` + dottedName + `)*)`)
 	altered  = regexp.MustCompile(`(?i)\balter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(` + dottedName + `)([^;]*)`)
 	without  = regexp.MustCompile(`(?i)\bdrop\s+(column\s+)?(?:if\s+exists\s+)?(` + identifier + `)`)
 	oneName  = regexp.MustCompile(dottedName)
@@ -28,11 +28,12 @@ var (
 	noColumn = []string{"index", "key", "constraint", "primary", "foreign", "check", "partition", "default", "not", "identity", "expression", "if"}
 )
 
-// Removals are the tables, the columns and the schemas that the statements of a text remove. Those of a comment count too.
+// Removals are the tables, the columns and the schemas that the statements of a text remove.
 func Removals(text string) (list []Removal) {
 	if !removing.in(text) {
 		return nil
 	}
+	text = WithoutComments(text)
 	for _, m := range dropped.FindAllStringSubmatch(text, -1) {
 		for _, name := range oneName.FindAllString(m[2], -1) {
 			list = append(list, Removal{Schema: m[1] == "", Name: name})
@@ -53,6 +54,7 @@ func Renamed(text string) (list []Removal) {
 	if !renaming.in(text) {
 		return nil
 	}
+	text = WithoutComments(text)
 	for _, m := range altered.FindAllStringSubmatch(text, -1) {
 		if renamedTable.MatchString(m[2]) {
 			list = append(list, Removal{Name: m[1]})
@@ -74,10 +76,38 @@ var (
 	renamedTable  = regexp.MustCompile(`(?i)\brename\s+(?:to|as)\s`)
 	renamedColumn = regexp.MustCompile(`(?i)\b(?:rename|change)\s+(?:column\s+)?(` + identifier + `)\s+(?:to\s+)?` + identifier)
 	renamedTables = regexp.MustCompile(`(?i)\brename\s+table\s[^;]*`)
-	renamedPair   = regexp.MustCompile(`(?i)(` + dottedName + `)\s+to\s`)
+	renamedPair   = regexp.MustCompile(`(?i)(` + dottedName + `)\s+to\s+(` + dottedName + `)`)
 )
 
-// MayKeep says whether a text may succeed although an object that it is to make is there already.
+// Made are the tables and the columns that the statements of a text create, or give that name.
+func Made(text string) (list []Removal) {
+	text = WithoutComments(text)
+	for _, m := range createdTable.FindAllStringSubmatch(text, -1) {
+		list = append(list, Removal{Name: m[1]})
+	}
+	for _, m := range altered.FindAllStringSubmatch(text, -1) {
+		for _, to := range newTable.FindAllStringSubmatch(m[2], -1) {
+			list = append(list, Removal{Name: to[1]})
+		}
+		for _, c := range newColumn.FindAllStringSubmatch(m[2], -1) {
+			list = append(list, Removal{Name: m[1], Column: c[1]})
+		}
+	}
+	for _, m := range renamedTables.FindAllString(text, -1) {
+		for _, pair := range renamedPair.FindAllStringSubmatch(m, -1) {
+			list = append(list, Removal{Name: pair[2]})
+		}
+	}
+	return list
+}
+
+var (
+	createdTable = regexp.MustCompile(`(?i)\bcreate\s+(?:or\s+replace\s+)?table\s+(?:if\s+not\s+exists\s+)?(` + dottedName + `)`)
+	newTable     = regexp.MustCompile(`(?i)\brename\s+(?:to|as)\s+(` + dottedName + `)`)
+	newColumn    = regexp.MustCompile(`(?i)(?:\badd\s+(?:column\s+)?(?:if\s+not\s+exists\s+)?|\b(?:rename|change)\s+(?:column\s+)?` + identifier + `\s+(?:to\s+)?)(` + identifier + `)`)
+)
+
+// MayKeep says whether a text may succeed although an object that it is to make is there already: it says so, or calls what may.
 func MayKeep(text string) bool {
 	return asking.in(text) || exists.in(text) && ifNotExists.MatchString(text)
 }

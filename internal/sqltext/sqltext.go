@@ -176,10 +176,10 @@ func ContentWith(text string, names []string) string {
 }
 
 // content are words of texts that are content with something; a function, or a WHERE, may have them as well. asking are those
-// of them that ask the catalog first, or go on after an error.
+// of them that ask the catalog first, or go on after an error, and those that call what may do so.
 var (
 	content = wordsOf("exists replace conflict ignore duplicate " + asked)
-	asking  = wordsOf(asked)
+	asking  = wordsOf(asked + " call execute do select perform")
 )
 
 const asked = "exception handler to_regclass to_regtype to_regnamespace pg_class pg_tables pg_type pg_namespace pg_attribute pg_stat_user_tables" +
