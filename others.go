@@ -129,14 +129,18 @@ func (p *part) objects(texts []string, in func(text string) []sqltext.Removal) (
 	return list
 }
 
-// removedIn notes what texts remove or rename, a table with the columns that Downs could name.
+// removedIn notes what texts remove or rename. A text of megabytes has rows, and is not read for that.
 func (p *part) removedIn(texts []string, gone map[string]bool) {
+	texts = slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return len(text) > mostRead })
 	for _, in := range []func(string) []sqltext.Removal{sqltext.Removals, sqltext.Renamed} {
 		for _, object := range p.objects(texts, in) {
 			gone[p.fold(object.String())] = true
 		}
 	}
 }
+
+// mostRead is how long a text may be that is read for what it removes.
+const mostRead = 1 << 20
 
 // fold makes two names of objects equal if the database may take them for the same.
 func (p *part) fold(name string) string { return p.target.dialect.Fold(name) }
