@@ -211,8 +211,9 @@ func (o others) endangered(p *part) map[stepKey][]dialect.Object {
 		texts := p.upTexts(s)
 		if !ignored && slices.ContainsFunc(texts, sqltext.MayKeep) || !s.Transactional {
 			for _, object := range p.removes(s) {
-				table := dialect.Object{Name: object.Name}
-				if !o.gone[p.fold(object.String())] && !o.gone[p.fold(table.String())] && !(created && object.Schema == "") {
+				table := dialect.Object{Kind: object.Kind, Name: object.Name}
+				nothing := created && object.Schema == "" && object.Kind == ""
+				if !o.gone[p.fold(object.String())] && !o.gone[p.fold(table.String())] && !nothing {
 					list[p.key(s.Version)] = append(list[p.key(s.Version)], object)
 				}
 			}

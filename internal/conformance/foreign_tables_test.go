@@ -100,6 +100,8 @@ func TestWhatWasThereStays(t *testing.T) {
 			list["spaces"] = kept{contentUp, "DROP TABLE public . people;", "SELECT count(*) FROM people"}
 			list["a function"] = kept{"SELECT add_phone();", "ALTER TABLE people DROP COLUMN phone;", "SELECT count(phone) FROM people"}
 			list["in another schema"] = kept{"CREATE TABLE IF NOT EXISTS application.people (id INTEGER);", "DROP TABLE application.people;", "SELECT count(*) FROM application.people"}
+			list["extension"] = kept{"CREATE EXTENSION IF NOT EXISTS plpgsql;", "DROP EXTENSION plpgsql CASCADE;", "SELECT count(*) FROM people"}
+			list["type"] = kept{"DO $$ BEGIN CREATE TYPE mood AS ENUM ('good'); EXCEPTION WHEN duplicate_object THEN NULL; END $$;", "DROP TYPE mood CASCADE;", "SELECT count(mood) FROM people"}
 			list["schema"] = kept{"CREATE SCHEMA IF NOT EXISTS application;", "DROP SCHEMA application CASCADE;", "SELECT count(*) FROM application.people"}
 		}
 		for name, c := range list {
@@ -113,6 +115,7 @@ func TestWhatWasThereStays(t *testing.T) {
 				at.exec(t, "CREATE TABLE people (id INTEGER, phone INTEGER)", "INSERT INTO people VALUES (1, 1), (2, 2)")
 				if p.dialect == "postgres" {
 					at.exec(t, "CREATE SCHEMA application", "CREATE TABLE application.people AS SELECT * FROM people", `CREATE TABLE "pe""ople" AS SELECT * FROM people`,
+						"CREATE TYPE mood AS ENUM ('good')", "ALTER TABLE people ADD COLUMN mood mood DEFAULT 'good'",
 						"CREATE FUNCTION add_phone() RETURNS void LANGUAGE sql AS $$ ALTER TABLE people ADD COLUMN IF NOT EXISTS phone INTEGER $$")
 				}
 				set["sql/base/2_kept.sql"], set["sql/base/3_new.sql"] = script(c.up, c.down), script("CREATE TABLE IF NOT EXISTS new (id INTEGER);", "DROP TABLE new;")

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -8,30 +9,28 @@ import (
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
-// Object is a table, a column of one, or a schema: a Name without a table.
+// Object is a table, a column of one, or something else that can be removed.
 type Object struct {
-	Name
-	Column string // "" for the whole table
+	Kind   string // as sqltext calls it, "" for a table
+	Name          // a schema or an extension is in no schema
+	Column string // of a table, "" for the whole of it
 }
 
 // String names the object, for errors.
 func (o Object) String() string {
-	table := o.Table
+	name := o.Table
 	if o.Schema != "" {
-		table = o.Schema + "." + table
+		name = o.Schema + "." + name
 	}
-	switch {
-	case o.Table == "":
-		return fmt.Sprintf("schema %q", o.Schema)
-	case o.Column != "":
-		return fmt.Sprintf("column %q of %q", o.Column, table)
+	if o.Column != "" {
+		return fmt.Sprintf("column %q of %q", o.Column, name)
 	}
-	return fmt.Sprintf("table %q", table)
+	return fmt.Sprintf("%s %q", cmp.Or(o.Kind, "table"), name)
 }
 
 // In are the places in which an object can be whose name has no schema, if these are looked through.
 func (o Object) In(path []string) (list []Object) {
-	if o.Schema != "" || len(path) == 0 {
+	if o.Schema != "" || len(path) == 0 || o.Kind == sqltext.Schema || o.Kind == sqltext.Extension {
 		return []Object{o}
 	}
 	for _, schema := range path {
@@ -47,9 +46,7 @@ func (d Dialect) Removed(r sqltext.Removal) (o Object, err error) {
 	if o.Name, err = d.ParseName(d.tidy(r.Name)); err != nil {
 		return o, err
 	}
-	if r.Schema {
-		o.Name = Name{Schema: o.Table}
-	}
+	o.Kind = r.Kind
 	if d.OneWriter() && strings.EqualFold(o.Schema, "main") {
 		o.Schema = ""
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
+	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
 // objectsAtOnce is how many objects one statement looks for.
@@ -40,14 +41,21 @@ func (s *State) Present(ctx context.Context, db Querier, path []string, objects 
 
 // object looks for a schema that is named in the catalog: a name that leads to a table is an error where the user may not use the schema.
 func (p postgres) object(o dialect.Object) string {
-	table := "to_regclass(" + p.Literal(p.Quote(o.Name)) + ")"
-	if o.Schema != "" {
-		table = "(SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS s ON s.oid = c.relnamespace WHERE s.nspname = " + p.Literal(o.Schema) +
-			" AND c.relname = " + p.Literal(o.Table) + ")"
+	in := func(catalog, name, schema, function string) string {
+		if o.Schema == "" {
+			return function + "(" + p.Literal(p.Quote(o.Name)) + ")"
+		}
+		return "(SELECT c.oid FROM " + catalog + " AS c JOIN pg_namespace AS s ON s.oid = c." + schema + " WHERE s.nspname = " + p.Literal(o.Schema) +
+			" AND c." + name + " = " + p.Literal(o.Table) + ")"
 	}
+	table := in("pg_class", "relname", "relnamespace", "to_regclass")
 	switch {
-	case o.Table == "":
-		return "SELECT 1 FROM pg_namespace WHERE nspname = " + p.Literal(o.Schema)
+	case o.Kind == sqltext.Schema:
+		return "SELECT 1 FROM pg_namespace WHERE nspname = " + p.Literal(o.Table)
+	case o.Kind == sqltext.Extension:
+		return "SELECT 1 FROM pg_extension WHERE extname = " + p.Literal(o.Table)
+	case o.Kind == sqltext.Type:
+		return "SELECT 1 WHERE " + in("pg_type", "typname", "typnamespace", "to_regtype") + " IS NOT NULL"
 	case o.Column != "":
 		return "SELECT 1 FROM pg_attribute WHERE attrelid = " + table + " AND NOT attisdropped AND attname = " + p.Literal(o.Column)
 	}
@@ -56,8 +64,10 @@ func (p postgres) object(o dialect.Object) string {
 
 func (m mysql) object(o dialect.Object) string {
 	switch {
-	case o.Table == "":
-		return "SELECT 1 FROM information_schema.schemata WHERE schema_name = " + m.Literal(o.Schema)
+	case o.Kind == sqltext.Schema:
+		return "SELECT 1 FROM information_schema.schemata WHERE schema_name = " + m.Literal(o.Table)
+	case o.Kind != "":
+		return "SELECT 1 FROM information_schema.schemata WHERE FALSE" // there is none
 	case o.Column != "":
 		return "SELECT 1 FROM information_schema.columns WHERE " + m.in(o.Name) + " AND column_name = " + m.Literal(o.Column)
 	}
@@ -67,7 +77,7 @@ func (m mysql) object(o dialect.Object) string {
 // object finds nothing in a database that a migration attaches by itself.
 func (s sqlite) object(o dialect.Object) string {
 	switch {
-	case o.Schema != "":
+	case o.Kind != "" || o.Schema != "":
 		return "SELECT 1 WHERE FALSE"
 	case o.Column != "":
 		return "SELECT 1 FROM (" + s.columns(o.Name) + ") AS c WHERE c.name = " + s.Literal(o.Column) + " COLLATE NOCASE"

@@ -20,15 +20,19 @@ func TestPresent(t *testing.T) {
 		want := `[table "people" column "phone" of "people"`
 		switch p.name {
 		case "postgres":
-			_, err := p.db.Exec(`CREATE SCHEMA hidden; CREATE TABLE hidden.people (id INTEGER, "Phone" INTEGER)`)
+			_, err := p.db.Exec(`CREATE SCHEMA hidden; CREATE TABLE hidden.people (id INTEGER, "Phone" INTEGER); CREATE TYPE mood AS ENUM ('good'); CREATE DOMAIN hidden.temper AS TEXT`)
 			must(t, err)
 			hidden := dialect.Name{Schema: "hidden", Table: "people"}
 			objects = append(objects, dialect.Object{Name: hidden}, dialect.Object{Name: hidden, Column: "Phone"}, dialect.Object{Name: hidden, Column: "phone"},
-				dialect.Object{Name: dialect.Name{Schema: "hidden"}}, dialect.Object{Name: dialect.Name{Schema: "nowhere"}},
+				dialect.Object{Kind: "schema", Name: dialect.Name{Table: "hidden"}}, dialect.Object{Kind: "schema", Name: dialect.Name{Table: "nowhere"}},
+				dialect.Object{Kind: "extension", Name: dialect.Name{Table: "plpgsql"}}, dialect.Object{Kind: "extension", Name: dialect.Name{Table: "nothing"}},
+				dialect.Object{Kind: "type", Name: dialect.Name{Table: "mood"}}, dialect.Object{Kind: "type", Name: dialect.Name{Table: "temper"}},
+				dialect.Object{Kind: "type", Name: dialect.Name{Schema: "hidden", Table: "temper"}},
 				dialect.Object{Name: dialect.Name{Schema: "nowhere", Table: "people"}})
-			want += ` table "hidden.people" column "Phone" of "hidden.people" schema "hidden"`
+			want += ` table "hidden.people" column "Phone" of "hidden.people" schema "hidden" extension "plpgsql" type "mood" type "hidden.temper"`
 		case "mysql":
-			objects = append(objects, dialect.Object{Name: dialect.Name{Schema: "information_schema"}}, dialect.Object{Name: dialect.Name{Schema: "nowhere"}})
+			objects = append(objects, dialect.Object{Kind: "schema", Name: dialect.Name{Table: "information_schema"}}, dialect.Object{Kind: "schema", Name: dialect.Name{Table: "nowhere"}},
+				dialect.Object{Kind: "type", Name: dialect.Name{Table: "people"}})
 			want += ` schema "information_schema"`
 		}
 		for range objectsAtOnce {

@@ -6,12 +6,21 @@ import (
 	"strings"
 )
 
-// Removal is what a statement removes: a table, a column of one, or a schema. The names are as the statement spells them.
+// Removal is what a statement removes. The names are as the statement spells them.
 type Removal struct {
-	Schema bool // Name is that of a schema
+	Kind   string // Schema, Extension or Type; "" for a table
 	Name   string
-	Column string // "" for the whole table
+	Column string // of a table, "" for the whole of it
 }
+
+// The kinds of what goes with all that depends on it, tables and columns among them.
+const (
+	Schema    = "schema"
+	Extension = "extension"
+	Type      = "type"
+)
+
+var kinds = map[string]string{"schema": Schema, "database": Schema, "extension": Extension, "type": Type, "domain": Type}
 
 const (
 	identifier = `(?:"(?:[^"]|"")+"|` + "`(?:[^`]|``)+`" + `|\[[^\]]+\]|[\pL\pN_][\pL\pN_$]*)`
@@ -20,7 +29,7 @@ const (
 
 var (
 	removing = wordsOf("drop")
-	dropped  = regexp.MustCompile(`(?i)\bdrop\s+(?:(table)s?|schema|database)\s+(?:if\s+exists\s+)?(` + dottedName + `(?:\s*,\s*` + dottedName + `)*)`)
+	dropped  = regexp.MustCompile(`(?i)\bdrop\s+(tables?|schema|database|extension|type|domain)\s+(?:if\s+exists\s+)?(` + dottedName + `(?:\s*,\s*` + dottedName + `)*)`)
 	altered  = regexp.MustCompile(`(?i)\balter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(` + dottedName + `)([^;]*)`)
 	without  = regexp.MustCompile(`(?i)\bdrop\s+(column\s+)?(?:if\s+exists\s+)?(` + identifier + `)`)
 	oneName  = regexp.MustCompile(dottedName)
@@ -28,7 +37,7 @@ var (
 	noColumn = []string{"index", "key", "constraint", "primary", "foreign", "check", "partition", "default", "not", "identity", "expression", "if"}
 )
 
-// Removals are the tables, the columns and the schemas that the statements of a text remove.
+// Removals are what the statements of a text remove.
 func Removals(text string) (list []Removal) {
 	if !removing.in(text) {
 		return nil
@@ -36,7 +45,7 @@ func Removals(text string) (list []Removal) {
 	text = WithoutComments(text)
 	for _, m := range dropped.FindAllStringSubmatch(text, -1) {
 		for _, name := range oneName.FindAllString(m[2], -1) {
-			list = append(list, Removal{Schema: m[1] == "", Name: name})
+			list = append(list, Removal{Kind: kinds[strings.ToLower(m[1])], Name: name})
 		}
 	}
 	for _, m := range altered.FindAllStringSubmatch(text, -1) {
