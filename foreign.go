@@ -51,8 +51,8 @@ var ErrForeignHistory = failure.Outcome("another tool has migrated this database
 // before. A run that takes over from a killed one goes by what was there before that one. With [Ignore] nothing of this paragraph holds.
 //
 // Where migrations are applied already, the way back ends in the same way, whatever the option says, at a migration in SQL whose Down
-// removes a table, a column, a schema, a type or an extension that was there before the run, if its Up may have kept that. If such a migration fails
-// half-way outside a transaction, that is [ErrDirty].
+// removes a table, a column, a schema, a type or an extension that was there before the run, if its Up may have kept that. If such
+// a migration fails half-way outside a transaction, that is [ErrDirty].
 //
 // It costs one statement, where nothing is applied and something is pending; and another one before a run with a pending
 // migration in SQL whose Up could be content with something, or isn't in a transaction.
