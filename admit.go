@@ -106,6 +106,7 @@ type environments struct {
 	unseen    []string // the database has not seen them
 	unstamped []string // it may forget them if another run fails
 	announced []string // it has been told of them
+	inherited []string // the dead runs whose work this run undoes if it fails
 }
 
 // unfamiliar refuses an environment that a protected database has not seen.
@@ -162,20 +163,18 @@ func (e *environments) stay(ctx context.Context, r *run) error {
 			return err
 		}
 	}
-	return e.forget(ctx, r)
+	return e.forget(ctx, r, true)
 }
 
-// forget takes back what announce did, and what the runs announced that this run has taken over from: it is back at their
-// starting point, or has the environments remembered for good.
-func (e *environments) forget(ctx context.Context, r *run) error {
+// forget takes back what this run has announced. If settled, the work of the dead runs that it has taken over from is undone too, or
+// their environments are remembered for good: then their announcements go as well.
+func (e *environments) forget(ctx context.Context, r *run, settled bool) error {
 	if len(e.announced) == 0 {
 		return nil
 	}
 	runs := []string{r.working[0].row.id}
-	if r.holding != nil {
-		for _, dead := range r.holding.inherited {
-			runs = append(runs, dead.ID)
-		}
+	if settled {
+		runs = append(runs, e.inherited...)
 	}
 	for _, name := range e.announced {
 		for _, run := range runs {

@@ -62,8 +62,9 @@
 //
 // The way back runs on its own context with its own limit ([WithRollbackTimeout]), so it also runs after a panic, a
 // timeout, or the cancellation of the caller's context. If the server can't be reached, it tries for 15 seconds. It ends
-// early, with a [*RollbackError], at a migration without a Down ([ErrIrreversible]), at a Down that fails, and at a
-// version that is protected ([Migrator.LockVersion]).
+// early, with a [*RollbackError], at a migration without a Down ([ErrIrreversible]), at a Down that fails, at a version that
+// is protected ([Migrator.LockVersion]), and at a Down that would remove what was there before the run and the Up may have
+// kept ([WithForeignHistory]).
 //
 // A migration outside a transaction can fail half-way. Its own Down runs first then, so write such a Down with IF
 // EXISTS. If that Down is missing or fails, the database is dirty. Data that a Down deletes does not come back.

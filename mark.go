@@ -162,7 +162,7 @@ func (r *run) settle(ctx context.Context, err error) error {
 		}
 		return all
 	}
-	if unknown := persist(ctx, func() error { return r.stamps.forget(ctx, r) }); unknown != nil {
+	if unknown := persist(ctx, func() error { return r.stamps.forget(ctx, r, r.progress.begun) }); unknown != nil {
 		failed := r.whole.stateError(ctx, unknown)
 		r.events.send(Warning{Message: failed.Error()})
 		all = failure.Join(all, fmt.Errorf("the database may remember the environments %q: %w", r.stamps.announced, failed))

@@ -3,6 +3,7 @@ package gooseplus
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -164,8 +165,8 @@ func (o others) lookBefore(ctx context.Context, p *part) (others, error) {
 		}
 	}
 	var list []dialect.Object
-	for _, object := range wanted {
-		list = append(list, object)
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		list = append(list, wanted[name])
 	}
 	present, err := p.target.state.Present(ctx, p.run.db.own, p.run.sessions.path, list)
 	if err != nil {

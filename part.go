@@ -107,6 +107,9 @@ func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
 		return nil
 	}
 	p.ledger.Inherit(dead)
+	for _, d := range cutOff {
+		p.run.stamps.inherited = append(p.run.stamps.inherited, d.ID)
+	}
 	known := slices.DeleteFunc(p.ledger.Owed(), func(v int64) bool { _, ok := p.target.set.Find(v); return !ok })
 	return p.files.load(ctx, known, directionDown)
 }

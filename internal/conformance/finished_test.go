@@ -10,8 +10,8 @@ import (
 )
 
 // TestFinishedByAnother: a run with the lock is killed, and somebody finishes what it had planned without the lock: with goose, or
-// with a run that has none. If the next run with the lock fails, it undoes its own work alone. What stands on the work of the dead
-// run stays, and so does that.
+// with a run that has none. If the next run with the lock fails, it undoes its own work alone: not that of the dead run, on which
+// somebody else has built.
 func TestFinishedByAnother(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -73,7 +73,7 @@ func TestTablesOfOthersStay(t *testing.T) {
 }
 
 // TestWhatWasThereStays: where migrations are applied already, too, a failed run doesn't remove by a Down what somebody has made by hand
-// before the run, and the Up has kept. What the run itself has made is removed.
+// before the run, and the Up has kept. It removes only what the run itself has made.
 func TestWhatWasThereStays(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -154,8 +154,8 @@ func TestGuardStamps(t *testing.T) {
 	}
 }
 
-// TestGuardStampOfAnother: without the lock, a run of another namespace ends with the same environment while this one fails. What this
-// one had announced stays, whoever announced it first.
+// TestGuardStampOfAnother: without the lock, a run of another namespace ends with the same environment while this one fails. The
+// database goes on to remember the environment, whichever run announced it first.
 func TestGuardStampOfAnother(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -225,6 +225,31 @@ func TestGuardStampOfTwo(t *testing.T) {
 				t.Errorf("%d environments", n)
 			}
 		}
+	})
+}
+
+// TestGuardStampOfTheDead: a run that takes over from a killed one, and doesn't undo what that one applied, leaves its environment.
+func TestGuardStampOfTheDead(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		set := fstest.MapFS{"sql/base/1_a.sql": table("a"), "sql/base/2_b.sql": table("b"), "sql/test/3_c.sql": table("c")}
+		in := gooseplus.WithEnvironments("production")
+		db, f := p.flaky(t)
+		gone := false
+		f.refuse = func(statement string) error {
+			if gone = gone || strings.Contains(statement, "CREATE TABLE b"); gone {
+				return errInjected
+			}
+			return nil
+		}
+		if err := p.locking(db, from(set), in, gooseplus.WithRollbackTimeout(time.Second)).Migrate(ctx); err == nil || !gone {
+			t.Fatalf("it isn't gone: %v", err)
+		}
+		set["sql/base/2_b.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
+		wantIs(t, p.locking(p.db, from(set), in, inOne).Migrate(ctx), gooseplus.ErrRollForward)
+		p.want(t, []int64{1}, []string{"a"})
+		wantIs(t, p.locking(p.db, from(set), gooseplus.WithEnvironments("test")).Migrate(ctx), gooseplus.ErrProtectedEnvironment)
 	})
 }
 

@@ -154,7 +154,7 @@ func (m Marks) Stamp(ctx context.Context, db Querier, environment string) error 
 // announced: nobody withdraws them, as they have no run.
 const stamped = 1
 
-// Withdraw is the opposite of Announce. What other runs have announced, or what was stamped, stays.
+// Withdraw is the opposite of Announce. It leaves alone what other runs have announced, and what was stamped.
 func (m Marks) Withdraw(ctx context.Context, db Querier, environment, run string) error {
 	return m.remove(ctx, db, announcedID(environment, run))
 }

@@ -6,7 +6,7 @@ import "strings"
 type Begin struct{ At, End int }
 
 // Begins are the places in a text at which statements begin, in order: at first, behind semicolons that are in no quotes and no
-// comments, in blocks, in the bodies of functions, and in comments that a server executes. What only can be one counts too.
+// comments, in blocks, in the bodies of functions, and in comments that a server executes. A place that may be one, though it need not be, counts too.
 func (q Quoting) Begins(text string) []Begin { return q.begins(text, true) }
 
 // begins looks into the bodies of functions, but not into bodies in bodies.
