@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400) // there is memory enough, and the servers need the processor
 	// Of all packages this one takes longest by far.
-	os.Exit(dbtest.Tests{M: leakless{m}, Parallel: 4}.Run())
+	os.Exit(dbtest.Tests{M: leakless{m}, Parallel: 7}.Run())
 }
 
 // leakless fails the tests in the end if one of them has left a goroutine.
