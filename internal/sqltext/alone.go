@@ -56,11 +56,8 @@ func outside(statement string) bool {
 	if m == "" {
 		return false
 	}
-	lower := strings.ToLower(statement)
-	if strings.HasPrefix(strings.ToLower(m), "create") && strings.Contains(lower, "subscription") {
-		return !unconnected.MatchString(lower)
-	}
-	return true
+	m = strings.ToLower(m)
+	return !strings.HasPrefix(m, "create") || !strings.HasSuffix(m, "subscription") || !unconnected.MatchString(strings.ToLower(statement))
 }
 
 // innerComments are comments anywhere; a /*! is code.

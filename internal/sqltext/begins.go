@@ -32,7 +32,7 @@ func (q Quoting) begins(text string, within bool) (list []Begin) {
 		case '\'', '"', '`', '$', '-', '/', '#':
 			n, closed := q.Skip(text, i)
 			begins = begins && n > 1 && (c == '-' || c == '/' || c == '#') // a comment
-			if c == '$' && n > 1 && bodies && within {
+			if c == '$' && bodies && within {
 				tag := len(dollarTag.FindString(text[i:]))
 				for _, b := range q.begins(text[i+tag:max(i+tag, i+n-tag)], false) {
 					list = append(list, Begin{i + tag + b.At, i + tag + b.End})
@@ -53,6 +53,8 @@ func (q Quoting) begins(text string, within bool) (list []Begin) {
 	}
 	return list
 }
+
+var isDo = wordsOf("do")
 
 // blocks are the words behind which a statement of a block begins.
 var blocks = wordsOf("begin then else loop do")

@@ -126,7 +126,7 @@ func (c *canon) plain(piece string) {
 // newline ends a line, unless it is empty.
 func (c *canon) newline() {
 	c.trim()
-	if n := len(c.out); n > 0 && (c.out[n-1] != '\n' || n == c.kept) {
+	if n := len(c.out); n > 0 && c.out[n-1] != '\n' {
 		c.out = append(c.out, '\n')
 	}
 	c.commented = false

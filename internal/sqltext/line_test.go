@@ -11,6 +11,7 @@ func TestMeta(t *testing.T) {
 		"SELECT $$\n\\connect $$;":      "",
 		"-- \\restrict\nSELECT E'\\n';": "",
 		"SELECT 1;":                     "",
+		"SELECT 1 \\gset":               "",
 	} {
 		if got, _ := (Quoting{Dollars: true}).Meta(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
@@ -58,6 +59,10 @@ DROP TABLE a;
 		{"only in the other direction", file, "DROP TABLE a;", false, 0, 0},
 		{"a pair's file", "-- a comment\r\nSELECT 1;\r\nSELECT x;\r\n", "SELECT 1;\nSELECT x;", false, 18, 3},
 		{"nothing", file, "", false, 0, 0},
+		{"also before the Up", "SELECT 1;\n-- +goose Up\nSELECT 1;\n", "SELECT 1;", false, 0, 3},
+		{"the beginning at the end of the file", "SELECT 1,\n-- x", "SELECT 1,\n2;", false, 0, 0},
+		{"with a comment that is part of it", "SELECT $$\n-- x\n$$;", "SELECT $$\n-- x\n$$;", false, 12, 2},
+		{"another line between", "SELECT 1,\n2,\n3;", "SELECT 1,\n3;", false, 0, 0},
 		{"a position behind the end", file, "DROP TABLE a;", true, 99, 18},
 	} {
 		t.Run(tc.situation, func(t *testing.T) {

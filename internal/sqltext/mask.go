@@ -13,9 +13,6 @@ func (q Quoting) Masked(text string, size int) string {
 	var b strings.Builder
 	for i := 0; i < len(text) && b.Len() <= size; {
 		n, closed := q.span(text, i)
-		if n <= 0 || !closed {
-			n = len(text) - i
-		}
 		switch piece := text[i : i+n]; {
 		case strings.HasPrefix(piece, "--"), strings.HasPrefix(piece, "/*"), piece[0] == '#' && q.Backslashes:
 			b.WriteByte(' ')
@@ -36,7 +33,7 @@ func (q Quoting) Masked(text string, size int) string {
 	if len(masked) <= size {
 		return masked
 	}
-	for size > 0 && !utf8.RuneStart(masked[size]) {
+	for !utf8.RuneStart(masked[size]) {
 		size--
 	}
 	return strings.TrimRight(masked[:size], " ") + " …"
@@ -47,9 +44,6 @@ func EndsInComment(text string) bool {
 	q := Quoting{Dollars: true}
 	for i := 0; i < len(text); {
 		n, _ := q.span(text, i)
-		if n <= 0 {
-			return false
-		}
 		if strings.HasPrefix(text[i:], "--") && i+n == len(text) && !strings.HasSuffix(text, "\n") {
 			return true
 		}

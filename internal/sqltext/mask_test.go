@@ -21,6 +21,8 @@ func TestMasked(t *testing.T) {
 		{postgres, "SELECT 0xFF, 1_000, 12abc", "SELECT ?, ?, ?"},
 		{mysql, "SELECT \"it\\\"s\", `a``1` # secret", "SELECT ?, `a``1`"},
 		{mysql, "SELECT \"cut of", "SELECT ?"},
+		{postgres, "SELECT \"cut of", "SELECT ?"},
+		{postgres, "SELECT/* x */5 # 3", "SELECT ? # ?"},
 		{postgres, "LOCK TABLE ééééééééééééééééééééé", "LOCK TABLE ééééééééé …"},
 	} {
 		if got := tc.quoting.Masked(tc.text, 30); got != tc.want && tc.quoting.Masked(tc.text, 100) != tc.want {
@@ -45,4 +47,24 @@ func FuzzMasked(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestEndsInComment(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"":                 false,
+		"SELECT 1":         false,
+		"SELECT 1 -- x":    true,
+		"--":               true,
+		"SELECT 1 -- x\n":  false,
+		"-- x\nSELECT 1":   false,
+		"-- x\n-- y":       true,
+		"SELECT '-- x'":    false,
+		"SELECT 1 /* x */": false,
+		"SELECT $$ -- x":   false,
+	} {
+		if got := EndsInComment(text); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
 }

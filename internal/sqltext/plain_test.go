@@ -17,6 +17,9 @@ func TestMeddles(t *testing.T) {
 		"SELECT 1; /* one or */ ROLLBACK":                         true,
 		"SELECT 1 AS author; ROLLBACK":                            true,
 		"SELECT 1 AS color ROLLBACK":                              true,
+		"SELECT 1 OR COMMIT":                                      true,
+		"SELECT '{commit}'":                                       true,
+		"SELECT committed_by_all_of_the_others, ends, COMMITS":    false,
 	} {
 		if got := Meddles(text); got != want {
 			t.Errorf("Meddles(%q) = %t", text, got)
@@ -66,7 +69,8 @@ func TestLasts(t *testing.T) {
 		"CREATE TABLE prepared (pragmas text)":             false,
 		"INSERT INTO a.set VALUES (1)":                     false,
 		"SET":                                              false,
-		"":                                                 false,
+		"DELETE FROM a USING b WHERE true AND b.id = a.id": false,
+		"": false,
 	} {
 		if got := Lasts(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
@@ -82,6 +86,7 @@ func TestPragmasSet(t *testing.T) {
 		"PRAGMA foreign_key_check; PRAGMA journal_mode":                    "",
 		"SELECT * FROM pragma_table_info('a')":                             "",
 		"PRAGMA":                                                           "",
+		"SELECT a = 1; UPDATE a(b) = 1":                                    "",
 		"PRAGMA;":                                                          "",
 		"":                                                                 "",
 	} {

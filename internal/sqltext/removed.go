@@ -68,7 +68,7 @@ func Renamed(text string) (list []Removal) {
 		if renamedTable.MatchString(m[2]) {
 			list = append(list, Removal{Name: m[1]})
 		}
-		for _, c := range renamedColumn.FindAllStringSubmatch(m[2], -1) {
+		for _, c := range renamedColumns(m[2]) {
 			list = append(list, Removal{Name: m[1], Column: c[1]})
 		}
 	}
@@ -83,10 +83,20 @@ func Renamed(text string) (list []Removal) {
 var (
 	renaming      = wordsOf("rename change")
 	renamedTable  = regexp.MustCompile(`(?i)\brename\s+(?:to|as)\s`)
-	renamedColumn = regexp.MustCompile(`(?i)\b(?:rename|change)\s+(?:column\s+)?(` + identifier + `)\s+(?:to\s+)?` + identifier)
+	renamedColumn = regexp.MustCompile(`(?i)\b(?:rename|change)\s+(?:column\s+)?(` + identifier + `)\s+(?:to\s+)?(` + identifier + `)`)
 	renamedTables = regexp.MustCompile(`(?i)\brename\s+table\s[^;]*`)
 	renamedPair   = regexp.MustCompile(`(?i)(` + dottedName + `)\s+to\s+(` + dottedName + `)`)
 )
+
+// renamedColumns matches the columns that the actions of an ALTER TABLE rename: the old name, and the new one.
+func renamedColumns(actions string) [][]string {
+	return slices.DeleteFunc(renamedColumn.FindAllStringSubmatch(actions, -1), func(c []string) bool {
+		return slices.Contains(noRenamed, strings.ToLower(c[1]))
+	})
+}
+
+// noRenamed are the words that follow RENAME in an ALTER TABLE where it renames something else.
+var noRenamed = []string{"to", "as", "index", "key", "constraint"}
 
 // Made are the tables and the columns that the statements of a text create, or give that name.
 func Made(text string) (list []Removal) {
@@ -98,8 +108,11 @@ func Made(text string) (list []Removal) {
 		for _, to := range newTable.FindAllStringSubmatch(m[2], -1) {
 			list = append(list, Removal{Name: to[1]})
 		}
-		for _, c := range newColumn.FindAllStringSubmatch(m[2], -1) {
+		for _, c := range addedColumn.FindAllStringSubmatch(m[2], -1) {
 			list = append(list, Removal{Name: m[1], Column: c[1]})
+		}
+		for _, c := range renamedColumns(m[2]) {
+			list = append(list, Removal{Name: m[1], Column: c[2]})
 		}
 	}
 	for _, m := range renamedTables.FindAllString(text, -1) {
@@ -113,7 +126,7 @@ func Made(text string) (list []Removal) {
 var (
 	createdTable = regexp.MustCompile(`(?i)\bcreate\s+(?:or\s+replace\s+)?table\s+(?:if\s+not\s+exists\s+)?(` + dottedName + `)`)
 	newTable     = regexp.MustCompile(`(?i)\brename\s+(?:to|as)\s+(` + dottedName + `)`)
-	newColumn    = regexp.MustCompile(`(?i)(?:\badd\s+(?:column\s+)?(?:if\s+not\s+exists\s+)?|\b(?:rename|change)\s+(?:column\s+)?` + identifier + `\s+(?:to\s+)?)(` + identifier + `)`)
+	addedColumn  = regexp.MustCompile(`(?i)\badd\s+(?:column\s+)?(?:if\s+not\s+exists\s+)?(` + identifier + `)`)
 )
 
 // MayKeep says whether a text may succeed although an object that it is to make is there already: it says so, or calls what may.

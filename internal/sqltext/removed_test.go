@@ -16,9 +16,46 @@ func TestRemovals(t *testing.T) {
 		"ALTER TABLE a ADD COLUMN b INT; DROP VIEW v; DELETE FROM a;":                                                               "[]",
 		"DROP EXTENSION IF EXISTS citext CASCADE; DROP TYPE mood, x.y; DROP DOMAIN d;":                                              "[{extension citext } {type mood } {type x.y } {type d }]",
 		"INSERT INTO raindrop VALUES (1)": "[]",
+		"DROP /* it is\nold */ TABLE a; ALTER TABLE b -- why\n DROP COLUMN primary, DROP primary": "[{ a } { b primary}]",
 	} {
 		if got := fmt.Sprint(Removals(text)); got != want {
 			t.Errorf("%s\n  %s, want\n  %s", text, got, want)
+		}
+	}
+}
+
+func TestRenamedAndMade(t *testing.T) {
+	for text, want := range map[string]string{
+		"ALTER TABLE a RENAME TO b;":                                                                           "[{ a }] [{ b }]",
+		"ALTER TABLE IF EXISTS x.a /* why */ RENAME AS \"B\"":                                                  "[{ x.a }] [{ \"B\" }]",
+		"ALTER TABLE a RENAME COLUMN b TO c; ALTER TABLE d RENAME e TO f":                                      "[{ a b} { d e}] [{ a c} { d f}]",
+		"ALTER TABLE a RENAME INDEX i TO j, RENAME KEY k TO l":                                                 "[] []",
+		"ALTER TABLE a RENAME CONSTRAINT c TO d":                                                               "[] []",
+		"ALTER TABLE a RENAME COLUMN to_be TO b":                                                               "[{ a to_be}] [{ a b}]",
+		"ALTER TABLE a CHANGE COLUMN b c INT, CHANGE d e TEXT":                                                 "[{ a b} { a d}] [{ a c} { a e}]",
+		"RENAME TABLE a TO b, x.c TO `x`.`d`;":                                                                 "[{ a } { x.c }] [{ b } { `x`.`d` }]",
+		"CREATE TABLE a (id INT); CREATE OR REPLACE TABLE b (id INT); create table if not exists c.d (id INT)": "[] [{ a } { b } { c.d }]",
+		"ALTER TABLE a ADD COLUMN IF NOT EXISTS b INT, ADD c INT":                                              "[] [{ a b} { a c}]",
+		"CREATE /* a */ TABLE -- b\n d (id INT)":                                                               "[] [{ d }]",
+		"CREATE VIEW v AS SELECT 1":                                                                            "[] []",
+	} {
+		if got := fmt.Sprint(Renamed(text), " ", Made(text)); got != want {
+			t.Errorf("%s\n  %s, want\n  %s", text, got, want)
+		}
+	}
+}
+
+func TestMayKeep(t *testing.T) {
+	for text, want := range map[string]bool{
+		"CREATE TABLE a (id INT)":                            false,
+		"CREATE TABLE IF NOT EXISTS a (id INT)":              true,
+		"CREATE TABLE a (b INT CHECK (EXISTS (VALUES (1))))": false,
+		"CREATE TABLE if_exists_not (id INT)":                false,
+		"DO $$ BEGIN CREATE TABLE a (id INT); END $$":        true,
+		"CALL make_a()": true,
+	} {
+		if got := MayKeep(text); got != want {
+			t.Errorf("%q: %t", text, got)
 		}
 	}
 }

@@ -72,6 +72,12 @@ func TestBegins(t *testing.T) {
 		{postgres, "create function f() as $$ a; b $$; insert into function ($$c; d$$); e", "create a b insert c d e"},
 		{mysql, "create procedure p() begin a; if b then c; else d; end if; loop e; end loop; end", "create a if c else d end loop e end end"},
 		{mysql, "/*!50003 a; b */; /*M!100100 c */; d", "a b c d"},
+		{postgres, "a do $$b; c$$; d", "a d"},
+		{postgres, "a -- x\nb; - c; / d", "a"},
+		{mysql, "a;# x\nb", "a b"},
+		{postgres, "do $x$ do $y$ a; b $y$; c $x$", "do do c"},
+		{postgres, "create function f() as 'a; b'; c", "create c"},
+		{postgres, "create function f() as $1; a", "create a"},
 	} {
 		var got []string
 		for _, b := range tc.q.Begins(tc.text) {
@@ -149,6 +155,10 @@ func TestAlone(t *testing.T) {
 		"INSERT INTO a VALUES ('CREATE INDEX CONCURRENTLY');":                          {false, false},
 		"CREATE FUNCTION f() RETURNS int AS $$ BEGIN; VACUUM; END $$;":                 {false, false},
 		"SET x = 1; CREATE INDEX CONCURRENTLY i ON a (b);":                             {false, true},
+		"CREATE INDEX CONCURRENTLY i ON a (b); SET x = 1;":                             {false, true},
+		"REINDEX TABLE a; SET x = 1;":                                                  {false, false},
+		"CREATE INDEX CONCURRENTLY i ON subscription (a) WHERE connect = false":        {true, false},
+		"ALTER SYSTEM SET x.y = 'subscription connect=off'":                            {true, false},
 		"CREATE INDEX CONCURRENTLY i ON a (b);\nCREATE INDEX CONCURRENTLY j ON a (c);": {false, true},
 	} {
 		if alone, among := Alone(text); alone != want[0] || among != want[1] {
@@ -181,9 +191,75 @@ func TestOpen(t *testing.T) {
 		{mysql, "VALUES ('a\\';", "'", 8},
 		{sqlite, "SELECT [it's], `it's`, 'C:\\', $$;", "", 0},
 		{sqlite, "VALUES ('a;\n", "'", 8},
+		{postgres, "SELECT 1 # 'a", "'", 11},
+		{postgres, "SELECT e'it\\'s', ARRAY['a", "'", 23},
+		{postgres, "SELECT E\"a\\\", namE'a\\', a$$b, a1$$b, a_$$b", "", 0},
+		{sqlite, "VALUES (E'a\\', 'b')", "", 0},
+		{sqlite, "[a] 'b", "'", 4},
+		{mysql, "SELECT 5--", "", 0},
+		{mysql, "SELECT 5\n--it's", "", 0},
+		{mysql, "SELECT 5--'a", "'", 10},
+		{mysql, "/* a /* b */ 'c", "'", 13},
 	} {
 		if got, at := tc.quoting.Open(tc.text); got != tc.want || at != tc.at {
 			t.Errorf("Open(%q) = %q at %d, want %q at %d", tc.text, got, at, tc.want, tc.at)
+		}
+	}
+}
+
+func TestOnlyComments(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		q    Quoting
+		text string
+		want bool
+	}{
+		{postgres, "", true},
+		{postgres, " \n-- a\n/* b /* c */ */ -- d", true},
+		{postgres, "-- a\nSELECT 1", false},
+		{postgres, "/* a", false},
+		{postgres, "# a", false},
+		{mysql, "# a\n-- b", true},
+		{mysql, "/*! SET x = 1 */", false},
+		{mysql, "/*M! SET x = 1 */", false},
+		{mysql, "/* a */ /* b */", true},
+	} {
+		if got := tc.q.OnlyComments(tc.text); got != tc.want {
+			t.Errorf("%q: %t", tc.text, got)
+		}
+	}
+}
+
+func TestUncommented(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"-- a\n# b\n/* c */ SELECT 1": "SELECT 1",
+		"/*! SELECT 1 */":             "/*! SELECT 1 */",
+		"/* a */ /*M!100 SELECT 1 */": "/*M!100 SELECT 1 */",
+		"/* a /*! */ SELECT 1":        "SELECT 1",
+		"/* a":                        "/* a",
+	} {
+		if got := Uncommented(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+	if Executable("SELECT /* 1 */ 1") || !Executable("SELECT /*!1 */") || !Executable("SELECT /*M!1 */") {
+		t.Error("which comments are executed")
+	}
+}
+
+func TestContentWith(t *testing.T) {
+	t.Parallel()
+	names := []string{"users", "order items"}
+	for text, want := range map[string]string{
+		"CREATE TABLE users (id INT)":                         "",
+		"create table if not exists Users (id INT)":           "users",
+		"CREATE TABLE IF NOT EXISTS users2 (id INT)":          "",
+		"CREATE TABLE IF NOT EXISTS \"Order Items\" (id INT)": "order items",
+		"INSERT INTO users VALUES (1) ON CONFLICT DO NOTHING": "users",
+	} {
+		if got := ContentWith(text, names); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 }
@@ -268,6 +344,33 @@ func TestControlsTransactions(t *testing.T) {
 	} {
 		if got := slices.ContainsFunc(tc.statements, ControlsTransactions); got != tc.want {
 			t.Errorf("ControlsTransactions(%q) = %t", strings.Join(tc.statements, " | "), got)
+		}
+	}
+}
+
+func TestCompany(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		q    Quoting
+		text string
+		want Company
+	}{
+		{postgres, "-- why\nCREATE TABLE a (id int);\nINSERT INTO a VALUES (1); -- end\n", Any},
+		{sqlite, "CREATE TABLE a (id int)", Any},
+		{postgres, "", None},
+		{postgres, "CREATE TABLE a (id int);; SELECT 1", None},
+		{postgres, "ROLLBACK TO s", None},
+		{sqlite, "CREATE TABLE a (id int UNIQUE ON CONFLICT ROLLBACK)", NoneAfter},
+		{postgres, "DROP FUNCTION f; SET x = 1", None},
+		{postgres, "CREATE TABLE a (b text DEFAULT 'x", None},
+		{sqlite, "CREATE TABLE a (b text) /* x", None},
+		{postgres, "CREATE TEMP TABLE a (id int)", None},
+		{postgres, "DO $$ BEGIN PERFORM 1; END $$", None},
+		{postgres, "CREATE TABLE a (id int); ALTER TABLE a ADD b text", Any},
+		{postgres, "ALTER /* why */ TYPE t ADD VALUE 'x'", None},
+	} {
+		if got := tc.q.Company([]string{tc.text}); got != tc.want {
+			t.Errorf("%q: %d, want %d", tc.text, got, tc.want)
 		}
 	}
 }

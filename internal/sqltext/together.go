@@ -26,7 +26,7 @@ const (
 //     function, and an UPDATE of pg_settings.
 //   - On SQLite a conflict clause ROLLBACK ends the transaction, also when it belongs to a table or a trigger.
 //   - Functions that tell transactions apart have another answer for each migration.
-//   - The body of DO can execute anything, so it must not have the words of Meddles.
+//   - The body of DO can execute anything.
 //   - SQLite takes a comment without an end, and its drivers a text with a NUL, as the end of everything.
 func (q Quoting) Company(statements []string) Company {
 	company := Any
@@ -57,8 +57,6 @@ func (q Quoting) sociable(text string) bool {
 		case piece == "" && i == len(list)-1 && i > 0:
 		case !sociable.has(first):
 			return false
-		case isDo.has(first) && Meddles(piece[len(first):]):
-			return false
 		case isAlter.has(first) && addValue.MatchString(WithoutComments(piece)):
 			return false
 		}
@@ -67,8 +65,7 @@ func (q Quoting) sociable(text string) bool {
 }
 
 var (
-	sociable  = wordsOf("create alter drop comment grant revoke insert update delete truncate merge with select values refresh do analyze replace")
-	isDo      = wordsOf("do")
+	sociable  = wordsOf("create alter drop comment grant revoke insert update delete truncate merge with select values refresh analyze replace")
 	isAlter   = wordsOf("alter")
 	lingering = wordsOf("deferred set_config pg_settings")
 	rollback  = wordsOf("rollback")
