@@ -65,6 +65,7 @@ func TestCanonical(t *testing.T) {
 		{"a comment at the beginning of a line", postgres, "a\n/* c */ b", "a\nb", true},
 		{"indentation after a comment", postgres, "a /* c */\n b", "a\n b", true},
 		{"a space after a string after a comment", postgres, "a /* c */'b' c", "a 'b' c", true},
+		{"a space after a word after a comment", postgres, "a /* c */b c", "a b c", true},
 		{"an operator", postgres, "SELECT 5 - 3", "SELECT 5  3", false},
 		{"the operator # of PostgreSQL", postgres, "SELECT 5 # 3", "SELECT 5  3", false},
 		{"empty lines at the beginning", postgres, "\n\na", "a", true},

@@ -27,7 +27,7 @@ func TestRemovals(t *testing.T) {
 func TestRenamedAndMade(t *testing.T) {
 	for text, want := range map[string]string{
 		"ALTER TABLE a RENAME TO b;":                                                                           "[{ a }] [{ b }]",
-		"ALTER TABLE IF EXISTS x.a /* why */ RENAME AS \"B\"":                                                  "[{ x.a }] [{ \"B\" }]",
+		"ALTER /* why */ TABLE IF EXISTS x.a RENAME AS \"B\"":                                                  "[{ x.a }] [{ \"B\" }]",
 		"ALTER TABLE a RENAME COLUMN b TO c; ALTER TABLE d RENAME e TO f":                                      "[{ a b} { d e}] [{ a c} { d f}]",
 		"ALTER TABLE a RENAME INDEX i TO j, RENAME KEY k TO l":                                                 "[] []",
 		"ALTER TABLE a RENAME CONSTRAINT c TO d":                                                               "[] []",
