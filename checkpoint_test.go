@@ -352,3 +352,22 @@ func TestCheckpointsOfNamespaces(t *testing.T) {
 		t.Error(m.Namespaces())
 	}
 }
+
+func TestStatementsOfACheckpoint(t *testing.T) {
+	for name, fsys := range map[string]fstest.MapFS{
+		"the covered files are there": checkpointed(t),
+		"the covered files are gone":  without(checkpointed(t), coveredFiles...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := sqlite(openSQLite(t), fsys, with(true))
+			steps, err := m.Plan(t.Context())
+			if err != nil || len(steps) != 2 {
+				t.Fatal(steps, err)
+			}
+			statements, err := m.Statements(t.Context(), steps[0])
+			if want := "CREATE TABLE a (id INTEGER, checkpoint INTEGER)"; err != nil || len(statements) != 3 || !strings.HasPrefix(statements[0], want) {
+				t.Fatalf("%q, %v, want three statements, of which the first is %s", statements, err, want)
+			}
+		})
+	}
+}

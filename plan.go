@@ -40,16 +40,24 @@ func (m *Migrator) preview(ctx context.Context, goal goal) ([]Step, error) {
 	return m.newRun(known, db, new(stream)).looking.steps(ctx, goal) // nobody hears of this run
 }
 
-// Statements returns the SQL statements of a planned step, as goose would execute them. There are none of a Go function. It
-// needs no database. A file that goose can't parse is a [*MigrationError].
+// Statements returns the SQL statements of a step that [Migrator.Plan] or [Migrator.PlanTo] has returned, as goose would
+// execute them. A Go function has none. It needs no database. A file that goose can't parse is a [*MigrationError]; a step
+// of another Migrator is an error too.
 func (m *Migrator) Statements(ctx context.Context, s Step) ([]string, error) {
 	known, err := m.resolve()
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range known.parts {
+		if t.set.Namespace != s.Namespace {
+			continue
+		}
+		if c := t.set.Checkpoints.At(s.Source); c != nil && s.Covers > 0 {
+			statements, errs := t.set.CheckpointSQL(ctx, c)
+			return statements, t.unreadable(errs)
+		}
 		migration, found := t.set.Find(s.Version)
-		if !found || t.set.Namespace != s.Namespace {
+		if !found {
 			continue
 		}
 		bodies := make(map[int64]migset.Body)

@@ -217,9 +217,15 @@ func (s *Set) Verify(ctx context.Context, c *Checkpoint) (faults []error) {
 	if len(faults) > 0 {
 		return faults
 	}
-	_, unreadable := dryrun.Scripts(ctx, c.Files, []int64{c.Version})
-	for _, err := range unreadable {
-		faults = append(faults, s.contentFault(m, Up, err))
-	}
+	_, faults = s.CheckpointSQL(ctx, c)
 	return faults
+}
+
+// CheckpointSQL returns the statements of a checkpoint, or what goose can't parse of it.
+func (s *Set) CheckpointSQL(ctx context.Context, c *Checkpoint) (statements []string, faults []error) {
+	scripts, unreadable := dryrun.Scripts(ctx, c.Files, []int64{c.Version})
+	for _, err := range unreadable {
+		faults = append(faults, s.contentFault(Migration{Version: c.Version, Source: c.Source, Environment: c.Environment}, Up, err))
+	}
+	return scripts[c.Version].Up, faults
 }
