@@ -91,7 +91,12 @@ func tenantsPlan(c *call, t *tenantsFlags) error {
 			pending = append(pending, tenant)
 		}
 	}
-	plans, r, planErr := askEach(f, those(pending), func(ctx context.Context, m *gooseplus.Migrator) ([]gooseplus.Step, error) { return m.Plan(ctx) })
+	var plans map[string][]gooseplus.Step
+	var planErr error
+	r := new(gooseplus.TenantsReport)
+	if len(pending) > 0 { // otherwise there would be a warning that there are no tenants
+		plans, r, planErr = askEach(f, those(pending), func(ctx context.Context, m *gooseplus.Migrator) ([]gooseplus.Step, error) { return m.Plan(ctx) })
+	}
 	failed := make(map[string]gooseplus.TenantResult)
 	for _, result := range r.Tenants {
 		failed[result.Name] = result
