@@ -49,7 +49,7 @@ func TestLookingInTheWrongPlace(t *testing.T) {
 		"a base path too high":             {[]string{"db/sql/base/1_a.sql"}, option(path("db")), `did you mean WithBasePath("db/sql")?`},
 		"the root":                         {[]string{"sql/base/1_a.sql"}, option(path(".")), `did you mean WithBasePath("sql")?`},
 		"nothing at all":                   {[]string{"sql/README.md"}, nil, "make the folder, even an empty one, or say with WithFS and WithBasePath where it is"},
-		"no base path":                     {[]string{"db/README.md"}, nil, `WithFS has no folder "sql" (it has: db); WithBasePath says where migrations are`},
+		"no base path":                     {[]string{"db/README.md"}, nil, `there is no folder "sql" (there are: db); WithBasePath says where the migrations are`},
 		"no base path, and base beside it": {[]string{"base/1_a.sql"}, nil, `did you mean WithBasePath(".")? base is there`},
 		"folders where no environments are": {[]string{"sql/base/1_a.sql"}, option(gooseplus.SetEnvironments(nil)),
 			"there is no migration directly in sql; there is sql/base/1_a.sql: with SetEnvironments(nil) or an empty name, the"},

@@ -212,7 +212,7 @@ func schemasQuery(db *sql.DB) (string, error) {
 	}
 	var version string
 	if err := db.QueryRow("SELECT version()").Scan(&version); err != nil {
-		return "", fmt.Errorf("is it PostgreSQL, MySQL or MariaDB? %w", err)
+		return "", fmt.Errorf("only PostgreSQL, MySQL and MariaDB have schemas, and this database doesn't tell its version: %w", err)
 	}
 	if strings.HasPrefix(version, "PostgreSQL") {
 		return `SELECT nspname FROM pg_namespace WHERE nspname LIKE $1 AND nspname > $2

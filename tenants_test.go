@@ -117,7 +117,7 @@ func TestTenantSourceFaults(t *testing.T) {
 		{gooseplus.SchemasFromQuery(nil, "SELECT 'a'"), 0, "SchemasFromQuery: the database is nil"},
 		{gooseplus.DatabasesFromQuery(nil, never, "SELECT 'a', 'b'"), 0, "DatabasesFromQuery: the database is nil"},
 		{gooseplus.SchemasLike(nil, "%"), 0, "SchemasLike: the database is nil"},
-		{gooseplus.SchemasLike(db, "%"), 0, "SchemasLike: is it PostgreSQL, MySQL or MariaDB?"},
+		{gooseplus.SchemasLike(db, "%"), 0, "SchemasLike: only PostgreSQL, MySQL and MariaDB have schemas"},
 		{gooseplus.SchemasFromQuery(db, "SELECT nothing FROM nowhere"), 0, "SchemasFromQuery: "},
 		{gooseplus.SchemasFromQuery(db, "SELECT 'a', 'b'"), 0, `SchemasFromQuery: the columns of the query are ["'a'" "'b'"], and have to be the schema`},
 		{gooseplus.DatabasesFromQuery(db, never, "SELECT 'a'"), 0, "and have to be the name, the DSN"},

@@ -176,9 +176,9 @@ func (c *Config) baseFault(err error) error {
 			folders = append(folders, e.Name())
 		}
 	}
-	has := "it has no folder"
+	has := "there are none"
 	if len(folders) > 0 {
-		has = "it has: " + strings.Join(folders, ", ")
+		has = "there are: " + strings.Join(folders, ", ")
 	}
-	return fmt.Errorf("%w: WithFS has no folder %q (%s); WithBasePath says where migrations are", err, c.BasePath, has)
+	return fmt.Errorf("%w: there is no folder %q (%s); WithBasePath says where the migrations are", err, c.BasePath, has)
 }
