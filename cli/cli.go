@@ -106,6 +106,9 @@ func (a *app) root() *cobra.Command {
 		a.navigateCommands(), a.lookCommands(), a.stateCommands(), a.filesCommands(), a.tenantsCommands(), topics(a.settings.standalone),
 	)...)
 	a.complete(root)
+	if a.settings.standalone {
+		refuseUnknownHelp(root)
+	}
 	help := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) { // in a program of another name
 		cmd.Example = strings.ReplaceAll(cmd.Example, "  gooseplus ", "  "+program(cmd)+" ")
@@ -115,6 +118,25 @@ func (a *app) root() *cobra.Command {
 		}
 	})
 	return root
+}
+
+// refuseUnknownHelp has help return an error for a name that is neither a command nor a topic. Otherwise cobra takes the name
+// for an argument of root, and prints the help of root.
+func refuseUnknownHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "help" {
+			continue
+		}
+		cmd.Args = func(_ *cobra.Command, args []string) error {
+			if found, rest, err := root.Find(args); err == nil && len(rest) > 0 && found.HasSubCommands() {
+				return unknownCommand(found, rest[0])
+			}
+			return nil
+		}
+		root.RemoveCommand(cmd) // cobra adds it again when root is executed
+		return
+	}
 }
 
 // listCommands runs a command that only has commands below it: it prints the help, or in JSON a list of those commands.
