@@ -39,7 +39,7 @@ var outcomes = [...]struct{ word, meaning string }{
 	exitDone:        {"done", "the command did what it was asked to do"},
 	exitUndone:      {"failed and undone", "a migration failed, and the run was undone; or the command was interrupted before anything began"},
 	exitUsage:       {"wrong usage", "a command, flag, argument or setting is wrong, or not confirmed; nothing was touched"},
-	exitUnreachable: {"unreachable", "the database can't be reached, logged in to, or read; or the time of wait is over"},
+	exitUnreachable: {"unreachable", "the database can't be reached, logged in to, or read; or wait reached its --timeout"},
 	exitNotUndone:   {"failed", "a migration failed and is not undone, or the database is dirty; a person has to look"},
 	exitLocked:      {"locked", "another runner has the lock; nothing was touched"},
 	exitTenants:     {"tenants failed", "some tenants failed or were skipped"},

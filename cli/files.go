@@ -15,7 +15,7 @@ func (a *app) filesCommands() []*cobra.Command {
 	strict := false
 	kind, checkpoints, shadow := "", "", ""
 	if a.settings.standalone {
-		checkpoints = " --env says which environments.\nThis command line uses checkpoints with --checkpoints."
+		checkpoints = " --env says which environments.\nFor SQLite without a DSN, give --driver sqlite. This command line uses checkpoints with --checkpoints."
 		kind = " Commands that migrate only warn.\nGive the same --dsn or --driver each time, because the kind of database decides what is a comment. Without them it is\nPostgreSQL."
 	}
 	return []*cobra.Command{

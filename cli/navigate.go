@@ -52,7 +52,7 @@ func (a *app) navigateCommands() []*cobra.Command {
 		a.command(spec{
 			group: "run", use: "up-to VERSION|DATE", short: "Apply the pending migrations up to a version",
 			long: "Applies the pending migrations up to and including a version. It never undoes any.\n" +
-				"A date means the end of that day (UTC); it needs versions that are times.",
+				"A date such as 2023-11-03 means the end of that day (UTC); it needs versions that are times.",
 			example:  "gooseplus up-to 2023-11-03",
 			versions: []string{},
 			run: func(c *call) error {
@@ -88,8 +88,9 @@ func (a *app) navigateCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			group: "run", use: "down-to VERSION|DATE|locked", short: "Undo all migrations above a version",
-			long: "Undoes every applied migration above a version, the last applied first. A date means the end of that day\n" +
-				"(UTC); it needs versions that are times. locked means the highest version that the command lock protects." + asksBack,
+			long: "Undoes every applied migration above a version, the last applied first. A date such as 2023-11-03 means the end\n" +
+				"of that day (UTC); it needs versions that are times. locked means the highest version that the command lock\n" +
+				"protects." + asksBack,
 			example:  "gooseplus down-to 20231103120000",
 			versions: []string{"locked"},
 			run: func(c *call) error {

@@ -104,7 +104,7 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.database.table, "table", "goose_db_version", "`name` of the version table (GOOSE_TABLE)")
 	f.StringVar(&s.database.schema, "schema", "", "`schema` to migrate, instead of the connection's")
 	f.StringSliceVar(&s.database.searchPath, "search-path", nil, "`schemas` whose types and functions are found too, such as those of extensions, separated by commas; PostgreSQL only")
-	f.StringVar(&s.database.role, "role", "", "`role` that does everything and owns what is created, instead of the user; PostgreSQL only")
+	f.StringVar(&s.database.role, "role", "", "`role` that executes every statement and owns what is created, instead of the user; PostgreSQL only")
 
 	f.StringVar(&s.files.dir, "dir", "sql", "`folder` of the migrations (GOOSE_MIGRATION_DIR)")
 	f.StringVar(&s.files.tenantsDir, "tenants-dir", "", "`folder` of the tenants' migrations, if it isn't --dir")
@@ -126,10 +126,10 @@ func (s *settings) standaloneFlags(f *pflag.FlagSet) {
 	f.IntVar(&r.statements.Retries, "retries", 0, "retries after lock contention; 0 retries until the migration timeout, if --lock-timeout or --statement-timeout is set")
 	f.StringVar(&r.rollback, "rollback", "down", "how a failed run is undone: down, transaction or none")
 	f.StringVar(&r.foreign, "foreign-history", "refuse", "what a run does if another tool has migrated the database: refuse, warn or ignore")
-	f.BoolVar(&r.checkpoints, "checkpoints", false, "begin with a checkpoint where nothing is applied (*.checkpoint.sql)")
-	f.StringVar(&r.checksums, "checksums", "warn", "what an up does if the file of an applied migration was edited: refuse, warn or ignore")
-	f.StringVar(&r.unknown, "unknown-versions", "warn", "what an up does if applied versions have no migration here: refuse, warn or ignore")
-	f.BoolVar(&r.storedDowns, "stored-downs", false, "an up stores the Down of each migration; a down uses it for migrations that aren't here")
+	f.BoolVar(&r.checkpoints, "checkpoints", false, "in a database without any applied version, begin with a checkpoint (*.checkpoint.sql)")
+	f.StringVar(&r.checksums, "checksums", "warn", "what a run up does if the file of an applied migration was edited: refuse, warn or ignore")
+	f.StringVar(&r.unknown, "unknown-versions", "warn", "what a run up does if applied versions have no migration here: refuse, warn or ignore")
+	f.BoolVar(&r.storedDowns, "stored-downs", false, "a run up stores the Down of each migration; a run down uses it for migrations that aren't here")
 	f.BoolVar(&r.redactDetails, "redact-details", false, "leave PostgreSQL's DETAIL, which can hold data, out of errors")
 	f.BoolVar(&r.strictOrder, "strict-order", false, "refuse pending versions that are lower than an applied one")
 

@@ -17,7 +17,8 @@ func (a *app) tenantsNavigateCommands() []*cobra.Command {
 	return []*cobra.Command{
 		a.command(spec{
 			use: "up-to VERSION|DATE", short: "Apply the pending migrations up to a version to every tenant",
-			long:     "Applies, in every tenant, the pending migrations up to and including a version. It never undoes any.",
+			long: "Applies, in every tenant, the pending migrations up to and including a version. It never undoes any.\n" +
+				"A date such as 2023-11-03 means the end of that day (UTC); it needs versions that are times.",
 			example:  "gooseplus tenants up-to 20231103120000 --schemas-like 'tenant\\_%'",
 			versions: []string{},
 			flags:    func(cmd *cobra.Command) { upTo.add(cmd, true) },
@@ -38,7 +39,8 @@ func (a *app) tenantsNavigateCommands() []*cobra.Command {
 		}),
 		a.command(spec{
 			use: "down-to VERSION|DATE", short: "Undo, in every tenant, all migrations above a version",
-			long:     "Undoes, in every tenant, every migration above a version, the last applied first. " + again + asksBack,
+			long: "Undoes, in every tenant, every migration above a version, the last applied first. A date such as 2023-11-03\n" +
+				"means the end of that day (UTC); it needs versions that are times. " + again + asksBack,
 			example:  "gooseplus tenants down-to 20231103120000 --schemas-like 'tenant\\_%' --yes",
 			versions: []string{},
 			flags:    func(cmd *cobra.Command) { downTo.add(cmd, true) },

@@ -40,18 +40,19 @@ These are the fields of data, by command:
     status, list
                current_version, pending, dirty, foreign_history (a sentence about another tool's history; absent if
                there is none), unknown (applied versions that have no migration here), environments and migrations:
-               version, state ("applied", "pending", "late", "dirty", "edited" or "unknown"), locked, applied_at (null if it isn't applied), environment, source, stored_down (of an unknown
-               version, with --stored-downs: it can be undone; absent otherwise); with several namespaces, all this in namespaces, by their names;
-               running (as in runs; absent if no run is in progress)
+               version, state ("applied", "pending", "late", "dirty", "edited" or "unknown"), locked, applied_at (null if it
+               isn't applied), environment, source, stored_down (true for an unknown version that --stored-downs can undo;
+               absent otherwise); with several namespaces, all this in namespaces, by their names; running (as in runs;
+               absent if no run is in progress)
     show       one migration, as in status, with up and down
     version    version
     plan       steps: version, source, environment, namespace, direction, transactional, reversible, and with --sql
                sql (the statements, in one text)
     check      dirty, unknown, edited, pending (lists of versions), and differences, as in drift, if there are any
     runs       running (null, or one of runs) and runs, newest first: namespace, holder, started, ended (null while it
-               runs), from, to (null likewise), outcome ("running", "migrated", "forced", "accepted", "rolled back", "failed",
-               "cut off" or "crashed"), error; a run in progress also has connection (what the server calls the
-               connection with the lock), at, source (the migration that it is at) and since
+               runs), from, to (null while it runs), outcome ("running", "migrated", "forced", "accepted", "rolled back", "failed",
+               "cut off" or "crashed"), error; a run in progress also has connection (the server's name for the
+               connection with the lock), at, source (version and file of the migration that it executes) and since
     env        environments: name, folder (absent if there is none), migrations (how many), chosen, seen (by the
                database; null without one)
     drift      differences: kind, name, change ("missing", "extra" or "changed"), want (what the migrations make), have
