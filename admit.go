@@ -39,7 +39,7 @@ func (r *run) admit(ctx context.Context) error {
 	return allOf(faults)
 }
 
-// judge refuses, or forgets the marks of steps that were finished.
+// judge refuses a part that must not begin. Otherwise it removes the marks of steps that were finished.
 func (a *admission) judge(ctx context.Context, facts history.Facts) error {
 	p := a.part
 	if err := a.admit(ctx, facts, p.found.Applied); err != nil {
@@ -100,13 +100,13 @@ func (a *admission) versionLocked(down plannedStep, applied []int64) error {
 	return nil
 }
 
-// environments are the run's environments, as far as the database remembers them.
+// environments are what the state table remembers of environments, seen by one run.
 type environments struct {
-	seen      []string // those of all runs
-	unseen    []string // the database has not seen them
-	unstamped []string // it may forget them if another run fails
-	announced []string // it has been told of them
-	inherited []string // the dead runs whose work this run undoes if it fails
+	seen      []string // the environments of all runs
+	unseen    []string // the run's environments that the database has not seen
+	unstamped []string // the run's environments without a stamp: the database forgets them if the runs that announced them fail
+	announced []string // the environments that this run has announced
+	inherited []string // the ids of the dead runs whose work this run undoes if it fails
 }
 
 // unfamiliar refuses an environment that a protected database has not seen.
@@ -166,8 +166,8 @@ func (e *environments) stay(ctx context.Context, r *run) error {
 	return e.forget(ctx, r, true)
 }
 
-// forget takes back what this run has announced. If settled, the work of the dead runs that it has taken over from is undone too, or
-// their environments are remembered for good: then their announcements go as well.
+// forget withdraws what this run has announced. If settled, it also withdraws the announcements of the dead runs that this run
+// has taken over from: their work is undone, or their environments are stamped.
 func (e *environments) forget(ctx context.Context, r *run, settled bool) error {
 	if len(e.announced) == 0 {
 		return nil
@@ -245,12 +245,14 @@ func (a *admission) wayOut(s history.Step, applied []int64) string {
 	return fmt.Sprintf("Force(%d) if nothing of the migration is left, or Force(%d) if it is complete", before, version)
 }
 
-// clearable says whether clearCutOff can find out what a step left, and clear it away. That is so for
-// some on MySQL and MariaDB, where every step is marked, but not every one is left half-applied: one of
-// whose transaction nothing was committed left nothing, if all tables have transactions; and a step up
-// that ends in its one DDL statement, and that a single statement takes back, is absent afterwards if that
-// statement succeeds, and was before if the server refuses it. It takes the lock: without it, nobody
-// knows that nobody is at the step.
+// clearable says whether clearCutOff can find out what a step left, and clear it away. It can for two kinds of steps on MySQL
+// and MariaDB, where every step is marked:
+//
+//   - a step whose transaction committed nothing, if all tables have transactions: it left nothing;
+//   - a step up that ends in its only DDL statement, and whose Down is a single statement. If that statement succeeds, nothing
+//     of the step is left; if the server refuses it, there was nothing.
+//
+// Without the lock no step is clearable: another process may still be executing it.
 func (a *admission) clearable(ctx context.Context, s history.Step) bool {
 	p, t, db := a.part, a.part.target, a.part.run.db.own
 	_, known := t.set.Find(s.Version)

@@ -31,7 +31,7 @@ func WithCheckpoints(use bool) Option {
 	return optionFunc(func(o *options) { o.checkpoints = use })
 }
 
-// covered are the versions that a step records, lowest first: those of a checkpoint, of a batch, or its own.
+// covered are the versions that a step records, lowest first: all versions of a checkpoint or a batch, otherwise its own.
 func (s plannedStep) covered() []int64 {
 	switch {
 	case s.checkpoint != nil:
@@ -42,7 +42,7 @@ func (s plannedStep) covered() []int64 {
 	return []int64{s.Version}
 }
 
-// besides are the versions that a step records besides its own.
+// besides are the versions that a step records in addition to its own.
 func (s plannedStep) besides() []int64 {
 	all := s.covered()
 	return all[:len(all)-1]
@@ -104,7 +104,7 @@ func (f *files) checkpoint(ctx context.Context, c *migset.Checkpoint) (step plan
 	return step, nil
 }
 
-// halfCheckpoint is the end of a checkpoint that failed half-way, where no transaction takes it back.
+// halfCheckpoint is the error of a checkpoint that failed half-way on a database without transactional DDL.
 func (w wayBack) halfCheckpoint(step plannedStep) error {
 	return fmt.Errorf("%w: checkpoint %s ended half-way: the database was empty before: remove what is in it, or drop it and create it again",
 		ErrDirty, ref(step.Version, step.Source))

@@ -181,7 +181,7 @@ func (m *Migrator) catalog(ctx context.Context, db *sql.DB) (catalog.Catalog, er
 	return c, nil
 }
 
-// exactlyThese is a goal of which the versions are applied, and no others. It never goes down.
+// exactlyThese is the goal that these versions are applied, and no others. It never goes down.
 func exactlyThese(versions []int64) goal {
 	return func(known, applied []int64) (down, up []int64, err error) {
 		if unknown, _ := plan.Diff(versions, known); len(unknown) > 0 {

@@ -92,7 +92,7 @@ var (
 type MigrationError struct {
 	Tenant      string // "" when the run has no tenant
 	Namespace   string // "" when the run has no namespace
-	Environment string // the folder the migration is in, "" for one that is in none
+	Environment string // the folder that the migration is in, "" if it is in none
 	Version     int64
 	Source      string // as in [MigrationStatus]
 	Direction   string // "up" or "down"
@@ -204,7 +204,7 @@ func where(tenant, namespace string) string {
 	return b.String()
 }
 
-// placedError says of which tenant or namespace an error is.
+// placedError names the tenant or the namespace of an error.
 type placedError struct {
 	where string
 	err   error

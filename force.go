@@ -44,7 +44,7 @@ func (m *Migrator) Force(ctx context.Context, version int64) error {
 	})
 }
 
-// always is the look of calls that take the lock in any case.
+// always is the look of methods that take the lock even if nothing is pending.
 func always(context.Context) (bool, error) { return true, nil }
 
 // forced is one call of Force.

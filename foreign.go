@@ -13,9 +13,9 @@ import (
 type Policy int
 
 const (
-	Ignore Policy = iota // it doesn't look
-	Warn                 // it sends a [Warning] to the observers
-	Refuse               // it returns an error, and touches nothing
+	Ignore Policy = iota // the run doesn't look for it
+	Warn                 // the run sends a [Warning] to the observers, and goes on
+	Refuse               // the run returns an error, and touches nothing
 )
 
 // String returns the name of the constant.
@@ -48,16 +48,16 @@ var ErrForeignHistory = failure.Outcome("another tool has migrated this database
 // Where there are tables and no history at all, perhaps because somebody made them by hand, the observers are told: see
 // [Warning]. If such a run fails, or one with [Warn], its way back ends with [ErrRollBack] at a migration in SQL that names one of
 // these tables and may have kept it (IF NOT EXISTS, OR REPLACE, ON CONFLICT and the like): the Down might remove what was there
-// before. A run that takes over from a killed one goes by what was there before that one. With [Ignore] nothing of this paragraph holds.
+// before. A run that takes over from a killed run goes by what was there before the killed run. [Ignore] turns this off.
 //
-// Where migrations are applied already, the way back ends in the same way, whatever the option says, at a migration in SQL whose Down
-// removes a table, a column, a schema, a type or an extension that was there before the run, if its Up may have kept that. If such
-// a migration fails half-way outside a transaction, that is [ErrDirty].
+// Where migrations are applied already, the option makes no difference. The way back then ends at a migration in SQL whose Down
+// removes a table, a column, a schema, a type or an extension that was there before the run, if its Up may have kept that
+// object. If such a migration fails half-way outside a transaction, that is [ErrDirty].
 //
-// It costs one statement, where nothing is applied and something is pending; and another one before a run with a pending
-// migration in SQL whose Up could be content with something, or isn't in a transaction.
+// If nothing is applied and something is pending, the search takes one statement. A run takes another one if the Up of a pending
+// migration in SQL has IF NOT EXISTS or the like, or is outside a transaction.
 //
-// The default is [Refuse].
+// The default is [Refuse]. A value that is none of the three policies is a configuration fault.
 func WithForeignHistory(p Policy) Option {
 	return optionFunc(func(o *options) { o.foreignHistory = p })
 }
@@ -100,9 +100,8 @@ func (t *target) ownTables(o *options) ([]string, error) {
 	return own, err
 }
 
-// vetHeld is vet under the lock, before anything is made there: those who wait for the lock don't all ask for the same.
-// Where the run that had the lock before has ended since the last look, there is a history of this Migrator's own, and no
-// other one counts.
+// vetHeld is vet under the lock, before anything is created. Runs that wait for the lock don't ask: only the holder does. If
+// the holder before has applied something, this Migrator has a history of its own, and other histories don't count.
 func (l *looking) vetHeld(ctx context.Context) error {
 	r := l.run
 	if !r.parts.haveSteps() || l.vetted || !r.parts.empty() {

@@ -113,9 +113,9 @@ func (m *Migrator) Err() error {
 
 // Warnings returns suspicious findings in the folders and the files that are no faults: an environment without a
 // folder, a file that is ignored, a gap in the numbering, a statement that the database refuses in a transaction, a file
-// that runs outside a transaction and has no Down. It needs no database, and reads all files as Err does. A run sends the same to the observers ([Warning]), except the
-// findings inside files. If the options or the folders have a fault, there are no warnings: first mend the faults that
-// [Migrator.Err] returns.
+// that runs outside a transaction and has no Down. It needs no database, and reads all files as Err does. A run sends the
+// same to the observers ([Warning]), except the findings inside files. If the options or the folders have a fault, there are
+// no warnings: first mend the faults that [Migrator.Err] returns.
 func (m *Migrator) Warnings() []string {
 	known, err := m.resolve()
 	if err != nil {

@@ -183,7 +183,7 @@ func (w *waiter) lastTry(ctx context.Context) (h *holding, err error) {
 	return nil, w.locked(ctx, w.waiting, err)
 }
 
-// locked is the error of a run that did not get the lock before ended was over.
+// locked is the error of a run that did not get the lock before the context ended.
 func (w *waiter) locked(ctx, ended context.Context, err error) error {
 	return fmt.Errorf("%w: %w%s", ErrLocked, failure.Stopped(ended, err), w.whoHasIt(ctx))
 }
@@ -207,7 +207,7 @@ func (w *waiter) whoHasIt(ctx context.Context) string {
 	return ""
 }
 
-// try tries once. It waits for the statements of dead runs no longer than for the lock.
+// try tries once to get the lock. w.waiting also limits how long it waits for statements of dead runs.
 func (w *waiter) try(ctx context.Context) (*holding, error) {
 	w.busy = nil
 	held, err := w.tryMutex(ctx)
@@ -249,8 +249,8 @@ func (w *waiter) try(ctx context.Context) (*holding, error) {
 	return h, nil
 }
 
-// lookHeld has a run that has seen nothing yet look under the lock, and asks for foreign histories, before anything is
-// made. Where nothing is left to do, the run ends without writing anything: its role may have no right to.
+// lookHeld looks under the lock if the look before got no answer, and asks for foreign histories, before anything is
+// created. If nothing is left to do, the run ends without writing anything: its role may have no right to.
 func (w *waiter) lookHeld(ctx context.Context) error {
 	looking := &w.run.looking
 	looking.held = true
@@ -263,7 +263,8 @@ func (w *waiter) lookHeld(ctx context.Context) error {
 	return looking.vetHeld(ctx)
 }
 
-// tryMutex tries once. It may take a moment longer than the wait for the lock lasts, which may last no time at all.
+// tryMutex asks the server once. It has up to tryLimit for the answer even if the wait for the lock is over, because
+// WithLockWait(0) leaves no time at all.
 func (w *waiter) tryMutex(ctx context.Context) (mutex.Held, error) {
 	within, cancel := context.WithCancel(ctx)
 	if deadline, ok := w.waiting.Deadline(); ok {

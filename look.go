@@ -93,7 +93,7 @@ func (l *looking) look(ctx context.Context, goals goals) (needed bool, err error
 	return false, allOf(faults)
 }
 
-// sumFiles makes the sums of the files that will be compared, while the server answers. The function that it returns waits for the end.
+// sumFiles makes the sums of the files that will be compared, while the server answers. wait returns when they are made.
 func (l *looking) sumFiles() (wait func()) {
 	var all sync.WaitGroup
 	for _, p := range l.run.parts {

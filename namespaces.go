@@ -103,7 +103,7 @@ func (m *Migrator) NamespaceStatus(ctx context.Context) (map[string]Status, erro
 // allNamespaces says whether the Migrator is for all namespaces, and not for a chosen one.
 func (o *options) allNamespaces() bool { return o.namespaces != nil && o.namespace == "" }
 
-// covers says whether a run takes over from one of the given namespace that was cut off.
+// covers says whether a run takes over from a run of the given namespace that was cut off.
 func (o *options) covers(namespace string) bool {
 	if o.allNamespaces() {
 		return slices.Contains(o.namespaces, namespace)

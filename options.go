@@ -294,7 +294,7 @@ func WithStrictOrder(strict bool) Option {
 // the release was rolled back, and this program is older than the database. [Warn] sends one [Warning] and goes on,
 // [Refuse] returns [ErrUnknownVersion] before anything is touched. Runs down, which people start, are not affected.
 //
-// The default is [Warn].
+// The default is [Warn]. A value that is none of the three policies is a configuration fault.
 func WithUnknownVersions(p Policy) Option {
 	return optionFunc(func(o *options) { o.unknown = p })
 }
@@ -329,8 +329,8 @@ func WithRedactedDetails(redacted bool) Option {
 // WithObserver adds a function that is called with each [Event] of a run, on the goroutine of the run, in
 // order, one event at a time: the runs of [Migrator.MigrateTenants] and [Migrator.EachTenant] take turns. The run
 // goes on when the function returns, so it must not block: hand slow work to a goroutine of your own. Its context
-// has the values of the context given to the run, and of the hooks ([WithContextHook]), and never ends. A panic of the function doesn't reach the run; the
-// logger is told of an observer's first panic in each run. nil is ignored.
+// has the values of the context given to the run, and of the hooks ([WithContextHook]), and never ends. A panic of the
+// function doesn't reach the run; the logger is told of an observer's first panic in each run. nil is ignored.
 //
 // There is no observer by default.
 func WithObserver(observe func(context.Context, Event)) Option {
@@ -344,9 +344,10 @@ func WithObserver(observe func(context.Context, Event)) Option {
 // WithContextHook adds an observer, as [WithObserver] does, that also returns a context. Some events begin something:
 // [TenantsStarted], [RunRequested], [LockWaiting], [MigrationStarted], [BatchStarted] and [WayBackStarted]. The context that
 // the function returns for one of them holds until the event that ends it: for the statements, for a Go migration, and for
-// all events until then, the last one included. So a span of a trace that is put into it has the spans of the statements below it. Only the values of the
-// returned context count: the deadline and the cancellation stay the run's. nil, and what is returned for other events, is
-// ignored. The hooks are called before the other observers, each with the context of the one before.
+// all events until then, the last one included. So the spans of the statements are below a span that the function puts into
+// the context. Only the values of the returned context count: the deadline and the cancellation stay the run's. nil, and a
+// context returned for any other event, is ignored. The hooks are called before the other observers, each with the context
+// that the hook before it returned.
 //
 // There is no hook by default.
 func WithContextHook(hook func(context.Context, Event) context.Context) Option {

@@ -13,7 +13,7 @@ import (
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
-// others are what was there before the first step of a run.
+// others are what other people had in the database before the first step of a run.
 type others struct {
 	objects map[stepKey][]string // that the Down of a step would remove, as dialect.Object names them
 	tables  []string             // the names of all tables and views, where nothing was applied
@@ -50,8 +50,8 @@ func (p *part) notExecuted(step plannedStep, name, why string) error {
 		"undo it by hand, or keep it and mend the migration that failed", name, why))
 }
 
-// keptBy names the first of them that the Up of a step in SQL, once it is executed, may have been content with; "" if there is none.
-// What it has removed or renamed itself it hasn't kept.
+// keptBy names the first object that was there before the run and that the executed Up of a step in SQL may have kept; "" if
+// there is none. The Up has not kept an object that it removed or renamed itself.
 func (o others) keptBy(p *part, step plannedStep) string {
 	if step.sections[0].Function {
 		return ""
@@ -72,7 +72,7 @@ func (o others) keptBy(p *part, step plannedStep) string {
 	return ""
 }
 
-// tableIn is the first of the tables that stands in a text which may be content with it.
+// tableIn is the first of the tables that one of the texts may have kept, "" if there is none.
 func (o others) tableIn(texts []string) string {
 	if len(o.tables) == 0 {
 		return ""
@@ -85,7 +85,7 @@ func (o others) tableIn(texts []string) string {
 	return ""
 }
 
-// removedBy names the first of them that the Down of a step removes, "" if there is none.
+// removedBy names the first object that was there before the run and that the Down of a step removes, "" if there is none.
 func (o others) removedBy(p *part, step plannedStep) string {
 	for _, name := range o.objects[p.key(step.Version)] {
 		return name
@@ -118,7 +118,7 @@ func (p *part) removes(step plannedStep) (list []dialect.Object) {
 	return list
 }
 
-// objects are those that are found in texts. What the server couldn't read is none.
+// objects are the objects that in finds in texts, without names that the server can't read.
 func (p *part) objects(texts []string, in func(text string) []sqltext.Removal) (list []dialect.Object) {
 	for _, text := range texts {
 		for _, r := range in(text) {
@@ -224,9 +224,9 @@ func (o others) endangered(p *part) map[stepKey][]dialect.Object {
 	return list
 }
 
-// forHeir are they for the run that takes over from this one, which can't find them out any more: the objects behind their versions, an
-// empty name, and the tables. Those tables come first for which a Down of this run is refused: there may be too many for all to be
-// remembered.
+// forHeir lists what was there before, for the run that takes over from this one, which can't find it out any more: the objects,
+// each behind its version, then an empty name, then the tables. The tables for which a Down of this run is refused come first,
+// because the state table may not have room for all.
 func (o others) forHeir(p *part) (names []string) {
 	for key, objects := range o.objects {
 		for _, name := range objects {

@@ -80,9 +80,9 @@ func (p *part) owned(ctx context.Context, db *sql.DB, settle bool) (history.Rows
 	return rows, err
 }
 
-// inherit takes over the starting point of runs that were cut off, newest first, and the duty to undo what they did. Once somebody
-// else has applied a migration since, as goose can, that starting point is nobody's any more: what was built on their work stays.
-// It tells the observers.
+// inherit takes over the starting point of runs that were cut off, newest first, and the duty to undo what they did. If somebody
+// else has applied a migration since, as goose can, it takes over neither: that migration may build on their work. It tells
+// the observers.
 func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
 	var dead []plan.Dead
 	for _, d := range cutOff {
@@ -114,8 +114,8 @@ func (p *part) inherit(ctx context.Context, cutOff []history.Run) error {
 	return p.files.load(ctx, known, directionDown)
 }
 
-// notOf are those of the versions that were applied neither by the runs that were cut off nor by those that they had taken over from.
-// Only where they had it remembered what they applied, it is known.
+// notOf returns the versions that somebody else has applied: neither the runs that were cut off nor the runs that they had taken
+// over from. It returns none if one of these runs didn't record which versions it applied (history.Run.Remembers).
 func (p *part) notOf(ctx context.Context, cutOff []history.Run, versions []int64) (list []int64, err error) {
 	if len(versions) == 0 || slices.ContainsFunc(cutOff, func(d history.Run) bool { return len(d.Planned) > 0 && !d.Remembers }) {
 		return nil, nil

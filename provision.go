@@ -42,11 +42,12 @@ import (
 //   - INITIALLY DEFERRED, set_config, pg_settings, functions that SET or RESET something, and on SQLite ROLLBACK: these and all
 //     later migrations run one by one.
 //
-// Each migration begins with the settings of the session, such as the search_path and the role, whatever functions the ones before
-// it have called. now() is the same for migrations that run together, and locks on tables of other schemas are held until all have run. They have
-// [WithMigrationTimeout] times their number. The observers get [BatchStarted] and [BatchFinished] for them. If they fail together, they run one by one, so the error names the
-// migration to blame. If no other migration follows, the same transaction verifies and records the end of the run. MySQL and MariaDB have no transactions for DDL, so there all migrations run one by one, as they do with
-// RollbackTransaction.
+// Each migration begins with the settings of the session, such as the search_path and the role, whatever functions earlier
+// migrations have called. now() is the same for migrations that run together, and locks on tables of other schemas are held
+// until all have run. Their time limit is [WithMigrationTimeout] times their number. The observers get [BatchStarted] and
+// [BatchFinished] for them. If they fail together, they run one by one, so the error names the migration to blame. If no other
+// migration follows, the same transaction verifies and records the end of the run. MySQL and MariaDB have no transactions for
+// DDL, so there all migrations run one by one, as they do with [RollbackTransaction].
 //
 // [Migrator.MigrateTenants] runs migrations together too, in tenants without any applied version.
 func (m *Migrator) Provision(ctx context.Context, t Tenant) error {

@@ -153,7 +153,7 @@ func (s Strategy) String() string {
 	return fmt.Sprintf("Strategy(%d)", int(s))
 }
 
-// WithRollback sets what a failed run does.
+// WithRollback sets what a failed run does. A value that is none of the three strategies is a configuration fault.
 //
 // The default is [RollbackDown].
 func WithRollback(s Strategy) Option {

@@ -302,7 +302,8 @@ func commitError(ctx context.Context, err error) error {
 	return fmt.Errorf("commit: %w", failure.Tidy{Err: failure.Stopped(ctx, err)})
 }
 
-// committing is the part that tells of a COMMIT of all. If the answer is lost, any part that has recorded something tells of all.
+// committing is the part that the error of the shared COMMIT is about. If the answer was lost, the applied versions of any part
+// that has recorded something show whether the COMMIT was executed.
 func (r *run) committing() *part {
 	return r.working[max(0, slices.IndexFunc(r.working, func(p *part) bool { return len(p.ledger.Recorded()) > 0 }))]
 }

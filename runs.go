@@ -44,10 +44,9 @@ type Run struct {
 
 // Runs returns the last hundred runs that had the lock ([WithGlobalLock]) and something to do, newest first. A run whose
 // Outcome is [RunRunning] has the lock now, unless its process is gone. Runs executes two statements at most, and two more
-// while a run is in progress, is read-only,
-// and neither takes the lock nor waits for it. A run over several namespaces gives one Run for each namespace, the last one
-// first; with a chosen namespace, only its runs are returned. Dialects that gooseplus leaves to goose (see [WithDialect])
-// record no runs. A database that can't be read gives [ErrMigrationTable].
+// while a run is in progress. It is read-only, and neither takes the lock nor waits for it. A run over several namespaces gives
+// one Run for each namespace, the last one first; with a chosen namespace, only its runs are returned. Dialects that gooseplus
+// leaves to goose (see [WithDialect]) record no runs. A database that can't be read gives [ErrMigrationTable].
 func (m *Migrator) Runs(ctx context.Context) ([]Run, error) {
 	known, db, done, err := m.openAny(ctx)
 	if err != nil {

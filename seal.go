@@ -18,9 +18,9 @@ type seal struct {
 	rows *history.Rows // as verified in that transaction, nil if it has not ended the run
 }
 
-// close verifies and ends the run within the transaction of a batch that is all that is left of it: the server commits once, and
-// a process that is killed leaves either a run that has ended, or one that is cut off and has nothing of the batch. If anything
-// isn't as it should be, the run is verified and ended after the commit, as every other run.
+// close verifies and ends the run within the transaction of its last batch. So the server commits once, and a process that is
+// killed leaves either a run that has ended, or a run that was cut off and has nothing of the batch. If the batch isn't the last
+// step, or the versions aren't those expected, the run is verified and ended after the commit, as every other run.
 func (s *seal) close(ctx context.Context, db history.Querier, step drive.Step) error {
 	p := s.part
 	s.rows = nil

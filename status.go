@@ -65,12 +65,10 @@ type MigrationStatus struct {
 	Up, Down string
 }
 
-// Status lists the migrations that are known or applied. It reads all files, and executes three
-// statements at most, plus one for stored Downs of unknown versions, and those that look for another tool's history where
-// nothing is applied. It is read-only, and neither
-// takes the lock nor waits for it. If files can't be parsed, the error names them, and only their Up and Down are
-// missing from the status. A database that can't be read gives
-// [ErrMigrationTable].
+// Status lists the migrations that are known or applied. It reads all files, and executes three statements at most, plus one
+// for stored Downs of unknown versions, and those that look for another tool's history where nothing is applied. It is
+// read-only, and neither takes the lock nor waits for it. If files can't be parsed, the error names them, and only their Up and
+// Down are missing from the status. A database that can't be read gives [ErrMigrationTable].
 func (m *Migrator) Status(ctx context.Context) (Status, error) {
 	part, db, done, err := m.open(ctx)
 	if err != nil {

@@ -18,16 +18,15 @@ import (
 // always undone with its own Down. Both releases need the option: one to store, the other one to use.
 //
 // A stored Down has the statements that goose would execute, with the values of ENVSUB, and for a [Replay] the statements that
-// it replays. They are stored in the transaction that records the migration. Downs of migrations that are applied already are stored at the
-// next run that has anything to do, and by [Migrator.Accept]. A Go function and a text that isn't UTF-8 are not stored, nor is, on
-// MySQL and MariaDB, one above 64 KB, of which a character that isn't ASCII takes 6 bytes or 12. A version without a stored Down, or with an empty one, refuses the run with [ErrIrreversible] before anything
-// is touched.
+// it replays. They are stored in the transaction that records the migration. Downs of migrations that are applied already are
+// stored at the next run that has anything to do, and by [Migrator.Accept]. Go functions and texts that aren't UTF-8 are not
+// stored. On MySQL and MariaDB texts above 64 KB aren't stored either; a character that isn't ASCII takes 6 or 12 bytes of them.
+// If a version has no stored Down, or an empty one, the run is refused with [ErrIrreversible] before anything is touched.
 //
 // If such a run fails, it can't apply again what it has undone with a stored Down, because only the newer release has the Up.
 // It then ends in a [*RollbackError] that names these versions, unless [RollbackTransaction] takes everything back.
 //
-// With the option, a person or program that can write the state table can have the next such run execute any SQL, with the
-// rights of the migrating role.
+// Whoever can write the state table can have the next such run execute any SQL, with the rights of the migrating role.
 //
 // The default is false: nothing is stored, and stored Downs are not read.
 func WithStoredDowns(on bool) Option {
@@ -155,7 +154,7 @@ func (p memory) warnOfStoredDowns() {
 	}
 }
 
-// lacksUps is the end of a way back at versions of which only the stored Down was known.
+// lacksUps is the error of a way back that reaches versions with only a stored Down.
 func (w wayBack) lacksUps(versions []int64) error {
 	unknown, _ := plan.Diff(versions, w.target.set.Versions())
 	return fmt.Errorf("versions %v are undone and can't be applied again, because their Ups are not in this configuration: migrate with the release that has "+

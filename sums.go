@@ -25,7 +25,7 @@ import (
 // Migrations that were applied before there were sums are remembered as they are at the next run that has anything to do.
 // With [Ignore], WithUnknownVersions(Ignore) and no [WithStoredDowns], nothing is remembered.
 //
-// The default is [Warn].
+// The default is [Warn]. A value that is none of the three policies is a configuration fault.
 func WithChecksums(p Policy) Option {
 	return optionFunc(func(o *options) { o.checksums = p })
 }
@@ -226,8 +226,8 @@ func (p memory) adopt(ctx context.Context) error {
 	return nil
 }
 
-// asNow are the rows of known versions, with their sums as they are now. run is the run that has applied them, or that has found them
-// applied by something that is no run.
+// asNow are the rows of known versions, with the sums of their files as they are now. run is the run that applied them, or the
+// run that found them applied without a row.
 func asNow(set *migset.Set, versions []int64, run string) (list []history.Applied, err error) {
 	for _, version := range versions {
 		m, known := set.Find(version)

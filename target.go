@@ -35,7 +35,7 @@ type targets struct {
 	parts []*target // one for each namespace, in their order, or the only one
 	// whole has what the parts share. If there are several namespaces to run, it is none of them, and its set is empty.
 	whole    *target
-	warnings []string // those of no part
+	warnings []string // the warnings that belong to no part
 }
 
 // resolve finds the migrations, and every fault of the configuration. It doesn't touch the
@@ -158,7 +158,7 @@ func (o *options) tables(t *target) (err error) {
 	return nil
 }
 
-// in makes the targets those of another schema or tenant: all is shared but the tables.
+// in returns the targets of another schema or tenant: only the names of the tables differ.
 func (ts *targets) in(o *options) (*targets, error) {
 	bind := func(t *target) (*target, error) {
 		bound := *t
@@ -349,8 +349,7 @@ func (o *options) inSchema(d dialect.Dialect) (string, error) {
 	return quoted, nil
 }
 
-// schemaMissing says whether the schema has to be created first. If that is not to be, its absence is
-// an error.
+// schemaMissing says whether the schema has to be created first. Without WithCreateSchema a missing schema is an error.
 func (t *target) schemaMissing(ctx context.Context, db *sql.DB) (bool, error) {
 	var one int
 	err := db.QueryRowContext(ctx, t.dialect.Schema(t.schema).Find()).Scan(&one)

@@ -40,9 +40,9 @@ func (t Tenant) name() string { return redact.Text(cmp.Or(t.Name, t.Schema)) }
 // shares says whether the tenant is in the Migrator's own database.
 func (t Tenant) shares() bool { return t.Open == nil }
 
-// Tenant returns a Migrator for one tenant. Everything else is as in m, and the folders are not listed again. A tenant's own database is opened by each method that uses it, and
-// closed again. A tenant with neither a schema nor Open is a configuration fault of the Migrator that
-// is returned; [Migrator.Err] gives it.
+// Tenant returns a Migrator for one tenant. Everything else is as in m, and the folders are not listed again. Each method
+// opens the tenant's own database, and closes it again. A tenant with neither a schema nor Open is a configuration fault of
+// the returned Migrator; [Migrator.Err] returns it.
 func (m *Migrator) Tenant(t Tenant) *Migrator { return m.tenant(t) }
 
 func (m *Migrator) tenant(t Tenant) *Migrator {
@@ -103,7 +103,7 @@ type ownDatabase struct {
 	db   *sql.DB // guarded by mu
 }
 
-// use opens the database, or takes the one that is kept.
+// use opens the database, or returns the open one if it is kept.
 func (d *ownDatabase) use(ctx context.Context) (*sql.DB, func(), error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -174,7 +174,7 @@ func Schemas(names ...string) iter.Seq2[Tenant, error] {
 // SchemasLike are the schemas whose names match a pattern of LIKE, in the order of their names: on
 // PostgreSQL the schemas of the database except pg_… and information_schema, on MySQL and MariaDB the
 // databases of the server. It asks db when it is ranged over, some hundred names at a time, and keeps no
-// query open in between.
+// query open in between. An error, as on SQLite, which has no schemas, ends the sequence.
 func SchemasLike(db *sql.DB, pattern string) iter.Seq2[Tenant, error] {
 	return func(yield func(Tenant, error) bool) {
 		query, err := schemasQuery(db)
@@ -232,9 +232,9 @@ func SchemasFromQuery(db *sql.DB, query string, args ...any) iter.Seq2[Tenant, e
 	})
 }
 
-// DatabasesFromQuery are tenants with databases of their own. The query returns two columns, the name and
-// the DSN; open is called with the DSN when it is the tenant's turn. A row that comes again counts once. The query runs on db when the sequence
-// is ranged over, see [SchemasFromQuery]. An error ends the sequence, after the tenants before it.
+// DatabasesFromQuery are tenants with databases of their own. The query returns two columns, the name and the DSN; open is
+// called with the DSN when it is the tenant's turn. A row that comes again counts once. The query runs on db when the
+// sequence is ranged over, see [SchemasFromQuery]. An error ends the sequence, after the tenants before it.
 func DatabasesFromQuery(db *sql.DB, open func(ctx context.Context, dsn string) (*sql.DB, error), query string, args ...any) iter.Seq2[Tenant, error] {
 	return func(yield func(Tenant, error) bool) {
 		type row struct{ name, dsn string }

@@ -64,7 +64,7 @@ func WithConcurrency(n int) TenantsOption {
 }
 
 // WithCanary migrates the first n tenants that have anything to do one by one, before all other tenants. If a canary
-// fails, all remaining tenants are skipped.
+// fails, all remaining tenants are skipped. A negative number is an error.
 //
 // The default is 0.
 func WithCanary(n int) TenantsOption {
@@ -72,7 +72,7 @@ func WithCanary(n int) TenantsOption {
 }
 
 // WithMaxFailures stops after n failed tenants: no further tenant is begun, tenants in progress are
-// finished, and the rest is skipped. 0 never stops.
+// finished, and the rest is skipped. 0 never stops; a negative number is an error.
 //
 // The default is 0.
 func WithMaxFailures(n int) TenantsOption {
@@ -80,14 +80,17 @@ func WithMaxFailures(n int) TenantsOption {
 }
 
 // WithMaxFailureRate stops as [WithMaxFailures] does once more than this share of the processed tenants has failed. The
-// share is between 0 and 1, and is ignored until 20 tenants have been processed. 0 never stops.
+// share is between 0 and 1, anything else is an error. It is ignored until 20 tenants have been processed. 0 never stops.
 //
 // The default is 0.
 func WithMaxFailureRate(share float64) TenantsOption {
 	return tenantsOptionFunc(func(o *tenantsOptions) { o.maxFailureRate = share })
 }
 
-// WithTenantTimeout limits the run of each tenant, in place of [WithTimeout]. The way back has its own limit.
+// WithTenantTimeout limits the run of each tenant, in place of [WithTimeout]. The way back has its own limit
+// ([WithRollbackTimeout]). A negative duration is an error.
+//
+// The default, 0, leaves the limit to WithTimeout.
 func WithTenantTimeout(d time.Duration) TenantsOption {
 	return tenantsOptionFunc(func(o *tenantsOptions) { o.timeout = d })
 }
@@ -103,8 +106,9 @@ func WithCreateSchema(create bool) TenantsOption {
 // WithWayBack has [Migrator.MigrateTenants], once failures have stopped it, undo what it did to the tenants that had
 // succeeded: exactly the versions that this call applied, newest first. The tenant that was migrated last comes first, and as
 // many tenants are worked on at once as before, each under its own lock. These tenants are then reported as [TenantUndone] or
-// [TenantNotUndone]. It needs [WithCanary], [WithMaxFailures] or [WithMaxFailureRate], and is for MigrateTenants only. The end of the context undoes no
-// tenant, and doesn't end a way back that has begun.
+// [TenantNotUndone]. The option is an error without [WithCanary], [WithMaxFailures] or [WithMaxFailureRate], and with
+// [Migrator.EachTenant] and [Migrator.TenantsStatus]. If the context ends, no tenant is undone; a way back that has begun
+// goes on.
 //
 // A tenant on which another process has worked since is not touched. Neither is a tenant with a migration that has no Down or
 // that is protected ([Migrator.LockVersion]). Without [WithGlobalLock] the version table alone tells whether another process

@@ -167,12 +167,13 @@ func (c *tenantsCall) ended(ctx context.Context, source error, all bool) (err er
 // is enabled, and its own way back. It looks at many schemas at once and makes a run only for those that
 // have anything to do: first the canaries, one by one, then the others, several at a time. A tenant that
 // another process has locked is taken up again at the end. A tenant that fails doesn't stop the others,
-// unless an option says so; [WithWayBack] undoes what the call did to the others. Only the end of the context interrupts a tenant that is being migrated.
+// unless an option says so; [WithWayBack] undoes what the call did to the others. Only the end of the context interrupts a
+// tenant that is being migrated.
 //
 // The source is ranged over once, ahead of the work. The report is never nil, and has every tenant that the source gave. A
-// schema that it gives again counts once, also under another name, with a [Warning]; a source without tenants is a [Warning] too. The error is a
-// [*TenantsError] if any tenant failed; the source's own error, or the error of a context that ended, is in it as well. A
-// fault of the configuration or of the options is returned before the source is asked.
+// schema that the source gives again counts once, also under another name, with a [Warning]. A source without tenants is a
+// [Warning] too. The error is a [*TenantsError] if any tenant failed; the source's own error, or the error of a context that
+// ended, is in it as well. A fault of the configuration or of the options is returned before the source is asked.
 func (m *Migrator) MigrateTenants(ctx context.Context, source iter.Seq2[Tenant, error], opts ...TenantsOption) (*TenantsReport, error) {
 	return m.eachTenant(ctx, source, nil, opts)
 }

@@ -29,10 +29,10 @@ type TenantStatus struct {
 	Err              error
 }
 
-// TenantsStatus ranges over the states of all tenants of a source, in its order. It looks at many schemas at once, and
-// asks a tenant by itself where that can't tell everything, several at a time. It writes nothing, creates
-// nothing, and neither takes a lock nor waits for one. Of the options, those about failures stop it as they stop
-// [Migrator.MigrateTenants]; the tenants that are left are skipped.
+// TenantsStatus ranges over the states of all tenants of a source, in its order. It looks at many schemas at once. Tenants
+// that need a closer look get one of their own, several at a time. It writes nothing, creates nothing, and neither takes a
+// lock nor waits for one. [WithCanary], [WithMaxFailures] and [WithMaxFailureRate] stop it as they stop
+// [Migrator.MigrateTenants]; the remaining tenants are skipped.
 //
 // An error of the source, and the end of ctx before all tenants are done, are yielded at the end, with a zero TenantStatus.
 // A fault of the configuration or of the options is all that is yielded. Leaving the loop ends the work.
@@ -97,7 +97,7 @@ type survey struct {
 	plannable map[string]bool // guarded by mu; by the applied versions: there are many tenants, and few sets of versions
 }
 
-// look answers for the tenants of which the version tables, and no row of the state tables, say everything.
+// look answers for the tenants whose version tables tell everything: no row of their state tables calls for a closer look.
 func (s *survey) look(ctx context.Context, tenants []Tenant) []*TenantStatus {
 	list := make([]*TenantStatus, len(tenants))
 	c := s.call
@@ -126,7 +126,7 @@ func (s *survey) planned(ctx context.Context, applied []int64) bool {
 	return ok
 }
 
-// ask asks one tenant by itself.
+// ask looks closer at one tenant.
 func (s *survey) ask(ctx context.Context, t Tenant, _ bool) (TenantStatus, fleet.Outcome) {
 	tm, done := s.call.tenant(t)
 	defer done()

@@ -43,8 +43,8 @@ type StatementTimeouts struct {
 // [MigrationStarted] and one [MigrationFinished] for all attempts, and a [Warning] before each further attempt.
 // The way back does the same.
 //
-// A migration can set its own timeouts. On PostgreSQL, a migration with a COMMIT has no timeouts after it. With this option, the connections of a Go migration without a
-// transaction have the timeouts too.
+// A migration can set its own timeouts. On PostgreSQL, a migration with a COMMIT has no timeouts after it. With this option,
+// the connections of a Go migration without a transaction have the timeouts too.
 //
 // A negative duration is a configuration fault, as is this option with a dialect other than
 // PostgreSQL, MySQL (MariaDB) and SQLite. By default the connections' own timeouts hold, and nothing is tried again.

@@ -114,8 +114,8 @@ func (t trail) vet(ctx context.Context, r *run) error {
 	return nil
 }
 
-// last refuses a database whose state table has a run that ended after those of the trail. A run that began before them may
-// have waited for the lock.
+// last refuses a database whose state table has a run that ended after the runs of the trail. Only the end counts: a run that
+// began before them may have waited for the lock.
 func (t trail) last(recorded []history.Run) error {
 	var ended time.Time
 	for _, run := range recorded {
