@@ -178,7 +178,11 @@ func (t dsnTarget) memory() bool {
 
 // shown is the DSN without its password and its options.
 func (t dsnTarget) shown() string {
-	dsn, _, _ := strings.Cut(redact.Text(t.given), "?")
+	hide := redact.DSN
+	if t.dialect == "sqlite3" { // file:shop.db is no user with a password
+		hide = redact.Text
+	}
+	dsn, _, _ := strings.Cut(hide(t.given), "?")
 	return clean(strings.TrimSpace(passwordWord.ReplaceAllString(dsn, "")))
 }
 

@@ -93,6 +93,13 @@ func TestShownDSN(t *testing.T) {
 		{`host=h password=hun\ ter2 user=x`, "invalid ter2", "host=h user=x", "invalid xxxxx"},
 		{`password='a b' host=h`, `no "a b"`, "host=h", `no "xxxxx"`},
 		{"postgres://app:app@h/x", `password authentication failed for user "app"`, "postgres://app:xxxxx@h/x", `password authentication failed for user "app"`},
+		{"app:S3cr@tPart@127.0.0.1:3306/x?a=b", "default addr for network 'S3cr@tPart@127.0.0.1:3306' unknown", "app:xxxxx@127.0.0.1:3306/x", "default addr for network 'xxxxx' unknown"},
+		{"app:S3cr?tPart@h", "missing the slash", "app:xxxxx@h", "missing the slash"},
+		{"app:S3crtPart", "missing the slash", "app:xxxxx", "missing the slash"},
+		{"tcp(app:S3crtPart@h)/x", "unknown network", "tcp(app:xxxxx@h)/x", "unknown network"},
+		{"app@tcp(h:3306)/x?a=b@c", "dial", "app@tcp(h:3306)/x", "dial"},
+		{"h:3306/x", "dial", "h:3306/x", "dial"},
+		{"host=h options='-c a:b@c' user=x", "dial", "host=h options='-c a:b@c' user=x", "dial"},
 		{"app:S3cr@tPart@tcp(h)/x?a=b", "dial tPart", "app:xxxxx@tcp(h)/x", "dial xxxxx"},
 	} {
 		target := dsnTarget{given: tc.given}

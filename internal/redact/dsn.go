@@ -30,6 +30,29 @@ var spaced = []struct {
 	{[]string{"@tcp(", "@unix("}, regexp.MustCompile("[^\\s:/\"'`]+:([^\\s/][^\\n]* [^\\n]*)@(?:tcp|unix)\\("), regexp.MustCompile(`@(tcp|unix)\(`)},
 }
 
+// unparsed is what can't be told from user:password@host, in a text that is known to be a DSN: a driver that needs another form says
+// so. A port is no password.
+var (
+	unparsed = regexp.MustCompile("^[^:@=/?\\[]*:(.+)@|^[^:@=/?\\[]*:(.+)$")
+	port     = regexp.MustCompile(`^\d+(?:[/?].*)?$`)
+)
+
+// DSN is Text for a DSN of a server, perhaps one that no driver can read.
+func DSN(s string) string {
+	if strings.Contains(s, "://") {
+		return Text(s)
+	}
+	m := unparsed.FindStringSubmatchIndex(s)
+	switch {
+	case m == nil:
+	case m[2] >= 0:
+		return s[:m[2]] + hidden + s[m[3]:]
+	case !port.MatchString(s[m[4]:]):
+		return s[:m[4]] + hidden
+	}
+	return Text(s)
+}
+
 func userinfos(s string) (found []span) {
 	for _, pattern := range userinfo {
 		for _, m := range pattern.FindAllStringSubmatchIndex(s, -1) {
