@@ -36,8 +36,8 @@ func (p Policy) String() string {
 // touched. [Migrator.Force] adopts what is there.
 var ErrForeignHistory = failure.Outcome("another tool has migrated this database")
 
-// WithForeignHistory says what to do where the version table is missing or has no version, and a table in the same
-// schema says that another tool has migrated it: golang-migrate, Flyway, Liquibase, dbmate, sql-migrate, tern, Rails,
+// WithForeignHistory says what to do where the version table is missing or has no version, and a table in its
+// schema, or in the one that the connection creates tables in, says that another tool has migrated it: golang-migrate, Flyway, Liquibase, dbmate, sql-migrate, tern, Rails,
 // Atlas, Django, Alembic, bun, go-pg, Pop, gormigrate and others, or goose with another version table that isn't of this Migrator's
 // namespaces.
 // The migrations would meet what is there already, and the way back of a failed run would remove it. With [Refuse]
@@ -71,7 +71,7 @@ func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) (found
 	if err != nil {
 		return nil, strangers, err
 	}
-	found, strangers, err = history.LookForeign(ctx, db, t.table, own)
+	found, strangers, err = history.LookForeign(ctx, db, t.table, own, !o.bound)
 	if err != nil {
 		return nil, strangers, t.tableError(ctx, err)
 	}

@@ -27,18 +27,23 @@ var histories = map[string]struct {
 		"INSERT INTO flyway_schema_history (installed_rank, version, description, type, script, success) VALUES (0, NULL, '<< Flyway Schema Creation >>', 'SCHEMA', 'x', TRUE), (1, '1', 'a', 'SQL', 'V1__a.sql', TRUE), (2, '2', 'b', 'SQL', 'V2__b.sql', TRUE)"}, "Force(2)", false},
 	"Flyway, long ago": {[]string{"CREATE TABLE schema_version (version_rank INT NOT NULL, installed_rank INT NOT NULL PRIMARY KEY, version VARCHAR(50), description VARCHAR(200), type VARCHAR(20) NOT NULL, script VARCHAR(1000), checksum INT, success BOOLEAN NOT NULL)",
 		"INSERT INTO schema_version (version_rank, installed_rank, version, type, success) VALUES (1, 1, '1.1', 'SQL', TRUE)"}, "Flyway", false},
-	"Liquibase":   {[]string{"CREATE TABLE DATABASECHANGELOG (id VARCHAR(255) NOT NULL, author VARCHAR(255) NOT NULL, filename VARCHAR(255) NOT NULL, orderexecuted INT)", "INSERT INTO DATABASECHANGELOG VALUES ('1', 'me', 'x.xml', 1)"}, "Liquibase", false},
-	"dbmate":      {[]string{"CREATE TABLE schema_migrations (version VARCHAR(128) NOT NULL PRIMARY KEY)", "INSERT INTO schema_migrations VALUES ('1'), ('2')"}, "Force(2)", false},
-	"Ecto":        {[]string{"CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, inserted_at TIMESTAMP NULL)", "INSERT INTO schema_migrations (version) VALUES (1), (2)"}, "Force(2)", false},
-	"sql-migrate": {[]string{"CREATE TABLE gorp_migrations (id VARCHAR(255) NOT NULL PRIMARY KEY, applied_at TIMESTAMP NULL)", "INSERT INTO gorp_migrations (id) VALUES ('1_a.sql'), ('2_b.sql')"}, "Force(2)", false},
-	"tern":        {[]string{"CREATE TABLE schema_version (version INT NOT NULL)", "INSERT INTO schema_version VALUES (2)"}, "Force(2)", false},
-	"Atlas":       {[]string{"CREATE TABLE atlas_schema_revisions (version VARCHAR(255) NOT NULL PRIMARY KEY, description VARCHAR(255), executed_at TIMESTAMP NULL)", "INSERT INTO atlas_schema_revisions (version) VALUES ('2')"}, "Force(2)", false},
-	"Django":      {[]string{"CREATE TABLE django_migrations (id INT PRIMARY KEY, app VARCHAR(255) NOT NULL, name VARCHAR(255) NOT NULL, applied TIMESTAMP NULL)", "INSERT INTO django_migrations (id, app, name) VALUES (1, 'auth', '0001_initial')"}, "Django", false},
-	"Alembic":     {[]string{"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)", "INSERT INTO alembic_version VALUES ('1975ea83b712')"}, "Alembic", false},
-	"go-pg":       {[]string{"CREATE TABLE gopg_migrations (id INT PRIMARY KEY, version BIGINT, created_at TIMESTAMP NULL)", "INSERT INTO gopg_migrations (id, version) VALUES (1, 1), (2, 2)"}, "Force(2)", false},
-	"Pop":         {[]string{"CREATE TABLE schema_migration (version VARCHAR(14) NOT NULL)", "INSERT INTO schema_migration VALUES ('20210505110026')"}, "Pop", false},
-	"gormigrate":  {[]string{"CREATE TABLE migrations (id VARCHAR(255) PRIMARY KEY)", "INSERT INTO migrations VALUES ('201608301400')"}, "gormigrate", false},
-	"bun":         {[]string{"CREATE TABLE bun_migrations (id INT PRIMARY KEY, name VARCHAR(255), group_id BIGINT, migrated_at TIMESTAMP NULL)", "INSERT INTO bun_migrations (id, name, group_id) VALUES (1, '20210505110026', 1)"}, "bun", false},
+	"Liquibase":            {[]string{"CREATE TABLE DATABASECHANGELOG (id VARCHAR(255) NOT NULL, author VARCHAR(255) NOT NULL, filename VARCHAR(255) NOT NULL, orderexecuted INT)", "INSERT INTO DATABASECHANGELOG VALUES ('1', 'me', 'x.xml', 1)"}, "Liquibase", false},
+	"dbmate":               {[]string{"CREATE TABLE schema_migrations (version VARCHAR(128) NOT NULL PRIMARY KEY)", "INSERT INTO schema_migrations VALUES ('1'), ('2')"}, "Force(2)", false},
+	"Ecto":                 {[]string{"CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, inserted_at TIMESTAMP NULL)", "INSERT INTO schema_migrations (version) VALUES (1), (2)"}, "Force(2)", false},
+	"sql-migrate":          {[]string{"CREATE TABLE gorp_migrations (id VARCHAR(255) NOT NULL PRIMARY KEY, applied_at TIMESTAMP NULL)", "INSERT INTO gorp_migrations (id) VALUES ('1_a.sql'), ('2_b.sql')"}, "Force(2)", false},
+	"sql-migrate, renamed": {[]string{"CREATE TABLE migrations (id VARCHAR(255) NOT NULL PRIMARY KEY, applied_at TIMESTAMP NULL)", "INSERT INTO migrations (id) VALUES ('1_a.sql'), ('2_b.sql')"}, "Force(2)", false},
+	"Flyway, repeatable": {[]string{"CREATE TABLE flyway_schema_history (installed_rank INT NOT NULL PRIMARY KEY, version VARCHAR(50), type VARCHAR(20) NOT NULL, script VARCHAR(1000), checksum INT, success BOOLEAN NOT NULL)",
+		"INSERT INTO flyway_schema_history (installed_rank, type, script, success) VALUES (1, 'SQL', 'R__a.sql', TRUE)"}, "Flyway", false},
+	"Drizzle":        {[]string{"CREATE TABLE __drizzle_migrations (id INT PRIMARY KEY, hash VARCHAR(64) NOT NULL, created_at BIGINT)", "INSERT INTO __drizzle_migrations VALUES (1, 'abc', 1700000000000)"}, "Drizzle", false},
+	"FluentMigrator": {[]string{"CREATE TABLE VersionInfo (Version BIGINT NOT NULL, AppliedOn TIMESTAMP NULL, Description VARCHAR(1024))", "INSERT INTO VersionInfo (Version) VALUES (202401010000)"}, "FluentMigrator", false},
+	"tern":           {[]string{"CREATE TABLE schema_version (version INT NOT NULL)", "INSERT INTO schema_version VALUES (2)"}, "Force(2)", false},
+	"Atlas":          {[]string{"CREATE TABLE atlas_schema_revisions (version VARCHAR(255) NOT NULL PRIMARY KEY, description VARCHAR(255), executed_at TIMESTAMP NULL)", "INSERT INTO atlas_schema_revisions (version) VALUES ('2')"}, "Force(2)", false},
+	"Django":         {[]string{"CREATE TABLE django_migrations (id INT PRIMARY KEY, app VARCHAR(255) NOT NULL, name VARCHAR(255) NOT NULL, applied TIMESTAMP NULL)", "INSERT INTO django_migrations (id, app, name) VALUES (1, 'auth', '0001_initial')"}, "Django", false},
+	"Alembic":        {[]string{"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)", "INSERT INTO alembic_version VALUES ('1975ea83b712')"}, "Alembic", false},
+	"go-pg":          {[]string{"CREATE TABLE gopg_migrations (id INT PRIMARY KEY, version BIGINT, created_at TIMESTAMP NULL)", "INSERT INTO gopg_migrations (id, version) VALUES (1, 1), (2, 2)"}, "Force(2)", false},
+	"Pop":            {[]string{"CREATE TABLE schema_migration (version VARCHAR(14) NOT NULL)", "INSERT INTO schema_migration VALUES ('20210505110026')"}, "Pop", false},
+	"gormigrate":     {[]string{"CREATE TABLE migrations (id VARCHAR(255) PRIMARY KEY)", "INSERT INTO migrations VALUES ('201608301400')"}, "gormigrate", false},
+	"bun":            {[]string{"CREATE TABLE bun_migrations (id INT PRIMARY KEY, name VARCHAR(255), group_id BIGINT, migrated_at TIMESTAMP NULL)", "INSERT INTO bun_migrations (id, name, group_id) VALUES (1, '20210505110026', 1)"}, "bun", false},
 }
 
 // TestForeignHistory: where another tool has been at work, nothing is touched until a person says what it means.
@@ -181,6 +186,58 @@ func TestForeignGoose(t *testing.T) {
 		}
 		if err := p.migrator(from(chain(1)), gooseplus.WithForeignHistory(7)).Err(); err == nil {
 			t.Error("a policy that there isn't is no fault")
+		}
+	})
+}
+
+// TestForeignBesideTheVersionTable: the version table has a schema of its own, and the tables with their histories are where the
+// connection creates them.
+func TestForeignBesideTheVersionTable(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(schemas).onDatabases(t, func(t *testing.T, p *place) {
+		schema := p.dialect + "_ops"
+		if p.dialect == "mysql" {
+			schema = column[string](t, p.db, "SELECT DATABASE()")[0] + "_ops"
+			t.Cleanup(func() { _, _ = p.db.Exec("DROP DATABASE " + schema) })
+		}
+		p.exec(t, "CREATE SCHEMA "+schema)
+		m := p.migrator(from(chain(3)), gooseplus.WithVersionTable(schema+".goose_db_version"))
+		if err := p.migrator(from(chain(2))).Migrate(ctx); err != nil { // with the default name
+			t.Fatal(err)
+		}
+		err := m.Migrate(ctx)
+		wantIs(t, err, gooseplus.ErrForeignHistory)
+		wantText(t, err, "Force(2)")
+		p.reset(t)
+		p.exec(t, "CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO schema_migrations VALUES (2, FALSE)",
+			"CREATE TABLE t001 (id INTEGER)", "CREATE TABLE t002 (id INTEGER)")
+		err = m.Migrate(ctx)
+		wantIs(t, err, gooseplus.ErrForeignHistory)
+		wantText(t, err, "schema_migrations")
+		wantText(t, err, "Force(2)")
+		if err := m.Force(ctx, 2); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+		// The schema that the connection has anyway, by its name: these tables are the Migrator's own.
+		p.reset(t)
+		p.exec(t, "DROP TABLE IF EXISTS schema_migrations")
+		here := "public"
+		if p.dialect == "mysql" {
+			here = strings.TrimSuffix(schema, "_ops")
+		}
+		named := p.migrator(from(chain(2)), gooseplus.WithVersionTable(here+".goose_db_version"))
+		if err := named.Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := named.RollbackTo(ctx, 0); err != nil {
+			t.Error(err)
+		}
+		if err := named.Migrate(ctx); err != nil {
+			t.Errorf("after all was undone: %v", err)
 		}
 	})
 }

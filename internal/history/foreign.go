@@ -29,13 +29,17 @@ type Strangers struct {
 }
 
 // LookForeign returns the histories of other tools in the schema of a version table, or in the schema that the version table
-// would be created in. If there are none, it returns what other tables are there. Tables with the names in own are the
-// asker's: if one of them has an applied version, nothing is foreign. A schema without histories takes one statement.
-func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) (found []Foreign, strangers Strangers, err error) {
+// would be created in, and with beside in the schema that connections create tables in. If there are none, it returns what
+// other tables are there. Tables with the names in own are the asker's: if one of them has an applied version, nothing is
+// foreign. A schema without histories takes one statement.
+func LookForeign(ctx context.Context, db Querier, v *Versions, own []string, beside bool) (found []Foreign, strangers Strangers, err error) {
 	if v.own == nil {
 		return nil, strangers, nil
 	}
-	tables, strangers, err := v.own.candidates(ctx, db, own)
+	tables, strangers, err := v.own.candidates(ctx, db, v.own.name, own)
+	if err == nil && beside && v.own.name.Schema != "" {
+		tables, strangers, err = v.own.candidatesBeside(ctx, db, tables, strangers)
+	}
 	if err != nil {
 		return nil, strangers, err
 	}
@@ -45,7 +49,7 @@ func LookForeign(ctx context.Context, db Querier, v *Versions, own []string) (fo
 		h := Foreign{Table: v.dialect.Quote(dialect.Name{Schema: t.schema, Table: t.name})}
 		switch {
 		case k == nil:
-		case v.among(own, t.name):
+		case !t.beside && v.among(own, t.name):
 			ours = append(ours, h)
 		default:
 			h.Tool = k.tool
@@ -93,10 +97,28 @@ func (v *Versions) among(list []string, name string) bool {
 type foreignTable struct {
 	schema, name string
 	columns      []string // in lower case
+	beside       bool     // in another schema than the version table
 }
 
-// candidates are the tables with the name of a kind, or with a column by which a kind is known.
-func (t *table) candidates(ctx context.Context, db Querier, own []string) (list []foreignTable, strangers Strangers, err error) {
+// candidatesBeside adds to the candidates and the strangers of the version table's schema those of the schema that connections
+// create tables in, if that is another one.
+func (t *table) candidatesBeside(ctx context.Context, db Querier, list []foreignTable, strangers Strangers) ([]foreignTable, Strangers, error) {
+	beside, there, err := t.candidates(ctx, db, dialect.Name{Table: t.name.Table}, nil)
+	same := func(schema string) bool {
+		return schema == strangers.Schema || slices.ContainsFunc(list, func(one foreignTable) bool { return one.schema == schema })
+	}
+	beside = slices.DeleteFunc(beside, func(one foreignTable) bool { return same(one.schema) })
+	for i := range beside {
+		beside[i].beside = true
+	}
+	if !same(there.Schema) {
+		strangers = there
+	}
+	return append(list, beside...), strangers, err
+}
+
+// candidates are the tables with the name of a kind, or with a column by which a kind is known, where the version table is.
+func (t *table) candidates(ctx context.Context, db Querier, version dialect.Name, own []string) (list []foreignTable, strangers Strangers, err error) {
 	literals := func(texts []string) string {
 		var quoted []string
 		for _, s := range texts {
@@ -107,7 +129,8 @@ func (t *table) candidates(ctx context.Context, db Querier, own []string) (list 
 	for _, name := range slices.Clone(own) {
 		own = append(own, name+suffix)
 	}
-	query := t.server.candidates(t.name, literals(kindNames()), literals(telling), literals(own))
+	own = append(own, "") // a list can't be empty
+	query := t.server.candidates(version, literals(kindNames()), literals(telling), literals(own))
 	err = each(ctx, db, query, func(rows *sql.Rows) error {
 		var schema, name, column string
 		if err := rows.Scan(&schema, &name, &column); err != nil {
@@ -213,10 +236,11 @@ var kinds = []kind{
 	{tool: "golang-migrate", columns: []string{"version", "dirty"}, exactly: true, versions: true, counts: true,
 		query: "SELECT version, CASE WHEN dirty THEN 1 ELSE 0 END FROM %s"},
 	{tool: "Flyway", columns: []string{"installed_rank", "version", "script", "checksum", "success"}, versions: true,
-		query: "SELECT version, CASE WHEN success THEN 0 ELSE 1 END FROM %s WHERE type <> 'SCHEMA' AND version IS NOT NULL"},
+		query: "SELECT version, CASE WHEN success THEN 0 ELSE 1 END FROM %s WHERE type <> 'SCHEMA'"},
 	{tool: "Liquibase", table: "databasechangelog", columns: []string{"id", "author", "filename"}, query: rowsOf("id")},
 	{tool: "tern", table: "schema_version", columns: []string{"version"}, exactly: true, versions: true, counts: true, query: rowsOf("version")},
 	{tool: "dbmate, Rails or the like", table: "schema_migrations", columns: []string{"version"}, versions: true, query: rowsOf("version")},
+	{tool: "sql-migrate", table: "migrations", columns: []string{"id", "applied_at"}, exactly: true, versions: true, query: rowsOf("id")},
 	{tool: "sql-migrate", table: "gorp_migrations", columns: []string{"id", "applied_at"}, versions: true, query: rowsOf("id")},
 	{tool: "Atlas", table: "atlas_schema_revisions", columns: []string{"version", "executed_at"}, versions: true, query: rowsOf("version")},
 	{tool: "Django", table: "django_migrations", columns: []string{"app", "name", "applied"}, query: rowsOf("name")},
@@ -237,6 +261,14 @@ var kinds = []kind{
 	{tool: "Doctrine", table: "doctrine_migration_versions", columns: []string{"version", "executed_at"}, query: rowsOf("version")},
 	{tool: "Laravel", table: "migrations", columns: []string{"migration", "batch"}, query: rowsOf("migration")},
 	{tool: "TypeORM", table: "migrations", columns: []string{"timestamp", "name"}, query: rowsOf("name")},
+	{tool: "Doctrine", table: "migration_versions", columns: []string{"version", "executed_at"}, query: rowsOf("version")},
+	{tool: "Yii", table: "migration", columns: []string{"version", "apply_time"}, query: rowsOf("version")},
+	{tool: "Drizzle", table: "__drizzle_migrations", columns: []string{"hash", "created_at"}, query: "SELECT NULL, 0 FROM %s"},
+	{tool: "MikroORM", table: "mikro_orm_migrations", columns: []string{"name", "executed_at"}, query: rowsOf("name")},
+	{tool: "Kysely", table: "kysely_migration", columns: []string{"name", "timestamp"}, query: rowsOf("name")},
+	{tool: "SeaORM", table: "seaql_migrations", columns: []string{"version", "applied_at"}, query: rowsOf("version")},
+	{tool: "DbUp", table: "schemaversions", columns: []string{"scriptname", "applied"}, query: "SELECT NULL, 0 FROM %s"},
+	{tool: "FluentMigrator", table: "versioninfo", columns: []string{"version", "appliedon"}, query: "SELECT NULL, 0 FROM %s"},
 	{tool: "Entity Framework", table: "__efmigrationshistory", columns: []string{"migrationid", "productversion"}, query: "SELECT 1, 0 FROM %s"},
 }
 
