@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -54,8 +56,18 @@ func (b *books) close() bool {
 	return first
 }
 
-// forcedFor is how long Close stays with connections that it has to close.
+// forcedFor is how long is waited for connections that have to be closed, or whose transactions have to be rolled back.
 const forcedFor = time.Second
+
+// soon waits for what has to end by force.
+func soon(ending *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() { ending.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(forcedFor):
+	}
+}
 
 // drain waits until no connection is in use, and closes those that are when ctx is done.
 func (b *books) drain(ctx context.Context) error {
@@ -79,12 +91,7 @@ func (b *books) drain(ctx context.Context) error {
 	for _, l := range forgotten {
 		closing.Go(l.discard) // waits for the statement that is running
 	}
-	closed := make(chan struct{})
-	go func() { closing.Wait(); close(closed) }()
-	select {
-	case <-closed:
-	case <-time.After(forcedFor):
-	}
+	soon(&closing)
 	return fmt.Errorf("session: %d connections were still in use when it was closed: %w", len(forgotten), context.Cause(ctx))
 }
 
@@ -126,6 +133,13 @@ func (b *books) open() (open *tx) {
 		open = t
 	}
 	return open
+}
+
+// forgotten are the transactions of the step that are open.
+func (b *books) forgotten() []*tx {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.step.txs))
 }
 
 // take returns a connection that the step has used before, or the one that was kept from the step before.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 )
 
 // Step is one migration in one direction, as far as a session has to know it.
@@ -121,6 +122,11 @@ func (s *Session) leave(ctx context.Context, function bool) (err error) {
 
 // EndStep lets go of what the step has used. A transaction that it left open is rolled back.
 func (s *Session) EndStep() {
+	var ending sync.WaitGroup
+	for _, t := range s.books.forgotten() {
+		ending.Go(t.abandon)
+	}
+	soon(&ending)
 	for _, l := range s.books.endStep() {
 		s.dispose(l)
 	}

@@ -159,3 +159,33 @@ func TestStepsOfKinds(t *testing.T) {
 		}
 	})
 }
+
+// TestForgottenTransaction: a transaction that a Go migration neither commits nor rolls back, on a context of its own, ends with the
+// step. Nothing waits for its locks, nor for who has it, and it can't be committed any more.
+func TestForgottenTransaction(t *testing.T) {
+	kinds := map[string]Kind{"postgres": PostgreSQL, "mysql": MySQL, "sqlite3": SQLite}
+	onEach(t, true, func(t *testing.T, p *place) {
+		exe(t, p.db, `CREATE TABLE a (id INTEGER)`)
+		s := Open(p.db, Config{Kind: kinds[p.dialect]})
+		s.StartStep(t.Context(), Step{Function: true})
+		tx, err := s.DB().Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		exe(t, tx, `INSERT INTO a VALUES (1)`)
+		if _, err := s.Finish(t.Context(), false); !errors.Is(err, ErrLeftOpen) {
+			t.Errorf("Finish says %v", err)
+		}
+		s.EndStep()
+		exe(t, p.db, `INSERT INTO a VALUES (2)`)
+		if err := tx.Commit(); err == nil {
+			t.Error("it was committed")
+		}
+		if n := get[int](t, p.db, `SELECT sum(id) FROM a`); n != 2 {
+			t.Errorf("the rows' sum is %d", n)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -195,6 +195,23 @@ func (t *tx) end(statement string, method func(driver.Tx) error) error {
 	return t.link.exec(ctx, statement)
 }
 
+// abandon rolls back a transaction that a step has left open, and takes its connection away from who has it: its locks would
+// be in the way of what the run does next.
+func (t *tx) abandon() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.done {
+		return
+	}
+	t.done = true
+	ctx, cancel := t.link.after(background)
+	defer cancel()
+	t.link.spent = t.link.exec(ctx, "ROLLBACK") != nil || t.link.spent
+	t.link.outside = true
+	t.c.s.books.giveBack(t.c)
+	t.c.s.dispose(t.link)
+}
+
 // Rollback leaves a connection whose transaction's context is done to the pool only if the driver
 // can tell whether it is still good, as database/sql does.
 func (t *tx) Rollback() error {
