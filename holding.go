@@ -76,10 +76,22 @@ func (h *holding) release(caller context.Context, runErr error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.alive), releaseLimit)
 	defer cancel()
 	err := h.dropCreated(failure.Join(runErr, h.recordOutcomes(ctx, runErr)))
-	if unlockErr := h.unlock(caller); unlockErr != nil && !errors.Is(err, ErrLockLost) {
-		err = failure.Join(err, unlockErr)
+	unlockErr := h.unlock(caller)
+	switch {
+	case unlockErr == nil, errors.Is(err, ErrLockLost):
+		return err
+	case err == nil:
+		return h.lostAfterAll(unlockErr)
 	}
-	return err
+	return failure.Join(err, unlockErr)
+}
+
+// lostAfterAll says of a run that has done everything, and has not held its lock to the end, what is true.
+func (h *holding) lostAfterAll(lost error) error {
+	if len(h.rows) != 1 {
+		return fmt.Errorf("%w; the run itself has succeeded", lost)
+	}
+	return fmt.Errorf("%w; the run itself has succeeded, and the database is at version %d", lost, h.run.parts[0].end.to)
 }
 
 // unlock gives the lock back. An error means that it was not held to the end. Where nothing was recorded under it, the

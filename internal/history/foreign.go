@@ -239,6 +239,8 @@ var kinds = []kind{
 		query: "SELECT version, CASE WHEN success THEN 0 ELSE 1 END FROM %s WHERE type <> 'SCHEMA'"},
 	{tool: "Liquibase", table: "databasechangelog", columns: []string{"id", "author", "filename"}, query: rowsOf("id")},
 	{tool: "tern", table: "schema_version", columns: []string{"version"}, exactly: true, versions: true, counts: true, query: rowsOf("version")},
+	{tool: "jjeffery/migration", table: "schema_migrations", columns: []string{"id", "applied_at", "failed"}, versions: true, counts: true,
+		query: "SELECT id, CASE WHEN failed THEN 1 ELSE 0 END FROM %s"},
 	{tool: "dbmate, Rails or the like", table: "schema_migrations", columns: []string{"version"}, versions: true, query: rowsOf("version")},
 	{tool: "sql-migrate", table: "migrations", columns: []string{"id", "applied_at"}, exactly: true, versions: true, query: rowsOf("id")},
 	{tool: "sql-migrate", table: "gorp_migrations", columns: []string{"id", "applied_at"}, versions: true, query: rowsOf("id")},
