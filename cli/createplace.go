@@ -75,8 +75,30 @@ func (f *createFlags) place() (place, error) {
 		}
 	case !direct:
 		environment = "base"
+		if err := f.onlyElsewhere(root); err != nil {
+			return place{}, err
+		}
 	}
 	return place{root: root, dir: filepath.Join(root, environment)}, nil
+}
+
+// onlyElsewhere says that there is no folder of the base, while others have migrations: they may be namespaces, and then no run
+// would read a base.
+func (f *createFlags) onlyElsewhere(root string) error {
+	if isFolder(filepath.Join(root, "base")) {
+		return nil
+	}
+	fsys := os.DirFS(root)
+	others := slices.DeleteFunc(foldersIn(root), func(name string) bool { return !flat(fsys, name) })
+	if len(others) == 0 {
+		return nil
+	}
+	choice := "--env"
+	if f.namespace == "" {
+		choice = "--namespace or --env"
+	}
+	return usagef("there is no folder %s, and there are migrations in %s: choose a folder with %s, or make that one first",
+		clean(filepath.ToSlash(filepath.Join(root, "base"))), clean(strings.Join(others, ", ")), choice)
 }
 
 // misspelt says that a folder isn't there while one of nearly its name is.
