@@ -36,14 +36,14 @@ func (p Policy) String() string {
 // touched. [Migrator.Force] adopts what is there.
 var ErrForeignHistory = failure.Outcome("another tool has migrated this database")
 
-// WithForeignHistory says what to do where the version table is missing or has no version, and a table in its
-// schema, or in the one that the connection creates tables in, says that another tool has migrated it: golang-migrate, Flyway, Liquibase, dbmate, sql-migrate, tern, Rails,
-// Atlas, Django, Alembic, bun, go-pg, Pop, gormigrate and others, or goose with another version table that isn't of this Migrator's
-// namespaces.
+// WithForeignHistory says what to do where the version table is missing or has no version, and another tool has migrated the
+// database already. That is so if its table is in the version table's schema, or in the schema that the connection creates
+// tables in: the table of golang-migrate, Flyway, Liquibase, dbmate, sql-migrate, tern, Rails, Atlas, Django, Alembic, bun,
+// go-pg, Pop, gormigrate or others, or a version table of goose that isn't of this Migrator's namespaces.
 // The migrations would meet what is there already, and the way back of a failed run would remove it. With [Refuse]
 // the run is [ErrForeignHistory], and so is [Migrator.Plan]; [Migrator.Status] says so. [Migrator.Force] is
-// refused only where the other tool says that it has failed half-way. Several services that share a schema, each with
-// a version table of its own, need [Ignore].
+// refused only where the other tool says that it has failed half-way. Several services that share one of these schemas, each
+// with a version table of its own, need [Ignore].
 //
 // Where there are tables and no history at all, perhaps because somebody made them by hand, the observers are told: see
 // [Warning]. If such a run fails, or one with [Warn], its way back ends with [ErrRollBack] at a migration in SQL that names one of

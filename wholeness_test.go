@@ -34,10 +34,15 @@ func TestStatementsCutInTwo(t *testing.T) {
 		"a procedure":                          {"mariadb", "-- +goose Up\nCREATE PROCEDURE p() BEGIN\n  SELECT 1;\nEND;\n", "line 2: goose ends a statement at a semicolon inside the body after BEGIN"},
 		"an SQL function":                      {"postgres", "-- +goose Up\nCREATE FUNCTION f() RETURNS int BEGIN ATOMIC\n  SELECT 1;\nEND;\n", "line 2: goose ends"},
 
+		"a command of psql":        {"postgres", "-- +goose Up\nSELECT 1;\n\\connect shop\nSELECT 2;\n", "line 3: \\connect is a command of psql and no SQL: remove it"},
+		"rows for COPY":            {"postgres", "-- +goose Up\nCREATE TABLE a (id int);\n-- rows\nCOPY public.a (id) FROM stdin WITH (FORMAT csv);\n", "line 4: COPY FROM STDIN waits for rows"},
+		"a delimiter":              {"mysql", "-- +goose Up\nSELECT 1;\nDELIMITER //\nCREATE PROCEDURE p() SELECT 1//\nDELIMITER ;\n", "line 3: DELIMITER is a command of the mysql client"},
 		"a NUL":                    {"sqlite", "-- +goose Up\nCREATE TABLE a (id int);\nCREATE TABLE b (id int); \x00\nCREATE TABLE c (id int);\n", "migration 1 (sql/base/1_a.sql) up: line 3: it has a NUL byte"},
 		"a NUL in the Down":        {"mysql", "-- +goose Up\nSELECT 1;\n-- +goose Down\nSELECT '\x00';\n", "down: line 4: it has a NUL byte"},
 		"a NUL in another dialect": {"clickhouse", "-- +goose Up\nSELECT 1\x00;\n", "up: line 2: it has a NUL byte"},
 
+		"COPY from a file":        {"postgres", "-- +goose Up\nCOPY a FROM '/from stdin';\nINSERT INTO copy VALUES ('COPY a FROM stdin');\n", ""},
+		"a column delimiter":      {"mysql", "-- +goose Up\nCREATE TABLE a (\n  delimiter int\n);\n", ""},
 		"annotated":               {"postgres", strings.Replace(strings.Replace(cutFunction, "CREATE FUNCTION", "-- +goose StatementBegin\nCREATE FUNCTION", 1), "plpgsql;", "plpgsql;\n-- +goose StatementEnd", 1), ""},
 		"on one line":             {"postgres", "-- +goose Up\nDO $$ BEGIN PERFORM 1; END $$;\n", ""},
 		"dollars of MySQL":        {"mysql", "-- +goose Up\nSELECT 1 AS a$$b;\nSELECT 2 AS $$;\n", ""},

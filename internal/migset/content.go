@@ -144,8 +144,8 @@ const withNUL = "it has a NUL byte, at which SQLite ends without an error, and o
 
 // halfCut says what is wrong with a statement, and where in it, if the rest of the section shows that it isn't whole.
 func halfCut(quoting sqltext.Quoting, statement, rest string) (at int, fault string) {
-	if command, at := quoting.Meta(statement); quoting.Dollars && command != "" {
-		return at, command + " is a command of psql and no SQL: remove it"
+	if at, fault := notSQL(quoting, statement); fault != "" {
+		return at, fault
 	}
 	what, at := "", 0
 	quote, open := openQuote(quoting, statement)
@@ -162,6 +162,28 @@ func halfCut(quoting sqltext.Quoting, statement, rest string) (at int, fault str
 	return at, fmt.Sprintf("goose ends a statement at a semicolon inside %s: put -- +goose StatementBegin before the function (or other "+
 		"statement) and -- +goose StatementEnd after it", what)
 }
+
+// notSQL says what of a statement only a client understands, and where that is.
+func notSQL(quoting sqltext.Quoting, statement string) (at int, fault string) {
+	rest := quoting.Uncommented(statement)
+	begin := len(statement) - len(rest)
+	command, at := quoting.Meta(statement)
+	switch {
+	case quoting.Dollars && command != "":
+		return at, command + " is a command of psql and no SQL: remove it"
+	case quoting.Dollars && copies.MatchString(quoting.Bare(rest)):
+		return begin, "COPY FROM STDIN waits for rows from the client, and a migration has none: write INSERT (pg_dump --inserts does)"
+	case quoting.Backslashes && delimiter.MatchString(rest):
+		return begin, "DELIMITER is a command of the mysql client and no SQL: remove it, and put -- +goose StatementBegin before the routine and " +
+			"-- +goose StatementEnd after it"
+	}
+	return 0, ""
+}
+
+var (
+	copies    = regexp.MustCompile(`(?is)^copy\s.*\sfrom\s+stdin\b`)
+	delimiter = regexp.MustCompile(`(?i)^delimiter\s`)
+)
 
 // openQuote returns the quote that is open at the end of a statement, "" if there is none. It must be open whether backslashes
 // escape or not.
