@@ -33,7 +33,7 @@ var spaced = []struct {
 // unparsed is what can't be told from user:password@host, in a text that is known to be a DSN: a driver that needs another form says
 // so. A port is no password.
 var (
-	unparsed = regexp.MustCompile("^[^:@=/?\\[]*:(.+)@|^[^:@=/?\\[]*:(.+)$")
+	unparsed = regexp.MustCompile(`^[^:@=/?\[]*:(.+)@|^[^:@=/?\[]*:(.+)$`)
 	port     = regexp.MustCompile(`^\d+(?:[/?].*)?$`)
 )
 
