@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gooseplus/gooseplus/internal/catalog"
-	"github.com/gooseplus/gooseplus/internal/plan"
 )
 
 // A Difference is one object that is not as the migrations make it, see [Migrator.Drift].
@@ -179,20 +178,6 @@ func (m *Migrator) catalog(ctx context.Context, db *sql.DB) (catalog.Catalog, er
 		return nil, fmt.Errorf("Drift: the catalog can't be read: %w", err)
 	}
 	return c, nil
-}
-
-// exactlyThese is the goal that these versions are applied, and no others. It never goes down.
-func exactlyThese(versions []int64) goal {
-	return func(known, applied []int64) (down, up []int64, err error) {
-		if unknown, _ := plan.Diff(versions, known); len(unknown) > 0 {
-			return nil, nil, fmt.Errorf("%w: %v", ErrUnknownVersion, unknown)
-		}
-		missing, extra := plan.Diff(versions, applied)
-		if len(extra) > 0 {
-			return nil, nil, fmt.Errorf("the shadow has the versions %v, which the database doesn't have: use an empty shadow", extra)
-		}
-		return nil, missing, nil
-	}
 }
 
 func differences(want, have catalog.Catalog) []Difference {

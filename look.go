@@ -3,7 +3,6 @@ package gooseplus
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -271,64 +270,6 @@ func (l *looking) facts(ctx context.Context) (facts history.Facts, err error) {
 		return facts, r.whole.stateError(ctx, err)
 	}
 	return facts, nil
-}
-
-// A goal says what a run has to do, of the known and the applied versions: which to undo, in that
-// order, and which to apply after that, lowest first. Its error refuses the run.
-type goal func(known, applied []int64) (down, up []int64, err error)
-
-// goals are the goal of each namespace.
-type goals func(namespace string) goal
-
-func (g goals) of(p *part) goal { return g(p.target.set.Namespace) }
-
-// everywhere is the same goal for all namespaces.
-func everywhere(same goal) goals { return func(string) goal { return same } }
-
-// plan decides the steps that lead from the applied versions to the goal: down first, then up.
-func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
-	p.planned, p.end.from = applied, plan.Newest(applied)
-	known := p.target.set.Versions()
-	down, pending, err := goal(known, applied)
-	if err != nil {
-		return err
-	}
-	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
-		if err := (memory{p}).restoreDowns(ctx, unknown); err != nil {
-			return err
-		}
-	}
-	if len(down) == 0 {
-		if err := (memory{p}).unknown(known, applied); err != nil {
-			return err
-		}
-	}
-	remaining, _ := plan.Diff(applied, down)
-	if late := plan.Late(pending, remaining); p.run.options.strictOrder && len(late) > 0 {
-		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
-			ErrMergeMigrations, late, plan.Newest(remaining))
-	}
-	first, pending, err := p.files.begin(ctx, applied, pending)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(p.files.load(ctx, down, directionDown), p.files.load(ctx, pending, directionUp)); err != nil {
-		return fmt.Errorf("%w: %w", ErrRollForward, err)
-	}
-	p.steps = nil
-	for _, v := range down {
-		p.steps = append(p.steps, p.files.step(v).down())
-	}
-	p.steps = append(p.steps, first...)
-	for _, v := range pending {
-		p.steps = append(p.steps, p.files.step(v))
-	}
-	faults := []error{p.steps.reversible(p.target)}
-	if p.run.options.oneTransaction() {
-		faults = append(faults, p.steps.transactional())
-	}
-	lock := p.run.options.globalLock && !p.target.oneWriter()
-	return errors.Join(append(faults, p.steps.connections(p.run.db.own.Stats().MaxOpenConnections, lock))...)
 }
 
 func unknownError(known, unknown []int64) error {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -381,4 +382,27 @@ func WithGooseOptions(opts ...goose.ProviderOption) Option {
 	return optionFunc(func(o *options) {
 		o.gooseOptions = append(o.gooseOptions[:len(o.gooseOptions):len(o.gooseOptions)], opts...)
 	})
+}
+
+// WithApplicationVersion sets the version of the application that the state table remembers for each migration and run.
+//
+// The default is the version in the program's build information, or the revision that it was built from.
+func WithApplicationVersion(version string) Option {
+	return optionFunc(func(o *options) { o.application = version })
+}
+
+func applicationVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return ""
 }

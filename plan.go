@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/gooseplus/gooseplus/internal/migset"
+	"github.com/gooseplus/gooseplus/internal/plan"
 )
 
 // Plan returns the steps that [Migrator.Migrate] would take now, in order, none if nothing is
@@ -71,4 +72,50 @@ func (m *Migrator) Statements(ctx context.Context, s Step) ([]string, error) {
 		return up.Statements, nil
 	}
 	return nil, errors.New("migration " + ref(s.Version, s.Source) + " is not one of this Migrator's")
+}
+
+// plan decides the steps that lead from the applied versions to the goal: down first, then up.
+func (p *part) plan(ctx context.Context, applied []int64, goal goal) error {
+	p.planned, p.end.from = applied, plan.Newest(applied)
+	known := p.target.set.Versions()
+	down, pending, err := goal(known, applied)
+	if err != nil {
+		return err
+	}
+	if unknown, _ := plan.Diff(down, known); len(unknown) > 0 {
+		if err := (memory{p}).restoreDowns(ctx, unknown); err != nil {
+			return err
+		}
+	}
+	if len(down) == 0 {
+		if err := (memory{p}).unknown(known, applied); err != nil {
+			return err
+		}
+	}
+	remaining, _ := plan.Diff(applied, down)
+	if late := plan.Late(pending, remaining); p.run.options.strictOrder && len(late) > 0 {
+		return fmt.Errorf("%w: versions %v are pending and lower than %d, the newest applied (WithStrictOrder)",
+			ErrMergeMigrations, late, plan.Newest(remaining))
+	}
+	first, pending, err := p.files.begin(ctx, applied, pending)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(p.files.load(ctx, down, directionDown), p.files.load(ctx, pending, directionUp)); err != nil {
+		return fmt.Errorf("%w: %w", ErrRollForward, err)
+	}
+	p.steps = nil
+	for _, v := range down {
+		p.steps = append(p.steps, p.files.step(v).down())
+	}
+	p.steps = append(p.steps, first...)
+	for _, v := range pending {
+		p.steps = append(p.steps, p.files.step(v))
+	}
+	faults := []error{p.steps.reversible(p.target)}
+	if p.run.options.oneTransaction() {
+		faults = append(faults, p.steps.transactional())
+	}
+	lock := p.run.options.globalLock && !p.target.oneWriter()
+	return errors.Join(append(faults, p.steps.connections(p.run.db.own.Stats().MaxOpenConnections, lock))...)
 }

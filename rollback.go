@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
-	"github.com/gooseplus/gooseplus/internal/migset"
-	"github.com/gooseplus/gooseplus/internal/plan"
 )
 
 // Rollback undoes the last migrations that were applied, as many as steps says or all if there are
@@ -86,36 +84,6 @@ func (m *Migrator) Goto(ctx context.Context, version int64) error {
 		return fmt.Errorf("version %d: the lowest is 0, which means before the first migration", version)
 	}
 	return m.migrateOne(ctx, existing(version, exactly(version)))
-}
-
-func upTo(version int64) goal {
-	return func(known, applied []int64) (down, up []int64, err error) {
-		return nil, plan.Pending(known, applied, version), nil
-	}
-}
-
-func undoLast(steps int) goal {
-	return func(_, applied []int64) (down, up []int64, err error) { return plan.Last(applied, steps), nil, nil }
-}
-
-func undoAbove(version int64) goal {
-	return func(_, applied []int64) (down, up []int64, err error) { return plan.Above(applied, version), nil, nil }
-}
-
-func exactly(version int64) goal {
-	return func(known, applied []int64) (down, up []int64, err error) {
-		return plan.Above(applied, version), plan.Pending(known, applied, version), nil
-	}
-}
-
-// existing is a goal, unless its version looks mistyped.
-func existing(version int64, goal goal) goal {
-	return func(known, applied []int64) (down, up []int64, err error) {
-		if err := migset.Mistyped(version, known, applied); err != nil {
-			return nil, nil, err
-		}
-		return goal(known, applied)
-	}
 }
 
 // A Strategy says what a failed run does, see [WithRollback].
