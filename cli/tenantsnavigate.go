@@ -123,21 +123,39 @@ func tenantsTo(c *call, t *tenantsFlags, dates bool, words reportWords, question
 			return do(ctx, m, version)
 		}
 	}
+	f, err := oneFleet(c, t)
+	if err != nil {
+		return err
+	}
+	if err := target.fault(f.m); err != nil {
+		return err
+	}
 	one := resolved(func(ctx context.Context, m *gooseplus.Migrator, version int64) error {
 		return c.confirmDown(ctx, m, above(version))
 	})
-	return eachTenant(c, t, words, asked{question, one}, resolved(run))
+	return f.each(words, asked{question, one}, resolved(run))
+}
+
+// oneFleet is newFleet for a command that means the versions of one namespace.
+func oneFleet(c *call, t *tenantsFlags) (*fleet, error) {
+	f, err := newFleet(c, t)
+	if err != nil {
+		return nil, err
+	}
+	return f, oneNamespace(f.m)
 }
 
 // eachTenant calls run for every tenant.
 func eachTenant(c *call, t *tenantsFlags, words reportWords, question asked, run func(context.Context, *gooseplus.Migrator) error) error {
-	f, err := newFleet(c, t)
+	f, err := oneFleet(c, t)
 	if err != nil {
 		return err
 	}
-	if err := oneNamespace(f.m); err != nil {
-		return err
-	}
+	return f.each(words, question, run)
+}
+
+// each calls run for every tenant, after the question.
+func (f *fleet) each(words reportWords, question asked, run func(context.Context, *gooseplus.Migrator) error) error {
 	if question.ofSeveral != "" {
 		list, err := collect(f.source)
 		if err != nil {
@@ -145,9 +163,9 @@ func eachTenant(c *call, t *tenantsFlags, words reportWords, question asked, run
 		}
 		switch {
 		case len(list) > 1:
-			err = c.confirm(fmt.Sprintf(question.ofSeveral, tenants(len(list))))
+			err = f.call.confirm(fmt.Sprintf(question.ofSeveral, tenants(len(list))))
 		case len(list) == 1:
-			err = question.ofOne(c.ctx, f.m.Tenant(list[0]))
+			err = question.ofOne(f.call.ctx, f.m.Tenant(list[0]))
 		}
 		if err != nil {
 			return err
@@ -155,7 +173,7 @@ func eachTenant(c *call, t *tenantsFlags, words reportWords, question asked, run
 		f.source = those(list) // that were asked about
 	}
 	return f.report(words, func() (*gooseplus.TenantsReport, error) {
-		return f.m.EachTenant(c.ctx, f.source, run, t.options()...)
+		return f.m.EachTenant(f.call.ctx, f.source, run, f.flags.options()...)
 	})
 }
 

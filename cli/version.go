@@ -52,15 +52,51 @@ func (t target) resolve(ctx context.Context, m *gooseplus.Migrator) (int64, erro
 	if err != nil && len(status.Migrations) == 0 {
 		return 0, err
 	}
-	layout := ""
+	var versions []int64
 	for _, migration := range status.Migrations {
-		if migration.Version < firstTime {
+		versions = append(versions, migration.Version)
+	}
+	end, err := t.end(versions)
+	if err != nil {
+		return 0, err
+	}
+	newest := int64(0)
+	for _, version := range versions {
+		if version <= end {
+			newest = max(newest, version)
+		}
+	}
+	return newest, nil
+}
+
+// fault returns the error of a day where the versions of the migrations are not times. It needs no database.
+func (t target) fault(m *gooseplus.Migrator) error {
+	if t.day.IsZero() {
+		return nil
+	}
+	d, err := m.Describe()
+	if err != nil {
+		return nil // resolve may do without the faulty file
+	}
+	var versions []int64
+	for _, migration := range d.Migrations {
+		versions = append(versions, migration.Version)
+	}
+	_, err = t.end(versions)
+	return err
+}
+
+// end is the highest version of a day, in the layout of the given versions.
+func (t target) end(versions []int64) (int64, error) {
+	layout := ""
+	for _, version := range versions {
+		if version < firstTime {
 			continue
 		}
-		l := layoutOf(migration.Version)
+		l := layoutOf(version)
 		if layout != "" && l != layout {
 			return 0, usagef("%s: a date can't be used, because the versions are times of several kinds, such as %d: name a version",
-				t.day.Format(time.DateOnly), migration.Version)
+				t.day.Format(time.DateOnly), version)
 		}
 		layout = l
 	}
@@ -68,13 +104,7 @@ func (t target) resolve(ctx context.Context, m *gooseplus.Migrator) (int64, erro
 	if !ok {
 		return 0, usagef("%s: a date can't be used, because the versions are not times: name a version", t.day.Format(time.DateOnly))
 	}
-	version := int64(0)
-	for _, migration := range status.Migrations {
-		if migration.Version <= end {
-			version = max(version, migration.Version)
-		}
-	}
-	return version, nil
+	return end, nil
 }
 
 // unixTime stands for the layout of versions that are seconds of Unix time.
