@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/redact"
 )
@@ -48,7 +50,7 @@ func newFleet(c *call, t *tenantsFlags) (*fleet, error) {
 	if t.databases != "" {
 		purpose = otherDatabases
 	}
-	m, err := c.migrator(withPurpose(tenantsContext(c.ctx), purpose))
+	m, err := c.tenantsMigrator(purpose)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +62,35 @@ func newFleet(c *call, t *tenantsFlags) (*fleet, error) {
 	f.source = untilEnd(c.ctx, f.checked(source))
 	c.activity.speakOfTenants(f.words)
 	return f, nil
+}
+
+// tenantsMigrator is the Migrator of the tenants. They are schemas unless purpose is otherDatabases.
+func (c *call) tenantsMigrator(purpose purpose) (*gooseplus.Migrator, error) {
+	if purpose != otherDatabases {
+		if err := c.settings.lackSchemas(); err != nil {
+			return nil, err
+		}
+	}
+	m, err := c.migrator(withPurpose(tenantsContext(c.ctx), purpose))
+	if err != nil || purpose == otherDatabases || c.settings.standalone {
+		return m, err
+	}
+	if d, err := m.Describe(); err == nil && d.Dialect == goose.DialectSQLite3 {
+		return nil, errNoSchemas
+	}
+	return m, nil
+}
+
+// errNoSchemas is for tenants that would be schemas of a SQLite database.
+var errNoSchemas = usagef("SQLite has no schemas: give each tenant a database of its own, and list the databases with --databases-query (tenants up --help)")
+
+// lackSchemas returns an error if the settings name a database without schemas. It doesn't connect: connecting creates a
+// SQLite database.
+func (s *settings) lackSchemas() error {
+	if t, err := s.target(mainDatabase); s.standalone && err == nil && t.dialect == string(goose.DialectSQLite3) {
+		return errNoSchemas
+	}
+	return nil
 }
 
 // tenantsContext is for open, see ForTenants.

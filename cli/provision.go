@@ -19,7 +19,7 @@ func (a *app) tenantsCreateCommand() *cobra.Command {
 }
 
 func tenantsCreate(c *call) error {
-	m, err := c.migrator(withPurpose(tenantsContext(c.ctx), mainDatabase))
+	m, err := c.tenantsMigrator(mainDatabase)
 	if err != nil {
 		return err
 	}

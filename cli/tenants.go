@@ -177,6 +177,11 @@ func masterThenTenants(c *call, t *tenantsFlags) error {
 	if err := t.faults(); err != nil {
 		return err
 	}
+	if t.databases == "" { // otherwise it would come up after the master was migrated
+		if err := c.settings.lackSchemas(); err != nil {
+			return err
+		}
+	}
 	m, err := c.migrator(withPurpose(c.ctx, masterDatabase))
 	if err != nil {
 		return err
