@@ -27,6 +27,7 @@ func (a *app) navigateCommands() []*cobra.Command {
 			flags: func(cmd *cobra.Command) {
 				cmd.Flags().BoolVar(&then, "then-tenants", false, "after that, migrate the tenants, as tenants up does")
 				tenants.add(cmd, true)
+				tenants.addCreateSchema(cmd)
 				tenants.addWayBack(cmd)
 			},
 			run: func(c *call) error {

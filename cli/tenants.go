@@ -37,6 +37,7 @@ func (a *app) tenantsCommands() []*cobra.Command {
 			example: "gooseplus tenants up --schemas-like 'tenant\\_%' --canary 1 --max-failures 10",
 			flags: func(cmd *cobra.Command) {
 				up.add(cmd, true)
+				up.addCreateSchema(cmd)
 				up.addWayBack(cmd)
 			},
 			run: func(c *call) error { return tenantsUp(c, up) },
@@ -99,10 +100,15 @@ func (t *tenantsFlags) add(cmd *cobra.Command, runs bool) {
 	}
 	f.IntVar(&t.canary, "canary", 0, "migrate this many `tenants` first, one by one; if one fails, skip the others")
 	f.IntVar(&t.maxFailures, "max-failures", 0, "stop after this many `failures`; 0 never stops")
-	f.BoolVar(&t.createSchema, "create-schema", false, "create a tenant's schema if it doesn't exist")
-	for _, name := range []string{"canary", "max-failures", "create-schema"} {
+	for _, name := range []string{"canary", "max-failures"} {
 		settable(f, name)
 	}
+}
+
+// addCreateSchema is for the commands that go up.
+func (t *tenantsFlags) addCreateSchema(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&t.createSchema, "create-schema", false, "create a tenant's schema if it doesn't exist")
+	settable(cmd.Flags(), "create-schema")
 }
 
 // addWayBack is for the commands that migrate all tenants.

@@ -21,7 +21,10 @@ func (a *app) tenantsNavigateCommands() []*cobra.Command {
 				"A date such as 2023-11-03 means the end of that day (UTC); it needs versions that are times.",
 			example:  "gooseplus tenants up-to 20231103120000 --schemas-like 'tenant\\_%'",
 			versions: []string{},
-			flags:    func(cmd *cobra.Command) { upTo.add(cmd, true) },
+			flags: func(cmd *cobra.Command) {
+				upTo.add(cmd, true)
+				upTo.addCreateSchema(cmd)
+			},
 			run: func(c *call) error {
 				return tenantsTo(c, upTo, true, upWords, "", func(ctx context.Context, m *gooseplus.Migrator, v int64) error { return m.MigrateTo(ctx, v) })
 			},
@@ -55,7 +58,10 @@ func (a *app) tenantsNavigateCommands() []*cobra.Command {
 				"If some tenants fail, run it again: tenants that are at the version already are left alone." + asksBack,
 			example:  "gooseplus tenants goto 20231103120000 --schemas-like 'tenant\\_%' --yes",
 			versions: []string{},
-			flags:    func(cmd *cobra.Command) { goTo.add(cmd, true) },
+			flags: func(cmd *cobra.Command) {
+				goTo.add(cmd, true)
+				goTo.addCreateSchema(cmd)
+			},
 			run: func(c *call) error {
 				return tenantsTo(c, goTo, false, gotoWords, "undo all migrations above "+c.args[0]+", and apply those up to it, in %s",
 					func(ctx context.Context, m *gooseplus.Migrator, v int64) error { return m.Goto(ctx, v) })
