@@ -24,6 +24,14 @@ func (m *Migrator) Describe() (d migset.Description, err error) {
 	if whole.state != nil {
 		d.Tables = whole.state.Tables()
 	}
+	for _, w := range ts.warnings {
+		d.Warnings = append(d.Warnings, migset.Warned{Text: w})
+	}
+	for _, part := range ts.parts {
+		for _, w := range part.set.Warnings {
+			d.Warnings = append(d.Warnings, migset.Warned{Namespace: part.set.Namespace, Text: w})
+		}
+	}
 	for _, part := range ts.parts {
 		d.Folders = nil
 		for _, environment := range append([]string{""}, o.environments...) { // "" is a namespace without folders in it

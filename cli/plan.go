@@ -48,6 +48,7 @@ func showPlan(c *call, to string, sql bool) error {
 	if err != nil {
 		return err
 	}
+	c.warn(m)
 	if sql {
 		return printSQL(c, m, steps)
 	}

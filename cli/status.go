@@ -168,7 +168,11 @@ func status(c *call, exitCode bool) error {
 	if dirty {
 		c.out.line("\n%s a migration may be half-applied. %s", paint(c.out.colour, red, "dirty:"), strings.TrimSuffix(waysText(c.waysOut(c.out.words, c.opened)), "\n"))
 	}
-	if err != nil || c.data == nil {
+	if c.data == nil {
+		return err
+	}
+	c.warn(c.opened)
+	if err != nil {
 		return err
 	}
 	c.showRunning()
@@ -176,6 +180,14 @@ func status(c *call, exitCode bool) error {
 		return all.err()
 	}
 	return nil
+}
+
+// warn prints what a run would warn of before it looks at the database, such as an environment without a folder.
+func (c *call) warn(m *gooseplus.Migrator) {
+	d, _ := m.Describe() // the command reports the error
+	for _, w := range d.Warnings {
+		c.activity.observe(c.ctx, gooseplus.Warning{Scope: gooseplus.Scope{Namespace: w.Namespace}, Message: w.Text})
+	}
 }
 
 // showRunning shows a run that is in progress, if there is one. The status is worth as much without it.

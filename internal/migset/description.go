@@ -31,7 +31,13 @@ type Description struct {
 	// Folders are the paths of the folders in FS that the migrations of the last namespace are in, in the order of the
 	// environments.
 	Folders []Folder
+	// Warnings are those that a run sends before it looks at the database. They are by namespace, "" for those of no
+	// namespace, and complete even if a file can't be read.
+	Warnings []Warned
 }
+
+// Warned is a warning about the folders of a namespace.
+type Warned struct{ Namespace, Text string }
 
 // Folder is the folder of an environment, which may not exist.
 type Folder struct{ Environment, Path string }
