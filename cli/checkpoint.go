@@ -154,6 +154,9 @@ func newCheckpointWriter(c *call, f *checkpointFlags) (w *checkpointWriter, err 
 		return nil, err
 	}
 	w.place(f.name)
+	if s := c.settings; s.standalone && f.shadow == "" && s.database.driver == "" && !s.hasDSN() { // PostgreSQL is only a guess
+		return nil, usagef("there is no shadow: set --shadow, or GOOSEPLUS_SHADOW_DSN, to the DSN of an empty database that nobody uses; for SQLite set --driver sqlite instead")
+	}
 	w.scratch, err = newScratch(c, f.shadow, w.set)
 	return w, err
 }

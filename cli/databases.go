@@ -163,6 +163,11 @@ func (s *settings) target(p purpose) (dsnTarget, error) {
 	return dsnTarget{}, usagef("there is no database to work on: set --dsn, or GOOSEPLUS_DSN (or GOOSE_DBSTRING, or DATABASE_URL) in the environment or in %s", s.envName())
 }
 
+// hasDSN says whether the settings name a database.
+func (s *settings) hasDSN() bool {
+	return s.database.dsn != "" || s.shared.masterDSN != "" || s.database.fallbackDSN != ""
+}
+
 // folder makes a file system of a folder such that its files are called as people call them.
 func folder(dir string) (fs.FS, string) {
 	dir = filepath.Clean(dir)

@@ -39,7 +39,7 @@ func environments(c *call) error {
 	purpose := mainDatabase
 	if s.standalone {
 		list.addFolders(s)
-		if s.database.dsn == "" && s.shared.masterDSN == "" && s.database.fallbackDSN == "" {
+		if !s.hasDSN() {
 			purpose = noDatabase
 		}
 	}
