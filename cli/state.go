@@ -176,7 +176,10 @@ func protect(c *call, on bool) error {
 		change, text = m.UnlockVersion, "version %d is not locked"
 	}
 	if err := change(c.ctx, version); err != nil {
-		return mistaken(c.ctx, m, version, err)
+		if err = mistaken(c.ctx, m, version, err); ExitCode(err) == exitUsage {
+			err = fmt.Errorf("%w; all versions: %s", err, c.out.command("list --all"))
+		}
+		return err
 	}
 	c.data = map[string]any{"version": version, "locked": on}
 	c.out.line(text, version)

@@ -246,7 +246,7 @@ func show(c *call) error {
 		if err != nil {
 			return err
 		}
-		return usagef("version %d doesn't exist: it is neither known nor applied", version)
+		return usagef("version %d doesn't exist: it is neither known nor applied; all versions: %s", version, c.out.command("list --all"))
 	}
 	shown := d.Migrations[i]
 	up, down := s.Migrations[i].Up, s.Migrations[i].Down
