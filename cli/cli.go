@@ -273,7 +273,11 @@ func nearFlag(cmd *cobra.Command, name string) string {
 
 func unknownCommand(cmd *cobra.Command, name string) error {
 	text := fmt.Sprintf("unknown command %q", name)
-	for distance := 1; distance <= 2; distance++ {
+	farthest := 2
+	if len(name) < 4 { // with two other letters, foo would be goto
+		farthest = 1
+	}
+	for distance := 1; distance <= farthest; distance++ {
 		cmd.SuggestionsMinimumDistance = distance
 		if near := cmd.SuggestionsFor(name); len(near) > 0 {
 			text += fmt.Sprintf(": did you mean %q?", near[0])
