@@ -51,8 +51,9 @@ These are the fields of data, by command:
     check      dirty, unknown, edited, pending (lists of versions), and differences, as in drift, if there are any
     runs       running (null, or one of runs) and runs, newest first: namespace, holder, started, ended (null while it
                runs), from, to (null while it runs), outcome ("running", "migrated", "forced", "accepted", "rolled back", "failed",
-               "cut off" or "crashed"), error; a run in progress also has connection (the server's name for the
-               connection with the lock), at, source (version and file of the migration that it executes) and since
+               "cut off" or "crashed"), error; the outcome of a run down is "migrated" too (the text says "migrated down");
+               a run in progress also has connection (the server's name for the connection with the lock), at, source
+               (version and file of the migration that it executes) and since
     env        environments: name, folder (absent if there is none), migrations (how many), chosen, seen (by the
                database; null without one)
     drift      differences: kind, name, change ("missing", "extra" or "changed"), want (what the migrations make), have
