@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 
 	"github.com/gooseplus/gooseplus/internal/failure"
 	"github.com/gooseplus/gooseplus/internal/history"
@@ -40,7 +41,8 @@ func WithForeignHistory(p Policy) Option {
 	return optionFunc(func(o *options) { o.foreignHistory = p })
 }
 
-// findForeign looks for histories of other tools. It finds none in a database that Force has adopted.
+// findForeign looks for histories of other tools. It finds none in a database that Force has adopted, or that a failed step has
+// left dirty.
 func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) (found []history.Foreign, strangers history.Strangers, err error) {
 	if o.foreignHistory == Ignore || t.state == nil {
 		return nil, strangers, nil
@@ -60,7 +62,8 @@ func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) (found
 	if err != nil {
 		return nil, strangers, t.stateError(ctx, err)
 	}
-	if facts.Adopted {
+	failed := func(s history.Step) bool { return s.Failed } // that refuses the run, and may have renamed the version table
+	if facts.Adopted || slices.ContainsFunc(facts.Dirty, failed) {
 		return nil, history.Strangers{}, nil
 	}
 	return found, strangers, nil

@@ -191,6 +191,27 @@ func TestForeignGoose(t *testing.T) {
 	})
 }
 
+// TestForeignIsOurOwn: a failed step has renamed the version table. The state table says that the database is dirty, and the next
+// process says the same, and not that the renamed table is another tool's.
+func TestForeignIsOurOwn(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(server, without(transactionalDDL)).onEach(t, func(t *testing.T, p *place) {
+		set := chain(2)
+		set["sql/base/3_rename.sql"] = script("RENAME TABLE goose_db_version TO goose_old;", "RENAME TABLE goose_old TO goose_db_version;")
+		for range 2 {
+			wantIs(t, p.locking(p.db, from(set)).Migrate(ctx), gooseplus.ErrDirty)
+		}
+		p.exec(t, "DROP TABLE goose_db_version", "RENAME TABLE goose_old TO goose_db_version")
+		if err := p.locking(p.db, from(set)).Force(ctx, 2); err != nil {
+			t.Error(err)
+		}
+		if err := p.locking(p.db, from(chain(2))).Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestForeignBesideTheVersionTable: the version table has a schema of its own, and the tables with their histories are where the
 // connection creates them.
 func TestForeignBesideTheVersionTable(t *testing.T) {
