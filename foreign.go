@@ -33,8 +33,9 @@ var ErrForeignHistory = failure.Outcome("another tool has migrated this database
 // removes a table, a column, a schema, a type or an extension that was there before the run, if its Up may have kept that
 // object. If such a migration fails half-way outside a transaction, that is [ErrDirty].
 //
-// If nothing is applied and something is pending, the search takes one statement. A run takes another one if the Up of a pending
-// migration in SQL has IF NOT EXISTS or the like, or is outside a transaction.
+// If nothing is applied and something is pending, the search takes one statement, and one or two more if the version table has a
+// schema in its name ([WithVersionTable]). A run takes another one if the Up of a pending migration in SQL has IF NOT EXISTS or
+// the like, or is outside a transaction.
 //
 // The default is [Refuse]. A value that is none of the three policies is a configuration fault.
 func WithForeignHistory(p Policy) Option {
@@ -43,28 +44,28 @@ func WithForeignHistory(p Policy) Option {
 
 // findForeign looks for histories of other tools. It finds none in a database that Force has adopted, or that a failed step has
 // left dirty.
-func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) (found []history.Foreign, strangers history.Strangers, err error) {
+func (t *target) findForeign(ctx context.Context, db *sql.DB, o *options) (found []history.Foreign, strangers []history.Strangers, err error) {
 	if o.foreignHistory == Ignore || t.state == nil {
-		return nil, strangers, nil
+		return nil, nil, nil
 	}
 	own, err := t.ownTables(o)
 	if err != nil {
-		return nil, strangers, err
+		return nil, nil, err
 	}
 	found, strangers, err = history.LookForeign(ctx, db, t.table, own, !o.bound)
 	if err != nil {
-		return nil, strangers, t.tableError(ctx, err)
+		return nil, nil, t.tableError(ctx, err)
 	}
 	if len(found) == 0 {
 		return nil, strangers, nil
 	}
 	facts, err := t.state.Read(ctx, db)
 	if err != nil {
-		return nil, strangers, t.stateError(ctx, err)
+		return nil, nil, t.stateError(ctx, err)
 	}
 	failed := func(s history.Step) bool { return s.Failed } // that refuses the run, and may have renamed the version table
-	if facts.Adopted || slices.ContainsFunc(facts.Dirty, failed) {
-		return nil, history.Strangers{}, nil
+	if facts.Adopted || slices.ContainsFunc(t.own(facts).Dirty, failed) {
+		return nil, nil, nil
 	}
 	return found, strangers, nil
 }
@@ -99,21 +100,18 @@ func (l *looking) vet(ctx context.Context) error {
 		return nil
 	}
 	found, strangers, err := r.whole.findForeign(ctx, r.db.own, r.options)
-	if err == nil && strangers.Tables > 0 {
-		var own []string
-		if own, err = r.whole.ownTables(r.options); err == nil {
-			l.others.tables, err = history.Relations(ctx, r.db.own, r.whole.table, strangers.Schema, own)
-		}
-		if err != nil {
-			err = r.whole.tableError(ctx, err)
-		}
-	}
-	if err == nil && len(found) == 0 && strangers.Tables > 0 {
-		r.events.send(Warning{Message: fmt.Sprintf("schema %s has tables already (%d) and no migration history; if they come from these migrations, call Force with the version that they are at",
-			strangers.Schema, strangers.Tables)})
-	}
-	if err != nil || len(found) == 0 {
+	if err != nil {
 		return err
+	}
+	if l.others.tables, err = r.whole.relations(ctx, r.db.own, r.options, strangers); err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		for _, s := range strangers {
+			r.events.send(Warning{Message: fmt.Sprintf("schema %s has tables already (%d) and no migration history; if they come from these migrations, call Force with the version that they are at",
+				s.Schema, s.Tables)})
+		}
+		return nil
 	}
 	err = fmt.Errorf("%w: %s", ErrForeignHistory, foreignText(r.whole, found))
 	if r.options.foreignHistory == Warn {
@@ -121,6 +119,22 @@ func (l *looking) vet(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("%w: nothing was touched; %s, or WithForeignHistory(Ignore) to execute all migrations", err, adoptingCall(r.whole, found))
+}
+
+// relations are the names of what is in schemas with other tables.
+func (t *target) relations(ctx context.Context, db *sql.DB, o *options, strangers []history.Strangers) (names []string, err error) {
+	own, err := t.ownTables(o)
+	if err != nil {
+		return nil, t.tableError(ctx, err)
+	}
+	for _, s := range strangers {
+		some, err := history.Relations(ctx, db, t.table, s.Schema, own)
+		if err != nil {
+			return nil, t.tableError(ctx, err)
+		}
+		names = append(names, some...)
+	}
+	return names, nil
 }
 
 // foreignText is a sentence about histories.

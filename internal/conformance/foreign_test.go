@@ -212,6 +212,22 @@ func TestForeignIsOurOwn(t *testing.T) {
 	})
 }
 
+// TestForeignBesideADirtyNamespace: that one namespace is dirty says nothing of another one.
+func TestForeignBesideADirtyNamespace(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(server, without(transactionalDDL)).onDatabases(t, func(t *testing.T, p *place) {
+		p.exec(t, "CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO schema_migrations VALUES (2, FALSE)")
+		set := files(map[string]*fstest.MapFile{"shop/1_a.sql": script("CREATE TABLE a (id INTEGER);\nCREATE TABLE a (id INTEGER);", ""), "stock/1_b.sql": table("b")})
+		m := func(policy gooseplus.Policy) *gooseplus.Migrator {
+			return p.locking(p.db, from(set), gooseplus.WithNamespaces("shop", "stock"), gooseplus.WithForeignHistory(policy))
+		}
+		wantIs(t, m(gooseplus.Ignore).MigrateNamespace(ctx, "shop"), gooseplus.ErrDirty)
+		wantIs(t, m(gooseplus.Refuse).MigrateNamespace(ctx, "shop"), gooseplus.ErrDirty)
+		wantIs(t, m(gooseplus.Refuse).MigrateNamespace(ctx, "stock"), gooseplus.ErrForeignHistory)
+	})
+}
+
 // TestForeignBesideTheVersionTable: the version table has a schema of its own, and the tables with their histories are where the
 // connection creates them.
 func TestForeignBesideTheVersionTable(t *testing.T) {
@@ -261,6 +277,50 @@ func TestForeignBesideTheVersionTable(t *testing.T) {
 		if err := named.Migrate(ctx); err != nil {
 			t.Errorf("after all was undone: %v", err)
 		}
+	})
+}
+
+// TestTablesBesideTheVersionTable: tables that somebody made by hand are told of both schemas, and stay.
+func TestTablesBesideTheVersionTable(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(schemas).onDatabases(t, func(t *testing.T, p *place) {
+		here := column[string](t, p.db, map[string]string{"postgres": "SELECT current_schema()", "mysql": "SELECT DATABASE()"}[p.dialect])[0]
+		there := here + "_ops"
+		t.Cleanup(func() { _, _ = p.db.Exec("DROP SCHEMA " + there) }) // on MySQL it is a database
+		p.exec(t, "CREATE SCHEMA "+there, "CREATE TABLE "+there+".by_hand (id INTEGER)")
+		bad := files(map[string]*fstest.MapFile{
+			"1_a.sql": script("CREATE TABLE IF NOT EXISTS "+there+".by_hand (id INTEGER);", "DROP TABLE "+there+".by_hand;"),
+			"2_b.sql": script("CREATE TABLE IF NOT EXISTS too (id INTEGER);", "DROP TABLE too;"),
+			"3_c.sql": script("INSERT INTO nowhere VALUES (1);", ""),
+		})
+		for _, made := range []string{there, here} {
+			told := 0
+			err := p.migrator(from(bad), gooseplus.WithVersionTable(there+".goose_db_version"), warnings("schema "+made+" has tables already (1)", &told)).Migrate(ctx)
+			wantIs(t, err, gooseplus.ErrRollBack)
+			if told != 1 {
+				t.Errorf("%d warnings of %s", told, made)
+			}
+			p.exec(t, "DROP TABLE "+there+".goose_db_version", "DROP TABLE "+there+".goose_db_version_lock", "DROP TABLE IF EXISTS too", "CREATE TABLE too (id INTEGER)",
+				"INSERT INTO "+there+".by_hand VALUES (1)")
+		}
+		p.exec(t, "DROP TABLE "+there+".by_hand")
+	})
+}
+
+// TestForeignWhereNothingCanBeMade: a role that may not create tables in the schema that its connections have doesn't migrate there.
+func TestForeignWhereNothingCanBeMade(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		role := p.role(t)
+		p.exec(t, "CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, dirty BOOLEAN NOT NULL)", "INSERT INTO schema_migrations VALUES (2, FALSE)",
+			"REVOKE CREATE ON SCHEMA public FROM PUBLIC", "CREATE SCHEMA shop AUTHORIZATION "+role.name)
+		set := files(map[string]*fstest.MapFile{"1_a.sql": script("CREATE TABLE shop.a (id INTEGER);", "DROP TABLE shop.a;")})
+		if err := p.over(role.open(t), from(set), gooseplus.WithVersionTable("shop.goose_db_version")).Migrate(ctx); err != nil {
+			t.Error(err)
+		}
+		wantIs(t, p.migrator(from(set), gooseplus.WithVersionTable("other.goose_db_version")).Migrate(ctx), gooseplus.ErrForeignHistory)
 	})
 }
 

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -31,17 +32,15 @@ type Strangers struct {
 // LookForeign returns the histories of other tools in the schema of a version table, or in the schema that the version table
 // would be created in, and with beside in the schema that connections create tables in. If there are none, it returns what
 // other tables are there. Tables with the names in own are the asker's: if one of them has an applied version, nothing is
-// foreign. A schema without histories takes one statement.
-func LookForeign(ctx context.Context, db Querier, v *Versions, own []string, beside bool) (found []Foreign, strangers Strangers, err error) {
+// foreign. A schema without histories takes one statement; with beside, a version table with a schema in its name takes one
+// or two more.
+func LookForeign(ctx context.Context, db Querier, v *Versions, own []string, beside bool) (found []Foreign, strangers []Strangers, err error) {
 	if v.own == nil {
-		return nil, strangers, nil
+		return nil, nil, nil
 	}
-	tables, strangers, err := v.own.candidates(ctx, db, v.own.name, own)
-	if err == nil && beside && v.own.name.Schema != "" {
-		tables, strangers, err = v.own.candidatesBeside(ctx, db, tables, strangers)
-	}
+	tables, strangers, err := v.candidates(ctx, db, own, beside)
 	if err != nil {
-		return nil, strangers, err
+		return nil, nil, err
 	}
 	var ours []Foreign
 	for _, t := range tables {
@@ -58,16 +57,16 @@ func LookForeign(ctx context.Context, db Querier, v *Versions, own []string, bes
 				found = append(found, h)
 			}
 			if ctx.Err() != nil {
-				return nil, strangers, h.Err
+				return nil, nil, h.Err
 			}
 		}
 	}
-	if len(found) == 0 && strangers.Tables == 0 {
-		return nil, strangers, nil
+	if len(found)+len(strangers) == 0 {
+		return nil, nil, nil
 	}
 	for _, h := range ours {
 		if some, err := gooseKind.read(ctx, db, &h); err != nil || some {
-			return nil, Strangers{}, err
+			return nil, nil, err
 		}
 	}
 	return found, strangers, nil
@@ -100,21 +99,34 @@ type foreignTable struct {
 	beside       bool     // in another schema than the version table
 }
 
-// candidatesBeside adds to the candidates and the strangers of the version table's schema those of the schema that connections
-// create tables in, if that is another one.
-func (t *table) candidatesBeside(ctx context.Context, db Querier, list []foreignTable, strangers Strangers) ([]foreignTable, Strangers, error) {
-	beside, there, err := t.candidates(ctx, db, dialect.Name{Table: t.name.Table}, nil)
-	same := func(schema string) bool {
-		return schema == strangers.Schema || slices.ContainsFunc(list, func(one foreignTable) bool { return one.schema == schema })
+// candidates are those of the version table's schema, and with beside those of the schema that connections create tables in, if
+// that is another one.
+func (v *Versions) candidates(ctx context.Context, db Querier, own []string, beside bool) (list []foreignTable, strangers []Strangers, err error) {
+	places := []dialect.Name{v.own.name}
+	if beside && v.own.name.Schema != "" {
+		var schema string
+		err := db.QueryRowContext(ctx, v.own.server.creating()).Scan(&schema)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, nil, err
+		}
+		if err == nil && v.dialect.Fold(schema) != v.dialect.Fold(v.own.name.Schema) {
+			places = append(places, dialect.Name{Schema: schema, Table: v.own.name.Table})
+		}
 	}
-	beside = slices.DeleteFunc(beside, func(one foreignTable) bool { return same(one.schema) })
-	for i := range beside {
-		beside[i].beside = true
+	for i, place := range places {
+		some, others, err := v.own.candidates(ctx, db, place, own)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, t := range some {
+			t.beside = i > 0
+			list = append(list, t)
+		}
+		if others.Tables > 0 {
+			strangers = append(strangers, others)
+		}
 	}
-	if !same(there.Schema) {
-		strangers = there
-	}
-	return append(list, beside...), strangers, err
+	return list, strangers, nil
 }
 
 // candidates are the tables with the name of a kind, or with a column by which a kind is known, where the version table is.
@@ -129,7 +141,6 @@ func (t *table) candidates(ctx context.Context, db Querier, version dialect.Name
 	for _, name := range slices.Clone(own) {
 		own = append(own, name+suffix)
 	}
-	own = append(own, "") // a list can't be empty
 	query := t.server.candidates(version, literals(kindNames()), literals(telling), literals(own))
 	err = each(ctx, db, query, func(rows *sql.Rows) error {
 		var schema, name, column string

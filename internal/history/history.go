@@ -45,6 +45,8 @@ type server interface {
 	// candidates is a query for the tables beside a version table that may belong to another tool: schema, table and column.
 	// One more row has the schema, no table, and the number of tables whose names aren't in own.
 	candidates(version dialect.Name, names, columns, own string) string
+	// creating is a query for the schema that connections create tables in; there is no row if they can't.
+	creating() string
 	// relations is a query for the names of what has rows in a schema, and of sequences.
 	relations(schema string) string
 	// unsafe is a query for the name of a table, and isUnsafe, if its storage engine has no transactions; unsafeByDefault finds a row

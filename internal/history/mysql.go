@@ -79,6 +79,8 @@ func (m mysql) candidates(version dialect.Name, names, columns, own string) stri
 		ORDER BY 1, 2`
 }
 
+func (mysql) creating() string { return "SELECT DATABASE() FROM DUAL WHERE DATABASE() IS NOT NULL" }
+
 func (m mysql) relations(schema string) string {
 	return "SELECT table_name FROM information_schema.tables WHERE table_schema = " + m.Literal(schema)
 }

@@ -96,6 +96,10 @@ func (p postgres) candidates(version dialect.Name, names, columns, own string) s
 		ORDER BY 1, 2`
 }
 
+func (postgres) creating() string {
+	return "SELECT current_schema() WHERE has_schema_privilege(current_schema(), 'CREATE')"
+}
+
 func (p postgres) relations(schema string) string {
 	return "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = " +
 		p.Literal(schema) + ")"

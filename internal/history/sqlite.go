@@ -50,6 +50,8 @@ func (s sqlite) candidates(version dialect.Name, names, columns, own string) str
 		ORDER BY 1, 2`
 }
 
+func (sqlite) creating() string { return "SELECT 'main'" }
+
 func (s sqlite) relations(schema string) string {
 	return "SELECT name FROM " + s.Quote(dialect.Name{Schema: schema, Table: "sqlite_master"}) + " WHERE type IN ('table', 'view')"
 }

@@ -171,7 +171,7 @@ func notSQL(quoting sqltext.Quoting, statement string) (at int, fault string) {
 	switch {
 	case quoting.Dollars && command != "":
 		return at, command + " is a command of psql and no SQL: remove it"
-	case quoting.Dollars && copies.MatchString(quoting.Bare(rest)):
+	case quoting.Dollars && copying.MatchString(rest) && fromStdin.MatchString(quoting.Bare(rest)):
 		return begin, "COPY FROM STDIN waits for rows from the client, and a migration has none: write INSERT (pg_dump --inserts does)"
 	case quoting.Backslashes && delimiter.MatchString(rest):
 		return begin, "DELIMITER is a command of the mysql client and no SQL: remove it, and put -- +goose StatementBegin before the routine and " +
@@ -181,7 +181,8 @@ func notSQL(quoting sqltext.Quoting, statement string) (at int, fault string) {
 }
 
 var (
-	copies    = regexp.MustCompile(`(?is)^copy\s.*\sfrom\s+stdin\b`)
+	copying   = regexp.MustCompile(`(?i)^copy\s`)
+	fromStdin = regexp.MustCompile(`(?i)\sfrom\s+stdin\b`)
 	delimiter = regexp.MustCompile(`(?i)^delimiter\s`)
 )
 
