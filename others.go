@@ -17,7 +17,7 @@ import (
 type others struct {
 	objects map[stepKey][]string // that the Down of a step would remove, as dialect.Object names them
 	tables  []string             // the names of all tables and views, where nothing was applied
-	gone    map[string]bool      // what the steps that were looked at remove or rename, as key gives it
+	gone    map[string]bool      // what the steps that were looked at remove or rename, as fold gives it
 	runs    []string             // the dead runs of which all this is known
 }
 
@@ -29,7 +29,7 @@ type stepKey struct {
 
 func (p *part) key(version int64) stepKey { return stepKey{p.target.set.Namespace, version} }
 
-// mayTake refuses a Down that could remove what was there before: the Up may have been content with that.
+// mayTake refuses a Down that could remove what was there before, because the Up may have kept it.
 func (o others) mayTake(p *part, step plannedStep) error {
 	return p.notExecuted(step, o.keptBy(p, step), "the Up may have kept it (IF NOT EXISTS or the like)")
 }
@@ -87,8 +87,8 @@ func (o others) tableIn(texts []string) string {
 
 // removedBy names the first object that was there before the run and that the Down of a step removes, "" if there is none.
 func (o others) removedBy(p *part, step plannedStep) string {
-	for _, name := range o.objects[p.key(step.Version)] {
-		return name
+	if objects := o.objects[p.key(step.Version)]; len(objects) > 0 {
+		return objects[0]
 	}
 	return ""
 }
@@ -148,10 +148,10 @@ func (p *part) fold(name string) string { return p.target.dialect.Fold(name) }
 
 // lookBefore looks for the objects that are there before the first step, and that would go with a Down. Two kinds of steps matter:
 //
-//   - those whose Up may be content with such an object;
-//   - those that may end half-way, in this run or with it, so that nobody knows whether they have made it.
+//   - steps whose Up may keep such an object (IF NOT EXISTS and the like);
+//   - steps that may end half-way, so that nobody knows whether they have made it.
 //
-// What an earlier step removes or renames is not what the Down would remove.
+// It doesn't look for an object that an earlier step removes or renames: the Down can then only remove a newer one.
 func (o others) lookBefore(ctx context.Context, p *part) (others, error) {
 	if p.target.state == nil || p.run.options.oneTransaction() {
 		return o, nil
@@ -188,7 +188,8 @@ func nonNil[K comparable, V any](m map[K]V) map[K]V {
 	return m
 }
 
-// endangered are the objects that lookBefore looks for, of each step. What a dead run has made is no other's.
+// endangered returns, for each step, the objects that lookBefore looks for. It leaves out steps that a dead run has applied or begun:
+// their objects may be that run's work.
 func (o others) endangered(p *part) map[stepKey][]dialect.Object {
 	theirs := make(map[int64]bool)
 	for _, d := range p.run.holding.inheritedBy(p) {

@@ -63,40 +63,11 @@ func Renamed(text string) (list []Removal) {
 	if !renaming.in(text) {
 		return nil
 	}
-	text = WithoutComments(text)
-	for _, m := range altered.FindAllStringSubmatch(text, -1) {
-		if renamedTable.MatchString(m[2]) {
-			list = append(list, Removal{Name: m[1]})
-		}
-		for _, c := range renamedColumns(m[2]) {
-			list = append(list, Removal{Name: m[1], Column: c[1]})
-		}
-	}
-	for _, m := range renamedTables.FindAllString(text, -1) {
-		for _, pair := range renamedPair.FindAllStringSubmatch(m, -1) {
-			list = append(list, Removal{Name: pair[1]})
-		}
+	for _, r := range renames(WithoutComments(text)) {
+		list = append(list, r.from)
 	}
 	return list
 }
-
-var (
-	renaming      = wordsOf("rename change")
-	renamedTable  = regexp.MustCompile(`(?i)\brename\s+(?:to|as)\s`)
-	renamedColumn = regexp.MustCompile(`(?i)\b(?:rename|change)\s+(?:column\s+)?(` + identifier + `)\s+(?:to\s+)?(` + identifier + `)`)
-	renamedTables = regexp.MustCompile(`(?i)\brename\s+table\s[^;]*`)
-	renamedPair   = regexp.MustCompile(`(?i)(` + dottedName + `)\s+to\s+(` + dottedName + `)`)
-)
-
-// renamedColumns matches the columns that the actions of an ALTER TABLE rename: the old name, and the new one.
-func renamedColumns(actions string) [][]string {
-	return slices.DeleteFunc(renamedColumn.FindAllStringSubmatch(actions, -1), func(c []string) bool {
-		return slices.Contains(noRenamed, strings.ToLower(c[1]))
-	})
-}
-
-// noRenamed are the words that follow RENAME in an ALTER TABLE where it renames something else.
-var noRenamed = []string{"to", "as", "index", "key", "constraint"}
 
 // Made are the tables and the columns that the statements of a text create, or give that name.
 func Made(text string) (list []Removal) {
@@ -105,28 +76,49 @@ func Made(text string) (list []Removal) {
 		list = append(list, Removal{Name: m[1]})
 	}
 	for _, m := range altered.FindAllStringSubmatch(text, -1) {
-		for _, to := range newTable.FindAllStringSubmatch(m[2], -1) {
-			list = append(list, Removal{Name: to[1]})
-		}
 		for _, c := range addedColumn.FindAllStringSubmatch(m[2], -1) {
 			list = append(list, Removal{Name: m[1], Column: c[1]})
 		}
-		for _, c := range renamedColumns(m[2]) {
-			list = append(list, Removal{Name: m[1], Column: c[2]})
+	}
+	for _, r := range renames(text) {
+		list = append(list, r.to)
+	}
+	return list
+}
+
+// rename is a table, or a column of one, that gets another name.
+type rename struct{ from, to Removal }
+
+// renames finds them in a text without comments.
+func renames(text string) (list []rename) {
+	for _, m := range altered.FindAllStringSubmatch(text, -1) {
+		for _, to := range renamedTable.FindAllStringSubmatch(m[2], -1) {
+			list = append(list, rename{Removal{Name: m[1]}, Removal{Name: to[1]}})
+		}
+		for _, c := range renamedColumn.FindAllStringSubmatch(m[2], -1) {
+			if !slices.Contains(noRenamed, strings.ToLower(c[1])) {
+				list = append(list, rename{Removal{Name: m[1], Column: c[1]}, Removal{Name: m[1], Column: c[2]}})
+			}
 		}
 	}
 	for _, m := range renamedTables.FindAllString(text, -1) {
 		for _, pair := range renamedPair.FindAllStringSubmatch(m, -1) {
-			list = append(list, Removal{Name: pair[2]})
+			list = append(list, rename{Removal{Name: pair[1]}, Removal{Name: pair[2]}})
 		}
 	}
 	return list
 }
 
 var (
-	createdTable = regexp.MustCompile(`(?i)\bcreate\s+(?:or\s+replace\s+)?table\s+(?:if\s+not\s+exists\s+)?(` + dottedName + `)`)
-	newTable     = regexp.MustCompile(`(?i)\brename\s+(?:to|as)\s+(` + dottedName + `)`)
-	addedColumn  = regexp.MustCompile(`(?i)\badd\s+(?:column\s+)?(?:if\s+not\s+exists\s+)?(` + identifier + `)`)
+	createdTable  = regexp.MustCompile(`(?i)\bcreate\s+(?:or\s+replace\s+)?table\s+(?:if\s+not\s+exists\s+)?(` + dottedName + `)`)
+	addedColumn   = regexp.MustCompile(`(?i)\badd\s+(?:column\s+)?(?:if\s+not\s+exists\s+)?(` + identifier + `)`)
+	renaming      = wordsOf("rename change")
+	renamedTable  = regexp.MustCompile(`(?i)\brename\s+(?:to|as)\s+(` + dottedName + `)`)
+	renamedColumn = regexp.MustCompile(`(?i)\b(?:rename|change)\s+(?:column\s+)?(` + identifier + `)\s+(?:to\s+)?(` + identifier + `)`)
+	renamedTables = regexp.MustCompile(`(?i)\brename\s+table\s[^;]*`)
+	renamedPair   = regexp.MustCompile(`(?i)(` + dottedName + `)\s+to\s+(` + dottedName + `)`)
+	// noRenamed are the words that follow RENAME in an ALTER TABLE where it renames something else.
+	noRenamed = []string{"to", "as", "index", "key", "constraint"}
 )
 
 // MayKeep says whether a text may succeed although an object that it is to make is there already: it says so, or calls what may.
