@@ -17,7 +17,7 @@ var ErrForeignHistory = failure.Outcome("another tool has migrated this database
 
 // WithForeignHistory says what to do where the version table is missing or has no version, and another tool has migrated the
 // database already. That is so if its table is in the version table's schema, or in the schema that the connection creates
-// tables in: the table of golang-migrate, Flyway, Liquibase, dbmate, sql-migrate, tern, Rails, Atlas, Django, Alembic, bun,
+// tables in, as far as its role can: the table of golang-migrate, Flyway, Liquibase, dbmate, sql-migrate, tern, Rails, Atlas, Django, Alembic, bun,
 // go-pg, Pop, gormigrate or others, or a version table of goose that isn't of this Migrator's namespaces.
 // The migrations would meet what is there already, and the way back of a failed run would remove it. With [Refuse]
 // the run is [ErrForeignHistory], and so is [Migrator.Plan]; [Migrator.Status] says so. [Migrator.Force] is
