@@ -165,6 +165,9 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	lookout, stop := d.watch(ctx)
 	defer stop()
 	err := d.attempts(ctx, step)
+	if err != nil {
+		d.Rest() // what asks for the state of things may need the connection
+	}
 	if err != nil && d.leftNothing(ctx, step, err) {
 		err, _ = d.restored(ctx, err, func() error { // it failed at the fence
 			d.recorder.Again()

@@ -201,7 +201,8 @@ func (b *books) keep(l *link) bool {
 	defer b.mu.Unlock()
 	keep := !b.closed && b.kept == nil && l.valid()
 	if keep {
-		l.stale = l.stale || l.erred || !b.step.Plain || b.step.ended
+		meddled := !b.step.Plain || b.step.ended
+		l.stale, l.meddled = l.stale || meddled || l.erred, l.meddled || meddled
 		b.kept = l
 	}
 	return keep

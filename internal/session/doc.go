@@ -32,7 +32,8 @@
 //   - PostgreSQL: a connection on which everything ran in the session's transactions stays for the next step. It is reset
 //     before that step, in one round trip that leaves prepared statements alone. Settings that the application made when the
 //     connection was new are read once, and set again; the server doesn't list those of an extension that isn't loaded.
-//     Every other connection is closed. At the end the last one is closed too, unless a [Keeper] takes it. From a small
+//     Every other connection is closed. At the end the last one is closed too, unless a [Keeper] takes it, or every step on
+//     it was plain: then it is reset and given back, which saves the run a connection for what comes next. From a small
 //     parent pool none stays: connections are reset and given back, or closed if a reset leaves something.
 //   - MySQL: closed, because drivers offer no reset and a connection is cheap. Variables
 //     on which the library relies have their usual values, for the migrations too: see usual.

@@ -71,3 +71,51 @@ func TestPlainStep(t *testing.T) {
 		})
 	}
 }
+
+// TestPlainConnectionGoesBack: the application has the connection again on which every step was plain, as it was, whatever a
+// trigger did; one of another step is closed, also where a plain step came last.
+func TestPlainConnectionGoesBack(t *testing.T) {
+	for _, x := range targets {
+		if x.dialect != "postgres" {
+			continue
+		}
+		t.Run(x.name, func(t *testing.T) {
+			p := x.place(t)
+			p.db.SetMaxIdleConns(1)
+			exe(t, p.db, `CREATE TABLE a (id INTEGER)`, `CREATE FUNCTION lead_away() RETURNS trigger LANGUAGE plpgsql AS
+				$$BEGIN PERFORM set_config('search_path', 'elsewhere', false); RETURN NULL; END$$`,
+				`CREATE TRIGGER away AFTER INSERT ON a EXECUTE FUNCTION lead_away()`)
+			for name, tc := range map[string]struct {
+				steps []Step
+				back  bool
+			}{
+				"plain":            {[]Step{{Plain: true}, {Plain: true}}, true},
+				"another at last":  {[]Step{{Plain: true}, {}}, false},
+				"another at first": {[]Step{{}, {Plain: true}}, false},
+			} {
+				before, settings := get[int](t, p.db, p.id), get[string](t, p.db, `SHOW search_path`)
+				s := p.open(t, Config{Kind: PostgreSQL})
+				for _, step := range tc.steps {
+					step.InTransaction = true
+					s.StartStep(t.Context(), step)
+					tx, err := s.DB().BeginTx(t.Context(), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					exe(t, tx, `INSERT INTO public.a VALUES (1)`)
+					if err := tx.Commit(); err != nil {
+						t.Fatal(err)
+					}
+					s.EndStep()
+				}
+				s.Rest()
+				if back := get[int](t, p.db, p.id) == before; back != tc.back {
+					t.Errorf("%s: the connection went back: %t", name, back)
+				}
+				if got := get[string](t, p.db, `SHOW search_path`); got != settings {
+					t.Errorf("%s: the application finds %s, want %s", name, got, settings)
+				}
+			}
+		})
+	}
+}

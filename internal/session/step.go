@@ -132,12 +132,17 @@ func (s *Session) EndStep() {
 	}
 }
 
-// Rest lets go of the connection that is kept for the next step: the Keeper has it, or it is closed. There may be another one.
+// Rest lets go of the connection that is kept for the next step: the Keeper has it, or the application again if no step can have
+// left anything on it. Otherwise it is closed. There may be another one.
 func (s *Session) Rest() {
 	kept := s.books.takeKept()
 	switch {
 	case kept == nil:
-	case s.cfg.Keeper == nil || kept.clean(s.cfg.Kind) != nil || !s.cfg.Keeper.put(kept):
+	case s.cfg.Keeper == nil && kept.meddled, kept.clean(s.cfg.Kind) != nil:
+		s.discard(kept)
+	case s.cfg.Keeper == nil:
+		_ = kept.giveBack()
+	case !s.cfg.Keeper.put(kept):
 		s.discard(kept)
 	}
 }
