@@ -1,10 +1,10 @@
 package redact
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/gooseplus/gooseplus/internal/lazy"
 	"github.com/gooseplus/gooseplus/internal/sqltext"
 )
 
@@ -21,7 +21,7 @@ const (
 // account makes words of a pattern in which a space is a gap, " ?" perhaps one, and NAME, NAMES and VALUES stand for such.
 func account(pattern string) words {
 	word := pattern[:strings.IndexAny(pattern, ` (\`)]
-	return words{strings.ToLower(word), regexp.MustCompile(`^(?is:` + strings.NewReplacer(
+	return words{strings.ToLower(word), lazy.Regexp(`^(?is:` + strings.NewReplacer(
 		" ?", gap+`*`, " ", gap+`+`, "NAMES", manyName, "NAME", oneName, "VALUES", name+`(?:\s*,\s*`+name+`)*`).Replace(pattern) + `)`)}
 }
 
@@ -43,7 +43,7 @@ const setting = `"?(?:[^p\W]|p[^aw\W]|pa[^s\W])[\w.]*"?`
 
 // harmless are strings in such statements that are no passwords: the names of accounts in a list, options, the end of a role, and
 // what only PostgreSQL has in double quotes.
-var harmless = regexp.MustCompile(`^(?is:` + strings.Join([]string{
+var harmless = lazy.Regexp(`^(?is:` + strings.Join([]string{
 	`,\s*` + name + `\s*@\s*` + name,
 	`[(,]\s*(?:(?:SET|ADD)\s+)?(?:host|port|dbname|user|slot_name)\s*=?\s*'[^'\s,;]*'\B`,
 	`VALID\s+UNTIL\s+'[^'\n]*'\B`,
@@ -64,7 +64,7 @@ func accounts(t text) (found []span) {
 			if !strings.HasPrefix(t.lower[b.At:], w.word) {
 				continue
 			}
-			if m := w.pattern.FindStringIndex(near(t.s[:b.End], b.At)); m != nil {
+			if m := w.pattern().FindStringIndex(near(t.s[:b.End], b.At)); m != nil {
 				var some []span
 				some, over = stringsIn(t.s[:b.End], b.At+m[1], w.word == "grant")
 				found = append(found, some...)
@@ -115,11 +115,11 @@ func stringsIn(s string, at int, grant bool) (found []span, over int) {
 		case c == '`' || c == '-' || c == '/' || c == '#':
 			n = passed(s, i)
 		case !counts && wordBegins(s, i):
-			if end := grantees.FindStringIndex(near(s, i)); end != nil {
+			if end := grantees().FindStringIndex(near(s, i)); end != nil {
 				counts, n = true, end[1]
 			}
 		case counts && (c == '(' || c == ',' || wordBegins(s, i)):
-			n = max(1, len(harmless.FindString(near(s, i))))
+			n = max(1, len(harmless().FindString(near(s, i))))
 		}
 		i += n
 	}

@@ -5,36 +5,38 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gooseplus/gooseplus/internal/lazy"
 )
 
 // userinfo finds passwords that stand between a user and a host. The password is the first group.
-var userinfo = []*regexp.Regexp{
+var userinfo = []func() *regexp.Regexp{
 	// scheme://user:password@host. The last @ before a space ends the password.
-	regexp.MustCompile(`://[^:/@\s]*:(\S*)@`),
+	lazy.Regexp(`://[^:/@\s]*:(\S*)@`),
 	// scheme://user@domain:password@host, which is not scheme://user@host:port/db?option=a@b.
-	regexp.MustCompile(`://[^:/\s]*@[^:/\s]*:(\d*[^\d/?\s]\S*|\d+)@`),
+	lazy.Regexp(`://[^:/\s]*@[^:/\s]*:(\d*[^\d/?\s]\S*|\d+)@`),
 	// scheme://user:pass, the beginning of a URL whose password has a # or the like in it. It is not a host with a port.
-	regexp.MustCompile("://[^:/@\\s\\[\"'`]+:(\\d*[^\\d,:@/?#\\s\"'`\\\\)\\]}][^@/?#\\s\"'`]*)"),
+	lazy.Regexp("://[^:/@\\s\\[\"'`]+:(\\d*[^\\d,:@/?#\\s\"'`\\\\)\\]}][^@/?#\\s\"'`]*)"),
 }
 
 // goSQLDriver is user:password@net(address)/db, where net and address may be left out. It is no URL: the password doesn't begin
 // with two slashes.
-var goSQLDriver = regexp.MustCompile("[^\\s:/\"'`]*:(/?[^\\s/]\\S*)@(?:[\\w.+-]*\\(|(?:tcp|unix)?/)")
+var goSQLDriver = lazy.Regexp("[^\\s:/\"'`]*:(/?[^\\s/]\\S*)@(?:[\\w.+-]*\\(|(?:tcp|unix)?/)")
 
 // spaced finds passwords with a space in them, in one DSN: they don't have in them what between says.
 var spaced = []struct {
 	words            []string // one of them is in each text that the pattern matches
-	pattern, between *regexp.Regexp
+	pattern, between func() *regexp.Regexp
 }{
-	{[]string{"://"}, regexp.MustCompile("://[^:/\\s\"'`]+:([^\\s\\d/\"'`][^\\n\"'`]* [^\\n\"'`]*)@"), regexp.MustCompile(`://`)},
-	{[]string{"@tcp(", "@unix("}, regexp.MustCompile("[^\\s:/\"'`]+:([^\\s/][^\\n]* [^\\n]*)@(?:tcp|unix)\\("), regexp.MustCompile(`@(tcp|unix)\(`)},
+	{[]string{"://"}, lazy.Regexp("://[^:/\\s\"'`]+:([^\\s\\d/\"'`][^\\n\"'`]* [^\\n\"'`]*)@"), lazy.Regexp(`://`)},
+	{[]string{"@tcp(", "@unix("}, lazy.Regexp("[^\\s:/\"'`]+:([^\\s/][^\\n]* [^\\n]*)@(?:tcp|unix)\\("), lazy.Regexp(`@(tcp|unix)\(`)},
 }
 
 // unparsed is what can't be told from user:password@host, in a text that is known to be a DSN: a driver that needs another form says
 // so. A port is no password.
 var (
-	unparsed = regexp.MustCompile(`^[^:@=/?\[]*:(.+)@|^[^:@=/?\[]*:(.+)$`)
-	port     = regexp.MustCompile(`^\d+(?:[/?].*)?$`)
+	unparsed = lazy.Regexp(`^[^:@=/?\[]*:(.+)@|^[^:@=/?\[]*:(.+)$`)
+	port     = lazy.Regexp(`^\d+(?:[/?].*)?$`)
 )
 
 // DSN is Text for a DSN of a server, perhaps one that no driver can read.
@@ -42,12 +44,12 @@ func DSN(s string) string {
 	if strings.Contains(s, "://") {
 		return Text(s)
 	}
-	m := unparsed.FindStringSubmatchIndex(s)
+	m := unparsed().FindStringSubmatchIndex(s)
 	switch {
 	case m == nil:
 	case m[2] >= 0:
 		return s[:m[2]] + hidden + s[m[3]:]
-	case !port.MatchString(s[m[4]:]):
+	case !port().MatchString(s[m[4]:]):
 		return s[:m[4]] + hidden
 	}
 	return Text(s)
@@ -55,7 +57,7 @@ func DSN(s string) string {
 
 func userinfos(s string) (found []span) {
 	for _, pattern := range userinfo {
-		for _, m := range pattern.FindAllStringSubmatchIndex(s, -1) {
+		for _, m := range pattern().FindAllStringSubmatchIndex(s, -1) {
 			after, _, _ := strings.Cut(s[m[3]:], " ")
 			found = append(found, span{start: m[2], end: m[3], rest: s[m[0]:m[2]] + after, dsn: true})
 		}
@@ -72,7 +74,7 @@ func userinfos(s string) (found []span) {
 		if at = end; !strings.Contains(s[start:end], ":") {
 			continue
 		}
-		for _, m := range goSQLDriver.FindAllStringSubmatchIndex(s[start:end], -1) {
+		for _, m := range goSQLDriver().FindAllStringSubmatchIndex(s[start:end], -1) {
 			after, _, _ := strings.Cut(s[start+m[3]:], " ")
 			found = append(found, span{start: start + m[2], end: start + m[3], rest: s[start+m[0]:start+m[2]] + after, dsn: true})
 		}
@@ -81,8 +83,8 @@ func userinfos(s string) (found []span) {
 		if !slices.ContainsFunc(p.words, func(word string) bool { return strings.Contains(s, word) }) {
 			continue
 		}
-		for _, m := range p.pattern.FindAllStringSubmatchIndex(s, -1) {
-			if !p.between.MatchString(s[m[2]:m[3]]) {
+		for _, m := range p.pattern().FindAllStringSubmatchIndex(s, -1) {
+			if !p.between().MatchString(s[m[2]:m[3]]) {
 				found = append(found, span{start: m[2], end: m[3], rest: s[m[0]:m[2]], dsn: true})
 			}
 		}
@@ -95,16 +97,16 @@ const keyNames = `(?:\w*(?:password|passwd|pwd|passphrase)|(?:\w+_)?pass|\w*toke
 
 var (
 	// key is the name before an equals sign, in libpq's, ADO's and query strings, and in SQL.
-	key = regexp.MustCompile(`(?i)\b` + keyNames + `$`)
+	key = lazy.Regexp(`(?i)\b` + keyNames + `$`)
 	// quoted is a value in quotes, ODBC's braces, or quotes that %q has escaped.
-	quoted = regexp.MustCompile(`^(?:'(?:[^'\\]|\\.|'')*'|"(?:[^"]|"")*"|\{(?:[^}]|\}\})*\}|\\"(?:[^"\\]|\\[^"])*\\")`)
+	quoted = lazy.Regexp(`^(?:'(?:[^'\\]|\\.|'')*'|"(?:[^"]|"")*"|\{(?:[^}]|\}\})*\}|\\"(?:[^"\\]|\\[^"])*\\")`)
 	// afterQuoted is what follows a value in quotes.
-	afterQuoted = regexp.MustCompile("^(?:\\s|$|\\\\n|[;&,]\\s*(?:\\w[\\w.-]*\\s*=|\\s|$)|[:)\\]}\"'`][\\s,.:;)\\]}\"'`]*(?:\\s|$))")
+	afterQuoted = lazy.Regexp("^(?:\\s|$|\\\\n|[;&,]\\s*(?:\\w[\\w.-]*\\s*=|\\s|$)|[:)\\]}\"'`][\\s,.:;)\\]}\"'`]*(?:\\s|$))")
 	// next is what ends a value without quotes: the next key, what closes the text, or the end of the line. A space
 	// does not: drivers quote a DSN whose password has spaces.
-	next = regexp.MustCompile("^(?:\\s+[\\w.-]+\\s*=|[;&]\\s*\\w[\\w.-]*=|[\"'`)\\]}][,.:;]?(?:\\s|$)|;?[ \\t]*(?:\\n|$))")
+	next = lazy.Regexp("^(?:\\s+[\\w.-]+\\s*=|[;&]\\s*\\w[\\w.-]*=|[\"'`)\\]}][,.:;]?(?:\\s|$)|;?[ \\t]*(?:\\n|$))")
 	// pair is a keyword with its value.
-	pair = regexp.MustCompile("\\w+\\s*=\\s*[^\\s'\"`]+")
+	pair = lazy.Regexp("\\w+\\s*=\\s*[^\\s'\"`]+")
 )
 
 // values finds the values of keys that stand for a password.
@@ -116,7 +118,7 @@ func values(s string) (found []span) {
 		}
 		name := strings.TrimRight(strings.TrimSuffix(s[at:at+i], ":"), space)
 		at += i + 1
-		if !key.MatchString(lastWord(name)) {
+		if !key().MatchString(lastWord(name)) {
 			continue
 		}
 		at += len(s[at:]) - len(strings.TrimLeft(strings.TrimPrefix(s[at:], ">"), space))
@@ -125,7 +127,7 @@ func values(s string) (found []span) {
 		at = end
 	}
 	if len(found) > 0 && len(s) <= mostTraced {
-		rest := strings.Join(pair.FindAllString(mask(s, found), -1), " ")
+		rest := strings.Join(pair().FindAllString(mask(s, found), -1), " ")
 		for i := range found {
 			found[i].rest = rest
 		}
@@ -148,8 +150,8 @@ func lastWord(s string) string {
 }
 
 func valueEnd(s string) int {
-	if m := quoted.FindStringIndex(s); m != nil {
-		if afterQuoted.MatchString(s[m[1]:]) {
+	if m := quoted().FindStringIndex(s); m != nil {
+		if afterQuoted().MatchString(s[m[1]:]) {
 			return m[1]
 		}
 	}
@@ -160,7 +162,7 @@ func valueEnd(s string) int {
 			}
 			continue
 		}
-		if strings.IndexByte(ends, s[i]) >= 0 && next.MatchString(s[i:]) {
+		if strings.IndexByte(ends, s[i]) >= 0 && next().MatchString(s[i:]) {
 			return i
 		}
 	}
@@ -172,22 +174,22 @@ func valueEnd(s string) int {
 // as much as there is.
 var leftovers = []struct {
 	words   string // are in each text that the pattern matches
-	pattern *regexp.Regexp
+	pattern func() *regexp.Regexp
 }{
 	// net/url quotes what it was given. Which part of that is the password can't be told, since it was not parsed.
-	{`parse "`, regexp.MustCompile(`parse "[\w+.-]+://((?:[^"\\]|\\.)*)": (?:invalid|net/url|first path|missing protocol|[\w ]*(?:escape|port|userinfo|character|host))`)},
-	{"cannot parse `", regexp.MustCompile("cannot parse `((?s:.*))`: failed to parse as")},
-	{`invalid port ":`, regexp.MustCompile(`invalid port ":((?:[^"\\]|\\.)+)" after host`)},
-	{`invalid URL escape "`, regexp.MustCompile(`invalid URL escape "((?:[^"\\]|\\.)+)"`)},
-	{`: parsing "`, regexp.MustCompile(`strconv\.\w+: parsing "((?:[^"\\]|\\.)+)"`)},
-	{`missing "=" after "`, regexp.MustCompile(`missing "=" after "((?s:.+))" in connection info string`)},
-	{`missing "=" after "`, regexp.MustCompile(`missing "=" after "((?:[^"\\]|\\.)+)"`)},
-	{"percent-encoded ", regexp.MustCompile(`percent-encoded (?:token|value): "([^\n]*)"`)},
-	{"URI query parameter:", regexp.MustCompile(`URI query parameter: "([^\n]*)"`)},
-	{"unexpected spaces found in", regexp.MustCompile(`unexpected spaces found in "([^\n]*)"`)},
-	{"lookup ", regexp.MustCompile(`\blookup (\S+)@`)},
-	{"database=", regexp.MustCompile("\\bdatabase=([^`\\s]+)@")},
-	{"default addr for network '", regexp.MustCompile(`default addr for network '([^']*)' unknown`)},
+	{`parse "`, lazy.Regexp(`parse "[\w+.-]+://((?:[^"\\]|\\.)*)": (?:invalid|net/url|first path|missing protocol|[\w ]*(?:escape|port|userinfo|character|host))`)},
+	{"cannot parse `", lazy.Regexp("cannot parse `((?s:.*))`: failed to parse as")},
+	{`invalid port ":`, lazy.Regexp(`invalid port ":((?:[^"\\]|\\.)+)" after host`)},
+	{`invalid URL escape "`, lazy.Regexp(`invalid URL escape "((?:[^"\\]|\\.)+)"`)},
+	{`: parsing "`, lazy.Regexp(`strconv\.\w+: parsing "((?:[^"\\]|\\.)+)"`)},
+	{`missing "=" after "`, lazy.Regexp(`missing "=" after "((?s:.+))" in connection info string`)},
+	{`missing "=" after "`, lazy.Regexp(`missing "=" after "((?:[^"\\]|\\.)+)"`)},
+	{"percent-encoded ", lazy.Regexp(`percent-encoded (?:token|value): "([^\n]*)"`)},
+	{"URI query parameter:", lazy.Regexp(`URI query parameter: "([^\n]*)"`)},
+	{"unexpected spaces found in", lazy.Regexp(`unexpected spaces found in "([^\n]*)"`)},
+	{"lookup ", lazy.Regexp(`\blookup (\S+)@`)},
+	{"database=", lazy.Regexp("\\bdatabase=([^`\\s]+)@")},
+	{"default addr for network '", lazy.Regexp(`default addr for network '([^']*)' unknown`)},
 }
 
 func remains(s string) (found []span) {
@@ -195,7 +197,7 @@ func remains(s string) (found []span) {
 		if !strings.Contains(s, l.words) {
 			continue
 		}
-		for _, m := range l.pattern.FindAllStringSubmatchIndex(s, -1) {
+		for _, m := range l.pattern().FindAllStringSubmatchIndex(s, -1) {
 			found = append(found, span{start: m[2], end: m[3]})
 		}
 	}

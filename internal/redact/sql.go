@@ -5,12 +5,14 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gooseplus/gooseplus/internal/lazy"
 )
 
 // quotedKey is a name of what is secret with a value after a colon or an arrow, as in JSON and hstore.
 var (
-	quotedKey   = regexp.MustCompile(`(?i)["']` + keyNames + `\\*["']$`)
-	quotedValue = regexp.MustCompile(`^(?:\\+"(.*?)\\+"|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.|'')*)'|([^\s,}\]\[{"'\\]+))`)
+	quotedKey   = lazy.Regexp(`(?i)["']` + keyNames + `\\*["']$`)
+	quotedValue = lazy.Regexp(`^(?:\\+"(.*?)\\+"|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.|'')*)'|([^\s,}\]\[{"'\\]+))`)
 )
 
 func quotedKeys(s string) (found []span) {
@@ -25,12 +27,12 @@ func quotedKeys(s string) (found []span) {
 		if name == "" || name[len(name)-1] != '"' && name[len(name)-1] != '\'' || arrow && !strings.HasPrefix(s[at:], ">") {
 			continue
 		}
-		name = quotedKey.FindString(name)
+		name = quotedKey().FindString(name)
 		if name == "" {
 			continue
 		}
 		at += len(s[at:]) - len(strings.TrimLeft(strings.TrimPrefix(s[at:], ">"), space))
-		value := quotedValue.FindStringSubmatchIndex(s[at:])
+		value := quotedValue().FindStringSubmatchIndex(s[at:])
 		for group := 2; group < len(value); group += 2 {
 			if value[group] >= 0 {
 				found = append(found, span{start: at + value[group], end: at + value[group+1], rest: name, dsn: true})
@@ -43,11 +45,11 @@ func quotedKeys(s string) (found []span) {
 // word is are compared with the pattern: a statement can have megabytes.
 type words struct {
 	word    string
-	pattern *regexp.Regexp
+	pattern func() *regexp.Regexp
 }
 
 func begin(word, pattern string) words {
-	return words{word, regexp.MustCompile(`^(?i:` + pattern + `)`)}
+	return words{word, lazy.Regexp(`^(?i:` + pattern + `)`)}
 }
 
 // clause comes before a password in SQL.
@@ -70,7 +72,7 @@ var clauses = []clause{
 	{begin("create", `CREATE\s+(?:ROLE|USER|GROUP)\b`), thenPassword, true},
 	{begin("alter", `ALTER\s+(?:ROLE|USER|GROUP)\b`), thenPassword, true},
 	{begin("pragma", `PRAGMA\s+(?:\w+\.)?(?:re|hex)?key\s*[=(]\s*`), words{}, true},
-	{words{"bearer", regexp.MustCompile(`^Bearer\s+`)}, words{}, true},
+	{words{"bearer", lazy.Regexp(`^Bearer\s+`)}, words{}, true},
 }
 
 // ends are the ends of the clauses of a kind.
@@ -106,7 +108,7 @@ func (t text) find(w words, from, to int) (end int, ok bool) {
 		if i > 0 && inName(t.s[i-1]) {
 			continue
 		}
-		if m := w.pattern.FindStringIndex(t.s[i:]); m != nil {
+		if m := w.pattern().FindStringIndex(t.s[i:]); m != nil {
 			return i + m[1], true
 		}
 	}
@@ -165,7 +167,7 @@ func statements(t text) (found []span) {
 	return append(found, accounts(t)...)
 }
 
-var dollarTag = regexp.MustCompile(`^\$\w*\$`)
+var dollarTag = lazy.Regexp(`^\$\w*\$`)
 
 // literal finds the content of the string that s begins with. A string that isn't closed ends with the line: a server
 // shows only the beginning of a statement.
@@ -174,7 +176,7 @@ func literal(s string) (start, end int, ok bool) { return stringOf(s, 0) }
 // stringOf is literal for a string that may have several lines in a number of bytes, if it is closed there.
 func stringOf(s string, lines int) (start, end int, ok bool) {
 	if strings.HasPrefix(s, "$") {
-		tag := dollarTag.FindString(s)
+		tag := dollarTag().FindString(s)
 		if tag == "" {
 			return 0, 0, false
 		}
@@ -228,8 +230,8 @@ func wordFollows(s string) bool {
 }
 
 var (
-	insert     = regexp.MustCompile(`^(?i:INSERT|REPLACE)\s+(?:\w+\s+){0,8}?(?i:INTO)\s+[^\s(]+\s*\(([^()]*)\)`)
-	secretName = regexp.MustCompile(`(?i)^` + keyNames + `$`)
+	insert     = lazy.Regexp(`^(?i:INSERT|REPLACE)\s+(?:\w+\s+){0,8}?(?i:INTO)\s+[^\s(]+\s*\(([^()]*)\)`)
+	secretName = lazy.Regexp(`(?i)^` + keyNames + `$`)
 )
 
 // inserts finds the values of the columns that are called like a secret.
@@ -239,14 +241,14 @@ func inserts(t text) (found []span) {
 			if i > 0 && inName(t.s[i-1]) {
 				continue
 			}
-			m := insert.FindStringSubmatchIndex(t.s[i:])
+			m := insert().FindStringSubmatchIndex(t.s[i:])
 			if m == nil {
 				continue
 			}
 			secret := make(map[int]bool)
 			column := 0
 			for name := range strings.SplitSeq(t.s[i+m[2]:i+m[3]], ",") {
-				if secretName.MatchString(strings.Trim(strings.TrimSpace(name), "\"`")) {
+				if secretName().MatchString(strings.Trim(strings.TrimSpace(name), "\"`")) {
 					secret[column] = true
 				}
 				column++

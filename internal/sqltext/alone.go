@@ -1,14 +1,15 @@
 package sqltext
 
 import (
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/lazy"
 )
 
 // alone matches what PostgreSQL refuses in a transaction (PreventInTransactionBlock in its sources), and VACUUM, which
 // SQLite refuses too. DROP SUBSCRIPTION and CREATE SUBSCRIPTION are refused unless an option says otherwise.
-var alone = regexp.MustCompile(`(?is)^(?:` + strings.Join([]string{
+var alone = lazy.Regexp(`(?is)^(?:` + strings.Join([]string{
 	`create\s+(?:unique\s+)?index\s+concurrently\b`,
 	`drop\s+index\s+concurrently\b`,
 	`reindex\s*(?:\([^)]*\)\s*)?(?:index|table|schema|database|system)\s+concurrently\b`,
@@ -49,23 +50,23 @@ func Alone(text string) (alone, among bool) {
 // rare are the words of which one is in each such statement.
 var rare = []string{"concurrently", "reindex", "vacuum", "cluster", "database", "tablespace", "system", "subscription", "discard"}
 
-var unconnected = regexp.MustCompile(`\b(?:connect|create_slot)\s*=\s*'?(?:false|off|0)\b`)
+var unconnected = lazy.Regexp(`\b(?:connect|create_slot)\s*=\s*'?(?:false|off|0)\b`)
 
 func outside(statement string) bool {
-	m := alone.FindString(statement)
+	m := alone().FindString(statement)
 	if m == "" {
 		return false
 	}
 	m = strings.ToLower(m)
-	return !strings.HasPrefix(m, "create") || !strings.HasSuffix(m, "subscription") || !unconnected.MatchString(strings.ToLower(statement))
+	return !strings.HasPrefix(m, "create") || !strings.HasSuffix(m, "subscription") || !unconnected().MatchString(strings.ToLower(statement))
 }
 
 // innerComments are comments anywhere; a /*! is code.
-var innerComments = regexp.MustCompile(`(?s)'[^']*'|"[^"]*"|--[^\n\r]*|/\*(?:[^!].*?)?\*/`)
+var innerComments = lazy.Regexp(`(?s)'[^']*'|"[^"]*"|--[^\n\r]*|/\*(?:[^!].*?)?\*/`)
 
 // WithoutComments has a space for each comment of PostgreSQL, so that what is around one can be matched.
 func WithoutComments(statement string) string {
-	return innerComments.ReplaceAllStringFunc(Quoting{Dollars: true}.Uncommented(statement), func(s string) string {
+	return innerComments().ReplaceAllStringFunc(Quoting{Dollars: true}.Uncommented(statement), func(s string) string {
 		if strings.HasPrefix(s, "--") || strings.HasPrefix(s, "/*") {
 			return " "
 		}

@@ -33,7 +33,7 @@ func (q Quoting) begins(text string, within bool) (list []Begin) {
 			n, closed := q.Skip(text, i)
 			begins = begins && n > 1 && (c == '-' || c == '/' || c == '#') // a comment
 			if c == '$' && bodies && within {
-				tag := len(dollarTag.FindString(text[i:]))
+				tag := len(dollarTag().FindString(text[i:]))
 				for _, b := range q.begins(text[i+tag:max(i+tag, i+n-tag)], false) {
 					list = append(list, Begin{i + tag + b.At, i + tag + b.End})
 				}

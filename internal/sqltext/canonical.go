@@ -3,9 +3,10 @@ package sqltext
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gooseplus/gooseplus/internal/lazy"
 )
 
 // Sum is the SHA-256 of a text in its canonical form, in hexadecimal.
@@ -86,7 +87,7 @@ func (c *canon) line(piece string) {
 	text := strings.TrimRight(piece, "\r\n")
 	if strings.HasPrefix(text, "-- +goose ") && tidy(text) {
 		c.out = append(c.out, text...)
-	} else if note := strings.TrimSpace(strings.TrimLeft(text, "-")); strings.HasPrefix(note, "+goose") && !allowsLock.MatchString(note) {
+	} else if note := strings.TrimSpace(strings.TrimLeft(text, "-")); strings.HasPrefix(note, "+goose") && !allowsLock().MatchString(note) {
 		c.out = append(c.out, "-- "+strings.Join(strings.Fields(note), " ")...)
 	}
 	if text != piece {
@@ -103,7 +104,7 @@ func (c *canon) space() {
 }
 
 // allowsLock matches an annotation that changes nothing of what a file does.
-var allowsLock = regexp.MustCompile(`(?i)^\+gooseplus\s+allow-lock\b`)
+var allowsLock = lazy.Regexp(`(?i)^\+gooseplus\s+allow-lock\b`)
 
 // tidy says whether a line has single spaces only, and none at its end.
 func tidy(line string) bool {

@@ -1,10 +1,11 @@
 package sqltext
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gooseplus/gooseplus/internal/lazy"
 )
 
 // A Quoting is what a database takes for quotes and comments, beside ' and ", -- and /* */.
@@ -28,13 +29,13 @@ func (q Quoting) Open(text string) (quote string, at int) {
 }
 
 func openedBy(rest string) string {
-	if tag := dollarTag.FindString(rest); tag != "" {
+	if tag := dollarTag().FindString(rest); tag != "" {
 		return tag
 	}
 	return rest[:1]
 }
 
-var dollarTag = regexp.MustCompile(`^\$(?:[\pL_][\pL\d_]*)?\$`)
+var dollarTag = lazy.Regexp(`^\$(?:[\pL_][\pL\d_]*)?\$`)
 
 // span is the length of what begins at i: a quoted text, a comment, or one character. A comment counts as closed in
 // any case.
@@ -56,7 +57,7 @@ func (q Quoting) span(text string, i int) (length int, closed bool) {
 		}
 		return len(rest), true
 	case c == '$' && q.Dollars && !endsInName(text[:i]):
-		tag := dollarTag.FindString(rest)
+		tag := dollarTag().FindString(rest)
 		if tag == "" {
 			return 1, true
 		}
@@ -169,23 +170,23 @@ func endsInName(before string) bool {
 }
 
 // routine matches the beginning of a statement that can have a body of statements.
-var routine = regexp.MustCompile(`(?is)^create\s+(?:or\s+(?:replace|alter)\s+|definer\s*=\s*\S+\s+|temp(?:orary)?\s+|aggregate\s+)*` +
+var routine = lazy.Regexp(`(?is)^create\s+(?:or\s+(?:replace|alter)\s+|definer\s*=\s*\S+\s+|temp(?:orary)?\s+|aggregate\s+)*` +
 	`(?:trigger|procedure|function|event|package)\b`)
 
 var (
-	beginWord = regexp.MustCompile(`(?i)\bbegin\b`)
-	endOfBody = regexp.MustCompile(`(?i)\bend(?:\s+[\pL_][\pL\d_]*)?\s*;*\s*$`)
+	beginWord = lazy.Regexp(`(?i)\bbegin\b`)
+	endOfBody = lazy.Regexp(`(?i)\bend(?:\s+[\pL_][\pL\d_]*)?\s*;*\s*$`)
 )
 
 // OpenBody says whether a statement creates a routine whose body of statements, from BEGIN on, has no END, and where
 // that begins.
 func (q Quoting) OpenBody(statement string) (at int, open bool) {
-	if !routine.MatchString(q.Uncommented(statement)) {
+	if !routine().MatchString(q.Uncommented(statement)) {
 		return 0, false
 	}
 	bare := q.Bare(statement)
-	begin := beginWord.FindStringIndex(bare)
-	if begin == nil || endOfBody.MatchString(strings.TrimSpace(bare)) {
+	begin := beginWord().FindStringIndex(bare)
+	if begin == nil || endOfBody().MatchString(strings.TrimSpace(bare)) {
 		return 0, false
 	}
 	return begin[0], true

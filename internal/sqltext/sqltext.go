@@ -3,9 +3,10 @@
 package sqltext
 
 import (
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gooseplus/gooseplus/internal/lazy"
 )
 
 // Uncommented is a statement without the comments before it, for databases that end a comment at a line feed alone. A /*! is code.
@@ -42,7 +43,7 @@ func Executable(text string) bool {
 
 // control matches a statement that ends the transaction that goose has opened for a migration, or
 // that means to open one of its own.
-var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback)\b`)
+var control = lazy.Regexp(`(?i)^(begin|start\s+transaction|commit|end|abort|rollback)\b`)
 
 // ControlsTransactions says whether a text has transactions of its own. A statement that goes back to a
 // savepoint is no such one. A text of several statements is looked at piece by piece; but an END in it is
@@ -50,7 +51,7 @@ var control = regexp.MustCompile(`(?i)^(begin|start\s+transaction|commit|end|abo
 func ControlsTransactions(text string) bool {
 	for i, piece := range pieces(text) {
 		if slices.ContainsFunc(readings(piece), func(piece string) bool {
-			return control.MatchString(piece) && !toSavepoint.MatchString(piece) && (i == 0 || !end.MatchString(piece)) || prepares(piece)
+			return control().MatchString(piece) && !toSavepoint().MatchString(piece) && (i == 0 || !end().MatchString(piece)) || prepares(piece)
 		}) {
 			return true
 		}
@@ -69,12 +70,12 @@ func PreparesTransaction(text string) bool {
 
 // prepares says whether a statement without the comments before it is a PREPARE TRANSACTION.
 func prepares(statement string) bool {
-	return preparing.has(firstWord(statement)) && twoPhase.MatchString(strings.TrimSpace(WithoutComments(statement)))
+	return preparing.has(firstWord(statement)) && twoPhase().MatchString(strings.TrimSpace(WithoutComments(statement)))
 }
 
 var (
 	preparing = wordsOf("prepare")
-	twoPhase  = regexp.MustCompile(`(?i)^prepare\s+transaction\s*(?:'|\s(?:e|u&)'|\$)`)
+	twoPhase  = lazy.Regexp(`(?i)^prepare\s+transaction\s*(?:'|\s(?:e|u&)'|\$)`)
 )
 
 // Meddles says whether a text has any of the words, anywhere, with which a migration ends its transaction or changes its
@@ -83,7 +84,7 @@ var (
 func Meddles(text string) bool {
 	for at := 0; at < len(text); {
 		n := wordLength(text[at:])
-		if word := text[at : at+n]; meddling.has(word) && !(strings.EqualFold(word, "rollback") && clause.MatchString(text[max(0, at-40):at])) {
+		if word := text[at : at+n]; meddling.has(word) && !(strings.EqualFold(word, "rollback") && clause().MatchString(text[max(0, at-40):at])) {
 			return true
 		}
 		at += n + 1
@@ -92,14 +93,14 @@ func Meddles(text string) bool {
 }
 
 // clause matches what comes before the word ROLLBACK of a conflict clause, on the same line: a comment may end with it.
-var clause = regexp.MustCompile(`(?i)\b(?:or|on[ \t]+conflict)[ \t]+$`)
+var clause = lazy.Regexp(`(?i)\b(?:or|on[ \t]+conflict)[ \t]+$`)
 
 // PragmasSet are the names of the PRAGMAs in a text that are given a value, in lower case.
 func PragmasSet(text string) (names []string) {
 	for at := 0; at < len(text); {
 		n := wordLength(text[at:])
 		if n == len("pragma") && strings.EqualFold(text[at:at+n], "pragma") {
-			if name := pragma.FindStringSubmatch(text[at+n : min(len(text), at+n+200)]); name != nil {
+			if name := pragma().FindStringSubmatch(text[at+n : min(len(text), at+n+200)]); name != nil {
 				names = append(names, strings.ToLower(name[1]))
 			}
 		}
@@ -108,7 +109,7 @@ func PragmasSet(text string) (names []string) {
 	return names
 }
 
-var pragma = regexp.MustCompile(`^[^\w;]+(?:\w+\W?\.\W?)?(\w+)\W?\s*[=(]`)
+var pragma = lazy.Regexp(`^[^\w;]+(?:\w+\W?\.\W?)?(\w+)\W?\s*[=(]`)
 
 // Lasts says of a text for PostgreSQL whether it may leave something on its connection that no reset takes away: a prepared
 // statement, or none where the driver had one, and a setting of an extension or of the application's own (SET app.tenant), which
@@ -121,7 +122,7 @@ var lasting = wordsOf("prepare deallocate discard set_config")
 func setsDotted(text string) bool {
 	for at := 0; at < len(text); {
 		n := wordLength(text[at:])
-		if n == len("set") && strings.EqualFold(text[at:at+n], "set") && dotted.MatchString(text[at+n:min(len(text), at+n+200)]) {
+		if n == len("set") && strings.EqualFold(text[at:at+n], "set") && dotted().MatchString(text[at+n:min(len(text), at+n+200)]) {
 			return true
 		}
 		at += n + 1
@@ -129,7 +130,7 @@ func setsDotted(text string) bool {
 	return false
 }
 
-var dotted = regexp.MustCompile(`(?i)^\s+(?:session\s+|local\s+)?[\w"]+\s*\.`)
+var dotted = lazy.Regexp(`(?i)^\s+(?:session\s+|local\s+)?[\w"]+\s*\.`)
 
 // Plain says whether a text leaves its session as it was: it only defines things or changes rows, and has no SELECT, no word
 // of Meddles and nothing temporary. A trigger, or a function that it calls elsewhere, can still change the session.
@@ -200,7 +201,7 @@ func temporary(text string) bool {
 	return false
 }
 
-var end = regexp.MustCompile(`(?i)^end\b`)
+var end = lazy.Regexp(`(?i)^end\b`)
 
 // pieces takes a text apart at the semicolons that are not in quotes, in comments or in dollar quotes.
 func pieces(text string) (list []string) {
@@ -232,4 +233,4 @@ func pieces(text string) (list []string) {
 	return append(list, text[begin:])
 }
 
-var toSavepoint = regexp.MustCompile(`(?i)^rollback\s+(work\s+|transaction\s+)?to\b`)
+var toSavepoint = lazy.Regexp(`(?i)^rollback\s+(work\s+|transaction\s+)?to\b`)

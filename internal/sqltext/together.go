@@ -1,7 +1,7 @@
 package sqltext
 
 import (
-	"regexp"
+	"github.com/gooseplus/gooseplus/internal/lazy"
 )
 
 // Company says with which migrations the statements of one can be in a transaction.
@@ -43,7 +43,7 @@ func (q Quoting) Company(statements []string) Company {
 
 // sets says whether a text creates a function that has SET or RESET where a statement begins, or in a text that it executes. The SET of an
 // UPDATE comes after a name.
-func sets(text string) bool { return creating.MatchString(text) && setting.MatchString(text) }
+func sets(text string) bool { return creating().MatchString(text) && setting().MatchString(text) }
 
 func (q Quoting) sociable(text string) bool {
 	if open, _ := q.Open(text); open != "" || q.openComment(text) || temporary(text) || singular.in(text) {
@@ -57,7 +57,7 @@ func (q Quoting) sociable(text string) bool {
 		case piece == "" && i == len(list)-1 && i > 0:
 		case !sociable.has(first):
 			return false
-		case isAlter.has(first) && addValue.MatchString(WithoutComments(piece)):
+		case isAlter.has(first) && addValue().MatchString(WithoutComments(piece)):
 			return false
 		}
 	}
@@ -69,10 +69,10 @@ var (
 	isAlter   = wordsOf("alter")
 	lingering = wordsOf("deferred set_config pg_settings")
 	rollback  = wordsOf("rollback")
-	addValue  = regexp.MustCompile(`(?is)^alter\s+type\b.*\badd\s+value\b`)
+	addValue  = lazy.Regexp(`(?is)^alter\s+type\b.*\badd\s+value\b`)
 	functions = wordsOf("function procedure")
-	creating  = regexp.MustCompile(`(?i)\bcreate\s+(?:or\s+replace\s+)?(?:function|procedure)\b`)
-	setting   = regexp.MustCompile(`(?i)(?:[;$']|\b(?:begin|then|else|loop))\s*(?:re)?set\s`)
+	creating  = lazy.Regexp(`(?i)\bcreate\s+(?:or\s+replace\s+)?(?:function|procedure)\b`)
+	setting   = lazy.Regexp(`(?i)(?:[;$']|\b(?:begin|then|else|loop))\s*(?:re)?set\s`)
 	singular  = wordsOf("txid_current txid_current_if_assigned txid_current_snapshot pg_current_xact_id pg_current_snapshot xmin xmax cmin cmax" +
 		" dblink_exec dblink concurrently")
 )

@@ -1,0 +1,13 @@
+// Package lazy compiles regular expressions when they are first used. Those of this module take milliseconds together, and
+// every program that imports it would wait for them at its start, also one that only prints its help.
+package lazy
+
+import (
+	"regexp"
+	"sync"
+)
+
+// Regexp returns a function that compiles expr at its first call. It panics then if expr is wrong.
+func Regexp(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
