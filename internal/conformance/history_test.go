@@ -260,7 +260,7 @@ func TestHistoryOfTenants(t *testing.T) {
 	for _, lock := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
 			onSchemas(t, func(t *testing.T, p *fleetPlace) {
-				const count, accepted = 20, 8
+				const count, accepted = 9, 3
 				const refused = count - accepted - 1
 				names := p.names(count)
 				p.create(t, names...)

@@ -242,7 +242,7 @@ func TestHostileMigrations(t *testing.T) {
 	t.Parallel()
 	for i, h := range hostiles {
 		for j, x := range targets {
-			if h.on != "" && !slices.Contains(strings.Fields(h.on), x.dialect) {
+			if h.on != "" && !slices.Contains(strings.Fields(h.on), x.dialect) || !h.inGo() && !x.hasTurn(i/2) {
 				continue
 			}
 			for _, locking := range []bool{true, false} {
@@ -258,6 +258,9 @@ func TestHostileMigrations(t *testing.T) {
 	}
 }
 
+// inGo says whether the migration calls the driver itself: then each driver is tried in the short form too.
+func (h hostile) inGo() bool { return h.tx != nil || h.db != nil }
+
 func (h hostile) migrator(p *place, db *sql.DB, locking bool) *gooseplus.Migrator {
 	named := map[string]*fstest.MapFile{"1_a.sql": table("a"), "3_c.sql": table("c")}
 	opts := []gooseplus.Option{gooseplus.WithGlobalLock(locking)}
@@ -269,7 +272,7 @@ func (h hostile) migrator(p *place, db *sql.DB, locking bool) *gooseplus.Migrato
 		named = map[string]*fstest.MapFile{"3_c.up.sql": {Data: []byte("CREATE TABLE c (id INTEGER);")}, "3_c.down.sql": {Data: []byte("DROP TABLE c;")},
 			"1_a.up.sql": {Data: []byte("CREATE TABLE a (id INTEGER);")}, "1_a.down.sql": {Data: []byte("DROP TABLE a;")},
 			"2_b.up.sql": {Data: []byte(h.up)}, "2_b.down.sql": {Data: []byte(h.down)}}
-	case h.tx != nil, h.db != nil:
+	case h.inGo():
 		up, down := &goose.GoFunc{RunTx: h.tx, RunDB: h.db}, &goose.GoFunc{RunDB: poolAll(h.down)}
 		if h.down == "" {
 			down = nil

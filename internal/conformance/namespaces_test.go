@@ -518,6 +518,9 @@ func TestNamespaceNames(t *testing.T) {
 				}
 			}
 			p.wantContexts(t, want, tables)
+			if !lock { // the names are the same
+				break
+			}
 			for _, name := range names {
 				if v, err := m.Namespace(name).Version(ctx); v != 1 || err != nil {
 					t.Errorf("%q: version %d, %v", name, v, err)
@@ -562,7 +565,7 @@ func TestTenantNamespaces(t *testing.T) {
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		for _, lock := range []bool{false, true} {
 			t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
-				names := p.names(12)
+				names := p.names(7)
 				p.create(t, names...)
 				m := p.migrator(from(bounded(nil)), inContexts, gooseplus.WithGlobalLock(lock))
 				versions := func(tenant, namespace string) []int64 {
@@ -573,7 +576,7 @@ func TestTenantNamespaces(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 12, 12, 0, 0, 0)
+				wantReport(t, r, 7, 7, 0, 0, 0)
 				for _, name := range names {
 					for namespace, want := range boundedVersions {
 						if got := versions(name, namespace); !slices.Equal(got, want) {
@@ -585,7 +588,7 @@ func TestTenantNamespaces(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 12, 0, 12, 0, 0)
+				wantReport(t, r, 7, 0, 7, 0, 0)
 
 				// Something to do in one namespace of one tenant, in either order of choosing.
 				one := m.Tenant(gooseplus.Tenant{Schema: names[3]}).Namespace("shared")
@@ -599,12 +602,12 @@ func TestTenantNamespaces(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 12, 0, 12, 0, 0)
+				wantReport(t, r, 7, 0, 7, 0, 0)
 				r, err = m.MigrateTenants(ctx, gooseplus.Schemas(names...))
 				if err != nil {
 					t.Fatal(err)
 				}
-				wantReport(t, r, 12, 1, 11, 0, 0)
+				wantReport(t, r, 7, 1, 6, 0, 0)
 
 				// The third namespace fails in one tenant.
 				bad := bounded(map[string]*fstest.MapFile{"core/base/4_x.sql": table("x"),
@@ -616,7 +619,7 @@ func TestTenantNamespaces(t *testing.T) {
 				}
 				r, err = p.migrator(from(bad), inContexts, gooseplus.WithGlobalLock(lock)).MigrateTenants(ctx, gooseplus.Schemas(names...))
 				wantIs(t, err, gooseplus.ErrRollForward)
-				wantReport(t, r, 12, 11, 0, 1, 0)
+				wantReport(t, r, 7, 6, 0, 1, 0)
 				if x := r.Tenants[5]; x.State != gooseplus.TenantFailedAndUndone {
 					t.Errorf("%+v", x)
 				}

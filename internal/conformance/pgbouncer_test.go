@@ -36,8 +36,15 @@ type bounced struct {
 	pool   int    // its connections to the server
 }
 
+// onBouncers runs a test over each driver; of pgx in one of its modes, which depends on the test's name, and in the long form in
+// all of them.
 func onBouncers(t *testing.T, pool int, test func(*testing.T, *bounced)) {
-	for _, mode := range bouncerModes {
+	modes := bouncerModes
+	if !allDrivers() {
+		turn := nameTurn(t) + otherDrivers()
+		modes = append(modes[:1:1], modes[1+turn%uint32(len(modes)-1)])
+	}
+	for _, mode := range modes {
 		t.Run(mode.driver+" "+mode.parameters, func(t *testing.T) {
 			t.Parallel()
 			d := dbtest.Postgres(t).NewDatabase(t)

@@ -152,11 +152,16 @@ func (x target) hasTurn(n int) bool {
 	return allDrivers() || (n+int(otherDrivers()))%len(drivers) == at
 }
 
-// oneDriverEach chooses among the drivers of each database, another one for another turn.
-func (c choice) oneDriverEach(t *testing.T, turn uint32) (chosen choice) {
+// nameTurn is the turn that a test's name gives it.
+func nameTurn(t *testing.T) uint32 {
 	name := fnv.New32a()
 	_, _ = name.Write([]byte(t.Name()))
-	turn += name.Sum32() >> 8 // the low bits of similar names are similar
+	return name.Sum32() >> 8 // the low bits of similar names are similar
+}
+
+// oneDriverEach chooses among the drivers of each database, another one for another turn.
+func (c choice) oneDriverEach(t *testing.T, turn uint32) (chosen choice) {
+	turn += nameTurn(t)
 	of := make(map[string]choice)
 	var dialects []string
 	for _, x := range c {

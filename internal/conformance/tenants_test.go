@@ -124,8 +124,11 @@ func TestSchemaNames(t *testing.T) {
 	ctx := context.Background()
 	onSchemas(t, func(t *testing.T, p *fleetPlace) {
 		before := column[string](t, p.db, p.where())[0]
-		for _, name := range awkward {
-			for _, lock := range []bool{false, true} {
+		for i, name := range awkward {
+			for turn, lock := range []bool{false, true} {
+				if !allDrivers() && i%2 != turn {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s, lock %t", name, lock), func(t *testing.T) {
 					p.create(t, name)
 					defer p.exec(t, "DROP SCHEMA "+p.quote(name)+map[bool]string{true: "", false: " CASCADE"}[p.dialect == "mysql"])
@@ -187,7 +190,7 @@ func TestMigrateTenants(t *testing.T) {
 		t.Run(fmt.Sprintf("lock %t", lock), func(t *testing.T) {
 			onSchemas(t, func(t *testing.T, p *fleetPlace) {
 				before := column[string](t, p.db, p.where())[0]
-				count := chaosRounds(14, 60)
+				count := chaosRounds(8, 60)
 				names := p.names(count)
 				p.create(t, names...)
 				p.db.SetMaxOpenConns(20)
