@@ -114,7 +114,7 @@ type asked struct {
 	ofOne     func(context.Context, *gooseplus.Migrator) error
 }
 
-// tenantsTo is eachTenant to the version that is the command's argument.
+// tenantsTo is eachTenant to the version that is the command's argument. A run that undoes nothing has no question.
 func tenantsTo(c *call, t *tenantsFlags, dates bool, words reportWords, question string, run func(context.Context, *gooseplus.Migrator, int64) error) error {
 	target, err := parseVersion(c.args[0], dates)
 	if err != nil {
@@ -133,7 +133,7 @@ func tenantsTo(c *call, t *tenantsFlags, dates bool, words reportWords, question
 	if err != nil {
 		return err
 	}
-	if err := target.fault(f.m); err != nil {
+	if err := target.fault(f.m, question == ""); err != nil {
 		return err
 	}
 	one := resolved(func(ctx context.Context, m *gooseplus.Migrator, version int64) error {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -69,8 +70,9 @@ func (t target) resolve(ctx context.Context, m *gooseplus.Migrator) (int64, erro
 	return newest, nil
 }
 
-// fault returns the error of a day where the versions of the migrations are not times. It needs no database.
-func (t target) fault(m *gooseplus.Migrator) error {
+// fault returns the error of a day where the versions of the migrations are not times or, of a run up, where all are later. It
+// needs no database.
+func (t target) fault(m *gooseplus.Migrator, up bool) error {
 	if t.day.IsZero() {
 		return nil
 	}
@@ -82,7 +84,10 @@ func (t target) fault(m *gooseplus.Migrator) error {
 	for _, migration := range d.Migrations {
 		versions = append(versions, migration.Version)
 	}
-	_, err = t.end(versions)
+	end, err := t.end(versions)
+	if err == nil && up && slices.Min(versions) > end {
+		return usagef("%s: no migration is that old", t.day.Format(time.DateOnly))
+	}
 	return err
 }
 
