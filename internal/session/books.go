@@ -201,8 +201,7 @@ func (b *books) keep(l *link) bool {
 	defer b.mu.Unlock()
 	keep := !b.closed && b.kept == nil && l.valid()
 	if keep {
-		meddled := !b.step.Plain || b.step.ended
-		l.stale, l.meddled = l.stale || meddled || l.erred, l.meddled || meddled
+		l.stale = l.stale || l.erred || b.step.meddles()
 		b.kept = l
 	}
 	return keep

@@ -46,7 +46,8 @@ func (k Kind) networked() bool { return k == PostgreSQL || k == MySQL }
 // markName is a savepoint that is made at the beginning of a transaction: as long as it is there, that transaction is.
 const markName = "gooseplus_step"
 
-// resetSQL makes a connection of PostgreSQL new. Prepared statements stay, because the drivers use them again.
+// resetSQL makes a connection of PostgreSQL new. Prepared statements stay, because the drivers use them again. After plain steps
+// resetSettingsSQL is enough.
 const resetSQL = "CLOSE ALL; " + resetSettingsSQL + "; UNLISTEN *; " +
 	"SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES"
 
@@ -237,11 +238,14 @@ func (l *link) undo(ctx context.Context, k Kind) error {
 		if l.lasting {
 			return errReplaced
 		}
-		reset := resetSQL + "; " + l.own.session
-		if l.outside {
-			reset = "ROLLBACK; " + reset // if there is nothing to roll back, that is no error
+		reset := resetSettingsSQL // a trigger may have changed them; what else the application has made on it stays
+		switch {
+		case l.outside:
+			reset = "ROLLBACK; " + resetSQL // if there is nothing to roll back, that is no error
+		case l.meddled:
+			reset = resetSQL
 		}
-		return l.exec(ctx, reset)
+		return l.exec(ctx, reset+"; "+l.own.session)
 	case k == SQLite && l.before != nil:
 		return l.cleanSQLite(ctx)
 	}

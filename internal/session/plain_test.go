@@ -72,8 +72,9 @@ func TestPlainStep(t *testing.T) {
 	}
 }
 
-// TestPlainConnectionGoesBack: the application has the connection again on which every step was plain, as it was, whatever a
-// trigger did; one of another step is closed, also where a plain step came last.
+// TestPlainConnectionGoesBack: the application has the connection again on which every step was plain, with what it had made on
+// it and without the settings of a trigger; one of another step is closed, also where a plain step came last. From a small pool
+// it is reset.
 func TestPlainConnectionGoesBack(t *testing.T) {
 	for _, x := range targets {
 		if x.dialect != "postgres" {
@@ -81,18 +82,27 @@ func TestPlainConnectionGoesBack(t *testing.T) {
 		}
 		t.Run(x.name, func(t *testing.T) {
 			p := x.place(t)
-			p.db.SetMaxIdleConns(1)
+			const made = `SELECT (SELECT count(*) FROM pg_listening_channels()) + (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND
+				pid = pg_backend_pid()) + (SELECT count(*) FROM pg_class WHERE oid = to_regclass('pg_temp.theirs'))`
 			exe(t, p.db, `CREATE TABLE a (id INTEGER)`, `CREATE FUNCTION lead_away() RETURNS trigger LANGUAGE plpgsql AS
 				$$BEGIN PERFORM set_config('search_path', 'elsewhere', false); RETURN NULL; END$$`,
 				`CREATE TRIGGER away AFTER INSERT ON a EXECUTE FUNCTION lead_away()`)
 			for name, tc := range map[string]struct {
-				steps []Step
-				back  bool
+				steps  []Step
+				most   int // of the pool's connections
+				back   bool
+				theirs int // of what the application had made
 			}{
-				"plain":            {[]Step{{Plain: true}, {Plain: true}}, true},
-				"another at last":  {[]Step{{Plain: true}, {}}, false},
-				"another at first": {[]Step{{}, {Plain: true}}, false},
+				"plain":                 {[]Step{{Plain: true}, {Plain: true}}, 0, true, 3},
+				"another at last":       {[]Step{{Plain: true}, {}}, 0, false, 0},
+				"another at first":      {[]Step{{}, {Plain: true}}, 0, false, 0},
+				"plain, a small pool":   {[]Step{{Plain: true}, {Plain: true}}, 1, true, 3},
+				"another, a small pool": {[]Step{{}, {Plain: true}}, 1, true, 0},
 			} {
+				p.db.SetMaxOpenConns(tc.most)
+				p.db.SetMaxIdleConns(0) // a new connection
+				p.db.SetMaxIdleConns(1)
+				exe(t, p.db, `SELECT pg_advisory_lock(1)`, `LISTEN theirs`, `CREATE TEMPORARY TABLE theirs (id INTEGER)`)
 				before, settings := get[int](t, p.db, p.id), get[string](t, p.db, `SHOW search_path`)
 				s := p.open(t, Config{Kind: PostgreSQL})
 				for _, step := range tc.steps {
@@ -114,6 +124,9 @@ func TestPlainConnectionGoesBack(t *testing.T) {
 				}
 				if got := get[string](t, p.db, `SHOW search_path`); got != settings {
 					t.Errorf("%s: the application finds %s, want %s", name, got, settings)
+				}
+				if got := get[int](t, p.db, made); got != tc.theirs {
+					t.Errorf("%s: %d things that the application made are left, want %d", name, got, tc.theirs)
 				}
 			}
 		})

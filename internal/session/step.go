@@ -32,6 +32,9 @@ type stepState struct {
 // early says whether a COMMIT comes from a Go migration, and not from goose when that is done.
 func (s stepState) early() bool { return s.active && s.Function && s.InTransaction && !s.done }
 
+// meddles says whether the step may have changed its session.
+func (s stepState) meddles() bool { return !s.Plain || s.ended }
+
 var (
 	// ErrLeftOpen is the error of a step that has begun a transaction and not ended it.
 	ErrLeftOpen = errors.New("it leaves a transaction of its own open (BEGIN without COMMIT): that was rolled back")
@@ -217,6 +220,7 @@ func (s *Session) dispose(l *link) {
 	if l.erred && !l.spent && l.broken() {
 		l.spent = true // what has to wait for it must hear of it now
 	}
+	l.meddled = l.meddled || s.books.at().meddles()
 	keepable := s.cfg.Kind == PostgreSQL && s.keeps && !l.outside
 	switch {
 	case keepable && s.books.keep(l), keepable && s.cfg.Keeper != nil && l.valid() && l.clean(s.cfg.Kind) == nil && s.cfg.Keeper.put(l):
