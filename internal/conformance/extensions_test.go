@@ -63,13 +63,13 @@ func TestSearchPathOfTenants(t *testing.T) {
 		p := &fleetPlace{place: one}
 		p.extensions(t)
 		before := column[string](t, p.db, p.where())[0]
-		names := p.names(20)
+		names := p.names(9)
 		m := p.locking(p.db, extended(extendedLast())...)
 		report, err := m.MigrateTenants(ctx, gooseplus.Schemas(names...), gooseplus.WithCreateSchema(true))
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantReport(t, report, 20, 20, 0, 0, 0)
+		wantReport(t, report, 9, 9, 0, 0, 0)
 		for _, name := range names {
 			p.wantIn(t, name, upTo(7), 6)
 		}
