@@ -90,7 +90,7 @@ var lockForms = []struct {
 	{"ANALYZE a", "a SHARE UPDATE EXCLUSIVE", ""},
 	{"TRUNCATE b", "b ACCESS EXCLUSIVE", ""},
 	{"DROP TABLE b", "b ACCESS EXCLUSIVE", ""},
-	{"ALTER TABLE a RENAME TO x", "a ACCESS EXCLUSIVE", ""},
+	{"ALTER TABLE a RENAME TO c", "a ACCESS EXCLUSIVE", ""},
 	{"ALTER TABLE a RENAME COLUMN n TO x", "a ACCESS EXCLUSIVE", ""},
 	{"ALTER TABLE a SET (fillfactor = 70)", "a SHARE UPDATE EXCLUSIVE", ""},
 	{"ALTER TABLE a ALTER COLUMN n SET STATISTICS 500", "a SHARE UPDATE EXCLUSIVE", ""},
@@ -110,41 +110,56 @@ var lockForms = []struct {
 	{"SELECT * FROM a FOR UPDATE", "a ROW SHARE", ""},
 }
 
-// TestLocksOfForms: PostgreSQL takes the locks that its manual states, and the findings are those of the form.
+// lockEnd removes what lockBase and a form leave.
+const lockEnd = `DROP TABLE IF EXISTS a, b, c, p, p1, p2, q CASCADE; DROP FUNCTION noted;`
+
+// TestLocksOfForms: PostgreSQL takes the locks that its manual states, and the findings are those of the form. One run has all
+// forms, each with tables that are new.
 func TestLocksOfForms(t *testing.T) {
 	t.Parallel()
-	base := dbtest.Postgres(t)
-	for _, form := range lockForms {
+	fsys := fstest.MapFS{"sql/base/001_base.sql": migration(lockBase, "SELECT 1;")}
+	file := func(i int) string { return fmt.Sprintf("sql/base/%03d_form.sql", 2*i+2) }
+	again := "-- +goose StatementBegin\n" + lockEnd + "\n" + strings.ReplaceAll(lockBase, "-- +goose Statement", "-- ") + "\n-- +goose StatementEnd"
+	for i, form := range lockForms {
+		text := "-- +goose Up\n" + form.statement + ";\n"
+		if alone(form.statement) {
+			text = "-- +goose NO TRANSACTION\n" + text
+		}
+		fsys[file(i)] = &fstest.MapFile{Data: []byte(text)}
+		if i > 0 {
+			fsys[fmt.Sprintf("sql/base/%03d_base.sql", 2*i+1)] = migration(again, "SELECT 1;")
+		}
+	}
+	db := dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
+	db.SetMaxOpenConns(2)
+	report, err := gooseplus.New(db, withLockTimeout, files(fsys)).Trace(t.Context(), db)
+	if err != nil {
+		t.Error(err) // and the forms that were not reached fail
+	}
+	traced := make(map[string]locks.Migration)
+	for _, m := range report.Migrations {
+		traced[m.Source] = m
+	}
+	if base := traced["sql/base/001_base.sql"]; len(base.Statements) < 10 || len(base.Findings) > 0 {
+		t.Errorf("new tables have %d statements and the findings %v", len(base.Statements), base.Findings)
+	}
+	for i, form := range lockForms {
 		t.Run(form.statement, func(t *testing.T) {
-			t.Parallel()
-			file := "-- +goose Up\n" + form.statement + ";\n"
-			if alone(form.statement) {
-				file = "-- +goose NO TRANSACTION\n" + file
+			m := traced[file(i)]
+			if len(m.Statements) == 0 {
+				t.Fatal("it was not executed")
 			}
-			db := base.NewDatabase(t).Open(t, "postgres")
-			db.SetMaxOpenConns(2)
-			m := gooseplus.New(db, withLockTimeout, files(fstest.MapFS{
-				"sql/base/1_base.sql": migration(lockBase, "SELECT 1;"), "sql/base/2_form.sql": {Data: []byte(file)},
-			}))
-			report, err := m.Trace(t.Context(), db)
-			if err != nil || len(report.Migrations) != 2 {
-				t.Fatal(err)
-			}
-			if found := report.Migrations[0].Findings; len(found) > 0 {
-				t.Errorf("new tables have findings: %v", found)
-			}
-			m2 := report.Migrations[1]
 			var have, kinds []string
-			for _, l := range m2.Statements[0].Locks {
+			for _, l := range m.Statements[0].Locks {
 				table := l.Table
 				if l.Rewrite {
 					table += "+"
 				}
 				have = append(have, table+" "+l.Mode)
 			}
-			for _, f := range m2.Findings {
+			for _, f := range m.Findings {
 				kinds = append(kinds, f.Kind)
-				if f.Line == 0 || f.File != "sql/base/2_form.sql" || f.Table == "" {
+				if f.Line == 0 || f.File != file(i) || f.Table == "" {
 					t.Errorf("it doesn't say where: %+v", f)
 				}
 			}
@@ -152,14 +167,14 @@ func TestLocksOfForms(t *testing.T) {
 				t.Errorf("it locks %q, want %q", got, form.want)
 			}
 			if got := strings.Join(kinds, ", "); got != form.findings {
-				t.Errorf("findings %q, want %q: %v", got, form.findings, m2.Findings)
+				t.Errorf("findings %q, want %q: %v", got, form.findings, m.Findings)
 			}
 			want := locks.Observed
 			if alone(form.statement) {
 				want = locks.Documented
 			}
-			if m2.Statements[0].Known != want {
-				t.Errorf("known: %s, want %s", m2.Statements[0].Known, want)
+			if m.Statements[0].Known != want {
+				t.Errorf("known: %s, want %s", m.Statements[0].Known, want)
 			}
 		})
 	}
