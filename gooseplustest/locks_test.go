@@ -113,13 +113,17 @@ var lockForms = []struct {
 // lockEnd removes what lockBase and a form leave.
 const lockEnd = `DROP TABLE IF EXISTS a, b, c, p, p1, p2, q CASCADE; DROP FUNCTION noted;`
 
+// oneStatement is a migration of which nothing is looked at but what it leaves: its statements are traced as one.
+func oneStatement(up string) *fstest.MapFile {
+	return migration("-- +goose StatementBegin\n"+strings.ReplaceAll(up, "-- +goose Statement", "-- ")+"\n-- +goose StatementEnd", "SELECT 1;")
+}
+
 // TestLocksOfForms: PostgreSQL takes the locks that its manual states, and the findings are those of the form. One run has all
 // forms, each with tables that are new.
 func TestLocksOfForms(t *testing.T) {
 	t.Parallel()
 	fsys := fstest.MapFS{"sql/base/001_base.sql": migration(lockBase, "SELECT 1;")}
 	file := func(i int) string { return fmt.Sprintf("sql/base/%03d_form.sql", 2*i+2) }
-	again := "-- +goose StatementBegin\n" + lockEnd + "\n" + strings.ReplaceAll(lockBase, "-- +goose Statement", "-- ") + "\n-- +goose StatementEnd"
 	for i, form := range lockForms {
 		text := "-- +goose Up\n" + form.statement + ";\n"
 		if alone(form.statement) {
@@ -127,7 +131,7 @@ func TestLocksOfForms(t *testing.T) {
 		}
 		fsys[file(i)] = &fstest.MapFile{Data: []byte(text)}
 		if i > 0 {
-			fsys[fmt.Sprintf("sql/base/%03d_base.sql", 2*i+1)] = migration(again, "SELECT 1;")
+			fsys[fmt.Sprintf("sql/base/%03d_base.sql", 2*i+1)] = oneStatement(lockEnd + "\n" + lockBase)
 		}
 	}
 	db := dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
@@ -180,6 +184,15 @@ func TestLocksOfForms(t *testing.T) {
 	}
 }
 
+// emptied is a database for the next of several cases. That nothing is left of the last one is what Locks looks at first.
+func emptied(t *testing.T, db *sql.DB) *sql.DB {
+	t.Helper()
+	mustExec(t, db, `DO $$ DECLARE s TEXT; BEGIN
+		FOR s IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP EXECUTE format('DROP SCHEMA %I CASCADE', s); END LOOP;
+		CREATE SCHEMA public; END $$`)
+	return db
+}
+
 func alone(statement string) bool {
 	return strings.Contains(statement, "CONCURRENTLY") && !strings.Contains(statement, "MATERIALIZED") || strings.HasPrefix(statement, "VACUUM")
 }
@@ -208,6 +221,7 @@ func (r *errorRecorder) Skip(a ...any) { r.log("skipped: " + fmt.Sprint(a...)); 
 // TestLocksFindings: each finding, planted, is an error of its own, with its place.
 func TestLocksFindings(t *testing.T) {
 	t.Parallel()
+	db := dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
 	for _, x := range []struct {
 		name, file string
 		options    []gooseplus.Option
@@ -240,10 +254,9 @@ func TestLocksFindings(t *testing.T) {
 			[]string{"sql/base/2_x.sql:3: rewrites a under ACCESS EXCLUSIVE: "}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			t.Parallel()
-			fsys := fstest.MapFS{"sql/base/1_base.sql": migration(lockBase, "SELECT 1;"), "sql/base/2_x.sql": {Data: []byte(x.file)}}
+			fsys := fstest.MapFS{"sql/base/1_base.sql": oneStatement(lockBase), "sql/base/2_x.sql": {Data: []byte(x.file)}}
 			opts := append([]gooseplus.Option{withLockTimeout, files(fsys), gooseplus.WithGlobalLock(true)}, x.options...)
-			found, log := locksTest(t, dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres"), opts...)
+			found, log := locksTest(t, emptied(t, db), opts...)
 			if len(found) != len(x.want) {
 				t.Fatalf("%d findings, want %d:\n%s", len(found), len(x.want), log)
 			}
@@ -260,7 +273,7 @@ func TestLocksFindings(t *testing.T) {
 // no part of the file's sum.
 func TestLocksAllowed(t *testing.T) {
 	t.Parallel()
-	fsys := fstest.MapFS{"sql/base/1_base.sql": migration(lockBase, "SELECT 1;"),
+	fsys := fstest.MapFS{"sql/base/1_base.sql": oneStatement(lockBase),
 		"sql/base/2_x.sql": {Data: []byte("-- +gooseplus allow-lock  a has 20 rows \n-- +goose Up\nCREATE INDEX x ON a (n);\n")},
 		"sql/base/3_y.sql": {Data: []byte("-- +goose Up\nCREATE INDEX y ON a (n);\n")}}
 	db := Postgres(t, "", files(unique(fsys)), withLockTimeout)
@@ -275,7 +288,7 @@ func TestLocksAllowed(t *testing.T) {
 	fsys["sql/base/2_x.sql"].Data = []byte("-- +goose Up\nCREATE INDEX x ON a (n);\n")
 	fsys["sql/base/3_y.sql"].Data = []byte("-- +gooseplus allow-lock-up-to-here applied everywhere\n-- +goose Up\nCREATE INDEX y ON a (n);\n")
 	fsys["sql/base/4_z.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE INDEX z ON a (n);\n")}
-	found, log = locksTest(t, Postgres(t, "", files(unique(fsys)), withLockTimeout), files(fsys), withLockTimeout)
+	found, log = locksTest(t, dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres"), files(fsys), withLockTimeout)
 	if len(found) != 1 || !strings.Contains(found[0], "builds index z") || strings.Count(log, "This is allowed: applied everywhere") != 2 {
 		t.Errorf("findings %q, and the log is\n%s", found, log)
 	}
@@ -314,7 +327,7 @@ func TestLocksOfFunctions(t *testing.T) {
 		_, err = db.ExecContext(ctx, "CREATE INDEX CONCURRENTLY z ON a (n)")
 		return err
 	}}, nil)
-	fsys := fstest.MapFS{"sql/base/1_base.sql": migration(lockBase, "SELECT 1;")}
+	fsys := fstest.MapFS{"sql/base/1_base.sql": oneStatement(lockBase)}
 	found, log := locksTest(t, dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres"), files(fsys), withLockTimeout, gooseplus.WithGoMigrations(tx, prepared))
 	if len(found) != 2 || !strings.Contains(found[0], "reads all of b while ACCESS EXCLUSIVE on a is held since locks_test.go:") || !strings.Contains(found[1], "builds index y on a under SHARE") ||
 		slices.ContainsFunc(found, func(f string) bool { return !strings.HasPrefix(f, "gooseplustest: locks_test.go:") }) {
@@ -328,6 +341,7 @@ func TestLocksOfFunctions(t *testing.T) {
 // TestLocksOfExamples: the migrations of the examples have no finding but those that they allow.
 func TestLocksOfExamples(t *testing.T) {
 	t.Parallel()
+	db := dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres")
 	for _, x := range []struct {
 		name    string
 		folders []string // of which the later ones are laid over the first
@@ -349,7 +363,6 @@ func TestLocksOfExamples(t *testing.T) {
 		{"testing", []string{"../examples/testing/sql"}, []gooseplus.Option{gooseplus.WithEnvironments("test")}, 0},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			t.Parallel()
 			fsys := fstest.MapFS{}
 			for _, folder := range x.folders {
 				err := fs.WalkDir(os.DirFS(folder), ".", func(path string, d fs.DirEntry, err error) error {
@@ -364,7 +377,7 @@ func TestLocksOfExamples(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			found, log := locksTest(t, dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres"), append(x.options, files(fsys), withLockTimeout)...)
+			found, log := locksTest(t, emptied(t, db), append(x.options, files(fsys), withLockTimeout)...)
 			if allowed := strings.Count(log, "This is allowed:"); len(found) > 0 || allowed != x.allowed || !strings.Contains(log, "locks of ") {
 				t.Errorf("findings %q, allowed %d, want %d:\n%s", found, allowed, x.allowed, log)
 			}
@@ -381,7 +394,7 @@ func TestLocksOfDefinitions(t *testing.T) {
 		_, err := tx.ExecContext(ctx, "CREATE INDEX y ON a (n)")
 		return err
 	})).Down("DROP INDEX y")
-	fsys := fstest.MapFS{"sql/base/1_base.sql": migration(lockBase, "SELECT 1;")}
+	fsys := fstest.MapFS{"sql/base/1_base.sql": oneStatement(lockBase)}
 	found, log := locksTest(t, dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres"), files(fsys), withLockTimeout, gooseplus.WithDefinitions(&d))
 	if len(found) != 2 || !strings.HasPrefix(found[0], "gooseplustest: gooseplustest/locks_test.go:") || !strings.Contains(found[0], ", statement 1: builds index x") || !strings.HasPrefix(found[1], "gooseplustest: locks_test.go:") {
 		t.Errorf("findings %q in\n%s", found, log)
