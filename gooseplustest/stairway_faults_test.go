@@ -28,15 +28,18 @@ type product struct {
 	open          func(t testing.TB, opts ...gooseplus.Option) *sql.DB
 	empty         func(t testing.TB) *sql.DB
 	faults        []fault
+	// together are the names of faults that are tried in one migration: none touches what another has made. Each of the others
+	// has a migration of its own.
+	together [][]string
 }
 
 var databases = []product{
 	{"PostgreSQL", "postgres", func(t testing.TB, opts ...gooseplus.Option) *sql.DB { return Postgres(t, "", opts...) },
-		func(t testing.TB) *sql.DB { return dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres") }, slices.Concat(postgresFaults, postgresMore)},
+		func(t testing.TB) *sql.DB { return dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres") }, slices.Concat(postgresFaults, postgresMore), postgresTogether},
 	{"MariaDB", "mysql", func(t testing.TB, opts ...gooseplus.Option) *sql.DB { return MySQL(t, "", opts...) },
-		func(t testing.TB) *sql.DB { return dbtest.MySQL(t).NewDatabase(t).Open(t, "mysql") }, slices.Concat(mysqlFaults, mysqlMore)},
+		func(t testing.TB) *sql.DB { return dbtest.MySQL(t).NewDatabase(t).Open(t, "mysql") }, slices.Concat(mysqlFaults, mysqlMore), mysqlTogether},
 	{"SQLite", "sqlite3", func(t testing.TB, opts ...gooseplus.Option) *sql.DB { return SQLite(t, opts...) },
-		func(t testing.TB) *sql.DB { return sqliteCopy(t, nil) }, sqliteFaults},
+		func(t testing.TB) *sql.DB { return sqliteCopy(t, nil) }, sqliteFaults, nil},
 }
 
 const users = `CREATE TABLE users (id INTEGER PRIMARY KEY, email VARCHAR(100), age INTEGER DEFAULT 18);`
@@ -172,6 +175,14 @@ var postgresMore = []fault{
 		[]string{`table people is left behind`, `table users is not put back`}},
 }
 
+var postgresTogether = [][]string{
+	{"index", "column", "default", "enum value", "trigger", "function", "view definition", "sequence", "constraint", "comment", "grant", "extension", "storage of a column",
+		"table", "composite type", "policy"},
+	{"column that is not put back", "rights", "statistics and replica identity"},
+	{"type of a column", "text search, operators and casts"},
+	{"table with another name", "attributes of columns and types"},
+}
+
 const stamp = `
 -- +goose StatementBegin
 CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
@@ -241,6 +252,11 @@ ALTER DATABASE CHARACTER SET utf8mb4;`,
 		`CREATE OR REPLACE VIEW v AS SELECT id FROM users;`, []string{`view v is not as it was`}},
 }
 
+var mysqlTogether = [][]string{
+	{"index", "column", "default", "enum value", "trigger", "function", "view definition", "sequence", "constraint", "comment", "grant", "table", "algorithm of a view"},
+	{"constraint of a column", "attributes"},
+}
+
 var sqliteFaults = []fault{
 	{"index", users, `CREATE INDEX users_email_idx ON users (email);`, ``, `DROP INDEX users_email_idx;`, []string{`index users_email_idx on users is left behind`}},
 	{"column", users, `ALTER TABLE users ADD COLUMN phone TEXT; ALTER TABLE users ADD COLUMN fax TEXT;`, `ALTER TABLE users DROP COLUMN phone;`, `ALTER TABLE users DROP COLUMN fax;`,
@@ -256,47 +272,84 @@ var sqliteFaults = []fault{
 	{"table", users, `CREATE TABLE orders (id INTEGER PRIMARY KEY);`, ``, `DROP TABLE orders;`, []string{`table orders is left behind`}},
 }
 
-// set is the first migration, and the second with the Down that is given.
-func (f fault) set(dialect, down string) fstest.MapFS {
-	if down == "" {
+// group are faults of one migration. Its name is that of the first one.
+type group []fault
+
+func (g group) name() string { return g[0].name }
+
+// groups are the faults that there can be on the server.
+func (d product) groups(t *testing.T) (list []group) {
+	impossible := d.impossible(t)
+	of := make(map[int]int) // where the group is in the list
+	for _, f := range d.faults {
+		if slices.Contains(impossible, f.name) {
+			continue
+		}
+		together := slices.IndexFunc(d.together, func(names []string) bool { return slices.Contains(names, f.name) })
+		if i, begun := of[together]; begun && together >= 0 {
+			list[i] = append(list[i], f)
+			continue
+		}
+		of[together] = len(list)
+		list = append(list, group{f})
+	}
+	return list
+}
+
+// set is the first migration, and the second with the faulty Downs, or with those that forget nothing.
+func (g group) set(dialect string, whole bool) fstest.MapFS {
+	var base, up, down string
+	for _, f := range g {
+		made := f.base
+		if strings.Contains(base, users) {
+			made = strings.Replace(made, users, "", 1)
+		}
+		if strings.Contains(base, stamp) {
+			made = strings.Replace(made, stamp, "", 1)
+		}
+		base += made + "\n"
+		if strings.Contains(f.up, "TRIGGER") && strings.Contains(f.up, "BEGIN") {
+			up += "-- +goose StatementBegin\n" + f.up + "\n-- +goose StatementEnd\n"
+		} else {
+			up += f.up + "\n"
+		}
+		undo := f.down + "\n"
+		if whole {
+			undo += f.missing + "\n"
+		}
+		down = undo + down
+	}
+	if strings.TrimSpace(down) == "" {
 		down = "SELECT 1;"
 	}
-	statement := func(s string) string {
-		if strings.Contains(s, "TRIGGER") && strings.Contains(s, "BEGIN") {
-			return "-- +goose StatementBegin\n" + s + "\n-- +goose StatementEnd"
-		}
-		return s
-	}
 	return fstest.MapFS{
-		"sql/base/1_first.sql":  migration(f.base, f.down1(dialect)),
-		"sql/base/2_second.sql": migration(statement(f.up), down),
+		"sql/base/1_first.sql":  migration(base, fault{base: base}.down1(dialect)),
+		"sql/base/2_second.sql": migration(up, down),
 	}
 }
 
 // since15 are the names of faults that PostgreSQL has from version 15 on.
 var since15 = []string{"columns of a publication"}
 
-// possible skips what there is not on the server.
-func (f fault) possible(t *testing.T, d product) {
-	if d.dialect == "postgres" && slices.Contains(since15, f.name) {
-		var has bool
-		if err := dbtest.Postgres(t).NewDatabase(t).Open(t, "postgres").QueryRow("SELECT current_setting('server_version_num')::integer >= 150000").Scan(&has); err != nil {
+// impossible are the names of the faults that there can't be on the server.
+func (d product) impossible(t *testing.T) []string {
+	t.Helper()
+	switch d.dialect {
+	case "postgres":
+		if texts(t, admin(t), "SELECT (current_setting('server_version_num')::integer >= 150000)::text")[0] != "true" {
+			return since15
+		}
+	case "mysql":
+		db, err := sql.Open("mysql", dbtest.MySQL(t).DSN())
+		if err != nil {
 			t.Fatal(err)
 		}
-		if !has {
-			t.Skip("PostgreSQL has it from version 15 on")
+		defer db.Close()
+		if !strings.Contains(texts(t, db, "SELECT VERSION()")[0], "MariaDB") {
+			return onlyMariaDB
 		}
 	}
-	if d.dialect != "mysql" || !slices.Contains(onlyMariaDB, f.name) {
-		return
-	}
-	var version string
-	if err := dbtest.MySQL(t).NewDatabase(t).Open(t, "mysql").QueryRow("SELECT VERSION()").Scan(&version); err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(version, "MariaDB") {
-		t.Skip("only MariaDB has it")
-	}
+	return nil
 }
 
 var made = regexp.MustCompile(`CREATE (TABLE|VIEW|TYPE|FUNCTION|PROCEDURE|DOMAIN|SCHEMA|COLLATION|STATISTICS|EVENT TRIGGER|PUBLICATION|FOREIGN DATA WRAPPER|SERVER|` +
