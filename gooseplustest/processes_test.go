@@ -21,24 +21,18 @@ import (
 )
 
 const (
-	processes   = 8
-	testsAtOnce = 8 // in each process
-
-	// connectionBound is what all of them may take: a process has its own connections, and each test that runs the one
-	// that it works on. A test that passed leaves one more behind for the moment in which the server ends it, and with Run
-	// there is one to the next database, instead of the one to a database that is not there yet.
-	connectionBound = processes * (adminConnections + 2*testsAtOnce)
+	processes = 8
 
 	childEnv = "GOOSEPLUSTEST_CHILD"
 	aheadEnv = "GOOSEPLUSTEST_AHEAD" // the child's TestMain calls Run
 )
 
-// testsPerProcess are 25 with GOOSEPLUS_CHAOS=1.
-func testsPerProcess() int {
+// testsPerProcess says how many tests a process has, and how many of them at once: more with GOOSEPLUS_CHAOS=1.
+func testsPerProcess() (tests, atOnce int) {
 	if os.Getenv("GOOSEPLUS_CHAOS") != "" {
-		return 25
+		return 25, 8
 	}
-	return testsAtOnce + 1
+	return 5, 4
 }
 
 // TestManyProcesses has tests in eight processes, all of which want the same template at the same moment. Every other
@@ -69,6 +63,11 @@ func chaos(t *testing.T) {
 
 func testManyProcesses(t *testing.T, ahead func(process int) bool) {
 	t.Helper()
+	tests, atOnce := testsPerProcess()
+	// connectionBound is what all of them may take: a process has its own connections, and each test that runs the one
+	// that it works on. A test that passed leaves one more behind for the moment in which the server ends it, and with Run
+	// there is one to the next database, instead of the one to a database that is not there yet.
+	connectionBound := processes * (adminConnections + 2*atOnce)
 	dsn := Server(t)
 	db := admin(t)
 	builds, run := t.TempDir()+"/builds", rand.Text()
@@ -76,7 +75,7 @@ func testManyProcesses(t *testing.T, ahead func(process int) bool) {
 	var outputs [processes]bytes.Buffer
 	var gate []io.Closer
 	for i := range processes {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestOneProcessOfMany$", "-test.v", "-test.shuffle=on", fmt.Sprintf("-test.parallel=%d", testsAtOnce))
+		cmd := exec.Command(os.Args[0], "-test.run=^TestOneProcessOfMany$", "-test.v", "-test.shuffle=on", fmt.Sprintf("-test.parallel=%d", atOnce))
 		cmd.Env = append(os.Environ(), childEnv+"="+builds, "GOOSEPLUSTEST_RUN="+run, postgresEnv+"="+dsn, "PGAPPNAME="+run)
 		if ahead(i) {
 			cmd.Env = append(cmd.Env, aheadEnv+"=1")
@@ -103,7 +102,7 @@ func testManyProcesses(t *testing.T, ahead func(process int) bool) {
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("process %d: %v\n%s", i, err, outputs[i].String())
 		}
-		if n := bytes.Count(outputs[i].Bytes(), []byte("--- PASS: TestOneProcessOfMany/")); n != testsPerProcess() {
+		if n := bytes.Count(outputs[i].Bytes(), []byte("--- PASS: TestOneProcessOfMany/")); n != tests {
 			t.Errorf("process %d: %d tests passed", i, n)
 		}
 		names = append(names, processOf(t, outputs[i].String()))
@@ -163,7 +162,8 @@ func TestOneProcessOfMany(t *testing.T) {
 			t.Errorf("%d databases were made in advance", made)
 		}
 	})
-	for i := range testsPerProcess() {
+	tests, _ := testsPerProcess()
+	for i := range tests {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			db := Postgres(t, "", files(fsys), gooseplus.WithGoMigrations(counted))
