@@ -110,7 +110,7 @@ func TestDependencies(t *testing.T) {
 func TestImportsPointDown(t *testing.T) {
 	t.Parallel()
 	order := []string{"migset", "drive", "history", "session", "mutex", "dryrun", "envfs", "dump", "catalog", "locks", "dialect", "sumfile",
-		"plan", "fleet", "failure", "redact", "sqltext", "wait"}
+		"plan", "fleet", "failure", "redact", "sqltext", "wait", "lazy"}
 	others := []string{"page", "conformance", "dbtest", "manual"} // of the command line, and for tests
 	const module = "github.com/gooseplus/gooseplus"
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./internal/...").Output()
