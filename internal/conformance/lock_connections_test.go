@@ -166,3 +166,29 @@ func TestLockLeavesConnections(t *testing.T) {
 		})
 	}
 }
+
+// TestConnectionOfItsOwnRows: a Go migration that executes something while rows of its own have the only connection is told so when
+// its time is over.
+func TestConnectionOfItsOwnRows(t *testing.T) {
+	t.Parallel()
+	m := goose.NewGoMigration(1, &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
+		rows, err := db.QueryContext(ctx, "SELECT 1 UNION SELECT 2")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if _, err := db.ExecContext(ctx, "CREATE TABLE t001 (id INTEGER)"); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}}, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
+	onEach(t, func(t *testing.T, p *place) {
+		db := p.instance(t)
+		db.SetMaxOpenConns(1)
+		err := p.over(db, from(fstest.MapFS{}), gooseplus.WithGoMigrations(m), gooseplus.WithMigrationTimeout(time.Second)).Migrate(context.Background())
+		wantIs(t, err, context.DeadlineExceeded)
+		wantText(t, err, "while rows or a transaction of its own may have been open: the run lends it at most 1, see SetMaxOpenConns")
+	})
+}

@@ -164,6 +164,7 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	}
 	lookout, stop := d.watch(ctx)
 	defer stop()
+	waited := d.functions.Stats().WaitDuration
 	err := d.attempts(ctx, step)
 	if err != nil {
 		d.Rest() // what asks for the state of things may need the connection
@@ -187,11 +188,22 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	if otherRunner(err) {
 		err = fmt.Errorf("%w: %w", ErrOtherRunner, err)
 	}
-	result.Err = failure.Stopped(ctx, err)
+	result.Err = failure.Stopped(ctx, d.starved(ctx, err, waited))
 	if ctx.Err() != nil || d.cfg.Dialect.Contention(err) || d.cfg.Dialect.StatementTimeout(err) {
 		result.Blockers = lookout.found()
 	}
 	return result
+}
+
+// starved adds to the error of a step that ran out of time that a Go migration waited for a connection all that time, as it does
+// if it executes something while the rows of a query are open, and the pool has one connection. before is how long others had waited.
+func (d *Driver) starved(ctx context.Context, err error, before time.Duration) error {
+	stats := d.functions.Stats()
+	if waited := stats.WaitDuration - before; ctx.Err() == nil || waited < time.Since(d.began)/2 {
+		return err
+	}
+	return fmt.Errorf("%w (it waited for a connection, while rows or a transaction of its own may have been open: the run lends it at most %d, "+
+		"see SetMaxOpenConns of the *sql.DB)", err, stats.MaxOpenConnections)
 }
 
 // restored puts back what a migration has removed of the run from the state table, and tries again. It returns the error of that
