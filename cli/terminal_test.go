@@ -341,7 +341,7 @@ func TestSignals(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir, map[string]string{
 				"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE a;\n",
-				"sql/base/2_b.sql": "-- +goose Up\nCREATE TABLE b AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 2000000000) SELECT count(*) FROM c;\n-- +goose Down\nDROP TABLE b;\n",
+				"sql/base/2_b.sql": "-- +goose Up\nCREATE TABLE b AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE pause() = 0) SELECT count(*) FROM c;\n-- +goose Down\nDROP TABLE b;\n",
 			})
 			cmd := exec.Command("gooseplus", "up")
 			cmd.Dir = dir
@@ -419,7 +419,7 @@ func TestLongMigration(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
 		"sql/base/1_a.sql": "-- +goose Up\nCREATE TABLE a (id INTEGER);\n-- +goose Down\nDROP TABLE a;\n",
-		"sql/base/2_b.sql": "-- +goose Up\nCREATE TABLE b AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 2000000000) SELECT count(*) FROM c;\n-- +goose Down\nDROP TABLE b;\n",
+		"sql/base/2_b.sql": "-- +goose Up\nCREATE TABLE b AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE pause() = 0) SELECT count(*) FROM c;\n-- +goose Down\nDROP TABLE b;\n",
 	})
 	x := onTerminal(t, dir, []string{"GOOSEPLUS_DSN=sqlite:shop.db"}, "up")
 	x.see(`applied  1  sql/base/1_a.sql .*\napplying 2 \(sql/base/2_b.sql\), for \d+s$`)
