@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 type completions = func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective)
@@ -17,13 +18,14 @@ func (a *app) complete(cmd *cobra.Command) {
 	if cmd.ValidArgsFunction == nil {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}
+	own := cmd.LocalFlags() // asked for once: they are found anew each time
 	drivers := []string{"postgres", "mysql", "sqlite"}
 	for name, words := range map[string][]string{
 		"output": {"text", "json"}, "driver": drivers, "tenants-driver": drivers, "rollback": {"down", "transaction", "none"},
 		"foreign-history": {"refuse", "warn", "ignore"}, "unknown-versions": {"refuse", "warn", "ignore"},
 		"checksums": {"refuse", "warn", "ignore"},
 	} {
-		offer(cmd, name, func(cmd *cobra.Command, _ string) []string {
+		offer(cmd, own, name, func(cmd *cobra.Command, _ string) []string {
 			if name == "output" && cmd.Annotations[htmlAnnotation] != "" {
 				return append(words, "html")
 			}
@@ -31,7 +33,7 @@ func (a *app) complete(cmd *cobra.Command) {
 		})
 	}
 	for _, name := range []string{"env", "protected-env", "namespace", "namespaces"} {
-		offer(cmd, name, func(cmd *cobra.Command, typed string) []string {
+		offer(cmd, own, name, func(cmd *cobra.Command, typed string) []string {
 			before := ""
 			if name != "namespace" {
 				before = typed[:strings.LastIndex(typed, ",")+1]
@@ -44,7 +46,7 @@ func (a *app) complete(cmd *cobra.Command) {
 		})
 	}
 	for _, name := range []string{"dir", "tenants-dir"} {
-		if cmd.LocalNonPersistentFlags().Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
+		if own.Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
 			_ = cmd.MarkFlagDirname(name) // it exists
 		}
 	}
@@ -53,9 +55,9 @@ func (a *app) complete(cmd *cobra.Command) {
 	}
 }
 
-// offer completes the value of a flag, if the command itself has it.
-func offer(cmd *cobra.Command, name string, words func(cmd *cobra.Command, typed string) []string) {
-	if cmd.LocalFlags().Lookup(name) == nil {
+// offer completes the value of a flag, if it is one of the command's own.
+func offer(cmd *cobra.Command, own *pflag.FlagSet, name string, words func(cmd *cobra.Command, typed string) []string) {
+	if own.Lookup(name) == nil {
 		return
 	}
 	_ = cmd.RegisterFlagCompletionFunc(name, func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) { // it exists
