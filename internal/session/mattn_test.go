@@ -2,6 +2,15 @@
 
 package session
 
-import _ "github.com/mattn/go-sqlite3"
+import (
+	"database/sql"
 
-func init() { targets = append(targets, sqlite("mattn", "sqlite3")) }
+	"github.com/mattn/go-sqlite3"
+)
+
+func init() {
+	sql.Register("sqlite3 with pause", &sqlite3.SQLiteDriver{ConnectHook: func(c *sqlite3.SQLiteConn) error {
+		return c.RegisterFunc("pause", pause, false)
+	}})
+	targets = append(targets, sqlite("mattn", "sqlite3 with pause"))
+}

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,7 +14,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "github.com/lib/pq"
 	"go.uber.org/goleak"
-	_ "modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 
 	"github.com/gooseplus/gooseplus/internal/dbtest"
 )
@@ -58,8 +59,18 @@ func sqlite(name, driver string) target {
 		read:             `PRAGMA cache_size`,
 		write:            func(v any) Statement { return Statement{Query: fmt.Sprintf("PRAGMA cache_size = %d", v)} },
 		value:            int64(-777),
-		sleep:            `WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x < 2000000000) SELECT count(*) FROM c`,
+		sleep:            `WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE pause() = 0) SELECT count(*) FROM c`,
 	}
+}
+
+// pause has a statement of SQLite take its time, and not the processor's.
+func pause() int64 {
+	time.Sleep(time.Millisecond)
+	return 0
+}
+
+func init() {
+	modernc.MustRegisterScalarFunction("pause", 0, func(*modernc.FunctionContext, []driver.Value) (driver.Value, error) { return pause(), nil })
 }
 
 var targets = []target{
