@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -12,7 +13,7 @@ import (
 	_ "github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "github.com/lib/pq"
-	_ "modernc.org/sqlite"
+	"modernc.org/sqlite"
 
 	"github.com/gooseplus/gooseplus"
 	"github.com/gooseplus/gooseplus/internal/dbtest"
@@ -30,13 +31,24 @@ type target struct {
 	// kill is the format of a query that ends a connection, given its id, "" where there is none; id
 	// asks a connection for its id.
 	kill, id string
-	// sleep is a statement that takes half a minute unless it is interrupted.
+	// sleep is a statement that takes half a minute, or for ever, unless it is interrupted.
 	sleep string
 	// tables lists the tables that are there, without those of the version table.
 	tables string
 }
 
-const slowSQLite = `WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 2000000000) SELECT count(*) FROM c;`
+// slowSQLite ends when it is interrupted.
+const slowSQLite = `WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE pause() = 0) SELECT count(*) FROM c;`
+
+// pause has a statement of SQLite take its time, and not the processor's.
+func pause() int64 {
+	time.Sleep(time.Millisecond)
+	return 0
+}
+
+func init() {
+	sqlite.MustRegisterScalarFunction("pause", 0, func(*sqlite.FunctionContext, []driver.Value) (driver.Value, error) { return pause(), nil })
+}
 
 func postgresTarget(driver string) target {
 	return target{
