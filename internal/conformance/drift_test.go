@@ -56,8 +56,9 @@ type forgotten struct {
 	want           []string
 }
 
-// forgottenBy reads the faults of a dialect where they are written down: in the tests of another package.
-func forgottenBy(t *testing.T, lists ...string) (faults []forgotten) {
+// forgottenBy reads the faults of a dialect where they are written down, in the tests of another package, and which of them don't
+// touch each other: together is the list of these, "" for none.
+func forgottenBy(t *testing.T, together string, lists ...string) (faults []forgotten, groups [][]string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../../gooseplustest/stairway_faults_test.go", nil, 0)
 	if err != nil {
@@ -100,7 +101,38 @@ func forgottenBy(t *testing.T, lists ...string) (faults []forgotten) {
 			faults = append(faults, one)
 		}
 	}
-	return faults
+	if together != "" {
+		for _, e := range values[together].(*ast.CompositeLit).Elts {
+			var names []string
+			for _, name := range e.(*ast.CompositeLit).Elts {
+				names = append(names, text(name))
+			}
+			groups = append(groups, names)
+		}
+	}
+	return faults, groups
+}
+
+// grouped makes one of the faults of each group, which has the name of the first one. What several have as base it has once.
+func grouped(faults []forgotten, groups [][]string) (list []forgotten) {
+	of := make(map[int]int) // where the group is in the list
+	for _, f := range faults {
+		group := slices.IndexFunc(groups, func(names []string) bool { return slices.Contains(names, f.name) })
+		i, begun := of[group]
+		if group < 0 || !begun {
+			of[group] = len(list)
+			list = append(list, f)
+			continue
+		}
+		g, base := &list[i], f.base
+		for _, common := range faults {
+			if common.base != "" && strings.Contains(g.base, common.base) {
+				base = strings.Replace(base, common.base, "", 1)
+			}
+		}
+		g.base, g.up, g.want = g.base+"\n"+base, g.up+"\n"+f.up, append(g.want, f.want...)
+	}
+	return list
 }
 
 // plant executes statements as a person would, on one connection.
@@ -126,23 +158,25 @@ func (p *place) plant(t *testing.T, text string) {
 func TestDriftFindsEachKind(t *testing.T) {
 	t.Parallel()
 	lists := map[string][]string{
-		"postgres": {"postgresFaults", "postgresMore"}, "mysql": {"mysqlFaults", "mysqlMore"}, "sqlite": {"sqliteFaults"},
+		"postgres": {"postgresTogether", "postgresFaults", "postgresMore"}, "mysql": {"mysqlTogether", "mysqlFaults", "mysqlMore"}, "sqlite": {"", "sqliteFaults"},
 	}
 	for _, x := range having().drivers(t, 0) {
-		faults := forgottenBy(t, lists[x.dialect]...)
+		faults, groups := forgottenBy(t, lists[x.dialect][0], lists[x.dialect][1:]...)
 		if len(faults) < 5 {
 			t.Fatalf("%d faults", len(faults))
 		}
-		for _, f := range faults {
+		var impossible []string
+		switch p := x.place(t); {
+		case p.dialect == "mysql" && !p.isMariaDB():
+			impossible = []string{"sequence", "constraint of a column", "algorithm of a view"}
+		case p.dialect == "postgres" && column[int](t, p.db, "SELECT current_setting('server_version_num')::integer")[0] < 150000:
+			impossible = []string{"columns of a publication"}
+		}
+		faults = slices.DeleteFunc(faults, func(f forgotten) bool { return slices.Contains(impossible, f.name) })
+		for _, f := range grouped(faults, groups) {
 			t.Run(x.name+" "+f.name, func(t *testing.T) {
 				t.Parallel()
 				p := x.place(t)
-				if p.dialect == "mysql" && !p.isMariaDB() && slices.Contains([]string{"sequence", "constraint of a column", "algorithm of a view"}, f.name) {
-					return // MySQL has no such thing
-				}
-				if f.name == "columns of a publication" && column[int](t, p.db, "SELECT current_setting('server_version_num')::integer")[0] < 150000 {
-					return
-				}
 				m := p.migrator(from(files(map[string]*fstest.MapFile{"1_first.sql": script(f.base, "SELECT 1;")})))
 				if err := m.Migrate(context.Background()); err != nil {
 					t.Fatal(err)
