@@ -25,11 +25,10 @@ func (d *Driver) executeText(ctx context.Context, step Step) error {
 		return err
 	}
 	var text strings.Builder
-	again := d.session.Again()
 	for i, next := range step.Texts {
 		// A definition sets nothing. A reset leaves its trace in pg_settings: the source of a setting is the session.
 		if i > 0 && sqltext.Acts(step.Texts[i-1]) {
-			text.WriteString(again)
+			text.WriteString(d.session.Again())
 		}
 		text.WriteString(next + "\n;\n")
 	}

@@ -33,9 +33,9 @@
 //     before that step, in one round trip that leaves prepared statements alone. Settings that the application made when the
 //     connection was new are read once, and set again; the server doesn't list those of an extension that isn't loaded.
 //     Every other connection is closed. At the end the last one is closed too, unless a [Keeper] takes it, or every step on
-//     it was plain: then it is given back, which saves the run a connection for what comes next. Only its settings are reset,
-//     so that the application finds what else it has made on it. From a small parent pool none stays: connections are reset
-//     and given back, or closed if a reset leaves something.
+//     it was plain and the database has no functions that a statement could call in passing: then it is given back as it is,
+//     which saves the run a connection for what comes next. From a small parent pool none stays: such connections are given
+//     back as they are, others are reset and given back, or closed if a reset leaves something.
 //   - MySQL: closed, because drivers offer no reset and a connection is cheap. Variables
 //     on which the library relies have their usual values, for the migrations too: see usual.
 //   - SQLite: open transactions are rolled back, PRAGMAs are set as they were, databases are detached, and temporary objects

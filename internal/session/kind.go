@@ -46,8 +46,7 @@ func (k Kind) networked() bool { return k == PostgreSQL || k == MySQL }
 // markName is a savepoint that is made at the beginning of a transaction: as long as it is there, that transaction is.
 const markName = "gooseplus_step"
 
-// resetSQL makes a connection of PostgreSQL new. Prepared statements stay, because the drivers use them again. After plain steps
-// resetSettingsSQL is enough.
+// resetSQL makes a connection of PostgreSQL new. Prepared statements stay, because the drivers use them again.
 const resetSQL = "CLOSE ALL; " + resetSettingsSQL + "; UNLISTEN *; " +
 	"SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES"
 
@@ -56,15 +55,35 @@ const resetSettingsSQL = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET A
 // ownSettings reads what was set on a connection of PostgreSQL since it was made, as by a hook of the application's
 // that is called on each new one, as statements that set it again. The server lists the settings of an
 // extension only if that is loaded. It also reads the connection's number and name, and the statements that set it
-// again for a transaction only. The settings are listed once for both, because that is what takes the server time.
+// again for a transaction only. The settings are listed once for both, because that is what takes the server time. At last it
+// says whether the database has functions of its own.
 const ownSettings = `SELECT concat(s.stay, format('; SET SESSION AUTHORIZATION %I', session_user), '; SET ROLE ' || r.role),
 	pg_catalog.pg_backend_pid()::text, pg_catalog.current_setting('application_name'),
-	concat(s.pass, format('; SET LOCAL SESSION AUTHORIZATION %I', session_user), '; SET LOCAL ROLE ' || r.role)
+	concat(s.pass, format('; SET LOCAL SESSION AUTHORIZATION %I', session_user), '; SET LOCAL ROLE ' || r.role), (` + hasFunctions + `)::text
 	FROM (SELECT string_agg(format('SELECT pg_catalog.set_config(%L, %L, false)', name, setting), '; ') AS stay,
 			string_agg(format('SELECT pg_catalog.set_config(%L, %L, true)', name, setting), '; ') AS pass
 		FROM pg_catalog.pg_settings WHERE source = 'session' AND context IN ('user', 'superuser')
 			AND name NOT LIKE 'transaction\_%' AND name NOT IN ('seed', 'is_superuser')) AS s,
 		(SELECT quote_ident(NULLIF(pg_catalog.current_setting('role'), 'none')) AS role) AS r`
+
+// hasFunctions says whether there are functions that are not the server's and not in C: a trigger, a default or a constraint may
+// call them in any statement.
+const hasFunctions = `EXISTS (SELECT FROM pg_catalog.pg_proc WHERE oid >= 16384 AND prolang NOT IN (12, 13))`
+
+// untouched says whether a connection of PostgreSQL is as it was when it was borrowed: every step on it was plain, and the
+// database has no functions that could have changed it in passing. There is no other way to know. The server lists
+// neither the settings of the application's own (SET app.tenant), which a reset would take away, nor what a function has left.
+func (l *link) untouched(ctx context.Context) bool {
+	if l.meddled || l.outside || l.functions {
+		return false
+	}
+	return l.run(ctx, []Statement{{Query: "SELECT 1 WHERE " + hasFunctions, Check: func(rows int64) error {
+		if rows > 0 { // since it was borrowed
+			return errReplaced
+		}
+		return nil
+	}}}) == nil
+}
 
 // openSQL fails, where nothing else is wrong, exactly if a transaction is open; or, of SQLite, opens one if none is.
 func (k Kind) openSQL() string {
@@ -141,6 +160,7 @@ func (l *link) remember(ctx context.Context, k Kind, backend Backend) (err error
 			return err
 		}
 		l.own, l.name = own{fmt.Sprint(row[0]), fmt.Sprint(row[3])}, Named{fmt.Sprint(row[1]), fmt.Sprint(row[2])}
+		l.functions = fmt.Sprint(row[4]) != "false"
 	case k == MySQL: // and what backend asks, in the same round trip
 		query := "SELECT " + unusualSQL + ", CAST(CONNECTION_ID() AS CHAR)"
 		asked, both := strings.CutPrefix(backend.Query, "SELECT ")
@@ -238,14 +258,14 @@ func (l *link) undo(ctx context.Context, k Kind) error {
 		if l.lasting {
 			return errReplaced
 		}
-		reset := resetSettingsSQL // a trigger may have changed them; what else the application has made on it stays
-		switch {
-		case l.outside:
-			reset = "ROLLBACK; " + resetSQL // if there is nothing to roll back, that is no error
-		case l.meddled:
-			reset = resetSQL
+		if l.untouched(ctx) {
+			return nil
 		}
-		return l.exec(ctx, reset+"; "+l.own.session)
+		reset := resetSQL + "; " + l.own.session
+		if l.outside {
+			reset = "ROLLBACK; " + reset // if there is nothing to roll back, that is no error
+		}
+		return l.exec(ctx, reset)
 	case k == SQLite && l.before != nil:
 		return l.cleanSQLite(ctx)
 	}

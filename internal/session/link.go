@@ -27,9 +27,11 @@ type link struct {
 	unsure  bool // or it may have
 	outside bool // something was executed on it outside the transactions that the session opened
 	stale   bool // it is to be cleaned before it is used again
-	meddled bool // a step that may have changed it was executed on it
+	meddled bool // what may have changed it was executed on it
 	memory  bool // it is a database
 	lasting bool // what was executed on it may last, whatever is reset
+
+	functions bool // the database has functions, see hasFunctions
 
 	settings
 	name    Named          // as it was when it was borrowed

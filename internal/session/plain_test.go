@@ -11,6 +11,7 @@ func TestPlainStep(t *testing.T) {
 		}
 		t.Run(x.name, func(t *testing.T) {
 			p := x.place(t)
+			exe(t, p.db, `CREATE FUNCTION own() RETURNS INTEGER LANGUAGE sql AS 'VALUES (1)'`) // a trigger may call it
 			before := get[string](t, p.db, `SHOW search_path`)
 			keeper := new(Keeper)
 			defer keeper.Close()
@@ -72,9 +73,9 @@ func TestPlainStep(t *testing.T) {
 	}
 }
 
-// TestPlainConnectionGoesBack: the application has the connection again on which every step was plain, with what it had made on
-// it and without the settings of a trigger; one of another step is closed, also where a plain step came last. From a small pool
-// it is reset.
+// TestPlainConnectionGoesBack: the application has the connection again on which every step was plain, with all that it had made
+// on it. It is closed after another step, also where a plain step came last, and where a trigger may have left something. From a
+// small pool it is reset then.
 func TestPlainConnectionGoesBack(t *testing.T) {
 	for _, x := range targets {
 		if x.dialect != "postgres" {
@@ -83,34 +84,46 @@ func TestPlainConnectionGoesBack(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			p := x.place(t)
 			const made = `SELECT (SELECT count(*) FROM pg_listening_channels()) + (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND
-				pid = pg_backend_pid()) + (SELECT count(*) FROM pg_class WHERE oid = to_regclass('pg_temp.theirs'))`
-			exe(t, p.db, `CREATE TABLE a (id INTEGER)`, `CREATE FUNCTION lead_away() RETURNS trigger LANGUAGE plpgsql AS
-				$$BEGIN PERFORM set_config('search_path', 'elsewhere', false); RETURN NULL; END$$`,
-				`CREATE TRIGGER away AFTER INSERT ON a EXECUTE FUNCTION lead_away()`)
+				pid = pg_backend_pid()) + (SELECT count(*) FROM pg_class WHERE oid = to_regclass('pg_temp.theirs')) +
+				CASE WHEN current_setting('app.tenant', true) = '42' THEN 1 ELSE 0 END`
+			trigger := []string{`CREATE FUNCTION lead_away() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM
+				set_config('search_path', 'elsewhere', false), pg_advisory_lock(2); LISTEN elsewhere; RETURN NULL; END$$`,
+				`CREATE TRIGGER away AFTER INSERT ON a EXECUTE FUNCTION lead_away()`}
+			exe(t, p.db, `CREATE TABLE a (id INTEGER)`)
+			plain := Step{Plain: true}
 			for name, tc := range map[string]struct {
-				steps  []Step
-				most   int // of the pool's connections
-				back   bool
-				theirs int // of what the application had made
+				steps         []Step
+				before, first []string // executed before the steps, and by the first
+				most          int      // of the pool's connections
+				back          bool
+				theirs        int // of what the application had made
 			}{
-				"plain":                 {[]Step{{Plain: true}, {Plain: true}}, 0, true, 3},
-				"another at last":       {[]Step{{Plain: true}, {}}, 0, false, 0},
-				"another at first":      {[]Step{{}, {Plain: true}}, 0, false, 0},
-				"plain, a small pool":   {[]Step{{Plain: true}, {Plain: true}}, 1, true, 3},
-				"another, a small pool": {[]Step{{}, {Plain: true}}, 1, true, 0},
+				"plain":                         {steps: []Step{plain, plain}, back: true, theirs: 4},
+				"plain, a small pool":           {steps: []Step{plain, plain}, most: 1, back: true, theirs: 4},
+				"another at last":               {steps: []Step{plain, {}}},
+				"another at first":              {steps: []Step{{}, plain}},
+				"another, a small pool":         {steps: []Step{{}, plain}, most: 1, back: true},
+				"plain, with a trigger":         {steps: []Step{plain, plain}, before: trigger},
+				"a trigger, a small pool":       {steps: []Step{plain, plain}, before: trigger, most: 1, back: true},
+				"plain, and makes a trigger":    {steps: []Step{plain, plain}, first: trigger},
+				"makes a trigger, a small pool": {steps: []Step{plain, plain}, first: trigger, most: 1},
 			} {
+				exe(t, p.db, tc.before...)
 				p.db.SetMaxOpenConns(tc.most)
 				p.db.SetMaxIdleConns(0) // a new connection
 				p.db.SetMaxIdleConns(1)
-				exe(t, p.db, `SELECT pg_advisory_lock(1)`, `LISTEN theirs`, `CREATE TEMPORARY TABLE theirs (id INTEGER)`)
+				exe(t, p.db, `SELECT pg_advisory_lock(1)`, `LISTEN theirs`, `CREATE TEMPORARY TABLE theirs (id INTEGER)`, `SET app.tenant = '42'`)
 				before, settings := get[int](t, p.db, p.id), get[string](t, p.db, `SHOW search_path`)
 				s := p.open(t, Config{Kind: PostgreSQL})
-				for _, step := range tc.steps {
+				for i, step := range tc.steps {
 					step.InTransaction = true
 					s.StartStep(t.Context(), step)
 					tx, err := s.DB().BeginTx(t.Context(), nil)
 					if err != nil {
 						t.Fatal(err)
+					}
+					if i == 0 {
+						exe(t, tx, tc.first...)
 					}
 					exe(t, tx, `INSERT INTO public.a VALUES (1)`)
 					if err := tx.Commit(); err != nil {
@@ -126,8 +139,9 @@ func TestPlainConnectionGoesBack(t *testing.T) {
 					t.Errorf("%s: the application finds %s, want %s", name, got, settings)
 				}
 				if got := get[int](t, p.db, made); got != tc.theirs {
-					t.Errorf("%s: %d things that the application made are left, want %d", name, got, tc.theirs)
+					t.Errorf("%s: %d things are left, want the %d that the application made", name, got, tc.theirs)
 				}
+				exe(t, p.db, `DROP TRIGGER IF EXISTS away ON a`, `DROP FUNCTION IF EXISTS lead_away`)
 			}
 		})
 	}

@@ -141,13 +141,17 @@ func (s *Session) Rest() {
 	kept := s.books.takeKept()
 	switch {
 	case kept == nil:
-	case s.cfg.Keeper == nil && kept.meddled, kept.clean(s.cfg.Kind) != nil:
-		s.discard(kept)
-	case s.cfg.Keeper == nil:
+	case s.cfg.Keeper == nil && s.untouched(kept):
 		_ = kept.giveBack()
-	case !s.cfg.Keeper.put(kept):
+	case s.cfg.Keeper == nil, kept.clean(s.cfg.Kind) != nil, !s.cfg.Keeper.put(kept):
 		s.discard(kept)
 	}
+}
+
+func (s *Session) untouched(l *link) bool {
+	ctx, cancel := l.after(background)
+	defer cancel()
+	return l.untouched(ctx)
 }
 
 // attach gives a connection of the session's pool, unless it has one, a connection of the parent's: one that the step has used before, the one
@@ -278,12 +282,14 @@ func (s *Session) settle(ctx context.Context) error {
 
 // Again are the statements that take back, in the transaction that is open, the settings of what was executed in it: what comes
 // next finds those of a transaction that begins. Only PostgreSQL has settings that statements can change in passing, such as by
-// a function that calls set_config. The settings of the fence for a silent network end here.
+// a function that calls set_config. The settings of the fence for a silent network end here. They are taken back for the
+// session too.
 func (s *Session) Again() string {
 	open := s.books.open()
 	if s.cfg.Kind != PostgreSQL || open == nil {
 		return ""
 	}
+	open.link.meddled = true
 	return strings.Join(s.cfg.again([]string{resetSettingsSQL}, open.link), "; ") + ";\n"
 }
 

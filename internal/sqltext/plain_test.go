@@ -44,6 +44,8 @@ func TestPlain(t *testing.T) {
 		"INSERT INTO a SELECT set_config('role', 'x', false)":  false,
 		"CREATE FUNCTION f() RETURNS int AS $$ SELECT 1; $$":   false,
 		"INSERT INTO a SELECT f()":                             false,
+		"INSERT INTO a VALUES (pg_Try_Advisory_lock(1))":       false,
+		"INSERT INTO a VALUES ('adviser')":                     true,
 		"GRANT INSERT ON a TO b":                               true,
 		"DO $$ BEGIN PERFORM 1; END $$":                        false,
 		"":                                                     false,

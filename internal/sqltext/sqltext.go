@@ -133,9 +133,10 @@ func setsDotted(text string) bool {
 var dotted = lazy.Regexp(`(?i)^\s+(?:session\s+|local\s+)?[\w"]+\s*\.`)
 
 // Plain says whether a text leaves its session as it was: it only defines things or changes rows, and has no SELECT, no word
-// of Meddles and nothing temporary. A trigger, or a function that it calls elsewhere, can still change the session.
+// of Meddles, nothing temporary and no advisory lock. A trigger, or a function that it calls elsewhere, can still change the
+// session.
 func Plain(text string) bool {
-	if unplain.in(text) || temporary(text) {
+	if unplain.in(text) || temporary(text) || hasLetters(text, "advisory") {
 		return false
 	}
 	for i, piece := range pieces(text) {
@@ -192,9 +193,12 @@ func Acts(text string) bool { return acts.in(text) }
 var acts = wordsOf("select insert update delete merge truncate values with refresh do analyze replace execute")
 
 // temporary says whether a text has the letters temp anywhere.
-func temporary(text string) bool {
-	for i := 0; i+4 <= len(text); i++ {
-		if text[i]|' ' == 't' && strings.EqualFold(text[i:i+4], "temp") {
+func temporary(text string) bool { return hasLetters(text, "temp") }
+
+// hasLetters says whether a text has these letters, which are lower-case, anywhere, in upper or lower case.
+func hasLetters(text, letters string) bool {
+	for i := 0; i+len(letters) <= len(text); i++ {
+		if text[i]|' ' == letters[0] && strings.EqualFold(text[i:i+len(letters)], letters) {
 			return true
 		}
 	}
