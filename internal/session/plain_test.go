@@ -1,6 +1,10 @@
 package session
 
-import "testing"
+import (
+	"context"
+	"database/sql"
+	"testing"
+)
 
 // TestPlainStep: the connection of a plain step is the next one's without a reset, unless the step failed; that of
 // another step is reset. However it was, the application's pool and the next session don't get it as it is.
@@ -142,6 +146,52 @@ func TestPlainConnectionGoesBack(t *testing.T) {
 					t.Errorf("%s: %d things are left, want the %d that the application made", name, got, tc.theirs)
 				}
 				exe(t, p.db, `DROP TRIGGER IF EXISTS away ON a`, `DROP FUNCTION IF EXISTS lead_away`)
+			}
+		})
+	}
+}
+
+// TestPlainStepThatALateConnectionMeets: a Go migration keeps a connection, and gives it back during the plain step that comes
+// next. What it has done there stays neither for the steps after that nor for the application.
+func TestPlainStepThatALateConnectionMeets(t *testing.T) {
+	for _, x := range targets {
+		if x.dialect != "postgres" {
+			continue
+		}
+		t.Run(x.name, func(t *testing.T) {
+			p := x.place(t)
+			s := p.open(t, Config{Kind: PostgreSQL})
+			in := func(db interface {
+				BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+			}, statement string) {
+				t.Helper()
+				tx, err := db.BeginTx(t.Context(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				exe(t, tx, statement)
+				if err := tx.Commit(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.StartStep(t.Context(), Step{Function: true})
+			late, err := s.DB().Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			in(late, `CREATE TEMPORARY TABLE late (id INTEGER)`)
+			s.EndStep()
+			s.StartStep(t.Context(), Step{InTransaction: true, Plain: true})
+			if err := late.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s.EndStep()
+			s.StartStep(t.Context(), Step{InTransaction: true, Plain: true})
+			in(s.DB(), `CREATE TEMPORARY TABLE late (id INTEGER)`)
+			s.EndStep()
+			s.Rest()
+			if left := get[bool](t, p.db, `SELECT to_regclass('late') IS NOT NULL`); left {
+				t.Error("the application finds the temporary table")
 			}
 		})
 	}

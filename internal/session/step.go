@@ -196,9 +196,9 @@ func (s *Session) take(ctx context.Context) (*link, error) {
 
 // announce tells the configuration which backend is used next.
 func (s *Session) announce(ctx context.Context, l *link) error {
-	number := s.books.at().number
-	again := l.step == number && number > 0
-	l.step = number
+	at := s.books.at()
+	again := l.step == at.number && at.number > 0
+	l.step, l.meddled = at.number, l.meddled || at.meddles()
 	if l.backend == nil || s.cfg.Backend.Found == nil || again {
 		return nil
 	}
@@ -214,6 +214,7 @@ func (s *Session) detach(c *conn) error {
 		return s.release(l)
 	}
 	if !s.books.stay(l) {
+		l.stale = l.stale || l.step != s.books.at().number // a Go migration has kept it
 		s.dispose(l)
 	}
 	return nil
