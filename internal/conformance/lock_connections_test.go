@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -191,4 +192,35 @@ func TestConnectionOfItsOwnRows(t *testing.T) {
 		wantIs(t, err, context.DeadlineExceeded)
 		wantText(t, err, "while rows or a transaction of its own may have been open: the run lends it at most 1, see SetMaxOpenConns")
 	})
+}
+
+// TestShortWaitsForConnections: a Go migration on several goroutines, each of which waits its turn, doesn't run out of time for that.
+func TestShortWaitsForConnections(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		m := goose.NewGoMigration(1, &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
+			sleep := strings.Replace(p.sleep, "30", "0.1", 1)
+			errs := make(chan error)
+			for range 10 {
+				go func() { errs <- execDB(ctx, db, sleep) }()
+			}
+			var all error
+			for range 10 {
+				all = errors.Join(all, <-errs)
+			}
+			return errors.Join(all, execDB(ctx, db, p.sleep))
+		}}, &goose.GoFunc{RunTx: func(context.Context, *sql.Tx) error { return nil }})
+		db := p.instance(t)
+		db.SetMaxOpenConns(2)
+		err := p.over(db, from(fstest.MapFS{}), gooseplus.WithGoMigrations(m), gooseplus.WithMigrationTimeout(3*time.Second)).Migrate(context.Background())
+		wantIs(t, err, context.DeadlineExceeded)
+		if strings.Contains(err.Error(), "waited for a connection") {
+			t.Error(err)
+		}
+	})
+}
+
+func execDB(ctx context.Context, db *sql.DB, statement string) error {
+	_, err := db.ExecContext(ctx, statement)
+	return err
 }

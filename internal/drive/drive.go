@@ -164,7 +164,7 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	}
 	lookout, stop := d.watch(ctx)
 	defer stop()
-	waited := d.functions.Stats().WaitDuration
+	waits := d.functions.Stats()
 	err := d.attempts(ctx, step)
 	if err != nil {
 		d.Rest() // what asks for the state of things may need the connection
@@ -188,7 +188,7 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	if otherRunner(err) {
 		err = fmt.Errorf("%w: %w", ErrOtherRunner, err)
 	}
-	result.Err = failure.Stopped(ctx, d.starved(ctx, err, waited))
+	result.Err = failure.Stopped(ctx, d.starved(ctx, err, waits))
 	if ctx.Err() != nil || d.cfg.Dialect.Contention(err) || d.cfg.Dialect.StatementTimeout(err) {
 		result.Blockers = lookout.found()
 	}
@@ -196,10 +196,12 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 }
 
 // starved adds to the error of a step that ran out of time that a Go migration waited for a connection all that time, as it does
-// if it executes something while the rows of a query are open, and the pool has one connection. before is how long others had waited.
-func (d *Driver) starved(ctx context.Context, err error, before time.Duration) error {
+// if it executes something while the rows of a query are open, and the pool has one connection. before is how others had waited.
+// Many short waits are those of a migration that works on several goroutines.
+func (d *Driver) starved(ctx context.Context, err error, before sql.DBStats) error {
 	stats := d.functions.Stats()
-	if waited := stats.WaitDuration - before; ctx.Err() == nil || waited < time.Since(d.began)/2 {
+	count, waited := stats.WaitCount-before.WaitCount, stats.WaitDuration-before.WaitDuration
+	if ctx.Err() == nil || count == 0 || waited/time.Duration(count) < time.Since(d.began)/2 {
 		return err
 	}
 	return fmt.Errorf("%w (it waited for a connection, while rows or a transaction of its own may have been open: the run lends it at most %d, "+
