@@ -30,6 +30,8 @@ type hostile struct {
 	db func(context.Context, *sql.DB) error
 	// one has the whole run in one transaction.
 	one bool
+	// alone has it run on a server of MariaDB of its own, all of which it stops.
+	alone bool
 	// want is what becomes of it.
 	want outcome
 }
@@ -195,7 +197,7 @@ var hostiles = []hostile{
 
 	{name: "rows deleted at COMMIT", on: "postgres", up: createB + deletedAtCommit, down: dropB, want: undone},
 	{name: "rows deleted at COMMIT of the whole run", on: "postgres", one: true, up: createB + deletedAtCommit, want: undone},
-	{name: "FLUSH TABLES WITH READ LOCK", on: "mysql", outside: true, up: createB + "\nFLUSH TABLES WITH READ LOCK;", down: dropB},
+	{name: "FLUSH TABLES WITH READ LOCK", on: "mysql", outside: true, alone: true, up: createB + "\nFLUSH TABLES WITH READ LOCK;", down: dropB},
 	{name: "LOCK TABLES of the version table", on: "mysql", half: true, up: createB + "\nLOCK TABLES goose_db_version READ;", down: dropB},
 	{name: "renamed outside", on: "postgres sqlite", outside: true, up: createB + "\nALTER TABLE goose_db_version RENAME TO renamed;", down: dropB, want: told},
 	{name: "version and state dropped outside", outside: true, up: createB + "\nDROP TABLE goose_db_version;" + dropState, down: dropB, want: told},
@@ -251,6 +253,11 @@ func TestHostileMigrations(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s/%s, lock %v", h.name, x.name, locking), func(t *testing.T) {
 					t.Parallel()
+					x := x
+					if h.alone {
+						own := dbtest.OwnMySQL(t, false)
+						x.database = func(t testing.TB) string { return own.NewDatabase(t).DSN }
+					}
 					h.test(t, x.place(t), locking)
 				})
 			}
