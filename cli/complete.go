@@ -18,7 +18,7 @@ func (a *app) complete(cmd *cobra.Command) {
 	if cmd.ValidArgsFunction == nil {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}
-	own := cmd.LocalFlags() // asked for once: they are found anew each time
+	own := cmd.LocalFlags() // once: cobra collects them at each call
 	drivers := []string{"postgres", "mysql", "sqlite"}
 	for name, words := range map[string][]string{
 		"output": {"text", "json"}, "driver": drivers, "tenants-driver": drivers, "rollback": {"down", "transaction", "none"},
@@ -46,7 +46,7 @@ func (a *app) complete(cmd *cobra.Command) {
 		})
 	}
 	for _, name := range []string{"dir", "tenants-dir"} {
-		if own.Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
+		if own.Lookup(name) != nil {
 			_ = cmd.MarkFlagDirname(name) // it exists
 		}
 	}

@@ -59,7 +59,7 @@ func (a *app) navigateCommands() []*cobra.Command {
 			run: func(c *call) error {
 				return c.navigateTo(true, func(ctx context.Context, m *gooseplus.Migrator, v int64) error {
 					if v == 0 && dayPattern.MatchString(c.args[0]) {
-						return usagef("%s: no migration is that old", c.args[0])
+						return tooOld(c.args[0])
 					}
 					return m.MigrateTo(ctx, v)
 				})

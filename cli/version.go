@@ -86,10 +86,13 @@ func (t target) fault(m *gooseplus.Migrator, up bool) error {
 	}
 	end, err := t.end(versions)
 	if err == nil && up && slices.Min(versions) > end {
-		return usagef("%s: no migration is that old", t.day.Format(time.DateOnly))
+		return tooOld(t.day.Format(time.DateOnly))
 	}
 	return err
 }
+
+// tooOld is the error of a run up to a day before all migrations.
+func tooOld(day string) error { return usagef("%s: no migration is that old", day) }
 
 // end is the highest version of a day, in the layout of the given versions.
 func (t target) end(versions []int64) (int64, error) {

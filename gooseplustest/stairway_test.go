@@ -175,8 +175,9 @@ func TestStairwayGoesOnAfterAFault(t *testing.T) {
 	}
 }
 
-// faultsOf are those of the migrations below that are tried, and which of them in one migration. What a Down leaves in a database
-// of the kit is not looked at, since there is another. Some are the same in a schema and without one.
+// faultsOf lists, for each kind of database, the migrations below that are tried, by their index. Those in one list are joined into
+// one migration. With a database of the kit a few are enough: the next test has a new one. Some are left out in a schema, because
+// they are the same there.
 var faultsOf = map[string][][]int{
 	"a database of the kit":    {{0}, {1}, {2}, {11}, {12}, {13}, {14}},
 	"any database":             {{0}, {1, 2}, {3}, {4, 5}, {6, 7}, {8, 9, 10}, {11}, {12}},

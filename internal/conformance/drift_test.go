@@ -113,7 +113,7 @@ func forgottenBy(t *testing.T, together string, lists ...string) (faults []forgo
 	return faults, groups
 }
 
-// grouped makes one of the faults of each group, which has the name of the first one. What several have as base it has once.
+// grouped joins the faults of each group into one, with the name of the first. If several have the same base, it is there once.
 func grouped(faults []forgotten, groups [][]string) (list []forgotten) {
 	of := make(map[int]int) // where the group is in the list
 	for _, f := range faults {

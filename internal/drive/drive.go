@@ -195,9 +195,9 @@ func (d *Driver) Take(ctx context.Context, step Step) Result {
 	return result
 }
 
-// starved adds to the error of a step that ran out of time that a Go migration waited for a connection all that time, as it does
-// if it executes something while the rows of a query are open, and the pool has one connection. before is how others had waited.
-// Many short waits are those of a migration that works on several goroutines.
+// starved adds to the error of a step that ran out of time that a Go migration waited for a connection for most of it. That is so if it
+// executes something while the rows of a query are open, and the pool has one connection. before are the figures from before the step.
+// Many short waits are no sign of that: a migration that works on several goroutines has them.
 func (d *Driver) starved(ctx context.Context, err error, before sql.DBStats) error {
 	stats := d.functions.Stats()
 	count, waited := stats.WaitCount-before.WaitCount, stats.WaitDuration-before.WaitDuration

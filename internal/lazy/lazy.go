@@ -1,5 +1,5 @@
-// Package lazy compiles regular expressions when they are first used. Those of this module take milliseconds together, and
-// every program that imports it would wait for them at its start, also one that only prints its help.
+// Package lazy compiles regular expressions when they are first used. To compile all those of this module takes milliseconds. Every
+// program that imports it would wait for that at its start, even one that only prints its help.
 package lazy
 
 import (

@@ -66,9 +66,10 @@ const ownSettings = `SELECT concat(s.stay, format('; SET SESSION AUTHORIZATION %
 			AND name NOT LIKE 'transaction\_%' AND name NOT IN ('seed', 'is_superuser')) AS s,
 		(SELECT quote_ident(NULLIF(pg_catalog.current_setting('role'), 'none')) AS role) AS r`
 
-// hasFunctions says whether there are functions that are not the server's and not in C: a trigger, a default or a constraint may
-// call them in any statement.
-const hasFunctions = `EXISTS (SELECT FROM pg_catalog.pg_proc WHERE oid >= 16384 AND prolang NOT IN (12, 13))`
+// hasFunctions says whether there are functions that are not the server's own, those of extensions too: a trigger, a default or a
+// constraint may call them in any statement. Nobody is expected to have a default or a rule call what changes the session among
+// the server's own, such as set_config.
+const hasFunctions = `EXISTS (SELECT FROM pg_catalog.pg_proc WHERE oid >= 16384)`
 
 // untouched says whether a connection of PostgreSQL is as it was when it was borrowed: every step on it was plain, and the
 // database has no functions that could have changed it in passing. There is no other way to know. The server lists

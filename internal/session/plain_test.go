@@ -109,6 +109,7 @@ func TestPlainConnectionGoesBack(t *testing.T) {
 				"another, a small pool":         {steps: []Step{{}, plain}, most: 1, back: true},
 				"plain, with a trigger":         {steps: []Step{plain, plain}, before: trigger},
 				"a trigger, a small pool":       {steps: []Step{plain, plain}, before: trigger, most: 1, back: true},
+				"plain, with another function":  {steps: []Step{plain, plain}, before: []string{`CREATE FUNCTION lock(BIGINT) RETURNS BOOLEAN LANGUAGE internal AS 'pg_try_advisory_lock_int8'`}},
 				"plain, and makes a trigger":    {steps: []Step{plain, plain}, first: trigger},
 				"makes a trigger, a small pool": {steps: []Step{plain, plain}, first: trigger, most: 1},
 			} {
@@ -145,7 +146,7 @@ func TestPlainConnectionGoesBack(t *testing.T) {
 				if got := get[int](t, p.db, made); got != tc.theirs {
 					t.Errorf("%s: %d things are left, want the %d that the application made", name, got, tc.theirs)
 				}
-				exe(t, p.db, `DROP TRIGGER IF EXISTS away ON a`, `DROP FUNCTION IF EXISTS lead_away`)
+				exe(t, p.db, `DROP TRIGGER IF EXISTS away ON a`, `DROP FUNCTION IF EXISTS lead_away`, `DROP FUNCTION IF EXISTS lock`)
 			}
 		})
 	}
