@@ -239,11 +239,16 @@ type lag struct {
 	late map[time.Time]time.Duration // when something was late, and by how much. Guarded by mu
 }
 
-// newLag asks the place's server for nothing, again and again. Without a place it is about this process alone.
+// newLag asks the place's server for nothing, again and again, on a connection of its own: the place's pool may keep none.
+// Without a place it is about this process alone.
 func newLag(t *testing.T, p *place) *lag {
 	t.Helper()
 	const pause, usual = 100 * time.Millisecond, 5 * time.Millisecond
 	l := &lag{late: make(map[time.Time]time.Duration)}
+	ask := func(context.Context) error { return nil }
+	if p != nil {
+		ask = p.instance(t).PingContext
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var asking sync.WaitGroup
 	t.Cleanup(func() { cancel(); asking.Wait() })
@@ -251,9 +256,7 @@ func newLag(t *testing.T, p *place) *lag {
 		for ctx.Err() == nil {
 			began := time.Now()
 			time.Sleep(pause)
-			if p != nil {
-				_ = p.db.PingContext(ctx)
-			}
+			_ = ask(ctx)
 			if late := time.Since(began) - pause - usual; late > 0 {
 				l.mu.Lock()
 				l.late[began] = late

@@ -88,6 +88,7 @@ func (r *round) serverEnds(t *testing.T, x target, ready func(), back <-chan str
 	}
 	ready()
 	<-back
+	p.db.SetMaxIdleConns(idleConns)
 	since := time.Now()
 	r.lag = newLag(t, p)
 	r.machine.heal(t)
