@@ -71,8 +71,8 @@ func (p *part) readStart(ctx context.Context, goal goal) (err error) {
 }
 
 // owned reads the applied versions of a table that must exist: a missing table is not an empty one.
-func (p *part) owned(ctx context.Context, db *sql.DB, settle bool) (history.Rows, error) {
-	rows, err := p.target.table.Owned(ctx, db, settle)
+func (p *part) owned(ctx context.Context, db *sql.DB, awaitWriters bool) (history.Rows, error) {
+	rows, err := p.target.table.Owned(ctx, db, awaitWriters)
 	p.end.to = plan.Newest(rows.Applied)
 	if err != nil {
 		p.end.to = -1

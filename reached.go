@@ -54,11 +54,11 @@ func (w wayBack) read(ctx context.Context) (history.Rows, error) {
 		w.end.to = -1
 		return history.Rows{}, err
 	}
-	settle := w.ledger.Doubtful()
+	awaitWriters := w.ledger.Doubtful()
 	giveUp := time.After(drive.AskFor)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, drive.AskFor)
-		rows, err := w.owned(attempt, w.run.db.own, settle)
+		rows, err := w.owned(attempt, w.run.db.own, awaitWriters)
 		cancel()
 		if err == nil {
 			return rows, nil

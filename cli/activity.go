@@ -154,9 +154,9 @@ func (a *activity) observe(_ context.Context, event gooseplus.Event) {
 	}
 }
 
-// settle corrects the states in the report of EachTenant, which doesn't know what the runs did: a tenant whose run did
+// correct corrects the states in the report of EachTenant, which doesn't know what the runs did: a tenant whose run did
 // nothing is up to date, and a tenant that was interrupted before its run began is skipped.
-func (a *activity) settle(r *gooseplus.TenantsReport) {
+func (a *activity) correct(r *gooseplus.TenantsReport) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range r.Tenants {

@@ -74,7 +74,7 @@ func TestInterruptedTenants(t *testing.T) {
 		{Name: "undone", State: gooseplus.TenantMigrated},
 		{Name: "broken", State: gooseplus.TenantFailed, Err: errors.New("broken")},
 	}}
-	a.settle(r)
+	a.correct(r)
 	var states []string
 	for _, t := range r.Tenants {
 		states = append(states, t.Name+" "+string(t.State))

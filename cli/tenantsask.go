@@ -54,7 +54,7 @@ func askEach[T any](f *fleet, source iter.Seq2[gooseplus.Tenant, error], ask fun
 		}
 		return err
 	}, f.flags.options()...)
-	f.call.activity.settle(r)
+	f.call.activity.correct(r)
 	return answers, r, err
 }
 

@@ -47,7 +47,7 @@ func (f *fleet) report(words reportWords, work func() (*gooseplus.TenantsReport,
 	end := f.showProgress()
 	r, err := work()
 	end()
-	c.activity.settle(r)
+	c.activity.correct(r)
 	d := &tenantsDone{
 		Total: r.Total, Migrated: r.Migrated, UpToDate: r.UpToDate, Undone: r.Undone, Failed: r.Failed, Skipped: r.Skipped,
 		DurationMS: r.Duration.Milliseconds(), Tenants: []tenantDone{},

@@ -94,10 +94,10 @@ func TestMessageShowsWhereTwoDefinitionsPart(t *testing.T) {
 func TestPostgresWritesAListOfVarcharsInTwoWays(t *testing.T) {
 	first := `CHECK (((a)::text = ANY ((ARRAY['it''s, (x)'::character varying, 'y'::character varying])::text[])))`
 	then := `CHECK (((a)::text = ANY (ARRAY[('it''s, (x)'::character varying)::text, ('y'::character varying)::text])))`
-	if got := settled(first); got != then {
+	if got := reread(first); got != then {
 		t.Errorf("got %s", got)
 	}
-	if got := settled(then); got != then {
+	if got := reread(then); got != then {
 		t.Errorf("got %s", got)
 	}
 }

@@ -157,7 +157,7 @@ func (c Catalog) postgresObject(r *sql.Rows) error {
 	if err := r.Scan(&o.Kind, &o.Name, &o.Of, &o.CopyOf, &o.Weak, &o.Definition, &comment, &grants, &o.Drop); err != nil {
 		return err
 	}
-	o.Definition = settled(o.Definition)
+	o.Definition = reread(o.Definition)
 	c.add(o)
 	if comment != "" {
 		c.add(Object{Kind: "comment", Name: "on " + o.Key(), Of: o.Key(), Definition: comment})
@@ -174,9 +174,9 @@ var (
 	varcharList = regexp.MustCompile(`\(ARRAY\[((?:` + varcharItem.String() + `(?:, )?)+)\]\)::text\[\]`)
 )
 
-// settled is an expression as PostgreSQL writes it after it has read its own text, which it does whenever the table is altered. The
+// reread is an expression as PostgreSQL writes it after it has read its own text, which it does whenever the table is altered. The
 // first time it writes a varchar IN ('a', 'b') in another way.
-func settled(expression string) string {
+func reread(expression string) string {
 	return varcharList.ReplaceAllStringFunc(expression, func(list string) string {
 		return "ARRAY[" + varcharItem.ReplaceAllString(varcharList.FindStringSubmatch(list)[1], "($0)::text") + "]"
 	})

@@ -84,7 +84,7 @@ type terms struct {
 	appliedAt   string // the time of a version's row, in microseconds of Unix time
 	leadsTo     string // the schema that a table's name leads to, where a session can change that; ? is the name
 	hides       string // says whether the server hides rows of {table} from this user; ? is the name; "" if no server does that
-	settle      string // waits for the transactions that have written to {table}, "" if there can't be any
+	writers     string // waits for the transactions that have written to {table}, "" if there can't be any
 	text        string // follows the type of a text column
 	onDuplicate string // begins the part of an INSERT that changes the row if it exists
 	assign      string // sets a column in that part: % is its name

@@ -24,7 +24,7 @@ type mysql struct {
 func (m mysql) terms() terms {
 	return terms{
 		appliedAt:   "CAST(UNIX_TIMESTAMP(tstamp) * 1000000 AS SIGNED)",
-		settle:      "SELECT count(*) FROM {table} LOCK IN SHARE MODE",
+		writers:     "SELECT count(*) FROM {table} LOCK IN SHARE MODE",
 		text:        " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", // the database's own may confuse names, and may lack characters
 		onDuplicate: " ON DUPLICATE KEY UPDATE ",
 		assign:      "% = VALUES(%)",

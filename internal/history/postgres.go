@@ -20,7 +20,7 @@ func (postgres) terms() terms {
 		appliedAt:   "CAST(EXTRACT(EPOCH FROM CAST(tstamp AS timestamptz)) * 1000000 AS bigint)",
 		leadsTo:     schemaOf("?"), // costs the server one look in its catalog
 		hides:       "SELECT CASE WHEN row_security_active(to_regclass(?)) THEN 1 ELSE 0 END",
-		settle:      "LOCK TABLE {table} IN SHARE MODE",
+		writers:     "LOCK TABLE {table} IN SHARE MODE",
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
 		sums:        "CAST(COUNT(*) AS TEXT) || '/' || CAST(COALESCE(SUM(checksum_key), 0) AS TEXT) || '/' || CAST(COALESCE(MAX(requires), 0) AS TEXT)",

@@ -102,15 +102,15 @@ type Rows struct {
 	versions *Versions
 }
 
-// Owned reads the applied versions with the keys of their rows. A missing table is an error. With settle it first waits, where
+// Owned reads the applied versions with the keys of their rows. A missing table is an error. With awaitWriters it first waits, where
 // the database can, for open transactions that have written to the table: a COMMIT whose answer was lost may still be
 // running.
-func (v *Versions) Owned(ctx context.Context, db *sql.DB, settle bool) (r Rows, err error) {
-	if v.own == nil || !settle || v.own.server.terms().settle == "" {
+func (v *Versions) Owned(ctx context.Context, db *sql.DB, awaitWriters bool) (r Rows, err error) {
+	if v.own == nil || !awaitWriters || v.own.server.terms().writers == "" {
 		return v.OwnedIn(ctx, db)
 	}
 	err = inTransaction(ctx, db, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, v.own.sql(v.own.server.terms().settle)); err != nil {
+		if _, err := tx.ExecContext(ctx, v.own.sql(v.own.server.terms().writers)); err != nil {
 			return err
 		}
 		r, err = v.OwnedIn(ctx, tx)

@@ -36,12 +36,12 @@ func TestOwned(t *testing.T) {
 		{"twice", `(0, 1), (1, 1), (2, 1), (1, 1)`, []int64{2, 1}},
 	} {
 		for _, d := range dialects {
-			for _, settle := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s: %s, settle %t", d, tc.name, settle), func(t *testing.T) {
+			for _, awaitWriters := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s: %s, awaitWriters %t", d, tc.name, awaitWriters), func(t *testing.T) {
 					t.Parallel()
 					db := openTemp(t)
 					exec(t, db, table, insert+tc.rows)
-					r, err := newVersions(t, d, "v").Owned(t.Context(), db, settle)
+					r, err := newVersions(t, d, "v").Owned(t.Context(), db, awaitWriters)
 					if err != nil || !slices.Equal(r.Applied, tc.want) {
 						t.Errorf("got %v, %v, want %v", r.Applied, err, tc.want)
 					}
@@ -54,25 +54,25 @@ func TestOwned(t *testing.T) {
 func TestOwnedNeedsATable(t *testing.T) {
 	t.Parallel()
 	for _, d := range dialects {
-		for _, settle := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, settle %t", d, settle), func(t *testing.T) {
+		for _, awaitWriters := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, awaitWriters %t", d, awaitWriters), func(t *testing.T) {
 				t.Parallel()
 				db, table := openTemp(t), newVersions(t, d, "v")
-				if r, err := table.Owned(t.Context(), db, settle); err == nil {
+				if r, err := table.Owned(t.Context(), db, awaitWriters); err == nil {
 					t.Errorf("without a table: got %v", r.Applied)
 				}
 				exec(t, db, `CREATE TABLE v (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL, is_applied INTEGER NOT NULL, tstamp TIMESTAMP)`)
-				if r, err := table.Owned(t.Context(), db, settle); (err == nil) != (table.own != nil) || len(r.Applied) > 0 {
+				if r, err := table.Owned(t.Context(), db, awaitWriters); (err == nil) != (table.own != nil) || len(r.Applied) > 0 {
 					t.Errorf("without a row: got %v, %v", r.Applied, err)
 				}
 				create(t, table, db)
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
-				if _, err := table.Owned(ctx, db, settle); !errors.Is(err, context.Canceled) {
+				if _, err := table.Owned(ctx, db, awaitWriters); !errors.Is(err, context.Canceled) {
 					t.Errorf("a context that ended: got %v", err)
 				}
 				_ = db.Close()
-				if _, err := table.Owned(t.Context(), db, settle); err == nil {
+				if _, err := table.Owned(t.Context(), db, awaitWriters); err == nil {
 					t.Error("a closed database: no error")
 				}
 			})
