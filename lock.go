@@ -99,6 +99,14 @@ func (r *run) withLock(ctx context.Context, needed func(context.Context) (bool, 
 	return what(ctx)
 }
 
+// whileWaiting is a context that ends with the wait for a lock.
+func (o *options) whileWaiting(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.lockWait < 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, o.lockWait, failure.Timeout("wait for the lock", o.lockWait))
+}
+
 // waiter is a run that waits for the global lock. While somebody else has it, it holds neither a transaction nor a
 // statement: it sleeps, asks whether it is still needed, and tries.
 type waiter struct {
@@ -122,12 +130,9 @@ func (w *waiter) hold(ctx context.Context) (_ *holding, err error) {
 	if w.mutex, err = r.whole.mutex(ctx, r.db, mutex.Lease{Idle: r.options.lockTimes.idle, Name: r.parts[0].applicationName()}); err != nil {
 		return nil, err
 	}
-	w.waiting = ctx
-	if r.options.lockWait >= 0 {
-		var cancel context.CancelFunc
-		w.waiting, cancel = context.WithTimeoutCause(ctx, r.options.lockWait, failure.Timeout("wait for the lock", r.options.lockWait))
-		defer cancel()
-	}
+	var cancel context.CancelFunc
+	w.waiting, cancel = r.options.whileWaiting(ctx)
+	defer cancel()
 	for began := time.Now(); ; {
 		h, err := w.try(ctx)
 		if err != nil || h != nil || w.idle {

@@ -186,12 +186,8 @@ func (m *Migrator) tenantLock(ctx context.Context, whole *target, db site, t Ten
 	if err != nil {
 		return nil, whole.tableError(ctx, err)
 	}
-	waiting := ctx
-	if m.options.lockWait >= 0 {
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeoutCause(ctx, m.options.lockWait, failure.Timeout("wait for the lock", m.options.lockWait))
-		defer cancel()
-	}
+	waiting, cancel := m.options.whileWaiting(ctx)
+	defer cancel()
 	for began := time.Now(); ; {
 		held, err := lock.TryLock(ctx)
 		if err != nil {
