@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"slices"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 
 	"github.com/gooseplus/gooseplus"
 )
@@ -57,5 +60,93 @@ func connectHook(t *testing.T, p *place, outside bool, limit int) {
 	}
 	if got := column[string](t, hooked, "SELECT current_setting('search_path') || ' ' || current_setting('work_mem')"); got[0] != "application 7MB" {
 		t.Errorf("the application finds %v", got)
+	}
+}
+
+// hooked is a connector of an application that makes something on each new connection.
+type hooked struct {
+	dsn    string
+	driver driver.Driver
+	makes  []string
+}
+
+func (h hooked) Driver() driver.Driver { return h.driver }
+
+func (h hooked) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := h.driver.Open(h.dsn)
+	if err != nil {
+		return nil, err
+	}
+	for _, statement := range h.makes {
+		if _, err := c.(driver.ExecerContext).ExecContext(ctx, statement, nil); err != nil {
+			return nil, fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return c, nil
+}
+
+// made is what a hook makes, and a query for what there is of it.
+var made = map[string]struct {
+	by    []string
+	query string
+}{
+	"postgres": {[]string{"SET app.tenant = '42'", "SET search_path = public, pg_catalog", "SET TimeZone = 'Asia/Tokyo'", "LISTEN theirs",
+		"CREATE TEMPORARY TABLE theirs AS SELECT 1 AS x", "SELECT pg_advisory_lock_shared(4711)", "PREPARE theirs AS SELECT 1"},
+		`SELECT concat_ws('|', current_setting('app.tenant', true), current_setting('search_path'), current_setting('TimeZone'),
+		(SELECT string_agg(c, ',') FROM pg_listening_channels() AS c), to_regclass('pg_temp.theirs'), (SELECT count(*) FROM pg_locks
+		WHERE locktype = 'advisory' AND pid = pg_backend_pid()), (SELECT count(*) FROM pg_prepared_statements WHERE name = 'theirs'))`},
+	"mysql": {[]string{"SET @app = 42, sql_mode = 'ANSI_QUOTES', time_zone = '+09:00', foreign_key_checks = 0, autocommit = 0, sql_select_limit = 7",
+		"CREATE TEMPORARY TABLE theirs (x INTEGER)"},
+		`SELECT CONCAT_WS('|', @app, @@sql_mode, @@time_zone, @@foreign_key_checks, @@autocommit, @@sql_select_limit, (SELECT count(*) FROM theirs))`},
+	"sqlite": {[]string{"PRAGMA foreign_keys = ON", "CREATE TEMPORARY TABLE theirs (x INTEGER)", "ATTACH ':memory:' AS other",
+		"PRAGMA cache_size = 77", "PRAGMA case_sensitive_like = ON"},
+		`SELECT foreign_keys || '|' || cache_size || '|' || ('a' LIKE 'A') || '|' || (SELECT count(*) FROM temp.theirs) || '|' ||
+		(SELECT count(*) FROM pragma_database_list WHERE name = 'other') FROM pragma_foreign_keys, pragma_cache_size`},
+}
+
+// TestHookMade: whatever a migration does, each connection of the application's pool has what the hook makes, in a small pool too.
+func TestHookMade(t *testing.T) {
+	t.Parallel()
+	const makes = "CREATE TABLE b (id INTEGER);"
+	for name, migration := range map[string]any{
+		"plain":          table("b"),
+		"update":         script(makes+"\nUPDATE b SET id = 1;", "DROP TABLE b;"),
+		"outside":        noTransaction(makes+"\nUPDATE b SET id = 1;", "DROP TABLE b;"),
+		"Go":             &goose.GoFunc{RunTx: execAll(makes)},
+		"Go on the pool": &goose.GoFunc{RunDB: poolAll(makes)},
+	} {
+		for most, fails := range map[int]bool{0: false, 1: true, 3: false} {
+			t.Run(fmt.Sprintf("%s, %d connections, fails %t", name, most, fails), func(t *testing.T) {
+				onDatabases(t, func(t *testing.T, p *place) {
+					db := sql.OpenDB(hooked{p.dsn, p.db.Driver(), made[p.dialect].by})
+					defer db.Close()
+					db.SetMaxOpenConns(most)
+					before := column[string](t, db, made[p.dialect].query)[0]
+					named, opts := map[string]*fstest.MapFile{"1_a.sql": table("a")}, []gooseplus.Option{gooseplus.WithGlobalLock(most != 1)}
+					switch migration := migration.(type) {
+					case *fstest.MapFile:
+						named["2_b.sql"] = migration
+					case *goose.GoFunc:
+						opts = append(opts, gooseplus.WithGoMigrations(goose.NewGoMigration(2, migration, &goose.GoFunc{RunTx: execAll("DROP TABLE b")})))
+					}
+					if fails {
+						named["3_c.sql"] = script("INSERT INTO nowhere VALUES (1);", "SELECT 1;")
+					}
+					err := p.over(db, append(opts, from(files(named)))...).Migrate(t.Context())
+					if fails {
+						wantFailed(t, err, 3)
+					} else if err != nil {
+						t.Error(err)
+					}
+					for _, c := range pin(t, db, max(1, db.Stats().OpenConnections)) {
+						var after string
+						if err := c.QueryRowContext(t.Context(), made[p.dialect].query).Scan(&after); err != nil || after != before {
+							t.Errorf("a connection had %q and has %q, %v", before, after, err)
+						}
+						c.Close()
+					}
+				})
+			})
+		}
 	}
 }
