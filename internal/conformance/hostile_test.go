@@ -97,6 +97,8 @@ var hostiles = []hostile{
 	{name: "isolation second", on: "postgres", up: "SET LOCAL lock_timeout = '5s';\n-- a comment\nSET TRANSACTION ISOLATION LEVEL REPEATABLE READ;\n" + createB, down: dropB},
 	{name: "advisory lock, LISTEN, temporary table, cursor", on: "postgres", up: createB + "\nSELECT pg_advisory_lock(4711);\nLISTEN hostile;\n" +
 		"CREATE TEMPORARY TABLE a (other TEXT);\nDECLARE k CURSOR WITH HOLD FOR SELECT 1;", down: dropB},
+	{name: "a function that is dropped again", on: "postgres", up: createB + "\nCREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'LISTEN hostile';\n" +
+		"INSERT INTO b VALUES (1) RETURNING f();\nDROP FUNCTION f;", down: dropB},
 	{name: "autocommit", on: "mysql", up: "SET autocommit = 0;\n" + createB, down: dropB},
 	{name: "autocommit, committed", on: "mysql", half: true, up: "SET autocommit = 0;\n" + createB + "\nINSERT INTO b VALUES (1);\nCOMMIT;", down: dropB},
 	{name: "session of a dump", on: "mysql", half: true, up: "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0, time_zone = '+00:00';\n" + createB, down: dropB},

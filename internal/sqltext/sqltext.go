@@ -112,17 +112,17 @@ func PragmasSet(text string) (names []string) {
 var pragma = lazy.Regexp(`^[^\w;]+(?:\w+\W?\.\W?)?(\w+)\W?\s*[=(]`)
 
 // Lasts says of a text for PostgreSQL whether it may leave something on its connection that no reset takes away: a prepared
-// statement, or none where the driver had one, and a setting of an extension or of the application's own (SET app.tenant), which
-// is empty afterwards and not unknown.
-func Lasts(text string) bool { return lasting.in(text) || setsDotted(text) }
+// statement, or none where the driver had one, a setting of an extension or of the application's own (SET app.tenant), which
+// is empty afterwards and not unknown, and what random() gives next.
+func Lasts(text string) bool { return lasting.in(text) || setsLasting(text) }
 
-var lasting = wordsOf("prepare deallocate discard set_config")
+var lasting = wordsOf("prepare deallocate discard set_config setseed")
 
-// setsDotted says whether a text has a SET of a name with a dot in it.
-func setsDotted(text string) bool {
+// setsLasting says whether a text has a SET of a name with a dot in it, or of the seed of random().
+func setsLasting(text string) bool {
 	for at := 0; at < len(text); {
 		n := wordLength(text[at:])
-		if n == len("set") && strings.EqualFold(text[at:at+n], "set") && dotted().MatchString(text[at+n:min(len(text), at+n+200)]) {
+		if n == len("set") && strings.EqualFold(text[at:at+n], "set") && unresettable().MatchString(text[at+n:min(len(text), at+n+200)]) {
 			return true
 		}
 		at += n + 1
@@ -130,13 +130,13 @@ func setsDotted(text string) bool {
 	return false
 }
 
-var dotted = lazy.Regexp(`(?i)^\s+(?:session\s+|local\s+)?[\w"]+\s*\.`)
+var unresettable = lazy.Regexp(`(?i)^\s+(?:session\s+|local\s+)?(?:[\w"]+\s*\.|"?seed\b)`)
 
 // Plain says whether a text leaves its session as it was: it only defines things or changes rows, and has no SELECT, no word
-// of Meddles, nothing temporary and no advisory lock. A trigger, or a function that it calls elsewhere, can still change the
-// session.
+// of Meddles, nothing temporary, none of the server's functions that act on the session, and no function or extension that it
+// makes itself and may take away again. A trigger, or a function that it calls elsewhere, can still change the session.
 func Plain(text string) bool {
-	if unplain.in(text) || temporary(text) || hasLetters(text, "advisory") {
+	if unplain.in(text) || temporary(text) || administers(text) || functions.in(text) && creating().MatchString(WithoutComments(text)) {
 		return false
 	}
 	for i, piece := range pieces(text) {
@@ -151,7 +151,7 @@ func Plain(text string) bool {
 
 var (
 	meddling = wordsOf("commit end abort rollback prepare set set_config reset discard do call use lock")
-	unplain  = wordsOf("commit end abort rollback prepare set set_config reset discard do call use lock select")
+	unplain  = wordsOf("commit end abort rollback prepare set set_config reset discard do call use lock select setseed extension")
 	plain    = wordsOf("create alter drop comment grant revoke insert update delete truncate")
 )
 
@@ -191,6 +191,22 @@ const asked = "exception handler to_regclass to_regtype to_regnamespace pg_class
 func Acts(text string) bool { return acts.in(text) }
 
 var acts = wordsOf("select insert update delete merge truncate values with refresh do analyze replace execute")
+
+// administers says whether a text names something that begins with pg_, other than the schema of all of the server's functions:
+// those of them that act on the session all do, such as the advisory locks and the temporary replication slots. So does one whose name
+// is written in escapes.
+func administers(text string) bool {
+	for rest := text; ; {
+		at := strings.Index(rest, "_")
+		if at < 0 {
+			return hasLetters(text, `u&"`)
+		}
+		if at >= 2 && strings.EqualFold(rest[at-2:at], "pg") && !(len(rest) > at+8 && strings.EqualFold(rest[at:at+8], "_catalog")) {
+			return true
+		}
+		rest = rest[at+1:]
+	}
+}
 
 // temporary says whether a text has the letters temp anywhere.
 func temporary(text string) bool { return hasLetters(text, "temp") }
