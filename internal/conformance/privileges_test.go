@@ -147,3 +147,30 @@ func TestReadOnlyRole(t *testing.T) {
 		p.wantCounted(t, 1)
 	})
 }
+
+// TestCatalogsThatAreNotForAll: somebody has taken catalogs away from everybody, which goose doesn't read. What a run can't know of a
+// connection, it can't put back: the connection is replaced.
+func TestCatalogsThatAreNotForAll(t *testing.T) {
+	t.Parallel()
+	for _, catalog := range []string{"pg_proc", "pg_settings"} {
+		having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+			p.exec(t, "REVOKE ALL ON pg_catalog."+catalog+" FROM PUBLIC")
+			role := p.role(t)
+			p.exec(t, "GRANT CREATE, USAGE ON SCHEMA public TO "+role.name)
+			db := role.open(t)
+			fsys := files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": script("CREATE TABLE b (id INTEGER);\nSET search_path = public;", "DROP TABLE b;"),
+				"3_c.sql": noTransaction("CREATE TABLE c (id INTEGER);\nSET search_path = '';", "DROP TABLE c;"), "4_d.sql": table("d")})
+			if err := p.locking(db, from(fsys)).Migrate(t.Context()); err != nil {
+				t.Error(err)
+			}
+			p.want(t, []int64{1, 2, 3, 4}, []string{"a", "b", "c", "d"})
+			for _, c := range pin(t, db, max(1, db.Stats().OpenConnections)) {
+				var path string
+				if err := c.QueryRowContext(t.Context(), "SHOW search_path").Scan(&path); err != nil || path != `"$user", public` {
+					t.Errorf("a connection of the pool has the search_path %q, %v", path, err)
+				}
+				c.Close()
+			}
+		})
+	}
+}

@@ -157,6 +157,10 @@ func (l *link) remember(ctx context.Context, k Kind, backend Backend) (err error
 	switch {
 	case k == PostgreSQL:
 		row, err := l.queryRow(ctx, ownSettings)
+		if dialect.SQLState(err) == "42501" { // somebody has taken pg_settings or pg_proc away from PUBLIC
+			l.erred, l.lasting = false, true // what nobody knows can't be put back, so the connection is replaced
+			row, err = l.queryRow(ctx, "SELECT '', pg_catalog.pg_backend_pid()::text, pg_catalog.current_setting('application_name'), '', 'true'")
+		}
 		if err != nil {
 			return err
 		}
