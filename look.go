@@ -164,9 +164,11 @@ func (l *looking) together(ctx context.Context) (together bool, err error) {
 		p.end.to = plan.Newest(p.view.applied)
 		p.end.from = p.end.to
 	}
-	if r.parts.any(func(p *part) bool { return p.view.ready && !p.view.flagged }) {
-		if err := r.whole.hidden(ctx, r.db.own, r.options); err != nil {
-			return true, r.whole.stateError(ctx, err)
+	for i, p := range r.parts {
+		if p.view.ready && !p.view.flagged {
+			if err := r.whole.hidden(ctx, r.db.own, r.options, looks[i]); err != nil {
+				return true, r.whole.stateError(ctx, err)
+			}
 		}
 	}
 	return true, nil
@@ -182,7 +184,7 @@ func (p *part) look(ctx context.Context) (err error) {
 		look, err = t.table.AppliedAndFlag(ctx, db, t.state, t.question(p.run.options), p.view.absent)
 		v = viewOf(look)
 		if err == nil && v.ready && !v.flagged {
-			err = t.hidden(ctx, db, p.run.options)
+			err = t.hidden(ctx, db, p.run.options, look)
 		}
 	}
 	v.absent = err == nil && !v.ready
@@ -205,12 +207,16 @@ func viewOf(l history.Look) view {
 	return view{applied: l.Applied, flagged: l.Flagged, ready: l.Ready, state: l.State, sums: l.Sums}
 }
 
-// hidden is the refusal to read the state table where the look has asked only whether there is one, and has found none.
-func (t *target) hidden(ctx context.Context, db *sql.DB, o *options) error {
-	if !t.question(o).There {
-		return nil
+// hidden is the refusal to read the state table where the look has asked only whether there is one, and has found none, or to show
+// what is in it.
+func (t *target) hidden(ctx context.Context, db *sql.DB, o *options, look history.Look) error {
+	switch {
+	case t.question(o).There:
+		return t.state.Hidden(ctx, db)
+	case look.Bare():
+		return t.state.RowsHidden(ctx, db)
 	}
-	return t.state.Hidden(ctx, db)
+	return nil
 }
 
 // steps returns the steps of all parts, in order, and the errors of a run before it touches anything.

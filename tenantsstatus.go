@@ -293,7 +293,7 @@ func (found swept) of(tenant int, known *targets, edits bool) (version int64, pe
 	}
 	for n, part := range known.parts {
 		s := found[n][tenant]
-		if s == nil || !s.Schema || !s.Ready || s.Flagged {
+		if s == nil || !s.Schema || !s.Ready || s.Flagged || s.Bare() {
 			return 0, 0, 0, false
 		}
 		if s.Sums.Requires > plan.Newest(part.set.Versions()) {

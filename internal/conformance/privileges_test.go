@@ -174,3 +174,40 @@ func TestCatalogsThatAreNotForAll(t *testing.T) {
 		})
 	}
 }
+
+// TestHiddenState: row-level security hides the rows of the state table from a user who is not its owner. That there is no dirty version,
+// and no protection, must not be believed.
+func TestHiddenState(t *testing.T) {
+	t.Parallel()
+	having(server, transactionalDDL).onEachLocked(t, func(t *testing.T, p *place, lock gooseplus.Option) {
+		role := p.role(t)
+		known := from(files(map[string]*fstest.MapFile{"1_a.sql": table("a")}))
+		next := from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": noTransaction("CREATE TABLE b (id INTEGER);\nINSERT INTO nowhere VALUES (1);", "")}))
+		wantIs(t, p.migrator(next).Migrate(t.Context()), gooseplus.ErrRollBack)
+		p.exec(t, "GRANT USAGE, CREATE ON SCHEMA public TO "+role.name, "GRANT ALL ON ALL TABLES IN SCHEMA public TO "+role.name,
+			"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO "+role.name)
+		db := role.open(t)
+		wantIs(t, p.over(db, known, lock).Migrate(t.Context()), gooseplus.ErrDirty)
+		for _, hidden := range []bool{true, false} {
+			p.exec(t, "ALTER TABLE goose_db_version_lock "+map[bool]string{true: "ENABLE", false: "DISABLE"}[hidden]+" ROW LEVEL SECURITY")
+			for _, set := range []gooseplus.Option{known, next} {
+				m := p.over(db, set, lock)
+				status, statusErr := m.Status(t.Context())
+				err := m.Migrate(t.Context())
+				if !hidden {
+					wantIs(t, err, gooseplus.ErrDirty)
+					if !status.Dirty || statusErr != nil {
+						t.Errorf("the status: dirty %v, %v", status.Dirty, statusErr)
+					}
+					continue
+				}
+				for _, err := range []error{err, statusErr} {
+					wantIs(t, err, gooseplus.ErrMigrationTable)
+					wantText(t, err, "row-level security hides its rows from this user")
+					wantText(t, err, "goose_db_version_lock")
+				}
+			}
+		}
+		p.want(t, []int64{1}, []string{"a", "b"})
+	})
+}

@@ -160,6 +160,22 @@ func newTable(server server, d dialect.Dialect, n dialect.Name) table {
 	return table{server, d, n, d.Quote(n)}
 }
 
+// ErrHidden is the error of a table whose rows the server doesn't show to this user.
+var ErrHidden = failure.Outcome("row-level security hides its rows from this user")
+
+// hidden is for a table that has rows, as far as anybody knows, and of which none were found.
+func (t *table) hidden(ctx context.Context, db Querier) error {
+	query, hides := t.server.terms().hides, 0
+	if query == "" {
+		return nil
+	}
+	// Servers that only speak PostgreSQL's protocol may not know the question.
+	if err := db.QueryRowContext(ctx, t.sql(query, t.quoted)).Scan(&hides); err != nil || hides == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY shows them to its owner, DISABLE ROW LEVEL SECURITY to all", ErrHidden, t.quoted)
+}
+
 // IsThere says whether the table exists, in any schema of PostgreSQL's search_path. goose's own check compares the name with its
 // quotes, knows only the first schema, and visits every table of that name in the database.
 func (t *table) IsThere(ctx context.Context, db Querier) (bool, error) {

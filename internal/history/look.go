@@ -66,6 +66,9 @@ type Look struct {
 	Sums    Sums
 }
 
+// Bare says whether the state table should have rows of the applied versions, and none were found.
+func (l Look) Bare() bool { return l.State && l.Sums.Count == 0 && len(l.Applied) > 0 && !l.Flagged }
+
 // AppliedAndFlag is Applied and, in the same statement, the answer to a question to the state table. The question is left
 // out only if the state table is found to be missing: any other error may hide a row. absent says that the version table was
 // missing a moment ago: then it avoids a statement that would fail, and stand in the server's log.

@@ -29,6 +29,11 @@ type Facts struct {
 	Applied map[string]map[int64]Applied
 }
 
+// none says whether nothing is known, as if there were no rows.
+func (f Facts) none() bool {
+	return len(f.Dirty)+len(f.Protected)+len(f.Environments)+len(f.Running)+len(f.Applied) == 0 && !f.Adopted
+}
+
 const (
 	kindDirty       = "dirty"
 	kindProtected   = "protected"
@@ -59,6 +64,9 @@ func (s *State) ReadThere(ctx context.Context, db Querier) (Facts, error) {
 
 func (s *State) readThere(ctx context.Context, db Querier, applied bool) (Facts, error) {
 	f, err := s.facts(ctx, db, false, applied)
+	if err == nil && applied && f.none() { // a run has asked before
+		return f, s.hidden(ctx, db)
+	}
 	if err == nil {
 		return f, nil
 	}

@@ -200,6 +200,10 @@ func (s *State) Hidden(ctx context.Context, db Querier) error {
 	return err
 }
 
+// RowsHidden is ErrHidden if a look has found no rows of a table that should have some, because the server doesn't show them. What they
+// say, such as a dirty version, must not be taken for nothing.
+func (s *State) RowsHidden(ctx context.Context, db Querier) error { return s.hidden(ctx, db) }
+
 // Missing says whether there is no table, or only the original gooseplus's, which remembers nothing.
 func (s *State) Missing(ctx context.Context, db Querier) (bool, error) {
 	l, err := s.layout(ctx, db)

@@ -12,7 +12,6 @@ import (
 	"github.com/pressly/goose/v3/database"
 
 	"github.com/gooseplus/gooseplus/internal/dialect"
-	"github.com/gooseplus/gooseplus/internal/failure"
 )
 
 // Versions is a version table, which need not exist yet.
@@ -98,24 +97,9 @@ func (v *Versions) rows(ctx context.Context, db Querier, timed bool) (list []row
 		return err
 	})
 	if err == nil && len(list) == 0 { // a version table has the zero version
-		err = v.hidden(ctx, db)
+		err = v.own.hidden(ctx, db)
 	}
 	return list, schema, err
-}
-
-// ErrHidden is the error of a version table whose rows the server doesn't show to this user.
-var ErrHidden = failure.Outcome("row-level security hides its rows from this user")
-
-func (v *Versions) hidden(ctx context.Context, db Querier) error {
-	query, hides := v.own.server.terms().hides, 0
-	if query == "" {
-		return nil
-	}
-	// Servers that only speak PostgreSQL's protocol may not know the question.
-	if err := db.QueryRowContext(ctx, v.own.sql(query, v.own.quoted)).Scan(&hides); err != nil || hides == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY shows them to its owner, DISABLE ROW LEVEL SECURITY to all", ErrHidden, v.Name())
 }
 
 // goosesRows have no keys. goose tells the time of one version a statement.
