@@ -133,6 +133,7 @@ var hostiles = []hostile{
 	{name: "COMMIT, then a failure without a Down", on: "postgres sqlite", up: createB + "\nCOMMIT;\nINSERT INTO nowhere VALUES (1);", want: told},
 	{name: "PREPARE TRANSACTION", on: "postgres", up: createB + "\nPREPARE TRANSACTION 'hostile';", down: dropB, want: undone},
 	{name: "BEGIN and PREPARE TRANSACTION", on: "postgres", outside: true, up: "BEGIN;\n" + createB + "\nprepare /* it */ transaction 'hostile';", down: dropB, want: undone},
+	{name: "XA PREPARE", on: "mysql", outside: true, up: createB + "\nXA START 'hostile';\nINSERT INTO b VALUES (1);\nXA END 'hostile';\nXA /* it */ PREPARE 'hostile';", down: dropB, want: undone},
 	{name: "PREPARE TRANSACTION in half a pair", on: "postgres", half: true, up: "BEGIN;\n" + createB + "\nPREPARE TRANSACTION 'hostile';\nSELECT 1;", down: dropB, want: undone},
 	{name: "Go: PREPARE TRANSACTION", on: "postgres", tx: execAll(createB, "PREPARE TRANSACTION 'hostile'"), down: dropB, want: undone},
 	{name: "OR ROLLBACK without a Down", on: "sqlite", up: createB + "\nCREATE UNIQUE INDEX ua ON a (id);\nINSERT OR ROLLBACK INTO a VALUES (1), (1);\nCREATE TABLE d (id INTEGER);", want: undone},

@@ -97,7 +97,7 @@ func (c *conn) prepareFor(ctx context.Context, query string) error {
 	if err := c.settle(ctx); err != nil {
 		return err
 	}
-	if c.s.cfg.Kind == PostgreSQL && sqltext.PreparesTransaction(query) {
+	if (c.s.cfg.Kind == PostgreSQL || c.s.cfg.Kind == MySQL) && sqltext.PreparesTransaction(query) {
 		return errPrepares
 	}
 	c.link.lasting = c.link.lasting || c.s.cfg.Kind.lasts(query)

@@ -59,8 +59,8 @@ func ControlsTransactions(text string) bool {
 	return false
 }
 
-// PreparesTransaction says whether a text has a PREPARE TRANSACTION, which has a string behind it. Otherwise TRANSACTION is the name of
-// a prepared statement.
+// PreparesTransaction says whether a text has a PREPARE TRANSACTION, which has a string behind it, or an XA PREPARE. Otherwise TRANSACTION
+// is the name of a prepared statement.
 func PreparesTransaction(text string) bool {
 	if !preparing.in(text) {
 		return false
@@ -68,14 +68,16 @@ func PreparesTransaction(text string) bool {
 	return slices.ContainsFunc(pieces(text), func(piece string) bool { return slices.ContainsFunc(readings(piece), prepares) })
 }
 
-// prepares says whether a statement without the comments before it is a PREPARE TRANSACTION.
+// prepares says whether a statement without the comments before it is a PREPARE TRANSACTION or an XA PREPARE.
 func prepares(statement string) bool {
-	return preparing.has(firstWord(statement)) && twoPhase().MatchString(strings.TrimSpace(WithoutComments(statement)))
+	first := firstWord(statement)
+	return (preparing.has(first) || isXA.has(first)) && twoPhase().MatchString(strings.TrimSpace(WithoutComments(statement)))
 }
 
 var (
 	preparing = wordsOf("prepare")
-	twoPhase  = lazy.Regexp(`(?i)^prepare\s+transaction\s*(?:'|\s(?:e|u&)'|\$)`)
+	isXA      = wordsOf("xa")
+	twoPhase  = lazy.Regexp(`(?i)^(?:xa\s+prepare\b|prepare\s+transaction\s*(?:'|\s(?:e|u&)'|\$))`)
 )
 
 // Meddles says whether a text has any of the words, anywhere, with which a migration ends its transaction or changes its
