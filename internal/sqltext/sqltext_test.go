@@ -31,6 +31,10 @@ func TestPreparesTransaction(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
 		"PREPARE TRANSACTION 'x'":                                 true,
+		"SELECT 1;\nxa prepare 'x', 'y'":                          true,
+		"XA /* it */ PREPARE 'x'":                                 true,
+		"XA START 'x'; PREPARE s FROM 'SELECT 1'":                 false,
+		"SELECT 'XA PREPARE ''x'''":                               false,
 		"prepare transaction'x'":                                  true,
 		"-- why\nSELECT 1; /* and */ PREPARE\nTRANSACTION E'x';":  true,
 		"PREPARE /* a */ TRANSACTION -- b\n U&'x'":                true,
