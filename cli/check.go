@@ -75,6 +75,7 @@ func check(c *call, shadow string) error {
 		return err
 	}
 	c.data = done
+	c.warn(c.opened)
 	found := done.err()
 	if len(done.Dirty) > 0 {
 		c.out.note("%s says how to end the dirty state", c.out.command("status"))

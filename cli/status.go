@@ -222,13 +222,15 @@ func list(c *call, all bool) error {
 		}
 		listed = append(listed, d.Migrations...)
 	})
-	switch {
-	case c.data == nil:
-	case len(listed) == 0:
+	if c.data == nil {
+		return err
+	}
+	if len(listed) == 0 {
 		c.out.line("nothing is pending")
-	default:
+	} else {
 		c.out.migrations(listed)
 	}
+	c.warn(c.opened)
 	return err
 }
 

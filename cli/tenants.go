@@ -173,20 +173,20 @@ func tenantsUp(c *call, t *tenantsFlags) error {
 	if err != nil {
 		return err
 	}
+	return f.up()
+}
+
+func (f *fleet) up() error {
 	return f.report(upWords, func() (*gooseplus.TenantsReport, error) {
-		return f.m.MigrateTenants(c.ctx, f.source, t.options()...)
+		return f.m.MigrateTenants(f.call.ctx, f.source, f.flags.options()...)
 	})
 }
 
 // masterThenTenants is up of the master database, and then, if that succeeded, of the tenants.
 func masterThenTenants(c *call, t *tenantsFlags) error {
-	if err := t.faults(); err != nil {
+	f, err := newFleet(c, t) // what is wrong with them comes up before the master is migrated
+	if err != nil {
 		return err
-	}
-	if t.databases == "" { // otherwise it would come up after the master was migrated
-		if err := c.settings.lackSchemas(); err != nil {
-			return err
-		}
 	}
 	m, err := c.migrator(withPurpose(c.ctx, masterDatabase))
 	if err != nil {
@@ -202,7 +202,8 @@ func masterThenTenants(c *call, t *tenantsFlags) error {
 	}
 	c.out.line("\nthe tenants:")
 	c.activity.reset()
-	err = tenantsUp(c, t)
+	c.opened = f.m
+	err = f.up()
 	if err != nil && ExitCode(err) != exitTenants { // most other codes say that nothing was touched, and the master was
 		err = &tenantsError{fmt.Errorf("the master database is migrated, the tenants are not: %w", err)}
 	}

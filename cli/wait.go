@@ -42,6 +42,7 @@ func wait(c *call, limit time.Duration) error {
 	if err := m.With(gooseplus.WithTimeout(question)).Wait(ctx); err != nil {
 		return err
 	}
+	c.warn(m)
 	c.data = map[string]any{"duration_ms": time.Since(began).Milliseconds()}
 	c.out.line("the database can be reached, and nothing is pending")
 	return nil
