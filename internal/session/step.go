@@ -45,7 +45,7 @@ var (
 	errRolledBack = errors.New("it has ended the transaction that it was given (Commit or Rollback of the *sql.Tx), and what could be rolled back was rolled back")
 	// errPrepares is the error of a statement that would leave the transaction to somebody else, with the locks of all that it has
 	// touched.
-	errPrepares = errors.New("PREPARE TRANSACTION, as XA PREPARE, is not executed: nobody would commit what it prepares, and the version would be recorded all the same")
+	errPrepares = errors.New("PREPARE TRANSACTION and XA PREPARE are not executed: nobody would commit what they prepare, and the version would be recorded all the same")
 	// errUndone is the error of a Go migration that returns no error, though a statement of it has failed and the server has rolled
 	// back its transaction.
 	errUndone = errors.New("the server has rolled back its transaction (for a deadlock or a lock timeout, as a rule), and the migration went on: what it did afterwards may have stayed")
