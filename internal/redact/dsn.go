@@ -28,8 +28,8 @@ var spaced = []struct {
 	words            []string // one of them is in each text that the pattern matches
 	pattern, between func() *regexp.Regexp
 }{
-	{[]string{"://"}, lazy.Regexp("://[^:/\\s\"'`]+:([^\\s\\d/\"'`][^\\n\"'`]* [^\\n\"'`]*)@"), lazy.Regexp(`://`)},
-	{[]string{"@tcp(", "@unix("}, lazy.Regexp("[^\\s:/\"'`]+:([^\\s/][^\\n]* [^\\n]*)@(?:tcp|unix)\\("), lazy.Regexp(`@(tcp|unix)\(`)},
+	{[]string{"://"}, lazy.Regexp("://[^:/\\s\"'`]*:((?:[^\\s\\d/\"'`]|\\d+[^\\d,:@/?#\\s\"'`\\\\)\\]}])[^\\n\"'`]* [^\\n\"'`]*)@"), lazy.Regexp(`://`)},
+	{[]string{"@tcp(", "@unix("}, lazy.Regexp("[^\\s:/\"'`]*:([^\\s/][^\\n]* [^\\n]*)@(?:tcp|unix)\\("), lazy.Regexp(`@(tcp|unix)\(`)},
 }
 
 // unparsed is what can't be told from user:password@host, in a text that is known to be a DSN: a driver that needs another form says
@@ -108,6 +108,22 @@ var (
 	// pair is a keyword with its value.
 	pair = lazy.Regexp("\\w+\\s*=\\s*[^\\s'\"`]+")
 )
+
+// queryKey is the key of an encrypted SQLite file, or of an API, in the query of a URI.
+var queryKey = lazy.Regexp("(?i)^[?&](?:(?:_pragma_)?(?:hex|text)?key=|_pragma=(?:hex|text|re)*key(?:[(=]|%28|%3d)['\"]?)([^&\\s\"'`)]+)")
+
+func queryKeys(s string) (found []span) {
+	for at := 0; ; at++ {
+		i := strings.IndexAny(s[at:], "?&")
+		if i < 0 {
+			return found
+		}
+		at += i
+		if m := queryKey().FindStringSubmatchIndex(s[at:]); m != nil {
+			found = append(found, span{start: at + m[2], end: at + m[3], rest: s[:at+m[2]], dsn: true})
+		}
+	}
+}
 
 // values finds the values of keys that stand for a password.
 func values(s string) (found []span) {

@@ -133,7 +133,7 @@ func find(s string) []span {
 		found = append(found, userinfos(s)...)
 	}
 	if t.has("pass", "pwd", "token", "secret", "key") {
-		found = slices.Concat(found, values(s), quotedKeys(s))
+		found = slices.Concat(found, values(s), quotedKeys(s), queryKeys(s))
 	}
 	if t.has("pass", "pwd", "token", "secret", "api", "private", "encryption") {
 		found = append(found, inserts(t)...)
