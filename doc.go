@@ -121,10 +121,13 @@
 // # Connections
 //
 // Whatever a migration sets on its connection ends with the migration: settings, the role, temporary tables, advisory
-// locks, LOCK TABLES, USE, ATTACH. The application gets the connection back only if nothing can have changed it, or on SQLite what
-// has changed it is taken back; otherwise it is closed. An exception on PostgreSQL: what a function or a trigger sets for the
-// session reaches later migrations of the same run. A migration that leaves a transaction open fails, and that transaction is
-// rolled back.
+// locks, LOCK TABLES, USE, ATTACH. The connection is reset or closed before the application gets it, unless nothing can have
+// changed it. An exception on PostgreSQL: what a function or a trigger sets for the session reaches later migrations of the same
+// run. A migration that leaves a transaction open fails, and that transaction is rolled back.
+//
+// On PostgreSQL a connection is closed; in a pool with SetMaxOpenConns below 5 it is reset, and has the settings that it had before. What
+// the server doesn't list is lost with the reset: settings of the application's own (SET app.tenant), temporary tables, LISTEN,
+// advisory locks. A pool whose connect hook makes such things should have 5 connections or more.
 //
 // [WithStatementTimeouts] has the database limit how long statements wait for locks and how long they take. A migration
 // that failed on a lock timeout, a deadlock or a serialization failure is then tried again, if it left nothing.

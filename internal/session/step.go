@@ -234,8 +234,7 @@ func (s *Session) dispose(l *link) {
 	case s.cfg.Kind == Other:
 		_ = s.release(l) // the error that counts is another one
 		return
-	case s.cfg.Kind == PostgreSQL && s.untouched(l), // a reset would take away what a hook of the application's has made
-		s.cfg.Kind == SQLite && (l.clean(s.cfg.Kind) == nil || l.memory):
+	case l.clean(s.cfg.Kind) == nil || l.memory:
 		_ = l.giveBack()
 		return
 	}
