@@ -1,6 +1,8 @@
 package sumfile
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +28,7 @@ func TestCheck(t *testing.T) {
 	files := map[string]string{
 		"sql/base/1_a.sql": "SELECT 1;", "sql/base/2_b.up.sql": "SELECT 2;", "sql/base/2_b.down.sql": "SELECT 3;",
 		"sql/test/9_t.sql": "SELECT 9;", "sql/base/README.md": "no migration",
+		"sql/base/x1_a.sql": "no migration", "sql/base/1_a.sql.orig": "no migration", "sql/base/8_d.sql/README.md": "a folder",
 	}
 	for _, tc := range []struct {
 		situation string
@@ -77,6 +80,14 @@ func TestCheck(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestScanOfNothing: what can't be read is no empty folder.
+func TestScanOfNothing(t *testing.T) {
+	t.Parallel()
+	if sums, err := Scan(tree(nil), "sql", postgres); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v, %v", sums, err)
 	}
 }
 
