@@ -154,6 +154,17 @@ func TestText(t *testing.T) {
 		{"a mistyped keyword behind an escaped quote", `INSERT INTO x VALUES ('it\'s'); CREATE USER q IDENTIFED BY 's3cret'`, `INSERT INTO x VALUES ('it\'s'); CREATE USER q IDENTIFED BY 'xxxxx'`},
 		{"a mistyped keyword in a procedure", "CREATE PROCEDURE p() BEGIN IF 'x' THEN CREATE USER q IDENTIFED BY 's3cret'; END IF; SELECT 'y'; END", "CREATE PROCEDURE p() BEGIN IF 'x' THEN CREATE USER q IDENTIFED BY 'xxxxx'; END IF; SELECT 'y'; END"},
 		{"a mistyped keyword in a function", "CREATE FUNCTION f() RETURNS void AS $f$ CREATE USER q PASWORD 's3cret' $f$ LANGUAGE sql; SELECT 'y'", "CREATE FUNCTION f() RETURNS void AS $f$ CREATE USER q PASWORD 'xxxxx' $f$ LANGUAGE sql; SELECT 'y'"},
+		{"a mistyped keyword behind a comment of a line", "CREATE -- x\nUSER q IDENTIFED BY 's3cret'", "CREATE -- x\nUSER q IDENTIFED BY 'xxxxx'"},
+		{"a mistyped keyword, double quotes without a space", `CREATE USER "q"IDENTIFED BY "s3cret"`, `CREATE USER "xxxxx"`},
+		{"a mistyped keyword of a group", "CREATE GROUP g PASWORD 's3cret'; ALTER GROUP g PASWORD 't0p'", "CREATE GROUP g PASWORD 'xxxxx'; ALTER GROUP g PASWORD 'xxxxx'"},
+		{"a mistyped keyword of a new subscription", "CREATE SUBSCRIPTION s CONECTION 'host=h pasword=s3cret'", "CREATE SUBSCRIPTION s CONECTION 'xxxxx'"},
+		{"a mistyped option of a wrapper", "CREATE FOREIGN DATA WRAPPER w OPTIONS (pasword 's3cret'); ALTER FOREIGN DATA WRAPPER w OPTIONS (SET pasword 't0p')",
+			"CREATE FOREIGN DATA WRAPPER w OPTIONS (pasword 'xxxxx'); ALTER FOREIGN DATA WRAPPER w OPTIONS (SET pasword 'xxxxx')"},
+		{"a mistyped option of an altered server", "ALTER SERVER s OPTIONS (SET pasword 's3cret')", "ALTER SERVER s OPTIONS (SET pasword 'xxxxx')"},
+		{"a mistyped keyword of a new replica", "CHANGE REPLICATION SOURCE TO SOURCE_PASWORD='s3cret'", "CHANGE REPLICATION SOURCE TO SOURCE_PASWORD='xxxxx'"},
+		{"other names of keys", "https://x/?passwd=s3cret&passphrase=t0p111&private_key=q9w8e7&my_encryption_key=z5y4v3", "https://x/?passwd=xxxxx&passphrase=xxxxx&private_key=xxxxx&my_encryption_key=xxxxx"},
+		{"a part of a URL's password elsewhere", `open postgres://app:s3cret@db/app: no "cret"`, `open postgres://app:xxxxx@db/app: no "xxxxx"`},
+		{"a part of go-sql-driver's password elsewhere", `open app:s3cret@tcp(db)/app: no "cret"`, `open app:xxxxx@tcp(db)/app: no "xxxxx"`},
 		{"SET PASSWORD, mistyped", "SET PASWORD FOR q = 's3cret'", "SET PASWORD FOR q = 'xxxxx'"},
 		{"SET PASSWORD of one's own, mistyped", "SET PASWORD = 's3cret'", "SET PASWORD = 'xxxxx'"},
 		{"SET PASSWORD with a mistyped function", "SET PASSWORD FOR bob := PASSWRD('s3cret')", "SET PASSWORD FOR bob := PASSWRD('xxxxx')"},
@@ -189,6 +200,24 @@ func TestText(t *testing.T) {
 				t.Errorf("the second time it became %s", again)
 			}
 		})
+	}
+}
+
+func TestDSN(t *testing.T) {
+	t.Parallel()
+	for dsn, want := range map[string]string{
+		"app:s3cret@db/app":      "app:xxxxx@db/app",
+		"app:s3cret":             "app:xxxxx",
+		"app:5432x":              "app:xxxxx",
+		"app:x5432":              "app:xxxxx",
+		"db:5432":                "db:5432",
+		"db:5432/app":            "db:5432/app",
+		"postgres://db:5432/app": "postgres://db:5432/app",
+		"host=db":                "host=db",
+	} {
+		if got := DSN(dsn); got != want {
+			t.Errorf("%s became %s", dsn, got)
+		}
 	}
 }
 
@@ -236,6 +265,10 @@ func TestTextWithoutSecretsIsUnchanged(t *testing.T) {
 		"CREATE SUBSCRIPTION \"s\" PUBLICATION \"p\", \"q\" WITH (slot_name = 'orders')",
 		"CREATE USER IF NOT EXISTS 'a'@'%', b @ 'localhost', 'it''s'; ALTER USER IF EXISTS 'a', 'b' ACCOUNT LOCK; CREATE ROLE 'a', 'b'",
 		"GRANT SELECT ON `x`.* TO 'a'@'%', 'b' WITH GRANT OPTION",
+		"CREATE USER 'a\\'b'@'%', `a b`@'%' , 'c'; CREATE ROLE \"a\"\"b\" LOGIN",
+		"CREATE USER MAPPING FOR \"q\" SERVER \"s\"; CREATE USER MAPPING IF NOT EXISTS FOR \"q\" SERVER \"s\"; ALTER USER MAPPING IF EXISTS FOR \"q\" SERVER \"s\"",
+		"ALTER GROUP app SET search_path = \"app\" , 'public'; ALTER USER app SET timezone TO 'UTC'",
+		"ALTER ROLE app SET plan_cache_mode = 'auto'; ALTER ROLE app SET parallel_leader_participation = 'off'",
 		"database=shop user=app",
 		"postgres://a:5432,b:5432/app and postgres://[::1]:5432 and file://C:/x and http://db:80)",
 		"lookup db on 10.0.0.1:53: no such host",
