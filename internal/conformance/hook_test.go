@@ -154,3 +154,25 @@ func TestHookMade(t *testing.T) {
 		}
 	}
 }
+
+// TestHookMadeIsTakenAway: a migration on SQLite takes away or alters what the hook has made, which only the hook can make again.
+func TestHookMadeIsTakenAway(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"DROP TABLE theirs;", "ALTER TABLE theirs ADD COLUMN y INTEGER;", "PRAGMA temp_store = MEMORY;", "DETACH other;"} {
+		having(without(server)).onEach(t, func(t *testing.T, p *place) {
+			db := sql.OpenDB(hooked{p.dsn, p.db.Driver(), made["sqlite"].by})
+			defer db.Close()
+			db.SetMaxOpenConns(1)
+			const query = `SELECT (SELECT group_concat(sql) FROM temp.sqlite_master) || (SELECT group_concat(name) FROM pragma_database_list)`
+			before := column[string](t, db, query)[0]
+			m := p.over(db, from(files(map[string]*fstest.MapFile{"1_a.sql": table("a"), "2_b.sql": noTransaction(text, "SELECT 1;")})))
+			if err := m.Migrate(t.Context()); err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
+			var after sql.NullString
+			if err := db.QueryRow(query).Scan(&after); err != nil || after.String != before {
+				t.Errorf("%s: the connection had %q and has %q, %v", text, before, after.String, err)
+			}
+		})
+	}
+}

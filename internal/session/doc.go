@@ -40,7 +40,7 @@
 //     on which the library relies have their usual values, for the migrations too: see usual.
 //   - SQLite: open transactions are rolled back, PRAGMAs are set as they were, databases are detached, and temporary objects
 //     are dropped, because a connection can be the database. A connection to a file is closed if it has executed
-//     a PRAGMA that can't be taken back.
+//     a PRAGMA that can't be taken back, or lacks something temporary or attached that it had.
 //   - Other: the settings of the [Config] are put back.
 //
 // # What a step does to its transaction

@@ -209,6 +209,7 @@ type sqliteState struct {
 	pragmas   map[string]string
 	attached  []string
 	temporary []string // the statements that drop what is temporary
+	made      []string // what is attached and what is temporary, each with what it is made of
 }
 
 // sqliteQuery reads it all at once.
@@ -220,6 +221,8 @@ var sqliteQuery = func() string {
 	return strings.Join(append(parts,
 		"SELECT 'file', COALESCE(file, '') FROM pragma_database_list WHERE name = 'main'",
 		"SELECT 'attached', name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')",
+		"SELECT 'made', name || ' ' || COALESCE(file, '') FROM pragma_database_list WHERE name NOT IN ('main', 'temp')",
+		"SELECT 'made', type || ' ' || name || ' ' || COALESCE(sql, '') FROM temp.sqlite_master",
 		"SELECT 'temporary', 'DROP ' || type || ' IF EXISTS temp.\"' || replace(name, '\"', '\"\"') || '\"' FROM temp.sqlite_master "+
 			"WHERE type IN ('table', 'view', 'trigger') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"), " UNION ALL ")
 }()
@@ -239,6 +242,8 @@ func (l *link) sqlite(ctx context.Context) (*sqliteState, error) {
 			now.attached = append(now.attached, value)
 		case "temporary":
 			now.temporary = append(now.temporary, value)
+		case "made":
+			now.made = append(now.made, value)
 		default:
 			now.pragmas[what] = value
 		}
@@ -290,6 +295,9 @@ func (l *link) cleanSQLite(ctx context.Context) error {
 	now, err := l.sqlite(ctx)
 	if err != nil {
 		return err
+	}
+	if !l.memory && slices.ContainsFunc(l.before.made, func(was string) bool { return !slices.Contains(now.made, was) }) {
+		return errReplaced // a step has taken away or altered what only the application can make again
 	}
 	var statements []string
 	for _, name := range pragmas {

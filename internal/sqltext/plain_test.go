@@ -99,6 +99,7 @@ func TestPragmasSet(t *testing.T) {
 	for text, want := range map[string]string{
 		"PRAGMA foreign_keys = ON; -- why\npragma\tmain.Journal_Mode=off":  "foreign_keys journal_mode",
 		"PRAGMA \"main\".\"user_version\" = 3; PRAGMA main.cache_size(10)": "user_version cache_size",
+		"PRAGMA /* it */ journal_mode -- off\n = /* why */ OFF":            "journal_mode",
 		"PRAGMA foreign_key_check; PRAGMA journal_mode":                    "",
 		"SELECT * FROM pragma_table_info('a')":                             "",
 		"PRAGMA":                                                           "",

@@ -102,7 +102,7 @@ func PragmasSet(text string) (names []string) {
 	for at := 0; at < len(text); {
 		n := wordLength(text[at:])
 		if n == len("pragma") && strings.EqualFold(text[at:at+n], "pragma") {
-			if name := pragma().FindStringSubmatch(text[at+n : min(len(text), at+n+200)]); name != nil {
+			if name := pragma().FindStringSubmatch(" " + WithoutComments(text[at+n:min(len(text), at+n+200)])); name != nil {
 				names = append(names, strings.ToLower(name[1]))
 			}
 		}
