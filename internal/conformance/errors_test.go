@@ -35,14 +35,20 @@ func wantFailed(t *testing.T, err error, version int64) *gooseplus.MigrationErro
 	return wantFailedStep(t, err, version, "up")
 }
 
+// failedStep is the step that a run failed at, nil if none is said.
+func failedStep(err error) (failed *gooseplus.MigrationError) {
+	errors.As(err, &failed)
+	return failed
+}
+
 // wantFailedStep asserts the outcome of a run that failed at a step: that it is back at its start,
 // and that the error has what a person needs.
 func wantFailedStep(t *testing.T, err error, version int64, direction string) *gooseplus.MigrationError {
 	t.Helper()
 	wantIs(t, err, gooseplus.ErrRollForward)
 	wantIsNot(t, err, gooseplus.ErrRollBack)
-	var failed *gooseplus.MigrationError
-	if !errors.As(err, &failed) {
+	failed := failedStep(err)
+	if failed == nil {
 		t.Fatalf("error %v has no MigrationError", err)
 	}
 	if failed.Version != version || failed.Direction != direction {
