@@ -2,8 +2,8 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
