@@ -92,11 +92,17 @@ func (q Quoting) minus(text string, i int) bool {
 // quotedBy is the length of a string that begins with the quote c. A doubled quote is the end of one string and the
 // beginning of another.
 func quotedBy(rest string, c byte, escapes bool) (length int, closed bool) {
+	if !escapes { // also a dump's megabytes
+		if i := strings.IndexByte(rest[1:], c); i >= 0 {
+			return i + 2, true
+		}
+		return len(rest), false
+	}
 	for i := 1; i < len(rest); i++ {
-		switch {
-		case rest[i] == '\\' && escapes:
+		switch rest[i] {
+		case '\\':
 			i++
-		case rest[i] == c:
+		case c:
 			return i + 1, true
 		}
 	}
