@@ -63,13 +63,14 @@ func (w wayBack) read(ctx context.Context) (history.Rows, error) {
 		if err == nil {
 			return rows, nil
 		}
-		if errors.Is(err, history.ErrHidden) {
-			return rows, w.target.tableError(ctx, err)
+		missing, told := w.target.table.Missing(ctx, w.run.db.own, err)
+		if told != nil {
+			err = told
 		}
-		if w.target.table.Missing(ctx, w.run.db.own, err) { // the server is there, and waiting brings nothing back
+		if missing { // the server is there, and waiting brings nothing back
 			return rows, w.tableGone(ctx)
 		}
-		if w.run.patience.Over() {
+		if errors.Is(err, history.ErrHidden) || w.run.patience.Over() {
 			return rows, w.target.tableError(ctx, err)
 		}
 		select {

@@ -203,7 +203,7 @@ func TestHiddenState(t *testing.T) {
 				}
 				for _, err := range []error{err, statusErr} {
 					wantIs(t, err, gooseplus.ErrMigrationTable)
-					wantText(t, err, "row-level security hides its rows from this user")
+					wantText(t, err, "row-level security hides its rows")
 					wantText(t, err, "goose_db_version_lock")
 				}
 			}

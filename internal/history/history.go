@@ -84,6 +84,7 @@ type terms struct {
 	appliedAt   string // the time of a version's row, in microseconds of Unix time
 	leadsTo     string // the schema that a table's name leads to, where a session can change that; ? is the name
 	hides       string // says whether the server hides rows of {table} from this user; ? is the name; "" if no server does that
+	unusable    string // finds the GRANT that the user needs to see the table ?, if a schema is in the way; "" if none can be
 	writers     string // waits for the transactions that have written to {table}, "" if there can't be any
 	text        string // follows the type of a text column
 	onDuplicate string // begins the part of an INSERT that changes the row if it exists
@@ -160,8 +161,8 @@ func newTable(server server, d dialect.Dialect, n dialect.Name) table {
 	return table{server, d, n, d.Quote(n)}
 }
 
-// ErrHidden is the error of a table whose rows the server doesn't show to this user.
-var ErrHidden = failure.Outcome("row-level security hides its rows from this user")
+// ErrHidden is the error of a table, or of rows of it, that the server doesn't show to this user.
+var ErrHidden = failure.Outcome("this user can't see it")
 
 // hidden is for a table that has rows, as far as anybody knows, and of which none were found.
 func (t *table) hidden(ctx context.Context, db Querier) error {
@@ -173,7 +174,22 @@ func (t *table) hidden(ctx context.Context, db Querier) error {
 	if err := db.QueryRowContext(ctx, t.sql(query, t.quoted)).Scan(&hides); err != nil || hides == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY shows them to its owner, DISABLE ROW LEVEL SECURITY to all", ErrHidden, t.quoted)
+	return fmt.Errorf("%w: row-level security hides its rows: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY shows them to its owner, DISABLE ROW LEVEL SECURITY to all",
+		ErrHidden, t.quoted)
+}
+
+// unusable is for a table that wasn't found: it is ErrHidden if the table is in a schema that this user may not use, and that comes
+// before the schema in which it would be created.
+func (t *table) unusable(ctx context.Context, db Querier) error {
+	query, grant := t.server.terms().unusable, ""
+	if query == "" || t.name.Schema != "" {
+		return nil
+	}
+	// Servers that only speak PostgreSQL's protocol may not know the question.
+	if err := db.QueryRowContext(ctx, t.sql(query, t.name.Table)).Scan(&grant); err != nil {
+		return nil
+	}
+	return fmt.Errorf("%w: it is in a schema of the search_path that the role may not use: %s", ErrHidden, grant)
 }
 
 // IsThere says whether the table exists, in any schema of PostgreSQL's search_path. goose's own check compares the name with its

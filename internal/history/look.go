@@ -80,7 +80,7 @@ func (v *Versions) AppliedAndFlag(ctx context.Context, db Querier, s *State, q Q
 	}
 	looks, err := AppliedTogether(ctx, db, s, []*Versions{v}, []Question{q})
 	if err != nil {
-		if gone, checkErr := v.gone(ctx, db, err); checkErr != nil || gone {
+		if gone, checkErr := v.Missing(ctx, db, err); checkErr != nil || gone {
 			return Look{}, checkErr
 		}
 		if !q.There {

@@ -20,6 +20,7 @@ func (postgres) terms() terms {
 		appliedAt:   "CAST(EXTRACT(EPOCH FROM CAST(tstamp AS timestamptz)) * 1000000 AS bigint)",
 		leadsTo:     schemaOf("?"), // costs the server one look in its catalog
 		hides:       "SELECT CASE WHEN row_security_active(to_regclass(?)) THEN 1 ELSE 0 END",
+		unusable:    unusable,
 		writers:     "LOCK TABLE {table} IN SHARE MODE",
 		onDuplicate: " ON CONFLICT (id) DO UPDATE SET ",
 		assign:      "% = excluded.%",
@@ -39,6 +40,14 @@ func (postgres) terms() terms {
 func (p postgres) there(n dialect.Name) string {
 	return "SELECT 1 WHERE to_regclass(" + p.Literal(p.Quote(n)) + ") IS NOT NULL"
 }
+
+// unusable reads the search_path, because current_schemas leaves out the schemas that the user may not use.
+const unusable = `SELECT format('GRANT USAGE ON SCHEMA %I TO %I', n.nspname, current_user)
+	FROM (SELECT array_agg(CASE trim(s, ' "') WHEN '$user' THEN current_user::text ELSE trim(s, ' "') END)
+		FROM unnest(string_to_array(current_setting('search_path'), ',')) AS s) AS p (path)
+	JOIN pg_namespace n ON n.nspname::text = ANY (p.path) JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = ?
+	WHERE NOT has_schema_privilege(n.oid, 'USAGE')
+		AND array_position(p.path, n.nspname::text) < COALESCE(array_position(p.path, current_schema()::text), 2147483647) LIMIT 1`
 
 // invalidIndexes are those that a statement outside a transaction has left unusable.
 const invalidIndexes = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1 LIMIT 10"

@@ -302,7 +302,11 @@ func (r Runs) Recorded(ctx context.Context, db Querier) ([]Run, error) {
 	if err == nil {
 		return runs, nil
 	}
-	if l, checkErr := r.t.layout(ctx, db); checkErr == nil && !l.remembers() && !r.t.dialect.Denied(err) {
+	l, layoutErr := r.t.layout(ctx, db)
+	switch {
+	case errors.Is(layoutErr, ErrHidden):
+		return nil, layoutErr
+	case layoutErr == nil && !l.remembers() && !r.t.dialect.Denied(err):
 		return nil, nil
 	}
 	return nil, err

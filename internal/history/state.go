@@ -147,6 +147,9 @@ func (t *table) layout(ctx context.Context, db Querier, tables ...*table) (layou
 		l.columns[strings.ToLower(name)], l.partitioned = true, what > 0
 		return err
 	})
+	if err == nil && !l.there() {
+		err = t.unusable(ctx, db)
+	}
 	return l, err
 }
 

@@ -65,7 +65,7 @@ func (v *Versions) readRows(ctx context.Context, db Querier, timed bool) ([]row,
 	if err == nil {
 		return list, nil
 	}
-	if gone, err := v.gone(ctx, db, err); err != nil || gone {
+	if gone, err := v.Missing(ctx, db, err); err != nil || gone {
 		return nil, err
 	}
 	list, _, err = v.rows(ctx, db, timed) // another process may have created the table after the first try
@@ -124,7 +124,10 @@ func (v *Versions) goosesRows(ctx context.Context, db Querier, timed bool) ([]ro
 // its creation then gives the server's own answer.
 func (v *Versions) exist(ctx context.Context, db Querier) (exists bool, err error) {
 	if v.own != nil {
-		return v.own.IsThere(ctx, db)
+		if exists, err = v.own.IsThere(ctx, db); err == nil && !exists {
+			err = v.own.unusable(ctx, db)
+		}
+		return exists, err
 	}
 	err = errors.ErrUnsupported
 	if store, ok := v.store.(interface {
@@ -139,20 +142,17 @@ func (v *Versions) exist(ctx context.Context, db Querier) (exists bool, err erro
 	return exists, err
 }
 
-// gone says whether a statement failed because the table is missing. It returns the statement's error, cause, if that can't be
-// told.
-func (v *Versions) gone(ctx context.Context, db Querier, cause error) (bool, error) {
+// Missing says whether a statement failed because the table is missing. It returns the statement's error, cause, if that can't be
+// told, and ErrHidden if this user can't see the table.
+func (v *Versions) Missing(ctx context.Context, db Querier, cause error) (bool, error) {
 	there, err := v.exist(ctx, db)
+	if errors.Is(err, ErrHidden) {
+		return false, err
+	}
 	if err != nil || !there && v.dialect.Denied(cause) { // MySQL hides tables that a user may not read
 		return false, cause
 	}
 	return !there, nil
-}
-
-// Missing says whether a read failed with cause because the table is missing.
-func (v *Versions) Missing(ctx context.Context, db Querier, cause error) bool {
-	missing, err := v.gone(ctx, db, cause)
-	return err == nil && missing
 }
 
 // newest returns the applied versions of rows, which come newest first, in the order in which they were applied.
