@@ -142,14 +142,47 @@ func (f *forced) do(ctx context.Context) error {
 		}
 	}
 	remove := plan.Above(rows.Applied, f.version)
-	if err := f.rewrite(ctx, facts.Dirty, add, remove); err != nil {
+	committing, err := f.rewrite(ctx, facts.Dirty, add, remove)
+	if err != nil && !committing {
 		return f.target.tableError(ctx, err)
 	}
-	if _, err = f.owned(ctx, db, false); err != nil {
-		return f.target.tableError(ctx, err)
+	if err := f.committed(ctx, err); err != nil {
+		return err
 	}
 	f.events.send(VersionForced{Version: f.version, Added: add, Removed: remove})
 	return nil
+}
+
+// committed says what the COMMIT has left. With an error, only the answer may have been lost: it looks, also for a caller that doesn't
+// wait any more.
+func (f *forced) committed(ctx context.Context, lost error) error {
+	if lost == nil {
+		f.end.to = f.version
+		return nil
+	}
+	f.ledger.Doubt()
+	asking, cancel := f.run.holding.detached(ctx, releaseLimit)
+	defer cancel()
+	var facts history.Facts
+	rows, err := wayBack{f.part}.read(asking)
+	if err == nil {
+		facts, err = f.facts(asking)
+	}
+	switch {
+	case err != nil: // not ErrMigrationTable, which says that nothing was touched
+		return fmt.Errorf("whether the database was forced to version %d can't be found out (%s): call Force again: %w",
+			f.version, reason(err), failure.Tidy{Err: failure.Stopped(ctx, lost)})
+	case f.undone(rows, facts):
+		return f.target.tableError(ctx, lost)
+	}
+	f.events.send(Warning{Message: fmt.Sprintf("the transaction was committed, though the answer was lost: %s", reason(lost))})
+	return nil
+}
+
+// undone says whether something of what Force does is missing. It does all or nothing.
+func (f *forced) undone(rows history.Rows, facts history.Facts) bool {
+	missing := plan.Pending(f.knownTo(facts, rows.Applied), rows.Applied, f.version)
+	return len(missing)+len(plan.Above(rows.Applied, f.version))+len(facts.Dirty) > 0 || f.adopts && !facts.Adopted
 }
 
 // stamps are the environments that the database has yet to be told of.
@@ -160,19 +193,20 @@ func (f *forced) stamps() []string {
 	return f.run.stamps.unseen
 }
 
-// rewrite changes the version table and forgets what is dirty, all at once, fenced like a step.
-func (f *forced) rewrite(ctx context.Context, dirty []history.Step, add, remove []int64) error {
+// rewrite changes the version table and forgets what is dirty, all at once, fenced like a step. committing says that an error is
+// that of the COMMIT.
+func (f *forced) rewrite(ctx context.Context, dirty []history.Step, add, remove []int64) (committing bool, err error) {
 	tx, err := f.run.db.own.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := f.rewriteIn(ctx, tx, dirty, add, remove); err != nil {
 		if undo := failure.IgnoreDone(tx.Rollback()); undo != nil {
 			err = errors.Join(err, undo)
 		}
-		return err
+		return false, err
 	}
-	return tx.Commit()
+	return true, tx.Commit()
 }
 
 func (f *forced) rewriteIn(ctx context.Context, tx *sql.Tx, dirty []history.Step, add, remove []int64) error {

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -115,6 +116,52 @@ func TestForceOfAnother(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestForceIsToldAsItIs: whatever comes between Force and the answer to its COMMIT, or after it, the outcome told is the truth.
+func TestForceIsToldAsItIs(t *testing.T) {
+	t.Parallel()
+	onDatabases(t, func(t *testing.T, p *place) {
+		if err := p.migrator(from(chain(1))).Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		db, f := p.flaky(t)
+		committed := once("is_applied) VALUES", "COMMIT")
+		f.lose = func(statement string) bool {
+			if committed(statement) {
+				cancel()
+			}
+			return false
+		}
+		m := p.over(db, from(chain(3)))
+		if err := m.Force(ctx, 2); err != nil || ctx.Err() == nil {
+			t.Errorf("the context ends after the COMMIT: %v", err)
+		}
+		f.lose = once("is_applied) VALUES", "COMMIT")
+		var end gooseplus.RunFinished
+		if err := m.With(finished(&end)).Force(t.Context(), 3); err != nil || end.To != 3 {
+			t.Errorf("the answer to the COMMIT is lost: %v, %+v", err, end)
+		}
+		f.wantLost(t, 1)
+		if !p.transactionalDDL { // the state table's own transactions are refused instead
+			return
+		}
+		deleted := false
+		f.lose = func(statement string) bool {
+			deleted = deleted || strings.HasPrefix(statement, "DELETE FROM") && strings.Contains(statement, "WHERE version_id")
+			return false
+		}
+		f.refuse = func(statement string) error {
+			if statement == "COMMIT" && deleted {
+				deleted = false
+				return errors.New("refused")
+			}
+			return nil
+		}
+		wantIs(t, m.Force(t.Context(), 1), gooseplus.ErrMigrationTable)
+		p.want(t, []int64{1, 2, 3}, []string{"t001"})
+	})
 }
 
 // TestForceInAnEnvironment: a database that Force adopts is as protected as one that was migrated.
