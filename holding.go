@@ -294,8 +294,11 @@ func (h *holding) register(ctx context.Context, parts []*part) error {
 		p.row.registered = true
 	}
 	// A new holder finds the rows from now on. A process that took the lock before would have missed the rows, so the lock
-	// must still be held now.
-	return h.check()
+	// must still be held now. ErrLockLost alone would say that the run had succeeded.
+	if err := h.check(); err != nil {
+		return rolledForward(err)
+	}
+	return nil
 }
 
 func holderName(id string) string {

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -71,6 +72,27 @@ func (x target) sleeping(d time.Duration) string {
 		return fmt.Sprintf("SELECT pg_sleep(%.3f)", d.Seconds())
 	}
 	return fmt.Sprintf("DO SLEEP(%.3f)", d.Seconds())
+}
+
+// TestLockLostBeforeTheFirstStep: ErrLockLost alone would mean that the run had succeeded.
+func TestLockLostBeforeTheFirstStep(t *testing.T) {
+	t.Parallel()
+	having(server, transactionalDDL).onDatabases(t, func(t *testing.T, p *place) {
+		db, f := p.flaky(t)
+		f.refuse = func(statement string) error {
+			if statement == "SELECT 1" { // of the lock, when the run is recorded
+				return errors.New("refused")
+			}
+			return nil
+		}
+		m := p.locking(db, from(chain(2)))
+		for name, err := range map[string]error{"Migrate": m.Migrate(t.Context()), "Force": m.Force(t.Context(), 1)} {
+			if !errors.Is(err, gooseplus.ErrLockLost) || !errors.Is(err, gooseplus.ErrRollForward) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		p.want(t, nil, nil)
+	})
 }
 
 // TestLockOrphan kills the holder while the server executes a long statement for it. Another one takes the lock, and waits
