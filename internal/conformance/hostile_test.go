@@ -585,14 +585,16 @@ func TestPragmasOfASQLiteFile(t *testing.T) {
 func TestSmallPool(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	for _, text := range []string{"PREPARE p AS SELECT 1;", "SELECT set_config('app.tenant', '1', true);", "SET app.tenant = '1';", "DEALLOCATE ALL;"} {
+	for _, text := range []string{"PREPARE p AS SELECT 1;", "SELECT set_config('app.tenant', '1', true);", "SET app.tenant = '1';", "DEALLOCATE ALL;",
+		"LOAD 'auto_explain';", "SELECT pg_create_physical_replication_slot(concat('s', pg_backend_pid()), true, true);"} {
 		for _, outside := range []bool{false, true} {
 			if text == "DEALLOCATE ALL;" && !outside {
 				continue // pgx has prepared goose's own statements
 			}
 			having(schemas, transactionalDDL).onEach(t, func(t *testing.T, p *place) { // elsewhere connections are replaced
 				p.db.SetMaxOpenConns(3)
-				const own = "SELECT COALESCE(current_setting('app.tenant', true), 'none') || (SELECT count(*) FROM pg_prepared_statements WHERE name = 'p')"
+				const own = `SELECT COALESCE(current_setting('app.tenant', true), 'none') || (SELECT count(*) FROM pg_prepared_statements WHERE name = 'p') +
+					(SELECT count(*) FROM pg_settings WHERE name LIKE 'auto\_explain.%') + (SELECT count(*) FROM pg_replication_slots WHERE active_pid = pg_backend_pid())`
 				statement, err := p.db.Prepare(own)
 				if err != nil {
 					t.Fatal(err)

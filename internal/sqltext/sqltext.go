@@ -115,10 +115,13 @@ var pragma = lazy.Regexp(`^[^\w;]+(?:\w+\W?\.\W?)?(\w+)\W?\s*[=(]`)
 
 // Lasts says of a text for PostgreSQL whether it may leave something on its connection that no reset takes away: a prepared
 // statement, or none where the driver had one, a setting of an extension or of the application's own (SET app.tenant), which
-// is empty afterwards and not unknown, and what random() gives next.
+// is empty afterwards and not unknown, what random() gives next, a library, a connection of dblink, a temporary replication slot,
+// a replication origin, and a backup.
 func Lasts(text string) bool { return lasting.in(text) || setsLasting(text) }
 
-var lasting = wordsOf("prepare deallocate discard set_config setseed")
+var lasting = wordsOf("prepare deallocate discard set_config setseed load dblink_connect dblink_connect_u" +
+	" pg_create_physical_replication_slot pg_create_logical_replication_slot pg_copy_physical_replication_slot" +
+	" pg_copy_logical_replication_slot pg_replication_origin_session_setup pg_backup_start pg_start_backup")
 
 // setsLasting says whether a text has a SET of a name with a dot in it, or of the seed of random().
 func setsLasting(text string) bool {

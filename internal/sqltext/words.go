@@ -30,7 +30,7 @@ func (w *words) in(text string) bool {
 }
 
 func (w *words) has(word string) bool {
-	var lower [24]byte // none of the words is longer
+	var lower [40]byte // none of the words is longer
 	if len(word) == 0 || len(word) > len(lower) || !w.first[word[0]] {
 		return false
 	}
