@@ -20,7 +20,7 @@ func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
 		if _, known := p.target.set.Find(version); !known && !slices.Contains(p.view.applied, version) {
 			return fmt.Errorf("version %d is neither known nor applied", version)
 		}
-		return p.target.state.Marks.Protect(ctx, p.run.db.own, mark)
+		return p.marked(ctx, p.target.state.Marks.Protect(ctx, p.run.db.own, mark))
 	})
 }
 
@@ -28,8 +28,16 @@ func (m *Migrator) LockVersion(ctx context.Context, version int64) error {
 // happens. It takes the lock if there is one.
 func (m *Migrator) UnlockVersion(ctx context.Context, version int64) error {
 	return m.protect(ctx, version, func(ctx context.Context, p *part, mark history.Mark) error {
-		return p.target.state.Marks.Unprotect(ctx, p.run.db.own, mark)
+		return p.marked(ctx, p.target.state.Marks.Unprotect(ctx, p.run.db.own, mark))
 	})
+}
+
+// marked is the error of a mark that could not be written.
+func (p *part) marked(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	return p.target.stateError(ctx, err)
 }
 
 func (m *Migrator) protect(ctx context.Context, version int64, do func(context.Context, *part, history.Mark) error) error {

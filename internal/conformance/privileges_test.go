@@ -93,6 +93,11 @@ func TestPrivileges(t *testing.T) {
 			if steps, err := p.locking(db, append(two, gooseplus.WithGlobalLock(lock))...).Plan(ctx); err != nil || len(steps) != 1 {
 				t.Errorf("Plan: %v, %v", steps, err)
 			}
+			for _, protect := range []func(context.Context, int64) error{m.LockVersion, m.UnlockVersion} {
+				err := protect(ctx, 1)
+				wantIs(t, err, gooseplus.ErrMigrationTable)
+				wantText(t, err, "it needs GRANT SELECT")
+			}
 		}
 		err := p.locking(db, two...).Migrate(ctx)
 		wantIs(t, err, gooseplus.ErrMigrationTable)
