@@ -65,6 +65,9 @@ func (m *Migrator) awaited(ctx context.Context) (missing string, err error) {
 	if n > 0 {
 		return pending(n) + r.dirtySteps(limited), nil
 	}
+	if needed && r.parts[0].view.blind {
+		return "there was no answer yet", nil
+	}
 	if needed { // it may still fail, and go back
 		return "another run is in progress, or was cut off", nil
 	}

@@ -278,6 +278,23 @@ func TestWaitForTheEnd(t *testing.T) {
 	})
 }
 
+// TestWaitOfABusyPool: a look without an answer, here as the application has all connections, doesn't tell of another run.
+func TestWaitOfABusyPool(t *testing.T) {
+	t.Parallel()
+	having(server).onDatabases(t, func(t *testing.T, p *place) {
+		db := p.instance(t)
+		db.SetMaxOpenConns(2)
+		for _, c := range pin(t, db, 2) {
+			defer c.Close()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		err := p.locking(db, from(chain(1))).Wait(ctx)
+		wantIs(t, err, context.DeadlineExceeded)
+		wantText(t, err, "there was no answer yet")
+	})
+}
+
 // TestHistoryOfAKilledRun: what a killed run has remembered, and what it hasn't, is right after the next one. So is the
 // database.
 func TestHistoryOfAKilledRun(t *testing.T) {
