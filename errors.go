@@ -22,8 +22,9 @@ var (
 	// also returned by a run that finds a late version. Nothing was touched.
 	ErrMergeMigrations = failure.Outcome("migrations can't be merged")
 
-	// ErrLocked is returned when the global lock was not obtained in time. Nothing was touched.
-	ErrLocked = failure.Outcome("another runner has the lock")
+	// ErrLocked is returned when the global lock was not obtained in time: another runner has it, or the database didn't answer.
+	// Nothing was touched.
+	ErrLocked = failure.Outcome("the lock was not obtained")
 
 	// ErrLockLost is returned when the global lock was lost during the run: its connection died, or
 	// another runner has declared this one dead. The run can commit until it notices, within 2 to 12

@@ -192,9 +192,12 @@ func (w *waiter) locked(ctx, ended context.Context, err error) error {
 	return fmt.Errorf("%w: %w%s", ErrLocked, failure.Stopped(ended, err), w.whoHasIt(ctx))
 }
 
-// whoHasIt names the holder of the lock, for an error; "" if no holder was found.
+// whoHasIt names the holder of the lock, for an error. If no holder was found, it says what else was in the way, if that is known.
 func (w *waiter) whoHasIt(ctx context.Context) string {
 	if w.holder == "" && !w.refused {
+		if stats := w.run.db.pool.Stats(); stats.MaxOpenConnections > 0 && stats.InUse >= stats.MaxOpenConnections {
+			return fmt.Sprintf(" (all %d connections of the pool are in use, see SetMaxOpenConns of the *sql.DB)", stats.MaxOpenConnections)
+		}
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), nameLimit)

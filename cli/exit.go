@@ -41,7 +41,7 @@ var outcomes = [...]struct{ word, meaning string }{
 	exitUsage:       {"wrong usage", "a command, flag, argument or setting is wrong, or not confirmed; nothing was touched"},
 	exitUnreachable: {"unreachable", "the database can't be reached, logged in to, or read; or wait reached its --timeout"},
 	exitNotUndone:   {"failed", "a migration failed and is not undone, or the database is dirty; a person has to look"},
-	exitLocked:      {"locked", "another runner has the lock; nothing was touched"},
+	exitLocked:      {"locked", "the lock was not obtained; nothing was touched"},
 	exitTenants:     {"tenants failed", "some tenants failed or were skipped"},
 	exitRefused:     {"refused", "the migration files, or what the database remembers, do not allow it; nothing was touched"},
 	exitDrifted:     {"differences", "drift, or check, found differences"},

@@ -278,7 +278,8 @@ func TestWaitForTheEnd(t *testing.T) {
 	})
 }
 
-// TestWaitOfABusyPool: a look without an answer, here as the application has all connections, doesn't tell of another run.
+// TestWaitOfABusyPool: a look without an answer, here as the application has all connections, doesn't tell of another run. Nor does a
+// run without an answer to its question for the lock.
 func TestWaitOfABusyPool(t *testing.T) {
 	t.Parallel()
 	having(server).onDatabases(t, func(t *testing.T, p *place) {
@@ -292,6 +293,12 @@ func TestWaitOfABusyPool(t *testing.T) {
 		err := p.locking(db, from(chain(1))).Wait(ctx)
 		wantIs(t, err, context.DeadlineExceeded)
 		wantText(t, err, "there was no answer yet")
+		soon, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		err = p.locking(db, from(chain(1))).Migrate(soon)
+		wantIs(t, err, context.DeadlineExceeded)
+		wantIs(t, err, gooseplus.ErrLocked)
+		wantText(t, err, "all 2 connections of the pool are in use, see SetMaxOpenConns")
 	})
 }
 
