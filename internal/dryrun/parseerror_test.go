@@ -11,7 +11,7 @@ import (
 // the message.
 func TestScriptErrorKeepsTheSQLApart(t *testing.T) {
 	t.Parallel()
-	const secret = "hunter2"
+	const secret, up, down, begin = "hunter2", "-- +goose Up\n", "-- +goose Down\n", "-- +goose StatementBegin\n"
 	for _, tc := range []struct{ name, file, text, says, sql string }{
 		{"a statement without its end", "1_a.sql", "-- +goose Up\nALTER ROLE a PASSWORD 'hunter2'\n",
 			"no semicolon", "ALTER ROLE a PASSWORD 'hunter2'"},
@@ -28,7 +28,17 @@ func TestScriptErrorKeepsTheSQLApart(t *testing.T) {
 			"variable substitution failed", "SELECT 'hunter2', ${;"},
 		{"an annotation that doesn't exist", "1_a.sql", "-- +goose Upp\nSELECT 'hunter2';\n", "-- +goose Upp", ""},
 		{"a block without its end", "1_a.sql", "-- +goose Up\n-- +goose StatementBegin\nSELECT 'hunter2';\n", "StatementEnd", ""},
-		{"no annotation", "1_a.sql", "-- nothing\n", "+goose Up", ""},
+		{"no annotation", "1_a.sql", "-- nothing\n", "Up is missing", ""},
+		{"a block without its end before Down", "1_a.sql", up + begin + "SELECT 'hunter2';\n" + down, "StatementBegin has no", ""},
+		{"a block without its end before another", "1_a.sql", up + begin + "SELECT 'hunter2';\n" + begin, "StatementBegin has no", ""},
+		{"a block without its end in Down", "1_a.sql", up + down + begin + "SELECT 'hunter2';\n" + down, "StatementBegin has no", ""},
+		{"a block before Up", "1_a.sql", begin + up, "StatementBegin comes before", ""},
+		{"Down twice", "1_a.sql", up + down + "SELECT 'hunter2';\n" + down, "Down is there twice", ""},
+		{"Down twice, with a block", "1_a.sql", up + down + begin + "SELECT 'hunter2';\n-- +goose StatementEnd\n" + down, "Down is there twice", ""},
+		{"Down before Up", "1_a.sql", down + "SELECT 'hunter2';\n" + up, "Down comes before", ""},
+		{"Up twice", "1_a.sql", up + "SELECT 'hunter2';\n" + up, "Up is there twice", ""},
+		{"Up below Down", "1_a.sql", up + down + up, "below -- +goose Down", ""},
+		{"lines that end with CR", "1_a.sql", "-- +goose Up\rSELECT 'hunter2';\r", "carriage return", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
